@@ -1,0 +1,229 @@
+"""The primitives on the CPU, in NumPy. They take arrays with any strides.
+
+An activation looks like (N, C, H, W) to everybody and lies as (H, W, N, C) in memory: pooling, normalisation and ReLU then work
+on whole rows of N*C numbers, which is what NumPy's loops are fast on. Within a tile of a convolution the images come last,
+(C, H, W, T), so that a shifted view of the image is a few long runs.
+"""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from tinyalex import device
+
+Pair = tuple[int, int]
+
+
+# Memory order
+
+
+def activation(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An uninitialised array (N, C, ...) for a layer's output, in the memory order that layers are fast on: (..., N, C)."""
+    n, c, *space = shape
+    return np.moveaxis(np.empty((*space, n, c), dtype), (-2, -1), (0, 1))
+
+
+def columns(scratch, name: str, rows: tuple[int, ...], images: int, out: Pair, dtype: np.dtype) -> np.ndarray:
+    """An uninitialised array (*rows, T, OH, OW) in scratch memory, that `matrix` can view as one column a position."""
+    oh, ow = out
+    return np.moveaxis(scratch.take(name, (*rows, oh, ow, images), dtype), -1, -3)
+
+
+def positions(scratch, name: str, channels: int, images: int, out: Pair, dtype: np.dtype) -> np.ndarray:
+    """Like `columns` with rows = (channels,), but lying in memory as activations do, one row a position."""
+    oh, ow = out
+    return np.moveaxis(scratch.take(name, (oh, ow, images, channels), dtype), (-1, -2), (0, 1))
+
+
+def matrix(a: np.ndarray) -> np.ndarray:
+    """An array (*rows, T, OH, OW) from `columns` or `positions` as (rows, positions), in the same memory."""
+    *rows, t, oh, ow = a.shape
+    return np.moveaxis(a, -3, -1).reshape(math.prod(rows), oh * ow * t, copy=False)
+
+
+# Convolution
+
+
+def _span(tap: int, size: int, out: int, stride: int, padding: int, dilation: int) -> tuple[slice, slice]:
+    """The outputs that see the image (and not its padding) through one tap of the window, and the pixels they see."""
+    offset = tap * dilation - padding
+    first = max(0, -(offset // stride))
+    last = min(out, (size - 1 - offset) // stride + 1)
+    if last <= first:
+        return slice(0, 0), slice(0, 0)
+    start = first * stride + offset
+    return slice(first, last), slice(start, start + (last - first - 1) * stride + 1, stride)
+
+
+def _taps(image: Pair, out: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Iterator[tuple]:
+    """(u, v), output slices and pixel slices for each tap of the window."""
+    (h, w), (oh, ow) = image, out
+    across = [_span(v, w, ow, stride[1], padding[1], dilation[1]) for v in range(kernel[1])]
+    for u in range(kernel[0]):
+        out_rows, pixel_rows = _span(u, h, oh, stride[0], padding[0], dilation[0])
+        for v, (out_cols, pixel_cols) in enumerate(across):
+            yield (u, v), (..., out_rows, out_cols), (..., pixel_rows, pixel_cols)
+
+
+def _images_last(x: np.ndarray) -> np.ndarray:
+    """(T, C, H, W) seen as (C, T, H, W) and lying as (C, H, W, T)."""
+    return np.moveaxis(np.ascontiguousarray(x.transpose(1, 2, 3, 0)), -1, 1)
+
+
+def im2col(x: np.ndarray, col: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
+    """col[c, u, v, n, i, j] = x[n, c, i*stride + u*dilation - padding, j*stride + v*dilation - padding], 0 outside of x.
+
+    x (N, C, H, W), col (C, KH, KW, N, OH, OW).
+    """
+    x = _images_last(x)
+    for (u, v), out, pixels in _taps(x.shape[2:], col.shape[4:], kernel, stride, padding, dilation):
+        seen = col[:, u, v]
+        _zero_outside(seen, *out[1:])
+        seen[out] = x[pixels]
+
+
+def _zero_outside(a: np.ndarray, rows: slice, cols: slice) -> None:
+    a[..., : rows.start, :] = 0
+    a[..., rows.stop :, :] = 0
+    a[..., rows, : cols.start] = 0
+    a[..., rows, cols.stop :] = 0
+
+
+def col2im(col: np.ndarray, x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
+    """The adjoint of `im2col`: x[n, c, h, w] = the sum of all col[c, u, v, n, i, j] that im2col copies that pixel to."""
+    n, c, h, w = x.shape
+    total = np.moveaxis(np.zeros((c, h, w, n), x.dtype), -1, 1)
+    for (u, v), out, pixels in _taps((h, w), col.shape[4:], kernel, stride, padding, dilation):
+        total[pixels] += col[(slice(None), u, v, *out)]
+    x[...] = total.transpose(1, 0, 2, 3)
+
+
+# Pooling
+
+
+def max_pool(x: np.ndarray, y: np.ndarray, argmax: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
+    """y = the largest number in each window, argmax = the tap u*KW + v where it was found first. NaN counts as largest.
+
+    x (N, C, H, W), y (N, C, OH, OW), argmax like y, of an unsigned type that holds KH*KW - 1.
+    """
+    y.fill(-np.inf)
+    argmax[...] = _first_taps(y.shape[2:], kernel, stride, padding, dilation)
+    for (u, v), out, pixels in _taps(x.shape[2:], y.shape[2:], kernel, stride, padding, dilation):
+        seen, best = x[pixels], y[out]
+        better = (seen > best) | (seen != seen)
+        np.maximum(best, seen, out=best)
+        # Taps come in rising order, so "the last tap that was better" is a maximum, and needs no masked store.
+        where = argmax[out]
+        np.maximum(where, better * argmax.dtype.type(u * kernel[1] + v), out=where)
+
+
+def _first_taps(out: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> np.ndarray:
+    """(OH, OW): the first tap that is inside the image; a window of nothing but -inf gives its gradient to that one."""
+    rows, cols = (
+        np.maximum(0, -((np.arange(o) * s - p) // d)) for o, s, p, d in zip(out, stride, padding, dilation, strict=True)
+    )
+    return rows[:, None] * kernel[1] + cols
+
+
+def max_pool_backward(dy, argmax, dx, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
+    """dx[pixel] = the sum of dy over all windows whose maximum it was: windows overlap, so a pixel can win several."""
+    dx.fill(0)
+    for (u, v), out, pixels in _taps(dx.shape[2:], dy.shape[2:], kernel, stride, padding, dilation):
+        dx[pixels] += dy[out] * (argmax[out] == u * kernel[1] + v)
+
+
+def avg_pool(x: np.ndarray, y: np.ndarray, divisor: np.ndarray, kernel: Pair, stride: Pair, padding: Pair) -> None:
+    """y = the sum over each window / divisor. x (N, C, H, W), y (N, C, OH, OW), divisor (OH, OW)."""
+    y.fill(0)
+    for _, out, pixels in _taps(x.shape[2:], y.shape[2:], kernel, stride, padding, (1, 1)):
+        y[out] += x[pixels]
+    y /= divisor
+
+
+def avg_pool_backward(dy: np.ndarray, divisor: np.ndarray, dx: np.ndarray, kernel: Pair, stride: Pair, padding: Pair) -> None:
+    """dx[pixel] = the sum of dy / divisor over all windows that contain it."""
+    dx.fill(0)
+    share = dy / divisor
+    for _, out, pixels in _taps(dx.shape[2:], dy.shape[2:], kernel, stride, padding, (1, 1)):
+        dx[pixels] += share[out]
+
+
+# Local response normalisation
+
+
+def lrn(x, y, s, size: int, a: float, beta: float, k: float, groups: int) -> None:
+    """s = k + a * (sum of x**2 over `size` channels), y = x * s**-beta. x, y, s: (N, C, ...)."""
+    _window_sum(x * x, s, groups, size // 2, (size - 1) // 2)
+    s *= a
+    s += k
+    np.multiply(x, _power(s, beta), out=y)
+
+
+def lrn_backward(dy, x, y, s, dx, size: int, a: float, beta: float, groups: int) -> None:
+    """dx = dy * s**-beta - 2*a*beta * x * (sum of dy*y/s over the channels whose window holds this one)."""
+    _window_sum(dy * y / s, dx, groups, (size - 1) // 2, size // 2)
+    dx *= x
+    dx *= -2 * a * beta
+    dx += dy * _power(s, beta)
+
+
+def _window_sum(q: np.ndarray, out: np.ndarray, groups: int, before: int, after: int) -> None:
+    """out[c] = q[c - before] + ... + q[c + after], ending at the edges of each group of channels.
+
+    Every sum is made anew: a running one (add the next, subtract the last) would cancel.
+    """
+    out[...] = q
+    n, c, *space = q.shape
+    q, out = (a.reshape(n, groups, c // groups, *space, copy=False) for a in (q, out))
+    for d in range(1, before + 1):
+        out[:, :, d:] += q[:, :, :-d]
+    for d in range(1, after + 1):
+        out[:, :, :-d] += q[:, :, d:]
+
+
+def _power(s: np.ndarray, beta: float) -> np.ndarray:
+    """s**-beta. The paper's 0.75 is two square roots, ten times as fast as the general power."""
+    return 1 / np.sqrt(s * np.sqrt(s)) if beta == 0.75 else s**-beta
+
+
+# Random numbers
+
+
+def random_mask(mask: np.ndarray, keep: float, key: tuple[int, int], step: int, call: int, first: int) -> None:
+    """mask[i] = a random bit for each unit of sample first + i, True with probability `keep`.
+
+    A unit takes 32 bits: of the uint64 words that belong to its sample, word unit // 2, the lower half first.
+    """
+    flat = mask.reshape(len(mask), -1)
+    units = flat.shape[1]
+    words = device.random_words(key, step, call, range(first, first + len(mask)), -(-units // 2))
+    drawn = words.astype("<u8", copy=False).view("<u4")[:, :units]
+    mask[...] = (drawn < min(round(keep * 2**32), 2**32)).reshape(mask.shape)
+
+
+
+# Training
+
+
+def sgd_update(w: np.ndarray, velocity: np.ndarray, grad: np.ndarray, lr: float, momentum: float, decay: float) -> None:
+    """velocity = momentum * velocity - decay * lr * w - lr * grad, then w += velocity, both in place (section 5)."""
+    velocity *= momentum
+    if decay:
+        velocity -= (decay * lr) * w
+    velocity -= lr * grad
+    w += velocity
+
+
+def crop_flip(images: np.ndarray, mean: np.ndarray, out: np.ndarray, top: np.ndarray, left: np.ndarray, flip: np.ndarray) -> None:
+    """out[n] = (images[n] - mean), moved up by top[n] and left by left[n], zeros moving in, then mirrored where flip[n].
+
+    images (N, C, H, W) of any type, mean (C, H, W) or (C, 1, 1), out (N, C, OH, OW) floating, top, left (N,) may be negative.
+    """
+    out.fill(0)
+    (h, w), (oh, ow) = images.shape[2:], out.shape[2:]
+    for n, (t, l) in enumerate(zip(top.tolist(), left.tolist(), strict=True)):
+        rows, cols = slice(max(t, 0), min(t + oh, h)), slice(max(l, 0), min(l + ow, w))
+        target = out[n, :, :, ::-1] if flip[n] else out[n]
+        here = target[:, rows.start - t : rows.stop - t, cols.start - l : cols.stop - l]
+        here[...] = (images[n] - mean.astype(out.dtype))[:, rows, cols]

@@ -1,0 +1,166 @@
+"""+ - * / ** @ with broadcasting, exp, log and tanh. `x` and `y` are arrays or Python numbers."""
+
+from typing import Any
+
+from tinyalex import device
+from tinyalex.device import Array
+from tinyalex.function import Function
+
+
+def unbroadcast(grad: Array, like: Array) -> Array:
+    """The gradient of an input that NumPy has repeated to the shape of `grad`, or promoted to its dtype.
+
+    A number that was used several times collects the gradients of all its uses: axes that were added in front, or stretched from
+    1, are summed.
+    """
+    added = grad.ndim - like.ndim
+    stretched = [i for i in range(added, grad.ndim) if like.shape[i - added] == 1 != grad.shape[i]]
+    if added or stretched:
+        grad = grad.sum(axis=(*range(added), *stretched), keepdims=True).reshape(like.shape)
+    return grad.astype(like.dtype, copy=False)
+
+
+class Binary(Function):
+    """z = value(x, y) elementwise. A subclass says what z is, and what dz is multiplied with on the way to x and to y."""
+
+    def forward(self, x: Any, y: Any) -> Array:
+        self.x, self.y = x, y
+        return self.value(x, y)
+
+    def backward(self, dz: Array) -> Any:
+        x, y = self.x, self.y
+        want_dx, want_dy = self.needs_input_grad
+        dx = unbroadcast(self.dx(dz, x, y), x) if want_dx else None
+        dy = unbroadcast(self.dy(dz, x, y), y) if want_dy else None
+        return dx, dy
+
+    value: Any
+    dx: Any
+    dy: Any
+
+
+class Add(Binary):
+    """z = x + y"""
+
+    def value(self, x, y):
+        return x + y
+
+    def dx(self, dz, x, y):
+        return dz
+
+    def dy(self, dz, x, y):
+        return dz
+
+
+class Subtract(Binary):
+    """z = x - y"""
+
+    def value(self, x, y):
+        return x - y
+
+    def dx(self, dz, x, y):
+        return dz
+
+    def dy(self, dz, x, y):
+        return -dz
+
+
+class Multiply(Binary):
+    """z = x * y"""
+
+    def value(self, x, y):
+        return x * y
+
+    def dx(self, dz, x, y):
+        return dz * y
+
+    def dy(self, dz, x, y):
+        return dz * x
+
+
+class Divide(Binary):
+    """z = x / y"""
+
+    def value(self, x, y):
+        return x / y
+
+    def dx(self, dz, x, y):
+        return dz / y
+
+    def dy(self, dz, x, y):
+        return -dz * x / (y * y)
+
+
+class Power(Binary):
+    """z = x ** y.  dx = dz * y * x**(y-1), and 0 where y is 0;  dy = dz * z * log(x), and 0 where x is 0 and y is not negative"""
+
+    def value(self, x, y):
+        return x**y
+
+    def dx(self, dz, x, y):
+        xp = device.xp(dz)
+        if not device.is_array(y):
+            return xp.zeros_like(dz) if y == 0 else dz * y * x ** (y - 1)
+        return xp.where(y == 0, 0, dz * y * x ** (y - 1)).astype(dz.dtype, copy=False)
+
+    def dy(self, dz, x, y):
+        xp = device.xp(dz)
+        slope = dz * x**y * xp.log(device.asarray(x, dz.dtype))
+        return xp.where((device.asarray(x) == 0) & (y >= 0), 0, slope).astype(dz.dtype, copy=False)
+
+
+class MatMul(Function):
+    """z = x @ y, by NumPy's rules: matrices in the last two axes, the others broadcast; a vector counts as a row, or a column.
+
+        dx = dz @ y.T      dy = x.T @ dz
+    """
+
+    def forward(self, x: Array, y: Array) -> Array:
+        self.x, self.y = x, y
+        return x @ y
+
+    def backward(self, dz: Array) -> Any:
+        row, column = self.x.ndim == 1, self.y.ndim == 1
+        x = self.x[None, :] if row else self.x
+        y = self.y[:, None] if column else self.y
+        if column:
+            dz = dz[..., None]
+        if row:
+            dz = dz[..., None, :]
+        want_dx, want_dy = self.needs_input_grad
+        dx = unbroadcast(dz @ y.swapaxes(-1, -2), x).reshape(self.x.shape) if want_dx else None
+        dy = unbroadcast(x.swapaxes(-1, -2) @ dz, y).reshape(self.y.shape) if want_dy else None
+        return dx, dy
+
+
+class Exp(Function):
+    """y = e**x.  dx = dy * y"""
+
+    def forward(self, x: Array) -> Array:
+        self.y = device.xp(x).exp(x)
+        return self.y
+
+    def backward(self, dy: Array) -> Array:
+        return dy * self.y
+
+
+class Log(Function):
+    """y = log(x).  dx = dy / x"""
+
+    def forward(self, x: Array) -> Array:
+        self.x = x
+        return device.xp(x).log(x)
+
+    def backward(self, dy: Array) -> Array:
+        return dy / self.x
+
+
+class Tanh(Function):
+    """y = tanh(x).  dx = dy * (1 - y**2)"""
+
+    def forward(self, x: Array) -> Array:
+        self.y = device.xp(x).tanh(x)
+        return self.y
+
+    def backward(self, dy: Array) -> Array:
+        return dy * (1 - self.y * self.y)

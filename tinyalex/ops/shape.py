@@ -1,0 +1,40 @@
+"""Operations that move numbers and change none: reshape, transpose, and a change of dtype."""
+
+from typing import Any
+
+from tinyalex.device import Array
+from tinyalex.function import Function
+
+
+class Reshape(Function):
+    """The same numbers in C order under another shape; one size may be -1."""
+
+    def forward(self, x: Array, *, shape: tuple[int, ...]) -> Array:
+        self.shape = x.shape
+        return x.reshape(shape)
+
+    def backward(self, dy: Array) -> Array:
+        return dy.reshape(self.shape)
+
+
+class Transpose(Function):
+    """Axis i of y is axis axes[i] of x; without `axes` their order is reversed."""
+
+    def forward(self, x: Array, *, axes: tuple[int, ...] | None) -> Array:
+        axes = tuple(reversed(range(x.ndim))) if axes is None else axes
+        self.axes = tuple(axis % x.ndim for axis in axes) if x.ndim else axes
+        return x.transpose(axes)
+
+    def backward(self, dy: Array) -> Array:
+        return dy.transpose(sorted(range(len(self.axes)), key=self.axes.__getitem__))
+
+
+class Cast(Function):
+    """x with another floating dtype. The gradient comes back in the old one."""
+
+    def forward(self, x: Array, *, dtype: Any) -> Array:
+        self.dtype = x.dtype
+        return x.astype(dtype)
+
+    def backward(self, dy: Array) -> Array:
+        return dy.astype(self.dtype)
