@@ -1,7 +1,23 @@
 """AlexNet from scratch, on CuPy with NumPy as the fallback: an autograd engine and its layers, forward and backward by hand."""
 
+from tinyalex import functional, models, nn, optim
+from tinyalex.checking import GradcheckError, gradcheck
 from tinyalex.device import cuda_is_available, manual_seed
 from tinyalex.function import Function, no_grad
+from tinyalex.functional import flatten
 from tinyalex.tensor import Tensor
 
-__all__ = ["Function", "Tensor", "cuda_is_available", "manual_seed", "no_grad"]
+__all__ = [
+    "Function",
+    "GradcheckError",
+    "Tensor",
+    "cuda_is_available",
+    "flatten",
+    "functional",
+    "gradcheck",
+    "manual_seed",
+    "models",
+    "nn",
+    "no_grad",
+    "optim",
+]

@@ -126,11 +126,9 @@ def for_tiles(n: int, bytes_each: int, body: Callable[[int, int, Scratch], Any])
     Tiles go to workers by their number alone and partial sums are added in a fixed order, so that the same number of
     workers gives the same bits. While tiles run, BLAS is held to one thread: two crowds on the same cores only wait.
     """
-    if n == 0:
-        return None
     team = workers()
     tile = max(1, min(TILE_BYTES // max(1, bytes_each), -(-n // team)))
-    tiles = [(lo, min(lo + tile, n)) for lo in range(0, n, tile)]
+    tiles = [(lo, min(lo + tile, n)) for lo in range(0, n, tile)] or [(0, 0)]  # sums over no image at all are zero, not missing
     team = min(team, len(tiles))
 
     def work(worker: int) -> Any:

@@ -42,6 +42,25 @@ def matrix(a: np.ndarray) -> np.ndarray:
     return np.moveaxis(a, -3, -1).reshape(math.prod(rows), oh * ow * t, copy=False)
 
 
+def from_columns(product: np.ndarray, bias: np.ndarray | None, y: np.ndarray) -> None:
+    """y[n, o, i, j] = product[o, n, i, j] + bias[o]."""
+    product = product.swapaxes(0, 1)
+    if bias is None:
+        y[...] = product
+    else:
+        np.add(product, bias[:, None, None], out=y)
+
+
+def to_columns(dy: np.ndarray, product: np.ndarray) -> None:
+    """product[o, n, i, j] = dy[n, o, i, j]."""
+    product[...] = dy.swapaxes(0, 1)
+
+
+def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    """out = a @ b for matrices."""
+    np.matmul(a, b, out=out)
+
+
 # Convolution
 
 

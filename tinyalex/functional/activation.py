@@ -1,0 +1,51 @@
+"""ReLU and tanh: the paper's unit, and the one it was measured against (section 3.1)."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tinyalex import device, ops
+from tinyalex.device import Array
+from tinyalex.function import Function
+from tinyalex.functional.checks import float_tensors
+from tinyalex.tensor import Tensor
+
+
+def relu_naive(x: np.ndarray) -> np.ndarray:
+    """max(0, number), one after the other."""
+    return np.array([max(0.0, number) for number in x.ravel()], x.dtype).reshape(x.shape)
+
+
+class ReLU(Function):
+    """y = max(0, x).  dx = dy where x > 0, else 0: also at 0 itself, where the slope is anybody's choice.
+
+    Keeps the sign of x, one byte a number.
+    """
+
+    def forward(self, x: Array) -> Array:
+        xp = device.xp(x)
+        self.positive = x > 0
+        return xp.maximum(x, xp.zeros((), x.dtype))
+
+    def backward(self, dy: Array) -> Array:
+        return dy * self.positive
+
+
+def relu(input: Any, inplace: bool = False) -> Tensor:
+    """max(0, input), for any shape. `inplace` is accepted as torch has it, and makes no difference here.
+
+    >>> relu([-1.0, 0.0, 2.0]).numpy().tolist()
+    [0.0, 0.0, 2.0]
+    """
+    return ReLU.apply(*float_tensors("relu", input=input))
+
+
+def tanh_naive(x: np.ndarray) -> np.ndarray:
+    """(e**x - e**-x) / (e**x + e**-x), one number after the other."""
+    return np.array([(math.exp(v) - math.exp(-v)) / (math.exp(v) + math.exp(-v)) for v in x.ravel()], x.dtype).reshape(x.shape)
+
+
+def tanh(input: Any) -> Tensor:
+    """The hyperbolic tangent, for any shape.  dx = dy * (1 - y**2)"""
+    return ops.Tanh.apply(*float_tensors("tanh", input=input))

@@ -1,0 +1,47 @@
+"""What the functions of this package ask of their arguments, and what they say when they do not get it."""
+
+import operator
+from typing import Any
+
+from tinyalex.tensor import Tensor, as_tensor
+
+Pair = tuple[int, int]
+
+
+def pair(op: str, name: str, value: Any, least: int) -> Pair:
+    """A whole number, or two of them for rows and columns, each `least` or more."""
+    try:
+        first, second = value if isinstance(value, (tuple, list)) else (value, value)
+        numbers = operator.index(first), operator.index(second)
+    except (TypeError, ValueError):
+        raise TypeError(f"{op}: {name} is a whole number or a pair of them, got {value!r}.") from None
+    if min(numbers) < least:
+        raise ValueError(f"{op}: {name} must be {least} or more, got {value!r}.")
+    return numbers
+
+
+def float_tensors(op: str, **arguments: Any) -> list[Any]:
+    """The arguments as tensors of one floating dtype; None stays None."""
+    tensors = {name: None if x is None else as_tensor(x) for name, x in arguments.items()}
+    first: tuple[str, Tensor] | None = None
+    for name, tensor in tensors.items():
+        if tensor is None:
+            continue
+        if tensor.dtype.kind != "f":
+            raise TypeError(f"{op}: {name} is {tensor.dtype}, but must be floating. Convert it: {name}.astype('float32').")
+        if first is not None and tensor.dtype != first[1].dtype:
+            raise TypeError(
+                f"{op}: {first[0]} is {first[1].dtype}, but {name} is {tensor.dtype}. Convert one of them with astype, or a whole "
+                "module with module.to(dtype)."
+            )
+        first = first or (name, tensor)
+    return list(tensors.values())
+
+
+def with_batch(op: str, x: Tensor, ndim: int, letters: str) -> tuple[Tensor, bool]:
+    """(x as a batch, whether it came without one). `letters` name the axes of a batch in the message."""
+    if x.ndim == ndim:
+        return x, False
+    if x.ndim == ndim - 1:
+        return x.reshape(1, *x.shape), True
+    raise ValueError(f"{op}: input has shape {x.shape}, expected ({letters}), or the same without N for a single image.")

@@ -1,0 +1,64 @@
+"""The fully connected layer."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tinyalex.device import Array
+from tinyalex.function import Function
+from tinyalex.functional.checks import float_tensors
+from tinyalex.tensor import Tensor
+
+
+def linear_naive(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None) -> np.ndarray:
+    """The definition in loops: each output is one row of weights times one sample."""
+    y = np.zeros((len(x), len(w)), x.dtype)
+    for n in range(len(x)):
+        for o in range(len(w)):
+            for i in range(w.shape[1]):
+                y[n, o] += w[o, i] * x[n, i]
+            y[n, o] += 0 if b is None else b[o]
+    return y
+
+
+class Linear(Function):
+    """y = x @ w.T + b
+
+    x (..., in), w (out, in), b (out,) -> y (..., out). With all leading axes taken as one:
+
+        dx = dy @ w      dw = dy.T @ x      db = the sum of dy over the samples
+    """
+
+    def forward(self, x: Array, w: Array, b: Array | None = None) -> Array:
+        self.x, self.w = x, w
+        y = x @ w.T
+        if b is not None:
+            y += b
+        return y
+
+    def backward(self, dy: Array) -> tuple[Array | None, ...]:
+        want_dx, want_dw, *want_db = self.needs_input_grad
+        samples = math.prod(dy.shape[:-1])
+        flat = dy.reshape(samples, dy.shape[-1])
+        dx = dy @ self.w if want_dx else None
+        dw = flat.T @ self.x.reshape(samples, self.x.shape[-1]) if want_dw else None
+        return dx, dw, *(flat.sum(axis=0) if want else None for want in want_db)
+
+
+def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
+    """input @ weight.T + bias.
+
+    input (..., in) with any leading axes, weight (out, in), bias (out,) -> (..., out).
+
+    >>> linear([1.0, 2.0], [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], [0.0, 0.0, 10.0]).numpy().tolist()
+    [1.0, 2.0, 13.0]
+    """
+    x, w, b = float_tensors("linear", input=input, weight=weight, bias=bias)
+    if w.ndim != 2:
+        raise ValueError(f"linear: weight has shape {w.shape}, expected (out, in).")
+    if x.ndim == 0 or x.shape[-1] != w.shape[1]:
+        raise ValueError(f"linear: input has shape {x.shape}, but weight {w.shape} expects {w.shape[1]} features in its last axis.")
+    if b is not None and b.shape != (len(w),):
+        raise ValueError(f"linear: bias has shape {b.shape}, but weight {w.shape} has {len(w)} outputs. Give it the shape ({len(w)},).")
+    return Linear.apply(x, w, *(() if b is None else (b,)))

@@ -1,0 +1,84 @@
+"""Response normalisation across channels: the paper's LRN (section 3.3)."""
+
+from typing import Any
+
+import numpy as np
+
+from tinyalex import device, kernels
+from tinyalex.device import Array
+from tinyalex.function import Function
+from tinyalex.functional.checks import float_tensors
+from tinyalex.tensor import Tensor
+
+
+def local_response_norm_naive(x: np.ndarray, size: int, a: float, beta: float, k: float, groups: int = 1) -> np.ndarray:
+    """The formula of `LocalResponseNorm` in loops, for reading and for tests."""
+    y = np.zeros_like(x)
+    channels, width = x.shape[1], x.shape[1] // groups
+    for c in range(channels):
+        first = c // width * width  # of the channel's own group
+        s = np.full_like(x[:, c], k)
+        for j in range(max(first, c - size // 2), min(first + width, c + (size - 1) // 2 + 1)):
+            s += a * x[:, j] ** 2
+        y[:, c] = x[:, c] * s**-beta
+    return y
+
+
+class LocalResponseNorm(Function):
+    """Response normalisation across channels (section 3.3).
+
+        s[c]  = k + a * sum of x[j]**2 over the `size` channels j around c
+        y[c]  = x[c] * s[c]**-beta
+        dx[c] = dy[c] * s[c]**-beta  -  2*a*beta * x[c] * sum of dy[j] * y[j] / s[j] over the channels j that look at c
+
+    x, y, dy, dx: (N, C, ...). Windows end at the first and last channel of each of the `groups`. The second term is the competition:
+    raising x[c] lowers every neighbour's y.
+    """
+
+    def forward(self, x: Array, *, size: int, a: float, beta: float, k: float, groups: int) -> Array:
+        kernel = kernels.of(x)
+        y, s = kernel.activation(x.shape, x.dtype), kernel.activation(x.shape, x.dtype)
+        self.x, self.y, self.s, self.size, self.a, self.beta, self.groups = x, y, s, size, a, beta, groups
+
+        def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
+            kernel.lrn(x[lo:hi], y[lo:hi], s[lo:hi], size, a, beta, k, groups)
+
+        device.for_tiles(len(x), 4 * x[:1].nbytes, tile)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        kernel = kernels.of(dy)
+        dx = kernel.activation(dy.shape, dy.dtype)
+
+        def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
+            x, y, s = self.x[lo:hi], self.y[lo:hi], self.s[lo:hi]
+            kernel.lrn_backward(dy[lo:hi], x, y, s, dx[lo:hi], self.size, self.a, self.beta, self.groups)
+
+        device.for_tiles(len(dx), 4 * dx[:1].nbytes, tile)
+        return dx
+
+
+def local_response_norm(
+    input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0, *, alpha_mode: str = "mean", groups: int = 1
+) -> Tensor:
+    """Divide each number by (k + alpha * the mean of the squares of `size` neighbouring channels) ** beta.
+
+    input (N, C, ...) with three axes or more. The paper's values are size=5, alpha=1e-4, beta=0.75, k=2 with alpha_mode="sum".
+    alpha_mode  "mean": alpha multiplies the mean over the window, as in torch, Caffe and the 2012 code (zeros count at the edges);
+                "sum": it multiplies the sum, as in the paper's formula and TensorFlow
+    groups      windows end at the edges of each of so many equal groups of channels, as on the paper's two GPUs
+
+    >>> round(local_response_norm([[[1.0], [2.0], [3.0]]], 3, alpha=1.0, beta=1.0, alpha_mode="sum").numpy()[0, 1, 0].item(), 4)
+    0.1333
+    """
+    (x,) = float_tensors("local_response_norm", input=input)
+    if x.ndim < 3:
+        raise ValueError(f"local_response_norm: input has shape {x.shape}, expected (N, C, ...) with three axes or more.")
+    if not isinstance(size, int) or size < 1:
+        raise ValueError(f"local_response_norm: size is a number of channels from 1 on, got {size!r}. The paper's is 5.")
+    if alpha_mode not in ("mean", "sum"):
+        raise ValueError(f"local_response_norm: alpha_mode is 'mean' (torch, Caffe) or 'sum' (the paper's formula), got {alpha_mode!r}.")
+    if not isinstance(groups, int) or groups < 1 or x.shape[1] % groups:
+        raise ValueError(f"local_response_norm: groups={groups!r} does not divide the {x.shape[1]} channels of input {x.shape}.")
+    a = alpha / size if alpha_mode == "mean" else alpha
+    return LocalResponseNorm.apply(x, size=size, a=a, beta=beta, k=k, groups=groups)

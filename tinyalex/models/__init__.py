@@ -1,0 +1,5 @@
+"""The networks."""
+
+from tinyalex.models.cifar import cifar
+
+__all__ = ["cifar"]

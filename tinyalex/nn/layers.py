@@ -1,0 +1,167 @@
+"""The layers as Modules: each keeps its parameters and options, and calls its function in tinyalex.functional."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tinyalex import functional as F
+from tinyalex.functional.checks import pair
+from tinyalex.nn import init
+from tinyalex.nn.module import Module, Parameter
+from tinyalex.tensor import Tensor
+
+
+class Conv2d(Module):
+    """`functional.conv2d` with a weight (out_channels, in_channels/groups, KH, KW) and a bias (out_channels,)."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+        bias: bool = True,
+        *,
+        ceil_mode: bool = False,
+    ) -> None:
+        if in_channels % groups or out_channels % groups:
+            raise ValueError(f"Conv2d: groups={groups} does not divide {in_channels} input and {out_channels} output channels.")
+        self.stride, self.padding, self.dilation, self.groups, self.ceil_mode = stride, padding, dilation, groups, ceil_mode
+        shape = (out_channels, in_channels // groups, *pair("Conv2d", "kernel_size", kernel_size, 1))
+        self.weight = Parameter(np.empty(shape, np.float32))
+        self.bias = Parameter(np.empty(out_channels, np.float32)) if bias else None
+        init.torch_default_(self.weight, self.bias)
+
+    def forward(self, x: Any) -> Tensor:
+        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups, ceil_mode=self.ceil_mode)
+
+    def multiply_adds(self, output_shape: tuple[int, ...]) -> int:
+        return math.prod(output_shape) * math.prod(self.weight.shape[1:])
+
+    def extra_repr(self) -> str:
+        out, per_group, kh, kw = self.weight.shape
+        return f"{per_group * self.groups}, {out}, {kh}x{kw}, stride={self.stride}, padding={self.padding}, groups={self.groups}"
+
+
+class Linear(Module):
+    """`functional.linear` with a weight (out_features, in_features) and a bias (out_features,)."""
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+        self.weight = Parameter(np.empty((out_features, in_features), np.float32))
+        self.bias = Parameter(np.empty(out_features, np.float32)) if bias else None
+        init.torch_default_(self.weight, self.bias)
+
+    def forward(self, x: Any) -> Tensor:
+        return F.linear(x, self.weight, self.bias)
+
+    def multiply_adds(self, output_shape: tuple[int, ...]) -> int:
+        return math.prod(output_shape) * self.weight.shape[1]
+
+    def extra_repr(self) -> str:
+        return f"{self.weight.shape[1]}, {self.weight.shape[0]}"
+
+
+class ReLU(Module):
+    """`functional.relu`. `inplace` is accepted as torch has it, and makes no difference here."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        self.inplace = inplace
+
+    def forward(self, x: Any) -> Tensor:
+        return F.relu(x)
+
+
+class Tanh(Module):
+    """`functional.tanh`."""
+
+    def forward(self, x: Any) -> Tensor:
+        return F.tanh(x)
+
+
+class MaxPool2d(Module):
+    """`functional.max_pool2d`. The paper's windows are 3 x 3 at stride 2: they overlap (section 3.4)."""
+
+    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False) -> None:
+        self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode = kernel_size, stride, padding, dilation, ceil_mode
+
+    def forward(self, x: Any) -> Tensor:
+        return F.max_pool2d(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
+
+    def extra_repr(self) -> str:
+        return f"{self.kernel_size}, stride={self.stride}, padding={self.padding}, ceil_mode={self.ceil_mode}"
+
+
+class AvgPool2d(Module):
+    """`functional.avg_pool2d`."""
+
+    def __init__(
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+    ) -> None:
+        self.kernel_size, self.stride, self.padding, self.ceil_mode = kernel_size, stride, padding, ceil_mode
+        self.count_include_pad, self.divisor_override = count_include_pad, divisor_override
+
+    def forward(self, x: Any) -> Tensor:
+        return F.avg_pool2d(
+            x, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad, self.divisor_override
+        )
+
+    def extra_repr(self) -> str:
+        return f"{self.kernel_size}, stride={self.stride}, padding={self.padding}, ceil_mode={self.ceil_mode}"
+
+
+class LocalResponseNorm(Module):
+    """`functional.local_response_norm`. The paper's: size=5, alpha=1e-4, beta=0.75, k=2, alpha_mode="sum" (section 3.3)."""
+
+    def __init__(
+        self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0, *, alpha_mode: str = "mean", groups: int = 1
+    ) -> None:
+        self.size, self.alpha, self.beta, self.k, self.alpha_mode, self.groups = size, alpha, beta, k, alpha_mode, groups
+
+    def forward(self, x: Any) -> Tensor:
+        return F.local_response_norm(x, self.size, self.alpha, self.beta, self.k, alpha_mode=self.alpha_mode, groups=self.groups)
+
+    def extra_repr(self) -> str:
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}, alpha_mode={self.alpha_mode!r}, groups={self.groups}"
+
+
+class Dropout(Module):
+    """`functional.dropout`, in training only. The paper's p is 0.5, after its first two linear layers (section 4.2)."""
+
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
+        self.p, self.inplace = p, inplace
+
+    def forward(self, x: Any) -> Tensor:
+        return F.dropout(x, self.p, self.training)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
+class Flatten(Module):
+    """`functional.flatten`, by default of everything but the batch."""
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        self.start_dim, self.end_dim = start_dim, end_dim
+
+    def forward(self, x: Any) -> Tensor:
+        return F.flatten(x, self.start_dim, self.end_dim)
+
+
+class CrossEntropyLoss(Module):
+    """`functional.cross_entropy` of logits and class indices."""
+
+    def __init__(self, reduction: str = "mean") -> None:
+        self.reduction = reduction
+
+    def forward(self, input: Any, target: Any) -> Tensor:
+        return F.cross_entropy(input, target, reduction=self.reduction)

@@ -1,0 +1,214 @@
+"""Module: a part of a network that owns parameters; and Sequential, parts one after the other."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from tinyalex import device as devices
+from tinyalex.function import no_grad
+from tinyalex.tensor import Tensor
+
+
+class Parameter(Tensor):
+    """A tensor that a Module owns and training changes. It always requires its gradient."""
+
+    def __init__(self, array: Any) -> None:
+        super().__init__(array, requires_grad=True)
+
+    def __repr__(self) -> str:
+        return "Parameter" + super().__repr__().removeprefix("Tensor")
+
+
+Hook = Callable[["Module", tuple, Tensor], None]
+
+
+class Module:
+    """A part of a network. Subclass it, make its parameters and parts in `__init__`, and write `forward`.
+
+    Attributes that are Parameters or Modules (or lists of Modules) are found by themselves, in the order in which they were made, and
+    are named after the attribute: `features.0.weight`.
+
+    >>> import tinyalex as ta
+    >>> class TwoLayers(Module):
+    ...     def __init__(self):
+    ...         self.hidden = ta.nn.Linear(4, 8)
+    ...         self.output = ta.nn.Linear(8, 2, bias=False)
+    ...     def forward(self, x):
+    ...         return self.output(ta.functional.relu(self.hidden(x)))
+    >>> [name for name, _ in TwoLayers().named_parameters()]
+    ['hidden.weight', 'hidden.bias', 'output.weight']
+    """
+
+    training = True
+
+    def forward(self, *inputs: Any) -> Any:
+        raise TypeError(f"{type(self).__name__} has no forward(self, ...). Write one that returns a tensor.")
+
+    def __call__(self, *inputs: Any) -> Any:
+        output = self.forward(*inputs)
+        for hook in vars(self).get("_forward_hooks", ()):
+            hook(self, inputs, output)
+        return output
+
+    # Parts and parameters
+
+    def named_children(self) -> Iterator[tuple[str, "Module"]]:
+        """The Modules that this one holds itself."""
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield name, value
+            elif isinstance(value, (list, tuple)):
+                yield from ((f"{name}.{i}", part) for i, part in enumerate(value) if isinstance(part, Module))
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, "Module"]]:
+        """This Module (named "") and all within it."""
+        yield prefix, self
+        for name, child in self.named_children():
+            yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
+
+    def modules(self) -> Iterator["Module"]:
+        return (module for _, module in self.named_modules())
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Each parameter once, under the first of its names."""
+        seen = set()
+        for prefix, module in self.named_modules():
+            for name, value in vars(module).items():
+                if isinstance(value, Parameter) and id(value) not in seen:
+                    seen.add(id(value))
+                    yield (f"{prefix}.{name}" if prefix else name), value
+
+    def parameters(self) -> Iterator[Parameter]:
+        return (p for _, p in self.named_parameters())
+
+    def zero_grad(self) -> None:
+        """Forget all gradients. backward() adds to what is there, so this comes before each."""
+        for p in self.parameters():
+            p.grad = None
+
+    def train(self, mode: bool = True) -> "Module":
+        """Switch everything that behaves differently in training (dropout) to training, or to testing."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> "Module":
+        return self.train(False)
+
+    def to(self, target: Any) -> "Module":
+        """Move all parameters to a device ("cpu"), or convert them to a floating dtype. The Parameter objects stay the same."""
+        if isinstance(target, str) and target.split(":")[0] in ("cpu", "cuda", "auto"):
+            devices.check(target)
+            return self
+        dtype = np.dtype(target)
+        if dtype.kind != "f":
+            raise TypeError(f"{type(self).__name__}.to: expected a device or a floating dtype, got {target!r}.")
+        for p in self.parameters():
+            p.data = p.data.astype(dtype)
+            p.grad = None if p.grad is None else p.grad.astype(dtype)
+        return self
+
+    # Saved states
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """A copy of every parameter, as a NumPy array under its name."""
+        return {name: p.numpy().copy() for name, p in self.named_parameters()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take the parameters' values from `state`: arrays or tensors, under the same names and with the same shapes.
+
+        ValueError, naming each name or shape that does not fit; then nothing has been changed.
+        """
+        own = dict(self.named_parameters())
+        arrays = {name: x.numpy() if isinstance(x, Tensor) else np.asarray(x) for name, x in state.items()}
+        wrong = [f"{name} is missing" for name in own if name not in arrays]
+        wrong += [f"{name} is not a parameter of this network" for name in arrays if name not in own]
+        wrong += [
+            f"{name} has shape {arrays[name].shape}, expected {p.shape}" for name, p in own.items() if name in arrays and arrays[name].shape != p.shape
+        ]
+        if wrong:
+            raise ValueError(f"{type(self).__name__}.load_state_dict: this state belongs to another network:\n  " + "\n  ".join(wrong))
+        for name, p in own.items():
+            p.data = devices.asarray(arrays[name].astype(p.dtype))
+
+    # Looking at it
+
+    def register_forward_hook(self, hook: Hook) -> Callable[[], None]:
+        """Call `hook(module, inputs, output)` after each forward pass. Returns a function that takes the hook away again."""
+        hooks = vars(self).setdefault("_forward_hooks", [])
+        hooks.append(hook)
+        return lambda: hooks.remove(hook)
+
+    def multiply_adds(self, output_shape: tuple[int, ...]) -> int:
+        """Multiplications (each with its addition) in a forward pass that gives an output of this shape, the parts' own not counted."""
+        return 0
+
+    def extra_repr(self) -> str:
+        return ""
+
+    def __repr__(self) -> str:
+        lines = [f"  ({name}): " + repr(child).replace("\n", "\n  ") for name, child in self.named_children()]
+        body = "\n" + "\n".join(lines) + "\n" if lines else self.extra_repr()
+        return f"{type(self).__name__}({body})"
+
+    def summary(self, input_shape: tuple[int, ...]) -> str:
+        """A table of all layers: output shape, parameters, multiply-adds. `input_shape` is that of one sample, without N."""
+        rows: list[tuple[str, str, str, int, int]] = []
+
+        def note(name: str) -> Hook:
+            def hook(module: Module, inputs: tuple, output: Tensor) -> None:
+                own = sum(p.size for p in vars(module).values() if isinstance(p, Parameter))
+                shape = " x ".join(map(str, output.shape[1:]))
+                rows.append((name, type(module).__name__, shape, own, module.multiply_adds(output.shape)))
+
+            return hook
+
+        layers = [(name, module) for name, module in self.named_modules() if not any(module.named_children())]
+        remove = [module.register_forward_hook(note(name)) for name, module in layers]
+        modes = [(module, module.training) for module in self.modules()]
+        dtype = next((p.dtype for p in self.parameters()), np.float32)
+        try:
+            with no_grad():
+                self.eval()(Tensor(np.zeros((1, *input_shape), dtype)))
+        finally:
+            for module, mode in modes:
+                module.training = mode
+            for take_away in remove:
+                take_away()
+        total = ("", "total", "", sum(row[3] for row in rows), sum(row[4] for row in rows))
+        lines = [f"{'name':<20} {'layer':<18} {'output':<16} {'parameters':>12} {'multiply-adds':>15}"]
+        lines += [f"{name:<20} {kind:<18} {shape:<16} {count:>12,} {work:>15,}" for name, kind, shape, count, work in [*rows, total]]
+        return "\n".join(lines)
+
+
+class Sequential(Module):
+    """Parts one after the other; also `Sequential({"conv1": ..., "relu1": ...})`, to give them names instead of numbers.
+
+    >>> import tinyalex as ta
+    >>> net = Sequential(ta.nn.Linear(4, 8), ta.nn.ReLU(), ta.nn.Linear(8, 2))
+    >>> net[0], len(net), [name for name, _ in net.named_parameters()]
+    (Linear(4, 8), 3, ['0.weight', '0.bias', '2.weight', '2.bias'])
+    """
+
+    def __init__(self, *parts: Any) -> None:
+        named = parts[0] if len(parts) == 1 and isinstance(parts[0], dict) else {str(i): part for i, part in enumerate(parts)}
+        for name, part in named.items():
+            if not isinstance(part, Module):
+                raise TypeError(f"Sequential: part {name} is {part!r}, expected a Module: nn.ReLU(), not F.relu or nn.ReLU.")
+            setattr(self, name, part)
+
+    def forward(self, x: Any) -> Any:
+        for _, part in self.named_children():
+            x = part(x)
+        return x
+
+    def __len__(self) -> int:
+        return len(dict(self.named_children()))
+
+    def __iter__(self) -> Iterator[Module]:
+        return (part for _, part in self.named_children())
+
+    def __getitem__(self, index: Any) -> Any:
+        parts = list(self)[index]
+        return Sequential(*parts) if isinstance(parts, list) else parts
