@@ -1,10 +1,11 @@
 """AlexNet from scratch, on CuPy with NumPy as the fallback: an autograd engine and its layers, forward and backward by hand."""
 
-from tinyalex import functional, models, nn, optim
+from tinyalex import data, functional, models, nn, optim
 from tinyalex.checking import GradcheckError, gradcheck
 from tinyalex.device import cuda_is_available, manual_seed
 from tinyalex.function import Function, no_grad
 from tinyalex.functional import flatten
+from tinyalex.serialization import load, save
 from tinyalex.tensor import Tensor
 
 __all__ = [
@@ -12,12 +13,15 @@ __all__ = [
     "GradcheckError",
     "Tensor",
     "cuda_is_available",
+    "data",
     "flatten",
     "functional",
     "gradcheck",
+    "load",
     "manual_seed",
     "models",
     "nn",
     "no_grad",
     "optim",
+    "save",
 ]

@@ -1,0 +1,30 @@
+import numpy as np
+import pytest
+
+import tinyalex as ta
+from tinyalex import functional as F
+from tinyalex.functional.activation import relu_naive, tanh_naive
+
+
+@pytest.mark.parametrize(("f", "naive"), [(F.relu, relu_naive), (F.tanh, tanh_naive)], ids=["relu", "tanh"])
+def test_it_equals_its_naive_version_and_passes_gradcheck(f, naive, dtype, rng):
+    x = rng.standard_normal((3, 4, 5)).astype(dtype)
+    y = f(x)
+    assert y.dtype == dtype
+    np.testing.assert_allclose(y.numpy(), naive(x), rtol=1e-5, atol=1e-7)
+    assert ta.gradcheck(f, x).ok
+
+
+def test_relu_has_slope_zero_at_zero():
+    x = ta.Tensor([-1.0, 0.0, 1.0], requires_grad=True)
+    F.relu(x).sum().backward()
+    assert x.grad.tolist() == [0, 0, 1]
+
+
+def test_relu_keeps_nan():
+    assert np.isnan(F.relu([np.nan]).numpy()).all()
+
+
+def test_activations_refuse_whole_numbers():
+    with pytest.raises(TypeError, match="relu: input is int64, but must be floating"):
+        F.relu(np.arange(3))

@@ -1,0 +1,123 @@
+import numpy as np
+import pytest
+
+import tinyalex as ta
+from tinyalex import device as devices
+from tinyalex import functional as F
+from tinyalex.functional.convolution import conv2d_naive
+
+GEOMETRIES = [
+    dict(groups=1, stride=1, padding=0, dilation=1),
+    dict(groups=2, stride=2, padding=1, dilation=1),
+    dict(groups=4, stride=3, padding=2, dilation=2),
+    dict(groups=1, stride=(1, 2), padding=(2, 0), dilation=(1, 2)),
+]
+geometries = pytest.mark.parametrize("geometry", GEOMETRIES, ids=lambda g: ",".join(map(str, g.values())))
+
+
+def random_layer(rng, groups, dtype=np.float64, images=3):
+    shapes = [(images, 8, 9, 10), (4, 8 // groups, 3, 2), (4,)]
+    return [rng.standard_normal(shape).astype(dtype) for shape in shapes]
+
+
+@geometries
+def test_conv2d_equals_its_naive_version(geometry, dtype, rng):
+    x, w, b = random_layer(rng, geometry["groups"], dtype)
+    pairs = {name: v if isinstance(v, tuple) else (v, v) for name, v in geometry.items() if name != "groups"}
+    y = F.conv2d(x, w, b, **geometry)
+    assert y.dtype == dtype
+    np.testing.assert_allclose(y.numpy(), conv2d_naive(x, w, b, **pairs, groups=geometry["groups"]), rtol=1e-4, atol=1e-5)
+
+
+@geometries
+def test_conv2d_passes_gradcheck(geometry, rng):
+    assert ta.gradcheck(lambda x, w, b: F.conv2d(x, w, b, **geometry), random_layer(rng, geometry["groups"], images=2)).ok
+
+
+def test_conv2d_without_bias_passes_gradcheck(rng):
+    assert ta.gradcheck(lambda x, w: F.conv2d(x, w, padding=1), random_layer(rng, 1, images=2)[:2]).ok
+
+
+def test_tiles_and_threads_do_not_change_the_answer(rng, monkeypatch):
+    x, w, b = (ta.Tensor(a, requires_grad=True) for a in random_layer(rng, 2, images=7))
+    dy = rng.standard_normal((7, 4, 9, 11))
+    answers = []
+    for tile_bytes, threads in [(1 << 30, 1), (1, 1), (1, 3), (60_000, 2)]:
+        monkeypatch.setattr(devices, "TILE_BYTES", tile_bytes)
+        monkeypatch.setattr(devices, "workers", lambda threads=threads: threads)
+        for t in (x, w, b):
+            t.grad = None
+        y = F.conv2d(x, w, b, padding=1, groups=2)
+        y.backward(dy)
+        answers.append([y.numpy(), x.grad, w.grad, b.grad])
+    for other in answers[1:]:
+        for one, two in zip(answers[0], other, strict=True):
+            np.testing.assert_allclose(one, two, rtol=1e-12, atol=1e-12)
+
+
+def test_same_keeps_the_size_and_valid_pads_nothing(rng):
+    x = rng.standard_normal((2, 3, 7, 8))
+    w = rng.standard_normal((5, 3, 4, 3))
+    assert F.conv2d(x, w, padding="same").shape == (2, 5, 7, 8)
+    np.testing.assert_array_equal(F.conv2d(x, w, padding="valid").numpy(), F.conv2d(x, w).numpy())
+    zeros_behind = np.pad(x, [(0, 0), (0, 0), (1, 2), (1, 1)])
+    np.testing.assert_allclose(F.conv2d(x, w, padding="same").numpy(), F.conv2d(zeros_behind, w).numpy(), rtol=1e-12)
+
+
+def test_ceil_mode_reads_zeros_beyond_the_edge_as_the_2012_code_does(rng):
+    x = rng.standard_normal((1, 3, 224, 224)).astype("f")
+    w = rng.standard_normal((4, 3, 11, 11)).astype("f")
+    y = F.conv2d(x, w, stride=4, ceil_mode=True)
+    assert y.shape == (1, 4, 55, 55)
+    padded = np.pad(x, [(0, 0), (0, 0), (0, 3), (0, 3)])
+    np.testing.assert_allclose(y.numpy(), F.conv2d(padded, w, stride=4).numpy(), rtol=1e-4, atol=1e-4)
+
+
+def test_an_image_without_a_batch_gives_one_without(rng):
+    x, w, b = random_layer(rng, 1)
+    np.testing.assert_array_equal(F.conv2d(x[0], w, b).numpy(), F.conv2d(x[:1], w, b).numpy()[0])
+
+
+def test_no_images_give_no_outputs_and_zero_gradients(rng):
+    x, w, b = (ta.Tensor(a, requires_grad=True) for a in random_layer(rng, 2, images=0))
+    y = F.conv2d(x, w, b, groups=2)
+    y.sum().backward()
+    assert (y.shape, x.grad.shape) == ((0, 4, 7, 9), x.shape)
+    assert not w.grad.any()
+    assert not b.grad.any()
+
+
+def test_activations_may_lie_in_any_order(rng):
+    x, w, b = random_layer(rng, 2)
+    other = np.asfortranarray(x)[:, ::-1][:, ::-1]
+    np.testing.assert_array_equal(F.conv2d(x, w, b, groups=2).numpy(), F.conv2d(other, w, b, groups=2).numpy())
+
+
+@pytest.mark.parametrize(
+    ("shapes", "options", "message"),
+    [
+        (((1, 3, 8, 8), (64, 5, 3, 3)), {}, r"input has 3 channels, but weight \(64, 5, 3, 3\) with groups=1 expects 5\.\nGive the input 5 channels, or the weight shape \(64, 3, 3, 3\)"),
+        (((1, 4, 8, 8), (6, 1, 3, 3)), {"groups": 4}, "groups=4 does not divide the 6 filters"),
+        (((1, 4, 8, 8), (8, 4, 3)), {}, r"weight has shape \(8, 4, 3\), expected \(O, C/groups, KH, KW\)"),
+        (((8, 8), (8, 4, 3, 3)), {}, r"input has shape \(8, 8\), expected \(N, C, H, W\)"),
+        (((1, 4, 2, 2), (8, 4, 3, 3)), {}, "a window of 3 x 3 pixels does not fit into an image of 2 x 2"),
+        (((1, 4, 8, 8), (8, 4, 3, 3), (4,)), {}, r"bias has shape \(4,\), but weight .* has 8 filters"),
+        (((1, 4, 8, 8), (8, 4, 3, 3)), {"stride": 0}, "stride must be 1 or more, got 0"),
+        (((1, 4, 8, 8), (8, 4, 3, 3)), {"padding": -1}, "padding must be 0 or more"),
+        (((1, 4, 8, 8), (8, 4, 3, 3)), {"padding": "full"}, "padding='full', expected a number, a pair, 'same' or 'valid'"),
+        (((1, 4, 8, 8), (8, 4, 3, 3)), {"padding": "same", "stride": 2}, "padding='same' needs stride 1"),
+    ],
+)  # fmt: skip
+def test_conv2d_names_what_does_not_fit(shapes, options, message):
+    with pytest.raises(ValueError, match=message):
+        F.conv2d(*(np.zeros(shape) for shape in shapes), **options)
+
+
+def test_conv2d_refuses_mixed_and_integer_dtypes():
+    x, w = np.zeros((1, 3, 8, 8), "f"), np.zeros((4, 3, 3, 3))
+    with pytest.raises(TypeError, match="conv2d: input is float32, but weight is float64"):
+        F.conv2d(x, w)
+    with pytest.raises(TypeError, match=r"conv2d: input is uint8, but must be floating. Convert it: input.astype\('float32'\)"):
+        F.conv2d(x.astype("u1"), w)
+    with pytest.raises(TypeError, match=r"stride is a whole number or a pair of them, got 1\.5"):
+        F.conv2d(w, w, stride=1.5)

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+
+import tinyalex as ta
+from tinyalex import device as devices
+from tinyalex import functional as F
+from tinyalex import nn
+from tinyalex.functional.dropout import dropout_naive
+
+
+def test_it_equals_its_naive_version(dtype, rng):
+    x = rng.standard_normal((6, 5)).astype(dtype)
+    y = F.dropout(x, 0.3)
+    assert y.dtype == dtype
+    np.testing.assert_allclose(y.numpy(), dropout_naive(x, y.numpy() != 0, 0.3), rtol=1e-6)
+
+
+@pytest.mark.parametrize("p", [0.2, 0.5, 1.0])
+def test_it_passes_gradcheck_with_its_mask_held_still(p, rng):
+    assert ta.gradcheck(lambda x: F.dropout(x, p), rng.standard_normal((4, 3, 2))).ok
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+def test_the_expectation_stays_and_a_share_p_is_dropped(p):
+    y = F.dropout(np.ones((500, 200)), p).numpy()
+    assert abs((y == 0).mean() - p) < 0.01
+    assert abs(y.mean() - 1) < 0.03
+
+
+def test_nothing_happens_outside_of_training():
+    x = ta.Tensor(np.ones(5))
+    assert F.dropout(x, 0.5, training=False) is x
+    assert F.dropout(x, 0.0) is x
+    layer = nn.Dropout(0.5).eval()
+    assert layer(x) is x
+
+
+def test_dropping_everything_leaves_zeros_and_no_nan():
+    assert F.dropout(np.ones(5), 1.0).numpy().tolist() == [0] * 5
+
+
+def test_each_call_and_each_sample_has_a_mask_of_its_own():
+    x = np.ones((2, 64))
+    one, two = F.dropout(x).numpy(), F.dropout(x).numpy()
+    assert (one != two).any()
+    assert (one[0] != one[1]).any()
+
+
+def test_a_mask_depends_on_seed_step_and_place_alone():
+    x = np.ones((4, 33))
+    devices.set_step(7)
+    first = F.dropout(x).numpy()
+    F.dropout(x)
+    devices.set_step(7)
+    again = F.dropout(x[:2]).numpy()
+    np.testing.assert_array_equal(first[:2], again)
+    ta.manual_seed(1)
+    devices.set_step(7)
+    assert (F.dropout(x).numpy() != first).any()
+
+
+def test_one_number_can_be_dropped():
+    assert F.dropout(3.0, 0.5).item() in (0, 6)
+
+
+def test_a_p_that_is_no_probability_is_refused():
+    with pytest.raises(ValueError, match=r"p is the probability of dropping a number, from 0 to 1, got 1\.5"):
+        F.dropout(np.ones(2), 1.5)

@@ -1,0 +1,258 @@
+"""The engine: how the graph is walked, what it keeps, and what it says about a backward that breaks its promise."""
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+
+import tinyalex as ta
+from tinyalex import functional as F
+
+
+class Double(ta.Function):
+    """y = 2 * x, counting its backward passes."""
+
+    calls = 0
+
+    def forward(self, x):
+        return 2 * x
+
+    def backward(self, dy):
+        Double.calls += 1
+        return 2 * dy
+
+
+def broken(gradients):
+    """A Function of two inputs whose backward returns what it is told to."""
+
+    class Broken(ta.Function):
+        def forward(self, x, y):
+            return x + y
+
+        def backward(self, dy):
+            return gradients(dy)
+
+    return Broken
+
+
+def leaf(*shape, dtype=np.float32):
+    return ta.Tensor(np.ones(shape, dtype), requires_grad=True)
+
+
+def test_a_chain_of_100000_nodes_works():
+    x = y = leaf(1)
+    for _ in range(100_000):
+        y = y + 1
+    y.sum().backward()
+    assert x.grad == 1
+
+
+def test_a_chain_of_100000_nodes_can_be_dropped_without_backward():
+    y = leaf(1)
+    for _ in range(100_000):
+        y = y + 1
+    del y
+
+
+def test_a_graph_of_shared_nodes_costs_each_node_once():
+    Double.calls = 0
+    x = y = leaf(1)
+    for _ in range(60):  # 2**60 paths
+        y = Double.apply(y)
+        y = y - y * 0.5
+    y.sum().backward()
+    assert (Double.calls, x.grad.item()) == (60, 1.0)
+
+
+def test_gradients_of_all_uses_add_up():
+    x = leaf(3)
+    (x * x + x).sum().backward()
+    assert x.grad.tolist() == [3, 3, 3]
+
+
+def test_gradients_accumulate_over_backward_passes():
+    x = leaf(2)
+    for _ in range(3):
+        (2 * x).sum().backward()
+    assert x.grad.tolist() == [6, 6]
+
+
+def test_two_leaves_never_share_one_gradient():
+    x, y = leaf(2), leaf(2)
+    (x + y).sum().backward()
+    x.grad *= 10
+    assert (x.grad.tolist(), y.grad.tolist()) == ([10, 10], [1, 1])
+
+
+def test_a_second_backward_says_that_the_graph_is_gone():
+    y = (leaf(2) * 2).sum()
+    y.backward()
+    with pytest.raises(RuntimeError, match=r"the graph behind Sum has been freed .* backward\(retain_graph=True\)"):
+        y.backward()
+
+
+def test_a_graph_freed_through_another_output_is_noticed():
+    h = leaf(2) * 2
+    h.sum().backward()
+    with pytest.raises(RuntimeError, match="behind Multiply has been freed"):
+        (h + 1).sum().backward()
+
+
+def test_retain_graph_allows_a_second_backward():
+    x = leaf(2)
+    y = (x * x).sum()
+    y.backward(retain_graph=True)
+    y.backward()
+    assert x.grad.tolist() == [4, 4]
+
+
+def test_backward_frees_what_the_functions_kept():
+    class Keeper(ta.Function):
+        def forward(self, x):
+            self.kept = x.copy()
+            Keeper.alive = weakref.ref(self.kept)
+            return x
+
+        def backward(self, dy):
+            return dy
+
+    y = Keeper.apply(leaf(4)).sum()
+    gc.collect()
+    assert Keeper.alive() is not None
+    y.backward()
+    gc.collect()
+    assert Keeper.alive() is None
+
+
+def test_needs_input_grad_is_known_in_forward_and_backward():
+    seen = []
+
+    class Spy(ta.Function):
+        def forward(self, x, y, z):
+            seen.append(self.needs_input_grad)
+            return x + y
+
+        def backward(self, dy):
+            seen.append(self.needs_input_grad)
+            return dy, None, None
+
+    Spy.apply(leaf(2), np.ones(2, "f"), None).sum().backward()
+    assert seen == [(True, False, False)] * 2
+
+
+def test_no_grad_makes_no_graph():
+    x = leaf(2)
+    with ta.no_grad():
+        y = x * 2
+    assert (y.requires_grad, y.creator) == (False, None)
+    assert (x * 2).requires_grad
+
+
+@ta.no_grad()
+def scaled(x):
+    return x * 2
+
+
+def test_no_grad_can_decorate():
+    assert not scaled(leaf(2)).requires_grad
+
+
+def test_conv1_computes_no_gradient_for_the_image(rng):
+    image = ta.Tensor(rng.standard_normal((1, 3, 8, 8)).astype("f"))
+    weight = ta.Tensor(rng.standard_normal((4, 3, 3, 3)).astype("f"), requires_grad=True)
+    y = F.conv2d(image, weight)
+    dx, dw = y.creator.backward(np.ones(y.shape, "f"))
+    assert dx is None
+    assert dw.shape == weight.shape
+
+
+def test_a_wrong_number_of_gradients_is_named_with_its_class():
+    y = broken(lambda dy: dy).apply(leaf(2), leaf(2))
+    with pytest.raises(ValueError, match=r"Broken.backward: expected 2 gradients, .* got 1"):
+        y.sum().backward()
+
+
+def test_a_gradient_of_a_wrong_shape_is_named_with_its_class():
+    y = broken(lambda dy: (dy, dy)).apply(leaf(3, 2), leaf(2))
+    with pytest.raises(ValueError, match=r"Broken.backward: gradient 1 is float32 array of shape \(3, 2\), but input 1 is .* \(2,\).*sum its"):
+        y.sum().backward()
+
+
+def test_a_gradient_of_a_wrong_dtype_is_named_with_its_class():
+    y = broken(lambda dy: (dy, dy * np.float64(0.5))).apply(leaf(2), leaf(2))
+    with pytest.raises(ValueError, match=r"Broken.backward: gradient 1 is float64 .* Return it as float32"):
+        y.sum().backward()
+
+
+def test_a_gradient_that_is_no_array_is_named_with_its_class():
+    y = broken(lambda dy: (dy, 1.0)).apply(leaf(2), leaf(2))
+    with pytest.raises(ValueError, match=r"Broken.backward: gradient 1 is a float, but .* Return an array"):
+        y.sum().backward()
+
+
+def test_a_forward_that_returns_no_array_is_named():
+    class Two(ta.Function):
+        def forward(self, x):
+            return x, x
+
+    with pytest.raises(TypeError, match=r"Two.forward: expected one array to be returned, got a tuple"):
+        Two.apply(leaf(2))
+
+
+def test_a_function_without_backward_says_so():
+    class Half(ta.Function):
+        def forward(self, x):
+            return x / 2
+
+    with pytest.raises(TypeError, match=r"Half has no backward\(self, grad_output\)"):
+        Half.apply(leaf(2)).sum().backward()
+
+
+def test_none_stands_for_an_input_without_a_gradient():
+    x, y = leaf(2), leaf(2)
+    broken(lambda dy: (None, dy)).apply(x * 2, y).sum().backward()
+    assert x.grad is None
+    assert y.grad.tolist() == [1, 1]
+
+
+def test_a_function_of_plain_arrays_returns_a_plain_array():
+    assert isinstance(Double.apply(np.ones(2)), np.ndarray)
+
+
+def test_a_hook_sees_a_complete_gradient_once_and_can_replace_it():
+    x, seen = leaf(2), []
+    x.register_hook(lambda grad: seen.append(grad.tolist()) or grad * 10)
+    (x + x * 2).sum().backward()
+    assert (seen, x.grad.tolist()) == ([[3, 3]], [30, 30])
+
+
+def test_only_a_leaf_takes_a_hook():
+    with pytest.raises(ValueError, match="only a leaf with requires_grad=True"):
+        (leaf(2) * 2).register_hook(print)
+
+
+def network(x, w, b, v):
+    """Every operation that the CIFAR networks are made of, and the arithmetic around them."""
+    h = F.relu(F.conv2d(x, w, b, padding=1, groups=2))
+    h = F.local_response_norm(h, 3, alpha_mode="sum", groups=2)
+    h = F.avg_pool2d(F.max_pool2d(h, 3, 2), 2, 1)
+    h = F.dropout(F.linear(F.tanh(F.flatten(h, 1)), v), 0.5)
+    loss = F.cross_entropy(h, np.zeros(len(h), int))
+    penalty = (w * w).mean() + (b**2).sum() / 2 + 1.5 * w.exp().log().max() - (v[0] @ v.transpose())[:2].mean()
+    return loss + 0.01 * penalty
+
+
+def test_every_gradient_has_the_dtype_of_its_tensor(dtype, rng):
+    arrays = [rng.standard_normal(shape).astype(dtype) for shape in [(2, 4, 8, 8), (6, 2, 3, 3), (6,), (5, 24)]]
+    leaves = [ta.Tensor(a, requires_grad=True) for a in arrays]
+    loss = network(*leaves)
+    inner, to_visit = [], [loss]
+    while to_visit:
+        tensor = to_visit.pop()
+        inner.append(tensor)
+        to_visit += [t for t in tensor.creator.inputs if t is not None] if tensor.creator else []
+    loss.backward()
+    assert {t.dtype for t in inner} == {dtype}
+    assert {t.grad.dtype for t in leaves} == {dtype}
+    assert all(t.grad.shape == t.shape for t in leaves)

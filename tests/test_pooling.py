@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+
+import tinyalex as ta
+from tinyalex import functional as F
+from tinyalex.functional.pooling import avg_pool2d_naive, max_pool2d_naive
+from tinyalex.functional.window import Window, output_size
+
+# kernel, stride, padding, dilation, ceil_mode; the first two are the paper's overlapping windows, as sizes round down and up
+GEOMETRIES = [
+    ((3, 3), (2, 2), (0, 0), (1, 1), False),
+    ((3, 3), (2, 2), (0, 0), (1, 1), True),
+    ((2, 2), (2, 2), (1, 1), (1, 1), False),
+    ((3, 2), (1, 2), (1, 1), (1, 1), True),
+    ((2, 3), (2, 1), (1, 0), (2, 3), False),
+]
+geometries = pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
+
+
+def distinct(rng, shape, dtype=np.float64):
+    """Numbers that are far from each other: a nudge changes no maximum."""
+    return rng.permutation(np.prod(shape)).reshape(shape).astype(dtype) / 10
+
+
+@geometries
+def test_max_pool2d_equals_its_naive_version(geometry, dtype, rng):
+    x = distinct(rng, (2, 3, 9, 8), dtype) - 50
+    kernel, stride, padding, dilation, ceil_mode = geometry
+    window = Window(kernel, stride, padding, dilation)
+    out = output_size("max_pool2d", x.shape[2:], window, padding, ceil_mode, inside=True)
+    y = F.max_pool2d(x, *geometry)
+    assert y.dtype == dtype
+    np.testing.assert_array_equal(y.numpy(), max_pool2d_naive(x, window, out))
+
+
+@geometries
+def test_max_pool2d_passes_gradcheck(geometry, rng):
+    assert ta.gradcheck(lambda x: F.max_pool2d(x, *geometry), distinct(rng, (2, 2, 9, 8))).ok
+
+
+@geometries
+def test_avg_pool2d_equals_its_naive_version(geometry, dtype, rng):
+    kernel, stride, padding, _, ceil_mode = geometry
+    x = rng.standard_normal((2, 3, 9, 8)).astype(dtype)
+    window = Window(kernel, stride, padding)
+    out = output_size("avg_pool2d", x.shape[2:], window, padding, ceil_mode, inside=True)
+    y = F.avg_pool2d(x, kernel, stride, padding, ceil_mode, count_include_pad=False)
+    assert y.dtype == dtype
+    np.testing.assert_allclose(y.numpy(), avg_pool2d_naive(x, window, out), rtol=1e-5, atol=1e-6)
+
+
+@geometries
+@pytest.mark.parametrize("count_include_pad", [True, False])
+def test_avg_pool2d_passes_gradcheck(geometry, count_include_pad, rng):
+    kernel, stride, padding, _, ceil_mode = geometry
+    f = lambda x: F.avg_pool2d(x, kernel, stride, padding, ceil_mode, count_include_pad)  # noqa: E731
+    assert ta.gradcheck(f, rng.standard_normal((2, 2, 9, 8))).ok
+
+
+def test_padding_is_minus_infinity_and_not_zero():
+    x = np.full((1, 1, 4, 4), -7.0)
+    assert F.max_pool2d(x, 3, 2, 1).numpy().max() == -7
+
+
+def test_a_pixel_that_wins_in_overlapping_windows_gets_all_their_gradients():
+    x = ta.Tensor(np.zeros((1, 1, 5, 5)), requires_grad=True)
+    x.data[0, 0, 2, 2] = 1  # in all four windows of 3 x 3 at stride 2
+    F.max_pool2d(x, 3, 2).backward(np.array([[[[1.0, 10.0], [100.0, 1000.0]]]]))
+    assert x.grad[0, 0, 2, 2] == 1111
+    assert x.grad.sum() == 1111
+
+
+def test_of_equal_numbers_the_first_gets_the_gradient():
+    x = ta.Tensor(np.zeros((1, 1, 2, 2)), requires_grad=True)
+    F.max_pool2d(x, 2).sum().backward()
+    assert x.grad.tolist() == [[[[1, 0], [0, 0]]]]
+
+
+def test_a_window_of_minus_infinities_gives_its_gradient_to_a_pixel_of_the_image():
+    x = ta.Tensor(np.full((1, 1, 3, 3), -np.inf), requires_grad=True)
+    F.max_pool2d(x, 2, 2, 1).sum().backward()
+    assert x.grad.sum() == 4
+
+
+def test_nan_is_never_lost():
+    x = np.zeros((1, 1, 4, 4))
+    x[0, 0, 1, 2] = np.nan
+    y = F.max_pool2d(x, 3, 1).numpy()
+    assert np.isnan(y).all()
+
+
+def test_an_average_divides_by_what_it_is_told():
+    x = np.ones((1, 1, 4, 4))
+    assert F.avg_pool2d(x, 2, 2, 1)[0, 0, 0, 0].item() == 0.25
+    assert F.avg_pool2d(x, 2, 2, 1, count_include_pad=False)[0, 0, 0, 0].item() == 1
+    assert F.avg_pool2d(x, 2, divisor_override=2).numpy().tolist() == [[[[2, 2], [2, 2]]]]
+
+
+def test_large_windows_remember_their_maximum_too(rng):
+    x = ta.Tensor(distinct(rng, (1, 1, 20, 20)), requires_grad=True)
+    F.max_pool2d(x, 20).sum().backward()
+    assert x.grad.ravel()[x.data.argmax()] == 1
+
+
+def test_an_image_without_a_batch_gives_one_without(rng):
+    x = rng.standard_normal((3, 8, 8))
+    assert (F.max_pool2d(x, 2).shape, F.avg_pool2d(x, 2).shape) == ((3, 4, 4), (3, 4, 4))
+
+
+@pytest.mark.parametrize("pool", [F.max_pool2d, F.avg_pool2d], ids=["max", "avg"])
+def test_pooling_names_what_does_not_fit(pool):
+    x, name = np.zeros((1, 1, 4, 4)), pool.__name__
+    with pytest.raises(ValueError, match=rf"{name}: padding \(2, 2\) is more than half of kernel_size \(3, 3\)"):
+        pool(x, 3, 1, 2)
+    with pytest.raises(ValueError, match=f"{name}: a window of 5 x 5 pixels does not fit into an image of 4 x 4"):
+        pool(x, 5)
+    with pytest.raises(ValueError, match=f"{name}: kernel_size must be 1 or more"):
+        pool(x, 0)
+    with pytest.raises(TypeError, match=f"{name}: input is int64, but must be floating"):
+        pool(x.astype(int), 2)
+
+
+def test_a_divisor_of_zero_is_refused():
+    with pytest.raises(ValueError, match="divisor_override must not be 0"):
+        F.avg_pool2d(np.zeros((1, 1, 4, 4)), 2, divisor_override=0)

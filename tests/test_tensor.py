@@ -1,0 +1,165 @@
+"""Tensor: what it is made from, its dtypes, and its operators and methods with their gradients."""
+
+import numpy as np
+import pytest
+
+import tinyalex as ta
+
+
+def test_python_numbers_become_float32_and_arrays_keep_their_dtype():
+    assert [ta.Tensor(x).dtype for x in (1, 2.5, [1, 2], np.ones(2), np.arange(2))] == ["f4", "f4", "f4", "f8", "i8"]
+
+
+def test_a_ragged_list_is_refused():
+    with pytest.raises(ValueError, match="expected numbers, a regular list of numbers, or an array"):
+        ta.Tensor([[1, 2], [3]])
+
+
+def test_only_floating_tensors_have_gradients():
+    with pytest.raises(TypeError, match=r"needs a floating dtype, got int64\. Convert the array first"):
+        ta.Tensor(np.arange(3), requires_grad=True)
+
+
+def test_numbers_do_not_change_the_dtype(dtype):
+    x = ta.Tensor(np.ones(2, dtype), requires_grad=True)
+    for y in (x + 1, 2.5 - x, x * 3, 1 / x, x**2, 2.0**x, -x, x / 7):
+        assert y.dtype == dtype
+
+
+def test_mixed_dtypes_promote_and_gradients_come_back_in_each(rng):
+    x = ta.Tensor(rng.standard_normal(3).astype("f"), requires_grad=True)
+    y = ta.Tensor(rng.standard_normal(3), requires_grad=True)
+    z = x * y
+    z.sum().backward()
+    assert (z.dtype, x.grad.dtype, y.grad.dtype) == ("f8", "f4", "f8")
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x, y: x + y,
+        lambda x, y: x - y,
+        lambda x, y: x * y,
+        lambda x, y: x / y,
+        lambda x, y: (x * x) ** y,
+        lambda x, y: x + 2 * y - 1,
+        lambda x, y: 1 / x + 3.0 ** (y - 2),
+        lambda x, y: (x * x + 0.1).log() + y.exp().tanh(),
+    ],
+    ids=["+", "-", "*", "/", "**", "numbers", "reflected", "log exp tanh"],
+)
+@pytest.mark.parametrize("shapes", [((2, 3), (2, 3)), ((2, 3), (3,)), ((2, 1, 3), (4, 1)), ((), (2, 2)), ((1,), (1, 1))], ids=str)
+def test_arithmetic_with_broadcasting_passes_gradcheck(f, shapes, rng):
+    x, y = (rng.uniform(0.5, 2, shape) * rng.choice([-1, 1], shape) for shape in shapes)
+    assert ta.gradcheck(f, [x, y]).ok
+
+
+@pytest.mark.parametrize("shapes", [((2, 3), (3, 4)), ((3,), (3, 4)), ((2, 3), (3,)), ((3,), (3,)), ((5, 1, 2, 3), (4, 3, 2)), ((3,), (2, 3, 2))], ids=str)
+def test_matmul_passes_gradcheck(shapes, rng):
+    assert ta.gradcheck(lambda x, y: x @ y, [rng.standard_normal(shape) for shape in shapes]).ok
+
+
+def test_an_array_on_the_left_meets_a_tensor():
+    x = ta.Tensor(np.ones((2, 2)), requires_grad=True)
+    for y in (np.ones((2, 2)) @ x, np.ones(2) + x, np.ones(2) - x, np.ones(2) * x, np.ones(2) / x, np.full(2, 2.0) ** x):
+        assert isinstance(y, ta.Tensor)
+        assert y.requires_grad
+
+
+def test_powers_have_finite_gradients_at_zero():
+    x, y = ta.Tensor([0.0, 0.0, 2.0], requires_grad=True), ta.Tensor([1.0, 0.0, 2.0], requires_grad=True)
+    (x**y).sum().backward()
+    np.testing.assert_allclose(x.grad, [1, 0, 4])
+    np.testing.assert_allclose(y.grad, [0, 0, 4 * np.log(2)], rtol=1e-6)
+
+
+@pytest.mark.parametrize("axis", [None, 0, -1, (0, 2), (1,), ()], ids=str)
+@pytest.mark.parametrize("keepdims", [False, True])
+@pytest.mark.parametrize("name", ["sum", "mean", "max"])
+def test_reductions_equal_numpys_and_pass_gradcheck(name, axis, keepdims, rng):
+    x = rng.standard_normal((2, 3, 4))
+    ours = getattr(ta.Tensor(x), name)(axis=axis, keepdims=keepdims)
+    np.testing.assert_allclose(ours.numpy(), getattr(x, name)(axis=axis, keepdims=keepdims))
+    assert ta.gradcheck(lambda t: getattr(t, name)(axis, keepdims), x).ok
+
+
+def test_equal_maxima_share_the_gradient():
+    x = ta.Tensor([3.0, 1.0, 3.0], requires_grad=True)
+    x.max().backward()
+    assert x.grad.tolist() == [0.5, 0, 0.5]
+
+
+@pytest.mark.parametrize(
+    "index",
+    [1, -1, slice(None, None, 2), (0, 1), (..., 0), (None, 1), [0, 0, 2], np.array([[0, 1], [1, 1]]), (slice(1, 3), [0, 0]), np.array([True, False, True])],
+    ids=str,
+)
+def test_indexing_equals_numpys_and_passes_gradcheck(index, rng):
+    x = rng.standard_normal((3, 4))
+    np.testing.assert_array_equal(ta.Tensor(x)[index].numpy(), x[index])
+    assert ta.gradcheck(lambda t: t[index], x).ok
+
+
+def test_a_tensor_can_be_an_index():
+    assert ta.Tensor([5.0, 6.0, 7.0])[ta.Tensor(np.array([2, 0]))].numpy().tolist() == [7, 5]
+
+
+@pytest.mark.parametrize(
+    "f",
+    [lambda x: x.reshape(4, -1), lambda x: x.reshape((24,)), lambda x: x.transpose(), lambda x: x.transpose(1, 2, 0), lambda x: x.transpose(0, -1, 1), lambda x: x.T],
+)
+def test_shapes_change_and_gradients_find_back(f, rng):
+    assert ta.gradcheck(f, rng.standard_normal((2, 3, 4))).ok
+
+
+def test_astype_sends_the_gradient_back_in_the_old_dtype():
+    x = ta.Tensor([1.0, 2.0], requires_grad=True)
+    y = x.astype("float64")
+    y.sum().backward()
+    assert (y.dtype, x.grad.dtype) == ("f8", "f4")
+
+
+def test_detach_forgets_the_history():
+    x = ta.Tensor([1.0], requires_grad=True)
+    y = (x * 2).detach()
+    assert (y.requires_grad, y.creator, y.numpy().tolist()) == (False, None, [2.0])
+
+
+def test_numpy_is_c_contiguous_whatever_the_memory_order():
+    assert ta.Tensor(np.zeros((4, 5, 6)).transpose(2, 0, 1)).numpy().flags.c_contiguous
+
+
+def test_item_wants_one_number():
+    with pytest.raises(ValueError, match=r"expected one number, got a tensor of shape \(2,\)"):
+        ta.Tensor([1.0, 2.0]).item()
+
+
+def test_backward_of_many_numbers_wants_weights():
+    x = ta.Tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(ValueError, match=r"a tensor of shape \(2,\) is not one number.*y\.sum\(\)\.backward\(\)"):
+        (x * 2).backward()
+    with pytest.raises(ValueError, match=r"grad has shape \(3,\), but the tensor has shape \(2,\)"):
+        (x * 2).backward(np.ones(3))
+    (x * 2).backward(np.array([1.0, 10.0]))
+    assert x.grad.tolist() == [2, 20]
+
+
+def test_backward_without_anything_to_learn_says_so():
+    with pytest.raises(RuntimeError, match="nothing this tensor was made from has requires_grad=True"):
+        ta.Tensor([1.0]).sum().backward()
+
+
+def test_repr_shows_numbers_dtype_and_origin():
+    x = ta.Tensor([1.0, 2.0], requires_grad=True)
+    assert repr(x) == "Tensor([1., 2.], dtype=float32, requires_grad=True)"
+    assert repr(x + 1) == "Tensor([2., 3.], dtype=float32, made by Add)"
+
+
+def test_an_unknown_device_is_refused():
+    with pytest.raises(ValueError, match="expected 'auto', 'cpu' or 'cuda', got 'tpu'"):
+        ta.Tensor([1.0], device="tpu")
+
+
+def test_operators_refuse_what_is_no_number():
+    with pytest.raises(TypeError, match="unsupported operand"):
+        ta.Tensor([1.0]) + "1"

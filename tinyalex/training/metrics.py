@@ -1,0 +1,45 @@
+"""How good a network is: loss, error, and which classes it takes for which."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinyalex import functional as F
+from tinyalex.function import no_grad
+
+
+@dataclass
+class Evaluation:
+    """Mean `loss`, `error` (share of wrong answers, 0 to 1), and `confusion` (K, K): [true class, answer] counted."""
+
+    loss: float
+    error: float
+    confusion: np.ndarray
+
+
+def wrong_answers(logits: np.ndarray, labels: np.ndarray) -> int:
+    """How many rows of logits (N, C) are not largest at their label."""
+    return int((logits.argmax(axis=1) != labels).sum())
+
+
+def evaluate(model: Any, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> Evaluation:
+    """The model's answers to all batches (images, labels), in testing mode. The mode is put back afterwards."""
+    mode = model.training
+    model.eval()
+    loss, count, confusion = 0.0, 0, None
+    try:
+        with no_grad():
+            for images, labels in batches:
+                logits = model(images)
+                loss += F.cross_entropy(logits, labels, reduction="sum").item()
+                count += len(labels)
+                if confusion is None:
+                    confusion = np.zeros((logits.shape[1], logits.shape[1]), np.int64)
+                np.add.at(confusion, (labels, logits.numpy().argmax(axis=1)), 1)
+    finally:
+        model.train(mode)
+    if confusion is None:
+        raise ValueError("evaluate: got no images. Give the data set at least one.")
+    return Evaluation(loss / count, 1 - float(np.trace(confusion)) / count, confusion)

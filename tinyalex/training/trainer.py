@@ -1,0 +1,244 @@
+"""The training loop: epochs of steps, a log, checkpoints, and a way to stop and go on.
+
+All that a run needs to go on is in its checkpoint, and random numbers depend on the seed and the step alone: a run that was stopped
+and resumed, even in the middle of an epoch, ends with the same bytes as one that was not.
+"""
+
+import csv
+import io
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyalex import device, serialization
+from tinyalex import functional as F
+from tinyalex.optim.lr_scheduler import ReduceLROnPlateau
+from tinyalex.training.metrics import evaluate, wrong_answers
+
+
+class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for it
+    """Training was stopped by Ctrl-C, after its checkpoint was written."""
+
+
+@dataclass
+class Epoch:
+    """A line of the log: losses are means over images, errors shares of wrong answers, seconds without the validation."""
+
+    epoch: int
+    lr: float
+    train_loss: float
+    train_error: float
+    valid_loss: float
+    valid_error: float
+    images_per_second: float
+    seconds: float
+
+    def __str__(self) -> str:
+        return (
+            f"epoch {self.epoch:3d}  lr {self.lr:.2g}  train loss {self.train_loss:.4f} error {100 * self.train_error:5.2f} %  "
+            f"validation loss {self.valid_loss:.4f} error {100 * self.valid_error:5.2f} %  {self.images_per_second:.0f} images/s"
+        )
+
+
+@dataclass
+class Progress:
+    """Where a run is: steps done, and what has been summed up over the images of the epoch that is under way."""
+
+    step: int = 0
+    images: int = 0
+    loss: float = 0.0
+    wrong: int = 0
+    seconds: float = 0.0
+    best_error: float = float("inf")
+    best_epoch: int = 0
+
+    def forget_epoch(self) -> None:
+        self.images, self.loss, self.wrong, self.seconds = 0, 0.0, 0, 0.0
+
+
+class Trainer:
+    """Trains `model` and keeps its files up to date in the folder `output`:
+
+        log.csv                 a line an epoch
+        checkpoint.safetensors  to go on from: weights, velocities, schedule, log
+        best.safetensors        the weights with the lowest validation error so far
+        model.safetensors       the weights at the end
+
+    train, valid  Loaders; the validation error steers the schedule "plateau", `patience` and `best`
+    epochs        how many to train for, in all
+    patience      stop when the validation error has not fallen for so many epochs
+    variant       name of the network, written into its files
+    options       what must be the same in a run that goes on from a checkpoint
+    after_epoch   called with the log so far, to draw it for instance
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        optimizer: Any,
+        scheduler: Any,
+        train: Any,
+        valid: Any,
+        *,
+        epochs: int,
+        output: str | os.PathLike[str],
+        variant: str,
+        patience: int | None = None,
+        options: dict[str, Any] | None = None,
+        after_epoch: Callable[[list[Epoch]], None] = lambda log: None,
+    ) -> None:
+        self.model, self.optimizer, self.scheduler, self.train, self.valid = model, optimizer, scheduler, train, valid
+        self.epochs, self.output, self.variant, self.patience = epochs, Path(output), variant, patience
+        self.options, self.after_epoch = options or {}, after_epoch
+        self.progress, self.log = Progress(), list[Epoch]()
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.output / "checkpoint.safetensors"
+
+    def fit(self) -> list[Epoch]:
+        """Train to the end, from where the run is. Returns the log.
+
+        Raises Interrupted after Ctrl-C, and FloatingPointError where the loss is no longer a number; the checkpoint is good in both cases.
+        """
+        with _ctrl_c() as stop_asked:
+            while len(self.log) < self.epochs and not self._out_of_patience():
+                self._train_epoch(stop_asked)
+                self._close_epoch()
+        self._save_weights("model.safetensors")
+        return self.log
+
+    def _train_epoch(self, stop_asked: Callable[[], bool]) -> None:
+        from tqdm import tqdm
+
+        epoch, progress = len(self.log), self.progress
+        start = progress.step - epoch * len(self.train)
+        self.model.train()
+        bar = tqdm(total=len(self.train), initial=start, desc=f"epoch {epoch + 1}/{self.epochs}", disable=None, leave=False, unit="batch")
+        with bar:
+            for images, labels in self.train.epoch(epoch, start):
+                began = time.perf_counter()
+                loss, wrong = self._step(images, labels)
+                progress.step += 1
+                progress.images += len(labels)
+                progress.loss += loss * len(labels)
+                progress.wrong += wrong
+                progress.seconds += time.perf_counter() - began
+                bar.set_postfix_str(
+                    f"loss {progress.loss / progress.images:.3f}, error {100 * progress.wrong / progress.images:.1f} %, "
+                    f"{progress.images / progress.seconds:.0f} images/s"
+                )
+                bar.update()
+                if stop_asked():
+                    self.save_checkpoint()
+                    raise Interrupted
+
+    def _step(self, images: np.ndarray, labels: np.ndarray) -> tuple[float, int]:
+        device.set_step(self.progress.step)
+        self.optimizer.zero_grad()
+        logits = self.model(images)
+        loss = F.cross_entropy(logits, labels)
+        value = loss.item()
+        if not np.isfinite(value):
+            raise FloatingPointError(
+                f"The loss is {value} at step {self.progress.step}: training has diverged. The last checkpoint is from before. "
+                f"Start again with a lower rate than {self.optimizer.param_groups[0]['lr']:g}, as in --lr {self.optimizer.param_groups[0]['lr'] / 10:g}."
+            )
+        loss.backward()
+        self.optimizer.step()
+        return value, wrong_answers(logits.numpy(), labels)
+
+    def _close_epoch(self) -> None:
+        progress = self.progress
+        lr = self.optimizer.param_groups[0]["lr"]
+        valid = evaluate(self.model, self.valid)
+        train_loss, train_error = progress.loss / progress.images, progress.wrong / progress.images
+        speed = progress.images / progress.seconds
+        self.log.append(Epoch(len(self.log) + 1, lr, train_loss, train_error, valid.loss, valid.error, speed, progress.seconds))
+        progress.forget_epoch()
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step(valid.error)
+        elif self.scheduler is not None:
+            self.scheduler.step()
+        if valid.error < progress.best_error:
+            progress.best_error, progress.best_epoch = valid.error, len(self.log)
+            self._save_weights("best.safetensors")
+        self.save_checkpoint()
+        self._write_log()
+        self.after_epoch(self.log)
+        print(self.log[-1], flush=True)
+
+    def _out_of_patience(self) -> bool:
+        return self.patience is not None and len(self.log) - self.progress.best_epoch >= self.patience and bool(self.log)
+
+    def _save_weights(self, name: str) -> None:
+        serialization.save(self.output / name, self.model.state_dict(), metadata={"variant": self.variant})
+
+    def _write_log(self) -> None:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, [field.name for field in fields(Epoch)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(line) for line in self.log)
+        unfinished = self.output / ".log.csv"
+        unfinished.write_text(text.getvalue())
+        os.replace(unfinished, self.output / "log.csv")
+
+    # Stopping and going on
+
+    def save_checkpoint(self) -> None:
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict() if self.scheduler is not None else None,
+            "progress": asdict(self.progress),
+            "log": [asdict(line) for line in self.log],
+            "options": self.options,
+        }
+        serialization.save(self.checkpoint, state)
+
+    def resume(self, path: str | os.PathLike[str]) -> None:
+        """Go on from a checkpoint. ValueError if it comes from a run with other options, naming them."""
+        state = serialization.load(path)
+        if not isinstance(state, dict) or "progress" not in state:
+            raise ValueError(f"resume: {str(path)!r} holds no checkpoint, only weights perhaps. Expected a checkpoint.safetensors.")
+        then = state["options"]
+        changed = [f"{name} was {then.get(name)!r}, now {value!r}" for name, value in self.options.items() if then.get(name) != value]
+        if changed:
+            raise ValueError(
+                f"resume: {str(path)!r} is from a run with other options: {'; '.join(changed)}.\n"
+                "Give the same options, or start a new run in another folder (--output)."
+            )
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scheduler is not None and state["scheduler"] is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
+        self.progress = Progress(**state["progress"])
+        self.log = [Epoch(**line) for line in state["log"]]
+
+
+@contextmanager
+def _ctrl_c() -> Iterator[Callable[[], bool]]:
+    """Within it, the first Ctrl-C only makes the function it gives answer True, so that a step is finished; a second one interrupts."""
+    asked = False
+
+    def note(signum: int, frame: Any) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(signal.SIGINT, before)
+
+    try:
+        before = signal.signal(signal.SIGINT, note)
+    except ValueError:  # not in the main thread, where signals never arrive
+        yield lambda: False
+        return
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,152 @@
+#!/usr/bin/env python3
+"""Train a convolutional network on 32 x 32 images.
+
+    python train_cifar.py --data shapes                  drawn objects, no files needed, about a minute
+    python train_cifar.py                                CIFAR-10 (downloaded once), cuda-convnet's quick net
+    python train_cifar.py --model alexnet                AlexNet fitted to 32 x 32
+    python train_cifar.py --resume auto                  go on with the run in the output folder
+
+Every tenth training image is set aside for validation: it steers --schedule plateau and --patience and picks best.safetensors. The
+test set is looked at once, at the end.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tinyalex as ta
+from tinyalex import data, device, models, optim, plots, serialization, training
+
+# The defaults of each network. Rates and initial weights belong to pixels with the mean image taken out and a standard deviation of 1.
+RECIPES: dict[str, dict[str, Any]] = {
+    "quick": {
+        "epochs": 8,
+        "batch_size": 64,  # half of cuda-convnet's 128: twice the steps for a run this short
+        "lr": 0.01,
+        "weight_decay": 0.004,  # cuda-convnet's, for its convolutions
+        "augment": "flip",  # in 8 epochs, shifted crops cost more than they give
+    },
+    "alexnet": {
+        "epochs": 20,
+        "batch_size": 128,  # section 5
+        "lr": 0.01,  # section 5
+        "weight_decay": 0.0005,  # section 5
+        "augment": "crop+flip",  # section 4.1
+    },
+}
+
+
+def arguments() -> argparse.Namespace:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--data", default="cifar10", help="cifar10 (downloaded once), shapes (drawn, no files), or the path of CIFAR-10's archive, its folder, or a folder with train/ and test/ of class folders")
+    p.add_argument("--model", choices=sorted(RECIPES), default="quick")
+    p.add_argument("--epochs", type=positive)
+    p.add_argument("--batch-size", type=positive)
+    p.add_argument("--lr", type=float, help="learning rate of the weights; biases have twice that")
+    p.add_argument("--weight-decay", type=float)
+    p.add_argument("--augment", choices=["none", "flip", "crop+flip"])
+    p.add_argument("--schedule", choices=["constant", "step", "plateau", "dexp"], default="step", help="step: a tenth for the last quarter of the epochs (default); plateau: a tenth when the validation error stops falling; dexp: cuda-convnet's discrete exponential")
+    p.add_argument("--subset", type=positive, metavar="N", help="use the first N training images only")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--device", default="auto", help="auto or cpu")
+    p.add_argument("--output", default="runs/cifar", metavar="DIR")
+    p.add_argument("--resume", metavar="auto|PATH", help="go on from a checkpoint; auto: from the one in the output folder, if there is one")
+    p.add_argument("--patience", type=positive, metavar="N", help="stop when the validation error has not fallen for N epochs")
+    args = p.parse_args()
+    for name, value in RECIPES[args.model].items():
+        if getattr(args, name) is None:
+            setattr(args, name, value)
+    return args
+
+
+def positive(text: str) -> int:
+    if not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
+    return int(text)
+
+
+def load_data(args: argparse.Namespace) -> tuple[data.Dataset, data.Dataset, data.Dataset]:
+    """The images to train on, to validate on (every tenth of the training set), and to test on."""
+    if args.data == "shapes":
+        train, test = data.shapes()
+    else:
+        train, test = data.cifar10(None if args.data == "cifar10" else args.data)
+    train = train[: args.subset]
+    held_out = np.arange(len(train)) % 10 == 9
+    if not held_out.any():
+        raise ValueError(f"{len(train)} training images are too few: one in ten is set aside for validation. Use 10 or more.")
+    return train[~held_out], train[held_out], test
+
+
+def schedule(name: str, optimizer: optim.SGD, epochs: int) -> Any:
+    if name == "step":
+        return optim.lr_scheduler.StepLR(optimizer, step_size=max(1, -(-3 * epochs // 4)))
+    if name == "plateau":
+        return optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=2)
+    if name == "dexp":
+        return optim.lr_scheduler.DiscreteExponential(optimizer, epochs)
+    return None
+
+
+def main() -> int:
+    args = arguments()
+    began = time.perf_counter()
+    device.check(args.device)
+    ta.manual_seed(args.seed)
+    output = Path(args.output)
+    if args.resume is None and (output / "checkpoint.safetensors").exists():
+        raise FileExistsError(f"{output} holds a run already. Go on with it (--resume auto), or choose another folder (--output).")
+    output.mkdir(parents=True, exist_ok=True)
+
+    train, valid, test = load_data(args)
+    mean = data.mean_image(train.images)
+    scale = float(1 / train.images.std())
+    serialization.save(output / "preprocessing.safetensors", {"mean": mean, "scale": np.float32(scale)})
+    normalize = data.Normalize(mean, scale=scale)
+    augment = normalize if args.augment == "none" else data.Augment(mean, scale=scale, padding=4 if "crop" in args.augment else 0)
+
+    model = models.cifar(args.model, num_classes=len(train.classes))
+    print(model.summary((3, 32, 32)))
+    print(f"{len(train)} images to train on, {len(valid)} to validate, {len(test)} to test")
+    optimizer = optim.SGD(optim.paper_groups(model, args.lr, args.weight_decay), lr=args.lr, momentum=0.9)
+    trainer = training.Trainer(
+        model,
+        optimizer,
+        schedule(args.schedule, optimizer, args.epochs),
+        data.Loader(train, args.batch_size, shuffle=True, transform=augment),
+        data.Loader(valid, 256, transform=normalize),
+        epochs=args.epochs,
+        output=output,
+        variant=f"cifar-{args.model}",
+        patience=args.patience,
+        options={name: getattr(args, name) for name in ("data", "model", "batch_size", "lr", "weight_decay", "augment", "schedule", "subset", "seed")},
+        after_epoch=lambda log: plots.draw_curves(log, output / "curves.png"),
+    )
+    if args.resume == "auto" and trainer.checkpoint.exists():
+        trainer.resume(trainer.checkpoint)
+    elif args.resume not in (None, "auto"):
+        trainer.resume(args.resume)
+    try:
+        trainer.fit()
+    except training.Interrupted:
+        print(f"\nStopped, and saved in {trainer.checkpoint}. To go on: the same command with --resume auto")
+        return 130
+
+    result = training.evaluate(model, data.Loader(test, 256, transform=normalize))
+    plots.draw_filters(model.conv1.weight.numpy(), output / "filters.png")
+    plots.draw_confusion(result.confusion, test.classes, output / "confusion.png")
+    print(f"pictures: {output}/curves.png, filters.png, confusion.png    weights: {output}/model.safetensors, best.safetensors")
+    print(f"time {time.perf_counter() - began:.0f} s")
+    print(f"test error {100 * result.error:.2f} %")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (ValueError, OSError, FloatingPointError) as error:
+        sys.exit(f"train_cifar.py: {error}")
