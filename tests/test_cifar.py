@@ -1,0 +1,358 @@
+"""CIFAR-10 from every form it comes in, and what happens with files that are broken or hostile."""
+
+import io
+import os
+import pickle
+import pickletools
+import struct
+import tarfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tinyalex.data import cifar
+from tinyalex.data.cifar import cifar10
+
+KINDS = ("python", "binary")
+FOLDERS = {"python": "cifar-10-batches-py", "binary": "cifar-10-batches-bin"}
+PER_BATCH = 3
+
+
+# Fake archives: tiny, but byte for byte in the format of the official ones
+
+
+def py2_bytes(b):
+    """A string as Python 2 pickles it."""
+    return b"U" + bytes([len(b)]) + b if len(b) < 256 else b"T" + struct.pack("<I", len(b)) + b
+
+
+def py2_int(n):
+    return b"J" + struct.pack("<i", n)
+
+
+NDARRAY = b"cnumpy\nndarray\n"
+
+
+def py2_array(x, reconstruct=b"cnumpy.core.multiarray\n_reconstruct\n", kind=NDARRAY, dtype=b"u1"):
+    empty = reconstruct + b"(" + kind + py2_int(0) + b"\x85" + py2_bytes(b"b") + b"tR"
+    u1 = b"cnumpy\ndtype\n(" + py2_bytes(dtype) + py2_int(0) + py2_int(1) + b"tR"
+    u1 += b"(" + py2_int(3) + py2_bytes(b"|") + b"NNN" + py2_int(-1) + py2_int(-1) + py2_int(0) + b"tb"
+    shape = b"(" + b"".join(map(py2_int, x.shape)) + b"t"
+    return empty + b"(" + py2_int(1) + shape + u1 + b"\x89" + py2_bytes(x.tobytes()) + b"tb"
+
+
+def py2_dict(**values):
+    return b"\x80\x02}(" + b"".join(py2_bytes(key.encode()) + value for key, value in values.items()) + b"u."
+
+
+def py2_labels(labels):
+    return b"](" + b"".join(map(py2_int, labels)) + b"e"
+
+
+def python_batch(images, labels, /, **changes):
+    data = {"batch_label": py2_bytes(b"fake"), "labels": py2_labels(labels), "data": py2_array(images.reshape(len(images), -1))}
+    return py2_dict(**(data | changes))
+
+
+def binary_batch(images, labels):
+    return np.concatenate([np.array(labels, np.uint8)[:, None], images.reshape(len(images), -1)], axis=1).tobytes()
+
+
+@pytest.fixture
+def expected(rng):
+    """images uint8 (18, 3, 32, 32) and labels (18,): five batches to train with, one to test with."""
+    n = 6 * PER_BATCH
+    return rng.integers(0, 256, (n, 3, 32, 32), dtype=np.uint8), rng.integers(0, 10, n)
+
+
+def make_folder(where, kind, expected):
+    """The folder of one kind, with one batch after another of the expected images."""
+    folder = where / FOLDERS[kind]
+    folder.mkdir(parents=True)
+    write = python_batch if kind == "python" else binary_batch
+    images, labels = expected
+    for i, name in enumerate(cifar.PYTHON if kind == "python" else cifar.BINARY):
+        part = slice(i * PER_BATCH, (i + 1) * PER_BATCH)
+        (folder / name).write_bytes(write(images[part], labels[part].tolist()))
+    (folder / "readme.html").write_text("not a batch")
+    return folder
+
+
+def make_archive(where, kind, expected, name=None):
+    folder = make_folder(where / "to pack", kind, expected)
+    archive = where / (name or f"cifar-10-{kind}.tar.gz")
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(folder, folder.name)
+    return archive
+
+
+def assert_read(result, expected):
+    """All images and labels are there, in the order of the batches."""
+    images, labels = expected
+    for half, part in zip(result, (slice(0, 5 * PER_BATCH), slice(5 * PER_BATCH, None)), strict=True):
+        np.testing.assert_array_equal(half.images, images[part])
+        np.testing.assert_array_equal(half.labels, labels[part])
+        assert half.classes == cifar.CLASSES
+        assert half.images.flags.writeable
+        assert half.images.flags.c_contiguous
+
+
+# Every form
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_cifar10_reads_the_official_folders(tmp_path, kind, expected):
+    assert_read(cifar10(make_folder(tmp_path, kind, expected)), expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_cifar10_reads_the_archives_under_any_name(tmp_path, kind, expected):
+    assert_read(cifar10(make_archive(tmp_path, kind, expected, name="download")), expected)
+
+
+def test_cifar10_reads_an_archive_that_the_browser_has_unzipped(tmp_path, expected):
+    folder = make_folder(tmp_path, "python", expected)
+    with tarfile.open(tmp_path / "cifar-10-python.tar", "w") as tar:
+        tar.add(folder, folder.name)
+    assert_read(cifar10(tmp_path / "cifar-10-python.tar"), expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("make", [make_folder, make_archive])
+def test_cifar10_reads_a_folder_that_contains_the_folder_or_the_archive(tmp_path, make, kind, expected):
+    make(tmp_path, kind, expected)
+    assert_read(cifar10(str(tmp_path)), expected)
+
+
+def test_cifar10_writes_nothing_beside_the_archive(tmp_path, expected):
+    archive = make_archive(tmp_path, "python", expected)
+    before = sorted(tmp_path.rglob("*"))
+    cifar10(archive)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_cifar10_reads_arrays_that_numpy_2_has_pickled(tmp_path, expected):
+    folder = make_folder(tmp_path, "python", expected)
+    images, labels = (part[:PER_BATCH] for part in expected)
+    batch = {b"data": images.reshape(PER_BATCH, -1), b"labels": labels.tolist()}
+    (folder / "data_batch_1").write_bytes(pickle.dumps(batch, protocol=3))
+    assert_read(cifar10(folder), expected)
+
+
+def test_cifar10_reads_class_folders_with_images(tmp_path, rng):
+    pixels = rng.integers(0, 256, (2, 2, 32, 32, 3), dtype=np.uint8)
+    for half, in_half in zip(("train", "test"), pixels, strict=True):
+        for name, image in zip(("frog", "cat"), in_half, strict=True):
+            (tmp_path / half / name).mkdir(parents=True)
+            Image.fromarray(image).save(tmp_path / half / name / "1.png")
+    train, test = cifar10(tmp_path)
+    assert train.classes == test.classes == ("cat", "frog")
+    np.testing.assert_array_equal(train.images, pixels[0, ::-1].transpose(0, 3, 1, 2))
+    np.testing.assert_array_equal(test.images, pixels[1, ::-1].transpose(0, 3, 1, 2))
+
+
+def test_cifar10_refuses_class_folders_with_images_of_another_size(tmp_path):
+    for half in ("train", "test"):
+        (tmp_path / half / "cat").mkdir(parents=True)
+        Image.new("RGB", (40, 30)).save(tmp_path / half / "cat" / "1.png")
+    with pytest.raises(
+        ValueError, match=r"expected images of 32 x 32 in .*, got 30 x 40.\nResize .*image_folders\(path, size=32\)"
+    ):
+        cifar10(tmp_path)
+
+
+@pytest.mark.parametrize("make", [make_folder, make_archive])
+def test_without_a_path_cifar10_takes_what_TINYALEX_DATA_holds(tmp_path, monkeypatch, make, expected):  # noqa: N802
+    make(tmp_path, "binary", expected)
+    monkeypatch.setenv("TINYALEX_DATA", str(tmp_path))
+    monkeypatch.setattr(cifar, "fetch", lambda *anything: pytest.fail("it downloads"))
+    assert_read(cifar10(), expected)
+
+
+@pytest.mark.parametrize("data", [None, "empty", "not there"])
+def test_without_a_path_cifar10_downloads_what_is_not_there(tmp_path, monkeypatch, data, expected):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.delenv("TINYALEX_DATA", raising=False)
+    if data:
+        monkeypatch.setenv("TINYALEX_DATA", str(tmp_path / data))
+    archive = make_archive(tmp_path, "python", expected)
+    asked = []
+    monkeypatch.setattr(cifar, "fetch", lambda *request: asked.append(request) or archive)
+    assert_read(cifar10(), expected)
+    assert asked == [("cifar-10-python.tar.gz", cifar.MIRRORS, cifar.SHA256)]
+
+
+# What is missing or broken
+
+
+def test_cifar10_says_that_a_path_does_not_exist(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no .*nowhere.\nGive the folder or the archive"):
+        cifar10(tmp_path / "nowhere")
+
+
+def test_cifar10_says_what_it_looks_for_in_a_folder_without_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"found no CIFAR-10 in .*cifar-10-batches-py or .*\nGive the path of one"):
+        cifar10(tmp_path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_cifar10_names_the_missing_batches(tmp_path, kind, expected):
+    folder = make_folder(tmp_path, kind, expected)
+    for gone in folder.glob("*batch_[24]*"):
+        gone.unlink()
+    end = "" if kind == "python" else ".bin"
+    with pytest.raises(
+        FileNotFoundError, match=rf"missing: data_batch_2{end}, data_batch_4{end}.\nThe official archive has them all"
+    ):
+        cifar10(folder)
+
+
+def test_cifar10_names_the_missing_batches_of_an_archive_of_something_else(tmp_path):
+    with tarfile.open(tmp_path / "cifar-100-python.tar.gz", "w:gz") as tar:
+        tar.addfile(tarfile.TarInfo("cifar-100-python/train"), io.BytesIO())
+    with pytest.raises(FileNotFoundError, match=r"cifar-100-python.tar.gz; missing: data_batch_1"):
+        cifar10(tmp_path / "cifar-100-python.tar.gz")
+
+
+def test_cifar10_refuses_a_file_that_is_no_archive(tmp_path):
+    (tmp_path / "page.html").write_text("<html>Please log in</html>" * 100)
+    with pytest.raises(ValueError, match=r"expected .*page.html to be cifar-10-python.tar.gz or .*\nDownload it again"):
+        cifar10(tmp_path / "page.html")
+
+
+@pytest.mark.parametrize("part", [0.3, 0.9])
+def test_cifar10_refuses_half_an_archive(tmp_path, part, expected):
+    archive = make_archive(tmp_path, "binary", expected)
+    content = archive.read_bytes()
+    archive.write_bytes(content[: int(part * len(content))])
+    with pytest.raises(ValueError, match=r"got a file that cannot be read as a whole tar archive"):
+        cifar10(archive)
+
+
+def test_cifar10_refuses_an_archive_with_a_single_wrong_bit(tmp_path, expected):
+    archive = make_archive(tmp_path, "binary", expected)
+    content = bytearray(archive.read_bytes())
+    content[len(content) // 2] ^= 1  # noise cannot be compressed: this is a pixel, and the archive can still be unpacked
+    archive.write_bytes(content)
+    with pytest.raises(ValueError, match="got a file that cannot be read as a whole tar archive: CRC check failed"):
+        cifar10(archive)
+
+
+def test_cifar10_refuses_half_a_binary_batch(tmp_path, expected):
+    folder = make_folder(tmp_path, "binary", expected)
+    content = (folder / "data_batch_3.bin").read_bytes()
+    (folder / "data_batch_3.bin").write_bytes(content[:-1])
+    with pytest.raises(ValueError, match=r"data_batch_3.bin in .*expected a multiple of 3073 bytes.*, got 9218.\nReplace it"):
+        cifar10(folder)
+
+
+def test_cifar10_refuses_half_a_python_batch(tmp_path, expected):
+    folder = make_folder(tmp_path, "python", expected)
+    content = (folder / "test_batch").read_bytes()
+    (folder / "test_batch").write_bytes(content[:5000])
+    with pytest.raises(ValueError, match=r"test_batch in .* is not a batch of CIFAR-10: .*\nReplace it"):
+        cifar10(folder)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_cifar10_refuses_labels_beyond_the_ten_classes(tmp_path, kind, expected):
+    expected[1][7] = 12
+    with pytest.raises(ValueError, match=r"data_batch_3.* expected labels from 0 to 9, got \d to 12"):
+        cifar10(make_folder(tmp_path, kind, expected))
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"labels": py2_labels([1])}, r"expected data of the shape \(1, 3072\) for 1 labels, got \(3, 3072\)"),
+        ({"labels": b"](" + py2_bytes(b"cat") * 3 + b"e"}, "labels a list of whole numbers"),
+        ({"data": py2_bytes(b"no array")}, "expected data to be an array"),
+        ({"data": py2_array(np.zeros((3, 3072), np.uint8), dtype=b"i1")}, "expected data to be an array of uint8"),
+        ({"data": py2_array(np.zeros((3, 3072), np.uint8), dtype=b"O")}, "expected data to be an array of uint8"),
+        ({"data": py2_array(np.zeros((3, 100), np.uint8))}, r"got \(3, 100\)"),
+    ],
+)
+def test_cifar10_refuses_a_python_batch_whose_parts_do_not_fit(tmp_path, changes, complaint, expected):
+    folder = make_folder(tmp_path, "python", expected)
+    images, labels = (part[:PER_BATCH] for part in expected)
+    (folder / "data_batch_1").write_bytes(python_batch(images, labels, **changes))
+    with pytest.raises(ValueError, match=complaint):
+        cifar10(folder)
+
+
+@pytest.mark.parametrize("content", [b"\x80\x02].", py2_dict(labels=py2_labels([1]))])
+def test_cifar10_refuses_a_pickle_of_something_else(tmp_path, content, expected):
+    folder = make_folder(tmp_path, "python", expected)
+    (folder / "data_batch_1").write_bytes(content)
+    with pytest.raises(ValueError, match="expected a dictionary with data and labels"):
+        cifar10(folder)
+
+
+# Hostile pickles
+
+
+class Attack:
+    """Pickled, it asks whoever reads it to create a file."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return os.system, (f"touch '{self.file}'",)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_pickle_that_runs_a_command_is_refused_and_does_not_run_it(tmp_path, packed, expected):
+    source = make_folder(tmp_path, "python", expected)
+    trace = tmp_path / "it ran"
+    (source / "data_batch_1").write_bytes(pickle.dumps(Attack(trace), protocol=2))
+    if packed:
+        with tarfile.open(tmp_path / "cifar-10-python.tar.gz", "w:gz") as tar:
+            tar.add(source, source.name)
+        source = tmp_path / "cifar-10-python.tar.gz"
+    with pytest.raises(ValueError, match=r"data_batch_1 in .* asks for \w+.system, .* was not run") as caught:
+        cifar10(source)
+    assert str(source) in str(caught.value)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "complaint"),
+    [
+        (b"cnumpy\nload\n" + py2_bytes(b"x.npy") + b"\x85R", "asks for numpy.load"),
+        (b"c__builtin__\neval\n" + py2_bytes(b"1") + b"\x85R", "asks for __builtin__.eval"),
+        (b"c_codecs\nencode\n" + py2_bytes(b"1") + b"\x85R", "asks for _codecs.encode"),
+        (py2_array(np.zeros((3, 3072), np.uint8), kind=b"cnumpy\nmatrix\n"), "asks for numpy.matrix"),
+        (py2_array(np.zeros((3, 3072), np.uint8), kind=b"cnumpy\ndtype\n"), "asks _reconstruct for .*, where only numpy.ndarray"),
+        (py2_array(np.zeros((3, 3072), np.uint8), reconstruct=NDARRAY), "is not a batch"),
+        (b"cnumpy\ndtype\n)}" + py2_bytes(b"code") + py2_bytes(b"u1") + b"s\x86b", "is not a batch"),
+    ],
+    ids=["numpy.load", "eval", "encode", "foreign array", "dtype as array", "ndarray called", "class changed"],
+)
+def test_a_pickle_that_asks_for_anything_but_a_plain_array_is_refused(tmp_path, data, complaint, expected):
+    folder = make_folder(tmp_path, "python", expected)
+    images, labels = (part[:PER_BATCH] for part in expected)
+    content = python_batch(images, labels, data=data)
+    pickletools.dis(content, out=io.StringIO())  # the attack itself is a valid pickle
+    (folder / "data_batch_1").write_bytes(content)
+    with pytest.raises(ValueError, match=complaint):
+        cifar10(folder)
+
+
+# The real images
+
+
+def test_both_official_kinds_hold_the_same_images_with_the_known_mean(real_data):
+    folders = [real_data / folder for folder in FOLDERS.values()]
+    if not all(folder.is_dir() for folder in folders):
+        pytest.skip(f"no real images: {real_data} lacks {' or '.join(FOLDERS.values())}")
+    (train, test), from_binary = (cifar10(folder) for folder in folders)
+    assert (len(train), len(test)) == (50_000, 10_000)
+    mean = train.images.mean(axis=(0, 2, 3)) / 255
+    np.testing.assert_allclose(mean, [0.49139968, 0.48215841, 0.44653091], atol=5e-9)
+    assert np.bincount(train.labels).tolist() == [5000] * 10
+    assert np.bincount(test.labels).tolist() == [1000] * 10
+    for ours, theirs in zip((train, test), from_binary, strict=True):
+        assert np.array_equal(ours.images, theirs.images)
+        assert np.array_equal(ours.labels, theirs.labels)

@@ -1,0 +1,122 @@
+"""From bytes to what the network sees: the mean subtracted and, for training, a random crop and a mirror image (section 4.1).
+
+A transform is called as `transform(images, epoch=e, first=i)`: a batch of images, of which the first is number i in the order of
+epoch e. What is random about an image depends on the seed, on e and on its own number only, so that neither the size of a batch
+nor the number of processes changes it.
+"""
+
+import numpy as np
+
+from tinyalex import device, kernels
+from tinyalex.device import Array
+
+
+class Normalize:
+    """`(images - mean) * scale`: what the network sees when it is tested.
+
+    mean    the mean image (C, H, W), or the mean colour (C,) or (C, 1, 1), of the training images
+    scale   1 keeps the 2012 paper's range, about -128 to 128, which its initial sigmas belong to
+
+    Images (N, C, H, W) -> float32 (N, C, H, W). Raises ValueError for a mean or images of other shapes.
+
+    >>> pixels = np.full((2, 3, 4, 4), 130, np.uint8)
+    >>> float(Normalize([120, 125, 130], scale=0.5)(pixels)[0, 0, 0, 0])
+    5.0
+    """
+
+    def __init__(self, mean: Array, scale: float = 1.0) -> None:
+        self.mean, self.scale = _as_mean("Normalize", mean), scale
+
+    def __call__(self, images: Array, *, epoch: int = 0, first: int = 0) -> Array:
+        _check_fit("Normalize", images, self.mean)
+        xp = device.xp(images)
+        x = xp.subtract(images, xp.asarray(self.mean), dtype=np.float32)
+        if self.scale != 1:
+            x *= self.scale
+        return x
+
+
+class Augment:
+    """A random crop and, half of the time, the mirror image of each `(image - mean) * scale`: what the network trains on.
+
+    mean      the mean image (C, H, W), or the mean colour (C,) or (C, 1, 1), of the training images
+    padding   the image moves by up to this many pixels up, down, left and right
+    flip      whether to mirror
+    scale     as in Normalize
+
+    Images (N, C, H, W) -> float32 (N, C, H, W). What moves in at the borders is zero, which is the mean's colour: it is added
+    after the subtraction. Raises ValueError for a mean or images of other shapes, and for a padding as large as the images.
+
+    >>> pixels = np.full((2, 3, 32, 32), 130, np.uint8)
+    >>> augment = Augment([120, 125, 130])
+    >>> x = augment(pixels, epoch=0, first=0)
+    >>> x.shape, x.dtype
+    ((2, 3, 32, 32), dtype('float32'))
+    >>> bool((augment(pixels[1:], epoch=0, first=1) == x[1:]).all())
+    True
+    """
+
+    def __init__(self, mean: Array, *, padding: int = 4, flip: bool = True, scale: float = 1.0) -> None:
+        if not isinstance(padding, (int, np.integer)) or padding < 0:
+            raise ValueError(
+                f"Augment: expected a padding of 0 or more whole pixels, got {padding!r}.\n"
+                "Give how far the image may move, such as padding=4."
+            )
+        self.mean, self.scale = _as_mean("Augment", mean), scale
+        self.padding, self.flip = padding, flip
+
+    def __call__(self, images: Array, *, epoch: int, first: int) -> Array:
+        _check_fit("Augment", images, self.mean)
+        if self.padding >= min(images.shape[2:]):
+            raise ValueError(
+                f"Augment: padding={self.padding} would move images of {images.shape[2]} x {images.shape[3]} out of sight.\n"
+                f"Give a padding below {min(images.shape[2:])}."
+            )
+        xp = device.xp(images)
+        u = device.uniform("augment", epoch, range(first, first + len(images)), 3)
+        top, left = (np.floor(u[:, :2] * (2 * self.padding + 1)).astype(np.int64) - self.padding).T
+        flip = (u[:, 2] < 0.5) & self.flip
+        x = xp.empty(images.shape, np.float32)
+        mean, top, left, flip = map(xp.asarray, (self.mean, top, left, flip))
+        kernels.of(images).crop_flip(images, mean, x, top, left, flip)
+        if self.scale != 1:
+            x *= self.scale
+        return x
+
+
+def mean_image(images: Array) -> Array:
+    """The mean of images (N, C, H, W), summed in float64: float32 (C, H, W). Its own mean over H and W is the mean colour.
+
+    Raises ValueError for images of another shape, and for none.
+
+    >>> mean_image(np.array([[[[10, 20]]], [[[11, 40]]]], np.uint8))
+    array([[[10.5, 30. ]]], dtype=float32)
+    """
+    if images.ndim != 4 or len(images) == 0:
+        raise ValueError(f"mean_image: expected images (N, C, H, W), at least one, got the shape {images.shape}.")
+    total = device.for_tiles(len(images), 8 * images[0].size, lambda lo, hi, scratch: images[lo:hi].sum(axis=0, dtype=np.float64))
+    return (total / len(images)).astype(np.float32)
+
+
+def _as_mean(who: str, mean: Array) -> Array:
+    """float32 (C, H, W) or (C, 1, 1)."""
+    mean = device.asarray(mean, np.float32)
+    if mean.ndim not in (1, 3):
+        raise ValueError(
+            f"{who}: expected a mean image (C, H, W) or a mean colour (C,), got the shape {mean.shape}.\n"
+            "Give for example data.mean_image(train.images)."
+        )
+    return mean.reshape(-1, 1, 1) if mean.ndim == 1 else mean
+
+
+def _check_fit(who: str, images: Array, mean: Array) -> None:
+    if images.ndim != 4:
+        raise ValueError(
+            f"{who}: expected a batch of images (N, C, H, W), got the shape {images.shape}.\nA single image is a batch as image[None]."
+        )
+    if images.shape[1] != len(mean) or mean.shape[1:] not in ((1, 1), images.shape[2:]):
+        raise ValueError(
+            f"{who}: the mean {mean.shape} does not fit images {images.shape}, "
+            f"which need {images.shape[1:]} or {(images.shape[1], 1, 1)}.\n"
+            "Take the mean of images of the same size, or their mean colour."
+        )
