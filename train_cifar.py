@@ -6,7 +6,7 @@
     python train_cifar.py --model alexnet                AlexNet fitted to 32 x 32
     python train_cifar.py --resume auto                  go on with the run in the output folder
 
-Every tenth training image is set aside for validation: it steers --schedule plateau and --patience and picks best.safetensors. The
+One training image in ten is set aside for validation: they steer --schedule plateau and --patience, and pick best.safetensors. The
 test set is looked at once, at the end.
 """
 
@@ -70,13 +70,14 @@ def positive(text: str) -> int:
 
 
 def load_data(args: argparse.Namespace) -> tuple[data.Dataset, data.Dataset, data.Dataset]:
-    """The images to train on, to validate on (every tenth of the training set), and to test on."""
+    """The images to train on, to validate on (a tenth of the training set), and to test on."""
     if args.data == "shapes":
         train, test = data.shapes()
     else:
         train, test = data.cifar10(None if args.data == "cifar10" else args.data)
     train = train[: args.subset]
-    held_out = np.arange(len(train)) % 10 == 9
+    held_out = np.zeros(len(train), bool)
+    held_out[device.generator("split", 0, seed=0).permutation(len(train))[: len(train) // 10]] = True  # the same ones for every --seed
     if not held_out.any():
         raise ValueError(f"{len(train)} training images are too few: one in ten is set aside for validation. Use 10 or more.")
     return train[~held_out], train[held_out], test

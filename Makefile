@@ -1,0 +1,51 @@
+# GNU make and a python3 are all that is needed; everything else goes into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+# On CI a test that is skipped is a test that was lost: tests/conftest.py makes it a failure.
+NO_SKIPS := $(if $(CI),--no-skips)
+
+.DELETE_ON_ERROR:
+.PHONY: help try test test-peers clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1@\2/p' Makefile | while IFS=@ read -r name what; do printf '%-16s%s\n' "$$name" "$$what"; done
+
+try: $(VENV)/.package ## train a small AlexNet on drawn shapes, in about a minute; pictures in runs/try
+	$(BIN)/python train_cifar.py --data shapes --model quick --output runs/try
+
+test: $(VENV)/.test ## linter, type checker and all tests that need neither a GPU nor another framework
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -m "not peers and not gpu" $(NO_SKIPS)
+
+test-peers: $(VENV)/.peers ## compare with torch, onnx and onnxruntime (downloads them); a skipped test is a failure
+	$(BIN)/python -m pytest -m "peers and not gpu" --no-skips
+
+clean: ## remove .venv and everything that tools have left here; runs/ stays
+	rm -rf $(VENV) dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp file for each set of packages, so that the second run installs nothing.
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "tinyalex needs Python 3.11 or newer. Choose one with: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make virtual environments. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+
+$(VENV)/.package: pyproject.toml | $(VENV)/pyvenv.cfg
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(VENV)/pyvenv.cfg
+	$(PIP) --editable '.[test]'
+	@touch $@
+
+$(VENV)/.peers: $(VENV)/.test
+	$(PIP) --editable '.[peers]'
+	@touch $@

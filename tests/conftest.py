@@ -1,0 +1,133 @@
+"""What all tests share: the device, the dtypes, seeded random numbers, real images where there are some, and `--no-skips`."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import zlib
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+
+import tinyalex
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PACKS = ("cifar10",)
+"""The real images that tests use, by the names `unpack.py` has for them."""
+
+# No deadline: the machine may be busy with something else. Derandomized: a run that was green stays green.
+hypothesis.settings.register_profile("tinyalex", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("tinyalex")
+
+
+# Skips
+
+
+def pytest_addoption(parser):
+    parser.addoption("--no-skips", action="store_true", help="fail if a selected test was skipped, and say why it was")
+
+
+class NoSkips:
+    """A run in which a skipped test, or a test file that skips itself as a whole, is a failure (an expected failure is not)."""
+
+    def __init__(self):
+        self.reasons = []
+
+    def pytest_runtest_logreport(self, report):
+        if report.skipped and not hasattr(report, "wasxfail"):
+            self.note(report)
+
+    def pytest_collectreport(self, report):
+        if report.skipped:
+            self.note(report)
+
+    def note(self, report):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        self.reasons.append(f"{report.nodeid}: {reason}")
+
+    def pytest_sessionfinish(self, session, exitstatus):
+        if self.reasons and exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter):
+        if self.reasons:
+            terminalreporter.section("skipped, which --no-skips makes a failure", red=True)
+            for reason in dict.fromkeys(self.reasons):
+                terminalreporter.line(reason)
+
+
+# Real images
+
+
+def pytest_configure(config):
+    if config.getoption("--no-skips"):
+        config.pluginmanager.register(NoSkips())
+    unpack = REPOSITORY.parent / "shared" / "data" / "unpack.py"
+    if "TINYALEX_DATA" not in os.environ and unpack.exists():
+        os.environ["TINYALEX_DATA"] = str(unpacked_images(unpack))
+
+
+def unpacked_images(unpack):
+    """The folder with the real images as their downloads lay them out, made by the first run on this machine.
+
+    They are unpacked under another name and renamed, so that a folder with the right name is always complete.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    images = cache / f"tinyalex-test-data-{'-'.join(PACKS)}"
+    if images.is_dir():
+        return images
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache, prefix="tinyalex-unpacking-") as folder:
+        made = Path(folder) / "images"
+        subprocess.run([sys.executable, str(unpack), str(made), *PACKS], check=True)
+        try:
+            made.rename(images)
+        except OSError:
+            # Another run came first: its images are as good as ours.
+            if not images.is_dir():
+                raise
+    return images
+
+
+@pytest.fixture
+def real_data():
+    """The folder with cifar-10-batches-py and the like."""
+    if "TINYALEX_DATA" not in os.environ:
+        pytest.skip("no real images: set TINYALEX_DATA to a folder with cifar-10-batches-py in it")
+    return Path(os.environ["TINYALEX_DATA"])
+
+
+# Other frameworks
+
+
+@pytest.fixture(scope="session")
+def torch():
+    """For tests marked `peers`. An import at the top of a file would skip the tests beside them too."""
+    return pytest.importorskip("torch")
+
+
+# Devices, dtypes, random numbers
+
+
+@pytest.fixture(params=[os.environ.get("TINYALEX_DEVICE", "cpu")])
+def device(request):
+    return request.param
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request):
+    return np.dtype(request.param)
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """tinyalex's random numbers start anew in each test, whichever ran before."""
+    tinyalex.manual_seed(0)
+
+
+@pytest.fixture
+def rng(request):
+    """NumPy's random numbers, seeded by the name of the test: the same ones when it is run again, alone or with others."""
+    return np.random.default_rng(zlib.crc32(request.node.name.encode()))

@@ -1,0 +1,170 @@
+import numpy as np
+import pytest
+
+import tinyalex
+from tinyalex.data import Augment, Normalize, mean_image
+
+
+@pytest.fixture
+def images(rng):
+    return rng.integers(0, 256, (40, 3, 8, 6), dtype=np.uint8)
+
+
+@pytest.fixture
+def mean(images):
+    return mean_image(images)
+
+
+def crops(image, padding):
+    """(top, left, mirrored) -> what is seen there, for each place that a crop can be at."""
+    _, h, w = image.shape
+    padded = np.pad(image, ((0, 0), (padding, padding), (padding, padding)))
+    corners = [(top, left) for top in range(2 * padding + 1) for left in range(2 * padding + 1)]
+    seen = {(*at, False): padded[:, at[0] : at[0] + h, at[1] : at[1] + w] for at in corners}
+    return seen | {(top, left, True): crop[:, :, ::-1] for (top, left, _), crop in seen.items()}
+
+
+# Augment
+
+
+def test_each_image_becomes_one_of_its_crops_or_a_mirror_image_of_one(images, mean):
+    for image, x in zip(images, Augment(mean, padding=2)(images, epoch=0, first=0), strict=True):
+        assert any(np.array_equal(x, crop) for crop in crops(image - mean, 2).values())
+
+
+def test_every_crop_and_mirror_image_is_as_likely_as_the_others(rng):
+    image = rng.integers(0, 256, (1, 5, 5), dtype=np.uint8)
+    places = {crop.tobytes(): place for place, crop in crops(image.astype(np.float32), 1).items()}
+    batch = np.broadcast_to(image, (18_000, 1, 5, 5))
+    seen = [places[x.tobytes()] for x in Augment([0], padding=1)(batch, epoch=0, first=0)]
+    times = [seen.count(place) for place in places.values()]
+    assert len(times) == 18
+    # A count is 1000 with a standard deviation of 31.
+    assert 850 < min(times) <= max(times) < 1150
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 40])
+def test_the_size_of_a_batch_changes_nothing(images, mean, batch_size):
+    augment = Augment(mean)
+    whole = augment(images, epoch=3, first=100)
+    parts = [augment(images[i : i + batch_size], epoch=3, first=100 + i) for i in range(0, len(images), batch_size)]
+    assert np.array_equal(np.concatenate(parts), whole)
+
+
+def test_another_epoch_brings_other_crops(images, mean):
+    one, other = (Augment(mean)(images, epoch=epoch, first=0) for epoch in (0, 1))
+    assert sum(map(np.array_equal, one, other)) < 4
+
+
+def test_another_seed_brings_other_crops(images, mean):
+    one = Augment(mean)(images, epoch=0, first=0)
+    tinyalex.manual_seed(1)
+    assert sum(map(np.array_equal, one, Augment(mean)(images, epoch=0, first=0))) < 4
+
+
+def test_without_padding_and_mirror_an_image_is_normalized_and_nothing_else(images, mean):
+    x = Augment(mean, padding=0, flip=False, scale=0.5)(images, epoch=0, first=0)
+    assert np.array_equal(x, Normalize(mean, scale=0.5)(images))
+
+
+def test_without_a_mirror_crops_are_upright(images, mean):
+    for image, x in zip(images, Augment(mean, padding=1, flip=False)(images, epoch=0, first=0), strict=True):
+        seen = [mirrored for (_, _, mirrored), crop in crops(image - mean, 1).items() if np.array_equal(x, crop)]
+        assert seen == [False]
+
+
+def test_scale_multiplies_the_crops(images, mean):
+    one, half = (Augment(mean, scale=scale)(images, epoch=0, first=0) for scale in (1.0, 0.5))
+    assert np.array_equal(half, one * np.float32(0.5))
+
+
+def test_what_moves_in_at_the_borders_is_zero(mean):
+    white = np.full((60, 3, 8, 6), 255, np.uint8)
+    x = Augment(mean)(white, epoch=0, first=0)
+    assert (x.min(axis=(1, 2, 3)) == 0).sum() > 50
+    assert set(np.unique(Augment([100, 100, 100])(white, epoch=0, first=0))) == {0.0, 155.0}
+
+
+def test_an_empty_batch_stays_empty(images, mean):
+    assert Augment(mean)(images[:0], epoch=0, first=0).shape == (0, 3, 8, 6)
+
+
+# Both
+
+
+@pytest.mark.parametrize("transform", [Augment, Normalize])
+def test_a_mean_colour_is_a_mean_image_of_one_colour(transform, images):
+    colour = np.array([120.5, 110.25, 100.0])
+    image = np.broadcast_to(colour[:, None, None], (3, 8, 6))
+    one, two, three = (transform(m)(images, epoch=0, first=0) for m in (colour, colour[:, None, None], image))
+    assert np.array_equal(one, two)
+    assert np.array_equal(one, three)
+
+
+@pytest.mark.parametrize("transform", [Augment, Normalize])
+@pytest.mark.parametrize("kind", [np.uint8, np.int64, np.float64])
+def test_float32_comes_out_and_the_images_stay_as_they_are(transform, kind, images, mean):
+    given = images.astype(kind)
+    x = transform(mean.astype(np.float64), scale=0.1)(given, epoch=0, first=0)
+    assert x.dtype == np.float32
+    assert np.array_equal(given, images)
+
+
+@pytest.mark.parametrize("transform", [Augment, Normalize])
+def test_a_mean_of_other_dimensions_is_refused(transform):
+    with pytest.raises(ValueError, match=rf"{transform.__name__}: expected a mean image \(C, H, W\) or .* got the shape \(8, 6\)"):
+        transform(np.zeros((8, 6)))
+
+
+@pytest.mark.parametrize("transform", [Augment, Normalize])
+@pytest.mark.parametrize("shape", [(3, 8, 7), (1, 8, 6), (3, 1, 6), (1,), (4, 1, 1)])
+def test_a_mean_that_does_not_fit_the_images_is_refused(transform, shape, images):
+    wanted = rf"{transform.__name__}: the mean \(.*\) does not fit images \(40, 3, 8, 6\), which need \(3, 8, 6\) or \(3, 1, 1\)\."
+    with pytest.raises(ValueError, match=wanted):
+        transform(np.zeros(shape))(images, epoch=0, first=0)
+
+
+@pytest.mark.parametrize("transform", [Augment, Normalize])
+def test_a_single_image_is_refused(transform, images, mean):
+    with pytest.raises(ValueError, match=r"expected a batch of images \(N, C, H, W\), got the shape \(3, 8, 6\)"):
+        transform(mean)(images[0], epoch=0, first=0)
+
+
+@pytest.mark.parametrize("padding", [-1, 1.5, None])
+def test_a_padding_that_is_no_number_of_pixels_is_refused(padding, mean):
+    with pytest.raises(ValueError, match=f"Augment: expected a padding of 0 or more whole pixels, got {padding}"):
+        Augment(mean, padding=padding)
+
+
+def test_a_padding_that_moves_an_image_out_of_sight_is_refused(images, mean):
+    with pytest.raises(ValueError, match=r"Augment: padding=6 would move images of 8 x 6 out of sight\.\nGive a padding below 6\."):
+        Augment(mean, padding=6)(images, epoch=0, first=0)
+
+
+# Normalize, mean_image
+
+
+def test_normalize_subtracts_the_mean_and_multiplies_by_the_scale(images, mean):
+    x = Normalize(mean, scale=1 / 64)(images, epoch=0, first=0)
+    np.testing.assert_allclose(x, (images.astype(np.float64) - mean) / 64, rtol=1e-6, atol=1e-6)
+
+
+def test_normalized_training_images_have_the_mean_zero(images, mean):
+    np.testing.assert_allclose(Normalize(mean)(images).mean(axis=0), 0, atol=1e-4)
+
+
+def test_the_mean_image_is_the_mean_of_each_pixel(images, mean):
+    assert mean.dtype == np.float32
+    assert np.array_equal(mean, images.mean(axis=0, dtype=np.float64).astype(np.float32))
+
+
+def test_the_mean_image_loses_no_small_number_beside_a_large_one():
+    images = np.ones((1024, 1, 2, 2), np.float32)
+    images[0] = 2.0**24  # in float32, adding 1 to it changes nothing
+    assert np.array_equal(mean_image(images), np.full((1, 2, 2), (2.0**24 + 1023) / 1024, np.float32))
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 8, 6), (3, 8, 6)])
+def test_the_mean_image_of_no_images_is_refused(shape):
+    with pytest.raises(ValueError, match=r"mean_image: expected images \(N, C, H, W\), at least one, got the shape"):
+        mean_image(np.zeros(shape, np.uint8))

@@ -1,0 +1,135 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from tinyalex import device as devices
+from tinyalex.data import shapes
+from tinyalex.data.drawing import OBJECTS
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return shapes()
+
+
+@pytest.fixture
+def plane():
+    """x and y of 241 x 241 points in [-1.2, 1.2]; they are 0.01 apart."""
+    return np.meshgrid(*[np.linspace(-1.2, 1.2, 241, dtype=np.float32)] * 2)
+
+
+# The dataset
+
+
+def test_there_are_ten_thousand_images_to_train_on_and_two_thousand_to_test(drawn):
+    train, test = drawn
+    assert train.images.shape == (10_000, 3, 32, 32)
+    assert test.images.shape == (2_000, 3, 32, 32)
+    assert train.classes == test.classes == tuple(draw.__name__ for draw in OBJECTS)
+
+
+def test_every_class_is_as_frequent_as_the_others(drawn):
+    for half in drawn:
+        assert len(set(np.bincount(half.labels, minlength=10))) == 1
+
+
+def test_the_same_seed_draws_the_same_images():
+    for one, other in zip(shapes(50, 20, seed=7), shapes(50, 20, seed=7), strict=True):
+        assert np.array_equal(one.images, other.images)
+
+
+def test_the_random_state_of_the_user_changes_no_image():
+    before = shapes(20, 0)[0].images
+    devices.manual_seed(5)
+    assert np.array_equal(shapes(20, 0)[0].images, before)
+
+
+def test_another_seed_draws_other_images():
+    one, other = (shapes(20, 0, seed=seed)[0].images for seed in (0, 1))
+    assert not any(map(np.array_equal, one, other))
+
+
+def test_an_image_does_not_depend_on_how_many_are_drawn(drawn):
+    for few, many in zip(shapes(33, 7), drawn, strict=True):
+        assert np.array_equal(few.images, many.images[: len(few)])
+
+
+def test_an_image_does_not_depend_on_the_number_of_threads(monkeypatch):
+    monkeypatch.setattr(devices, "workers", lambda: 1)
+    alone = shapes(30, 0)[0].images
+    monkeypatch.setattr(devices, "workers", lambda: 4)
+    assert np.array_equal(shapes(30, 0)[0].images, alone)
+
+
+def test_no_image_is_drawn_twice(drawn):
+    images = [image.tobytes() for half in drawn for image in half.images]
+    assert len(set(images)) == len(images)
+
+
+def test_no_images_are_a_dataset_too():
+    train, test = shapes(0, 0)
+    assert len(train) == len(test) == 0
+
+
+def test_the_images_use_the_whole_range_of_light_without_being_burnt_out(drawn):
+    pixels = drawn[0].images[:1000]
+    assert 90 < pixels.mean() < 150
+    assert pixels.std() > 50
+    assert np.isin(pixels, (0, 255)).mean() < 0.05
+
+
+def test_a_linear_model_stays_under_half_of_the_test_images(drawn):
+    """Ridge least squares on one-hot labels. It is above chance: there is something to learn even for it."""
+    train, test = drawn
+    x, x_test = (half.images.reshape(len(half), -1).astype(np.float32) / 64 for half in drawn)
+    mean = x.mean(axis=0)
+    x, x_test = x - mean, x_test - mean
+    targets = np.eye(10, dtype=np.float32)[train.labels] - 0.1
+    # This much of a ridge came out best on the test images themselves.
+    ridge = 10 * len(x) * np.eye(x.shape[1], dtype=np.float32)
+    weights = np.linalg.solve(x.T @ x + ridge, x.T @ targets)
+    assert 0.15 < ((x_test @ weights).argmax(axis=1) == test.labels).mean() < 0.5
+
+
+@pytest.mark.parametrize(("name", "value"), [("n_train", -1), ("n_test", 2.5)])
+def test_a_number_of_images_that_is_none_is_refused(name, value):
+    with pytest.raises(ValueError, match=rf"shapes: expected a whole number of images from 0 on for {name}, got {value}\."):
+        shapes(**{name: value})
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64, "a", None])
+def test_a_seed_that_is_none_is_refused(seed):
+    with pytest.raises(ValueError, match=r"shapes: expected a whole number from 0 to 2\*\*64 - 1 for seed"):
+        shapes(1, 1, seed=seed)
+
+
+# The objects
+
+
+@pytest.mark.parametrize("draw", OBJECTS)
+def test_an_object_reaches_from_about_minus_one_to_one(draw, plane):
+    for axis in 0, 1:
+        inside = plane[axis][draw(*plane) < 0]
+        assert -1.12 < inside.min() < -0.5
+        assert 0.4 < inside.max() < 1.12
+
+
+@pytest.mark.parametrize("draw", OBJECTS)
+def test_a_distance_grows_by_one_for_each_step_away_from_the_edge(draw, plane):
+    distance = draw(*plane)
+    slope = np.hypot(*np.gradient(distance, 0.01))[abs(distance) < 0.04]
+    assert slope.max() < 1.05
+    assert np.isclose(slope, 1, atol=0.01).mean() > 0.9
+
+
+@pytest.mark.parametrize("draw", OBJECTS)
+def test_an_object_is_drawn_in_float32(draw, plane):
+    assert draw(*plane).dtype == np.float32
+
+
+def test_no_two_objects_look_the_same(plane):
+    inside = {draw.__name__: draw(*plane) < 0 for draw in OBJECTS}
+    for one, other in itertools.combinations(inside, 2):
+        overlap = (inside[one] & inside[other]).sum() / (inside[one] | inside[other]).sum()
+        assert overlap < 0.88, f"{one} and {other}"

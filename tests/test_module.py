@@ -1,0 +1,193 @@
+"""nn: names, states, modes, hooks, summaries, and initial values."""
+
+import numpy as np
+import pytest
+
+import tinyalex as ta
+from tinyalex import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.ReLU(inplace=True), nn.MaxPool2d(2))
+        self.scale = nn.Parameter(np.ones(4, "f"))
+        self.heads = [nn.Linear(36, 2), nn.Linear(36, 2)]
+        self.drop = nn.Dropout()
+
+    def forward(self, x):
+        x = ta.flatten(self.features(x) * self.scale.reshape(4, 1, 1), 1)
+        return self.heads[0](x) + self.heads[1](self.drop(x))
+
+
+IMAGES = np.linspace(-1, 1, 2 * 3 * 8 * 8, dtype="f").reshape(2, 3, 8, 8)
+
+
+def test_parameters_have_dotted_names_in_the_order_of_their_making():
+    names = [name for name, _ in Net().named_parameters()]
+    assert names == ["scale", "features.0.weight", "heads.0.weight", "heads.0.bias", "heads.1.weight", "heads.1.bias"]
+
+
+def test_a_shared_parameter_is_listed_once():
+    net = Net()
+    net.heads[1].weight = net.heads[0].weight
+    assert len(list(net.parameters())) == 5
+
+
+def test_a_state_goes_into_a_network_and_comes_out_again():
+    one, two = Net().eval(), Net().eval()
+    assert not np.array_equal(one(IMAGES).numpy(), two(IMAGES).numpy())
+    two.load_state_dict(one.state_dict())
+    np.testing.assert_array_equal(one(IMAGES).numpy(), two(IMAGES).numpy())
+
+
+def test_a_state_is_a_copy():
+    net = Net()
+    state = net.state_dict()
+    net.scale.data[...] = 7
+    assert state["scale"].tolist() == [1] * 4
+
+
+def test_loading_keeps_the_parameter_objects():
+    net = Net()
+    before = list(net.parameters())
+    net.load_state_dict(net.state_dict())
+    assert all(a is b for a, b in zip(before, net.parameters(), strict=True))
+
+
+def test_a_state_of_another_network_is_refused_name_by_name_and_changes_nothing():
+    net = Net()
+    before = net.state_dict()
+    state = {name: value + 1 for name, value in before.items() if name != "scale"}
+    state["heads.0.bias"] = np.zeros(3)
+    state["other"] = np.zeros(1)
+    with pytest.raises(ValueError, match=r"(?s)scale is missing.*other is not a parameter.*heads.0.bias has shape \(3,\), expected \(2,\)"):
+        net.load_state_dict(state)
+    assert all(np.array_equal(before[name], value) for name, value in net.state_dict().items())
+
+
+def test_train_and_eval_reach_every_part():
+    net = Net().eval()
+    assert not any(module.training for module in net.modules())
+    np.testing.assert_array_equal(net(IMAGES).numpy(), net(IMAGES).numpy())
+    net.train()
+    assert all(module.training for module in net.modules())
+    assert (net(IMAGES).numpy() != net(IMAGES).numpy()).any()
+
+
+def test_to_converts_the_dtype_and_keeps_the_parameter_objects():
+    net = Net()
+    before = list(net.parameters())
+    assert net.to("float64") is net
+    assert {p.dtype for p in net.parameters()} == {np.dtype("f8")}
+    assert all(a is b for a, b in zip(before, net.parameters(), strict=True))
+    assert net(IMAGES.astype("f8")).dtype == "f8"
+    assert net.to("cpu") is net
+    with pytest.raises(TypeError, match="expected a device or a floating dtype, got 'int32'"):
+        net.to("int32")
+
+
+def test_zero_grad_forgets():
+    net = Net()
+    net(IMAGES).sum().backward()
+    assert all(p.grad is not None for p in net.parameters())
+    net.zero_grad()
+    assert all(p.grad is None for p in net.parameters())
+
+
+def test_a_forward_hook_sees_inputs_and_output_until_it_is_taken_away():
+    net, seen = Net(), []
+    take_away = net.features[0].register_forward_hook(lambda module, inputs, output: seen.append((inputs[0].shape, output.shape)))
+    net(IMAGES)
+    take_away()
+    net(IMAGES)
+    assert seen == [((2, 3, 8, 8), (2, 4, 6, 6))]
+
+
+def test_summary_lists_output_shape_parameters_and_multiply_adds():
+    net = Net()
+    lines = net.summary((3, 8, 8)).splitlines()
+    assert lines[1].split() == ["features.0", "Conv2d", "4", "x", "6", "x", "6", "108", f"{4 * 6 * 6 * 27:,}"]
+    assert lines[4].split() == ["heads.0", "Linear", "2", "74", "72"]
+    assert net.training, "summary() puts the mode back"
+
+
+def test_the_quick_net_has_the_size_its_source_says():
+    total = ta.models.cifar("quick").summary((3, 32, 32)).splitlines()[-1].split()
+    assert total == ["total", "145,578", "12,354,176"]
+
+
+def test_alexnet_for_cifar_halves_its_sizes_from_32_to_4():
+    rows = [line.split() for line in ta.models.cifar("alexnet").summary((3, 32, 32)).splitlines()]
+    sizes = {row[0]: row[2:7:2] for row in rows if row[0].startswith(("conv", "pool"))}
+    assert [sizes[name] for name in ("conv1", "pool1", "pool2", "conv5", "pool5")] == [
+        ["48", "32", "32"],
+        ["48", "16", "16"],
+        ["128", "8", "8"],
+        ["128", "8", "8"],
+        ["128", "4", "4"],
+    ]
+
+
+def test_an_unknown_network_is_refused():
+    with pytest.raises(ValueError, match="expected one of quick, alexnet, got 'resnet'"):
+        ta.models.cifar("resnet")
+
+
+def test_sequential_refuses_what_is_no_module():
+    with pytest.raises(TypeError, match=r"part 1 is .*, expected a Module: nn.ReLU\(\), not F.relu or nn.ReLU"):
+        nn.Sequential(nn.Linear(2, 2), nn.ReLU)
+
+
+def test_sequential_can_be_indexed_sliced_and_walked():
+    net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 4))
+    assert (len(net), net[0] is next(iter(net)), len(net[:2])) == (3, True, 2)
+
+
+def test_a_module_without_forward_says_so():
+    with pytest.raises(TypeError, match=r"Module has no forward\(self, ...\)"):
+        nn.Module()(1)
+
+
+def test_repr_shows_the_parts():
+    assert repr(nn.Sequential(nn.Linear(2, 3), nn.ReLU())) == "Sequential(\n  (0): Linear(2, 3)\n  (1): ReLU()\n)"
+
+
+def test_groups_that_do_not_divide_the_channels_are_refused():
+    with pytest.raises(ValueError, match="groups=2 does not divide 3 input and 4 output channels"):
+        nn.Conv2d(3, 4, 3, groups=2)
+
+
+def test_the_same_seed_gives_the_same_weights():
+    def weights():
+        return ta.models.cifar("quick").conv1.weight.numpy()
+
+    ta.manual_seed(3)
+    one = weights()
+    other = weights()
+    ta.manual_seed(3)
+    np.testing.assert_array_equal(one, weights())
+    assert (one != other).any()
+
+
+@pytest.mark.parametrize(
+    ("fill", "mean", "std"),
+    [
+        (lambda p: nn.init.normal_(p, std=0.01), 0, 0.01),
+        (nn.init.kaiming_normal_, 0, (2 / 400) ** 0.5),
+        (lambda p: nn.init.constant_(p, 1), 1, 0),
+        (lambda p: nn.init.torch_default_(p), 0, 1 / 400**0.5 / 3**0.5),
+    ],
+    ids=["N(0, 0.01)", "He", "constant", "torch's default"],
+)
+def test_initial_values_have_their_distribution(fill, mean, std):
+    p = nn.Parameter(np.zeros((500, 16, 5, 5), "f"))
+    fill(p)
+    assert p.dtype == np.float32
+    assert abs(p.data.mean() - mean) <= 0.01 * std + 1e-12
+    assert abs(p.data.std() - std) <= 0.01 * std
+
+
+def test_fan_in_wants_a_weight():
+    with pytest.raises(ValueError, match=r"a weight has two axes or more, .* got shape \(3,\)"):
+        nn.init.fan_in(nn.Parameter(np.zeros(3)))

@@ -1,0 +1,158 @@
+import numpy as np
+import pytest
+
+import tinyalex as ta
+from tinyalex import nn, optim
+from tinyalex.optim import lr_scheduler
+
+
+def parameter(*values):
+    return ta.Tensor(np.array(values), requires_grad=True)
+
+
+def test_three_steps_of_sgd_by_hand():
+    """Section 5: v = 0.9 v - 0.0005 e w - e g, w = w + v."""
+    w = parameter(1.0)
+    optimizer = optim.SGD([w], lr=0.01, momentum=0.9, weight_decay=0.0005)
+    value, velocity = 1.0, 0.0
+    for grad, lr in [(2.0, 0.01), (-1.0, 0.01), (0.5, 0.001)]:
+        optimizer.param_groups[0]["lr"] = lr
+        w.grad = np.array([grad])
+        optimizer.step()
+        velocity = 0.9 * velocity - 0.0005 * lr * value - lr * grad
+        value += velocity
+        assert w.data[0] == pytest.approx(value, rel=1e-14)
+
+
+def test_float32_parameters_stay_float32():
+    w = ta.Tensor(np.ones(3, "f"), requires_grad=True)
+    optimizer = optim.SGD([w], lr=0.1, momentum=0.9, weight_decay=0.1)
+    w.grad = np.ones(3, "f")
+    optimizer.step()
+    assert w.dtype == optimizer.velocity[0][0].dtype == np.float32
+
+
+def test_a_parameter_without_a_gradient_stays():
+    w, v = parameter(1.0), parameter(1.0)
+    optimizer = optim.SGD([w, v], lr=0.1, weight_decay=0.1)
+    w.grad = np.ones(1)
+    optimizer.step()
+    assert (w.data[0], v.data[0]) == (0.89, 1.0)
+
+
+def test_groups_have_numbers_of_their_own():
+    w, v = parameter(1.0), parameter(1.0)
+    optimizer = optim.SGD([{"params": [w], "lr": 0.5}, {"params": [v], "weight_decay": 1.0}], lr=0.1)
+    w.grad = v.grad = np.ones(1)
+    optimizer.step()
+    assert (w.data[0], v.data[0]) == (0.5, pytest.approx(0.8))
+    optimizer.zero_grad()
+    assert (w.grad, v.grad) == (None, None)
+
+
+def test_the_papers_groups_are_weights_with_decay_and_biases_at_twice_the_rate_without():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Linear(4, 2))
+    weights, biases = optim.paper_groups(model, 0.01)
+    assert [p.ndim for p in weights["params"] + biases["params"]] == [4, 2, 1, 1]
+    assert (weights["lr"], weights["weight_decay"], biases["lr"], biases["weight_decay"]) == (0.01, 0.0005, 0.02, 0.0)
+
+
+def test_an_optimizer_goes_on_from_its_state():
+    def steps(optimizer, w, count):
+        for _ in range(count):
+            w.grad = w.data * 2
+            optimizer.step()
+
+    w = parameter(1.0, -2.0)
+    optimizer = optim.SGD([w], lr=0.1, momentum=0.9)
+    steps(optimizer, w, 2)
+    half, state = w.data.copy(), optimizer.state_dict()
+    steps(optimizer, w, 2)
+    again = ta.Tensor(half, requires_grad=True)
+    other = optim.SGD([again], lr=99.0)
+    other.load_state_dict(state)
+    steps(other, again, 2)
+    np.testing.assert_array_equal(w.data, again.data)
+
+
+def test_a_state_of_another_network_is_refused():
+    state = optim.SGD([parameter(1.0)], lr=0.1).state_dict()
+    with pytest.raises(ValueError, match=r"expected velocities of shapes \[\[\(2,\)\]\], got \[\[\(1,\)\]\]"):
+        optim.SGD([parameter(1.0, 2.0)], lr=0.1).load_state_dict(state)
+
+
+def test_sgd_names_what_does_not_fit():
+    with pytest.raises(ValueError, match=r"got no parameters. Pass model.parameters\(\)"):
+        optim.SGD([], lr=0.1)
+    with pytest.raises(ValueError, match="lr must be 0 or more, got -1"):
+        optim.SGD([parameter(1.0)], lr=-1)
+    with pytest.raises(TypeError, match="expected leaf tensors with requires_grad=True"):
+        optim.SGD([ta.Tensor([1.0])], lr=0.1)
+
+
+def optimizer_with_groups():
+    return optim.SGD([{"params": [parameter(1.0)]}, {"params": [parameter(1.0)], "lr": 0.2}], lr=0.1)
+
+
+def rates(optimizer):
+    return [group["lr"] for group in optimizer.param_groups]
+
+
+def test_step_lr_falls_every_so_many_epochs_in_all_groups():
+    optimizer = optimizer_with_groups()
+    schedule = lr_scheduler.StepLR(optimizer, 2)
+    seen = []
+    for _ in range(4):
+        schedule.step()
+        seen.append(rates(optimizer))
+    np.testing.assert_allclose(seen, [[0.1, 0.2], [0.01, 0.02], [0.01, 0.02], [0.001, 0.002]])
+
+
+def test_the_plateau_schedule_waits_for_its_patience():
+    optimizer = optimizer_with_groups()
+    schedule = lr_scheduler.ReduceLROnPlateau(optimizer, patience=1)
+    seen = []
+    for error in [0.5, 0.4, 0.4, 0.41, 0.3, 0.3, 0.3]:
+        schedule.step(error)
+        seen.append(rates(optimizer)[0])
+    np.testing.assert_allclose(seen, [0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.001])
+
+
+def test_the_plateau_schedule_stops_at_its_smallest_rate():
+    optimizer = optimizer_with_groups()
+    schedule = lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, min_lr=0.01)
+    for _ in range(5):
+        schedule.step(1.0)
+    assert rates(optimizer)[1] == pytest.approx(0.02)
+
+
+def test_the_discrete_exponential_ends_at_its_target_in_equal_levels():
+    optimizer = optimizer_with_groups()
+    schedule = lr_scheduler.DiscreteExponential(optimizer, epochs=8, target_factor=1000, num_steps=4)
+    seen = [rates(optimizer)[0]]
+    for _ in range(8):
+        schedule.step()
+        seen.append(rates(optimizer)[0])
+    np.testing.assert_allclose(seen, [1e-1, 1e-1, 1e-2, 1e-2, 1e-3, 1e-3, 1e-4, 1e-4, 1e-4])
+
+
+@pytest.mark.parametrize("make", [lambda o: lr_scheduler.StepLR(o, 1), lambda o: lr_scheduler.ReduceLROnPlateau(o, patience=0)])
+def test_a_schedule_goes_on_from_its_state(make):
+    one, two = optimizer_with_groups(), optimizer_with_groups()
+    first, second = make(one), make(two)
+    step = (lambda s: s.step(1.0)) if isinstance(first, lr_scheduler.ReduceLROnPlateau) else (lambda s: s.step())
+    for _ in range(3):
+        step(first)
+    second.load_state_dict(first.state_dict())
+    step(first)
+    step(second)
+    assert rates(one) == rates(two)
+
+
+def test_schedules_name_what_does_not_fit():
+    with pytest.raises(ValueError, match="step_size is a number of epochs from 1 on, got 0"):
+        lr_scheduler.StepLR(optimizer_with_groups(), 0)
+    with pytest.raises(ValueError, match="factor must be between 0 and 1, got 2"):
+        lr_scheduler.ReduceLROnPlateau(optimizer_with_groups(), factor=2)
+    with pytest.raises(ValueError, match="num_steps of 2 or more"):
+        lr_scheduler.DiscreteExponential(optimizer_with_groups(), 10, num_steps=1)

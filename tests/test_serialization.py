@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+
+import tinyalex as ta
+from tinyalex import serialization
+
+
+def test_a_state_comes_back(tmp_path, rng):
+    state = {"a": rng.standard_normal((2, 3)).astype("f"), "b": ta.Tensor([1.0, 2.0]), "c": np.array(7)}
+    ta.save(tmp_path / "x", state)
+    loaded = ta.load(tmp_path / "x")
+    np.testing.assert_array_equal(loaded["a"], state["a"])
+    assert (loaded["b"].tolist(), loaded["c"].item(), loaded["b"].dtype) == ([1, 2], 7, "f4")
+
+
+def test_memory_order_does_not_matter(tmp_path):
+    a = np.arange(6.0).reshape(2, 3)
+    ta.save(tmp_path / "x", {"t": a.T, "s": a[:, ::2]})
+    loaded = ta.load(tmp_path / "x")
+    np.testing.assert_array_equal(loaded["t"], a.T)
+    np.testing.assert_array_equal(loaded["s"], a[:, ::2])
+
+
+def test_nested_states_come_back(tmp_path):
+    state = {"model": {"w": np.ones(2)}, "groups": [{"lr": 0.1, "v": [np.zeros(1)]}], "best": float("inf"), "name": "x", "none": None, "on": True}
+    ta.save(tmp_path / "x", state)
+    loaded = ta.load(tmp_path / "x")
+    np.testing.assert_array_equal(loaded["model"].pop("w"), np.ones(2))
+    np.testing.assert_array_equal(loaded["groups"][0].pop("v")[0], np.zeros(1))
+    assert loaded == {"model": {}, "groups": [{"lr": 0.1}], "best": float("inf"), "name": "x", "none": None, "on": True}
+
+
+def test_a_flat_state_is_plain_safetensors_with_the_metadata(tmp_path):
+    from safetensors.numpy import load_file
+
+    ta.save(tmp_path / "x", {"w": np.ones(2)}, metadata={"variant": "paper"})
+    assert list(load_file(tmp_path / "x")) == ["w"]
+    assert serialization.load_metadata(tmp_path / "x") == {"variant": "paper"}
+
+
+def test_the_same_state_gives_the_same_bytes(tmp_path):
+    for name in "ab":
+        ta.save(tmp_path / name, {"w": np.ones(2), "b": np.zeros(3, "f")}, metadata={"variant": "paper"})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    ta.save(tmp_path / "x", {"w": np.ones(2)})
+    before = (tmp_path / "x").read_bytes()
+
+    def full(*args):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(OSError, match="no space left"):
+        ta.save(tmp_path / "x", {"w": np.zeros(2)})
+    assert [f.name for f in tmp_path.iterdir()] == ["x"]
+    assert (tmp_path / "x").read_bytes() == before
+
+
+def test_what_cannot_be_saved_is_named_with_its_place(tmp_path):
+    with pytest.raises(TypeError, match="save: model/hook is a function. Expected tensors, arrays, numbers"):
+        ta.save(tmp_path / "x", {"model": {"hook": lambda: 0}})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_not_there_or_broken_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        ta.load(tmp_path / "x")
+    (tmp_path / "x").write_bytes(b"not safetensors at all")
+    with pytest.raises(ValueError, match="is not a whole safetensors file"):
+        ta.load(tmp_path / "x")

@@ -1,0 +1,160 @@
+"""The training loop: it learns, stops, goes on with the same bytes, and loses nothing."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+
+import tinyalex as ta
+from tinyalex import data, nn, optim, training
+
+
+def toy(output, *, epochs, lr=0.05, schedule=None, **options):
+    """A convolutional net with dropout on 8 x 8 pictures of two kinds: upright and lying bars."""
+    ta.manual_seed(5)
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 60, (96, 3, 8, 8)).astype("u1")
+    labels = np.arange(96) % 2
+    for image, label, place in zip(images, labels, rng.integers(1, 7, 96), strict=True):
+        (image if label else image.transpose(0, 2, 1))[:, place] += 150
+    dataset = data.Dataset(images, labels, ("upright", "lying"))
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Flatten(), nn.Dropout(0.2), nn.Linear(72, 2)
+    )
+    optimizer = optim.SGD(optim.paper_groups(model, lr), lr=lr, momentum=0.9)
+    mean = data.mean_image(images)
+    return training.Trainer(
+        model,
+        optimizer,
+        optim.lr_scheduler.StepLR(optimizer, 3) if schedule is None else schedule(optimizer),
+        data.Loader(dataset[:80], 16, shuffle=True, transform=data.Augment(mean, padding=1, scale=1 / 64)),
+        data.Loader(dataset[80:], 16, transform=data.Normalize(mean, scale=1 / 64)),
+        epochs=epochs,
+        output=output,
+        variant="toy",
+        **options,
+    )
+
+
+def test_it_learns(tmp_path):
+    log = toy(tmp_path, epochs=8).fit()
+    assert log[-1].valid_error < 0.1
+    assert log[-1].train_loss < log[0].train_loss / 2
+
+
+def test_it_leaves_log_weights_and_checkpoint(tmp_path):
+    log = toy(tmp_path, epochs=2).fit()
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["best.safetensors", "checkpoint.safetensors", "log.csv", "model.safetensors"]
+    lines = (tmp_path / "log.csv").read_text().splitlines()
+    assert lines[0] == "epoch,lr,train_loss,train_error,valid_loss,valid_error,images_per_second,seconds"
+    assert float(lines[2].split(",")[2]) == log[1].train_loss
+    assert ta.serialization.load_metadata(tmp_path / "model.safetensors") == {"variant": "toy"}
+
+
+def test_the_same_seed_gives_the_same_bytes_in_any_folder(tmp_path):
+    for name in ("a", "b/c"):
+        toy(tmp_path / name, epochs=2).fit()
+    for file in ("model.safetensors", "best.safetensors"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b/c" / file).read_bytes()
+
+
+def interrupt_after(trainer, steps, monkeypatch):
+    """Ctrl-C arrives while a step is under way."""
+    step = trainer._step
+
+    def interrupted(images, labels):
+        if trainer.progress.step == steps - 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(images, labels)
+
+    monkeypatch.setattr(trainer, "_step", interrupted)
+
+
+@pytest.mark.parametrize("steps", [3, 5, 12], ids=["within the first epoch", "at its end", "within a later one"])
+def test_a_run_stopped_by_ctrl_c_and_resumed_gives_the_same_bytes(tmp_path, steps, monkeypatch):
+    whole = toy(tmp_path / "whole", epochs=4)
+    whole.fit()
+    stopped = toy(tmp_path / "stopped", epochs=4)
+    interrupt_after(stopped, steps, monkeypatch)
+    with pytest.raises(training.Interrupted):
+        stopped.fit()
+    assert stopped.progress.step == steps
+    resumed = toy(tmp_path / "stopped", epochs=4)
+    resumed.resume(resumed.checkpoint)
+    log = resumed.fit()
+    for file in ("model.safetensors", "best.safetensors"):
+        assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "stopped" / file).read_bytes()
+    assert [line.train_loss for line in log] == [line.train_loss for line in whole.log]
+
+
+def test_ctrl_c_works_as_ever_after_training(tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+    toy(tmp_path, epochs=1).fit()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_longer_run_can_go_on_from_a_finished_one(tmp_path):
+    toy(tmp_path, epochs=1).fit()
+    longer = toy(tmp_path, epochs=3)
+    longer.resume(longer.checkpoint)
+    assert [line.epoch for line in longer.fit()] == [1, 2, 3]
+
+
+def test_patience_stops_when_nothing_gets_better(tmp_path):
+    trainer = toy(tmp_path, epochs=50, lr=0.0, patience=2)
+    assert len(trainer.fit()) == 3
+
+
+def test_the_plateau_schedule_is_steered_by_the_validation_error(tmp_path):
+    trainer = toy(tmp_path, epochs=4, lr=1e-9, schedule=lambda o: optim.lr_scheduler.ReduceLROnPlateau(o, patience=0))
+    log = trainer.fit()
+    assert log[-1].lr < log[0].lr
+
+
+def test_a_diverging_run_says_so_and_keeps_its_last_checkpoint(tmp_path):
+    toy(tmp_path, epochs=1).fit()
+    before = (tmp_path / "checkpoint.safetensors").read_bytes()
+    trainer = toy(tmp_path, epochs=3)
+    trainer.resume(trainer.checkpoint)
+    trainer.optimizer.param_groups[0]["lr"] = 1e30
+    with pytest.raises(FloatingPointError, match=r"The loss is (nan|inf) at step \d+: training has diverged.*--lr"):
+        trainer.fit()
+    assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
+
+
+def test_resuming_with_other_options_names_them(tmp_path):
+    toy(tmp_path, epochs=1, options={"seed": 1, "lr": 0.1}).fit()
+    other = toy(tmp_path, epochs=2, options={"seed": 2, "lr": 0.1})
+    with pytest.raises(ValueError, match="seed was 1, now 2"):
+        other.resume(other.checkpoint)
+
+
+def test_weights_alone_are_no_checkpoint(tmp_path):
+    toy(tmp_path, epochs=1).fit()
+    with pytest.raises(ValueError, match="holds no checkpoint, only weights perhaps"):
+        toy(tmp_path, epochs=2).resume(tmp_path / "model.safetensors")
+
+
+def test_an_error_in_the_data_reaches_the_loop(tmp_path):
+    trainer = toy(tmp_path, epochs=1)
+
+    def broken(images, **where):
+        raise RuntimeError("the disk is gone")
+
+    trainer.train.transform = broken
+    with pytest.raises(RuntimeError, match="the disk is gone"):
+        trainer.fit()
+
+
+def test_evaluate_counts_answers_and_puts_the_mode_back():
+    model = nn.Sequential(nn.Linear(2, 3, bias=False))
+    model[0].weight.data[...] = [[1, 0], [0, 1], [0, 0]]
+    batches = [(np.eye(2, dtype="f"), np.array([0, 0])), (np.eye(2, dtype="f")[:1], np.array([2]))]
+    result = training.evaluate(model, batches)
+    assert result.confusion.tolist() == [[1, 1, 0], [0, 0, 0], [1, 0, 0]]
+    assert result.error == pytest.approx(2 / 3)
+    assert result.loss == pytest.approx((np.log(2 + np.e) * 3 - 1) / 3, rel=1e-6)
+    assert model.training
+    with pytest.raises(ValueError, match="got no images"):
+        training.evaluate(model, [])
