@@ -39,22 +39,40 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
 }
 
+FIXED = ("data", "model", "batch_size", "lr", "weight_decay", "augment", "schedule", "subset", "seed")
+"""What must stay the same when a run is resumed."""
+
 
 def arguments() -> argparse.Namespace:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--data", default="cifar10", help="cifar10 (downloaded once), shapes (drawn, no files), or the path of CIFAR-10's archive, its folder, or a folder with train/ and test/ of class folders")
-    p.add_argument("--model", choices=sorted(RECIPES), default="quick")
+    p.add_argument(
+        "--data",
+        default="cifar10",
+        help=(
+            "cifar10 (default; downloaded once), shapes (drawn, no files), or a path: CIFAR-10's archive, its "
+            "folder, or train/ and test/ with folders of images"
+        ),
+    )
+    p.add_argument("--model", choices=sorted(RECIPES), default="quick", help="default: quick")
     p.add_argument("--epochs", type=positive)
     p.add_argument("--batch-size", type=positive)
     p.add_argument("--lr", type=float, help="learning rate of the weights; biases have twice that")
     p.add_argument("--weight-decay", type=float)
     p.add_argument("--augment", choices=["none", "flip", "crop+flip"])
-    p.add_argument("--schedule", choices=["constant", "step", "plateau", "dexp"], default="step", help="step: a tenth for the last quarter of the epochs (default); plateau: a tenth when the validation error stops falling; dexp: cuda-convnet's discrete exponential")
+    p.add_argument(
+        "--schedule",
+        choices=["constant", "step", "plateau", "dexp"],
+        default="step",
+        help=(
+            "of the rate: step (default), a tenth for the last quarter of the epochs; plateau, a tenth when the "
+            "validation error stops falling; dexp, cuda-convnet's discrete exponential"
+        ),
+    )
     p.add_argument("--subset", type=positive, metavar="N", help="use the first N training images only")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--device", default="auto", help="auto or cpu")
-    p.add_argument("--output", default="runs/cifar", metavar="DIR")
-    p.add_argument("--resume", metavar="auto|PATH", help="go on from a checkpoint; auto: from the one in the output folder, if there is one")
+    p.add_argument("--output", default="runs/cifar", metavar="DIR", help="default: runs/cifar")
+    p.add_argument("--resume", metavar="auto|PATH", help="go on from a checkpoint; auto: the one in the output folder, if any")
     p.add_argument("--patience", type=positive, metavar="N", help="stop when the validation error has not fallen for N epochs")
     args = p.parse_args()
     for name, value in RECIPES[args.model].items():
@@ -76,8 +94,8 @@ def load_data(args: argparse.Namespace) -> tuple[data.Dataset, data.Dataset, dat
     else:
         train, test = data.cifar10(None if args.data == "cifar10" else args.data)
     train = train[: args.subset]
-    held_out = np.zeros(len(train), bool)
-    held_out[device.generator("split", 0, seed=0).permutation(len(train))[: len(train) // 10]] = True  # the same ones for every --seed
+    shuffled = device.generator("split", 0, seed=0).permutation(len(train))  # the same split for every --seed
+    held_out = np.isin(np.arange(len(train)), shuffled[: len(train) // 10])
     if not held_out.any():
         raise ValueError(f"{len(train)} training images are too few: one in ten is set aside for validation. Use 10 or more.")
     return train[~held_out], train[held_out], test
@@ -124,7 +142,7 @@ def main() -> int:
         output=output,
         variant=f"cifar-{args.model}",
         patience=args.patience,
-        options={name: getattr(args, name) for name in ("data", "model", "batch_size", "lr", "weight_decay", "augment", "schedule", "subset", "seed")},
+        options={name: getattr(args, name) for name in FIXED},
         after_epoch=lambda log: plots.draw_curves(log, output / "curves.png"),
     )
     if args.resume == "auto" and trainer.checkpoint.exists():

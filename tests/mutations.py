@@ -259,4 +259,6 @@ class IndexAssigns(ops.Index):
         return dx
 
 
-MUTATIONS.append(Mutation("a wrong sign hidden at a scale of 1e-8", lambda x: 1e-8 * ReLUFlipped.apply(F.relu(x)), [np.abs(normal(4)) + 1]))
+MUTATIONS.append(
+    Mutation("a wrong sign hidden at a scale of 1e-8", lambda x: 1e-8 * ReLUFlipped.apply(F.relu(x)), [np.abs(normal(4)) + 1])
+)

@@ -70,7 +70,10 @@ def test_mistakes_that_cancel_in_a_sum_are_found(rng):
 def test_a_module_is_checked_with_its_parameters():
     model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.Tanh(), nn.Flatten(), nn.Linear(12, 2))
     report = ta.gradcheck(model, np.linspace(-1, 1, 32).reshape(1, 2, 4, 4))
-    assert [row.name for row in report.rows] == ["input 0", *(f"parameter {n}" for n in ("0.weight", "0.bias", "3.weight", "3.bias"))]
+    assert [row.name for row in report.rows] == [
+        "input 0",
+        *(f"parameter {n}" for n in ("0.weight", "0.bias", "3.weight", "3.bias")),
+    ]
     assert sum(row.elements for row in report.rows) == 32 + 54 + 3 + 24 + 2
 
 

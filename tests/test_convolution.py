@@ -7,10 +7,10 @@ from tinyalex import functional as F
 from tinyalex.functional.convolution import conv2d_naive
 
 GEOMETRIES = [
-    dict(groups=1, stride=1, padding=0, dilation=1),
-    dict(groups=2, stride=2, padding=1, dilation=1),
-    dict(groups=4, stride=3, padding=2, dilation=2),
-    dict(groups=1, stride=(1, 2), padding=(2, 0), dilation=(1, 2)),
+    {"groups": 1, "stride": 1, "padding": 0, "dilation": 1},
+    {"groups": 2, "stride": 2, "padding": 1, "dilation": 1},
+    {"groups": 4, "stride": 3, "padding": 2, "dilation": 2},
+    {"groups": 1, "stride": (1, 2), "padding": (2, 0), "dilation": (1, 2)},
 ]
 geometries = pytest.mark.parametrize("geometry", GEOMETRIES, ids=lambda g: ",".join(map(str, g.values())))
 

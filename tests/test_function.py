@@ -175,7 +175,9 @@ def test_a_wrong_number_of_gradients_is_named_with_its_class():
 
 def test_a_gradient_of_a_wrong_shape_is_named_with_its_class():
     y = broken(lambda dy: (dy, dy)).apply(leaf(3, 2), leaf(2))
-    with pytest.raises(ValueError, match=r"Broken.backward: gradient 1 is float32 array of shape \(3, 2\), but input 1 is .* \(2,\).*sum its"):
+    with pytest.raises(
+        ValueError, match=r"Broken.backward: gradient 1 is float32 array of shape \(3, 2\), but input 1 is .* \(2,\).*sum its"
+    ):
         y.sum().backward()
 
 

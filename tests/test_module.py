@@ -61,7 +61,9 @@ def test_a_state_of_another_network_is_refused_name_by_name_and_changes_nothing(
     state = {name: value + 1 for name, value in before.items() if name != "scale"}
     state["heads.0.bias"] = np.zeros(3)
     state["other"] = np.zeros(1)
-    with pytest.raises(ValueError, match=r"(?s)scale is missing.*other is not a parameter.*heads.0.bias has shape \(3,\), expected \(2,\)"):
+    with pytest.raises(
+        ValueError, match=r"(?s)scale is missing.*other is not a parameter.*heads.0.bias has shape \(3,\), expected \(2,\)"
+    ):
         net.load_state_dict(state)
     assert all(np.array_equal(before[name], value) for name, value in net.state_dict().items())
 

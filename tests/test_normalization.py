@@ -7,7 +7,9 @@ from tinyalex.functional.normalization import local_response_norm_naive
 
 
 @pytest.mark.parametrize("alpha", [1.0, 1e-4])
-@pytest.mark.parametrize(("size", "groups", "beta", "k"), [(5, 1, 0.75, 2.0), (5, 2, 0.75, 2.0), (4, 1, 0.5, 1.0), (1, 4, 1.0, 1.0), (11, 1, 0.75, 1.0)])
+@pytest.mark.parametrize(
+    ("size", "groups", "beta", "k"), [(5, 1, 0.75, 2.0), (5, 2, 0.75, 2.0), (4, 1, 0.5, 1.0), (1, 4, 1.0, 1.0), (11, 1, 0.75, 1.0)]
+)
 class TestEachSetting:
     def test_it_equals_its_naive_version_in_both_meanings_of_alpha(self, alpha, size, groups, beta, k, dtype, rng):
         x = rng.standard_normal((2, 8, 3, 2)).astype(dtype)

@@ -22,7 +22,14 @@ def test_memory_order_does_not_matter(tmp_path):
 
 
 def test_nested_states_come_back(tmp_path):
-    state = {"model": {"w": np.ones(2)}, "groups": [{"lr": 0.1, "v": [np.zeros(1)]}], "best": float("inf"), "name": "x", "none": None, "on": True}
+    state = {
+        "model": {"w": np.ones(2)},
+        "groups": [{"lr": 0.1, "v": [np.zeros(1)]}],
+        "best": float("inf"),
+        "name": "x",
+        "none": None,
+        "on": True,
+    }
     ta.save(tmp_path / "x", state)
     loaded = ta.load(tmp_path / "x")
     np.testing.assert_array_equal(loaded["model"].pop("w"), np.ones(2))

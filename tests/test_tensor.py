@@ -54,7 +54,11 @@ def test_arithmetic_with_broadcasting_passes_gradcheck(f, shapes, rng):
     assert ta.gradcheck(f, [x, y]).ok
 
 
-@pytest.mark.parametrize("shapes", [((2, 3), (3, 4)), ((3,), (3, 4)), ((2, 3), (3,)), ((3,), (3,)), ((5, 1, 2, 3), (4, 3, 2)), ((3,), (2, 3, 2))], ids=str)
+@pytest.mark.parametrize(
+    "shapes",
+    [((2, 3), (3, 4)), ((3,), (3, 4)), ((2, 3), (3,)), ((3,), (3,)), ((5, 1, 2, 3), (4, 3, 2)), ((3,), (2, 3, 2))],
+    ids=str,
+)
 def test_matmul_passes_gradcheck(shapes, rng):
     assert ta.gradcheck(lambda x, y: x @ y, [rng.standard_normal(shape) for shape in shapes]).ok
 
@@ -91,7 +95,18 @@ def test_equal_maxima_share_the_gradient():
 
 @pytest.mark.parametrize(
     "index",
-    [1, -1, slice(None, None, 2), (0, 1), (..., 0), (None, 1), [0, 0, 2], np.array([[0, 1], [1, 1]]), (slice(1, 3), [0, 0]), np.array([True, False, True])],
+    [
+        1,
+        -1,
+        slice(None, None, 2),
+        (0, 1),
+        (..., 0),
+        (None, 1),
+        [0, 0, 2],
+        np.array([[0, 1], [1, 1]]),
+        (slice(1, 3), [0, 0]),
+        np.array([True, False, True]),
+    ],
     ids=str,
 )
 def test_indexing_equals_numpys_and_passes_gradcheck(index, rng):
@@ -106,7 +121,14 @@ def test_a_tensor_can_be_an_index():
 
 @pytest.mark.parametrize(
     "f",
-    [lambda x: x.reshape(4, -1), lambda x: x.reshape((24,)), lambda x: x.transpose(), lambda x: x.transpose(1, 2, 0), lambda x: x.transpose(0, -1, 1), lambda x: x.T],
+    [
+        lambda x: x.reshape(4, -1),
+        lambda x: x.reshape((24,)),
+        lambda x: x.transpose(),
+        lambda x: x.transpose(1, 2, 0),
+        lambda x: x.transpose(0, -1, 1),
+        lambda x: x.T,
+    ],
 )
 def test_shapes_change_and_gradients_find_back(f, rng):
     assert ta.gradcheck(f, rng.standard_normal((2, 3, 4))).ok

@@ -45,7 +45,12 @@ def test_it_learns(tmp_path):
 
 def test_it_leaves_log_weights_and_checkpoint(tmp_path):
     log = toy(tmp_path, epochs=2).fit()
-    assert sorted(f.name for f in tmp_path.iterdir()) == ["best.safetensors", "checkpoint.safetensors", "log.csv", "model.safetensors"]
+    assert sorted(f.name for f in tmp_path.iterdir()) == [
+        "best.safetensors",
+        "checkpoint.safetensors",
+        "log.csv",
+        "model.safetensors",
+    ]
     lines = (tmp_path / "log.csv").read_text().splitlines()
     assert lines[0] == "epoch,lr,train_loss,train_error,valid_loss,valid_error,images_per_second,seconds"
     assert float(lines[2].split(",")[2]) == log[1].train_loss

@@ -45,9 +45,7 @@ class Row:
         )
 
 
-HEADER = (
-    f"{'':<20} {'shape':<14} {'right':<14} {'worst at':<16} {'backward':>12} {'difference':>12} {'error':>9}\n"
-)  # the columns of Row.__str__
+HEADER = f"{'':<20} {'shape':<14} {'right':<14} {'worst at':<16} {'backward':>12} {'difference':>12} {'error':>9}\n"  # the columns of Row.__str__
 
 
 @dataclass
@@ -132,7 +130,9 @@ def _check(name: str, leaf: Tensor, output: Callable[[], np.ndarray], cotangent:
     return Row(name, leaf.shape, leaf.size, int((error > rtol).sum()), worst, *at)
 
 
-def _slope(x: Array, index: tuple[int, ...], output: Callable[[], np.ndarray], cotangent: np.ndarray, h: float) -> tuple[float, float]:
+def _slope(
+    x: Array, index: tuple[int, ...], output: Callable[[], np.ndarray], cotangent: np.ndarray, h: float
+) -> tuple[float, float]:
     """The slope of sum(cotangent * output) along one element of x, and what rounding alone may have done to it."""
     here = x[index].copy()
     try:

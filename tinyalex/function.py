@@ -165,7 +165,7 @@ def _input_grads(node: Function, grad_output: Array | None) -> tuple[Array | Non
             "Return None in the place of an input that has none."
         )
     assert node.inputs is not None
-    checked = []
+    checked: list[Array | None] = []
     for i, (source, grad) in enumerate(zip(node.inputs, grads, strict=True)):
         if source is None or grad is None:
             checked.append(None)

@@ -6,6 +6,7 @@ Figures are made without pyplot, so that no window system is needed and nothing 
 import math
 import os
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ def draw_curves(log: Sequence[Any], path: str | os.PathLike[str]) -> None:
     """Loss and error by epoch, training and validation; a dotted line where the learning rate fell. `log`: training.Epoch lines."""
     figure = _figure(9, 3.4)
     epochs = [line.epoch for line in log]
-    drops = [now.epoch - 0.5 for before, now in zip(log, log[1:], strict=False) if now.lr < before.lr]
+    drops = [now.epoch - 0.5 for before, now in pairwise(log) if now.lr < before.lr]
     for place, title, name, scale in ((1, "loss", "loss", 1), (2, "error, %", "error", 100)):
         axes = figure.add_subplot(1, 2, place)
         for which, colour, label in (("train", TRAIN, "training"), ("valid", VALID, "validation")):

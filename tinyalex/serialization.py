@@ -65,7 +65,9 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str
         with safe_open(path, framework="numpy") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 - not a dict
     except SafetensorError as error:
-        raise ValueError(f"load: {str(path)!r} is not a whole safetensors file ({error}). Save it again, or fetch it anew.") from None
+        raise ValueError(
+            f"load: {str(path)!r} is not a whole safetensors file ({error}). Save it again, or fetch it anew."
+        ) from None
 
 
 def _take_apart(value: Any, place: str, tensors: dict[str, np.ndarray]) -> Any:

@@ -75,7 +75,9 @@ class Tensor:
 
     def __repr__(self) -> str:
         numbers = np.array2string(devices.to_numpy(self.data), separator=", ", prefix="Tensor(")
-        made_by = f", made by {type(self.creator).__name__}" if self.creator else ", requires_grad=True" if self.requires_grad else ""
+        made_by = (
+            f", made by {type(self.creator).__name__}" if self.creator else ", requires_grad=True" if self.requires_grad else ""
+        )
         return f"Tensor({numbers}, dtype={self.dtype}{made_by})"
 
     def __bool__(self) -> bool:
@@ -103,7 +105,9 @@ class Tensor:
         retain_graph  keep what a second backward() through the same operations needs
         """
         if not self.requires_grad:
-            raise RuntimeError("backward: nothing this tensor was made from has requires_grad=True, so there is no gradient to compute.")
+            raise RuntimeError(
+                "backward: nothing this tensor was made from has requires_grad=True, so there is no gradient to compute."
+            )
         if grad is None:
             if self.size != 1:
                 raise ValueError(
@@ -113,7 +117,9 @@ class Tensor:
             grad = devices.xp(self.data).ones_like(self.data)
         grad = devices.asarray(grad.data if isinstance(grad, Tensor) else grad, self.dtype)
         if grad.shape != self.shape:
-            raise ValueError(f"backward: grad has shape {grad.shape}, but the tensor has shape {self.shape}. Give it the same shape.")
+            raise ValueError(
+                f"backward: grad has shape {grad.shape}, but the tensor has shape {self.shape}. Give it the same shape."
+            )
         function.backward(self, grad, retain_graph)
 
     def accumulate_grad(self, grad: Array) -> None:

@@ -14,7 +14,15 @@ from tinyalex.functional.window import Window, output_size
 from tinyalex.tensor import Tensor
 
 
-def conv2d_naive(x: np.ndarray, w: np.ndarray, b: Any = None, stride: Pair = (1, 1), padding: Pair = (0, 0), dilation: Pair = (1, 1), groups: int = 1):
+def conv2d_naive(
+    x: np.ndarray,
+    w: np.ndarray,
+    b: Any = None,
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    dilation: Pair = (1, 1),
+    groups: int = 1,
+):
     """The definition in loops: each output is one patch times one filter. For reading, and for the test that holds `conv2d` to it."""
     (n_images, c, h, w_), (o, c_group, kh, kw) = x.shape, w.shape
     padded = np.zeros((n_images, c, h + 2 * padding[0], w_ + 2 * padding[1]), x.dtype)
@@ -150,15 +158,21 @@ def _check_weight(x: Tensor, w: Tensor, b: Tensor | None, groups: int) -> None:
     if w.ndim != 4 or 0 in w.shape:
         raise ValueError(f"conv2d: weight has shape {w.shape}, expected (O, C/groups, KH, KW) without a size of 0.")
     if not isinstance(groups, int) or groups < 1 or len(w) % groups:
-        raise ValueError(f"conv2d: groups={groups!r} does not divide the {len(w)} filters of weight {w.shape}. Use a divisor of both channel counts.")
+        raise ValueError(
+            f"conv2d: groups={groups!r} does not divide the {len(w)} filters of weight {w.shape}. Use a divisor of both channel counts."
+        )
     channels, expected = x.shape[1], w.shape[1] * groups
     if channels != expected:
         fix = f"Give the input {expected} channels"
         if channels % groups == 0:
             fix += f", or the weight shape {(len(w), channels // groups, *w.shape[2:])}"
-        raise ValueError(f"conv2d: input has {channels} channels, but weight {w.shape} with groups={groups} expects {expected}.\n{fix}.")
+        raise ValueError(
+            f"conv2d: input has {channels} channels, but weight {w.shape} with groups={groups} expects {expected}.\n{fix}."
+        )
     if b is not None and b.shape != (len(w),):
-        raise ValueError(f"conv2d: bias has shape {b.shape}, but weight {w.shape} has {len(w)} filters. Give it the shape ({len(w)},).")
+        raise ValueError(
+            f"conv2d: bias has shape {b.shape}, but weight {w.shape} has {len(w)} filters. Give it the shape ({len(w)},)."
+        )
 
 
 def _padding(padding: Any, kernel: Pair, stride: Any, dilation: Pair) -> tuple[Pair, Pair]:

@@ -18,7 +18,9 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     try:
         start, end = (range(len(shape))[d] for d in (start_dim, end_dim))
     except IndexError:
-        raise ValueError(f"flatten: start_dim={start_dim} and end_dim={end_dim} are not both axes of an input of shape {x.shape}.") from None
+        raise ValueError(
+            f"flatten: start_dim={start_dim} and end_dim={end_dim} are not both axes of an input of shape {x.shape}."
+        ) from None
     if start > end:
         raise ValueError(f"flatten: start_dim={start_dim} comes after end_dim={end_dim} in an input of shape {x.shape}.")
     return x.reshape(*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :])

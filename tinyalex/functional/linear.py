@@ -60,5 +60,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
     if x.ndim == 0 or x.shape[-1] != w.shape[1]:
         raise ValueError(f"linear: input has shape {x.shape}, but weight {w.shape} expects {w.shape[1]} features in its last axis.")
     if b is not None and b.shape != (len(w),):
-        raise ValueError(f"linear: bias has shape {b.shape}, but weight {w.shape} has {len(w)} outputs. Give it the shape ({len(w)},).")
+        raise ValueError(
+            f"linear: bias has shape {b.shape}, but weight {w.shape} has {len(w)} outputs. Give it the shape ({len(w)},)."
+        )
     return Linear.apply(x, w, *(() if b is None else (b,)))

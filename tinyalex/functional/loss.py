@@ -75,9 +75,13 @@ def _labels(x: Tensor, target: Any) -> Array:
     t = device.asarray(target.data if isinstance(target, Tensor) else target)
     n, classes = x.shape
     if t.shape != (n,):
-        raise ValueError(f"cross_entropy: target has shape {t.shape}, but input {x.shape} expects ({n},), one class index a sample.")
+        raise ValueError(
+            f"cross_entropy: target has shape {t.shape}, but input {x.shape} expects ({n},), one class index a sample."
+        )
     if t.dtype.kind not in "iu":
         raise TypeError(f"cross_entropy: target is {t.dtype}, expected whole numbers: class indices from 0 to {classes - 1}.")
     if t.size and not (0 <= t.min() and t.max() < classes):
-        raise ValueError(f"cross_entropy: target holds {t.min()} to {t.max()}, but input {x.shape} has the classes 0 to {classes - 1}.")
+        raise ValueError(
+            f"cross_entropy: target holds {t.min()} to {t.max()}, but input {x.shape} has the classes 0 to {classes - 1}."
+        )
     return t

@@ -77,7 +77,9 @@ def local_response_norm(
     if not isinstance(size, int) or size < 1:
         raise ValueError(f"local_response_norm: size is a number of channels from 1 on, got {size!r}. The paper's is 5.")
     if alpha_mode not in ("mean", "sum"):
-        raise ValueError(f"local_response_norm: alpha_mode is 'mean' (torch, Caffe) or 'sum' (the paper's formula), got {alpha_mode!r}.")
+        raise ValueError(
+            f"local_response_norm: alpha_mode is 'mean' (torch, Caffe) or 'sum' (the paper's formula), got {alpha_mode!r}."
+        )
     if not isinstance(groups, int) or groups < 1 or x.shape[1] % groups:
         raise ValueError(f"local_response_norm: groups={groups!r} does not divide the {x.shape[1]} channels of input {x.shape}.")
     a = alpha / size if alpha_mode == "mean" else alpha

@@ -70,7 +70,9 @@ class MaxPool2d(Function):
         return dx
 
 
-def max_pool2d(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False) -> Tensor:
+def max_pool2d(
+    input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
+) -> Tensor:
     """The largest number in each window; padding counts as -inf.
 
     input (N, C, H, W) or (C, H, W); stride: the kernel's size if None; padding: at most half the kernel; ceil_mode: round sizes up.
@@ -156,7 +158,9 @@ def _pooling(
     kernel = pair(op, "kernel_size", kernel_size, 1)
     before = pair(op, "padding", padding, 0)
     if any(2 * p > size for p, size in zip(before, kernel, strict=True)):
-        raise ValueError(f"{op}: padding {before} is more than half of kernel_size {kernel}: a window could see nothing else. Use less.")
+        raise ValueError(
+            f"{op}: padding {before} is more than half of kernel_size {kernel}: a window could see nothing else. Use less."
+        )
     step = kernel if stride is None else pair(op, "stride", stride, 1)
     window = Window(kernel, step, before, pair(op, "dilation", dilation, 1))
     return x, unbatched, window, output_size(op, x.shape[2:], window, before, ceil_mode, inside=True)

@@ -1,7 +1,7 @@
 """The sliding window that convolution and pooling share: its geometry, and the size of what it leaves.
 
-    rows seen by output row i:   i*stride + u*dilation - padding   for u = 0 .. kernel-1
-    output rows:                 floor((rows + padding before and after - dilation*(kernel-1) - 1) / stride) + 1
+rows seen by output row i:   i*stride + u*dilation - padding   for u = 0 .. kernel-1
+output rows:                 floor((rows + padding before and after - dilation*(kernel-1) - 1) / stride) + 1
 """
 
 from typing import NamedTuple
@@ -22,7 +22,7 @@ class Window(NamedTuple):
         return self.dilation[axis] * (self.kernel[axis] - 1) + 1
 
 
-def output_size(op: str, size: Pair, window: Window, after: Pair, ceil_mode: bool = False, inside: bool = False) -> Pair:
+def output_size(op: str, size: tuple[int, ...], window: Window, after: Pair, ceil_mode: bool = False, inside: bool = False) -> Pair:
     """(OH, OW) for an image of `size` with `after` more rows and columns of padding behind it.
 
     ceil_mode  round up: the last window may hang over the edge

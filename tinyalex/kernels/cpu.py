@@ -139,9 +139,7 @@ def max_pool(x: np.ndarray, y: np.ndarray, argmax: np.ndarray, kernel: Pair, str
 
 def _first_taps(out: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> np.ndarray:
     """(OH, OW): the first tap that is inside the image; a window of nothing but -inf gives its gradient to that one."""
-    rows, cols = (
-        np.maximum(0, -((np.arange(o) * s - p) // d)) for o, s, p, d in zip(out, stride, padding, dilation, strict=True)
-    )
+    rows, cols = (np.maximum(0, -((np.arange(o) * s - p) // d)) for o, s, p, d in zip(out, stride, padding, dilation, strict=True))
     return rows[:, None] * kernel[1] + cols
 
 
@@ -219,7 +217,6 @@ def random_mask(mask: np.ndarray, keep: float, key: tuple[int, int], step: int, 
     words = device.random_words(key, step, call, range(first, first + len(mask)), -(-units // 2))
     drawn = words.astype("<u8", copy=False).view("<u4")[:, :units]
     mask[...] = (drawn < min(round(keep * 2**32), 2**32)).reshape(mask.shape)
-
 
 
 # Training

@@ -86,7 +86,13 @@ class MaxPool2d(Module):
     """`functional.max_pool2d`. The paper's windows are 3 x 3 at stride 2: they overlap (section 3.4)."""
 
     def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False) -> None:
-        self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode = kernel_size, stride, padding, dilation, ceil_mode
+        self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode = (
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            ceil_mode,
+        )
 
     def forward(self, x: Any) -> Tensor:
         return F.max_pool2d(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
@@ -131,7 +137,9 @@ class LocalResponseNorm(Module):
         return F.local_response_norm(x, self.size, self.alpha, self.beta, self.k, alpha_mode=self.alpha_mode, groups=self.groups)
 
     def extra_repr(self) -> str:
-        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}, alpha_mode={self.alpha_mode!r}, groups={self.groups}"
+        return (
+            f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}, alpha_mode={self.alpha_mode!r}, groups={self.groups}"
+        )
 
 
 class Dropout(Module):

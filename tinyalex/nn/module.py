@@ -125,10 +125,14 @@ class Module:
         wrong = [f"{name} is missing" for name in own if name not in arrays]
         wrong += [f"{name} is not a parameter of this network" for name in arrays if name not in own]
         wrong += [
-            f"{name} has shape {arrays[name].shape}, expected {p.shape}" for name, p in own.items() if name in arrays and arrays[name].shape != p.shape
+            f"{name} has shape {arrays[name].shape}, expected {p.shape}"
+            for name, p in own.items()
+            if name in arrays and arrays[name].shape != p.shape
         ]
         if wrong:
-            raise ValueError(f"{type(self).__name__}.load_state_dict: this state belongs to another network:\n  " + "\n  ".join(wrong))
+            raise ValueError(
+                f"{type(self).__name__}.load_state_dict: this state belongs to another network:\n  " + "\n  ".join(wrong)
+            )
         for name, p in own.items():
             p.data = devices.asarray(arrays[name].astype(p.dtype))
 
@@ -178,7 +182,9 @@ class Module:
                 take_away()
         total = ("", "total", "", sum(row[3] for row in rows), sum(row[4] for row in rows))
         lines = [f"{'name':<20} {'layer':<18} {'output':<16} {'parameters':>12} {'multiply-adds':>15}"]
-        lines += [f"{name:<20} {kind:<18} {shape:<16} {count:>12,} {work:>15,}" for name, kind, shape, count, work in [*rows, total]]
+        lines += [
+            f"{name:<20} {kind:<18} {shape:<16} {count:>12,} {work:>15,}" for name, kind, shape, count, work in [*rows, total]
+        ]
         return "\n".join(lines)
 
 

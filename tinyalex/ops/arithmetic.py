@@ -112,7 +112,7 @@ class Power(Binary):
 class MatMul(Function):
     """z = x @ y, by NumPy's rules: matrices in the last two axes, the others broadcast; a vector counts as a row, or a column.
 
-        dx = dz @ y.T      dy = x.T @ dz
+    dx = dz @ y.T      dy = x.T @ dz
     """
 
     def forward(self, x: Array, y: Array) -> Array:

@@ -47,7 +47,9 @@ class ReduceLROnPlateau(Scheduler):
     A fall counts if it is larger than `threshold` times the best figure so far.
     """
 
-    def __init__(self, optimizer: Any, factor: float = 0.1, patience: int = 10, threshold: float = 1e-4, min_lr: float = 0.0) -> None:
+    def __init__(
+        self, optimizer: Any, factor: float = 0.1, patience: int = 10, threshold: float = 1e-4, min_lr: float = 0.0
+    ) -> None:
         if not 0 < factor < 1:
             raise ValueError(f"ReduceLROnPlateau: factor must be between 0 and 1, got {factor!r}.")
         super().__init__(optimizer)
@@ -76,8 +78,8 @@ class DiscreteExponential(Scheduler):
     def __init__(self, optimizer: Any, epochs: int, target_factor: float = 250.0, num_steps: int = 4) -> None:
         if num_steps < 2 or epochs < 1 or target_factor <= 0:
             raise ValueError(
-                f"DiscreteExponential: expected num_steps of 2 or more, epochs of 1 or more and a positive target_factor, got {num_steps!r}, "
-                f"{epochs!r} and {target_factor!r}."
+                "DiscreteExponential: expected num_steps of 2 or more, epochs of 1 or more and a positive target_factor, "
+                f"got {num_steps!r}, {epochs!r} and {target_factor!r}."
             )
         super().__init__(optimizer)
         self.epochs, self.target_factor, self.num_steps = epochs, target_factor, num_steps

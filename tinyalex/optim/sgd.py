@@ -63,7 +63,9 @@ class SGD:
         shapes = [[v.shape for v in group] for group in self.velocity]
         given = [[np.shape(v) for v in group] for group in state["velocity"]]
         if shapes != given:
-            raise ValueError(f"SGD.load_state_dict: expected velocities of shapes {shapes}, got {given}. It belongs to another network.")
+            raise ValueError(
+                f"SGD.load_state_dict: expected velocities of shapes {shapes}, got {given}. It belongs to another network."
+            )
         for own, loaded in zip(self.param_groups, state["param_groups"], strict=True):
             own.update(loaded)
         for velocities, arrays in zip(self.velocity, state["velocity"], strict=True):

@@ -121,7 +121,9 @@ class Trainer:
         epoch, progress = len(self.log), self.progress
         start = progress.step - epoch * len(self.train)
         self.model.train()
-        bar = tqdm(total=len(self.train), initial=start, desc=f"epoch {epoch + 1}/{self.epochs}", disable=None, leave=False, unit="batch")
+        bar = tqdm(
+            total=len(self.train), initial=start, desc=f"epoch {epoch + 1}/{self.epochs}", disable=None, leave=False, unit="batch"
+        )
         with bar:
             for images, labels in self.train.epoch(epoch, start):
                 began = time.perf_counter()
@@ -147,9 +149,10 @@ class Trainer:
         loss = F.cross_entropy(logits, labels)
         value = loss.item()
         if not np.isfinite(value):
+            lr = self.optimizer.param_groups[0]["lr"]
             raise FloatingPointError(
                 f"The loss is {value} at step {self.progress.step}: training has diverged. The last checkpoint is from before. "
-                f"Start again with a lower rate than {self.optimizer.param_groups[0]['lr']:g}, as in --lr {self.optimizer.param_groups[0]['lr'] / 10:g}."
+                f"Start again with a lower rate than {lr:g}, as in --lr {lr / 10:g}."
             )
         loss.backward()
         self.optimizer.step()
@@ -209,7 +212,9 @@ class Trainer:
         if not isinstance(state, dict) or "progress" not in state:
             raise ValueError(f"resume: {str(path)!r} holds no checkpoint, only weights perhaps. Expected a checkpoint.safetensors.")
         then = state["options"]
-        changed = [f"{name} was {then.get(name)!r}, now {value!r}" for name, value in self.options.items() if then.get(name) != value]
+        changed = [
+            f"{name} was {then.get(name)!r}, now {value!r}" for name, value in self.options.items() if then.get(name) != value
+        ]
         if changed:
             raise ValueError(
                 f"resume: {str(path)!r} is from a run with other options: {'; '.join(changed)}.\n"

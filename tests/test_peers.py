@@ -1,0 +1,163 @@
+"""tinyalex and PyTorch, side by side: the same inputs, the same values and gradients."""
+
+import numpy as np
+import pytest
+
+import tinyalex as ta
+from tinyalex import functional as F
+from tinyalex import nn, optim
+
+torch = pytest.importorskip("torch", reason="torch is not installed: make test-peers installs it")
+TF = torch.nn.functional
+
+pytestmark = pytest.mark.peers
+
+TOLERANCE = {"float32": {"rtol": 1e-4, "atol": 1e-5}, "float64": {"rtol": 1e-10, "atol": 1e-12}}
+
+
+def assert_equal(ours, theirs, arrays, dtype):
+    """Value, dtype, and the gradient of every array under a random cotangent."""
+    mine = [ta.Tensor(a.astype(dtype), requires_grad=True) for a in arrays]
+    other = [torch.tensor(a.astype(dtype), requires_grad=True) for a in arrays]
+    y, z = ours(*mine), theirs(*other)
+    assert (tuple(y.shape), str(y.dtype)) == (tuple(z.shape), str(z.dtype).removeprefix("torch."))
+    np.testing.assert_allclose(y.numpy(), z.detach().numpy(), **TOLERANCE[str(dtype)])
+    cotangent = np.random.default_rng(0).standard_normal(y.shape).astype(dtype)
+    y.backward(cotangent)
+    z.backward(torch.tensor(cotangent))
+    for a, b in zip(mine, other, strict=True):
+        np.testing.assert_allclose(a.grad, b.grad.numpy(), **TOLERANCE[str(dtype)])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"stride": 2, "padding": 1},
+        {"groups": 2, "padding": "same"},
+        {"groups": 4, "dilation": (2, 1), "stride": (1, 3), "padding": (0, 2)},
+        {"padding": "same", "dilation": 2},
+    ],
+    ids=str,
+)
+def test_conv2d(options, dtype, rng):
+    groups = options.get("groups", 1)
+    arrays = [rng.standard_normal(shape) for shape in [(3, 8, 9, 11), (8, 8 // groups, 3, 3), (8,)]]
+    assert_equal(lambda *a: F.conv2d(*a, **options), lambda *a: TF.conv2d(*a, **options), arrays, dtype)
+
+
+@pytest.mark.parametrize(
+    "args", [(3, 2), (3, 2, 1), (2,), ((3, 2), (1, 2), (1, 1), (2, 1)), (3, 2, 1, 1, True), (2, 3, 0, 1, True)], ids=str
+)
+def test_max_pool2d(args, dtype, rng):
+    x = rng.standard_normal((2, 3, 10, 9)) - 3
+    names = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
+    options = dict(zip(names, args, strict=False))
+    assert_equal(lambda t: F.max_pool2d(t, **options), lambda t: TF.max_pool2d(t, **options), [x], dtype)
+
+
+@pytest.mark.parametrize(
+    "args", [(3, 2), (3, 2, 1), (2,), (3, 2, 1, True), (3, 2, 1, True, False), (3, 2, 1, False, True, 5)], ids=str
+)
+def test_avg_pool2d(args, dtype, rng):
+    x = rng.standard_normal((2, 3, 10, 9))
+    assert_equal(lambda t: F.avg_pool2d(t, *args), lambda t: TF.avg_pool2d(t, *args), [x], dtype)
+
+
+@pytest.mark.parametrize("args", [(5,), (5, 1.0, 0.75, 2.0), (4, 0.5, 0.5), (3, 1.0, 1.0, 1.0)], ids=str)
+@pytest.mark.parametrize("shape", [(2, 7, 3), (2, 7, 3, 4), (1, 4, 2, 2, 3)], ids=str)
+def test_local_response_norm(args, shape, dtype, rng):
+    x = rng.standard_normal(shape)
+    assert_equal(lambda t: F.local_response_norm(t, *args), lambda t: TF.local_response_norm(t, *args), [x], dtype)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_cross_entropy(reduction, dtype, rng):
+    labels = rng.integers(0, 7, 5)
+    assert_equal(
+        lambda t: F.cross_entropy(t, labels, reduction=reduction),
+        lambda t: TF.cross_entropy(t, torch.tensor(labels), reduction=reduction),
+        [5 * rng.standard_normal((5, 7))],
+        dtype,
+    )
+
+
+def test_relu_tanh_linear_flatten(dtype, rng):
+    arrays = [rng.standard_normal(shape) for shape in [(2, 3, 4), (5, 12), (5,)]]
+    assert_equal(
+        lambda x, w, b: F.linear(F.flatten(F.tanh(F.relu(x)), 1), w, b),
+        lambda x, w, b: TF.linear(torch.flatten(torch.tanh(TF.relu(x)), 1), w, b),
+        arrays,
+        dtype,
+    )
+
+
+def test_sgd_while_the_rate_is_constant(dtype, rng):
+    start, grads = rng.standard_normal(5).astype(dtype), rng.standard_normal((6, 5)).astype(dtype)
+    mine, other = ta.Tensor(start.copy(), requires_grad=True), torch.tensor(start.copy(), requires_grad=True)
+    options = {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.01}
+    ours, theirs = optim.SGD([mine], **options), torch.optim.SGD([other], **options)
+    for g in grads:
+        mine.grad, other.grad = g, torch.tensor(g)
+        ours.step()
+        theirs.step()
+    np.testing.assert_allclose(mine.data, other.detach().numpy(), **TOLERANCE[str(dtype)])
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_step_lr_and_plateau_schedules(epochs):
+    w, v = ta.Tensor([1.0], requires_grad=True), torch.ones(1, requires_grad=True)
+    for name, options in (("StepLR", {"step_size": epochs}), ("ReduceLROnPlateau", {"patience": epochs, "factor": 0.5})):
+        ours, theirs = optim.SGD([w], lr=0.1), torch.optim.SGD([v], lr=0.1)
+        mine = getattr(optim.lr_scheduler, name)(ours, **options)
+        other = getattr(torch.optim.lr_scheduler, name)(theirs, **options)
+        for error in [5.0, 4.0, 4.0, 4.0, 4.0, 3.0, 3.0, 3.0, 3.0, 3.0]:
+            theirs.step()
+            for schedule in (mine, other):
+                schedule.step(error) if name == "ReduceLROnPlateau" else schedule.step()
+            assert ours.param_groups[0]["lr"] == pytest.approx(theirs.param_groups[0]["lr"])
+
+
+@pytest.mark.parametrize("name", ["quick", "alexnet"])
+def test_a_whole_cifar_network_trains_the_same(name, rng):
+    """Three steps in float64 of the same network with the same weights, built from torch's layers."""
+    model = ta.models.cifar(name).to("float64")
+    layers = []
+    for layer in model:
+        match layer:
+            case nn.Conv2d():
+                out, per_group, *kernel = layer.weight.shape
+                other = torch.nn.Conv2d(per_group * layer.groups, out, kernel, padding=layer.padding, groups=layer.groups)
+            case nn.Linear():
+                other = torch.nn.Linear(*reversed(layer.weight.shape))
+            case nn.MaxPool2d():
+                other = torch.nn.MaxPool2d(layer.kernel_size, layer.stride, ceil_mode=True)
+            case nn.AvgPool2d():
+                other = torch.nn.AvgPool2d(layer.kernel_size, layer.stride, ceil_mode=True)
+            case nn.LocalResponseNorm():  # torch's alpha multiplies the mean
+                other = torch.nn.LocalResponseNorm(layer.size, layer.alpha * layer.size, layer.beta, layer.k)
+            case nn.Dropout():
+                other = torch.nn.Identity()
+            case nn.ReLU():
+                other = torch.nn.ReLU()
+            case nn.Flatten():
+                other = torch.nn.Flatten()
+        layers.append(other.double())
+    peer = torch.nn.Sequential(*layers)
+    for p, q in zip(model.parameters(), peer.parameters(), strict=True):
+        q.data = torch.tensor(p.numpy().copy())
+    model.eval()
+    ours = optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=0.004)
+    theirs = torch.optim.SGD(peer.parameters(), lr=0.01, momentum=0.9, weight_decay=0.004)
+    for _ in range(3):
+        x, labels = rng.standard_normal((4, 3, 32, 32)), rng.integers(0, 10, 4)
+        ours.zero_grad()
+        theirs.zero_grad()
+        loss, other = F.cross_entropy(model(x), labels), TF.cross_entropy(peer(torch.tensor(x)), torch.tensor(labels))
+        assert loss.item() == pytest.approx(other.item(), rel=1e-10)
+        loss.backward()
+        other.backward()
+        for p, q in zip(model.parameters(), peer.parameters(), strict=True):
+            np.testing.assert_allclose(p.grad, q.grad.numpy(), rtol=1e-6, atol=1e-10)
+        ours.step()
+        theirs.step()
