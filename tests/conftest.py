@@ -99,15 +99,6 @@ def real_data():
     return Path(os.environ["TINYALEX_DATA"])
 
 
-# Other frameworks
-
-
-@pytest.fixture(scope="session")
-def torch():
-    """For tests marked `peers`. An import at the top of a file would skip the tests beside them too."""
-    return pytest.importorskip("torch")
-
-
 # Devices, dtypes, random numbers
 
 

@@ -38,14 +38,17 @@ class Row:
         return self.wrong == 0
 
     def __str__(self) -> str:
+        shape = "x".join(map(str, self.shape)) or "one number"
+        right = f"{self.elements - self.wrong} of {self.elements}"
         where = "[" + ", ".join(map(str, self.index)) + "]"
-        return (
-            f"{self.name:<20} {'x'.join(map(str, self.shape)) or 'one number':<14} {f'{self.elements - self.wrong} of {self.elements}':<14} "
-            f"{where:<16} {self.analytic:>12.5g} {self.numeric:>12.5g} {self.error:>9.1e}  {'ok' if self.ok else 'WRONG'}"
+        verdict = "ok" if self.ok else "WRONG"
+        return COLUMNS.format(
+            self.name, shape, right, where, f"{self.analytic:.5g}", f"{self.numeric:.5g}", f"{self.error:.1e}", verdict
         )
 
 
-HEADER = f"{'':<20} {'shape':<14} {'right':<14} {'worst at':<16} {'backward':>12} {'difference':>12} {'error':>9}\n"  # the columns of Row.__str__
+COLUMNS = "{:<20} {:<12} {:<14} {:<14} {:>12} {:>12} {:>9}  {}"
+HEADER = COLUMNS.format("", "shape", "right", "worst at", "backward", "difference", "error", "").rstrip()
 
 
 @dataclass
@@ -65,7 +68,7 @@ class Report:
 
     def __str__(self) -> str:
         verdict = "every gradient is right" if self.ok else f"the gradient of {self.worst.name} is WRONG"
-        return f"gradcheck {self.name}: {verdict}\n{HEADER}" + "\n".join(map(str, self.rows))
+        return f"gradcheck {self.name}: {verdict}\n{HEADER}\n" + "\n".join(map(str, self.rows))
 
 
 def gradcheck(

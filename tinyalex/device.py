@@ -65,7 +65,7 @@ def to_numpy(x: Array) -> np.ndarray:
 
 # Tiles
 
-TILE_BYTES = 4 << 20
+TILE_BYTES = 8 << 20
 """Scratch a tile may use. Near the size of a core's share of the cache: larger tiles spill, smaller ones starve the BLAS."""
 
 
