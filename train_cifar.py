@@ -31,7 +31,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "augment": "flip",  # in 8 epochs, shifted crops cost more than they give
     },
     "alexnet": {
-        "epochs": 20,
+        "epochs": 10,
         "batch_size": 128,  # section 5
         "lr": 0.01,  # section 5
         "weight_decay": 0.0005,  # section 5

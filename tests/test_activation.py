@@ -3,10 +3,12 @@ import pytest
 
 import tinyalex as ta
 from tinyalex import functional as F
-from tinyalex.functional.activation import relu_naive, tanh_naive
+from tinyalex.functional.activation import relu_naive, sigmoid_naive, tanh_naive
 
 
-@pytest.mark.parametrize(("f", "naive"), [(F.relu, relu_naive), (F.tanh, tanh_naive)], ids=["relu", "tanh"])
+@pytest.mark.parametrize(
+    ("f", "naive"), [(F.relu, relu_naive), (F.tanh, tanh_naive), (F.sigmoid, sigmoid_naive)], ids=["relu", "tanh", "sigmoid"]
+)
 def test_it_equals_its_naive_version_and_passes_gradcheck(f, naive, dtype, rng):
     x = rng.standard_normal((3, 4, 5)).astype(dtype)
     y = f(x)
@@ -28,3 +30,10 @@ def test_relu_keeps_nan():
 def test_activations_refuse_whole_numbers():
     with pytest.raises(TypeError, match="relu: input is int64, but must be floating"):
         F.relu(np.arange(3))
+
+
+def test_sigmoid_overflows_nowhere():
+    x = ta.Tensor([-1e4, 0.0, 1e4], requires_grad=True)
+    y = F.sigmoid(x)
+    y.sum().backward()
+    assert (y.numpy().tolist(), x.grad.tolist()) == ([0, 0.5, 1], [0, 0.25, 0])

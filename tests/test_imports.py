@@ -14,7 +14,7 @@ PACKAGE = REPOSITORY / "tinyalex"
 
 # fmt: off
 ORDER = [
-    "device", "kernels", "function", "ops", "tensor", "serialization", "functional", "checking", "nn", "optim", "models", "data",
+    "device", "kernels", "function", "ops", "tensor", "serialization", "functional", "hints", "probing", "checking", "nn", "optim", "models", "data",
     "training", "parallel", "emulator", "plots", "cli", "__main__",
 ]
 # fmt: on

@@ -37,9 +37,70 @@ def test_cross_entropy_names_what_does_not_fit():
         F.cross_entropy(x, [0, 1])
     with pytest.raises(ValueError, match=r"target holds 0 to 4, but input \(3, 4\) has the classes 0 to 3"):
         F.cross_entropy(x, [0, 1, 4])
-    with pytest.raises(TypeError, match="target is float64, expected whole numbers: class indices from 0 to 3"):
+    with pytest.raises(
+        ValueError, match=r"target has shape \(3,\), but probabilities need .* \(3, 4\). For class indices, give whole numbers"
+    ):
         F.cross_entropy(x, [0.0, 1.0, 2.0])
-    with pytest.raises(ValueError, match=r"input has shape \(4,\), expected logits \(N, C\)"):
-        F.cross_entropy(x[0], [0])
+    with pytest.raises(TypeError, match="target is bool, expected class indices from 0 to 3, or probabilities"):
+        F.cross_entropy(x, [True, True, False])
+    with pytest.raises(TypeError, match="cross_entropy: input is float64, but target is float32"):
+        F.cross_entropy(x, x.astype("f"))
+    with pytest.raises(ValueError, match=r"weight has shape \(3,\), but input \(3, 4\) has 4 classes"):
+        F.cross_entropy(x, [0, 1, 2], np.ones(3))
+    with pytest.raises(ValueError, match=r"label_smoothing is a share from 0 to 1, got 2"):
+        F.cross_entropy(x, [0, 1, 2], label_smoothing=2)
+    with pytest.raises(ValueError, match=r"input has shape \(\), expected logits"):
+        F.cross_entropy(1.0, 0)
     with pytest.raises(ValueError, match="reduction is 'mean', 'sum' or 'none', got 'average'"):
         F.cross_entropy(x, [0, 1, 2], reduction="average")
+
+
+def soft_naive(x, t, w):
+    p = np.exp(x) / np.exp(x).sum(1, keepdims=True)
+    return -(w * t * np.log(p)).sum(1)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("smoothing", [0.0, 0.2, 1.0])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_probabilities_as_targets_get_a_gradient_too(weighted, smoothing, reduction, rng):
+    x, t = rng.standard_normal((4, 5)), rng.dirichlet(np.ones(5), 4)
+    w = rng.uniform(0.5, 2, 5) if weighted else np.ones(5)
+    expected = soft_naive(x, (1 - smoothing) * t + smoothing / 5, w)
+    f = lambda a, b: F.cross_entropy(a, b, w if weighted else None, reduction=reduction, label_smoothing=smoothing)  # noqa: E731
+    np.testing.assert_allclose(f(x, t).numpy(), expected if reduction == "none" else getattr(expected, reduction)())
+    assert ta.gradcheck(f, [x, t]).ok
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_weights_ignored_classes_and_smoothing_pass_gradcheck(smoothing, rng):
+    x, w, labels = rng.standard_normal((6, 5)), rng.uniform(0.5, 2, 5), np.array([0, 1, 2, 2, 4, 1])
+    for reduction in ("mean", "sum", "none"):
+        assert ta.gradcheck(lambda t, r=reduction: F.cross_entropy(t, labels, w, 2, r, smoothing), x).ok
+
+
+def test_ignored_samples_change_nothing(rng):
+    x, labels = rng.standard_normal((4, 5)), np.array([3, -100, 1, -100])
+    assert F.cross_entropy(x, labels).item() == pytest.approx(F.cross_entropy(x[::2], labels[::2]).item())
+    assert np.isnan(F.cross_entropy(x, np.full(4, -100)).item())
+
+
+def test_a_class_for_each_place_of_an_image(rng):
+    x, labels = rng.standard_normal((2, 5, 3, 4)), rng.integers(0, 5, (2, 3, 4))
+    flat = F.cross_entropy(x.transpose(0, 2, 3, 1).reshape(-1, 5), labels.ravel(), reduction="none").numpy()
+    np.testing.assert_allclose(F.cross_entropy(x, labels, reduction="none").numpy(), flat.reshape(2, 3, 4))
+    assert ta.gradcheck(lambda t: F.cross_entropy(t, labels), x).ok
+
+
+def test_a_single_sample_has_a_single_loss(rng):
+    x = rng.standard_normal(5)
+    assert F.cross_entropy(x, 3).item() == pytest.approx(F.cross_entropy(x[None], [3]).item())
+    assert F.cross_entropy(x, 3, reduction="none").shape == ()
+
+
+def test_a_class_that_is_impossible_does_not_spoil_the_others():
+    x = ta.Tensor([[0.0, -np.inf, 0.0]], requires_grad=True)
+    loss = F.cross_entropy(x, [0])
+    loss.backward()
+    assert loss.item() == pytest.approx(np.log(2), rel=1e-6)
+    np.testing.assert_allclose(x.grad, [[-0.5, 0, 0.5]], rtol=1e-6)

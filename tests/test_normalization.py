@@ -3,7 +3,7 @@ import pytest
 
 import tinyalex as ta
 from tinyalex import functional as F
-from tinyalex.functional.normalization import local_response_norm_naive
+from tinyalex.functional.normalization import local_response_norm_naive, spatial_response_norm_naive
 
 
 @pytest.mark.parametrize("alpha", [1.0, 1e-4])
@@ -50,7 +50,24 @@ def test_it_names_what_does_not_fit():
         F.local_response_norm(x, 5, groups=4)
     with pytest.raises(ValueError, match="alpha_mode is 'mean' .* or 'sum' .* got 'max'"):
         F.local_response_norm(x, 5, alpha_mode="max")
-    with pytest.raises(ValueError, match="size is a number of channels from 1 on, got 0"):
+    with pytest.raises(ValueError, match="size is a whole number from 1 on, got 0"):
         F.local_response_norm(x, 0)
     with pytest.raises(ValueError, match=r"input has shape \(6, 4\), expected \(N, C, ...\)"):
         F.local_response_norm(x[0, :, :, 0], 5)
+
+
+@pytest.mark.parametrize("size", [5, 3, 2, 1])
+def test_the_spatial_norm_equals_its_naive_version_and_passes_gradcheck(size, dtype, rng):
+    x = rng.standard_normal((2, 3, 6, 4)).astype(dtype)
+    for mode, a in (("sum", 1.0), ("mean", 1.0 / size**2)):
+        y = F.spatial_response_norm(x, size, 1.0, k=2.0, alpha_mode=mode)
+        assert y.dtype == dtype
+        np.testing.assert_allclose(y.numpy(), spatial_response_norm_naive(x, size, a, 0.75, 2.0), rtol=1e-5)
+    assert ta.gradcheck(lambda t: F.spatial_response_norm(t, size, 1.0), x[:1]).ok
+
+
+def test_the_spatial_norm_takes_an_image_without_a_batch(rng):
+    x = rng.standard_normal((1, 3, 6, 4))
+    np.testing.assert_array_equal(F.spatial_response_norm(x[0], 3).numpy(), F.spatial_response_norm(x, 3).numpy()[0])
+    with pytest.raises(ValueError, match="spatial_response_norm: size is a whole number from 1 on, got 0"):
+        F.spatial_response_norm(x, 0)

@@ -185,3 +185,48 @@ def test_an_unknown_device_is_refused():
 def test_operators_refuse_what_is_no_number():
     with pytest.raises(TypeError, match="unsupported operand"):
         ta.Tensor([1.0]) + "1"
+
+
+@pytest.mark.parametrize(
+    ("f", "message"),
+    [
+        (lambda x: x + np.ones(4), r"Add: shapes \(2, 3\) and \(4,\) do not broadcast. From the last axis on, sizes must be equal"),
+        (lambda x: np.ones((2, 2)) / x, r"Divide: shapes \(2, 2\) and \(2, 3\) do not broadcast"),
+        (lambda x: x @ x, r"MatMul: shapes \(2, 3\) and \(2, 3\) do not fit. Expected \(..., n, k\) @ \(..., k, m\)"),
+        (lambda x: x @ 2.0, r"MatMul: shapes \(2, 3\) and \(\) do not fit"),
+        (lambda x: x.reshape(4, -1), r"reshape: 6 numbers of shape \(2, 3\) do not fit into shape \(4, -1\)"),
+        (lambda x: x.transpose(0, 0), r"transpose: \(0, 0\) does not name each axis of a tensor of shape \(2, 3\) once"),
+        (lambda x: x.transpose(2, 0), r"transpose: \(2, 0\) does not name each axis"),
+        (lambda x: x.sum(2), r"sum: axis=2 is no axis of a tensor of shape \(2, 3\)"),
+        (lambda x: x.mean((0, -2)), r"mean: axis=\(0, -2\) names an axis of a tensor of shape \(2, 3\) twice"),
+        (lambda x: x[:0].max(), r"max: a tensor of shape \(0, 3\) has no numbers along axis=None"),
+    ],
+    ids=lambda v: v if isinstance(v, str) else "",
+)
+def test_operations_name_shapes_that_do_not_fit(f, message):
+    with pytest.raises(ValueError, match=message):
+        f(ta.Tensor(np.ones((2, 3))))
+
+
+@pytest.mark.parametrize("array", [np.array([1j]), np.array(["a"]), np.array([None]), np.array([1 + 2j], "c8")], ids=str)
+def test_what_is_no_real_number_is_refused(array):
+    with pytest.raises(
+        TypeError, match=r"is not supported. tinyalex computes with real numbers.*Of complex numbers, give the real"
+    ):
+        ta.Tensor(array)
+
+
+def test_empty_tensors_flow_through(dtype):
+    x = ta.Tensor(np.zeros((0, 3), dtype), requires_grad=True)
+    y = ((x * 2 + 1).exp() @ np.ones((3, 2), dtype)).sum()
+    y.backward()
+    assert (y.item(), y.dtype, x.grad.shape) == (0, dtype, (0, 3))
+    assert np.isnan(x.mean().item())
+
+
+def test_infinities_and_nan_are_answers_without_warnings():
+    x = ta.Tensor([0.0, -1.0, 1e30], requires_grad=True)
+    y = x.log() + (1 / x) + x * 1e30
+    y.sum().backward()
+    assert np.isnan(y.numpy()[:2]).all()
+    assert np.isinf(y.numpy()[2])

@@ -94,6 +94,7 @@ def _describe(x: object) -> str:
     return f"{x.dtype} array of shape {x.shape}" if device.is_array(x) else f"a {type(x).__name__}"  # type: ignore[attr-defined]
 
 
+@np.errstate(all="ignore")
 def backward(root: Any, grad: Array, retain_graph: bool) -> None:
     """Add d(sum of root*grad)/d(leaf) to the `.grad` of each leaf that `root` was made from.
 
@@ -155,8 +156,7 @@ def _input_grads(node: Function, grad_output: Array | None) -> tuple[Array | Non
     expected = len(node.needs_input_grad)
     if grad_output is None:
         return (None,) * expected
-    with np.errstate(all="ignore"):
-        grads = node.backward(grad_output)
+    grads = node.backward(grad_output)
     grads = grads if isinstance(grads, (tuple, list)) else (grads,)
     name = type(node).__name__
     if len(grads) != expected:

@@ -66,9 +66,9 @@ def draw_confusion(confusion: np.ndarray, classes: Sequence[str], path: str | os
     axes = figure.add_subplot()
     axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
     for row, column in np.ndindex(share.shape):
-        value = share[row, column]
-        if value >= 0.5:
-            axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=8, color="white" if value > 55 else INK)
+        value = round(share[row, column])
+        if value:
+            axes.text(column, row, f"{value}", ha="center", va="center", fontsize=8, color="white" if value > 55 else INK)
     axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
     axes.set_yticks(range(len(classes)), classes)
     axes.set_xlabel("answer")

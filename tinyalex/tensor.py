@@ -37,6 +37,11 @@ class Tensor:
         if isinstance(array, Tensor):
             array = array.data
         self.data: Array = devices.asarray(array) if devices.is_array(array) else _from_python(array)
+        if self.data.dtype.kind not in "fiub":
+            raise TypeError(
+                f"Tensor: {self.data.dtype} is not supported. tinyalex computes with real numbers: floating (float32 to learn), whole, or "
+                "bool. Of complex numbers, give the real and imaginary parts."
+            )
         self.grad: Array | None = None
         self.creator: Function | None = None
         self.hooks: list[Callable[[Array], Array | None]] = []

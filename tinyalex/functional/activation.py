@@ -1,4 +1,4 @@
-"""ReLU and tanh: the paper's unit, and the one it was measured against (section 3.1)."""
+"""ReLU, tanh and sigmoid: the paper's unit, and those it was measured against (section 3.1)."""
 
 import math
 from typing import Any
@@ -49,3 +49,24 @@ def tanh_naive(x: np.ndarray) -> np.ndarray:
 def tanh(input: Any) -> Tensor:
     """The hyperbolic tangent, for any shape.  dx = dy * (1 - y**2)"""
     return ops.Tanh.apply(*float_tensors("tanh", input=input))
+
+
+def sigmoid_naive(x: np.ndarray) -> np.ndarray:
+    """1 / (1 + e**-x), one number after the other."""
+    return np.array([1 / (1 + math.exp(-v)) for v in x.ravel()], x.dtype).reshape(x.shape)
+
+
+class Sigmoid(Function):
+    """y = 1 / (1 + e**-x).  dx = dy * y * (1 - y): a quarter at most, which is why deep stacks of it learn slowly"""
+
+    def forward(self, x: Array) -> Array:
+        self.y = 0.5 * (1 + device.xp(x).tanh(0.5 * x))  # the same, and e**-x cannot overflow
+        return self.y
+
+    def backward(self, dy: Array) -> Array:
+        return dy * self.y * (1 - self.y)
+
+
+def sigmoid(input: Any) -> Tensor:
+    """1 / (1 + e**-input), for any shape."""
+    return Sigmoid.apply(*float_tensors("sigmoid", input=input))

@@ -45,3 +45,15 @@ def with_batch(op: str, x: Tensor, ndim: int, letters: str) -> tuple[Tensor, boo
     if x.ndim == ndim - 1:
         return x.reshape(1, *x.shape), True
     raise ValueError(f"{op}: input has shape {x.shape}, expected ({letters}), or the same without N for a single image.")
+
+
+def axis_of(op: str, name: str, axis: Any, shape: tuple[int, ...]) -> int:
+    """An axis of `shape`, counted from 0; negative numbers count from the end."""
+    try:
+        return range(len(shape))[operator.index(axis)]
+    except IndexError:
+        raise ValueError(
+            f"{op}: {name}={axis} is no axis of a tensor of shape {shape}, which has the axes 0 to {len(shape) - 1}."
+        ) from None
+    except TypeError:
+        raise TypeError(f"{op}: {name} is a whole number, got {axis!r}.") from None

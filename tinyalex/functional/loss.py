@@ -4,6 +4,7 @@ Taken together they are simpler and safer than apart: exp never overflows, log n
 """
 
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from tinyalex import device
 from tinyalex.device import Array
 from tinyalex.function import Function
 from tinyalex.functional.checks import float_tensors
-from tinyalex.tensor import Tensor
+from tinyalex.functional.softmax import log_probabilities
+from tinyalex.tensor import Tensor, as_tensor
 
 
 def cross_entropy_naive(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -24,64 +26,136 @@ def cross_entropy_naive(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.array(losses, logits.dtype)
 
 
-def log_probabilities(x: Array) -> Array:
-    """The logarithm of softmax over axis 1: x - log(sum of exp(x)), with the largest x taken out so that exp stays in range."""
-    xp = device.xp(x)
-    x = x - x.max(axis=1, keepdims=True)
-    return x - xp.log(xp.exp(x).sum(axis=1, keepdims=True))
-
-
 class SoftmaxCrossEntropy(Function):
-    """p = exp(x) / sum of exp(x),   loss[n] = -log p[n, t[n]]
+    """Cross-entropy with one right class a sample. With p = softmax(x),
 
-    x (N, C) logits, t (N,) class indices -> (N,) losses. With 1[c = t] for the target as a row of zeros and a one,
+        loss[n] = -w[t] * log p[n, t]                        where t is t[n], the sample's class
+        dx[n]   = dloss[n] * w[t] * (p[n] - onehot(t))
 
-        dx[n, c] = dloss[n] * (p[n, c] - 1[c = t[n]])
+    x (N, C) logits, t (N,) class indices, w (C,) the classes' weights -> (N,) losses. The weight of a sample with t = `ignore` is 0.
     """
 
-    def forward(self, x: Array, t: Array) -> Array:
-        self.samples, self.t = device.xp(x).arange(len(x)), t
-        log_p = log_probabilities(x)
-        self.p = device.xp(x).exp(log_p)
-        return -log_p[self.samples, t]
+    def forward(self, x: Array, t: Array, w: Array, *, ignore: int) -> Array:
+        xp = device.xp(x)
+        self.samples, counted = xp.arange(len(x)), t != ignore
+        self.t = xp.where(counted, t, 0)
+        self.weight = xp.where(counted, w[self.t], 0).astype(x.dtype, copy=False)
+        log_p = log_probabilities(x, 1)
+        self.p = xp.exp(log_p)
+        return xp.where(counted, -self.weight * log_p[self.samples, self.t], 0).astype(x.dtype, copy=False)
 
-    def backward(self, dloss: Array) -> tuple[Array, None]:
+    def backward(self, dloss: Array) -> tuple[Array, None, None]:
         dx = self.p.copy()
         dx[self.samples, self.t] -= 1
-        dx *= dloss[:, None]
-        return dx, None
+        dx *= (dloss * self.weight)[:, None]
+        return dx, None, None
 
 
-def cross_entropy(input: Any, target: Any, reduction: str = "mean") -> Tensor:
+class SoftCrossEntropy(Function):
+    """Cross-entropy with a share t[n, c] for each class. With p = softmax(x) and q = w * t,
+
+        loss[n] = -(sum over c of q[n, c] * log p[n, c])
+        dx[n]   = dloss[n] * (p[n] * (sum of q[n]) - q[n])
+        dt[n]   = -dloss[n] * w * log p[n]
+
+    x (N, C) logits, t (N, C) shares, w (C,) the classes' weights -> (N,) losses.
+    """
+
+    def forward(self, x: Array, t: Array, w: Array) -> Array:
+        self.w, self.q = w, t * w
+        self.log_p = log_probabilities(x, 1)
+        return -(self.q * self.log_p).sum(axis=1)
+
+    def backward(self, dloss: Array) -> tuple[Array | None, Array | None, None]:
+        want_dx, want_dt, _ = self.needs_input_grad
+        dloss = dloss[:, None]
+        p = device.xp(dloss).exp(self.log_p)
+        dx = dloss * (p * self.q.sum(axis=1, keepdims=True) - self.q) if want_dx else None
+        return dx, -dloss * self.w * self.log_p if want_dt else None, None
+
+
+def cross_entropy(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
     """Minus the log of the probability that softmax(input) gives to the right class.
 
-    input      (N, C) logits
-    target     (N,) class indices, whole numbers from 0 to C - 1
-    reduction  "mean" (over the batch, as the paper's objective), "sum", or "none": (N,)
+    input            (N, C) logits; (C,) for a single sample; (N, C, d1, ...) with a class for each of the N*d1*... places
+    target           class indices, whole numbers (N,), () or (N, d1, ...); or probabilities of input's shape, which get a gradient too
+    weight           (C,): how much each class counts
+    ignore_index     samples of this class do not count, nor does the mean count them (class indices only)
+    reduction        "mean" (over what counts, by its weight), "sum", or "none": losses of the indices' shape
+    label_smoothing  share of each target that is spread evenly over all classes
 
     >>> round(cross_entropy([[0.0] * 10], [3]).item(), 4)  # knowing nothing about ten classes costs ln 10
     2.3026
     """
-    (x,) = float_tensors("cross_entropy", input=input)
+    x, w = float_tensors("cross_entropy", input=input, weight=weight)
+    t = as_tensor(np.asarray(target) if isinstance(target, (list, tuple, int)) else target)
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"cross_entropy: reduction is 'mean', 'sum' or 'none', got {reduction!r}.")
-    if x.ndim != 2:
-        raise ValueError(f"cross_entropy: input has shape {x.shape}, expected logits (N, C).")
-    losses = SoftmaxCrossEntropy.apply(x, _labels(x, target))
-    return losses if reduction == "none" else losses.mean() if reduction == "mean" else losses.sum()
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"cross_entropy: label_smoothing is a share from 0 to 1, got {label_smoothing!r}.")
+    if x.ndim == 0:
+        raise ValueError("cross_entropy: input has shape (), expected logits (N, C), (C,) or (N, C, ...).")
+    classes = x.shape[0 if x.ndim == 1 else 1]
+    if w is not None and w.shape != (classes,):
+        raise ValueError(
+            f"cross_entropy: weight has shape {w.shape}, but input {x.shape} has {classes} classes. Give it ({classes},)."
+        )
+    w = device.xp(x.data).ones(classes, x.dtype) if w is None else w.data
+    places = x.shape[:0] if x.ndim == 1 else (x.shape[0], *x.shape[2:])
+    if t.dtype.kind == "f":
+        losses, total = _soft(x, t, w, label_smoothing)
+    else:
+        losses, total = _hard(x, t, w, places, operator.index(ignore_index), label_smoothing)
+    if reduction == "none":
+        return losses.reshape(places)
+    return losses.sum() if reduction == "sum" else losses.sum() / total
 
 
-def _labels(x: Tensor, target: Any) -> Array:
-    t = device.asarray(target.data if isinstance(target, Tensor) else target)
-    n, classes = x.shape
-    if t.shape != (n,):
+def _rows(x: Tensor) -> Tensor:
+    """Logits or probabilities with a class axis, as (places, C)."""
+    if x.ndim <= 2:
+        return x.reshape(-1, x.shape[-1])
+    return x.transpose(0, *range(2, x.ndim), 1).reshape(-1, x.shape[1])
+
+
+def _hard(x: Tensor, t: Tensor, w: Array, places: tuple[int, ...], ignore: int, smoothing: float) -> tuple[Tensor, float]:
+    """(losses, what a mean divides by) for class indices."""
+    classes, labels = len(w), t.data
+    if t.shape != places:
         raise ValueError(
-            f"cross_entropy: target has shape {t.shape}, but input {x.shape} expects ({n},), one class index a sample."
+            f"cross_entropy: target has shape {t.shape}, but input {x.shape} expects {places}, one class index a sample."
         )
-    if t.dtype.kind not in "iu":
-        raise TypeError(f"cross_entropy: target is {t.dtype}, expected whole numbers: class indices from 0 to {classes - 1}.")
-    if t.size and not (0 <= t.min() and t.max() < classes):
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"cross_entropy: target is {t.dtype}, expected class indices from 0 to {classes - 1}, or probabilities.")
+    counted = labels != ignore
+    valid = labels[counted]
+    if valid.size and not (0 <= valid.min() and valid.max() < classes):
         raise ValueError(
-            f"cross_entropy: target holds {t.min()} to {t.max()}, but input {x.shape} has the classes 0 to {classes - 1}."
+            f"cross_entropy: target holds {valid.min()} to {valid.max()}, but input {x.shape} has the classes 0 to {classes - 1}."
         )
-    return t
+    rows, labels = _rows(x), labels.reshape(-1)
+    losses = SoftmaxCrossEntropy.apply(rows, labels, w, ignore=ignore)
+    if smoothing:
+        everywhere = device.xp(w).where((labels != ignore)[:, None], w / classes, 0).astype(w.dtype, copy=False)
+        losses = losses * (1 - smoothing) + SoftCrossEntropy.apply(rows, everywhere, device.xp(w).ones_like(w)) * smoothing
+    return losses, w[valid.astype(int)].sum().item()
+
+
+def _soft(x: Tensor, t: Tensor, w: Array, smoothing: float) -> tuple[Tensor, float]:
+    """(losses, what a mean divides by) for probabilities."""
+    if t.shape != x.shape:
+        raise ValueError(
+            f"cross_entropy: target has shape {t.shape}, but probabilities need that of input, {x.shape}. "
+            "For class indices, give whole numbers: target.astype('int64')."
+        )
+    float_tensors("cross_entropy", input=x, target=t)
+    if smoothing:
+        t = t * (1 - smoothing) + smoothing / len(w)
+    return SoftCrossEntropy.apply(_rows(x), _rows(t), w), x.size / len(w)

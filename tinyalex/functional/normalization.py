@@ -1,4 +1,4 @@
-"""Response normalisation across channels: the paper's LRN (section 3.3)."""
+"""Response normalisation: across channels, the paper's LRN (section 3.3); and over places of the same map, from the 2012 code."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import numpy as np
 from tinyalex import device, kernels
 from tinyalex.device import Array
 from tinyalex.function import Function
-from tinyalex.functional.checks import float_tensors
+from tinyalex.functional.checks import float_tensors, with_batch
 from tinyalex.tensor import Tensor
 
 
@@ -74,13 +74,74 @@ def local_response_norm(
     (x,) = float_tensors("local_response_norm", input=input)
     if x.ndim < 3:
         raise ValueError(f"local_response_norm: input has shape {x.shape}, expected (N, C, ...) with three axes or more.")
-    if not isinstance(size, int) or size < 1:
-        raise ValueError(f"local_response_norm: size is a number of channels from 1 on, got {size!r}. The paper's is 5.")
-    if alpha_mode not in ("mean", "sum"):
-        raise ValueError(
-            f"local_response_norm: alpha_mode is 'mean' (torch, Caffe) or 'sum' (the paper's formula), got {alpha_mode!r}."
-        )
+    a = _alpha("local_response_norm", size, size, alpha, alpha_mode)
     if not isinstance(groups, int) or groups < 1 or x.shape[1] % groups:
         raise ValueError(f"local_response_norm: groups={groups!r} does not divide the {x.shape[1]} channels of input {x.shape}.")
-    a = alpha / size if alpha_mode == "mean" else alpha
     return LocalResponseNorm.apply(x, size=size, a=a, beta=beta, k=k, groups=groups)
+
+
+def spatial_response_norm_naive(x: np.ndarray, size: int, a: float, beta: float, k: float) -> np.ndarray:
+    """The formula of `SpatialResponseNorm` in loops, for reading and for tests."""
+    y = np.zeros_like(x)
+    before, after = size // 2, (size - 1) // 2
+    for i in range(x.shape[2]):
+        for j in range(x.shape[3]):
+            window = x[:, :, max(0, i - before) : i + after + 1, max(0, j - before) : j + after + 1]
+            y[:, :, i, j] = x[:, :, i, j] * (k + a * (window**2).sum(axis=(2, 3))) ** -beta
+    return y
+
+
+class SpatialResponseNorm(Function):
+    """Response normalisation within each map, over the places around each one (the 2012 code's `cnorm2` layers; not in the paper).
+
+        s[i, j]  = k + a * sum of x[u, v]**2 over the size x size places (u, v) around (i, j)
+        y[i, j]  = x[i, j] * s[i, j]**-beta
+        dx[i, j] = dy[i, j] * s[i, j]**-beta  -  2*a*beta * x[i, j] * sum of dy[u, v] * y[u, v] / s[u, v] over (u, v) that look at (i, j)
+
+    x, y, dy, dx: (N, C, H, W). Windows end at the border. The sum over a window is average pooling with a divisor of 1, and the sum
+    over the places that look at one is that pooling's backward pass.
+    """
+
+    def forward(self, x: Array, *, size: int, a: float, beta: float, k: float) -> Array:
+        kernel = kernels.of(x)
+        self.window = ((size, size), (1, 1), (size // 2, size // 2))
+        self.one = device.xp(x).ones(x.shape[2:], x.dtype)
+        s = kernel.activation(x.shape, x.dtype)
+        kernel.avg_pool(x * x, s, self.one, *self.window)
+        s *= a
+        s += k
+        self.x, self.s, self.a, self.beta = x, s, a, beta
+        self.y = x * s**-beta
+        return self.y
+
+    def backward(self, dy: Array) -> Array:
+        kernel = kernels.of(dy)
+        dx = kernel.activation(dy.shape, dy.dtype)
+        kernel.avg_pool_backward(dy * self.y / self.s, self.one, dx, *self.window)
+        dx *= self.x
+        dx *= -2 * self.a * self.beta
+        dx += dy * self.s**-self.beta
+        return dx
+
+
+def spatial_response_norm(
+    input: Any, size: int, alpha: float = 1e-3, beta: float = 0.75, k: float = 1.0, *, alpha_mode: str = "mean"
+) -> Tensor:
+    """Divide each number by (k + alpha * the mean of the squares of the size x size places around it in its map) ** beta.
+
+    input (N, C, H, W) or (C, H, W). The defaults are the 2012 code's, which has size=5. alpha_mode as in `local_response_norm`.
+    """
+    (x,) = float_tensors("spatial_response_norm", input=input)
+    x, unbatched = with_batch("spatial_response_norm", x, 4, "N, C, H, W")
+    a = _alpha("spatial_response_norm", size, size * size, alpha, alpha_mode)
+    y = SpatialResponseNorm.apply(x, size=size, a=a, beta=beta, k=k)
+    return y.reshape(y.shape[1:]) if unbatched else y
+
+
+def _alpha(op: str, size: Any, count: int, alpha: float, alpha_mode: str) -> float:
+    """What the sum over a window of `count` numbers is multiplied with."""
+    if not isinstance(size, int) or size < 1:
+        raise ValueError(f"{op}: size is a whole number from 1 on, got {size!r}. The paper's is 5.")
+    if alpha_mode not in ("mean", "sum"):
+        raise ValueError(f"{op}: alpha_mode is 'mean' (torch, Caffe) or 'sum' (the paper's formula), got {alpha_mode!r}.")
+    return alpha / count if alpha_mode == "mean" else alpha

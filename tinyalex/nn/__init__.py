@@ -2,6 +2,7 @@
 
 from tinyalex.nn import init
 from tinyalex.nn.layers import (
+    AdaptiveAvgPool2d,
     AvgPool2d,
     Conv2d,
     CrossEntropyLoss,
@@ -11,11 +12,15 @@ from tinyalex.nn.layers import (
     LocalResponseNorm,
     MaxPool2d,
     ReLU,
+    Sigmoid,
+    Softmax,
     Tanh,
+    ZeroPad2d,
 )
 from tinyalex.nn.module import Module, Parameter, Sequential
 
 __all__ = [
+    "AdaptiveAvgPool2d",
     "AvgPool2d",
     "Conv2d",
     "CrossEntropyLoss",
@@ -28,6 +33,9 @@ __all__ = [
     "Parameter",
     "ReLU",
     "Sequential",
+    "Sigmoid",
+    "Softmax",
     "Tanh",
+    "ZeroPad2d",
     "init",
 ]

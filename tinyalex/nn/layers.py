@@ -82,10 +82,37 @@ class Tanh(Module):
         return F.tanh(x)
 
 
+class Sigmoid(Module):
+    """`functional.sigmoid`."""
+
+    def forward(self, x: Any) -> Tensor:
+        return F.sigmoid(x)
+
+
+class Softmax(Module):
+    """`functional.softmax` along axis `dim`. A network that is trained with cross-entropy does not end in one: the loss has its own."""
+
+    def __init__(self, dim: int) -> None:
+        self.dim = dim
+
+    def forward(self, x: Any) -> Tensor:
+        return F.softmax(x, self.dim)
+
+
 class MaxPool2d(Module):
     """`functional.max_pool2d`. The paper's windows are 3 x 3 at stride 2: they overlap (section 3.4)."""
 
-    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False) -> None:
+    def __init__(
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        dilation: Any = 1,
+        return_indices: bool = False,
+        ceil_mode: bool = False,
+    ) -> None:
+        if return_indices:
+            raise ValueError("MaxPool2d: return_indices=True is not supported; tinyalex keeps the indices for itself.")
         self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode = (
             kernel_size,
             stride,
@@ -123,6 +150,32 @@ class AvgPool2d(Module):
 
     def extra_repr(self) -> str:
         return f"{self.kernel_size}, stride={self.stride}, padding={self.padding}, ceil_mode={self.ceil_mode}"
+
+
+class AdaptiveAvgPool2d(Module):
+    """`functional.adaptive_avg_pool2d`."""
+
+    def __init__(self, output_size: Any) -> None:
+        self.output_size = output_size
+
+    def forward(self, x: Any) -> Tensor:
+        return F.adaptive_avg_pool2d(x, self.output_size)
+
+    def extra_repr(self) -> str:
+        return f"{self.output_size}"
+
+
+class ZeroPad2d(Module):
+    """`functional.pad` with zeros: a width for all sides, or (left, right, top, bottom)."""
+
+    def __init__(self, padding: Any) -> None:
+        self.padding = (padding,) * 4 if isinstance(padding, int) else tuple(padding)
+
+    def forward(self, x: Any) -> Tensor:
+        return F.pad(x, self.padding)
+
+    def extra_repr(self) -> str:
+        return f"{self.padding}"
 
 
 class LocalResponseNorm(Module):
@@ -166,10 +219,10 @@ class Flatten(Module):
 
 
 class CrossEntropyLoss(Module):
-    """`functional.cross_entropy` of logits and class indices."""
+    """`functional.cross_entropy`, with the same options."""
 
-    def __init__(self, reduction: str = "mean") -> None:
-        self.reduction = reduction
+    def __init__(self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0) -> None:
+        self.weight, self.ignore_index, self.reduction, self.label_smoothing = weight, ignore_index, reduction, label_smoothing
 
     def forward(self, input: Any, target: Any) -> Tensor:
-        return F.cross_entropy(input, target, reduction=self.reduction)
+        return F.cross_entropy(input, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing)

@@ -25,7 +25,13 @@ class Binary(Function):
 
     def forward(self, x: Any, y: Any) -> Array:
         self.x, self.y = x, y
-        return self.value(x, y)
+        try:
+            return self.value(x, y)
+        except ValueError:
+            raise ValueError(
+                f"{type(self).__name__}: shapes {device.asarray(x).shape} and {device.asarray(y).shape} do not broadcast. From the last "
+                "axis on, sizes must be equal, or one of them 1 or missing: reshape one of the two."
+            ) from None
 
     def backward(self, dz: Array) -> Any:
         x, y = self.x, self.y
@@ -116,8 +122,14 @@ class MatMul(Function):
     """
 
     def forward(self, x: Array, y: Array) -> Array:
-        self.x, self.y = x, y
-        return x @ y
+        self.x, self.y = x, y = device.asarray(x), device.asarray(y)
+        try:
+            return x @ y
+        except ValueError:
+            raise ValueError(
+                f"MatMul: shapes {x.shape} and {y.shape} do not fit. Expected (..., n, k) @ (..., k, m), or a vector (k,) in the place of "
+                "either; transpose or reshape one of the two."
+            ) from None
 
     def backward(self, dz: Array) -> Any:
         row, column = self.x.ndim == 1, self.y.ndim == 1

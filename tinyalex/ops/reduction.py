@@ -9,56 +9,59 @@ from tinyalex.function import Function
 Axis = int | tuple[int, ...] | None
 
 
-def spread(dy: Array, shape: tuple[int, ...], axis: Axis) -> Array:
-    """`dy`, a reduction's gradient with or without the reduced axes, repeated along them to `shape`."""
-    xp = device.xp(dy)
-    return xp.broadcast_to(dy.reshape(_kept(shape, axis)), shape)
-
-
-def _kept(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
-    """`shape` with 1 for each reduced axis: what keepdims=True gives."""
-    reduced = _reduced(shape, axis)
-    return tuple(1 if i in reduced else size for i, size in enumerate(shape))
-
-
-def _reduced(shape: tuple[int, ...], axis: Axis) -> set[int]:
+def axes_of(op: str, axis: Axis, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The axes to reduce, counted from 0."""
     if axis is None:
-        return set(range(len(shape)))
-    return {a % len(shape) for a in (axis if isinstance(axis, tuple) else (axis,))}
+        return tuple(range(len(shape)))
+    try:
+        axes = tuple(range(len(shape))[a] for a in (axis if isinstance(axis, tuple) else (axis,)))
+    except IndexError:
+        raise ValueError(f"{op}: axis={axis} is no axis of a tensor of shape {shape}, which has {len(shape)} of them.") from None
+    if len(set(axes)) < len(axes):
+        raise ValueError(f"{op}: axis={axis} names an axis of a tensor of shape {shape} twice.")
+    return axes
+
+
+def spread(dy: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
+    """`dy`, a reduction's gradient with or without the reduced axes, repeated along them to `shape`."""
+    kept = tuple(1 if i in axes else size for i, size in enumerate(shape))
+    return device.xp(dy).broadcast_to(dy.reshape(kept), shape)
 
 
 class Sum(Function):
     """y = the sum of x along `axis`. Each number of x gets the gradient of the sum it went into."""
 
     def forward(self, x: Array, *, axis: Axis, keepdims: bool) -> Array:
-        self.shape, self.axis = x.shape, axis
-        return x.sum(axis=axis, keepdims=keepdims)
+        self.shape, self.axes = x.shape, axes_of("sum", axis, x.shape)
+        return x.sum(axis=self.axes, keepdims=keepdims)
 
     def backward(self, dy: Array) -> Array:
-        return spread(dy, self.shape, self.axis)
+        return spread(dy, self.shape, self.axes)
 
 
 class Mean(Function):
     """y = the sum of x along `axis` / count. dx = dy / count"""
 
     def forward(self, x: Array, *, axis: Axis, keepdims: bool) -> Array:
-        self.shape, self.axis = x.shape, axis
-        self.count = math.prod(x.shape[a] for a in _reduced(x.shape, axis))
-        return x.mean(axis=axis, keepdims=keepdims)
+        self.shape, self.axes = x.shape, axes_of("mean", axis, x.shape)
+        self.count = math.prod(x.shape[a] for a in self.axes)
+        return device.asarray(x.sum(axis=self.axes, keepdims=keepdims)) / self.count
 
     def backward(self, dy: Array) -> Array:
-        return spread(dy / self.count, self.shape, self.axis) if self.count else spread(dy, self.shape, self.axis)
+        return spread(dy / self.count, self.shape, self.axes)
 
 
 class Max(Function):
     """y = the largest number of x along `axis`. The gradient is shared evenly where several are largest (torch's amax does so)."""
 
     def forward(self, x: Array, *, axis: Axis, keepdims: bool) -> Array:
-        self.axis = axis
-        y = x.max(axis=axis, keepdims=True)
+        self.axes = axes_of("max", axis, x.shape)
+        if any(x.shape[a] == 0 for a in self.axes):
+            raise ValueError(f"max: a tensor of shape {x.shape} has no numbers along axis={axis}, and so no largest one.")
+        y = x.max(axis=self.axes, keepdims=True)
         self.won = (x == y) | (x != x)
-        return y if keepdims else y.reshape([s for i, s in enumerate(x.shape) if i not in _reduced(x.shape, axis)])
+        return y if keepdims else y.reshape([size for i, size in enumerate(x.shape) if i not in self.axes])
 
     def backward(self, dy: Array) -> Array:
-        share = self.won / self.won.sum(axis=self.axis, keepdims=True)
-        return spread(dy, self.won.shape, self.axis) * share.astype(dy.dtype)
+        share = self.won / self.won.sum(axis=self.axes, keepdims=True)
+        return spread(dy, self.won.shape, self.axes) * share.astype(dy.dtype)

@@ -11,7 +11,13 @@ class Reshape(Function):
 
     def forward(self, x: Array, *, shape: tuple[int, ...]) -> Array:
         self.shape = x.shape
-        return x.reshape(shape)
+        try:
+            return x.reshape(shape)
+        except ValueError:
+            raise ValueError(
+                f"reshape: {x.size} numbers of shape {x.shape} do not fit into shape {shape}. Its sizes must multiply to {x.size}; "
+                "one of them may be -1, to be worked out."
+            ) from None
 
     def backward(self, dy: Array) -> Array:
         return dy.reshape(self.shape)
@@ -22,8 +28,12 @@ class Transpose(Function):
 
     def forward(self, x: Array, *, axes: tuple[int, ...] | None) -> Array:
         axes = tuple(reversed(range(x.ndim))) if axes is None else axes
-        self.axes = tuple(axis % x.ndim for axis in axes) if x.ndim else axes
-        return x.transpose(axes)
+        self.axes = tuple(axis + x.ndim if axis < 0 else axis for axis in axes)
+        if sorted(self.axes) != list(range(x.ndim)):
+            raise ValueError(
+                f"transpose: {axes} does not name each axis of a tensor of shape {x.shape} once: give {x.ndim} axes from 0 on."
+            )
+        return x.transpose(self.axes)
 
     def backward(self, dy: Array) -> Array:
         return dy.transpose(sorted(range(len(self.axes)), key=self.axes.__getitem__))
