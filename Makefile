@@ -14,8 +14,9 @@ NO_SKIPS := $(if $(CI),--no-skips)
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1@\2/p' Makefile | while IFS=@ read -r name what; do printf '%-16s%s\n' "$$name" "$$what"; done
 
-try: $(VENV)/.package ## train a small AlexNet on drawn shapes, in a minute or two; pictures in runs/try
-	$(BIN)/python train_cifar.py --data shapes --model quick --output runs/try
+try: $(VENV)/.package ## train a small network on drawn shapes, in about a minute; pictures in runs/try
+	rm -rf runs/try
+	$(BIN)/python train_cifar.py --data shapes --model quick --epochs 4 --output runs/try
 
 test: $(VENV)/.test ## linter, type checker and all tests that need neither a GPU nor another framework
 	$(BIN)/ruff check .
