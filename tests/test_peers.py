@@ -161,3 +161,67 @@ def test_a_whole_cifar_network_trains_the_same(name, rng):
             np.testing.assert_allclose(p.grad, q.grad.numpy(), rtol=1e-6, atol=1e-10)
         ours.step()
         theirs.step()
+
+
+def test_sigmoid(dtype, rng):
+    assert_equal(F.sigmoid, torch.sigmoid, [10 * rng.standard_normal((3, 4))], dtype)
+
+
+@pytest.mark.parametrize("axis", [None, 0, (0, 2), -1], ids=str)
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_reductions(axis, keepdims, dtype, rng):
+    x = rng.integers(0, 3, (2, 3, 4)).astype(float)  # with ties
+    dim = tuple(range(3)) if axis is None else axis
+    for ours, theirs in (("sum", torch.sum), ("mean", torch.mean), ("max", torch.amax)):
+        assert_equal(
+            lambda t, o=ours: getattr(t, o)(axis, keepdims), lambda t, f=theirs: f(t, dim=dim, keepdim=keepdims), [x], dtype
+        )
+
+
+INDICES = [
+    0,
+    (slice(None), 1),
+    (..., slice(None, None, 2)),
+    [0, 0, 1],
+    ([0, 1, 1], [2, 2, 0]),
+    np.array([True, False]),
+    (None, 1, ..., None),
+]
+
+
+@pytest.mark.parametrize("index", INDICES, ids=str)
+def test_indexing(index, dtype, rng):
+    torch_index = torch.tensor(index) if isinstance(index, np.ndarray) else index
+    assert_equal(lambda t: t[index], lambda t: t[torch_index], [rng.standard_normal((2, 3, 4))], dtype)
+
+
+def test_arithmetic(dtype, rng):
+    arrays = [rng.uniform(0.5, 2, (2, 1, 3)), rng.uniform(0.5, 2, (4, 1)), rng.standard_normal((3, 5))]
+    f = lambda x, y, z: (((x + 2) * y - 1 / x) ** y / (3 - y) + x.exp().log().tanh()) @ z  # noqa: E731
+    assert_equal(f, f, arrays, dtype)
+
+
+SPECIAL = [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e4, -1e4]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (F.relu, torch.relu),
+        (F.tanh, torch.tanh),
+        (F.sigmoid, torch.sigmoid),
+        (lambda x: x.exp(), torch.exp),
+        (lambda x: x.log(), torch.log),
+        (lambda x: x * x - 1 / x, lambda x: x * x - 1 / x),
+        (lambda x: F.softmax(x.reshape(3, 3), 1), lambda x: TF.softmax(x.reshape(3, 3), 1)),
+        (lambda x: F.log_softmax(x.reshape(3, 3), 0), lambda x: TF.log_softmax(x.reshape(3, 3), 0)),
+        (lambda x: F.max_pool2d(x.reshape(1, 3, 3), 2, 1, 1), lambda x: TF.max_pool2d(x.reshape(1, 3, 3), 2, 1, 1)),
+        (lambda x: F.avg_pool2d(x.reshape(1, 3, 3), 2, 1), lambda x: TF.avg_pool2d(x.reshape(1, 3, 3), 2, 1)),
+        (lambda x: F.cross_entropy(x.reshape(3, 3), [1, 0, 1], reduction="none"), lambda x: TF.cross_entropy(x.reshape(3, 3), torch.tensor([1, 0, 1]), reduction="none")),
+        (lambda x: x.max(), torch.amax),
+        (lambda x: x.sum() + x.mean(), lambda x: x.sum() + x.mean()),
+    ],
+    ids=["relu", "tanh", "sigmoid", "exp", "log", "arithmetic", "softmax", "log_softmax", "max_pool2d", "avg_pool2d", "cross_entropy", "max", "sum"],
+)  # fmt: skip
+def test_infinities_nan_and_huge_numbers(ours, theirs, dtype):
+    assert_equal(ours, theirs, [np.array(SPECIAL)], dtype)

@@ -25,7 +25,7 @@ class ReLU(Function):
 
     def forward(self, x: Array) -> Array:
         xp = device.xp(x)
-        self.positive = x > 0
+        self.positive = xp.logical_not(x <= 0)  # NaN lets its gradient through, as in torch
         return xp.maximum(x, xp.zeros((), x.dtype))
 
     def backward(self, dy: Array) -> Array:

@@ -115,7 +115,10 @@ def cross_entropy(
         losses, total = _hard(x, t, w, places, operator.index(ignore_index), label_smoothing)
     if reduction == "none":
         return losses.reshape(places)
-    return losses.sum() if reduction == "sum" else losses.sum() / total
+    if reduction == "sum":
+        return losses.sum()
+    # The mean of no sample at all is no number, but it depends on none of them: its gradient is 0.
+    return losses.sum() / total if total else losses.sum() * 0.0 + math.nan
 
 
 def _rows(x: Tensor) -> Tensor:

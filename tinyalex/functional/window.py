@@ -32,14 +32,14 @@ def output_size(op: str, size: tuple[int, ...], window: Window, after: Pair, cei
     out = []
     for axis in range(2):
         room = size[axis] + window.padding[axis] + after[axis] - window.reach(axis)
-        if room < 0:
-            raise ValueError(
-                f"{op}: a window of {window.reach(0)} x {window.reach(1)} pixels does not fit into an image of {size[0]} x {size[1]} "
-                f"with padding {window.padding}. Use a larger image or padding, or a smaller kernel."
-            )
         stride = window.stride[axis]
         count = (-(-room // stride) if ceil_mode else room // stride) + 1
         if ceil_mode and inside and (count - 1) * stride >= size[axis] + window.padding[axis]:
             count -= 1
+        if count < 1 or (room < 0 and not inside):
+            raise ValueError(
+                f"{op}: a window of {window.reach(0)} x {window.reach(1)} pixels does not fit into an image of {size[0]} x {size[1]} "
+                f"with padding {window.padding}. Use a larger image or padding, or a smaller kernel."
+            )
         out.append(count)
     return out[0], out[1]

@@ -59,7 +59,7 @@ class Max(Function):
         if any(x.shape[a] == 0 for a in self.axes):
             raise ValueError(f"max: a tensor of shape {x.shape} has no numbers along axis={axis}, and so no largest one.")
         y = x.max(axis=self.axes, keepdims=True)
-        self.won = (x == y) | (x != x)
+        self.won = x == y
         return y if keepdims else y.reshape([size for i, size in enumerate(x.shape) if i not in self.axes])
 
     def backward(self, dy: Array) -> Array:

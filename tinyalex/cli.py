@@ -1,0 +1,133 @@
+"""`tinyalex COMMAND`, which is also `python -m tinyalex COMMAND`."""
+
+import argparse
+import ast
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyalex.checking import gradcheck
+from tinyalex.function import Function
+from tinyalex.nn import Module
+
+GRADCHECK = """Check the backward pass of a layer of your own against finite differences.
+
+  tinyalex gradcheck mylayers:Scale --input 2x3x4x4 --input 3
+  tinyalex gradcheck mylayers.py:MyLRN --input 2x7x3x3 --option n=5 --option k=2.0
+  tinyalex gradcheck tinyalex.functional:cross_entropy --input 4x5 --integers 4:5
+
+LAYER is a module (or a .py file), a colon, and in it a Function, a Module, or a function of tensors. The exit status is 0 if every gradient
+is right, 1 if not, and 2 if it could not be checked.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit status."""
+    parser = argparse.ArgumentParser(prog="tinyalex", description="AlexNet from scratch.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_gradcheck(commands)
+    args = parser.parse_args(argv)
+    return args.run(args)
+
+
+def _add_gradcheck(commands: Any) -> None:
+    raw = argparse.RawDescriptionHelpFormatter
+    p = commands.add_parser("gradcheck", help="check the backward pass of a layer", description=GRADCHECK, formatter_class=raw)
+    p.add_argument("layer", metavar="LAYER", help="module:name or file.py:name")
+    p.add_argument("--input", action=_Input, type=_normal, metavar="SHAPE", help="an input of random numbers, as in 2x7x3x3")
+    p.add_argument("--integers", action=_Input, type=_integers, metavar="SHAPE:K", help="an input of random whole numbers below K")
+    p.add_argument("--option", action="append", default=[], type=_option, metavar="NAME=VALUE", help="a keyword argument")
+    p.add_argument("--h", type=float, default=1e-5, help="the nudge (default 1e-5)")
+    p.add_argument("--rtol", type=float, default=1e-5, help="relative tolerance (default 1e-5)")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--fast", action="store_true", help="a few random directions first; single elements where they fail")
+    p.set_defaults(run=_gradcheck, inputs=[])
+
+
+class _Input(argparse.Action):
+    """--input and --integers fill one list, in the order in which they are given."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        namespace.inputs = [*namespace.inputs, values]
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    if not all(size.isdigit() for size in text.split("x")):
+        raise argparse.ArgumentTypeError(f"expected a shape such as 2x7x3x3, got {text!r}")
+    return tuple(map(int, text.split("x")))
+
+
+def _normal(text: str) -> Any:
+    shape = _shape(text)
+    return lambda random: random.standard_normal(shape)
+
+
+def _integers(text: str) -> Any:
+    shape_text, _, below = text.partition(":")
+    if not below.isdigit() or int(below) == 0:
+        raise argparse.ArgumentTypeError(f"expected a shape and how many numbers there are, such as 4:10, got {text!r}")
+    shape = _shape(shape_text)
+    return lambda random: random.integers(0, int(below), shape)
+
+
+def _option(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, such as n=5, got {text!r}")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value  # text need not be quoted: alpha_mode=sum
+
+
+def _gradcheck(args: argparse.Namespace) -> int:
+    try:
+        layer = _find(args.layer)
+        if not args.inputs:
+            raise ValueError("expected an input: --input SHAPE, as in --input 2x7x3x3, once for each of forward's")
+        random = np.random.default_rng(args.seed)
+        inputs = [make(random) for make in args.inputs]
+        f = _callable(layer, dict(args.option))
+        report = gradcheck(f, inputs, h=args.h, rtol=args.rtol, seed=args.seed, fast=args.fast, raise_exception=False)
+    except Exception as error:  # whatever a layer under construction raises, it is the answer
+        print(f"tinyalex gradcheck {args.layer}: {type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+    print(report)
+    return 0 if report.ok else 1
+
+
+def _find(layer: str) -> Any:
+    """What `module:name` or `file.py:name` names. Modules in the current folder are found, as with `python -m`."""
+    place, _, name = layer.rpartition(":")
+    if not place or not name:
+        raise ValueError("expected module:name or file.py:name, such as mylayers:Scale")
+    path = Path(place)
+    sys.path.insert(0, str(path.resolve().parent if path.suffix == ".py" else Path.cwd()))
+    module = importlib.import_module(path.stem if path.suffix == ".py" else place)
+    if not hasattr(module, name):
+        raise ValueError(f"{place} has no {name}; it has {', '.join(n for n in vars(module) if not n.startswith('_'))}")
+    return getattr(module, name)
+
+
+def _callable(layer: Any, options: dict[str, Any]) -> Any:
+    """A function of the inputs alone. A Module takes the options when it is made, a Function when it is applied."""
+    if isinstance(layer, type) and issubclass(layer, Module):
+        return layer(**options)
+    if isinstance(layer, type) and issubclass(layer, Function):
+        return _Applied(layer, options) if options else layer.apply
+    return _Applied(layer, options) if options else layer
+
+
+class _Applied:
+    """A Function or function with its options filled in, under its own name."""
+
+    def __init__(self, layer: Any, options: dict[str, Any]) -> None:
+        self.layer, self.options, self.__name__ = layer, options, layer.__name__
+        self.forward = getattr(layer, "forward", layer)  # whose signature names the inputs
+
+    def __call__(self, *inputs: Any) -> Any:
+        return getattr(self.layer, "apply", self.layer)(*inputs, **self.options)
