@@ -58,10 +58,29 @@ class NoSkips:
                 terminalreporter.line(reason)
 
 
+# Counts
+
+
+TOLD = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture
+def tell(request):
+    """tell(line): print a line at the end of the run, such as how many cases a test went through."""
+    return request.config.stash[TOLD].append
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if lines := config.stash[TOLD]:
+        terminalreporter.section("counts")
+        terminalreporter.write("\n".join([*lines, ""]))
+
+
 # Real images
 
 
 def pytest_configure(config):
+    config.stash[TOLD] = []
     if config.getoption("--no-skips"):
         config.pluginmanager.register(NoSkips())
     unpack = REPOSITORY.parent / "shared" / "data" / "unpack.py"

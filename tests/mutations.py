@@ -66,13 +66,13 @@ POOL = {"window": Window((3, 3), (2, 2), (1, 1)), "out": (3, 3)}
 LRN = {"size": 5, "a": 1.0, "beta": 0.75, "k": 2.0, "groups": 1}
 
 
-@mutation("LRN without the competition between channels", "none", normal(2, 7, 3, 2), **LRN)
+@mutation("LRN without the competition between channels", "wrong term", normal(2, 7, 3, 2), **LRN | {"a": 0.1})
 class LRNWithoutCrossTerm(normalization.LocalResponseNorm):
     def backward(self, dy):
         return dy * self.s**-self.beta
 
 
-@mutation("LRN at the paper's alpha without the competition", "missing term", 30 * normal(2, 7, 3, 2), **LRN | {"a": 1e-4})
+@mutation("LRN at the paper's alpha without the competition", "wrong term", 30 * normal(2, 7, 3, 2), **LRN | {"a": 1e-4})
 class LRNWithoutCrossTermAtSmallAlpha(LRNWithoutCrossTerm):
     pass
 
@@ -84,7 +84,7 @@ class LRNAcrossColumns(normalization.LocalResponseNorm):
         return super().backward(dy)
 
 
-@mutation("LRN without the factor 2 of a square's slope", "missing term", normal(2, 7, 3, 2), **LRN)
+@mutation("LRN without the factor 2 of a square's slope", "wrong term", normal(2, 7, 3, 2), **LRN)
 class LRNHalfCrossTerm(normalization.LocalResponseNorm):
     def backward(self, dy):
         return (super().backward(dy) + dy * self.s**-self.beta) / 2
@@ -176,7 +176,7 @@ class ConvTurnedFilter(convolution.Conv2d):
         return super().backward(dy)
 
 
-@mutation("col2im that assigns where patches overlap", "missing term", *images_and_filters(1), **conv_options())
+@mutation("col2im that assigns where patches overlap", "wrong term", *images_and_filters(1), **conv_options())
 class ConvAssigns(convolution.Conv2d):
     def backward(self, dy):
         _, dw, db = super().backward(dy)
@@ -308,7 +308,7 @@ class DividePositive(ops.Divide):
         return dz * x / (y * y)
 
 
-@mutation("a quotient whose divisor is not squared", "varying factor", normal(3, 4), 2 + np.abs(normal(3, 4)))
+@mutation("a quotient whose divisor is not squared", "wrong term", normal(3, 4), 2 + np.abs(normal(3, 4)))
 class DivideNotSquared(ops.Divide):
     def dy(self, dz, x, y):
         return -dz * x / y**3
@@ -328,13 +328,13 @@ class PowerForgetsExponent(ops.Log):
         return x**3
 
 
-@mutation("a logarithm whose gradient is multiplied", "varying factor", 1 + np.abs(normal(3, 4)))
+@mutation("a logarithm whose gradient is multiplied", "wrong term", 1 + np.abs(normal(3, 4)))
 class LogMultiplies(ops.Log):
     def backward(self, dy):
         return dy * self.x
 
 
-@mutation("an exponential that is divided by itself", "varying factor", normal(3, 4))
+@mutation("an exponential that is divided by itself", "wrong term", normal(3, 4))
 class ExpForgetsItself(ops.Exp):
     def backward(self, dy):
         return dy / self.y
@@ -368,20 +368,20 @@ class AdaptiveAssigns(AdaptiveAvgPool2d):
 
 
 @mutation(
-    "the spatial norm without the competition between places", "missing term", normal(2, 2, 4, 4), size=3, a=0.2, beta=0.75, k=1.0
+    "the spatial norm without the competition between places", "wrong term", normal(2, 2, 4, 4), size=3, a=0.2, beta=0.75, k=1.0
 )
 class SpatialNormWithoutCrossTerm(normalization.SpatialResponseNorm):
     def backward(self, dy):
         return dy * self.s**-self.beta
 
 
-@mutation("a sigmoid without its 1 - y", "varying factor", normal(3, 4))
+@mutation("a sigmoid without its 1 - y", "wrong term", normal(3, 4))
 class SigmoidForgetsHalf(activation.Sigmoid):
     def backward(self, dy):
         return dy * self.y
 
 
-@mutation("softmax without the sum over its axis", "missing term", normal(6, 8), axis=1)
+@mutation("softmax without the sum over its axis", "wrong term", normal(6, 8), axis=1)
 class SoftmaxWithoutSum(Softmax):
     def backward(self, dy):
         return self.y * dy
@@ -394,7 +394,7 @@ class SoftmaxOverBatch(Softmax):
         return super().backward(dy)
 
 
-@mutation("log_softmax without the sum over its axis", "missing term", normal(6, 8), axis=1)
+@mutation("log_softmax without the sum over its axis", "wrong term", normal(6, 8), axis=1)
 class LogSoftmaxWithoutSum(LogSoftmax):
     def backward(self, dy):
         return dy.copy()
@@ -422,7 +422,7 @@ class MirrorForgets(ta.Function):
 
 @mutation(
     "soft cross-entropy that forgets the weights' sum",
-    "varying factor",
+    "wrong term",
     normal(4, 5),
     RNG.dirichlet(np.ones(5), 4),
     1 + np.abs(normal(5)),

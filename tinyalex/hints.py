@@ -264,28 +264,17 @@ def lost_uses(case: Case) -> Hint | None:
     )
 
 
-def varying_factor(case: Case) -> Hint | None:
-    a, n = case.analytic.ravel(), case.numeric.ravel()
-    if a.size < 4 or not (a * n > 0).all():
-        return None
-    ratios = a / n
-    return Hint(
-        "varying factor",
-        f"Every element has the right sign, and a factor of its own, from {ratios.min():.4g} to {ratios.max():.4g}. A factor that "
-        "depends on the element is wrong: x for 1/x, y for y * (1 - y), a power too many.",
-    )
-
-
-def missing_term(case: Case) -> Hint | None:
+def wrong_term(case: Case) -> Hint | None:
     a, n = case.analytic.ravel(), case.numeric.ravel()
     scale = float(np.linalg.norm(a) * np.linalg.norm(n))
     alike = float(a @ n) / scale if scale else 0.0
-    if alike < max(0.3, 3 / np.sqrt(a.size)):  # as alike as unrelated ones can be by chance
+    if alike < max(0.3, 3 / np.sqrt(a.size)) and not (a.size >= 8 and (a * n > 0).all()):  # as alike as unrelated ones by chance
         return None
     return Hint(
-        "missing term",
-        f"The two gradients point roughly the same way (cosine {alike:.4f}): the main term is there, and another one is missing or wrong. "
-        "How does each element change the outputs of its neighbours?",
+        "wrong term",
+        f"The two gradients point roughly the same way (cosine {alike:.4f}, the same sign at {(a * n > 0).sum()} of {a.size}): the "
+        "main term is there. Is a factor wrong that depends on the element (x for 1/x, y for y * (1 - y))? Is a term missing, such as how "
+        "each element changes the outputs of its neighbours?",
     )
 
 
@@ -306,6 +295,5 @@ PATTERNS: list[Callable[[Case], Hint | None]] = [
     factor_by_slice,
     common_term,
     lost_uses,
-    varying_factor,
-    missing_term,
+    wrong_term,
 ]

@@ -60,7 +60,9 @@ class Sigmoid(Function):
     """y = 1 / (1 + e**-x).  dx = dy * y * (1 - y): a quarter at most, which is why deep stacks of it learn slowly"""
 
     def forward(self, x: Array) -> Array:
-        self.y = 0.5 * (1 + device.xp(x).tanh(0.5 * x))  # the same, and e**-x cannot overflow
+        xp = device.xp(x)
+        power = xp.exp(-abs(x))  # at most 1: e**-x itself could overflow
+        self.y = xp.where(x < 0, power, xp.ones((), x.dtype)) / (1 + power)
         return self.y
 
     def backward(self, dy: Array) -> Array:
