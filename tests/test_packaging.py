@@ -29,7 +29,7 @@ def test_the_wheel_holds_the_package_and_its_licence(dist):
     names = set(zipfile.ZipFile(wheel).namelist())
     meta = {name for name in names if PurePosixPath(name).parts[0].endswith(".dist-info")}
     assert names - meta == source_files()
-    assert {PurePosixPath(name).name for name in meta} == {"METADATA", "WHEEL", "RECORD", "LICENSE"}
+    assert {PurePosixPath(name).name for name in meta} == {"METADATA", "WHEEL", "RECORD", "LICENSE", "entry_points.txt"}
     assert wheel.name.endswith("-py3-none-any.whl")
 
 
