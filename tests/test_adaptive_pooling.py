@@ -27,5 +27,7 @@ def test_it_names_what_does_not_fit():
         F.adaptive_avg_pool2d(np.zeros((1, 1, 4, 4)), (-1, 2))
     with pytest.raises(TypeError, match="output_size is a whole number or a pair of them"):
         F.adaptive_avg_pool2d(np.zeros((1, 1, 4, 4)), (1, 2, 3))
+    with pytest.raises(TypeError, match=r"output_size is a whole number or a pair of them, got \(2,\)"):
+        F.adaptive_avg_pool2d(np.zeros((1, 1, 4, 4)), (2,))
     with pytest.raises(ValueError, match=r"input has shape \(1, 1, 0, 4\); only N may be 0"):
         F.adaptive_avg_pool2d(np.zeros((1, 1, 0, 4)), 1)

@@ -14,6 +14,15 @@ def test_cat_joins_and_passes_gradcheck(dim, rng):
     assert ta.gradcheck(lambda *parts: F.cat(parts, dim), arrays).ok
 
 
+def test_cat_passes_over_what_is_empty_and_flat():
+    empty, x = ta.Tensor(np.zeros(0), requires_grad=True), ta.Tensor(np.ones((2, 3)), requires_grad=True)
+    y = F.cat([empty, x, x], 1)
+    y.backward(np.ones((2, 6)))
+    assert y.shape == (2, 6)
+    np.testing.assert_array_equal(x.grad, np.full((2, 3), 2.0))
+    assert F.cat([empty, empty]).shape == (0,)
+
+
 def test_cat_names_what_does_not_fit():
     with pytest.raises(ValueError, match=r"along dim=0, tensor 1 of shape \(2, 4\) does not fit tensor 0 of shape \(2, 3\)"):
         F.cat([np.zeros((2, 3)), np.zeros((2, 4))])
@@ -21,6 +30,8 @@ def test_cat_names_what_does_not_fit():
         F.cat([])
     with pytest.raises(ValueError, match="have no axis to be joined along"):
         F.cat([1.0, 2.0])
+    with pytest.raises(TypeError, match="cat: tensor 1 is None. Give a tensor or an array"):
+        F.cat([np.zeros(2), None])
     with pytest.raises(TypeError, match="cat: tensor 0 is float32, but tensor 1 is float64"):
         F.cat([np.zeros(2, "f"), np.zeros(2)])
     with pytest.raises(ValueError, match=r"cat: dim=2 is no axis"):

@@ -120,6 +120,12 @@ def test_pooling_names_what_does_not_fit(pool):
         pool(x.astype(int), 2)
 
 
+@pytest.mark.parametrize("pool", [F.max_pool2d, F.avg_pool2d])
+def test_numbers_may_be_spelled_as_torch_spells_them(pool, rng):
+    x = rng.standard_normal((1, 2, 6, 6))
+    np.testing.assert_array_equal(pool(x, (2,), (), (1,)).numpy(), pool(x, 2, 2, 1).numpy())
+
+
 def test_a_divisor_of_zero_is_refused():
     with pytest.raises(ValueError, match="divisor_override must not be 0"):
         F.avg_pool2d(np.zeros((1, 1, 4, 4)), 2, divisor_override=0)

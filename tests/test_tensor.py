@@ -208,6 +208,22 @@ def test_operations_name_shapes_that_do_not_fit(f, message):
         f(ta.Tensor(np.ones((2, 3))))
 
 
+def test_a_number_lets_axis_0_be_named():
+    x = ta.Tensor(np.array(3.0))
+    assert x.sum(0).shape == x.mean(-1, keepdims=True).shape == x.max((0,)).shape == ()
+    with pytest.raises(ValueError, match=r"sum: axis=1 is no axis of a tensor of shape \(\)"):
+        x.sum(1)
+
+
+def test_whole_numbers_have_no_mean_bools_no_negative_and_none_is_no_tensor():
+    with pytest.raises(TypeError, match=r"mean: the tensor is int64, but must be floating. Convert it: .astype\('float32'\)"):
+        ta.Tensor(np.arange(3)).mean()
+    with pytest.raises(TypeError, match="a bool tensor has no negative. Convert it first"):
+        -ta.Tensor(np.array([True]))
+    with pytest.raises(TypeError, match="Tensor: expected numbers, a regular list of numbers, or an array, got None"):
+        ta.Tensor(None)
+
+
 @pytest.mark.parametrize("array", [np.array([1j]), np.array(["a"]), np.array([None]), np.array([1 + 2j], "c8")], ids=str)
 def test_what_is_no_real_number_is_refused(array):
     with pytest.raises(

@@ -198,6 +198,8 @@ class Tensor:
         return _binary(ops.MatMul, other, self)
 
     def __neg__(self) -> "Tensor":
+        if self.dtype == bool:
+            raise TypeError("-: a bool tensor has no negative. Convert it first: -x.astype('float32').")
         return self * -1
 
     def exp(self) -> "Tensor":
@@ -246,6 +248,8 @@ def as_tensor(x: Any) -> Tensor:
 
 def _from_python(numbers: Any) -> Array:
     try:
+        if numbers is None:  # a NaN to NumPy
+            raise TypeError("None is no number")
         array = np.asarray(numbers, np.float32)
     except (TypeError, ValueError) as error:
         raise type(error)(f"Tensor: expected numbers, a regular list of numbers, or an array, got {numbers!r} ({error}).") from None

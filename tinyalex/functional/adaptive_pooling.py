@@ -53,7 +53,9 @@ def adaptive_avg_pool2d(input: Any, output_size: Any) -> Tensor:
     (x,) = float_tensors("adaptive_avg_pool2d", input=input)
     x, unbatched = with_batch("adaptive_avg_pool2d", x, 4, "N, C, H, W")
     sizes = output_size
-    if isinstance(output_size, (tuple, list)) and len(output_size) == 2:
+    if isinstance(output_size, (tuple, list)):
+        if len(output_size) != 2:
+            raise TypeError(f"adaptive_avg_pool2d: output_size is a whole number or a pair of them, got {output_size!r}.")
         sizes = tuple(own if size is None else size for size, own in zip(output_size, x.shape[2:], strict=True))
     out = pair("adaptive_avg_pool2d", "output_size", sizes, 0)
     if 0 in x.shape[1:]:

@@ -9,9 +9,10 @@ Pair = tuple[int, int]
 
 
 def pair(op: str, name: str, value: Any, least: int) -> Pair:
-    """A whole number, or two of them for rows and columns, each `least` or more."""
+    """A whole number, or two of them for rows and columns, each `least` or more. As in torch, `(n,)` is n."""
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value,)
     try:
-        first, second = value if isinstance(value, (tuple, list)) else (value, value)
+        first, second = values * 2 if len(values) == 1 else values
         numbers = operator.index(first), operator.index(second)
     except (TypeError, ValueError):
         raise TypeError(f"{op}: {name} is a whole number or a pair of them, got {value!r}.") from None
@@ -20,8 +21,11 @@ def pair(op: str, name: str, value: Any, least: int) -> Pair:
     return numbers
 
 
-def float_tensors(op: str, **arguments: Any) -> list[Any]:
-    """The arguments as tensors of one floating dtype; None stays None."""
+def float_tensors(op: str, *, optional: str = "", **arguments: Any) -> list[Any]:
+    """The arguments as tensors of one floating dtype. None stays None for the one that is `optional`."""
+    for name, x in arguments.items():
+        if x is None and name != optional:
+            raise TypeError(f"{op}: {name} is None. Give a tensor or an array.")
     tensors = {name: None if x is None else as_tensor(x) for name, x in arguments.items()}
     first: tuple[str, Tensor] | None = None
     for name, tensor in tensors.items():

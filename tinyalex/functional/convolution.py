@@ -143,7 +143,7 @@ def conv2d(
     >>> conv2d(np.ones((1, 3, 224, 224), "f"), np.ones((96, 3, 11, 11), "f"), stride=4, padding=2).shape
     (1, 96, 55, 55)
     """
-    x, w, b = float_tensors("conv2d", input=input, weight=weight, bias=bias)
+    x, w, b = float_tensors("conv2d", optional="bias", input=input, weight=weight, bias=bias)
     x, unbatched = with_batch("conv2d", x, 4, "N, C, H, W")
     _check_weight(x, w, b, groups)
     kernel = w.shape[2:]

@@ -26,7 +26,7 @@ class Cat(Function):
 
 
 def cat(tensors: Sequence[Any], dim: int = 0) -> Tensor:
-    """The tensors one behind the other along axis `dim`; all other axes must agree.
+    """The tensors one behind the other along axis `dim`; all other axes must agree. As in torch, one of shape (0,) fits everywhere.
 
     >>> cat([[[1.0, 2.0]], [[3.0, 4.0]]], 1).numpy().tolist()
     [[1.0, 2.0, 3.0, 4.0]]
@@ -34,14 +34,15 @@ def cat(tensors: Sequence[Any], dim: int = 0) -> Tensor:
     if not isinstance(tensors, (list, tuple)) or not tensors:
         raise ValueError(f"cat: expected a list of one tensor or more, got {tensors!r}.")
     parts = float_tensors("cat", **{f"tensor {i}": t for i, t in enumerate(tensors)})
-    first = parts[0]
+    full = [(i, part) for i, part in enumerate(parts) if part.shape != (0,)] or [(0, parts[0])]
+    (at, first), *_ = full
     if first.ndim == 0:
         raise ValueError("cat: numbers (tensors of shape ()) have no axis to be joined along. Reshape them to (1,).")
     axis = axis_of("cat", "dim", dim, first.shape)
-    for i, part in enumerate(parts):
+    for i, part in full:
         if part.ndim != first.ndim or part.shape[:axis] + part.shape[axis + 1 :] != first.shape[:axis] + first.shape[axis + 1 :]:
             raise ValueError(
-                f"cat: along dim={dim}, tensor {i} of shape {part.shape} does not fit tensor 0 of shape {first.shape}: "
+                f"cat: along dim={dim}, tensor {i} of shape {part.shape} does not fit tensor {at} of shape {first.shape}: "
                 "all other axes must have the same sizes."
             )
-    return Cat.apply(*parts, axis=axis)
+    return Cat.apply(*(part for _, part in full), axis=axis)

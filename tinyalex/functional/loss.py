@@ -94,7 +94,7 @@ def cross_entropy(
     >>> round(cross_entropy([[0.0] * 10], [3]).item(), 4)  # knowing nothing about ten classes costs ln 10
     2.3026
     """
-    x, w = float_tensors("cross_entropy", input=input, weight=weight)
+    x, w = float_tensors("cross_entropy", optional="weight", input=input, weight=weight)
     t = as_tensor(np.asarray(target) if isinstance(target, (list, tuple, int)) else target)
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"cross_entropy: reduction is 'mean', 'sum' or 'none', got {reduction!r}.")

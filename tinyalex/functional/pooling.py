@@ -161,6 +161,6 @@ def _pooling(
         raise ValueError(
             f"{op}: padding {before} is more than half of kernel_size {kernel}: a window could see nothing else. Use less."
         )
-    step = kernel if stride is None else pair(op, "stride", stride, 1)
+    step = kernel if stride is None or stride == () else pair(op, "stride", stride, 1)
     window = Window(kernel, step, before, pair(op, "dilation", dilation, 1))
     return x, unbatched, window, output_size(op, x.shape[2:], window, before, ceil_mode, inside=True)

@@ -10,16 +10,16 @@ Axis = int | tuple[int, ...] | None
 
 
 def axes_of(op: str, axis: Axis, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The axes to reduce, counted from 0."""
+    """The axes to reduce, counted from 0. A tensor of shape () has none, but lets axis 0 be named, as in torch."""
     if axis is None:
         return tuple(range(len(shape)))
     try:
-        axes = tuple(range(len(shape))[a] for a in (axis if isinstance(axis, tuple) else (axis,)))
+        axes = tuple(range(len(shape) or 1)[a] for a in (axis if isinstance(axis, tuple) else (axis,)))
     except IndexError:
         raise ValueError(f"{op}: axis={axis} is no axis of a tensor of shape {shape}, which has {len(shape)} of them.") from None
     if len(set(axes)) < len(axes):
         raise ValueError(f"{op}: axis={axis} names an axis of a tensor of shape {shape} twice.")
-    return axes
+    return axes if shape else ()
 
 
 def spread(dy: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
@@ -43,6 +43,8 @@ class Mean(Function):
     """y = the sum of x along `axis` / count. dx = dy / count"""
 
     def forward(self, x: Array, *, axis: Axis, keepdims: bool) -> Array:
+        if x.dtype.kind != "f":
+            raise TypeError(f"mean: the tensor is {x.dtype}, but must be floating. Convert it: .astype('float32').")
         self.shape, self.axes = x.shape, axes_of("mean", axis, x.shape)
         self.count = math.prod(x.shape[a] for a in self.axes)
         return device.asarray(x.sum(axis=self.axes, keepdims=keepdims)) / self.count

@@ -1,0 +1,174 @@
+"""PyTorch's own samples, run through tinyalex: for each operation here, the inputs that torch tests its own with, and those it refuses."""
+
+import warnings
+from collections import Counter
+
+import numpy as np
+import pytest
+
+import tinyalex as ta
+from tinyalex import functional as F
+
+torch = pytest.importorskip("torch", reason="torch is not installed: make test-peers installs it")
+pytest.importorskip("expecttest", reason="torch's samples import it: make test-peers installs it")
+with warnings.catch_warnings():  # deprecations within torch, for which our own code is not to be stopped
+    warnings.simplefilter("ignore")
+    from torch.testing._internal.common_methods_invocations import op_db
+    from torch.utils import _pytree as pytree
+
+pytestmark = pytest.mark.peers
+
+
+def transpose(x, first, second):
+    """torch swaps two axes; ours names all of them. A tensor of shape () has none, but torch lets axis 0 be named."""
+    axes = np.arange(x.ndim or 1)
+    axes[[first, second]] = axes[[second, first]]
+    return x.transpose(axes.tolist()[: x.ndim])
+
+
+def max_pool2d(x, *args, return_indices=False, **options):
+    """torch's samples name `return_indices` even where it is False."""
+    return F.max_pool2d(x, *args, **options, **({"return_indices": True} if return_indices else {}))
+
+
+OURS = {
+    "add": lambda x, y, alpha=1: x + y * alpha,
+    "sub": lambda x, y, alpha=1: x - y * alpha,
+    "mul": lambda x, y: x * y,
+    "div_no_rounding_mode": lambda x, y: x / y,
+    "true_divide": lambda x, y: x / y,
+    "pow": lambda x, y: x**y,
+    "matmul": lambda x, y: x @ y,
+    "__radd__": lambda x, y: y + x,
+    "__rsub__": lambda x, y: y - x,
+    "__rmul__": lambda x, y: y * x,
+    "__rdiv__": lambda x, y: y / x,
+    "__rpow__": lambda x, y: y**x,
+    "__rmatmul__": lambda x, y: y @ x,
+    "neg": lambda x: -x,
+    "exp": lambda x: x.exp(),
+    "log": lambda x: x.log(),
+    "sum": lambda x, dim=None, keepdim=False: x.sum(dim, keepdim),
+    "mean": lambda x, dim=None, keepdim=False: x.mean(dim, keepdim),
+    "amax": lambda x, dim=None, keepdim=False: x.max(dim, keepdim),
+    "max_reduction_no_dim": lambda x: x.max(),
+    "__getitem__": lambda x, index: x[index],
+    "reshape": lambda x, shape: x.reshape(shape),
+    "permute": lambda x, dims: x.transpose(dims),
+    "transpose": transpose,
+    "T": lambda x: x.T,
+    "flatten": F.flatten,
+    "cat": F.cat,
+    "tanh": F.tanh,
+    "sigmoid": F.sigmoid,
+    "softmax": F.softmax,
+    "softmax_with_dtype": F.softmax,
+    "log_softmax": F.log_softmax,
+    "log_softmax_with_dtype": F.log_softmax,
+    "nn_functional_relu": F.relu,
+    "nn_functional_conv2d": F.conv2d,
+    "nn_functional_max_pool2d": max_pool2d,
+    "nn_functional_avg_pool2d": F.avg_pool2d,
+    "nn_functional_adaptive_avg_pool2d": F.adaptive_avg_pool2d,
+    "nn_functional_local_response_norm": F.local_response_norm,
+    "nn_functional_linear": F.linear,
+    "nn_functional_cross_entropy": F.cross_entropy,
+    "nn_functional_pad_constant": F.pad,
+    "nn_functional_pad_reflect": F.pad,
+    "nn_functional_pad_replicate": F.pad,
+    "nn_functional_pad_replicate_negative": F.pad,
+    "nn_functional_pad_circular": F.pad,
+}
+"""Each operation by torch's name for its samples, spelled for a tensor of ours."""
+
+UNSUPPORTED = {
+    "softmax_with_dtype": "softmax() got an unexpected keyword argument 'dtype'",
+    "log_softmax_with_dtype": "log_softmax() got an unexpected keyword argument 'dtype'",
+    "nn_functional_max_pool2d": "max_pool2d() got an unexpected keyword argument 'return_indices'",
+    "nn_functional_pad_reflect": "pad: mode='reflect' is not supported",
+    "nn_functional_pad_replicate": "pad: mode='replicate' is not supported",
+    "nn_functional_pad_replicate_negative": "pad: mode='replicate' is not supported",
+    "nn_functional_pad_circular": "pad: mode='circular' is not supported",
+}
+"""What tinyalex says to the samples of an operation that it does not support. All others must be equal."""
+
+SAMPLED = {op.formatted_name: op for op in op_db if op.formatted_name in OURS or op.name == "nn.functional.dropout"}
+DROPOUT = SAMPLED.pop("nn_functional_dropout")  # random: it has a test of its own
+
+
+def test_each_operation_here_has_samples():
+    assert sorted(SAMPLED) == sorted(OURS)
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same':UserWarning")  # torch on its own speed
+@pytest.mark.parametrize("name", OURS)
+def test_samples_give_torchs_values_and_gradients_and_its_errors_are_refused(name, tell):
+    done = Counter(run(name, sample) for sample in samples(SAMPLED[name]))
+    assert done["unsupported"] > 0 or name not in UNSUPPORTED
+    if SAMPLED[name].error_inputs_func is not None:
+        done.update(refuse(name, case.sample_input) for case in SAMPLED[name].error_inputs("cpu"))
+    tell(f"torch's samples of {name}: " + ", ".join(f"{count} {what}" for what, count in sorted(done.items())))
+
+
+def samples(op):
+    return op.sample_inputs("cpu", torch.float64, requires_grad=True)
+
+
+def run(name, sample):
+    """Whether torch's sample is "equal" here, or "unsupported"; anything else is an error."""
+    theirs = ((sample.input, *sample.args), sample.kwargs)
+    args, options = ours = pytree.tree_map(to_ours, theirs)
+    try:
+        y = OURS[name](*args, **options)
+    except (TypeError, ValueError, IndexError) as error:
+        if name in UNSUPPORTED and str(error).startswith(UNSUPPORTED[name]):
+            return "unsupported"
+        raise
+    z = SAMPLED[name](*theirs[0], **theirs[1])
+    assert (y.dtype, y.shape) == (np.float64, tuple(z.shape))
+    assert_close(y.numpy(), z)
+    cotangent = np.random.default_rng(0).standard_normal(y.shape)
+    y.backward(cotangent)
+    z.backward(torch.tensor(cotangent))
+    for a, b in zip(pytree.tree_leaves(ours), pytree.tree_leaves(theirs), strict=True):
+        if isinstance(a, ta.Tensor) and a.requires_grad:
+            # An input that has no part in the result has no gradient with one of the two, and one of zeros with the other.
+            assert_close(np.zeros(a.shape) if a.grad is None else a.grad, torch.zeros_like(b) if b.grad is None else b.grad)
+    return "equal"
+
+
+def refuse(name, sample):
+    """Torch's error is "refused" here too; or it is about something that there is not, and is counted by what that is."""
+    if isinstance(sample.input, int):
+        return "errors apart (a number in a tensor's place)"
+    if missing := sample.kwargs.keys() & {"out", "dtype"}:
+        return f"errors apart ({min(missing)}=)"
+    if isinstance(sample.input, torch.Tensor) and sample.input.ndim > 64:
+        return "errors apart (more axes than NumPy's 64)"
+    sample.kwargs.pop("return_indices", None)  # refused in any case: not the error that is meant
+    with pytest.raises((TypeError, ValueError, IndexError)):
+        OURS[name](*pytree.tree_map(to_ours, (sample.input, *sample.args)), **pytree.tree_map(to_ours, sample.kwargs))
+    return "errors refused"
+
+
+def to_ours(x):
+    """A tensor as ours, with the strides it has there; what is no tensor as it is."""
+    return ta.Tensor(x.detach().numpy(), requires_grad=x.requires_grad) if isinstance(x, torch.Tensor) else x
+
+
+def assert_close(ours, theirs):
+    np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=1e-9, atol=1e-12)
+
+
+def test_dropout_multiplies_by_the_same_factors_as_torchs(tell):
+    count = 0
+    for sample in samples(DROPOUT):
+        factors = np.unique(F.dropout(np.ones(1000), **sample.kwargs).numpy())
+        assert_close(factors, torch.unique(DROPOUT(torch.ones(1000, dtype=torch.float64), **sample.kwargs)))
+        x = to_ours(sample.input)
+        y = F.dropout(x, **sample.kwargs)
+        y.backward(np.ones(x.shape))
+        assert np.isin(x.grad, factors).all()
+        np.testing.assert_array_equal(y.numpy(), x.data * x.grad)
+        count += 1
+    tell(f"torch's samples of nn_functional_dropout: {count} with the same factors")
