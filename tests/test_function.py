@@ -258,3 +258,33 @@ def test_every_gradient_has_the_dtype_of_its_tensor(dtype, rng):
     assert {t.dtype for t in inner} == {dtype}
     assert {t.grad.dtype for t in leaves} == {dtype}
     assert all(t.grad.shape == t.shape for t in leaves)
+
+
+def test_a_leaf_never_shares_its_gradient_with_what_an_operation_keeps():
+    class Times(ta.Function):
+        def forward(self, x):
+            self.w = np.full(x.shape, 3.0, x.dtype)
+            Times.kept = self.w
+            return x * self.w
+
+        def backward(self, dy):
+            return self.w
+
+    x = leaf(2)
+    Times.apply(x).sum().backward()
+    x.grad *= 0
+    assert Times.kept.tolist() == [3, 3]
+
+
+def test_the_gradient_of_a_single_number_is_an_array():
+    x = ta.Tensor(2.0, requires_grad=True)
+    for expected in (4, 8):
+        (x * x).backward()
+        assert isinstance(x.grad, np.ndarray)
+        assert x.grad == expected
+
+
+def test_infinities_make_no_warning_in_the_threads_of_a_tile(monkeypatch):
+    monkeypatch.setattr("tinyalex.device.workers", lambda: 2)
+    x = np.full((8, 4, 3, 3), 1e30, "f")
+    assert not np.isnan(F.local_response_norm(x, 5, 1.0).numpy()).any()

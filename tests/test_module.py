@@ -1,10 +1,12 @@
 """nn: names, states, modes, hooks, summaries, and initial values."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 
 import tinyalex as ta
-from tinyalex import nn
+from tinyalex import device, nn
 
 
 class Net(nn.Module):
@@ -188,6 +190,21 @@ def test_initial_values_have_their_distribution(fill, mean, std):
     assert p.dtype == np.float32
     assert abs(p.data.mean() - mean) <= 0.01 * std + 1e-12
     assert abs(p.data.std() - std) <= 0.01 * std
+
+
+@pytest.mark.parametrize("recording", [True, False])
+def test_what_is_computed_from_a_parameter_is_a_plain_tensor(recording):
+    p = nn.Parameter(np.ones(2))
+    with ta.no_grad() if not recording else nullcontext():
+        y = p * 2
+    assert (type(y), y.requires_grad, y.creator is not None) == (ta.Tensor, recording, recording)
+
+
+def test_initial_values_go_on_after_training_steps():
+    ta.manual_seed(0)
+    one = nn.Linear(3, 3)
+    device.set_step(1)
+    assert (nn.Linear(3, 3).weight.numpy() != one.weight.numpy()).any()
 
 
 def test_fan_in_wants_a_weight():

@@ -131,6 +131,7 @@ def for_tiles(n: int, bytes_each: int, body: Callable[[int, int, Scratch], Any])
     tiles = [(lo, min(lo + tile, n)) for lo in range(0, n, tile)] or [(0, 0)]  # sums over no image at all are zero, not missing
     team = min(team, len(tiles))
 
+    @np.errstate(all="ignore")  # which each thread has of its own
     def work(worker: int) -> Any:
         total = None
         for lo, hi in tiles[worker::team]:
@@ -184,13 +185,13 @@ def manual_seed(seed: int) -> None:
     if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
         raise ValueError(f"manual_seed: expected a whole number from 0 to 2**64 - 1, got {seed!r}.")
     _randomness.seed = int(seed)
-    set_step(0)
+    _randomness.step, _randomness.calls = 0, {}
 
 
 def set_step(step: int) -> None:
     """Say which training step comes now. Draws then depend on it, and not on how many there were before."""
     _randomness.step = step
-    _randomness.calls = {}
+    _randomness.calls = {stream: call for stream, call in _randomness.calls.items() if stream == "init"}  # which no step belongs to
 
 
 @contextmanager

@@ -66,7 +66,7 @@ class Function:
     def apply(cls, *inputs: Any, **options: Any) -> Any:
         """Run forward on the inputs (tensors, arrays, numbers, None) and remember how to come back.
 
-        The output has the class of the tensors among the inputs. Without any it is the array that forward returned.
+        The output is a tensor if one of the inputs is. Without any it is the array that forward returned.
         """
         node = cls()
         tensors = [x if _is_tensor(x) else None for x in inputs]
@@ -77,10 +77,10 @@ class Function:
             array = node.forward(*(x if t is None else t.data for x, t in zip(inputs, tensors, strict=True)), **options)
         if not device.is_array(array):
             raise TypeError(f"{cls.__name__}.forward: expected one array to be returned, got {_describe(array)}.")
-        kind = next((type(t) for t in tensors if t is not None), None)
-        if kind is None:
+        first = next((t for t in tensors if t is not None), None)
+        if first is None:
             return array
-        output = kind(device.asarray(array))
+        output = first.result_class(device.asarray(array))
         if any(node.needs_input_grad):
             output.requires_grad, output.creator = True, node
         return output
@@ -117,7 +117,7 @@ def backward(root: Any, grad: Array, retain_graph: bool) -> None:
                 continue
             key = _node(source)
             if share is not None:
-                collected[key] = collected[key] + share if key in collected else share
+                collected[key] = device.asarray(collected[key] + share) if key in collected else share
             uses_left[key] -= 1
             if uses_left[key] == 0:
                 ready.append(source)
@@ -175,9 +175,9 @@ def _input_grads(node: Function, grad_output: Array | None) -> tuple[Array | Non
                 f"{name}.backward: gradient {i} is {_describe(grad)}, but input {i} is {source.dtype} array of shape {source.shape}. "
                 + _advice(grad, source)
             )
-        # A leaf keeps what it is given, so it must not be given a view of another gradient, or the same one as another leaf.
-        shared = grad is grad_output or grad.base is not None or any(grad is other for other in checked)
-        checked.append(grad.copy() if shared and source.creator is None else device.asarray(grad))
+        # A leaf keeps what it is given for good, and others may hold the same array: another leaf, or the operation itself.
+        grad = device.asarray(grad)
+        checked.append(grad.copy() if source.creator is None else grad)
     return tuple(checked)
 
 

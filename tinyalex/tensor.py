@@ -73,6 +73,11 @@ class Tensor:
     def device(self) -> str:
         return devices.of(self.data)
 
+    @property
+    def result_class(self) -> "type[Tensor]":
+        """What an operation on this tensor makes: a Tensor, also where a subclass such as Parameter goes in."""
+        return Tensor
+
     def __len__(self) -> int:
         if self.ndim == 0:
             raise TypeError("len(): a tensor of shape () is one number and has no length.")
@@ -125,14 +130,14 @@ class Tensor:
             raise ValueError(
                 f"backward: grad has shape {grad.shape}, but the tensor has shape {self.shape}. Give it the same shape."
             )
-        function.backward(self, grad, retain_graph)
+        function.backward(self, grad.copy() if self.creator is None else grad, retain_graph)
 
     def accumulate_grad(self, grad: Array) -> None:
         """Take in a complete gradient of this leaf: call the hooks, then add it to what earlier backward passes left in `.grad`."""
         for hook in self.hooks:
             changed = hook(grad)
             grad = grad if changed is None else changed
-        self.grad = grad if self.grad is None else self.grad + grad
+        self.grad = grad if self.grad is None else devices.asarray(self.grad + grad)
 
     def register_hook(self, fn: Callable[[Array], Array | None]) -> None:
         """Call `fn(gradient)` once in each backward pass, when this leaf's gradient is complete.
@@ -145,7 +150,7 @@ class Tensor:
 
     def detach(self) -> "Tensor":
         """The same array without its history."""
-        return type(self)(self.data) if type(self) is Tensor else Tensor(self.data)
+        return Tensor(self.data)
 
     def to(self, device: str) -> "Tensor":
         """This tensor on another device."""
