@@ -124,7 +124,6 @@ def main() -> int:
     train, valid, test = load_data(args)
     mean = data.mean_image(train.images)
     scale = float(1 / train.images.std())
-    serialization.save(output / "preprocessing.safetensors", {"mean": mean, "scale": np.float32(scale)})
     normalize = data.Normalize(mean, scale=scale)
     augment = normalize if args.augment == "none" else data.Augment(mean, scale=scale, padding=4 if "crop" in args.augment else 0)
 
@@ -148,7 +147,11 @@ def main() -> int:
     if args.resume == "auto" and trainer.checkpoint.exists():
         trainer.resume(trainer.checkpoint)
     elif args.resume not in (None, "auto"):
+        if trainer.checkpoint.exists() and not trainer.checkpoint.samefile(args.resume):
+            raise FileExistsError(f"{output} holds another run. Go on with {args.resume} in a new folder (--output).")
         trainer.resume(args.resume)
+    # Only now: a run that cannot be resumed with these options keeps its own.
+    serialization.save(output / "preprocessing.safetensors", {"mean": mean, "scale": np.float32(scale)})
     try:
         trainer.fit()
     except training.Interrupted:
@@ -169,3 +172,6 @@ if __name__ == "__main__":
         sys.exit(main())
     except (ValueError, OSError, FloatingPointError) as error:
         sys.exit(f"train_cifar.py: {error}")
+    except KeyboardInterrupt:
+        print("\nStopped. What the last epoch left is saved; to go on: the same command with --resume auto", file=sys.stderr)
+        sys.exit(130)

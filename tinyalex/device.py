@@ -188,6 +188,11 @@ def manual_seed(seed: int) -> None:
     _randomness.step, _randomness.calls = 0, {}
 
 
+def seed() -> int:
+    """The seed that all streams have started from."""
+    return _randomness.seed
+
+
 def set_step(step: int) -> None:
     """Say which training step comes now. Draws then depend on it, and not on how many there were before."""
     _randomness.step = step

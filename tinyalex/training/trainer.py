@@ -97,7 +97,7 @@ class Trainer:
         self.model, self.optimizer, self.scheduler, self.train, self.valid = model, optimizer, scheduler, train, valid
         self.epochs, self.output, self.variant, self.patience = epochs, Path(output), variant, patience
         self.options, self.after_epoch = options or {}, after_epoch
-        self.progress, self.log = Progress(), list[Epoch]()
+        self.progress, self.log, self.best = Progress(), list[Epoch](), dict[str, np.ndarray]()
 
     @property
     def checkpoint(self) -> Path:
@@ -113,6 +113,9 @@ class Trainer:
                 self._train_epoch(stop_asked)
                 self._close_epoch()
         self._save_weights("model.safetensors")
+        # Once more: a run that was killed between its last checkpoint and these, or resumed elsewhere, has them too.
+        self._write_log()
+        self.after_epoch(self.log)
         return self.log
 
     def _train_epoch(self, stop_asked: Callable[[], bool]) -> None:
@@ -125,14 +128,14 @@ class Trainer:
             total=len(self.train), initial=start, desc=f"epoch {epoch + 1}/{self.epochs}", disable=None, leave=False, unit="batch"
         )
         with bar:
+            began = time.perf_counter()  # waiting for a batch counts too
             for images, labels in self.train.epoch(epoch, start):
-                began = time.perf_counter()
                 loss, wrong = self._step(images, labels)
                 progress.step += 1
                 progress.images += len(labels)
                 progress.loss += loss * len(labels)
                 progress.wrong += wrong
-                progress.seconds += time.perf_counter() - began
+                progress.seconds, began = progress.seconds + time.perf_counter() - began, time.perf_counter()
                 bar.set_postfix_str(
                     f"loss {progress.loss / progress.images:.3f}, error {100 * progress.wrong / progress.images:.1f} %, "
                     f"{progress.images / progress.seconds:.0f} images/s"
@@ -149,19 +152,25 @@ class Trainer:
         loss = F.cross_entropy(logits, labels)
         value = loss.item()
         if not np.isfinite(value):
-            lr = self.optimizer.param_groups[0]["lr"]
-            raise FloatingPointError(
-                f"The loss is {value} at step {self.progress.step}: training has diverged. The last checkpoint is from before. "
-                f"Start again with a lower rate than {lr:g}, as in --lr {lr / 10:g}."
-            )
+            raise self._diverged(value)
         loss.backward()
         self.optimizer.step()
         return value, wrong_answers(logits.numpy(), labels)
+
+    def _diverged(self, loss: float) -> FloatingPointError:
+        lr = self.optimizer.param_groups[0]["lr"]
+        kept = "The last checkpoint is from before. " if self.checkpoint.exists() else ""
+        return FloatingPointError(
+            f"The loss is {loss} at step {self.progress.step}: training has diverged. {kept}"
+            f"Start again with a lower rate than {lr:g}, as in --lr {lr / 10:g}."
+        )
 
     def _close_epoch(self) -> None:
         progress = self.progress
         lr = self.optimizer.param_groups[0]["lr"]
         valid = evaluate(self.model, self.valid)
+        if not np.isfinite(valid.loss):
+            raise self._diverged(valid.loss)
         train_loss, train_error = progress.loss / progress.images, progress.wrong / progress.images
         speed = progress.images / progress.seconds
         self.log.append(Epoch(len(self.log) + 1, lr, train_loss, train_error, valid.loss, valid.error, speed, progress.seconds))
@@ -172,7 +181,8 @@ class Trainer:
             self.scheduler.step()
         if valid.error < progress.best_error:
             progress.best_error, progress.best_epoch = valid.error, len(self.log)
-            self._save_weights("best.safetensors")
+            self.best = self.model.state_dict()
+            self._save_best()
         self.save_checkpoint()
         self._write_log()
         self.after_epoch(self.log)
@@ -183,6 +193,9 @@ class Trainer:
 
     def _save_weights(self, name: str) -> None:
         serialization.save(self.output / name, self.model.state_dict(), metadata={"variant": self.variant})
+
+    def _save_best(self) -> None:
+        serialization.save(self.output / "best.safetensors", self.best, metadata={"variant": self.variant})
 
     def _write_log(self) -> None:
         text = io.StringIO()
@@ -197,7 +210,9 @@ class Trainer:
 
     def save_checkpoint(self) -> None:
         state = {
+            "seed": device.seed(),
             "model": self.model.state_dict(),
+            "best": self.best,
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict() if self.scheduler is not None else None,
             "progress": asdict(self.progress),
@@ -209,7 +224,7 @@ class Trainer:
     def resume(self, path: str | os.PathLike[str]) -> None:
         """Go on from a checkpoint. ValueError if it comes from a run with other options, naming them."""
         state = serialization.load(path)
-        if not isinstance(state, dict) or "progress" not in state:
+        if not isinstance(state, dict) or not {"progress", "options", "seed", "best"} <= state.keys():
             raise ValueError(f"resume: {str(path)!r} holds no checkpoint, only weights perhaps. Expected a checkpoint.safetensors.")
         then = state["options"]
         changed = [
@@ -220,12 +235,16 @@ class Trainer:
                 f"resume: {str(path)!r} is from a run with other options: {'; '.join(changed)}.\n"
                 "Give the same options, or start a new run in another folder (--output)."
             )
+        device.manual_seed(state["seed"])
+        self.best = state["best"]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scheduler is not None and state["scheduler"] is not None:
             self.scheduler.load_state_dict(state["scheduler"])
         self.progress = Progress(**state["progress"])
         self.log = [Epoch(**line) for line in state["log"]]
+        if self.best:
+            self._save_best()
 
 
 @contextmanager
