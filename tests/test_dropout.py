@@ -59,6 +59,10 @@ def test_a_mask_depends_on_seed_step_and_place_alone():
     assert (F.dropout(x).numpy() != first).any()
 
 
+def test_an_empty_batch_stays_empty():
+    assert F.dropout(np.zeros((0, 3)), 0.5).shape == (0, 3)
+
+
 def test_one_number_can_be_dropped():
     assert F.dropout(3.0, 0.5).item() in (0, 6)
 

@@ -210,3 +210,22 @@ def test_initial_values_go_on_after_training_steps():
 def test_fan_in_wants_a_weight():
     with pytest.raises(ValueError, match=r"a weight has two axes or more, .* got shape \(3,\)"):
         nn.init.fan_in(nn.Parameter(np.zeros(3)))
+
+
+class Gain(nn.Module):
+    def __init__(self):
+        self.linear = nn.Linear(4, 4)
+        self.gain = nn.Parameter(np.ones(4, "f"))
+
+    def forward(self, x, scale=1.0):
+        return self.linear(self.linear(x)) * self.gain * scale
+
+
+def test_summary_counts_a_parents_own_parameters_and_shared_ones_once():
+    assert Gain().summary((4,)).splitlines()[-1].split() == ["total", "24", "32"]
+
+
+def test_forward_may_have_options():
+    x = np.ones((1, 4), "f")
+    net = Gain()
+    np.testing.assert_allclose(net(x, scale=2.0).numpy(), 2 * net(x).numpy())

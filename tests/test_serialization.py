@@ -77,3 +77,8 @@ def test_a_file_that_is_not_there_or_broken_is_named(tmp_path):
     (tmp_path / "x").write_bytes(b"not safetensors at all")
     with pytest.raises(ValueError, match="is not a whole safetensors file"):
         ta.load(tmp_path / "x")
+
+
+def test_names_that_would_collide_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="two arrays would both be called 'a/b' in the file"):
+        ta.save(tmp_path / "x", {"a/b": np.ones(2), "a": {"b": np.zeros(2)}, "n": 1})

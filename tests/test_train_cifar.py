@@ -91,3 +91,12 @@ def test_bad_options_end_in_one_line_that_says_why(options, message, tmp_path):
     assert result.returncode != 0
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_refused_resume_leaves_the_run_as_it_was(pictures, tmp_path):
+    options = ["--data", pictures, "--epochs", 1, "--batch-size", 8, "--output", tmp_path]
+    assert run(*options).returncode == 0
+    before = {f.name: f.read_bytes() for f in tmp_path.iterdir()}
+    result = run(*options, "--subset", 40, "--resume", "auto")
+    assert "subset was None, now 40" in result.stderr
+    assert {f.name: f.read_bytes() for f in tmp_path.iterdir()} == before

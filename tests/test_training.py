@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -163,3 +164,51 @@ def test_evaluate_counts_answers_and_puts_the_mode_back():
     assert model.training
     with pytest.raises(ValueError, match="got no images"):
         training.evaluate(model, [])
+
+
+def test_a_network_that_explodes_in_the_last_step_of_an_epoch_is_not_saved(tmp_path):
+    trainer = toy(tmp_path, epochs=1, lr=1e30)
+    trainer.train.batch_size = 80  # one step an epoch
+    with pytest.raises(FloatingPointError, match=r"training has diverged. Start again with a lower rate"):
+        trainer.fit()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_resumed_in_another_folder_has_all_its_files(tmp_path):
+    toy(tmp_path / "one", epochs=1).fit()
+    other = toy(tmp_path / "two", epochs=1)
+    other.resume(tmp_path / "one" / "checkpoint.safetensors")
+    other.fit()
+    for file in ("best.safetensors", "model.safetensors", "log.csv"):
+        assert (tmp_path / "two" / file).read_bytes() == (tmp_path / "one" / file).read_bytes()
+
+
+def test_the_seed_is_part_of_the_checkpoint(tmp_path):
+    toy(tmp_path, epochs=1).fit()
+    resumed = toy(tmp_path, epochs=1)
+    ta.manual_seed(99)
+    resumed.resume(resumed.checkpoint)
+    assert ta.device.seed() == 5
+
+
+def test_a_schedule_follows_the_new_number_of_epochs_after_a_resume():
+    w = [ta.Tensor([1.0], requires_grad=True)]
+    make = optim.lr_scheduler.DiscreteExponential
+    short, long, plain = (make(optim.SGD(w, lr=0.1), epochs) for epochs in (4, 8, 8))
+    for _ in range(4):
+        short.step()
+        plain.step()
+    long.load_state_dict(short.state_dict())
+    assert long.optimizer.param_groups[0]["lr"] == plain.optimizer.param_groups[0]["lr"]
+
+
+def test_waiting_for_data_counts_as_time(tmp_path):
+    trainer = toy(tmp_path, epochs=1)
+    transform = trainer.train.transform
+
+    def slow(images, **where):
+        time.sleep(0.05)
+        return transform(images, **where)
+
+    trainer.train.transform, trainer.train.prefetch = slow, 0
+    assert trainer.fit()[0].seconds > 4 * 0.05  # five batches; a sleep is never shorter than it says

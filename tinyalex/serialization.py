@@ -73,6 +73,10 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str
 def _take_apart(value: Any, place: str, tensors: dict[str, np.ndarray]) -> Any:
     """`value` as JSON, with each array replaced by its name in `tensors`."""
     if isinstance(value, Tensor) or device.is_array(value):
+        if place in tensors:
+            raise ValueError(
+                f"save: two arrays would both be called {place!r} in the file. Rename one; a / joins the names of a nest."
+            )
         tensors[place] = value.numpy() if isinstance(value, Tensor) else device.to_numpy(value)
         return {"tensor": place}
     inner = f"{place}/" if place else ""

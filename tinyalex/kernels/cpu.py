@@ -212,8 +212,7 @@ def random_mask(mask: np.ndarray, keep: float, key: tuple[int, int], step: int, 
 
     A unit takes 32 bits: of the uint64 words that belong to its sample, word unit // 2, the lower half first.
     """
-    flat = mask.reshape(len(mask), -1)
-    units = flat.shape[1]
+    units = math.prod(mask.shape[1:])
     words = device.random_words(key, step, call, range(first, first + len(mask)), -(-units // 2))
     drawn = words.astype("<u8", copy=False).view("<u4")[:, :units]
     mask[...] = (drawn < min(round(keep * 2**32), 2**32)).reshape(mask.shape)

@@ -42,11 +42,11 @@ class Module:
 
     training = True
 
-    def forward(self, *inputs: Any) -> Any:
+    def forward(self, *inputs: Any, **options: Any) -> Any:
         raise TypeError(f"{type(self).__name__} has no forward(self, ...). Write one that returns a tensor.")
 
-    def __call__(self, *inputs: Any) -> Any:
-        output = self.forward(*inputs)
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        output = self.forward(*inputs, **options)
         for hook in vars(self).get("_forward_hooks", ()):
             hook(self, inputs, output)
         return output
@@ -162,14 +162,14 @@ class Module:
 
         def note(name: str) -> Hook:
             def hook(module: Module, inputs: tuple, output: Tensor) -> None:
-                own = sum(p.size for p in vars(module).values() if isinstance(p, Parameter))
+                own = sum(p.size for p in _owns(module))
                 shape = " x ".join(map(str, output.shape[1:]))
                 rows.append((name, type(module).__name__, shape, own, module.multiply_adds(output.shape)))
 
             return hook
 
-        layers = [(name, module) for name, module in self.named_modules() if not any(module.named_children())]
-        remove = [module.register_forward_hook(note(name)) for name, module in layers]
+        layers = {module: name for name, module in self.named_modules() if _owns(module) or not any(module.named_children())}
+        remove = [module.register_forward_hook(note(name)) for module, name in layers.items()]
         modes = [(module, module.training) for module in self.modules()]
         dtype = next((p.dtype for p in self.parameters()), np.float32)
         try:
@@ -180,12 +180,17 @@ class Module:
                 module.training = mode
             for take_away in remove:
                 take_away()
-        total = ("", "total", "", sum(row[3] for row in rows), sum(row[4] for row in rows))
+        total = ("", "total", "", sum(p.size for p in self.parameters()), sum(row[4] for row in rows))
         lines = [f"{'name':<20} {'layer':<18} {'output':<16} {'parameters':>12} {'multiply-adds':>15}"]
         lines += [
             f"{name:<20} {kind:<18} {shape:<16} {count:>12,} {work:>15,}" for name, kind, shape, count, work in [*rows, total]
         ]
         return "\n".join(lines)
+
+
+def _owns(module: Module) -> list[Parameter]:
+    """The parameters that a Module holds itself."""
+    return [p for p in vars(module).values() if isinstance(p, Parameter)]
 
 
 class Sequential(Module):

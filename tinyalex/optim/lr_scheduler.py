@@ -18,12 +18,19 @@ class Scheduler:
         for group, lr in zip(self.optimizer.param_groups, self.initial, strict=True):
             group["lr"] = lr * factor
 
+    progress: tuple[str, ...] = ("initial", "epoch", "factor")
+    """What changes as training goes on, and is saved. How the rate falls is the options' business, also in a resumed run."""
+
     def state_dict(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "optimizer"}
+        return {name: getattr(self, name) for name in self.progress}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self._apply(self.factor)
+        vars(self).update({name: state[name] for name in self.progress})
+        self._apply(self.factor_now())
+
+    def factor_now(self) -> float:
+        """The factor after the epochs that are behind; a schedule that is a function of their number works it out anew."""
+        return self.factor
 
 
 class StepLR(Scheduler):
@@ -37,7 +44,10 @@ class StepLR(Scheduler):
 
     def step(self) -> None:
         self.epoch += 1
-        self._apply(self.gamma ** (self.epoch // self.step_size))
+        self._apply(self.factor_now())
+
+    def factor_now(self) -> float:
+        return self.gamma ** (self.epoch // self.step_size)
 
 
 class ReduceLROnPlateau(Scheduler):
@@ -46,6 +56,8 @@ class ReduceLROnPlateau(Scheduler):
     The paper's rule, with a factor of 1/10: "when the validation error rate stopped improving with the current learning rate".
     A fall counts if it is larger than `threshold` times the best figure so far.
     """
+
+    progress = (*Scheduler.progress, "best", "bad_epochs")
 
     def __init__(
         self, optimizer: Any, factor: float = 0.1, patience: int = 10, threshold: float = 1e-4, min_lr: float = 0.0
@@ -86,5 +98,8 @@ class DiscreteExponential(Scheduler):
 
     def step(self) -> None:
         self.epoch += 1
+        self._apply(self.factor_now())
+
+    def factor_now(self) -> float:
         level = min(self.epoch * self.num_steps // self.epochs, self.num_steps - 1)
-        self._apply(self.target_factor ** (-level / (self.num_steps - 1)))
+        return self.target_factor ** (-level / (self.num_steps - 1))
