@@ -21,14 +21,14 @@ import numpy as np
 import tinyalex as ta
 from tinyalex import data, device, models, optim, plots, serialization, training
 
-# The defaults of each network. Rates and initial weights belong to pixels with the mean image taken out and a standard deviation of 1.
+# The defaults of each network. Rates and initial weights belong to pixels with the mean image taken out and a standard deviation near 1.
 RECIPES: dict[str, dict[str, Any]] = {
     "quick": {
         "epochs": 8,
         "batch_size": 64,  # half of cuda-convnet's 128: twice the steps for a run this short
         "lr": 0.01,
         "weight_decay": 0.004,  # cuda-convnet's, for its convolutions
-        "augment": "flip",  # in 8 epochs, shifted crops cost more than they give
+        "augment": "flip",  # cuda-convnet's own run of this net used no augmentation at all
     },
     "alexnet": {
         "epochs": 10,
@@ -173,5 +173,5 @@ if __name__ == "__main__":
     except (ValueError, OSError, FloatingPointError) as error:
         sys.exit(f"train_cifar.py: {error}")
     except KeyboardInterrupt:
-        print("\nStopped. What the last epoch left is saved; to go on: the same command with --resume auto", file=sys.stderr)
+        print("\nStopped. If an epoch was finished, it is saved; to go on: the same command with --resume auto", file=sys.stderr)
         sys.exit(130)

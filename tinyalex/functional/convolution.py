@@ -147,8 +147,9 @@ def conv2d(
     x, unbatched = with_batch("conv2d", x, 4, "N, C, H, W")
     _check_weight(x, w, b, groups)
     kernel = w.shape[2:]
-    before, after = _padding(padding, kernel, stride, pair("conv2d", "dilation", dilation, 1))
-    window = Window(kernel, pair("conv2d", "stride", stride, 1), before, pair("conv2d", "dilation", dilation, 1))
+    steps, dilations = pair("conv2d", "stride", stride, 1), pair("conv2d", "dilation", dilation, 1)
+    before, after = _padding(padding, kernel, steps, dilations)
+    window = Window(kernel, steps, before, dilations)
     out = output_size("conv2d", x.shape[2:], window, after, ceil_mode)
     y = Conv2d.apply(x, w, *(() if b is None else (b,)), window=window, out=out, groups=groups)
     return y.reshape(y.shape[1:]) if unbatched else y
@@ -175,12 +176,12 @@ def _check_weight(x: Tensor, w: Tensor, b: Tensor | None, groups: int) -> None:
         )
 
 
-def _padding(padding: Any, kernel: Pair, stride: Any, dilation: Pair) -> tuple[Pair, Pair]:
+def _padding(padding: Any, kernel: Pair, stride: Pair, dilation: Pair) -> tuple[Pair, Pair]:
     """Rows and columns of zeros before the image, and after it."""
     if padding == "valid":
         return (0, 0), (0, 0)
     if padding == "same":
-        if pair("conv2d", "stride", stride, 1) != (1, 1):
+        if stride != (1, 1):
             raise ValueError(f"conv2d: padding='same' needs stride 1, got stride={stride!r}. Give the padding in numbers.")
         total = [d * (size - 1) for d, size in zip(dilation, kernel, strict=True)]
         return (total[0] // 2, total[1] // 2), (total[0] - total[0] // 2, total[1] - total[1] // 2)

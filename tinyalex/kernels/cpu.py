@@ -122,9 +122,11 @@ def col2im(col: np.ndarray, x: np.ndarray, kernel: Pair, stride: Pair, padding: 
 
 
 def max_pool(x: np.ndarray, y: np.ndarray, argmax: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
-    """y = the largest number in each window, argmax = the tap u*KW + v where it was found first. NaN counts as largest.
+    """y = the largest number in each window, argmax = the tap u*KW + v that it was found at first.
 
-    x (N, C, H, W), y (N, C, OH, OW), argmax like y, of an unsigned type that holds KH*KW - 1.
+    NaN counts as largest, and of several NaN the last is taken.
+
+    x (N, C, H, W), y (N, C, OH, OW), argmax like y, of an integer type that holds KH*KW - 1.
     """
     y.fill(-np.inf)
     argmax[...] = _first_taps(y.shape[2:], kernel, stride, padding, dilation)

@@ -7,6 +7,9 @@ from typing import Any
 class Scheduler:
     """A schedule is a `factor` by which the groups' initial rates are multiplied; a subclass says how it changes."""
 
+    progress: tuple[str, ...] = ("initial", "epoch", "factor")
+    """What changes as training goes on, and is saved. How the rate falls is the options' business, also in a resumed run."""
+
     def __init__(self, optimizer: Any) -> None:
         self.optimizer = optimizer
         self.initial = [group["lr"] for group in optimizer.param_groups]
@@ -17,9 +20,6 @@ class Scheduler:
         self.factor = factor
         for group, lr in zip(self.optimizer.param_groups, self.initial, strict=True):
             group["lr"] = lr * factor
-
-    progress: tuple[str, ...] = ("initial", "epoch", "factor")
-    """What changes as training goes on, and is saved. How the rate falls is the options' business, also in a resumed run."""
 
     def state_dict(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.progress}

@@ -29,7 +29,10 @@ class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for i
 
 @dataclass
 class Epoch:
-    """A line of the log: losses are means over images, errors shares of wrong answers, seconds without the validation."""
+    """A line of the log: losses are means over images, errors shares of wrong answers.
+
+    Seconds and images a second are those of training: with the wait for data, without the validation.
+    """
 
     epoch: int
     lr: float
@@ -67,7 +70,7 @@ class Trainer:
     """Trains `model` and keeps its files up to date in the folder `output`:
 
         log.csv                 a line an epoch
-        checkpoint.safetensors  to go on from: weights, velocities, schedule, log
+        checkpoint.safetensors  to go on from: weights, the best ones too, velocities, schedule, seed, log
         best.safetensors        the weights with the lowest validation error so far
         model.safetensors       the weights at the end
 
@@ -106,13 +109,14 @@ class Trainer:
     def fit(self) -> list[Epoch]:
         """Train to the end, from where the run is. Returns the log.
 
-        Raises Interrupted after Ctrl-C, and FloatingPointError where the loss is no longer a number; the checkpoint is good in both cases.
+        Raises Interrupted after the training step in which Ctrl-C came, with a checkpoint written, and FloatingPointError where the loss
+        is no longer a number, with nothing written since the last good epoch.
         """
         with _ctrl_c() as stop_asked:
             while len(self.log) < self.epochs and not self._out_of_patience():
                 self._train_epoch(stop_asked)
                 self._close_epoch()
-        self._save_weights("model.safetensors")
+        self._save_weights("model.safetensors", self.model.state_dict())
         # Once more: a run that was killed between its last checkpoint and these, or resumed elsewhere, has them too.
         self._write_log()
         self.after_epoch(self.log)
@@ -135,7 +139,8 @@ class Trainer:
                 progress.images += len(labels)
                 progress.loss += loss * len(labels)
                 progress.wrong += wrong
-                progress.seconds, began = progress.seconds + time.perf_counter() - began, time.perf_counter()
+                now = time.perf_counter()
+                progress.seconds, began = progress.seconds + now - began, now
                 bar.set_postfix_str(
                     f"loss {progress.loss / progress.images:.3f}, error {100 * progress.wrong / progress.images:.1f} %, "
                     f"{progress.images / progress.seconds:.0f} images/s"
@@ -182,7 +187,7 @@ class Trainer:
         if valid.error < progress.best_error:
             progress.best_error, progress.best_epoch = valid.error, len(self.log)
             self.best = self.model.state_dict()
-            self._save_best()
+            self._save_weights("best.safetensors", self.best)
         self.save_checkpoint()
         self._write_log()
         self.after_epoch(self.log)
@@ -191,11 +196,8 @@ class Trainer:
     def _out_of_patience(self) -> bool:
         return self.patience is not None and len(self.log) - self.progress.best_epoch >= self.patience and bool(self.log)
 
-    def _save_weights(self, name: str) -> None:
-        serialization.save(self.output / name, self.model.state_dict(), metadata={"variant": self.variant})
-
-    def _save_best(self) -> None:
-        serialization.save(self.output / "best.safetensors", self.best, metadata={"variant": self.variant})
+    def _save_weights(self, name: str, weights: dict[str, np.ndarray]) -> None:
+        serialization.save(self.output / name, weights, metadata={"variant": self.variant})
 
     def _write_log(self) -> None:
         text = io.StringIO()
@@ -244,7 +246,7 @@ class Trainer:
         self.progress = Progress(**state["progress"])
         self.log = [Epoch(**line) for line in state["log"]]
         if self.best:
-            self._save_best()
+            self._save_weights("best.safetensors", self.best)
 
 
 @contextmanager
