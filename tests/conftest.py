@@ -7,19 +7,27 @@ import tempfile
 import zlib
 from pathlib import Path
 
-import hypothesis
 import numpy as np
 import pytest
 
 import tinyalex
+from tinyalex import device as devices
+
+DEVICE = os.environ.get("TINYALEX_DEVICE", "cpu")
+"""Where the tests marked `gpu` run: cuda, cuda:1, or the default cpu, which has none of them."""
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKS = ("cifar10",)
 """The real images that tests use, by the names `unpack.py` has for them."""
 
 # No deadline: the machine may be busy with something else. Derandomized: a run that was green stays green.
-hypothesis.settings.register_profile("tinyalex", deadline=None, derandomize=True)
-hypothesis.settings.load_profile("tinyalex")
+try:
+    import hypothesis
+except ImportError:  # a machine that is lent for its GPU; the tests that need hypothesis skip themselves
+    pass
+else:
+    hypothesis.settings.register_profile("tinyalex", deadline=None, derandomize=True)
+    hypothesis.settings.load_profile("tinyalex")
 
 
 # Skips
@@ -81,6 +89,12 @@ def pytest_terminal_summary(terminalreporter, config):
 
 def pytest_configure(config):
     config.stash[TOLD] = []
+    if "TINYALEX_STANDIN" in os.environ:  # before anything imports cupy
+        import standin
+
+        standin.install()
+    if DEVICE != "cpu" and (reason := devices.why_no_cuda()):
+        pytest.exit(f"TINYALEX_DEVICE={DEVICE}, but {reason}", returncode=pytest.ExitCode.USAGE_ERROR)
     if config.getoption("--no-skips"):
         config.pluginmanager.register(NoSkips())
     unpack = REPOSITORY.parent / "shared" / "data" / "unpack.py"
@@ -121,9 +135,26 @@ def real_data():
 # Devices, dtypes, random numbers
 
 
-@pytest.fixture(params=[os.environ.get("TINYALEX_DEVICE", "cpu")])
-def device(request):
-    return request.param
+@pytest.hookimpl(tryfirst=True)  # before -m looks at the marks
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if DEVICE != "cpu" and ("anywhere" in item.keywords or "device" in item.fixturenames):
+            item.add_marker("gpu")
+        elif DEVICE == "cpu" and "gpu" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="needs TINYALEX_DEVICE=cuda"))
+
+
+@pytest.fixture
+def device():
+    return DEVICE
+
+
+@pytest.fixture(autouse=True)
+def on_the_device(request):
+    """Tensors of tests that run anywhere are made on the device: conftest alone knows which it is."""
+    devices.set_default(DEVICE if "gpu" in request.keywords else "cpu")
+    yield
+    devices.set_default("cpu")
 
 
 @pytest.fixture(params=["float32", "float64"])

@@ -5,6 +5,8 @@ import tinyalex as ta
 from tinyalex import functional as F
 from tinyalex.functional.activation import relu_naive, sigmoid_naive, tanh_naive
 
+pytestmark = pytest.mark.anywhere
+
 
 @pytest.mark.parametrize(
     ("f", "naive"), [(F.relu, relu_naive), (F.tanh, tanh_naive), (F.sigmoid, sigmoid_naive)], ids=["relu", "tanh", "sigmoid"]

@@ -4,6 +4,8 @@ import pytest
 import tinyalex as ta
 from tinyalex import functional as F
 
+pytestmark = pytest.mark.anywhere
+
 
 @pytest.mark.parametrize("size", [1, 3, (2, 5), (None, 2), (7, 9), 6], ids=str)
 def test_each_output_is_the_mean_of_its_window_and_gradcheck_passes(size, dtype, rng):

@@ -6,6 +6,8 @@ from tinyalex import device as devices
 from tinyalex import functional as F
 from tinyalex.functional.convolution import conv2d_naive
 
+pytestmark = pytest.mark.anywhere
+
 GEOMETRIES = [
     {"groups": 1, "stride": 1, "padding": 0, "dilation": 1},
     {"groups": 2, "stride": 2, "padding": 1, "dilation": 1},

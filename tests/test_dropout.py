@@ -7,6 +7,8 @@ from tinyalex import functional as F
 from tinyalex import nn
 from tinyalex.functional.dropout import dropout_naive
 
+pytestmark = pytest.mark.anywhere
+
 
 def test_it_equals_its_naive_version(dtype, rng):
     x = rng.standard_normal((6, 5)).astype(dtype)

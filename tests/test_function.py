@@ -9,6 +9,8 @@ import pytest
 import tinyalex as ta
 from tinyalex import functional as F
 
+pytestmark = pytest.mark.anywhere
+
 
 class Double(ta.Function):
     """y = 2 * x, counting its backward passes."""

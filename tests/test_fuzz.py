@@ -13,6 +13,8 @@ from tinyalex.functional.normalization import local_response_norm_naive
 from tinyalex.functional.pooling import avg_pool2d_naive, max_pool2d_naive
 from tinyalex.functional.window import Window, output_size
 
+pytestmark = pytest.mark.anywhere
+
 pytestmark = pytest.mark.slow
 
 

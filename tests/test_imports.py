@@ -14,13 +14,16 @@ PACKAGE = REPOSITORY / "tinyalex"
 
 # fmt: off
 ORDER = [
-    "device", "kernels", "function", "ops", "tensor", "serialization", "functional", "hints", "probing", "checking", "nn", "optim", "models", "data",
+    "randomness", "threads", "device", "kernels", "function", "ops", "tensor", "serialization", "functional", "hints", "probing", "checking", "nn", "optim", "models", "data",
     "training", "parallel", "emulator", "plots", "cli", "__main__",
 ]
 # fmt: on
 """The parts of tinyalex. Each may use what stands before it here."""
 
-NARROW = {"data": {"device", "kernels", "function", "tensor"}, "optim": {"device", "kernels", "function", "tensor"}}
+NARROW = {
+    "data": {"randomness", "threads", "device", "kernels", "function", "tensor"},
+    "optim": {"randomness", "threads", "device", "kernels", "function", "tensor"},
+}
 """Parts that may use these and no others."""
 
 LATE = ["cupy", "matplotlib", "PIL", "tqdm", "safetensors", "pooch", "torch"]

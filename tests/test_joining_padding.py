@@ -6,6 +6,8 @@ import pytest
 import tinyalex as ta
 from tinyalex import functional as F
 
+pytestmark = pytest.mark.anywhere
+
 
 @pytest.mark.parametrize("dim", [0, 1, -1])
 def test_cat_joins_and_passes_gradcheck(dim, rng):

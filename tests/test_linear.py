@@ -5,6 +5,8 @@ import tinyalex as ta
 from tinyalex import functional as F
 from tinyalex.functional.linear import linear_naive
 
+pytestmark = pytest.mark.anywhere
+
 
 def test_it_equals_its_naive_version(dtype, rng):
     x, w, b = (rng.standard_normal(shape).astype(dtype) for shape in ((3, 5), (4, 5), (4,)))

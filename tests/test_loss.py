@@ -5,6 +5,8 @@ import tinyalex as ta
 from tinyalex import functional as F
 from tinyalex.functional.loss import cross_entropy_naive
 
+pytestmark = pytest.mark.anywhere
+
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 def test_cross_entropy_equals_its_naive_version_and_passes_gradcheck(reduction, dtype, rng):
@@ -35,7 +37,7 @@ def test_cross_entropy_names_what_does_not_fit():
     x = np.zeros((3, 4))
     with pytest.raises(ValueError, match=r"target has shape \(2,\), but input \(3, 4\) expects \(3,\)"):
         F.cross_entropy(x, [0, 1])
-    with pytest.raises(ValueError, match=r"target holds 0 to 4, but input \(3, 4\) has the classes 0 to 3"):
+    with pytest.raises(ValueError, match=r"target holds 0 to 4, but input has the classes 0 to 3"):
         F.cross_entropy(x, [0, 1, 4])
     with pytest.raises(
         ValueError, match=r"target has shape \(3,\), but probabilities need .* \(3, 4\). For class indices, give whole numbers"

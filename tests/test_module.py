@@ -8,6 +8,8 @@ import pytest
 import tinyalex as ta
 from tinyalex import device, nn
 
+pytestmark = pytest.mark.anywhere
+
 
 class Net(nn.Module):
     def __init__(self):
@@ -87,7 +89,7 @@ def test_to_converts_the_dtype_and_keeps_the_parameter_objects():
     assert all(a is b for a, b in zip(before, net.parameters(), strict=True))
     assert net(IMAGES.astype("f8")).dtype == "f8"
     assert net.to("cpu") is net
-    with pytest.raises(TypeError, match="expected a device or a floating dtype, got 'int32'"):
+    with pytest.raises(TypeError, match="expected a device such as 'cuda', or a floating dtype, got 'int32'"):
         net.to("int32")
 
 

@@ -5,6 +5,8 @@ import tinyalex as ta
 from tinyalex import functional as F
 from tinyalex.functional.normalization import local_response_norm_naive, spatial_response_norm_naive
 
+pytestmark = pytest.mark.anywhere
+
 
 @pytest.mark.parametrize("alpha", [1.0, 1e-4])
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ import tinyalex as ta
 from tinyalex import nn, optim
 from tinyalex.optim import lr_scheduler
 
+pytestmark = pytest.mark.anywhere
+
 
 def parameter(*values):
     return ta.Tensor(np.array(values), requires_grad=True)

@@ -6,6 +6,8 @@ from tinyalex import functional as F
 from tinyalex.functional.pooling import avg_pool2d_naive, max_pool2d_naive
 from tinyalex.functional.window import Window, output_size
 
+pytestmark = pytest.mark.anywhere
+
 # kernel, stride, padding, dilation, ceil_mode; the first two are the paper's overlapping windows, as sizes round down and up
 GEOMETRIES = [
     ((3, 3), (2, 2), (0, 0), (1, 1), False),

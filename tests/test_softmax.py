@@ -5,6 +5,8 @@ import tinyalex as ta
 from tinyalex import functional as F
 from tinyalex.functional.softmax import softmax_naive
 
+pytestmark = pytest.mark.anywhere
+
 
 def test_they_equal_the_naive_version(dtype, rng):
     x = rng.standard_normal((4, 5)).astype(dtype)

@@ -5,6 +5,8 @@ import pytest
 
 import tinyalex as ta
 
+pytestmark = pytest.mark.anywhere
+
 
 def test_python_numbers_become_float32_and_arrays_keep_their_dtype():
     assert [ta.Tensor(x).dtype for x in (1, 2.5, [1, 2], np.ones(2), np.arange(2))] == ["f4", "f4", "f4", "f8", "i8"]
@@ -178,7 +180,7 @@ def test_repr_shows_numbers_dtype_and_origin():
 
 
 def test_an_unknown_device_is_refused():
-    with pytest.raises(ValueError, match="expected 'auto', 'cpu' or 'cuda', got 'tpu'"):
+    with pytest.raises(ValueError, match="expected 'auto', 'cpu', 'cuda' or 'cuda:1', got 'tpu'"):
         ta.Tensor([1.0], device="tpu")
 
 

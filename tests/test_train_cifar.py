@@ -81,7 +81,7 @@ def test_a_finished_run_is_not_overwritten(pictures, tmp_path):
     [
         (["--data", "no/such/place"], "no/such/place"),
         (["--data", "shapes", "--subset", "5"], "5 training images are too few: one in ten is set aside for validation"),
-        (["--data", "shapes", "--device", "cuda"], "this version of tinyalex has kernels for the CPU only"),
+        (["--data", "shapes", "--device", "cuda"], "device 'cuda': "),
         (["--data", "shapes", "--epochs", "0"], "expected a whole number from 1 on, got '0'"),
         (["--data", "shapes", "--resume", "no/such/file"], "there is no file 'no/such/file'"),
     ],

@@ -67,14 +67,14 @@ def test_the_same_seed_gives_the_same_bytes_in_any_folder(tmp_path):
 
 def interrupt_after(trainer, steps, monkeypatch):
     """Ctrl-C arrives while a step is under way."""
-    step = trainer._step
+    step = trainer.step
 
     def interrupted(images, labels):
         if trainer.progress.step == steps - 1:
             os.kill(os.getpid(), signal.SIGINT)
         return step(images, labels)
 
-    monkeypatch.setattr(trainer, "_step", interrupted)
+    monkeypatch.setattr(trainer, "step", interrupted)
 
 
 @pytest.mark.parametrize("steps", [3, 5, 12], ids=["within the first epoch", "at its end", "within a later one"])

@@ -282,7 +282,7 @@ def _double(x: Any) -> Any:
     array = x.data if isinstance(x, Tensor) else x
     if not device.is_array(array) or array.dtype.kind != "f":
         return x
-    return Tensor(array.astype(np.float64), requires_grad=True)
+    return Tensor(array.astype(np.float64), requires_grad=True, device=x.device if isinstance(x, Tensor) else None)
 
 
 @contextmanager

@@ -1,151 +1,297 @@
 """Where arrays live, how a loop over images is cut into tiles and threads, and where random numbers come from.
 
-Two idioms keep the rest of tinyalex free of devices: `xp = device.xp(x)` is the array library of `x`, and
+Two idioms keep the rest of tinyalex free of devices: `xp = device.xp(x)` is the array library of `x`, NumPy or CuPy, and
 `k = kernels.of(x)` its set of primitives. Only this file and `kernels/` know which libraries there are.
+
+A device is "cpu", "cuda" (the first GPU) or "cuda:1". CuPy is imported, and CUDA touched, when a GPU is first asked for: a process that
+has used CUDA cannot fork any more.
 """
 
+import ctypes
+import importlib.util
 import os
+import sys
 import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from tinyalex.randomness import draw, generator, key, manual_seed, random_words, same_draws, seed, set_step, uniform
+from tinyalex.threads import one_blas_thread, pool, workers
+
+__all__ = [
+    "Array", "Scratch", "allow_tf32", "asarray", "check", "common", "cuda_is_available", "current", "default", "draw", "for_tiles",
+    "generator", "is_array", "key", "manual_seed", "memory", "of", "on", "one_blas_thread", "random_words", "same_draws", "seed",
+    "set_default", "set_step", "to", "to_numpy", "uniform", "why_no_cuda", "workers", "xp",
+]  # fmt: skip
+
 Array = Any
 """An array of any device's library. NumPy's own type would be a lie for the others."""
 
 
-# Devices
+# Which devices there are
 
 
 def check(name: str) -> str:
-    """The canonical name of a device; "auto" is the fastest one that works here.
+    """The canonical name of a device; "auto" is the first GPU if there is one to compute with, else the CPU.
 
-    Raises ValueError for a device that this build of tinyalex has no kernels for.
+    Raises ValueError for another name, RuntimeError for a GPU that cannot be used, saying why.
     """
-    if name in ("auto", "cpu"):
+    if name == "auto":
+        return "cuda" if cuda_is_available() else "cpu"
+    kind, _, number = name.partition(":") if isinstance(name, str) else ("", "", "")
+    if name == "cpu":
         return "cpu"
-    if isinstance(name, str) and name.split(":")[0] == "cuda":
-        raise ValueError(f"device {name!r}: this version of tinyalex has kernels for the CPU only.\nUse 'cpu' or 'auto'.")
-    raise ValueError(f"device: expected 'auto', 'cpu' or 'cuda', got {name!r}.")
+    if kind != "cuda" or not (name == "cuda" or number.isdigit()):
+        raise ValueError(f"device: expected 'auto', 'cpu', 'cuda' or 'cuda:1', got {name!r}.")
+    if reason := why_no_cuda():
+        raise RuntimeError(f"device {name!r}: {reason}\nUse 'cpu' or 'auto'; `tinyalex doctor` tells more.")
+    count = _cupy().cuda.runtime.getDeviceCount()
+    if int(number or 0) >= count:
+        raise ValueError(f"device {name!r}: this machine has {count} GPU{'s' * (count > 1)}, counted from 'cuda:0'.")
+    return _name(int(number or 0))
+
+
+def default() -> str:
+    """Where a Tensor goes that is made from Python's numbers or a NumPy array, unless it is told: "cpu", or what `set_default` said."""
+    return _default[0]
+
+
+def set_default(name: str) -> None:
+    """Make `name` the device for new tensors, and so for the parameters of new modules."""
+    _default[0] = check(name)
+
+
+_default = ["cpu"]
 
 
 def cuda_is_available() -> bool:
-    """Whether tensors can be placed on a GPU. This version has kernels for the CPU only, so they cannot."""
-    return False
+    """Whether tensors can be placed on a GPU."""
+    return why_no_cuda() is None
 
 
-def of(x: Array) -> str:
-    """The device that an array lies on."""
-    return "cpu"
+@cache
+def why_no_cuda() -> str | None:
+    """None if a GPU can be computed with, else the reason, in a sentence. The cheap questions come first."""
+    if "cupy" not in sys.modules:
+        if importlib.util.find_spec("cupy") is None:
+            return "CuPy is not installed. Install it with: pip install 'tinyalex[cuda13]' (or [cuda12], by the driver's version)."
+        try:
+            ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+        except OSError:
+            return "there is no NVIDIA driver (libcuda is missing). Install the driver of the GPU, if this machine has one."
+    try:
+        cupy = _cupy()
+    except ImportError as error:
+        return (
+            f"CuPy is installed but does not import: {error}. Install it anew: pip install --force-reinstall 'cupy-cuda13x[ctk]'."
+        )
+    if not cupy.is_available():
+        return "CuPy finds no GPU. Look at what `nvidia-smi` lists, and whether CUDA_VISIBLE_DEVICES hides it."
+    try:
+        two = cupy.ones((2, 2), np.float32)
+        product = float((two @ two)[0, 0])  # proves the context, the compiler and cuBLAS: each can be missing by itself
+    except Exception as error:  # whatever a broken toolkit raises, it is the reason
+        return f"the GPU does not compute ({type(error).__name__}: {error}). Install CUDA's libraries: pip install 'cupy-cuda13x[ctk]'."
+    return None if product == 2 else f"the GPU computes 1*1 + 1*1 = {product}."
 
 
-def xp(x: Array) -> ModuleType:
-    """The array library of `x`: NumPy."""
-    return np
+def _cupy() -> ModuleType:
+    """CuPy, imported. Nobody has an array of it before that."""
+    import cupy
+
+    return cupy
+
+
+def _name(number: int) -> str:
+    return "cuda" if number == 0 else f"cuda:{number}"
+
+
+def _number(name: str) -> int:
+    return int(name.partition(":")[2] or 0)
+
+
+# Arrays
 
 
 def is_array(x: object) -> bool:
     """Whether `x` is an array of a library that tinyalex computes with (NumPy's scalars count as 0-d arrays)."""
-    return isinstance(x, (np.ndarray, np.generic))
+    return isinstance(x, (np.ndarray, np.generic)) or _is_on_gpu(x)
 
 
-def asarray(x: object, dtype: Any = None) -> Array:
-    return np.asarray(x, dtype)
+def _is_on_gpu(x: object) -> bool:
+    cupy = sys.modules.get("cupy")
+    return cupy is not None and isinstance(x, cupy.ndarray)
+
+
+def of(x: Array) -> str:
+    """The device that an array lies on."""
+    return _name(x.device.id) if _is_on_gpu(x) else "cpu"
+
+
+def xp(x: Array) -> ModuleType:
+    """The array library of `x`: NumPy or CuPy."""
+    return _cupy() if _is_on_gpu(x) else np
+
+
+def asarray(x: object, dtype: Any = None, *, like: Array | None = None) -> Array:
+    """`x` as an array, where it lies; Python's numbers and lists go to the CPU, or to where `like` lies."""
+    if _is_on_gpu(x):
+        return x if dtype is None else x.astype(dtype, copy=False)  # type: ignore[attr-defined]
+    array = np.asarray(x, dtype)
+    return array if like is None or is_array(x) else to(array, of(like))
+
+
+def to(x: Array, name: str) -> Array:
+    """`x` on the device of that (canonical) name: itself if it lies there already, else a C-contiguous copy."""
+    if name == of(x):
+        return x
+    if name == "cpu":
+        return to_numpy(x)
+    with on(name):
+        return _cupy().asarray(x, order="C")
 
 
 def to_numpy(x: Array) -> np.ndarray:
-    """`x` as a C-contiguous NumPy array. Shares memory with `x` where `x` is one already."""
-    return np.asarray(x, order="C")
+    """`x` as a C-contiguous NumPy array. Shares memory with `x` where `x` is one already; waits for the GPU where it is not."""
+    return _cupy().asnumpy(x, order="C") if _is_on_gpu(x) else np.asarray(x, order="C")
+
+
+def common(op: str, arrays: Any) -> str:
+    """The one device that all of these arrays lie on. NumPy's scalars, and what is no array, lie anywhere.
+
+    Raises ValueError, naming two devices, where they are mixed.
+    """
+    first: str | None = None
+    for x in arrays:
+        if isinstance(x, np.ndarray) or _is_on_gpu(x):
+            here = of(x)
+            if first is not None and here != first:
+                raise ValueError(f"{op}: one input lies on {first}, another on {here}. Move one of them: x.to({first!r}).")
+            first = here
+    return first or "cpu"
+
+
+# Which GPU works
+
+
+def on(name: str) -> AbstractContextManager[Any]:
+    """Within it, what a GPU is asked to do is done by the one of that name."""
+    return nullcontext() if name == "cpu" else _cupy().cuda.Device(_number(name))
+
+
+def current() -> str:
+    """The GPU that works now; "cpu" where CuPy has not been needed yet."""
+    cupy = sys.modules.get("cupy")
+    return "cpu" if cupy is None else _name(cupy.cuda.runtime.getDevice())
+
+
+def allow_tf32(allow: bool = True) -> None:
+    """Let matrix products of float32 run on the tensor cores as TF32: 10 bits of mantissa instead of 23, at many times the speed.
+
+    Off unless asked for, as in CuPy and in torch. Does nothing on the CPU; RuntimeError without a GPU.
+    """
+    check("cuda")
+    core = _cupy()._core
+    core.set_compute_type(np.dtype(np.float32), core.COMPUTE_TYPE_TF32 if allow else core.COMPUTE_TYPE_DEFAULT)
+
+
+def memory(name: str = "cuda") -> dict[str, int]:
+    """Bytes of a GPU's memory: `total`, `free` in the driver's eyes, and of CuPy's pool what is `used` and what it only `holds`."""
+    cupy = _cupy()
+    with on(check(name)):
+        free, total = cupy.cuda.Device().mem_info
+        pool = cupy.get_default_memory_pool()
+        return {"total": total, "free": free, "used": pool.used_bytes(), "holds": pool.total_bytes()}
 
 
 # Tiles
 
 TILE_BYTES = 8 << 20
-"""Scratch a tile may use. Near the size of a core's share of the cache: larger tiles spill, smaller ones starve the BLAS."""
+"""Scratch a tile may use on the CPU. Near the size of a core's share of the cache: larger tiles spill, smaller ones starve the BLAS."""
+
+GPU_TILE_BYTES = 1 << 30
+"""And on a GPU, which wants large products: a whole batch of 128 images in each layer of AlexNet. Less where little memory is free."""
 
 
 @cache
-def workers() -> int:
-    """How many threads share the tiles: the cores this process may use, or TINYALEX_THREADS.
-
-    One where threadpoolctl is missing: BLAS then keeps its own threads, which would fight with ours.
-    """
-    if _blas() is None:
-        return 1
-    if asked := os.environ.get("TINYALEX_THREADS"):
-        if not asked.isdigit() or int(asked) < 1:
-            raise ValueError(f"TINYALEX_THREADS: expected a whole number from 1 on, got {asked!r}.")
-        return int(asked)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _gpu_tile_bytes(name: str) -> int:
+    """An eighth of what was free at first, so that a small card is not filled by one layer's columns."""
+    return min(GPU_TILE_BYTES, memory(name)["free"] // 8)
 
 
-@cache
-def _blas() -> Any:
-    try:
-        from threadpoolctl import ThreadpoolController
-    except ImportError:
-        return None
-    return ThreadpoolController()
+class Scratch:
+    """Buffers by name, kept and reused: what a tile writes there is gone with the next tile."""
 
-
-@cache
-def _pool(size: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(size, thread_name_prefix="tinyalex-tile")
-
-
-class Scratch(threading.local):
-    """Buffers by name, one set a thread, kept and reused: what a tile writes there is gone with the next tile."""
-
-    def __init__(self) -> None:
-        self.buffers: dict[str, np.ndarray] = {}
+    def __init__(self, library: ModuleType) -> None:
+        self.library = library
+        self.buffers: dict[str, Array] = {}
 
     def take(self, name: str, shape: tuple[int, ...], dtype: Any) -> Array:
         """An uninitialised array. Two arrays that are needed at the same time need two names."""
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         buffer = self.buffers.get(name)
         if buffer is None or buffer.size < size:
-            buffer = self.buffers[name] = np.empty(size, np.uint8)
+            buffer = self.buffers[name] = self.library.empty(size, np.uint8)
         return buffer[:size].view(dtype).reshape(shape)
 
 
-_scratch = Scratch()
+class _Thread(threading.local):
+    """What a thread has of its own: its scratch, and whether it is working on a tile."""
+
+    def __init__(self) -> None:
+        self.scratch = Scratch(np)
+        self.in_tile = False
 
 
-def for_tiles(n: int, bytes_each: int, body: Callable[[int, int, Scratch], Any]) -> Any:
-    """Call `body(lo, hi, scratch)` on tiles that cover range(n), and return the sum of what it returned.
+_thread = _Thread()
 
-    n           items to cover, usually the images of a batch
-    bytes_each  scratch that one item needs; decides the size of a tile
+
+def for_tiles(batch: Array, bytes_each: int, body: Callable[[int, int, Scratch], Any]) -> Any:
+    """Call `body(lo, hi, scratch)` on tiles that cover range(len(batch)), and return the sum of what it returned.
+
+    batch       the array that is worked on, usually a batch of images; says how many there are, and on which device
+    bytes_each  scratch that one of them needs; decides the size of a tile
     body        returns None, a new array, or a tuple of them; may run in several threads at once, on tiles that do not overlap
 
-    Tiles go to workers by their number alone and partial sums are added in a fixed order, so that the same number of
-    workers gives the same bits. While tiles run, BLAS is held to one thread: two crowds on the same cores only wait.
+    On the CPU tiles go to workers by their number alone and partial sums are added in a fixed order, so that the same number of workers
+    gives the same bits; while tiles run, BLAS is held to one thread: two crowds on the same cores only wait. A GPU takes one tile after
+    the other, with scratch memory that goes back to the pool at the end.
     """
-    team = workers()
-    tile = max(1, min(TILE_BYTES // max(1, bytes_each), -(-n // team)))
+    n, place = len(batch), of(batch)
+    team = 1 if place != "cpu" or _thread.in_tile else workers()
+    room = TILE_BYTES if place == "cpu" else _gpu_tile_bytes(place)
+    tile = max(1, min(room // max(1, bytes_each), -(-n // team)))
     tiles = [(lo, min(lo + tile, n)) for lo in range(0, n, tile)] or [(0, 0)]  # sums over no image at all are zero, not missing
     team = min(team, len(tiles))
-
-    @np.errstate(all="ignore")  # which each thread has of its own
-    def work(worker: int) -> Any:
-        total = None
-        for lo, hi in tiles[worker::team]:
-            total = _add(total, body(lo, hi, _scratch))
-        return total
-
     if team == 1:
-        return work(0)
+        return _work(tiles, body, Scratch(xp(batch)) if place != "cpu" or _thread.in_tile else _thread.scratch)
     with one_blas_thread():
-        parts = list(_pool(team).map(work, range(team)))
+        parts = list(pool(team).map(lambda worker: _work_in_thread(tiles[worker::team], body), range(team)))
     total = parts[0]
     for part in parts[1:]:
         total = _add(total, part)
     return total
+
+
+@np.errstate(all="ignore")  # which each thread has of its own
+def _work(tiles: list[tuple[int, int]], body: Callable[[int, int, Scratch], Any], scratch: Scratch) -> Any:
+    total = None
+    for lo, hi in tiles:
+        total = _add(total, body(lo, hi, scratch))
+    return total
+
+
+def _work_in_thread(tiles: list[tuple[int, int]], body: Callable[[int, int, Scratch], Any]) -> Any:
+    _thread.in_tile = True  # for_tiles within a tile stays in its thread: the others are busy, and may be waiting for this one
+    try:
+        return _work(tiles, body, _thread.scratch)
+    finally:
+        _thread.in_tile = False
 
 
 def _add(total: Any, part: Any) -> Any:
@@ -155,93 +301,3 @@ def _add(total: Any, part: Any) -> Any:
         return tuple(map(_add, total, part))
     total += part
     return total
-
-
-@contextmanager
-def one_blas_thread() -> Any:
-    """Within it, each matrix product stays on the thread that asks for it."""
-    blas = _blas()
-    with blas.limit(limits=1, user_api="blas") if blas else nullcontext():
-        yield
-
-
-# Random numbers: a function of where they are used, not a state
-
-
-class Randomness:
-    """What the user and the training loop have said: everything else about a random number is where it is used."""
-
-    def __init__(self) -> None:
-        self.seed = 0
-        self.step = 0
-        self.calls: dict[str, int] = {}
-
-
-_randomness = Randomness()
-
-
-def manual_seed(seed: int) -> None:
-    """Start every stream of random numbers anew from `seed` (a whole number from 0 to 2**64 - 1)."""
-    if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
-        raise ValueError(f"manual_seed: expected a whole number from 0 to 2**64 - 1, got {seed!r}.")
-    _randomness.seed = int(seed)
-    _randomness.step, _randomness.calls = 0, {}
-
-
-def seed() -> int:
-    """The seed that all streams have started from."""
-    return _randomness.seed
-
-
-def set_step(step: int) -> None:
-    """Say which training step comes now. Draws then depend on it, and not on how many there were before."""
-    _randomness.step = step
-    _randomness.calls = {stream: call for stream, call in _randomness.calls.items() if stream == "init"}  # which no step belongs to
-
-
-@contextmanager
-def same_draws() -> Any:
-    """Put the streams back at the end to where they were at the beginning: what runs next draws the same numbers."""
-    before = dict(_randomness.calls)
-    try:
-        yield
-    finally:
-        _randomness.calls = before
-
-
-def key(stream: str, seed: int | None = None) -> tuple[int, int]:
-    """The Philox key of a stream: the seed, and the stream's name of up to eight letters read as a number."""
-    return (_randomness.seed if seed is None else seed), int.from_bytes(stream.encode().ljust(8)[:8])
-
-
-def draw(stream: str) -> tuple[int, int]:
-    """(step, call) for the next draw from a stream: the second dropout layer of a step is call 1."""
-    call = _randomness.calls.get(stream, 0)
-    _randomness.calls[stream] = call + 1
-    return _randomness.step, call
-
-
-def random_words(key: tuple[int, int], step: int, call: int, samples: Iterable[int], count: int) -> np.ndarray:
-    """uint64 (samples, count): word i of a sample is word i % 4 of the Philox block with the counter (1 + i // 4, sample, step, call)."""
-    philox = np.random.Philox(key=np.array(key, np.uint64))
-    state: Any = philox.state
-    rows = []
-    for sample in samples:
-        state["state"]["counter"] = np.array([0, sample, step, call], np.uint64)
-        philox.state = state
-        rows.append(philox.random_raw(count))
-    return np.array(rows, np.uint64).reshape(len(rows), count)
-
-
-def uniform(stream: str, step: int, samples: Iterable[int], count: int, *, seed: int | None = None) -> np.ndarray:
-    """float64 (samples, count) from [0, 1): the numbers that belong to each sample of a step, whichever process draws them."""
-    return (random_words(key(stream, seed), step, 0, samples, count) >> np.uint64(11)) * 2.0**-53
-
-
-def generator(stream: str, step: int, sample: int = 0, *, seed: int | None = None) -> np.random.Generator:
-    """NumPy's generator at the beginning of the numbers that belong to (seed, stream, step, sample).
-
-    Philox4x64-10 (Salmon et al. 2011): key (seed, stream), counter (block, sample, step, 0), the block counting up.
-    """
-    words = np.array([0, sample, step, 0], np.uint64)
-    return np.random.Generator(np.random.Philox(counter=words, key=np.array(key(stream, seed), np.uint64)))

@@ -73,14 +73,19 @@ class Function:
         recording = no_grad.depth.value == 0
         node.inputs = tuple(t if t is not None and t.requires_grad and recording else None for t in tensors)
         node.needs_input_grad = tuple(t is not None for t in node.inputs)
-        with np.errstate(all="ignore"):  # inf and NaN are answers here, as in the field's other frameworks and on the GPU
-            array = node.forward(*(x if t is None else t.data for x, t in zip(inputs, tensors, strict=True)), **options)
+        arrays = [x if t is None else t.data for x, t in zip(inputs, tensors, strict=True)]
+        place = device.common(cls.__name__, arrays)
+        with (
+            device.on(place),
+            np.errstate(all="ignore"),
+        ):  # inf and NaN are answers here, as in the field's other frameworks and on the GPU
+            array = node.forward(*arrays, **options)
         if not device.is_array(array):
             raise TypeError(f"{cls.__name__}.forward: expected one array to be returned, got {_describe(array)}.")
         first = next((t for t in tensors if t is not None), None)
         if first is None:
             return array
-        output = first.result_class(device.asarray(array))
+        output = first.result_class(array, device=device.of(array))
         if any(node.needs_input_grad):
             output.requires_grad, output.creator = True, node
         return output
@@ -117,7 +122,8 @@ def backward(root: Any, grad: Array, retain_graph: bool) -> None:
                 continue
             key = _node(source)
             if share is not None:
-                collected[key] = device.asarray(collected[key] + share) if key in collected else share
+                with device.on(device.of(share)):
+                    collected[key] = device.asarray(collected[key] + share) if key in collected else share
             uses_left[key] -= 1
             if uses_left[key] == 0:
                 ready.append(source)
@@ -156,7 +162,8 @@ def _input_grads(node: Function, grad_output: Array | None) -> tuple[Array | Non
     expected = len(node.needs_input_grad)
     if grad_output is None:
         return (None,) * expected
-    grads = node.backward(grad_output)
+    with device.on(device.of(grad_output)):
+        grads = node.backward(grad_output)
     grads = grads if isinstance(grads, (tuple, list)) else (grads,)
     name = type(node).__name__
     if len(grads) != expected:
@@ -170,7 +177,7 @@ def _input_grads(node: Function, grad_output: Array | None) -> tuple[Array | Non
         if source is None or grad is None:
             checked.append(None)
             continue
-        if not device.is_array(grad) or grad.shape != source.shape or grad.dtype != source.dtype:
+        if not device.is_array(grad) or grad.shape != source.shape or grad.dtype != source.dtype or not _beside(grad, source):
             raise ValueError(
                 f"{name}.backward: gradient {i} is {_describe(grad)}, but input {i} is {source.dtype} array of shape {source.shape}. "
                 + _advice(grad, source)
@@ -181,9 +188,16 @@ def _input_grads(node: Function, grad_output: Array | None) -> tuple[Array | Non
     return tuple(checked)
 
 
+def _beside(grad: Array, source: Any) -> bool:
+    """Whether a gradient lies on its input's device."""
+    return device.of(grad) == device.of(source.data)
+
+
 def _advice(grad: Any, source: Any) -> str:
     if not device.is_array(grad):
         return "Return an array."
+    if not _beside(grad, source):
+        return f"Make it on the input's device, {device.of(source.data)}, with xp = device.xp(grad_output); it lies on {device.of(grad)}."
     if grad.shape != source.shape:
         return "If the input was broadcast, sum its gradient over the repeated axes."
     return f"Return it as {source.dtype}; a constant such as np.float64(1/n) turns float32 into float64, a Python float does not."

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from tinyalex import device
+from tinyalex.device import Array
 from tinyalex.function import no_grad
 from tinyalex.tensor import Tensor
 
@@ -88,11 +89,11 @@ class Probe:
             t.grad = None
         y = self.call()
         if y.requires_grad:
-            y.backward(device.asarray(self.cotangent.copy()))
+            y.backward(device.to(self.cotangent.copy(), y.device))
         return {name: np.zeros(t.shape) if t.grad is None else device.to_numpy(t.grad).copy() for name, t in self.leaves.items()}
 
     @contextmanager
-    def replaced(self, change: Callable[[np.ndarray], np.ndarray]) -> Iterator[None]:
+    def replaced(self, change: Callable[[Array], Array]) -> Iterator[None]:
         """Within it, each leaf holds change(its array)."""
         before = {name: t.data for name, t in self.leaves.items()}
         try:
@@ -108,8 +109,9 @@ class Probe:
         """Within it, every leaf is somewhere near, by up to a hundredth of its largest number."""
         y = self.y
 
-        def near(a: np.ndarray) -> np.ndarray:
-            return a + 0.01 * (np.abs(a).max(initial=0) or 1.0) * random.uniform(-1, 1, a.shape)
+        def near(a: Array) -> Array:
+            here = device.to_numpy(a)
+            return device.to(here + 0.01 * (np.abs(here).max(initial=0) or 1.0) * random.uniform(-1, 1, a.shape), device.of(a))
 
         try:
             with self.replaced(near):
@@ -120,14 +122,15 @@ class Probe:
 
     def slope(self, t: Tensor, direction: np.ndarray, h: float) -> Slope:
         """The slope of sum(u * output) as the leaf `t` moves along `direction`."""
-        here = t.data
+        there, here = t.data, device.to_numpy(t.data)
+        up, down = here + h * direction, here - h * direction
         try:
-            t.data = here + h * direction
-            above, up = self.forward(), t.data
-            t.data = here - h * direction
-            below, down = self.forward(), t.data
+            t.data = device.to(up, device.of(there))
+            above = self.forward()
+            t.data = device.to(down, device.of(there))
+            below = self.forward()
         finally:
-            t.data = here
+            t.data = there
         # The steps that were really taken: x + h is rounded too.
         largest = np.abs(direction).argmax()
         to_the_right, to_the_left = (
@@ -170,16 +173,16 @@ class Probe:
         """Which arrays a forward or a backward pass changes that it was only given to read."""
         found: list[str] = []
         before = {name: device.to_numpy(t.data).copy() for name, t in self.leaves.items()}
-        cotangent = device.asarray(self.cotangent.copy())
 
         def look(pass_: str) -> None:
             for name, t in self.leaves.items():
                 if not np.array_equal(device.to_numpy(t.data), before[name], equal_nan=True):
                     found.append(f"{pass_} changes {name} in place. Work on a copy, or write into a new array.")
-                    t.data[...] = device.asarray(before[name])
+                    t.data[...] = device.to(before[name], t.device)
 
         y = self.call()
         look("forward")
+        cotangent = device.to(self.cotangent.copy(), y.device)
         if y.requires_grad:
             y.backward(cotangent)
             look("backward")
@@ -218,16 +221,16 @@ class Probe:
                 return f"With float32 inputs the output is {y.dtype}: np.sqrt(2) makes it so, float(np.sqrt(2)) does not."
             try:
                 if y.requires_grad:
-                    y.backward(np.ones(y.shape, y.dtype))
+                    y.backward(device.to(np.ones(y.shape, y.dtype), y.device))
             except ValueError as error:
                 return f"With float32 inputs: {error}"
         return None
 
 
-def _with_gaps(a: np.ndarray) -> np.ndarray:
+def _with_gaps(a: Array) -> Array:
     """The same numbers, every other one of a larger array."""
     if a.ndim == 0:
         return a
-    wide = np.zeros((*a.shape[:-1], 2 * a.shape[-1]), a.dtype)
+    wide = device.xp(a).zeros((*a.shape[:-1], 2 * a.shape[-1]), a.dtype)
     wide[..., ::2] = a
     return wide[..., ::2]

@@ -15,9 +15,10 @@ from tinyalex.function import Function
 class Tensor:
     """An array that remembers how it was made.
 
-    array          Python numbers and lists become float32; an array keeps its dtype and is not copied
+    array          Python numbers and lists become float32; an array keeps its dtype and is not copied, unless it has to move
     requires_grad  whether `backward` fills `.grad`; floating dtypes only
-    device         "cpu"
+    device         "cpu", "cuda" or "cuda:1"; None: where a GPU's array lies, else the default device, which is the CPU unless
+                   `device.set_default` has said another
 
     `.data` is the array, `.grad` an array of the same shape and dtype, or None. Arithmetic promotes dtypes as NumPy does. Derivatives
     are first order, and editing `.data` in place behind the graph's back is not noticed.
@@ -32,11 +33,12 @@ class Tensor:
     __array_ufunc__ = None  # ndarray + Tensor asks Tensor.__radd__ instead of looping over the elements
 
     def __init__(self, array: Any, requires_grad: bool = False, device: str | None = None) -> None:
-        if device is not None:
-            devices.check(device)
-        if isinstance(array, Tensor):
-            array = array.data
-        self.data: Array = devices.asarray(array) if devices.is_array(array) else _from_python(array)
+        numbers = array.data if isinstance(array, Tensor) else array
+        self.data: Array = devices.asarray(numbers) if devices.is_array(numbers) else _from_python(numbers)
+        if device is not None and device != self.device:
+            self.data = devices.to(self.data, devices.check(device))
+        elif device is None and not isinstance(array, Tensor) and self.device == "cpu" != devices.default():
+            self.data = devices.to(self.data, devices.default())
         if self.data.dtype.kind not in "fiub":
             raise TypeError(
                 f"Tensor: {self.data.dtype} is not supported. tinyalex computes with real numbers: floating (float32 to learn), whole, or "
@@ -124,8 +126,10 @@ class Tensor:
                     f"backward: a tensor of shape {self.shape} is not one number. Reduce it, as in y.sum().backward(), "
                     "or pass grad=, an array of its shape to weight its elements with."
                 )
-            grad = devices.xp(self.data).ones_like(self.data)
-        grad = devices.asarray(grad.data if isinstance(grad, Tensor) else grad, self.dtype)
+            with devices.on(self.device):
+                grad = devices.xp(self.data).ones_like(self.data)
+        grad = devices.asarray(as_tensor(grad).data, self.dtype)
+        devices.common("backward: grad", [self.data, grad])
         if grad.shape != self.shape:
             raise ValueError(
                 f"backward: grad has shape {grad.shape}, but the tensor has shape {self.shape}. Give it the same shape."
@@ -150,12 +154,12 @@ class Tensor:
 
     def detach(self) -> "Tensor":
         """The same array without its history."""
-        return Tensor(self.data)
+        return Tensor(self)
 
     def to(self, device: str) -> "Tensor":
-        """This tensor on another device."""
-        devices.check(device)
-        return self
+        """This tensor on a device: itself, if it lies there already. The gradient comes back to where the tensor was."""
+        name = devices.check(device)
+        return self if name == self.device else ops.Move.apply(self, device=name)
 
     def astype(self, dtype: Any) -> "Tensor":
         """The tensor in another dtype. Gradients come back through it between floating dtypes only."""
@@ -267,7 +271,7 @@ def _binary(op: type[Function], x: Any, y: Any) -> Any:
         if not isinstance(operand, (Tensor, int, float)) and not devices.is_array(operand):
             if not isinstance(operand, (list, tuple)):
                 return NotImplemented
-    x, y = (_from_python(v) if isinstance(v, (list, tuple)) else v for v in (x, y))
+    x, y = (as_tensor(v) if isinstance(v, (list, tuple)) or (devices.is_array(v) and v.shape) else v for v in (x, y))
     return op.apply(x, y)
 
 

@@ -11,11 +11,22 @@ batches, through `Augment` for training and `Normalize` for testing.
 (500, 3, 32, 32) (500,)
 """
 
-from tinyalex.data.augmentation import Augment, Normalize, mean_image
+from tinyalex.data.augmentation import Augment, Normalize, colour_axes, mean_image
 from tinyalex.data.cifar import cifar10
 from tinyalex.data.dataset import Dataset
 from tinyalex.data.drawing import shapes
 from tinyalex.data.folders import image_folder, image_folders
 from tinyalex.data.loading import Loader
 
-__all__ = ["Augment", "Dataset", "Loader", "Normalize", "cifar10", "image_folder", "image_folders", "mean_image", "shapes"]
+__all__ = [
+    "Augment",
+    "Dataset",
+    "Loader",
+    "Normalize",
+    "cifar10",
+    "colour_axes",
+    "image_folder",
+    "image_folders",
+    "mean_image",
+    "shapes",
+]

@@ -29,8 +29,7 @@ class Normalize:
 
     def __call__(self, images: Array, *, epoch: int = 0, first: int = 0) -> Array:
         _check_fit("Normalize", images, self.mean)
-        xp = device.xp(images)
-        x = xp.subtract(images, xp.asarray(self.mean), dtype=np.float32)
+        x = device.xp(images).subtract(images, device.to(self.mean, device.of(images)), dtype=np.float32)
         if self.scale != 1:
             x *= self.scale
         return x
@@ -43,6 +42,8 @@ class Augment:
     padding   the image moves by up to this many pixels up, down, left and right
     flip      whether to mirror
     scale     as in Normalize
+    colours   directions in which the colour of a whole image is shifted, a row each, by 0.1 times it times a random normal number:
+              `colour_axes` of the training images, as in the paper; None shifts no colours
 
     Images (N, C, H, W) -> float32 (N, C, H, W). What moves in at the borders is zero, which is the mean's colour: it is added
     after the subtraction. Raises ValueError for a mean or images of other shapes, and for a padding as large as the images.
@@ -56,13 +57,24 @@ class Augment:
     True
     """
 
-    def __init__(self, mean: Array, *, padding: int = 4, flip: bool = True, scale: float = 1.0) -> None:
+    def __init__(
+        self, mean: Array, *, padding: int = 4, flip: bool = True, scale: float = 1.0, colours: Array | None = None
+    ) -> None:
         if not isinstance(padding, (int, np.integer)) or padding < 0:
             raise ValueError(
                 f"Augment: expected a padding of 0 or more whole pixels, got {padding!r}.\n"
                 "Give how far the image may move, such as padding=4."
             )
         self.mean, self.scale = _as_mean("Augment", mean), scale
+        self.colours = None if colours is None else np.asarray(colours, np.float64)
+        channels = len(self.mean)
+        if self.colours is not None and not (
+            self.colours.ndim == 2 and self.colours.shape[1] == channels and len(self.colours) <= 3
+        ):
+            raise ValueError(
+                f"Augment: expected colours of the shape (at most 3, {channels}), a direction a row, got {self.colours.shape}.\n"
+                "Give data.colour_axes(train.images), or None."
+            )
         self.padding, self.flip = padding, flip
 
     def __call__(self, images: Array, *, epoch: int, first: int) -> Array:
@@ -72,15 +84,16 @@ class Augment:
                 f"Augment: padding={self.padding} would move images of {images.shape[2]} x {images.shape[3]} out of sight.\n"
                 f"Give a padding below {min(images.shape[2:])}."
             )
-        xp = device.xp(images)
-        u = device.uniform("augment", epoch, range(first, first + len(images)), 3)
-        top, left = (np.floor(u[:, :2] * (2 * self.padding + 1)).astype(np.int64) - self.padding).T
-        flip = (u[:, 2] < 0.5) & self.flip
-        x = xp.empty(images.shape, np.float32)
-        mean, top, left, flip = map(xp.asarray, (self.mean, top, left, flip))
-        kernels.of(images).crop_flip(images, mean, x, top, left, flip)
-        if self.scale != 1:
-            x *= self.scale
+        u = device.uniform("augment", epoch, range(first, first + len(images)), 3 if self.colours is None else 7)
+        moves = np.empty((len(images), 3), np.int32)
+        moves[:, :2] = np.floor(u[:, :2] * (2 * self.padding + 1)) - self.padding
+        moves[:, 2] = (u[:, 2] < 0.5) & self.flip
+        colour = None if self.colours is None else (0.1 * _normal(u[:, 3:])[:, :3] @ self.colours).astype(np.float32)  # section 4.1
+        place = device.of(images)
+        x = device.xp(images).empty(images.shape, np.float32)
+        mean, placed_moves, shift = (a if a is None else device.to(a, place) for a in (self.mean, moves, colour))
+        k = kernels.of(images)
+        k.augment(k.ready(images), mean, x, placed_moves, shift, self.scale)
         return x
 
 
@@ -94,8 +107,33 @@ def mean_image(images: Array) -> Array:
     """
     if images.ndim != 4 or len(images) == 0:
         raise ValueError(f"mean_image: expected images (N, C, H, W), at least one, got the shape {images.shape}.")
-    total = device.for_tiles(len(images), 8 * images[0].size, lambda lo, hi, scratch: images[lo:hi].sum(axis=0, dtype=np.float64))
+    total = device.for_tiles(images, 8 * images[0].size, lambda lo, hi, scratch: images[lo:hi].sum(axis=0, dtype=np.float64))
     return (total / len(images)).astype(np.float32)
+
+
+def colour_axes(images: Array) -> Array:
+    """The principal axes of the colours of all pixels of images (N, C, H, W), each as long as its standard deviation: float32 (C, C).
+
+    Section 4.1: the paper shifts each training image along the axes of the whole training set.
+    """
+    if images.ndim != 4 or images.size == 0:
+        raise ValueError(f"colour_axes: expected images (N, C, H, W), at least one, got the shape {images.shape}.")
+
+    def sums(lo: int, hi: int, scratch: device.Scratch) -> tuple[Array, Array]:
+        pixels = images[lo:hi].swapaxes(0, 1).reshape(images.shape[1], -1).astype(np.float64)
+        return pixels.sum(axis=1), pixels @ pixels.T
+
+    total, squares = device.for_tiles(images, 8 * images[0].size, sums)
+    count = images.size / images.shape[1]
+    mean = total / count
+    variances, axes = np.linalg.eigh(squares / count - np.outer(mean, mean))
+    return (axes * np.sqrt(np.maximum(variances, 0))).T.astype(np.float32)
+
+
+def _normal(u: np.ndarray) -> np.ndarray:
+    """Pairs of numbers uniform in [0, 1) as pairs of normal ones, (N, 2*K) (Box and Muller 1958)."""
+    radius, angle = np.sqrt(-2 * np.log1p(-u[:, ::2])), 2 * np.pi * u[:, 1::2]
+    return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
 
 
 def _as_mean(who: str, mean: Array) -> Array:

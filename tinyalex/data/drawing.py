@@ -129,7 +129,7 @@ def _half(which: int, n: int, seed: int) -> Dataset:
     def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
         images[lo:hi] = _draw(which, lo, hi, seed)
 
-    device.for_tiles(n, 12 * images[:1].size, tile)
+    device.for_tiles(images, 12 * images[:1].size, tile)
     return Dataset(images, np.arange(n, dtype=np.int64) % len(OBJECTS), tuple(draw.__name__ for draw in OBJECTS))
 
 

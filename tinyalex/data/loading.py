@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from tinyalex import device
+from tinyalex import device as devices
 from tinyalex.device import Array
 
-Batch = tuple[Array, np.ndarray]
+Batch = tuple[Array, Array]
 
 
 class Loader:
@@ -25,6 +25,8 @@ class Loader:
     drop_last    leave out a last batch that is smaller than the others
     prefetch     how many batches a thread prepares ahead; 0 prepares each when it is asked for
     seed         the seed of the order; None: that of `tinyalex.manual_seed` when the epoch begins
+    device       where batches are made, and lie. A GPU gets the whole data set once, as bytes, if that fits into half of its free memory;
+                 otherwise it gets each batch, still as bytes
 
     `len(loader)` batches are an epoch. `for x, y in loader:` runs one: the first time epoch 0, the next time epoch 1, and so on.
     `loader.epoch(e)` runs epoch e, with the same images in the same order whatever ran before.
@@ -51,6 +53,7 @@ class Loader:
         drop_last: bool = False,
         prefetch: int = 2,
         seed: int | None = None,
+        device: str = "cpu",
     ) -> None:
         if not (hasattr(dataset, "images") and hasattr(dataset, "labels")):
             raise TypeError(
@@ -67,6 +70,8 @@ class Loader:
             _check_whole("seed", seed, 0, "Give None for the seed of tinyalex.manual_seed.", below=2**64)
         self.dataset, self.batch_size, self.shuffle, self.transform = dataset, batch_size, shuffle, transform
         self.drop_last, self.prefetch, self.seed = drop_last, prefetch, seed
+        self.device = devices.check(device)
+        self._images, self._labels = _placed(dataset, self.device)
         self._epochs = count()
         if len(self) == 0:
             raise ValueError(
@@ -90,7 +95,7 @@ class Loader:
         _check_whole("epoch", epoch, 0, "Epochs are numbered 0, 1, 2, ...")
         _check_whole("start", start, 0, f"Give the number of batches to leave out, at most {len(self)}.", below=len(self) + 1)
         n = len(self.dataset.labels)
-        order = device.generator("shuffle", epoch, seed=self.seed).permutation(n) if self.shuffle else np.arange(n)
+        order = devices.generator("shuffle", epoch, seed=self.seed).permutation(n) if self.shuffle else np.arange(n)
         return self._batches(epoch, order, start)
 
     def _batches(self, epoch: int, order: np.ndarray, start: int) -> Iterator[Batch]:
@@ -113,9 +118,23 @@ class Loader:
     def _batch(self, epoch: int, order: np.ndarray, number: int) -> Batch:
         first = number * self.batch_size
         rows = order[first : first + self.batch_size]
-        images = self.dataset.images[rows]
-        x = self.transform(images, epoch=epoch, first=first) if self.transform else images.astype(np.float32)
-        return x, self.dataset.labels[rows].astype(np.int64, copy=False)
+        with devices.on(self.device):  # which each thread chooses for itself
+            images, labels = (_rows(a, rows, self.device) for a in (self._images, self._labels))
+            x = self.transform(images, epoch=epoch, first=first) if self.transform else images.astype(np.float32)
+            return x, labels.astype(np.int64, copy=False)
+
+
+def _placed(dataset: Any, device: str) -> tuple[Any, Any]:
+    """The data set's images and labels on the device, if they fit there and are arrays in memory; else where they are."""
+    images, labels = dataset.images, dataset.labels
+    if device == "cpu" or not devices.is_array(images) or images.nbytes > devices.memory(device)["free"] // 2:
+        return images, labels
+    return devices.to(images, device), devices.to(labels, device)
+
+
+def _rows(a: Any, rows: np.ndarray, device: str) -> Array:
+    """Some rows of the data set's images or labels, on the device."""
+    return devices.to(a[devices.to(rows, devices.of(a))], device)
 
 
 def _check_whole(name: str, value: Any, least: int, fix: str, below: int | None = None) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyalex import device, ops
+from tinyalex import device, kernels, ops
 from tinyalex.device import Array
 from tinyalex.function import Function
 from tinyalex.functional.checks import float_tensors
@@ -20,16 +20,21 @@ def relu_naive(x: np.ndarray) -> np.ndarray:
 class ReLU(Function):
     """y = max(0, x).  dx = dy where x > 0, else 0: also at 0 itself, where the slope is anybody's choice.
 
-    Keeps the sign of x, one byte a number.
+    Keeps y, which is positive where x is, and which the next layer keeps anyway. A NaN lets its gradient through, as in torch.
     """
 
     def forward(self, x: Array) -> Array:
-        xp = device.xp(x)
-        self.positive = xp.logical_not(x <= 0)  # NaN lets its gradient through, as in torch
-        return xp.maximum(x, xp.zeros((), x.dtype))
+        k = kernels.of(x)
+        x = k.ready(x)
+        self.y = device.xp(x).empty_like(x)
+        k.relu(x, self.y)
+        return self.y
 
     def backward(self, dy: Array) -> Array:
-        return dy * self.positive
+        k = kernels.of(dy)
+        dx = device.xp(dy).empty_like(self.y)
+        k.relu_backward(k.ready(dy), self.y, dx)
+        return dx
 
 
 def relu(input: Any, inplace: bool = False) -> Tensor:

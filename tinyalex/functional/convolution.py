@@ -60,8 +60,9 @@ class Conv2d(Function):
     """
 
     def forward(self, x: Array, w: Array, b: Array | None = None, *, window: Window, out: Pair, groups: int) -> Array:
-        self.x, self.w, self.window, self.out, self.groups = x, w, window, out, groups
         k = kernels.of(x)
+        x, w = k.ready(x), k.ready(w)
+        self.x, self.w, self.window, self.out, self.groups = x, w, window, out, groups
         y = k.activation((len(x), len(w), *out), x.dtype)
 
         def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
@@ -71,13 +72,14 @@ class Conv2d(Function):
                 k.matmul(wg, cg, out=pg)
             k.from_columns(product, b, y[lo:hi])
 
-        device.for_tiles(len(x), self.bytes_each(), tile)
+        device.for_tiles(x, self.bytes_each(), tile)
         return y
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         x, w, window = self.x, self.w, self.window
         want_dx, want_dw, *want_db = self.needs_input_grad  # conv1: nobody asks for the image's gradient
         k = kernels.of(dy)
+        dy = k.ready(dy)
         dx = k.activation(x.shape, x.dtype) if want_dx else None
 
         def tile(lo: int, hi: int, scratch: device.Scratch) -> tuple[Array | None, Array | None]:
@@ -97,7 +99,7 @@ class Conv2d(Function):
                 k.col2im(col, dx[lo:hi], *window)
             return dw, db
 
-        dw, db = device.for_tiles(len(x), self.bytes_each(), tile)
+        dw, db = device.for_tiles(x, self.bytes_each(), tile)
         return (dx, dw if dw is None else dw.reshape(w.shape), db)[: len(self.needs_input_grad)]
 
     def workspace(self, scratch: device.Scratch, images: int) -> tuple[Array, Array]:

@@ -31,18 +31,17 @@ class Linear(Function):
     """
 
     def forward(self, x: Array, w: Array, b: Array | None = None) -> Array:
-        self.x, self.w = x, w
-        y = x @ w.T
+        self.x, self.w = x.reshape(math.prod(x.shape[:-1]), w.shape[1]), w  # one product of matrices, whatever the leading axes
+        y = self.x @ w.T
         if b is not None:
             y += b
-        return y
+        return y.reshape(*x.shape[:-1], len(w))
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         want_dx, want_dw, *want_db = self.needs_input_grad
-        samples = math.prod(dy.shape[:-1])
-        flat = dy.reshape(samples, dy.shape[-1])
-        dx = dy @ self.w if want_dx else None
-        dw = flat.T @ self.x.reshape(samples, self.x.shape[-1]) if want_dw else None
+        flat = dy.reshape(len(self.x), len(self.w))
+        dx = (flat @ self.w).reshape(*dy.shape[:-1], self.w.shape[1]) if want_dx else None
+        dw = flat.T @ self.x if want_dw else None
         return dx, dw, *(flat.sum(axis=0) if want else None for want in want_db)
 
 

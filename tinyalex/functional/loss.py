@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyalex import device
+from tinyalex import device, kernels
 from tinyalex.device import Array
 from tinyalex.function import Function
 from tinyalex.functional.checks import float_tensors
@@ -32,23 +32,38 @@ class SoftmaxCrossEntropy(Function):
         loss[n] = -w[t] * log p[n, t]                        where t is t[n], the sample's class
         dx[n]   = dloss[n] * w[t] * (p[n] - onehot(t))
 
-    x (N, C) logits, t (N,) class indices, w (C,) the classes' weights -> (N,) losses. The weight of a sample with t = `ignore` is 0.
+    x (N, C) logits, t (N,) class indices, w (C,) the classes' weights -> (N,) losses. `counts` (N,) is filled with w[t]: how much each
+    sample counts, 0 where t is `ignore`.
     """
 
-    def forward(self, x: Array, t: Array, w: Array, *, ignore: int) -> Array:
-        xp = device.xp(x)
-        self.samples, counted = xp.arange(len(x)), t != ignore
-        self.t = xp.where(counted, t, 0)
-        self.weight = xp.where(counted, w[self.t], 0).astype(x.dtype, copy=False)
-        log_p = log_probabilities(x, 1)
-        self.p = xp.exp(log_p)
-        return xp.where(counted, -self.weight * log_p[self.samples, self.t], 0).astype(x.dtype, copy=False)
+    def forward(self, x: Array, t: Array, w: Array, *, ignore: int, counts: Array) -> Array:
+        k = kernels.of(x)
+        self.t, self.counts, self.p = k.ready(t), counts, device.xp(x).empty(x.shape, x.dtype)
+        loss = device.xp(x).empty(len(x), x.dtype)
+        k.cross_entropy(k.ready(x), self.t, w, self.p, loss, counts, ignore)
+        return loss
 
     def backward(self, dloss: Array) -> tuple[Array, None, None]:
-        dx = self.p.copy()
-        dx[self.samples, self.t] -= 1
-        dx *= (dloss * self.weight)[:, None]
+        k = kernels.of(dloss)
+        dx = device.xp(dloss).empty(self.p.shape, self.p.dtype)
+        k.cross_entropy_backward(k.ready(dloss), self.p, self.t, self.counts, dx)
         return dx, None, None
+
+
+class WeightedMean(Function):
+    """y = (sum of x) / (sum of counts).  dx = dy / (sum of counts)
+
+    The mean of no sample at all is no number, but it depends on none of them: its gradient is 0.
+    """
+
+    def forward(self, x: Array, counts: Array) -> Array:
+        self.shape, self.total = x.shape, counts.sum()
+        return x.sum() / self.total
+
+    def backward(self, dy: Array) -> tuple[Array, None]:
+        xp = device.xp(dy)
+        share = xp.where(self.total == 0, xp.zeros_like(dy), dy / self.total)
+        return xp.broadcast_to(share, self.shape), None
 
 
 class SoftCrossEntropy(Function):
@@ -91,11 +106,14 @@ def cross_entropy(
     reduction        "mean" (over what counts, by its weight), "sum", or "none": losses of the indices' shape
     label_smoothing  share of each target that is spread evenly over all classes
 
+    Class indices that do not exist are an error on the CPU. On a GPU they make the loss NaN: to look at them, Python would have to wait.
+
     >>> round(cross_entropy([[0.0] * 10], [3]).item(), 4)  # knowing nothing about ten classes costs ln 10
     2.3026
     """
     x, w = float_tensors("cross_entropy", optional="weight", input=input, weight=weight)
     t = as_tensor(np.asarray(target) if isinstance(target, (list, tuple, int)) else target)
+    device.common("cross_entropy", [x.data, t.data, None if w is None else w.data])
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"cross_entropy: reduction is 'mean', 'sum' or 'none', got {reduction!r}.")
     if not 0 <= label_smoothing <= 1:
@@ -107,18 +125,18 @@ def cross_entropy(
         raise ValueError(
             f"cross_entropy: weight has shape {w.shape}, but input {x.shape} has {classes} classes. Give it ({classes},)."
         )
-    w = device.xp(x.data).ones(classes, x.dtype) if w is None else w.data
+    with device.on(x.device):
+        w = device.xp(x.data).ones(classes, x.dtype) if w is None else kernels.of(w.data).ready(w.data)
     places = x.shape[:0] if x.ndim == 1 else (x.shape[0], *x.shape[2:])
     if t.dtype.kind == "f":
-        losses, total = _soft(x, t, w, label_smoothing)
+        losses, counts = _soft(x, t, w, label_smoothing)
     else:
-        losses, total = _hard(x, t, w, places, operator.index(ignore_index), label_smoothing)
+        losses, counts = _hard(x, t, w, places, operator.index(ignore_index), label_smoothing)
     if reduction == "none":
         return losses.reshape(places)
     if reduction == "sum":
         return losses.sum()
-    # The mean of no sample at all is no number, but it depends on none of them: its gradient is 0.
-    return losses.sum() / total if total else losses.sum() * 0.0 + math.nan
+    return WeightedMean.apply(losses, counts)
 
 
 def _rows(x: Tensor) -> Tensor:
@@ -128,8 +146,8 @@ def _rows(x: Tensor) -> Tensor:
     return x.transpose(0, *range(2, x.ndim), 1).reshape(-1, x.shape[1])
 
 
-def _hard(x: Tensor, t: Tensor, w: Array, places: tuple[int, ...], ignore: int, smoothing: float) -> tuple[Tensor, float]:
-    """(losses, what a mean divides by) for class indices."""
+def _hard(x: Tensor, t: Tensor, w: Array, places: tuple[int, ...], ignore: int, smoothing: float) -> tuple[Tensor, Array]:
+    """(losses, how much each counts) for class indices."""
     classes, labels = len(w), t.data
     if t.shape != places:
         raise ValueError(
@@ -137,22 +155,19 @@ def _hard(x: Tensor, t: Tensor, w: Array, places: tuple[int, ...], ignore: int, 
         )
     if labels.dtype.kind not in "iu":
         raise TypeError(f"cross_entropy: target is {t.dtype}, expected class indices from 0 to {classes - 1}, or probabilities.")
-    counted = labels != ignore
-    valid = labels[counted]
-    if valid.size and not (0 <= valid.min() and valid.max() < classes):
-        raise ValueError(
-            f"cross_entropy: target holds {valid.min()} to {valid.max()}, but input {x.shape} has the classes 0 to {classes - 1}."
-        )
+    kernels.of(labels).check_labels(labels, ignore, classes)
     rows, labels = _rows(x), labels.reshape(-1)
-    losses = SoftmaxCrossEntropy.apply(rows, labels, w, ignore=ignore)
+    with device.on(x.device):
+        counts = device.xp(w).empty(len(labels), w.dtype)
+    losses = SoftmaxCrossEntropy.apply(rows, labels, w, ignore=ignore, counts=counts)
     if smoothing:
         everywhere = device.xp(w).where((labels != ignore)[:, None], w / classes, 0).astype(w.dtype, copy=False)
         losses = losses * (1 - smoothing) + SoftCrossEntropy.apply(rows, everywhere, device.xp(w).ones_like(w)) * smoothing
-    return losses, w[valid.astype(int)].sum().item()
+    return losses, counts
 
 
-def _soft(x: Tensor, t: Tensor, w: Array, smoothing: float) -> tuple[Tensor, float]:
-    """(losses, what a mean divides by) for probabilities."""
+def _soft(x: Tensor, t: Tensor, w: Array, smoothing: float) -> tuple[Tensor, Array]:
+    """(losses, how much each counts) for probabilities."""
     if t.shape != x.shape:
         raise ValueError(
             f"cross_entropy: target has shape {t.shape}, but probabilities need that of input, {x.shape}. "
@@ -161,4 +176,5 @@ def _soft(x: Tensor, t: Tensor, w: Array, smoothing: float) -> tuple[Tensor, flo
     float_tensors("cross_entropy", input=x, target=t)
     if smoothing:
         t = t * (1 - smoothing) + smoothing / len(w)
-    return SoftCrossEntropy.apply(_rows(x), _rows(t), w), x.size / len(w)
+    losses = SoftCrossEntropy.apply(_rows(x), _rows(t), w)
+    return losses, device.xp(w).ones(losses.shape, w.dtype)

@@ -37,24 +37,26 @@ class LocalResponseNorm(Function):
 
     def forward(self, x: Array, *, size: int, a: float, beta: float, k: float, groups: int) -> Array:
         kernel = kernels.of(x)
+        x = kernel.ready(x)
         y, s = kernel.activation(x.shape, x.dtype), kernel.activation(x.shape, x.dtype)
         self.x, self.y, self.s, self.size, self.a, self.beta, self.groups = x, y, s, size, a, beta, groups
 
         def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
             kernel.lrn(x[lo:hi], y[lo:hi], s[lo:hi], size, a, beta, k, groups)
 
-        device.for_tiles(len(x), 4 * x[:1].nbytes, tile)
+        device.for_tiles(x, 4 * x[:1].nbytes, tile)
         return y
 
     def backward(self, dy: Array) -> Array:
         kernel = kernels.of(dy)
+        dy = kernel.ready(dy)
         dx = kernel.activation(dy.shape, dy.dtype)
 
         def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
             x, y, s = self.x[lo:hi], self.y[lo:hi], self.s[lo:hi]
             kernel.lrn_backward(dy[lo:hi], x, y, s, dx[lo:hi], self.size, self.a, self.beta, self.groups)
 
-        device.for_tiles(len(dx), 4 * dx[:1].nbytes, tile)
+        device.for_tiles(dx, 4 * dx[:1].nbytes, tile)
         return dx
 
 
@@ -98,29 +100,21 @@ class SpatialResponseNorm(Function):
         y[i, j]  = x[i, j] * s[i, j]**-beta
         dx[i, j] = dy[i, j] * s[i, j]**-beta  -  2*a*beta * x[i, j] * sum of dy[u, v] * y[u, v] / s[u, v] over (u, v) that look at (i, j)
 
-    x, y, dy, dx: (N, C, H, W). Windows end at the border. The sum over a window is average pooling with a divisor of 1, and the sum
-    over the places that look at one is that pooling's backward pass.
+    x, y, dy, dx: (N, C, H, W). Windows end at the border.
     """
 
     def forward(self, x: Array, *, size: int, a: float, beta: float, k: float) -> Array:
         kernel = kernels.of(x)
-        self.window = ((size, size), (1, 1), (size // 2, size // 2))
-        self.one = device.xp(x).ones(x.shape[2:], x.dtype)
-        s = kernel.activation(x.shape, x.dtype)
-        kernel.avg_pool(x * x, s, self.one, *self.window)
-        s *= a
-        s += k
-        self.x, self.s, self.a, self.beta = x, s, a, beta
-        self.y = x * s**-beta
-        return self.y
+        x = kernel.ready(x)
+        y, s = kernel.activation(x.shape, x.dtype), kernel.activation(x.shape, x.dtype)
+        self.x, self.y, self.s, self.size, self.a, self.beta = x, y, s, size, a, beta
+        kernel.spatial_norm(x, y, s, size, a, beta, k)
+        return y
 
     def backward(self, dy: Array) -> Array:
         kernel = kernels.of(dy)
         dx = kernel.activation(dy.shape, dy.dtype)
-        kernel.avg_pool_backward(dy * self.y / self.s, self.one, dx, *self.window)
-        dx *= self.x
-        dx *= -2 * self.a * self.beta
-        dx += dy * self.s**-self.beta
+        kernel.spatial_norm_backward(kernel.ready(dy), self.x, self.y, self.s, dx, self.size, self.a, self.beta)
         return dx
 
 

@@ -49,6 +49,7 @@ class MaxPool2d(Function):
 
     def forward(self, x: Array, *, window: Window, out: Pair) -> Array:
         k = kernels.of(x)
+        x = k.ready(x)
         y = k.activation((*x.shape[:2], *out), x.dtype)
         argmax = k.activation(y.shape, np.uint8 if window.kernel[0] * window.kernel[1] <= 256 else np.int32)
         self.shape, self.window, self.argmax = x.shape, window, argmax
@@ -56,17 +57,18 @@ class MaxPool2d(Function):
         def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
             k.max_pool(x[lo:hi], y[lo:hi], argmax[lo:hi], *window)
 
-        device.for_tiles(len(x), x[:1].nbytes, tile)
+        device.for_tiles(x, x[:1].nbytes, tile)
         return y
 
     def backward(self, dy: Array) -> Array:
         k = kernels.of(dy)
+        dy = k.ready(dy)
         dx = k.activation(self.shape, dy.dtype)
 
         def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
             k.max_pool_backward(dy[lo:hi], self.argmax[lo:hi], dx[lo:hi], *self.window)
 
-        device.for_tiles(len(dx), dx[:1].nbytes, tile)
+        device.for_tiles(dx, dx[:1].nbytes, tile)
         return dx
 
 
@@ -94,23 +96,25 @@ class AvgPool2d(Function):
     def forward(self, x: Array, *, window: Window, out: Pair, divisor: Array) -> Array:
         self.shape, self.window, self.divisor = x.shape, window, divisor
         k = kernels.of(x)
+        x = k.ready(x)
         y = k.activation((*x.shape[:2], *out), x.dtype)
 
         def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
             k.avg_pool(x[lo:hi], y[lo:hi], divisor, window.kernel, window.stride, window.padding)
 
-        device.for_tiles(len(x), x[:1].nbytes, tile)
+        device.for_tiles(x, x[:1].nbytes, tile)
         return y
 
     def backward(self, dy: Array) -> Array:
         k = kernels.of(dy)
+        dy = k.ready(dy)
         dx = k.activation(self.shape, dy.dtype)
 
         def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
             window = self.window
             k.avg_pool_backward(dy[lo:hi], self.divisor, dx[lo:hi], window.kernel, window.stride, window.padding)
 
-        device.for_tiles(len(dx), dx[:1].nbytes, tile)
+        device.for_tiles(dx, dx[:1].nbytes, tile)
         return dx
 
 

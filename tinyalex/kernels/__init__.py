@@ -5,10 +5,11 @@ A primitive writes into arrays that its caller gives. `of(x)` finds the module f
 
 from types import ModuleType
 
+from tinyalex import device
 from tinyalex.device import Array
-from tinyalex.kernels import cpu
+from tinyalex.kernels import cpu, cuda
 
 
 def of(x: Array) -> ModuleType:
     """The primitives for the device that `x` lies on."""
-    return cpu
+    return cpu if device.of(x) == "cpu" else cuda

@@ -18,6 +18,11 @@ Pair = tuple[int, int]
 # Memory order
 
 
+def ready(x: np.ndarray) -> np.ndarray:
+    """`x` in a memory order that the primitives take: on the CPU any will do."""
+    return x
+
+
 def activation(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """An uninitialised array (N, C, ...) for a layer's output, in the memory order that layers are fast on: (..., N, C)."""
     n, c, *space = shape
@@ -187,6 +192,24 @@ def lrn_backward(dy, x, y, s, dx, size: int, a: float, beta: float, groups: int)
     dx += dy * _power(s, beta)
 
 
+def spatial_norm(x: np.ndarray, y: np.ndarray, s: np.ndarray, size: int, a: float, beta: float, k: float) -> None:
+    """s = k + a * (sum of x**2 over size x size places of the same map), y = x * s**-beta. x, y, s: (N, C, H, W)."""
+    # The sum over a window is average pooling with a divisor of 1.
+    avg_pool(x * x, s, np.ones(x.shape[2:], x.dtype), (size, size), (1, 1), (size // 2, size // 2))
+    s *= a
+    s += k
+    np.multiply(x, _power(s, beta), out=y)
+
+
+def spatial_norm_backward(dy, x, y, s, dx, size: int, a: float, beta: float) -> None:
+    """dx = dy * s**-beta - 2*a*beta * x * (sum of dy*y/s over the places whose window holds this one)."""
+    # And the sum over the windows that hold a place is that pooling's backward pass.
+    avg_pool_backward(dy * y / s, np.ones(x.shape[2:], x.dtype), dx, (size, size), (1, 1), (size // 2, size // 2))
+    dx *= x
+    dx *= -2 * a * beta
+    dx += dy * _power(s, beta)
+
+
 def _window_sum(q: np.ndarray, out: np.ndarray, groups: int, before: int, after: int) -> None:
     """out[c] = q[c - before] + ... + q[c + after], ending at the edges of each group of channels.
 
@@ -204,6 +227,50 @@ def _window_sum(q: np.ndarray, out: np.ndarray, groups: int, before: int, after:
 def _power(s: np.ndarray, beta: float) -> np.ndarray:
     """s**-beta. The paper's 0.75 is two square roots, ten times as fast as the general power."""
     return 1 / np.sqrt(s * np.sqrt(s)) if beta == 0.75 else s**-beta
+
+
+# Activation
+
+
+def relu(x: np.ndarray, y: np.ndarray) -> None:
+    """y = max(0, x)."""
+    np.maximum(x, np.zeros((), x.dtype), out=y)
+
+
+def relu_backward(dy: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
+    """dx = dy where y is positive or NaN, else 0."""
+    np.multiply(dy, np.logical_not(y <= 0), out=dx)
+
+
+# Loss
+
+
+def check_labels(labels: np.ndarray, ignore: int, classes: int) -> None:
+    """ValueError unless all labels but `ignore` are from 0 to classes - 1."""
+    valid = labels[labels != ignore]
+    if valid.size and not (0 <= valid.min() and valid.max() < classes):
+        raise ValueError(
+            f"cross_entropy: target holds {valid.min()} to {valid.max()}, but input has the classes 0 to {classes - 1}. "
+            f"Number the classes from 0, and give the rest the label ignore_index={ignore}."
+        )
+
+
+def cross_entropy(x, t, w, p: np.ndarray, loss: np.ndarray, weight: np.ndarray, ignore: int) -> None:
+    """p = softmax(x), weight = w[t] (0 where t is `ignore`), loss = -weight * log p[t]. x, p (N, C), t, loss, weight (N,), w (C,)."""
+    counted = t != ignore
+    t = np.where(counted, t, 0)
+    weight[...] = np.where(counted, w[t], 0)
+    x = x - x.max(axis=1, keepdims=True)
+    log_p = x - np.log(np.exp(x).sum(axis=1, keepdims=True))
+    np.exp(log_p, out=p)
+    loss[...] = np.where(counted, -weight * log_p[np.arange(len(x)), t], 0)
+
+
+def cross_entropy_backward(dloss: np.ndarray, p: np.ndarray, t: np.ndarray, weight: np.ndarray, dx: np.ndarray) -> None:
+    """dx = dloss * weight * (p - onehot(t)). dx, p (N, C), the others (N,)."""
+    dx[...] = p
+    dx[np.arange(len(p)), t.clip(0, p.shape[1] - 1)] -= 1  # a label that is ignored has a weight of 0
+    dx *= (dloss * weight)[:, None]
 
 
 # Random numbers
@@ -232,15 +299,21 @@ def sgd_update(w: np.ndarray, velocity: np.ndarray, grad: np.ndarray, lr: float,
     w += velocity
 
 
-def crop_flip(images: np.ndarray, mean: np.ndarray, out: np.ndarray, top: np.ndarray, left: np.ndarray, flip: np.ndarray) -> None:
-    """out[n] = (images[n] - mean), moved up by top[n] and left by left[n], zeros moving in, then mirrored where flip[n].
+def augment(images, mean, out: np.ndarray, moves: np.ndarray, colour: np.ndarray | None, scale: float) -> None:
+    """out[n] = (images[n] - mean + colour[n]) * scale, moved up by moves[n, 0] and left by moves[n, 1], mirrored where moves[n, 2].
 
-    images (N, C, H, W) of any type, mean (C, H, W) or (C, 1, 1), out (N, C, OH, OW) floating, top, left (N,) may be negative.
+    What moves in is 0. images (N, C, H, W) of any type, mean (C, H, W) or (C, 1, 1), out (N, C, OH, OW) floating, moves (N, 3) int32,
+    colour (N, C) or None for no shift.
     """
     out.fill(0)
     (h, w), (oh, ow) = images.shape[2:], out.shape[2:]
-    for n, (t, l) in enumerate(zip(top.tolist(), left.tolist(), strict=True)):
-        rows, cols = slice(max(t, 0), min(t + oh, h)), slice(max(l, 0), min(l + ow, w))
-        target = out[n, :, :, ::-1] if flip[n] else out[n]
-        here = target[:, rows.start - t : rows.stop - t, cols.start - l : cols.stop - l]
-        here[...] = (images[n] - mean.astype(out.dtype))[:, rows, cols]
+    mean = mean.astype(out.dtype, copy=False)
+    for n, (top, left, flip) in enumerate(moves.tolist()):
+        rows, cols = slice(max(top, 0), min(top + oh, h)), slice(max(left, 0), min(left + ow, w))
+        target = out[n, :, :, ::-1] if flip else out[n]
+        seen = (images[n] - mean)[:, rows, cols]
+        if colour is not None:
+            seen += colour[n, :, None, None]
+        target[:, rows.start - top : rows.stop - top, cols.start - left : cols.stop - left] = seen
+    if scale != 1:
+        out *= scale

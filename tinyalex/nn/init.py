@@ -62,5 +62,5 @@ def _generator() -> np.random.Generator:
 
 
 def _fill(tensor: Tensor, numbers: Any) -> Tensor:
-    tensor.data[...] = device.asarray(numbers, tensor.dtype)
+    tensor.data[...] = device.to(np.asarray(numbers, tensor.dtype), tensor.device)
     return tensor

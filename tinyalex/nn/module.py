@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from tinyalex import device as devices
+from tinyalex.device import Array
 from tinyalex.function import no_grad
 from tinyalex.tensor import Tensor
 
@@ -97,17 +98,27 @@ class Module:
         return self.train(False)
 
     def to(self, target: Any) -> "Module":
-        """Move all parameters to a device ("cpu"), or convert them to a floating dtype. The Parameter objects stay the same."""
-        if isinstance(target, str) and target.split(":")[0] in ("cpu", "cuda", "auto"):
-            devices.check(target)
-            return self
-        dtype = np.dtype(target)
-        if dtype.kind != "f":
-            raise TypeError(f"{type(self).__name__}.to: expected a device or a floating dtype, got {target!r}.")
+        """Move all parameters to a device ("cpu", "cuda", "cuda:1", "auto"), or convert them to a floating dtype.
+
+        The Parameter objects stay the same; an optimizer that has them follows.
+        """
+        change = self._change(target)
         for p in self.parameters():
-            p.data = p.data.astype(dtype)
-            p.grad = None if p.grad is None else p.grad.astype(dtype)
+            p.data = change(p.data)
+            p.grad = None if p.grad is None else change(p.grad)
         return self
+
+    def _change(self, target: Any) -> Callable[[Array], Array]:
+        if isinstance(target, str) and target.split(":")[0] in ("cpu", "cuda", "auto"):
+            name = devices.check(target)
+            return lambda x: devices.to(x, name)
+        try:
+            dtype = np.dtype(target)
+        except TypeError:
+            dtype = np.dtype(object)
+        if dtype.kind != "f":
+            raise TypeError(f"{type(self).__name__}.to: expected a device such as 'cuda', or a floating dtype, got {target!r}.")
+        return lambda x: x.astype(dtype)
 
     # Saved states
 
@@ -134,7 +145,7 @@ class Module:
                 f"{type(self).__name__}.load_state_dict: this state belongs to another network:\n  " + "\n  ".join(wrong)
             )
         for name, p in own.items():
-            p.data = devices.asarray(arrays[name].astype(p.dtype))
+            p.data = devices.to(arrays[name].astype(p.dtype), p.device)
 
     # Looking at it
 
@@ -171,10 +182,10 @@ class Module:
         layers = {module: name for name, module in self.named_modules() if _owns(module) or not any(module.named_children())}
         remove = [module.register_forward_hook(note(name)) for module, name in layers.items()]
         modes = [(module, module.training) for module in self.modules()]
-        dtype = next((p.dtype for p in self.parameters()), np.float32)
+        first = next(self.parameters(), Tensor([]))
         try:
             with no_grad():
-                self.eval()(Tensor(np.zeros((1, *input_shape), dtype)))
+                self.eval()(Tensor(np.zeros((1, *input_shape), first.dtype), device=first.device))
         finally:
             for module, mode in modes:
                 module.training = mode

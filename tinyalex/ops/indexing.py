@@ -11,8 +11,8 @@ class Index(Function):
     """y = x[index]. A number that is picked twice collects both gradients."""
 
     def forward(self, x: Array, *, index: Any) -> Array:
-        self.like, self.index = x, index
-        return x[index]
+        self.like, self.index = x, _beside(index, x)
+        return x[self.index]
 
     def backward(self, dy: Array) -> Array:
         xp = device.xp(dy)
@@ -22,6 +22,13 @@ class Index(Function):
         else:
             dx[self.index] = dy
         return dx
+
+
+def _beside(index: Any, x: Array) -> Any:
+    """The index, its arrays moved to where `x` lies."""
+    if isinstance(index, tuple):
+        return tuple(_beside(part, x) for part in index)
+    return device.to(index, device.of(x)) if device.is_array(index) and index.ndim > 0 else index
 
 
 def _may_repeat(index: Any) -> bool:

@@ -1,7 +1,8 @@
-"""Operations that move numbers and change none: reshape, transpose, and a change of dtype."""
+"""Operations that move numbers and change none: reshape, transpose, a change of dtype, and of device."""
 
 from typing import Any
 
+from tinyalex import device as devices
 from tinyalex.device import Array
 from tinyalex.function import Function
 
@@ -48,3 +49,14 @@ class Cast(Function):
 
     def backward(self, dy: Array) -> Array:
         return dy.astype(self.dtype)
+
+
+class Move(Function):
+    """x on another device. The gradient comes back to the one where x lies."""
+
+    def forward(self, x: Array, *, device: str) -> Array:
+        self.device = devices.of(x)
+        return devices.to(x, device)
+
+    def backward(self, dy: Array) -> Array:
+        return devices.to(dy, self.device)

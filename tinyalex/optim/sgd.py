@@ -36,13 +36,17 @@ class SGD:
         self.param_groups = [{**defaults, **group, "params": list(group["params"])} for group in groups]
         for group in self.param_groups:
             _check_group(group)
-        self.velocity = [[device.xp(p.data).zeros_like(p.data) for p in group["params"]] for group in self.param_groups]
+        self.velocity = [[_zeros_like(p) for p in group["params"]] for group in self.param_groups]
 
+    @np.errstate(all="ignore")  # a rate that is far too high ends in inf, which the loss will show
     def step(self) -> None:
         """Move every parameter that has a gradient."""
         for group, velocities in zip(self.param_groups, self.velocity, strict=True):
-            for p, v in zip(group["params"], velocities, strict=True):
-                if p.grad is not None:
+            for i, p in enumerate(group["params"]):
+                if p.grad is None:
+                    continue
+                velocities[i] = v = device.to(velocities[i], p.device).astype(p.dtype, copy=False)  # where model.to() has moved p
+                with device.on(p.device):
                     kernels.of(p.data).sgd_update(p.data, v, p.grad, group["lr"], group["momentum"], group["weight_decay"])
 
     def zero_grad(self) -> None:
@@ -70,7 +74,12 @@ class SGD:
             own.update(loaded)
         for velocities, arrays in zip(self.velocity, state["velocity"], strict=True):
             for v, array in zip(velocities, arrays, strict=True):
-                v[...] = device.asarray(array)
+                v[...] = device.to(np.asarray(array, v.dtype), device.of(v))
+
+
+def _zeros_like(p: Tensor) -> Any:
+    with device.on(p.device):
+        return device.xp(p.data).zeros_like(p.data)
 
 
 def _check_group(group: dict[str, Any]) -> None:

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from tinyalex import device
 from tinyalex import functional as F
+from tinyalex.device import Array
 from tinyalex.function import no_grad
 
 
@@ -19,12 +21,12 @@ class Evaluation:
     confusion: np.ndarray
 
 
-def wrong_answers(logits: np.ndarray, labels: np.ndarray) -> int:
-    """How many rows of logits (N, C) are not largest at their label."""
-    return int((logits.argmax(axis=1) != labels).sum())
+def wrong_answers(logits: Array, labels: Array) -> Array:
+    """How many rows of logits (N, C) are not largest at their label: an array of shape (), which a GPU need not be waited for."""
+    return (logits.argmax(axis=1) != labels).sum()
 
 
-def evaluate(model: Any, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> Evaluation:
+def evaluate(model: Any, batches: Iterable[tuple[Array, Array]]) -> Evaluation:
     """The model's answers to all batches (images, labels), in testing mode. The mode is put back afterwards."""
     mode = model.training
     model.eval()
@@ -37,7 +39,7 @@ def evaluate(model: Any, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> Ev
                 count += len(labels)
                 if confusion is None:
                     confusion = np.zeros((logits.shape[1], logits.shape[1]), np.int64)
-                np.add.at(confusion, (labels, logits.numpy().argmax(axis=1)), 1)
+                np.add.at(confusion, (device.to_numpy(labels), logits.numpy().argmax(axis=1)), 1)
     finally:
         model.train(mode)
     if confusion is None:

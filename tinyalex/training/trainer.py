@@ -19,8 +19,12 @@ import numpy as np
 
 from tinyalex import device, serialization
 from tinyalex import functional as F
+from tinyalex.device import Array
 from tinyalex.optim.lr_scheduler import ReduceLROnPlateau
 from tinyalex.training.metrics import evaluate, wrong_answers
+
+LOOK_EVERY = 0.1
+"""Seconds between two looks at the loss. A GPU that is asked after each step idles while Python prepares the next one."""
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for it
@@ -66,6 +70,25 @@ class Progress:
         self.images, self.loss, self.wrong, self.seconds = 0, 0.0, 0, 0.0
 
 
+@dataclass
+class Unread:
+    """What steps have found out and nobody has looked at yet: on a GPU, looking means waiting for all that it was asked to do."""
+
+    losses: list[Array]
+    wrong: list[Array]
+    images: list[int]
+
+    def read(self) -> Iterator[tuple[float, int, int]]:
+        """(mean loss, wrong answers, images) of each step, with one wait for all; they are forgotten then."""
+        if not self.images:
+            return
+        xp = device.xp(self.losses[0])
+        losses, wrong = (device.to_numpy(xp.stack(a)).tolist() for a in (self.losses, self.wrong))
+        steps = list(zip(losses, wrong, self.images, strict=True))
+        self.losses, self.wrong, self.images = [], [], []
+        yield from steps
+
+
 class Trainer:
     """Trains `model` and keeps its files up to date in the folder `output`:
 
@@ -101,6 +124,7 @@ class Trainer:
         self.epochs, self.output, self.variant, self.patience = epochs, Path(output), variant, patience
         self.options, self.after_epoch = options or {}, after_epoch
         self.progress, self.log, self.best = Progress(), list[Epoch](), dict[str, np.ndarray]()
+        self._unread = Unread([], [], [])
 
     @property
     def checkpoint(self) -> Path:
@@ -134,39 +158,52 @@ class Trainer:
         with bar:
             began = time.perf_counter()  # waiting for a batch counts too
             for images, labels in self.train.epoch(epoch, start):
-                loss, wrong = self._step(images, labels)
-                progress.step += 1
-                progress.images += len(labels)
-                progress.loss += loss * len(labels)
-                progress.wrong += wrong
-                now = time.perf_counter()
-                progress.seconds, began = progress.seconds + now - began, now
-                bar.set_postfix_str(
-                    f"loss {progress.loss / progress.images:.3f}, error {100 * progress.wrong / progress.images:.1f} %, "
-                    f"{progress.images / progress.seconds:.0f} images/s"
-                )
+                self.step(images, labels)
+                stop = stop_asked()
+                if stop or time.perf_counter() - began > LOOK_EVERY:
+                    self._look()
+                    now = time.perf_counter()
+                    progress.seconds, began = progress.seconds + now - began, now
+                    bar.set_postfix_str(
+                        f"loss {progress.loss / progress.images:.3f}, error {100 * progress.wrong / progress.images:.1f} %, "
+                        f"{progress.images / progress.seconds:.0f} images/s"
+                    )
                 bar.update()
-                if stop_asked():
+                if stop:
                     self.save_checkpoint()
                     raise Interrupted
+            self._look()
+            progress.seconds += time.perf_counter() - began
 
-    def _step(self, images: np.ndarray, labels: np.ndarray) -> tuple[float, int]:
+    def step(self, images: Array, labels: Array) -> None:
+        """One step: forward, backward, update. What it found out stays on the device, and is looked at now and then."""
         device.set_step(self.progress.step)
         self.optimizer.zero_grad()
         logits = self.model(images)
         loss = F.cross_entropy(logits, labels)
-        value = loss.item()
-        if not np.isfinite(value):
-            raise self._diverged(value)
         loss.backward()
         self.optimizer.step()
-        return value, wrong_answers(logits.numpy(), labels)
+        self.progress.step += 1
+        self._unread.losses.append(loss.data)
+        self._unread.wrong.append(wrong_answers(logits.data, labels))
+        self._unread.images.append(len(labels))
 
-    def _diverged(self, loss: float) -> FloatingPointError:
+    def _look(self) -> None:
+        """Add up what the last steps found out. FloatingPointError where a loss is no number."""
+        step = self.progress.step - len(self._unread.images)
+        for loss, wrong, images in self._unread.read():
+            if not np.isfinite(loss):
+                raise self._diverged(loss, step)
+            step += 1
+            self.progress.images += images
+            self.progress.loss += loss * images
+            self.progress.wrong += wrong
+
+    def _diverged(self, loss: float, step: int) -> FloatingPointError:
         lr = self.optimizer.param_groups[0]["lr"]
         kept = "The last checkpoint is from before. " if self.checkpoint.exists() else ""
         return FloatingPointError(
-            f"The loss is {loss} at step {self.progress.step}: training has diverged. {kept}"
+            f"The loss is {loss} at step {step}: training has diverged. {kept}"
             f"Start again with a lower rate than {lr:g}, as in --lr {lr / 10:g}."
         )
 
@@ -175,7 +212,7 @@ class Trainer:
         lr = self.optimizer.param_groups[0]["lr"]
         valid = evaluate(self.model, self.valid)
         if not np.isfinite(valid.loss):
-            raise self._diverged(valid.loss)
+            raise self._diverged(valid.loss, progress.step)
         train_loss, train_error = progress.loss / progress.images, progress.wrong / progress.images
         speed = progress.images / progress.seconds
         self.log.append(Epoch(len(self.log) + 1, lr, train_loss, train_error, valid.loss, valid.error, speed, progress.seconds))
