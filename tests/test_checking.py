@@ -7,8 +7,6 @@ import tinyalex as ta
 from tinyalex import functional as F
 from tinyalex import nn
 
-pytestmark = pytest.mark.anywhere
-
 
 class WrongAt(ta.Function):
     """x**3, whose gradient is 1 % off at one element."""

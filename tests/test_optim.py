@@ -12,6 +12,10 @@ def parameter(*values):
     return ta.Tensor(np.array(values), requires_grad=True)
 
 
+def gradient(*values, dtype=np.float64):
+    return ta.Tensor(np.array(values, dtype)).data
+
+
 def test_three_steps_of_sgd_by_hand():
     """Section 5: v = 0.9 v - 0.0005 e w - e g, w = w + v."""
     w = parameter(1.0)
@@ -19,17 +23,17 @@ def test_three_steps_of_sgd_by_hand():
     value, velocity = 1.0, 0.0
     for grad, lr in [(2.0, 0.01), (-1.0, 0.01), (0.5, 0.001)]:
         optimizer.param_groups[0]["lr"] = lr
-        w.grad = np.array([grad])
+        w.grad = gradient(grad)
         optimizer.step()
         velocity = 0.9 * velocity - 0.0005 * lr * value - lr * grad
         value += velocity
-        assert w.data[0] == pytest.approx(value, rel=1e-14)
+        assert w.item() == pytest.approx(value, rel=1e-14)
 
 
 def test_float32_parameters_stay_float32():
     w = ta.Tensor(np.ones(3, "f"), requires_grad=True)
     optimizer = optim.SGD([w], lr=0.1, momentum=0.9, weight_decay=0.1)
-    w.grad = np.ones(3, "f")
+    w.grad = gradient(1, 1, 1, dtype="f")
     optimizer.step()
     assert w.dtype == optimizer.velocity[0][0].dtype == np.float32
 
@@ -37,17 +41,17 @@ def test_float32_parameters_stay_float32():
 def test_a_parameter_without_a_gradient_stays():
     w, v = parameter(1.0), parameter(1.0)
     optimizer = optim.SGD([w, v], lr=0.1, weight_decay=0.1)
-    w.grad = np.ones(1)
+    w.grad = gradient(1)
     optimizer.step()
-    assert (w.data[0], v.data[0]) == (0.89, 1.0)
+    assert (w.item(), v.item()) == (0.89, 1.0)
 
 
 def test_groups_have_numbers_of_their_own():
     w, v = parameter(1.0), parameter(1.0)
     optimizer = optim.SGD([{"params": [w], "lr": 0.5}, {"params": [v], "weight_decay": 1.0}], lr=0.1)
-    w.grad = v.grad = np.ones(1)
+    w.grad = v.grad = gradient(1)
     optimizer.step()
-    assert (w.data[0], v.data[0]) == (0.5, pytest.approx(0.8))
+    assert (w.item(), v.item()) == (0.5, pytest.approx(0.8))
     optimizer.zero_grad()
     assert (w.grad, v.grad) == (None, None)
 
@@ -74,7 +78,7 @@ def test_an_optimizer_goes_on_from_its_state():
     other = optim.SGD([again], lr=99.0)
     other.load_state_dict(state)
     steps(other, again, 2)
-    np.testing.assert_array_equal(w.data, again.data)
+    np.testing.assert_array_equal(w.numpy(), again.numpy())
 
 
 def test_a_state_of_another_network_is_refused():

@@ -196,8 +196,9 @@ def allow_tf32(allow: bool = True) -> None:
     Off unless asked for, as in CuPy and in torch. Does nothing on the CPU; RuntimeError without a GPU.
     """
     check("cuda")
-    core = _cupy()._core
-    core.set_compute_type(np.dtype(np.float32), core.COMPUTE_TYPE_TF32 if allow else core.COMPUTE_TYPE_DEFAULT)
+    from cupy._core import _routines_linalg as products  # CuPy has no public name for the switch, but for an environment variable
+
+    products.set_compute_type(np.dtype(np.float32), products.COMPUTE_TYPE_TF32 if allow else products.COMPUTE_TYPE_DEFAULT)
 
 
 def memory(name: str = "cuda") -> dict[str, int]:

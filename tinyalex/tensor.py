@@ -35,15 +35,15 @@ class Tensor:
     def __init__(self, array: Any, requires_grad: bool = False, device: str | None = None) -> None:
         numbers = array.data if isinstance(array, Tensor) else array
         self.data: Array = devices.asarray(numbers) if devices.is_array(numbers) else _from_python(numbers)
-        if device is not None and device != self.device:
-            self.data = devices.to(self.data, devices.check(device))
-        elif device is None and not isinstance(array, Tensor) and self.device == "cpu" != devices.default():
-            self.data = devices.to(self.data, devices.default())
         if self.data.dtype.kind not in "fiub":
             raise TypeError(
                 f"Tensor: {self.data.dtype} is not supported. tinyalex computes with real numbers: floating (float32 to learn), whole, or "
                 "bool. Of complex numbers, give the real and imaginary parts."
             )
+        if device is not None and device != self.device:
+            self.data = devices.to(self.data, devices.check(device))
+        elif device is None and not isinstance(array, Tensor) and self.device == "cpu" != devices.default():
+            self.data = devices.to(self.data, devices.default())
         self.grad: Array | None = None
         self.creator: Function | None = None
         self.hooks: list[Callable[[Array], Array | None]] = []
@@ -127,7 +127,7 @@ class Tensor:
                     "or pass grad=, an array of its shape to weight its elements with."
                 )
             with devices.on(self.device):
-                grad = devices.xp(self.data).ones_like(self.data)
+                grad = Tensor(devices.xp(self.data).ones_like(self.data), device=self.device)
         grad = devices.asarray(as_tensor(grad).data, self.dtype)
         devices.common("backward: grad", [self.data, grad])
         if grad.shape != self.shape:

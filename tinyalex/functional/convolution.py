@@ -61,7 +61,7 @@ class Conv2d(Function):
 
     def forward(self, x: Array, w: Array, b: Array | None = None, *, window: Window, out: Pair, groups: int) -> Array:
         k = kernels.of(x)
-        x, w = k.ready(x), k.ready(w)
+        x, w, b = k.ready(x), k.ready(w), b if b is None else k.ready(b)
         self.x, self.w, self.window, self.out, self.groups = x, w, window, out, groups
         y = k.activation((len(x), len(w), *out), x.dtype)
 

@@ -122,7 +122,7 @@ class MatMul(Function):
     """
 
     def forward(self, x: Array, y: Array) -> Array:
-        self.x, self.y = x, y = device.asarray(x), device.asarray(y)
+        self.x, self.y = x, y = device.asarray(x, like=y), device.asarray(y, like=x)
         try:
             return x @ y
         except ValueError:

@@ -1,0 +1,346 @@
+"""Planted bugs: what a run, a run in another order, and the checked build each find of the mistakes that one makes in CUDA."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from tinyalex.emulator import LaunchError, Module
+
+pytestmark = pytest.mark.cuda
+
+# C = A @ B in 4 x 4 tiles. Right as it stands.
+GEMM = """
+extern "C" __global__ void gemm(const float* A, const float* B, float* C, int M, int N, int K) {
+  __shared__ float a[4][4];
+  __shared__ float b[4][4];
+  const int tx = threadIdx.x, ty = threadIdx.y, row = blockIdx.y * 4 + ty, col = blockIdx.x * 4 + tx;
+  float sum = 0;
+  for (int t = 0; t < K; t += 4) {
+    a[ty][tx] = row < M && t + tx < K ? A[row * K + t + tx] : 0;
+    b[ty][tx] = t + ty < K && col < N ? B[(t + ty) * N + col] : 0;
+    __syncthreads(); // the tile is there
+    for (int k = 0; k < 4; ++k) sum += a[ty][k] * b[k][tx];
+    __syncthreads(); // the tile is done with
+  }
+  if (row < M && col < N) C[row * N + col] = sum;
+}
+"""
+
+# y[0] = the sum of x[0] ... x[63], most of it in one warp. Right as it stands.
+SUM = """
+extern "C" __global__ void sum(const float* x, float* y) {
+  __shared__ float s[64];
+  const int t = threadIdx.x;
+  s[t] = x[t];
+  __syncthreads();
+  if (t >= 32) return;
+  for (int half = 32; half; half /= 2) {
+    const float other = t < half ? s[t + half] : 0;
+    __syncwarp(); // all have read
+    if (t < half) s[t] += other;
+    __syncwarp(); // all have written
+  }
+  if (t == 0) y[0] = s[0];
+}
+"""
+
+
+def kernel(name, parameters, body):
+    return f'extern "C" __global__ void {name}({parameters}) {{\n  const int t = threadIdx.x;\n  {body}\n}}\n'
+
+
+def variant(code, name, old, new):
+    """The kernel under another name, with a piece of its text replaced."""
+    assert code.count(old) == 1
+    return code.replace(old, new).replace("void gemm(", f"void {name}(").replace("void sum(", f"void {name}(")
+
+
+@dataclass(frozen=True)
+class Bug:
+    """A wrong kernel. `found_by`: "result", run once forward; "order", run in reverse and shuffled; "check", the checked build."""
+
+    name: str
+    code: str
+    arguments: Callable
+    expected: object
+    found_by: set
+    message: str
+    """What the checked build says, as a pattern."""
+    grid: tuple = (1,)
+    block: tuple = (64,)
+    shared_mem: int = 0
+    harmless: bool = True
+    """Whether a run without the checks is certain not to crash."""
+
+
+def ones(n=64):
+    return np.ones(n, "f")
+
+
+def blank(n):
+    """n numbers that nothing may rely on, as cupy.empty gives them, with room behind them for a bug to write to."""
+    return np.full(n + 16, np.nan, "f")[:n]
+
+
+A = np.random.default_rng(0).standard_normal((9, 14)).astype("f")
+B = np.random.default_rng(1).standard_normal((14, 5)).astype("f")
+PRODUCT = {"expected": A.astype(float) @ B, "grid": (2, 3), "block": (4, 4)}
+
+
+def matrices():
+    product = blank(45).reshape(9, 5)
+    return (A, B, product, np.int32(9), np.int32(5), np.int32(14)), product
+
+
+def sums():
+    total = blank(1)
+    return (ones(), total), total
+
+
+def into(n, *numbers):
+    """Arguments (y, *numbers) with n numbers in y."""
+
+    def arguments():
+        y = blank(n)
+        return (y, *map(np.int32, numbers)), y
+
+    return arguments
+
+
+def from_ones(n, *numbers, start=None):
+    """Arguments (x, y, *numbers), x full of ones, y with n numbers."""
+
+    def arguments():
+        y = blank(n) if start is None else np.full(n, start, "f")
+        return (ones(max(n, 64)), y, *map(np.int32, numbers)), y
+
+    return arguments
+
+
+def zeros(n):
+    def arguments():
+        y = np.zeros(n, "f")
+        return (y,), y
+
+    return arguments
+
+
+ALL = {"result", "order", "check"}
+BUGS = [
+    Bug(
+        "no_barrier_after_the_tile_load",
+        variant(GEMM, "no_barrier_after_the_tile_load", "__syncthreads(); // the tile is there", ""),
+        matrices,
+        found_by=ALL,
+        message="reads shared memory that no thread has written.*bugs.cu:",
+        **PRODUCT,
+    ),
+    Bug(
+        "no_barrier_before_the_next_load",
+        variant(GEMM, "no_barrier_before_the_next_load", "__syncthreads(); // the tile is done with", ""),
+        matrices,
+        found_by=ALL,
+        message="race on shared memory, byte .* no barrier between them .at bugs.cu:.* and bugs.cu:",
+        **PRODUCT,
+    ),
+    Bug(
+        "barrier_in_a_branch",
+        variant(GEMM, "barrier_in_a_branch", "__syncthreads(); // the tile is there", "if (row < M) __syncthreads();"),
+        matrices,
+        found_by=ALL,
+        message="race on shared memory|deadlock, threads wait at different barriers",
+        **PRODUCT,
+    ),
+    Bug(
+        "return_before_a_barrier",
+        variant(GEMM, "return_before_a_barrier", "float sum = 0;", "float sum = 0; if (row >= M || col >= N) return;"),
+        matrices,
+        found_by=ALL,
+        message="threads ended before the __syncthreads at bugs.cu:",
+        **PRODUCT,
+    ),
+    Bug(
+        "edge_tile_not_filled",
+        variant(
+            GEMM,
+            "edge_tile_not_filled",
+            "a[ty][tx] = row < M && t + tx < K ? A[row * K + t + tx] : 0;",
+            "if (row < M && t + tx < K) a[ty][tx] = A[row * K + t + tx];",
+        ),
+        matrices,
+        found_by={"check"},
+        message="reads shared memory that no thread has written",
+        **PRODUCT,
+    ),
+    Bug(
+        "writes_past_the_end",
+        kernel("writes_past_the_end", "float* y, int n", "if (t <= n) y[t] = t;"),
+        into(50, 50),
+        np.arange(50),
+        {"check"},
+        "writes 4 bytes out of bounds: element 50 of argument 0, which has 50",
+    ),
+    Bug(
+        "reads_past_the_end",
+        kernel("reads_past_the_end", "const float* x, float* y, int n", "if (t < n) { y[t] = x[t]; if (x[t + 1] == 7) y[t] = 1; }"),
+        from_ones(64, 64),
+        ones(),
+        {"check"},
+        "reads 4 bytes out of bounds: element 64 of argument 0, which has 64",
+    ),
+    Bug(
+        "writes_through_const",
+        kernel("writes_through_const", "const float* x, float* y", "y[t] = x[t]; ((float*)x)[t] = 0;"),
+        from_ones(64),
+        ones(),
+        {"check"},
+        "writes argument 0, a pointer to const",
+    ),
+    Bug(
+        "plain_addition_where_an_atomic_one_is_needed",
+        kernel("plain_addition_where_an_atomic_one_is_needed", "const float* x, float* y", "y[0] += x[t];"),
+        from_ones(1, start=0),
+        [64],
+        {"check"},
+        "race on argument 1, element 0: thread 1 of block 0 reads and thread 0 of block 0 wrote it",
+    ),
+    Bug(
+        "two_blocks_update_one_number",
+        kernel("two_blocks_update_one_number", "float* y", "y[t] = y[t] + 1;"),
+        zeros(64),
+        2 * ones(),
+        {"check"},
+        "race on argument 0, element 0: thread 0 of block 1 reads and thread 0 of block 0 wrote it",
+        grid=(2,),
+    ),
+    Bug(
+        "relies_on_the_order_of_blocks",
+        kernel("relies_on_the_order_of_blocks", "float* y", "const int b = blockIdx.x; if (t == 0) y[b] = b ? y[b - 1] + 1 : 0;"),
+        into(8),
+        np.arange(8),
+        {"order", "check"},
+        "race on argument 0, element 0: thread 0 of block 1 reads and thread 0 of block 0 wrote it",
+        grid=(8,),
+    ),
+    Bug(
+        "too_little_dynamic_shared_memory",
+        kernel(
+            "too_little_dynamic_shared_memory", "float* y", "extern __shared__ float s[]; s[t] = 1; __syncthreads(); y[t] = s[t];"
+        ),
+        into(64),
+        ones(),
+        ALL,
+        "dynamic shared memory of 240 bytes overrun",
+        shared_mem=240,
+    ),
+    Bug(
+        "full_shuffle_in_a_branch",
+        kernel(
+            "full_shuffle_in_a_branch",
+            "float* y",
+            "float v = t; if (t < 16) v += __shfl_down_sync(0xffffffffu, v, 8); __syncthreads(); y[t] = v;",
+        ),
+        into(32),
+        np.where(np.arange(32) < 16, 2 * np.arange(32) + 8, np.arange(32)),
+        ALL,
+        "deadlock, threads wait at different barriers: thread 0 at bugs.cu:.*warp",
+        block=(32,),
+    ),
+    Bug(
+        "warp_without_syncwarp",
+        variant(SUM, "warp_without_syncwarp", "__syncwarp(); // all have written", ""),
+        sums,
+        [64],
+        ALL,
+        "race on shared memory",
+    ),
+    Bug(
+        "int_product_overflows",
+        kernel("int_product_overflows", "float* y, int n", "const int big = n * n; y[t] = big == 7 ? 0 : 1;"),
+        into(64, 70000),
+        ones(),
+        {"check"},
+        r"bugs.cu:.* signed overflow in \*",
+    ),
+    Bug(
+        "misaligned_vector_load",
+        kernel(
+            "misaligned_vector_load",
+            "const float* x, float* y",
+            "const float4 v = *(const float4*)(x + 1); y[0] = v.x + v.y + v.z + v.w;",
+        ),
+        from_ones(1),
+        [4],
+        {"check"},
+        "misaligned access",
+        block=(1,),
+        harmless=False,
+    ),
+    Bug(
+        "index_outside_of_a_local_array",
+        kernel(
+            "index_outside_of_a_local_array",
+            "float* y, int n",
+            "float a[4] = {1, 1, 1, 1}, s = 0; for (int i = 0; i <= n; ++i) s += a[i]; y[0] = s;",
+        ),
+        into(1, 4),
+        [5],
+        {"check"},
+        "index out of an array's bounds",
+        block=(1,),
+        harmless=False,
+    ),
+]
+
+RIGHT = [
+    Bug("gemm", GEMM, matrices, found_by=set(), message="", **PRODUCT),
+    Bug("sum", SUM, sums, [64], set(), ""),
+]
+
+
+@pytest.fixture(scope="module")
+def builds():
+    """All kernels of this file, without and with the checks."""
+    code = "".join(bug.code for bug in BUGS + RIGHT)
+    return {check: Module(code, "bugs.cu", check=check) for check in (False, True)}
+
+
+def outcome(builds, bug, *, check=False, order=0):
+    """What a run of it says is wrong, or None."""
+    arguments, result = bug.arguments()
+    try:
+        builds[check].get_function(bug.name)(bug.grid, bug.block, arguments, shared_mem=bug.shared_mem, order=order)
+        np.testing.assert_allclose(result, bug.expected, rtol=1e-5, atol=1e-5)
+    except (LaunchError, AssertionError) as error:
+        return str(error)
+    return None
+
+
+def found_by(builds, bug):
+    found = set()
+    if bug.harmless and outcome(builds, bug):
+        found.add("result")
+    if bug.harmless and any(outcome(builds, bug, order=order) for order in (1, 3)):
+        found.add("order")
+    if outcome(builds, bug, check=True):
+        found.add("check")
+    return found
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=[bug.name for bug in BUGS])
+def test_a_planted_bug_is_found_by(builds, bug):
+    assert found_by(builds, bug) == bug.found_by
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=[bug.name for bug in BUGS])
+def test_the_checked_build_says_what_is_wrong(builds, bug):
+    with pytest.raises(LaunchError, match=bug.message):
+        builds[True].get_function(bug.name)(bug.grid, bug.block, bug.arguments()[0], shared_mem=bug.shared_mem)
+
+
+@pytest.mark.parametrize("order", [0, 1, 3])
+@pytest.mark.parametrize("right", RIGHT, ids=[right.name for right in RIGHT])
+def test_a_kernel_without_a_bug_passes_all_checks(builds, right, order):
+    assert outcome(builds, right, check=True, order=order) is None

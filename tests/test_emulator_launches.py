@@ -1,0 +1,290 @@
+"""The emulator around a kernel: what a launch refuses, what the memory report counts, how builds are kept, and CuPy's place."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from tinyalex import emulator
+from tinyalex.emulator import CompileError, LaunchError, Module, compiling
+from tinyalex.emulator.reports import MemoryUse
+from tinyalex.kernels import cuda
+
+pytestmark = pytest.mark.cuda
+
+SCALE = """#line 1 "scale.cu"
+extern "C" __global__ void scale(const float* x, float* y, float a, int n) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i < n) y[i] = a * x[i];
+}
+"""
+
+SUM = """
+extern "C" __global__ void sum(const float* x, float* y) {
+  __shared__ float s[256];
+  const int t = threadIdx.x;
+  s[t] = x[t];
+  for (int half = 128; half; half /= 2) {
+    __syncthreads();
+    if (t < half) s[t] += s[t + half];
+  }
+  if (t == 0) y[0] = s[0];
+}
+"""
+
+TYPES = """extern "C" __global__ void types(
+  bool* a, signed char* b, unsigned char* c, short* d, unsigned short* e, int* f, unsigned* g, long long* h, unsigned long long* i,
+  float j, double k, bool l, const void* m) {}
+"""
+
+
+@pytest.fixture(scope="module")
+def scale():
+    return Module(SCALE, "scale.cu").get_function("scale")
+
+
+def poisoned(shape):
+    """As cupy.empty: nothing may rely on what is in it."""
+    return np.full(shape, np.nan, "f")
+
+
+# What a launch refuses
+
+X, Y, A, N = np.ones(4, "f"), np.zeros(4, "f"), np.float32(2), np.int32(4)
+
+REFUSED = {
+    "the wrong number of arguments": ((X, Y, A), TypeError, "scale: expected 4 arguments (const float*, float*, float, int), got 3."),
+    "another dtype": ((X.astype("f8"), Y, A, N), TypeError, "scale: argument 0 (const float*) points to float32, got an array of float64. Use astype."),
+    "a number for a pointer": ((X, 0, A, N), TypeError, "scale: argument 1 (float*) is a pointer: expected an array, got type int."),
+    "an array for a number": ((X, Y, X, N), TypeError, "scale: argument 2 (float) expected a number, got type ndarray."),
+    "a Python float": ((X, Y, 2.0, N), TypeError, "scale: argument 2 (float) got the Python float 2.0, which CuPy passes on as float64: the kernel would read other bytes than were meant. Pass np.float32(...)."),
+    "a Python int": ((X, Y, A, 4), TypeError, "scale: argument 3 (int) got the Python int 4, which CuPy passes on as int64: the kernel would read other bytes than were meant. Pass np.int32(...)."),
+    "another type of number": ((X, Y, A, np.uint32(4)), TypeError, "scale: argument 3 (int) got a uint32: the kernel would read other bytes than were meant. Pass np.int32(...)."),
+    "strides": ((np.ones((4, 2), "f").T, Y, A, N), ValueError, "scale: argument 0 (const float*): the array of shape (2, 4) and strides (4, 8) is not C-contiguous"),
+    "a read-only array to write to": ((X, np.broadcast_to(X, 4), A, N), ValueError, "scale: argument 1 (float*) may be written through, but the array is read-only."),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_launch_refuses_arguments_that_cupy_would_misread(scale, what):
+    args, error, message = REFUSED[what]
+    with pytest.raises(error) as caught:
+        scale((1,), (32,), args)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("grid", "block", "message"),
+    [
+        ((0,), (32,), "scale: grid (0,) and block (32,) are an empty launch"),
+        ((1,), (32, 0), "scale: grid (1,) and block (32, 0) are an empty launch"),
+        ((1,), (1025,), "a block has at most 1024 threads"),
+        ((1,), (1, 1, 65), "a block has at most 1024 threads, (1024, 1024, 64) a side"),
+        ((1, 65536), (1,), "a grid has at most (2147483647, 65535, 65535) blocks a side"),
+    ],
+)
+def test_a_launch_refuses_what_no_gpu_can_launch(scale, grid, block, message):
+    with pytest.raises(LaunchError) as caught:
+        scale(grid, block, (X, Y, A, N))
+    assert message in str(caught.value)
+
+
+def test_grid_and_block_are_tuples(scale):
+    with pytest.raises(TypeError, match="must be tuples of one to three ints"):
+        scale(1, 32, (X, Y, A, N))
+
+
+def test_dynamic_shared_memory_has_a_limit_that_can_be_raised(scale):
+    with pytest.raises(LaunchError, match="50000 bytes of dynamic shared memory, expected 0 to 49152. Use less, or raise"):
+        scale((1,), (32,), (X, Y, A, N), shared_mem=50000)
+    scale.max_dynamic_shared_size_bytes = 64 << 10
+    scale((1,), (32,), (X, Y, A, N), shared_mem=50000)
+
+
+def test_a_read_only_array_may_be_read(scale):
+    y = np.zeros(4, "f")
+    scale((1,), (32,), (np.broadcast_to(X, 4), y, A, N))
+    assert y.tolist() == [2] * 4
+
+
+def test_all_types_have_their_names_in_messages():
+    with pytest.raises(TypeError) as caught:
+        Module(TYPES, "types.cu").get_function("types")((1,), (1,), ())
+    names = "bool*, signed char*, unsigned char*, short*, unsigned short*, int*, unsigned int*, long long*, unsigned long long*, float, double, bool, const void*"
+    assert f"({names})" in str(caught.value)
+
+
+class OnDevice:
+    """What a stand-in for CuPy has for an array."""
+
+    def __init__(self, array):
+        self.array = array
+
+
+def test_arrays_of_another_library_are_unwrapped_and_numpys_refused():
+    kernel = Module(SCALE, "scale.cu", unwrap=lambda x: getattr(x, "array", None)).get_function("scale")
+    y = np.zeros(4, "f")
+    kernel((1,), (32,), (OnDevice(X), OnDevice(y), A, N))
+    assert y.tolist() == [2] * 4
+    with pytest.raises(TypeError, match="argument 1 .* got a NumPy array, which no GPU can read"):
+        kernel((1,), (32,), (OnDevice(X), y, A, N))
+    with pytest.raises(TypeError, match="argument 0 .* expected an array, got type list"):
+        kernel((1,), (32,), ([1.0], OnDevice(y), A, N))
+
+
+def test_launches_from_several_threads_wait_for_each_other():
+    kernel = Module(SUM, "sum.cu").get_function("sum")
+    results = [np.zeros(20, "f") for _ in range(4)]
+
+    def launch(y):
+        for i in range(20):
+            kernel((1,), (256,), (np.ones(256, "f"), y[i : i + 1]))
+
+    threads = [threading.Thread(target=launch, args=(y,)) for y in results]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    np.testing.assert_array_equal(results, np.full((4, 20), 256))
+
+
+# The memory report
+
+TRANSPOSE = """#line 1 "transpose.cu"
+extern "C" __global__ void transpose(const float* x, float* y) {
+  y[threadIdx.x * 32 + threadIdx.y] = x[threadIdx.y * 32 + threadIdx.x];
+}
+extern "C" __global__ void transpose_in_tiles(const float* x, float* y) {
+  __shared__ float tile[32][32];
+  tile[threadIdx.y][threadIdx.x] = x[threadIdx.y * 32 + threadIdx.x];
+  __syncthreads();
+  y[threadIdx.y * 32 + threadIdx.x] = tile[threadIdx.x][threadIdx.y];
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def transposes():
+    return Module(TRANSPOSE, "transpose.cu", stats=True)
+
+
+def test_the_memory_report_shows_uncoalesced_stores(transposes):
+    kernel, y = transposes.get_function("transpose"), poisoned((32, 32))
+    kernel((1,), (32, 32), (np.ones((32, 32), "f"), y))
+    assert kernel.memory_report() == [
+        MemoryUse("transpose.cu:2", "global", "load", requests=32, cost=4.0, ideal=4.0),
+        MemoryUse("transpose.cu:2", "global", "store", requests=32, cost=32.0, ideal=4.0),
+    ]
+
+
+def test_the_memory_report_shows_bank_conflicts(transposes):
+    kernel, y = transposes.get_function("transpose_in_tiles"), poisoned((32, 32))
+    x = np.arange(1024, dtype="f").reshape(32, 32)
+    kernel((1,), (32, 32), (x, y))
+    np.testing.assert_array_equal(y, x.T)
+    assert kernel.memory_report() == [
+        MemoryUse("transpose.cu:6", "global", "load", requests=32, cost=4.0, ideal=4.0),
+        MemoryUse("transpose.cu:6", "shared", "store", requests=32, cost=1.0, ideal=1.0),
+        MemoryUse("transpose.cu:8", "global", "store", requests=32, cost=4.0, ideal=4.0),
+        MemoryUse("transpose.cu:8", "shared", "load", requests=32, cost=32.0, ideal=1.0),
+    ]
+
+
+def test_the_memory_report_of_a_kernel_outlives_the_launch_of_another(transposes):
+    x, y = np.ones((32, 32), "f"), poisoned((32, 32))
+    for name in ("transpose", "transpose_in_tiles"):
+        transposes.get_function(name)((1,), (32, 32), (x, y))
+    assert len(transposes.get_function("transpose").memory_report()) == 2
+
+
+def test_there_is_no_memory_report_where_nothing_was_counted(scale):
+    with pytest.raises(ValueError, match="counted in a Module"):
+        scale.memory_report()
+    kernel = Module(TRANSPOSE, "transpose.cu", stats=True).get_function("transpose")
+    with pytest.raises(ValueError, match="nothing to report before the kernel has run"):
+        kernel.memory_report()
+
+
+# Building
+
+
+def test_a_build_is_kept_and_needs_no_compiler_the_next_time(tmp_path, monkeypatch):
+    monkeypatch.setenv("TINYALEX_CACHE", str(tmp_path))
+    Module(SCALE, "scale.cu")
+    assert [path.suffix for path in (tmp_path / "emulator").iterdir()] == [".so"]
+    monkeypatch.setattr(compiling.subprocess, "run", lambda *args, **options: pytest.fail("compiled again"))
+    Module(SCALE, "scale.cu").get_function("scale")((1,), (32,), (X, np.zeros(4, "f"), A, N))
+
+
+def test_builds_are_kept_in_the_users_cache_folder(tmp_path, monkeypatch):
+    monkeypatch.delenv("TINYALEX_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert compiling.cache_folder() == tmp_path / "tinyalex" / "emulator"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert compiling.cache_folder() == tmp_path / ".cache" / "tinyalex" / "emulator"
+
+
+def test_without_a_compiler_the_message_says_how_to_get_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("TINYALEX_CACHE", str(tmp_path))
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(
+        CompileError, match="scale.cu: .* no 'no-such-compiler' on this machine.\nInstall it: `apt install g\\+\\+`"
+    ):
+        Module(SCALE, "scale.cu")
+
+
+def test_a_mistake_in_the_code_is_shown_with_its_own_line_and_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setenv("TINYALEX_CACHE", str(tmp_path))
+    code = '#line 1 "wrong.cu"\n// a comment\nextern "C" __global__ void f(int* x) { x[0] = undeclared; }\n'
+    with pytest.raises(CompileError, match="wrong.cu: g\\+\\+ cannot compile it.\n(.*\n)*wrong.cu:2:.*undeclared"):
+        Module(code, "wrong.cu")
+    assert list((tmp_path / "emulator").iterdir()) == []
+
+
+def test_inline_ptx_does_not_compile():
+    with pytest.raises(CompileError):
+        Module('extern "C" __global__ void f(unsigned* x) { asm volatile("mov.u32 %0, %laneid;" : "=r"(x[0])); }', "ptx.cu")
+
+
+def test_cooperative_groups_do_not_compile():
+    with pytest.raises(CompileError, match=r"cooperative_groups.h"):
+        Module('#include <cooperative_groups.h>\nextern "C" __global__ void f(int* x) { x[0] = 1; }', "groups.cu")
+
+
+def test_a_name_that_is_no_kernels_is_refused_before_anything_is_compiled():
+    with pytest.raises(CompileError, match=r"scale.cu: expected a kernel for the name 'scaled<float>'; the templates are none."):
+        Module(SCALE, "scale.cu", ["scaled<float>"])
+
+
+def test_a_kernel_that_was_not_asked_for_is_named_with_those_that_were():
+    with pytest.raises(KeyError, match="scale.cu has no kernel 'scan<float>', only scale"):
+        Module(SCALE, "scale.cu").get_function("scan<float>")
+
+
+# In the place of CuPy
+
+
+@pytest.mark.parametrize("order", [0, 1, 4])
+def test_the_primitives_for_a_gpu_take_numpy_arrays_while_the_emulator_runs(order):
+    x, y = np.array([-1, 0, 2], "f"), poisoned(3)
+    with emulator.running(order=order):
+        cuda.relu(x, y)
+    assert y.tolist() == [0, 0, 2]
+
+
+def test_the_kernels_that_ran_can_be_asked_for_their_memory_reports():
+    x, y = np.ones(64, "f"), poisoned(64)
+    with emulator.running(stats=True) as kernels:
+        cuda.relu(x, y)
+    report = kernels["relu<float>"].memory_report()
+    assert {(use.access, use.requests, use.cost) for use in report} == {("load", 2, 4.0), ("store", 2, 4.0)}
+
+
+def test_what_ran_before_the_emulator_is_put_back_after_an_error():
+    from tinyalex.kernels import launch
+
+    before = launch._load
+    with pytest.raises(KeyError), emulator.running():
+        raise KeyError
+    assert launch._load is before

@@ -1,0 +1,266 @@
+"""What only a GPU has: two places where an array can be, and a host that should not wait. On a card, and on the stand-in without one."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tinyalex as ta
+from tinyalex import data, kernels, models, nn, optim, training
+from tinyalex import device as devices
+from tinyalex import functional as F
+from tinyalex.device import to_numpy
+
+pytestmark = pytest.mark.gpu
+
+
+on_the_standin = pytest.mark.skipif("TINYALEX_STANDIN" not in os.environ, reason="a card does not count waits and launches")
+
+
+def on_cpu(*shape):
+    return ta.Tensor(np.ones(shape, "f"), device="cpu")
+
+
+def test_a_tensor_moves_there_and_back_and_so_does_its_gradient(device, rng):
+    x = ta.Tensor(rng.standard_normal((2, 3)), requires_grad=True, device="cpu")
+    y = x.to(device)
+    assert (x.device, y.device) == ("cpu", device)
+    assert y.to(device) is y
+    (y * y).to("cpu").sum().backward()
+    assert devices.of(x.grad) == "cpu"
+    np.testing.assert_allclose(x.grad, 2 * x.data)
+
+
+def test_arrays_of_two_devices_are_not_mixed(device):
+    message = f"Add: one input lies on {device}, another on cpu. Move one of them"
+    with pytest.raises(ValueError, match=message):
+        on_cpu(2).to(device) + on_cpu(2)
+    with pytest.raises(ValueError, match="cross_entropy: one input lies on"):
+        F.cross_entropy(on_cpu(2, 3).to(device), ta.Tensor(np.array([0, 1]), device="cpu"))
+    y = on_cpu(2).to(device) * ta.Tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(ValueError, match="backward: grad: one input lies on"):
+        y.backward(on_cpu(2))
+
+
+def test_a_gradient_on_another_device_is_refused(device):
+    class Stray(ta.Function):
+        def forward(self, x):
+            return x * 2
+
+        def backward(self, dy):
+            return 2 * to_numpy(dy)
+
+    x = ta.Tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(ValueError, match="Make it on the input's device"):
+        Stray.apply(x).sum().backward()
+
+
+def test_a_module_moves_with_its_parameters_and_the_optimizer_follows(device, rng):
+    devices.set_default("cpu")
+    x, labels = rng.standard_normal((4, 3)).astype("f"), np.array([0, 1, 1, 0])
+
+    def steps(model, optimizer, count, place):
+        for _ in range(count):
+            optimizer.zero_grad()
+            F.cross_entropy(model(ta.Tensor(x, device=place)), ta.Tensor(labels, device=place)).backward()
+            optimizer.step()
+
+    answers = []
+    for second_half in ("cpu", device):
+        ta.manual_seed(0)
+        model = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2))
+        parameters = list(model.parameters())
+        optimizer = optim.SGD(parameters, lr=0.1, momentum=0.9)
+        steps(model, optimizer, 3, "cpu")
+        assert model.to(second_half) is model
+        assert all(p is q for p, q in zip(parameters, model.parameters(), strict=True))
+        steps(model, optimizer, 3, second_half)
+        assert {p.device for p in parameters} == {devices.of(v) for group in optimizer.velocity for v in group} == {second_half}
+        answers.append(model.state_dict())
+    for name, weights in answers[0].items():
+        np.testing.assert_allclose(answers[1][name], weights, rtol=1e-5, atol=1e-6)
+
+
+def test_a_saved_state_loads_on_either_device(device, tmp_path):
+    model = nn.Linear(3, 2)
+    ta.save(tmp_path / "linear.safetensors", model.state_dict())
+    other = nn.Linear(3, 2).to("cpu")
+    other.load_state_dict(ta.load(tmp_path / "linear.safetensors"))
+    np.testing.assert_array_equal(other.weight.data, model.weight.numpy())
+    model.load_state_dict(other.state_dict())
+    assert model.weight.device == device
+
+
+def test_dropout_draws_the_same_mask_on_both_devices(device):
+    x = np.ones((3, 5, 7), "f")
+    masks = []
+    for place in ("cpu", device):
+        ta.manual_seed(3)
+        masks.append([F.dropout(ta.Tensor(x, device=place)).numpy() for _ in range(2)])
+    np.testing.assert_array_equal(*masks)
+    assert (masks[0][0] != masks[0][1]).any()
+
+
+def test_a_loader_makes_the_same_batches_on_both_devices(device):
+    train, _ = data.shapes(30, 10)
+    mean, axes = data.mean_image(train.images), data.colour_axes(train.images)
+    transform = data.Augment(mean, scale=0.01, colours=axes)
+    here, there = (data.Loader(train, 8, shuffle=True, transform=transform, device=place) for place in ("cpu", device))
+    for (x, labels), (x_there, labels_there) in zip(here, there, strict=True):
+        assert devices.of(x_there) == devices.of(labels_there) == device
+        np.testing.assert_allclose(to_numpy(x_there), x, rtol=1e-5, atol=1e-5)
+        np.testing.assert_array_equal(to_numpy(labels_there), labels)
+
+
+def test_small_tiles_give_the_same_answer(device, rng, monkeypatch):
+    x, w = (
+        ta.Tensor(rng.standard_normal((7, 4, 9, 8)), requires_grad=True),
+        ta.Tensor(rng.standard_normal((6, 2, 3, 3)), requires_grad=True),
+    )
+    answers = []
+    for bytes_ in (1 << 30, 1):
+        monkeypatch.setattr(devices, "_gpu_tile_bytes", lambda name, bytes_=bytes_: bytes_)
+        x.grad = w.grad = None
+        F.conv2d(x, w, padding=1, groups=2).sum().backward()
+        answers.append((to_numpy(x.grad), to_numpy(w.grad)))
+    for one, two in zip(*answers, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-12, atol=1e-12)
+
+
+def test_a_training_run_equals_the_cpus(device, tmp_path):
+    """Twenty steps of the CIFAR net: losses to six digits."""
+    losses = {}
+    for place in ("cpu", device):
+        trainer = small_run(place, tmp_path / place.replace(":", ""))
+        losses[place] = []
+        for x, labels in [*trainer.train.epoch(0), *trainer.train.epoch(1)]:
+            trainer.step(x, labels)
+            losses[place].append(float(trainer._unread.losses[-1]))
+    assert len(losses[device]) == 20
+    np.testing.assert_allclose(losses[device], losses["cpu"], rtol=2e-6)
+
+
+def small_run(place, output):
+    ta.manual_seed(0)
+    train, valid = data.shapes(160, 16)
+    mean = data.mean_image(train.images)
+    augment = data.Augment(mean, scale=1 / 60)
+    devices.set_default("cpu")
+    model = models.cifar("quick").to(place)
+    return training.Trainer(
+        model,
+        optim.SGD(optim.paper_groups(model, 0.01), lr=0.01, momentum=0.9),
+        None,
+        data.Loader(train, 16, shuffle=True, transform=augment, device=place),
+        data.Loader(valid, 16, transform=data.Normalize(mean, scale=1 / 60), device=place),
+        epochs=1,
+        output=output,
+        variant="test",
+    )
+
+
+def test_a_whole_run_trains_validates_and_saves(device, tmp_path):
+    log = small_run(device, tmp_path).fit()
+    assert np.isfinite(log[0].valid_loss)
+    assert {f.name for f in tmp_path.iterdir()} == {"best.safetensors", "checkpoint.safetensors", "log.csv", "model.safetensors"}
+
+
+@on_the_standin
+def test_a_step_neither_waits_for_the_device_nor_copies_from_it(device, tmp_path, tell):
+    import standin
+
+    trainer = small_run(device, tmp_path)
+    batches = list(trainer.train.epoch(0))
+    trainer.step(*batches[0])
+    before = dict(standin.stats)
+    standin.launches.clear()
+    with standin.no_sync():
+        for batch in batches[1:5]:
+            trainer.step(*batch)
+    done = {name: count - before[name] for name, count in standin.stats.items()}
+    assert (done["sync"], done["d2h"]) == (0, 0)
+    tell(
+        f"CIFAR quick net on CUDA: {done['launch'] / 4:.0f} launches a training step, {len(standin.launches) / 4:.0f} of them our kernels"
+    )
+
+
+@on_the_standin
+def test_a_loader_waits_for_nothing_either(device, tmp_path):
+    import standin
+
+    trainer = small_run(device, tmp_path)
+    trainer.train.prefetch = 0  # in this thread, which is the one that must not wait
+    with standin.no_sync():
+        assert len(list(trainer.train.epoch(0))) == 10
+
+
+@on_the_standin
+def test_the_script_trains_on_cuda_as_on_the_cpu(tmp_path):
+    """train_cifar.py, 20 steps: the same losses to six digits."""
+    root = Path(__file__).resolve().parent.parent
+    options = ["--data", "shapes", "--subset", "177", "--batch-size", "16", "--epochs", "2", "--model", "quick"]
+    losses = {}
+    for place in ("cpu", "cuda"):
+        program = [root / "tests" / "standin"] if place == "cuda" else []
+        output = tmp_path / place
+        command = [sys.executable, *program, root / "train_cifar.py", *options, "--device", place, "--output", output]
+        result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        with open(output / "log.csv", newline="") as file:
+            losses[place] = [float(line["train_loss"]) for line in csv.DictReader(file)]
+    assert len(losses["cuda"]) == 2
+    np.testing.assert_allclose(losses["cuda"], losses["cpu"], rtol=2e-6)
+
+
+def test_tf32_is_a_switch(device):
+    x = ta.Tensor(np.full((64, 64), 1 + 2.0**-12, "f"))
+    exact = (x @ x).numpy()
+    try:
+        devices.allow_tf32()
+        rounded = (x @ x).numpy()
+        if "TINYALEX_STANDIN" in os.environ:  # which computes alike, and notes what it was told
+            import standin
+
+            assert standin.compute_types["f"] != 0
+    finally:
+        devices.allow_tf32(False)
+    np.testing.assert_allclose(rounded, exact, rtol=1e-3)
+    np.testing.assert_array_equal((x @ x).numpy(), exact)
+
+
+def test_memory_goes_back_after_a_step(device, tmp_path):
+    trainer = small_run(device, tmp_path)
+    used = []
+    for x, labels in trainer.train.epoch(0):
+        trainer.step(x, labels)
+        trainer._look()
+        del x, labels
+        used.append(devices.memory(device)["used"])
+    assert max(used[4:]) <= max(used[1:4])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_a_network_computes_in_each_floating_dtype(device, dtype, rng):
+    model = models.cifar("quick").to(dtype)
+    x = rng.standard_normal((2, 3, 32, 32)).astype(dtype)
+    loss = F.cross_entropy(model(x), [1, 2])
+    loss.backward()
+    assert loss.dtype == dtype
+    assert all(p.grad.dtype == dtype and np.isfinite(to_numpy(p.grad)).all() for p in model.parameters())
+
+
+def test_kernels_of_an_array_are_those_of_its_device(device):
+    assert kernels.of(ta.Tensor([1.0]).data) is kernels.cuda
+    assert kernels.of(np.ones(1)) is kernels.cpu
+
+
+def test_figures_of_memory_add_up(device):
+    kept = ta.Tensor(np.zeros(1 << 20, "f"))
+    figures = devices.memory(device)
+    assert 1 << 22 <= figures["used"] <= figures["holds"]
+    assert 0 < figures["free"] <= figures["total"]
+    assert kept.size == 1 << 20

@@ -1,0 +1,161 @@
+"""NVIDIA's run-time compiler without a GPU: whether a kernel compiles as CuPy will compile it, and what it will take from the GPU.
+
+NVRTC needs no driver, only the packages that `INSTALL` names. It is stricter than nvcc: it has no <math.h>, no <stdint.h>, no INFINITY.
+"""
+
+import ctypes
+import ctypes.util
+import importlib
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from tinyalex.emulator.errors import CompileError
+
+INSTALL = "pip install nvidia-cuda-nvrtc nvidia-cuda-runtime"
+
+OPTIONS = ("--std=c++17", "-ftz=true", "--device-as-default-execution-space")
+"""CuPy's own, but for its include folders and -arch."""
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What a kernel takes, by ptxas.
+
+    registers  a thread; times the threads of a block at most 65,536, or the launch fails
+    stack      bytes a thread in local memory, which is slow global memory: arrays that are indexed by variables
+    spills     bytes moved to and from local memory because there were too few registers
+    shared     bytes a block of static shared memory
+    barriers   named barriers
+    doubles    instructions of double arithmetic; in a kernel for floats an accident, such as `x * 0.1`, and up to 64 times as slow
+    """
+
+    registers: int
+    stack: int
+    spills: int
+    shared: int
+    barriers: int
+    doubles: int
+
+
+def compile(code: str, file: str, names: Sequence[str], arch: int | str) -> dict[str, Compiled]:
+    """Compile for a GPU of compute capability `arch`, such as 90: what each kernel takes, by its name as in `names` or in the code.
+
+    code   the complete source. What its #line directives say is what messages show.
+    file   what the source is called in messages
+    names  the instantiations of its templates that are wanted
+
+    Raises CompileError with the compiler's text, and ImportError where NVRTC is not installed.
+    """
+    library = _nvrtc()
+    options = [*OPTIONS, *include_options(), f"-arch=sm_{arch}", "--ptxas-options=-v"]
+    program = ctypes.c_void_p()
+    _call("nvrtcCreateProgram", ctypes.byref(program), code.encode(), file.encode(), 0, None, None)
+    try:
+        for name in names:
+            _call("nvrtcAddNameExpression", program, name.encode())
+        encoded = [option.encode() for option in options]
+        status = library.nvrtcCompileProgram(program, len(encoded), (ctypes.c_char_p * len(encoded))(*encoded))
+        log = _text(program, "ProgramLog")
+        if status:
+            raise CompileError(f"{file}: NVRTC {'.'.join(map(str, version()))} cannot compile it for sm_{arch}.\n{log.strip()}")
+        called = {}
+        for name in names:
+            symbol = ctypes.c_char_p()
+            _call("nvrtcGetLoweredName", program, name.encode(), ctypes.byref(symbol))
+            called[(symbol.value or b"").decode()] = name
+        return _resources(log, _text(program, "PTX"), called)
+    finally:
+        library.nvrtcDestroyProgram(ctypes.byref(program))
+
+
+def version() -> tuple[int, int]:
+    """NVRTC's version, that of CUDA: (13, 0)."""
+    major, minor = ctypes.c_int(), ctypes.c_int()
+    _call("nvrtcVersion", ctypes.byref(major), ctypes.byref(minor))
+    return major.value, minor.value
+
+
+def architectures() -> list[int]:
+    """What this NVRTC can compile for."""
+    count = ctypes.c_int()
+    _call("nvrtcGetNumSupportedArchs", ctypes.byref(count))
+    numbers = (ctypes.c_int * count.value)()
+    _call("nvrtcGetSupportedArchs", numbers)
+    return list(numbers)
+
+
+def include_options() -> list[str]:
+    """-I for CUDA's headers, cuda_fp16.h for one: those of the packages, or of the toolkit that CUDA_PATH names."""
+    folders = [folder for path in sys.path for folder in sorted(Path(path).glob("nvidia/*/include"))]
+    toolkit = os.environ.get("CUDA_PATH") or "/usr/local/cuda"
+    if not folders and Path(toolkit, "include").is_dir():
+        folders = [Path(toolkit, "include")]
+    return [f"-I{folder}" for folder in folders]
+
+
+# The library
+
+
+@cache
+def _nvrtc() -> ctypes.CDLL:
+    for path in sys.path:
+        for file in sorted(Path(path).glob("nvidia/*/lib/libnvrtc.so.*"), reverse=True):
+            return ctypes.CDLL(str(file))
+    try:
+        # NVIDIA's own search, which also knows conda and toolkits. It comes with CuPy.
+        found = importlib.import_module("cuda.pathfinder").load_nvidia_dynamic_lib("nvrtc")
+        return ctypes.CDLL(found.abs_path)
+    except (ImportError, RuntimeError):
+        pass
+    if name := ctypes.util.find_library("nvrtc"):
+        return ctypes.CDLL(name)
+    raise ImportError(f"NVRTC, the compiler that CuPy uses, is not installed. It needs no GPU: {INSTALL}")
+
+
+def _call(function: str, *arguments: object) -> None:
+    library = _nvrtc()
+    library.nvrtcGetErrorString.restype = ctypes.c_char_p
+    if status := getattr(library, function)(*arguments):
+        raise RuntimeError(f"{function}: {library.nvrtcGetErrorString(status).decode()}")
+
+
+def _text(program: ctypes.c_void_p, what: str) -> str:
+    size = ctypes.c_size_t()
+    _call(f"nvrtcGet{what}Size", program, ctypes.byref(size))
+    buffer = ctypes.create_string_buffer(size.value)
+    _call(f"nvrtcGet{what}", program, buffer)
+    return buffer.value.decode(errors="replace")
+
+
+# Its reports
+
+_ENTRY = re.compile(r"Compiling entry function '([^']+)' for '\w+'(.*?)(?=Compiling entry function|\Z)", re.S)
+_PTX_ENTRY = re.compile(r"\.entry\s+(\w+)\s*\((.*?)\n\}", re.S)
+_DOUBLE = re.compile(r"\b(?:add|mul|fma|div|cvt|sub|sqrt|ex2|rcp|neg|setp|max|min)\.(?:\w+\.)*f64")
+
+
+def _resources(log: str, ptx: str, called: dict[str, str]) -> dict[str, Compiled]:
+    """`called` are the names of mangled symbols."""
+    doubles = {match[1]: len(_DOUBLE.findall(match[2])) for match in _PTX_ENTRY.finditer(ptx)}
+    compiled = {}
+    for match in _ENTRY.finditer(log):
+        symbol, report = match[1], match[2]
+        compiled[called.get(symbol, symbol)] = Compiled(
+            registers=_number(r"Used (\d+) registers", report),
+            stack=_number(r"(\d+) bytes stack frame", report),
+            spills=_number(r"(\d+) bytes spill stores", report) + _number(r"(\d+) bytes spill loads", report),
+            shared=_number(r"(\d+) bytes smem", report),
+            barriers=_number(r"used (\d+) barriers", report),
+            doubles=doubles.get(symbol, 0),
+        )
+    return compiled
+
+
+def _number(pattern: str, report: str) -> int:
+    match = re.search(pattern, report)
+    return int(match[1]) if match else 0
