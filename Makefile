@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 NO_SKIPS := $(if $(CI),--no-skips)
 
 .DELETE_ON_ERROR:
-.PHONY: help try test test-peers clean
+.PHONY: help try test test-peers test-cuda clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1@\2/p' Makefile | while IFS=@ read -r name what; do printf '%-16s%s\n' "$$name" "$$what"; done
@@ -22,10 +22,14 @@ test: $(VENV)/.test ## linter, type checker and all tests that need neither a GP
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not peers and not gpu" --ignore-glob='tests/test_peers*.py' $(NO_SKIPS)
+	$(BIN)/python -m pytest -m "not peers and not gpu and not cuda" --ignore-glob='tests/test_peers*.py' $(NO_SKIPS)
 
 test-peers: $(VENV)/.peers ## compare with torch, onnx and onnxruntime (downloads them); a skipped test is a failure
 	$(BIN)/python -m pytest -m "peers and not gpu" --no-skips
+
+test-cuda: $(VENV)/.cuda ## check the CUDA kernels without a GPU (needs g++; downloads CuPy and NVRTC); a skipped test is a failure
+	$(BIN)/python -m pytest -m cuda --ignore-glob='tests/test_peers*.py' --no-skips
+	TINYALEX_STANDIN=1 TINYALEX_DEVICE=cuda $(BIN)/python -m pytest -m gpu --ignore-glob='tests/test_peers*.py' --no-skips
 
 clean: ## remove .venv and everything that tools have left here; runs/ stays
 	rm -rf $(VENV) dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
@@ -50,4 +54,9 @@ $(VENV)/.test: pyproject.toml | $(VENV)/pyvenv.cfg
 
 $(VENV)/.peers: $(VENV)/.test
 	$(PIP) --editable '.[peers]'
+	@touch $@
+
+$(VENV)/.cuda: $(VENV)/.test
+	@command -v g++ >/dev/null || { echo "The CUDA kernels are run on the CPU with g++, which is missing. On Debian and Ubuntu: apt install g++" >&2; exit 1; }
+	$(PIP) --editable '.[cuda-check]'
 	@touch $@

@@ -1,5 +1,6 @@
 """What all tests share: the device, the dtypes, seeded random numbers, real images where there are some, and `--no-skips`."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -20,14 +21,22 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PACKS = ("cifar10",)
 """The real images that tests use, by the names `unpack.py` has for them."""
 
-# No deadline: the machine may be busy with something else. Derandomized: a run that was green stays green.
-try:
+NEEDS = {"hypothesis": ["geometries.py", "test_fuzz.py", "test_peers_fuzz.py"], "requests": ["test_download.py"]}
+"""Files that import, at their top, what a machine that is lent for its GPU may not have."""
+
+collect_ignore = [file for library, files in NEEDS.items() if importlib.util.find_spec(library) is None for file in files]
+
+if "test_fuzz.py" not in collect_ignore:
     import hypothesis
-except ImportError:  # a machine that is lent for its GPU; the tests that need hypothesis skip themselves
-    pass
-else:
+
+    # No deadline: the machine may be busy with something else. Derandomized: a run that was green stays green.
     hypothesis.settings.register_profile("tinyalex", deadline=None, derandomize=True)
     hypothesis.settings.load_profile("tinyalex")
+
+
+def pytest_report_header():
+    device = f"device: {DEVICE}{', the stand-in' if 'TINYALEX_STANDIN' in os.environ else ''}"
+    return [device, f"left out, for lack of a library: {', '.join(collect_ignore)}"] if collect_ignore else device
 
 
 # Skips

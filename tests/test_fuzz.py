@@ -13,9 +13,7 @@ from tinyalex.functional.normalization import local_response_norm_naive
 from tinyalex.functional.pooling import avg_pool2d_naive, max_pool2d_naive
 from tinyalex.functional.window import Window, output_size
 
-pytestmark = pytest.mark.anywhere
-
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.anywhere, pytest.mark.slow]
 
 
 def normal(shape, dtype="float64"):

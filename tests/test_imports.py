@@ -15,7 +15,7 @@ PACKAGE = REPOSITORY / "tinyalex"
 # fmt: off
 ORDER = [
     "randomness", "threads", "device", "kernels", "function", "ops", "tensor", "serialization", "functional", "hints", "probing", "checking", "nn", "optim", "models", "data",
-    "training", "parallel", "emulator", "plots", "cli", "__main__",
+    "training", "parallel", "emulator", "plots", "doctor", "cli", "__main__",
 ]
 # fmt: on
 """The parts of tinyalex. Each may use what stands before it here."""

@@ -29,9 +29,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit status."""
     parser = argparse.ArgumentParser(prog="tinyalex", description="AlexNet from scratch.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_doctor(commands)
     _add_gradcheck(commands)
     args = parser.parse_args(argv)
     return args.run(args)
+
+
+def _add_doctor(commands: Any) -> None:
+    p = commands.add_parser("doctor", help="what is on this machine, whether it computes, and what to install if not")
+    p.set_defaults(run=_doctor)
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from tinyalex.doctor import examine
+
+    findings, verdict, ready = examine()
+    print(*findings, verdict, sep="\n")
+    return 0 if ready else 1
 
 
 def _add_gradcheck(commands: Any) -> None:

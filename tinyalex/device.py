@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 
 from tinyalex.randomness import draw, generator, key, manual_seed, random_words, same_draws, seed, set_step, uniform
-from tinyalex.threads import one_blas_thread, pool, workers
+from tinyalex.threads import blas_libraries, one_blas_thread, pool, workers
 
 __all__ = [
-    "Array", "Scratch", "allow_tf32", "asarray", "check", "common", "cuda_is_available", "current", "default", "draw", "for_tiles",
-    "generator", "is_array", "key", "manual_seed", "memory", "of", "on", "one_blas_thread", "random_words", "same_draws", "seed",
-    "set_default", "set_step", "to", "to_numpy", "uniform", "why_no_cuda", "workers", "xp",
+    "Array", "Scratch", "allow_tf32", "asarray", "blas_libraries", "check", "common", "cuda_is_available", "current", "default", "draw",
+    "for_tiles", "generator", "is_array", "key", "manual_seed", "memory", "of", "on", "one_blas_thread", "random_words", "same_draws",
+    "seed", "set_default", "set_step", "to", "to_numpy", "uniform", "why_no_cuda", "workers", "xp",
 ]  # fmt: skip
 
 Array = Any
@@ -77,7 +77,7 @@ def cuda_is_available() -> bool:
 @cache
 def why_no_cuda() -> str | None:
     """None if a GPU can be computed with, else the reason, in a sentence. The cheap questions come first."""
-    if "cupy" not in sys.modules:
+    if sys.modules.get("cupy") is None:
         if importlib.util.find_spec("cupy") is None:
             return "CuPy is not installed. Install it with: pip install 'tinyalex[cuda13]' (or [cuda12], by the driver's version)."
         try:

@@ -38,6 +38,12 @@ def _blas() -> Any:
     return ThreadpoolController()
 
 
+def blas_libraries() -> list[dict[str, Any]]:
+    """What threadpoolctl knows of the BLAS libraries in this process: their names, versions and threads."""
+    blas = _blas()
+    return [info for info in blas.info() if info["user_api"] == "blas"] if blas else []
+
+
 class _BlasLimit:
     """BLAS's number of threads belongs to the process: the first one in lowers it, the last one out puts it back."""
 

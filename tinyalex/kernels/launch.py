@@ -29,8 +29,8 @@ def launch(file: str, name: str, threads: int, *arguments: Any) -> None:
     Raises TypeError or ValueError for an array of another dtype, on another device, too large, or not C-contiguous.
     """
     signature = sources.signatures(file)[name]
-    types = _types(signature, arguments)
-    values = tuple(_argument(signature, i, types, x) for i, x in enumerate(arguments))
+    types, here = _types(signature, arguments), device.current()
+    values = tuple(_argument(signature, i, types, here, x) for i, x in enumerate(arguments))
     if threads == 0:
         return
     _function(file, name, signature, types)((-(-threads // BLOCK),), (BLOCK,), values)
@@ -51,7 +51,7 @@ def _types(signature: sources.Signature, arguments: tuple[Any, ...]) -> dict[str
     return types
 
 
-def _argument(signature: sources.Signature, i: int, types: dict[str, str], x: Any) -> Any:
+def _argument(signature: sources.Signature, i: int, types: dict[str, str], here: str, x: Any) -> Any:
     parameter = signature.parameters[i]
     wide = "double" if types.get("T") == "double" else "float"
     c_type = wide if parameter.type == "Wide<T>" else types.get(parameter.type, parameter.type)
@@ -69,8 +69,8 @@ def _argument(signature: sources.Signature, i: int, types: dict[str, str], x: An
         )
     if x.size > LIMIT:
         raise ValueError(f"{where} has {x.size} numbers; a kernel counts to {LIMIT}. Use a smaller batch.")
-    if _load is _with_cupy and device.of(x) != device.current():
-        raise ValueError(f"{where} lies on {device.of(x)}, but the kernel runs on {device.current()}. Move it there.")
+    if _load is _with_cupy and device.of(x) != here:
+        raise ValueError(f"{where} lies on {device.of(x)}, but the kernel runs on {here}. Move it there.")
     return x
 
 

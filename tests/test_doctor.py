@@ -1,0 +1,115 @@
+"""`tinyalex doctor` on machines of all kinds, each in a process of its own; and why there is no GPU, in a sentence."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).resolve().parent
+
+NO_CUPY = "import sys; sys.modules['cupy'] = None\n"
+
+NO_DRIVER = """
+import sys, types
+cupy = types.ModuleType("cupy")
+cupy.__version__, cupy.__spec__ = "14.2.0", types.SimpleNamespace()
+cupy.is_available = lambda: False
+cupy.ndarray = type("ndarray", (), {})
+cupy.cuda = types.SimpleNamespace(runtime=types.SimpleNamespace(driverGetVersion=lambda: 0))
+sys.modules["cupy"] = cupy
+"""
+"""What CuPy does where there is no driver: it imports, and says that there is nothing."""
+
+BROKEN_COMPILER = """
+import sys; sys.path.insert(0, TESTS)
+import standin; cupy = standin.install().cupy
+def missing(**options):
+    raise RuntimeError("CuPy failed to load libnvrtc.so.13: cannot open shared object file")
+cupy.RawModule = missing
+"""
+
+BROKEN_CUBLAS = """
+import sys; sys.path.insert(0, TESTS)
+import standin; cupy = standin.install().cupy
+def missing(self, other):
+    raise ImportError("libcublas.so.13: cannot open shared object file")
+cupy.ndarray.__matmul__ = missing
+"""
+
+OLD_CUPY = NO_DRIVER.replace("14.2.0", "13.6.0")
+
+WORKING = "import sys; sys.path.insert(0, TESTS)\nimport standin; standin.install()\n"
+
+
+def doctor(machine, **environment):
+    program = machine.replace("TESTS", repr(str(TESTS))) + "\nfrom tinyalex.cli import main; sys.exit(main(['doctor']))"
+    clean = {name: value for name, value in os.environ.items() if name not in ("TINYALEX_DATA", "TINYALEX_DEVICE")}
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=clean | environment)
+    assert result.stderr == ""
+    return result.returncode, result.stdout.splitlines()
+
+
+def line(lines, name):
+    return next(text for text in lines if text[8:].startswith(name))
+
+
+def test_a_bare_machine_is_ready_on_the_cpu():
+    status, lines = doctor(NO_CUPY)
+    assert status == 0
+    assert lines[-1].startswith("ready: the CPU can train. For a GPU: pip install 'tinyalex[cuda13]'")
+    assert line(lines, "NumPy").startswith("ok")
+    assert line(lines, "BLAS") == "ok      BLAS          multiplies matrices"
+    assert line(lines, "CuPy") == "-       CuPy          not installed: the CPU computes"
+
+
+@pytest.mark.skipif(os.path.exists("/dev/nvidiactl"), reason="this machine has a driver")
+def test_cupy_without_a_driver_needs_the_driver():
+    status, lines = doctor(NO_DRIVER)
+    assert status == 1
+    assert line(lines, "driver").startswith("BROKEN  driver        OSError: libcuda.so.1")
+    assert lines[-1].startswith("Install NVIDIA's driver for the GPU of this machine")
+    assert lines[-1].endswith("Until then the CPU computes.")
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize(
+    ("machine", "name", "message"),
+    [
+        (BROKEN_COMPILER, "NVRTC", "RuntimeError: CuPy failed to load libnvrtc.so.13"),
+        (BROKEN_CUBLAS, "cuBLAS", "ImportError: libcublas.so.13"),
+    ],
+    ids=["no compiler", "no cuBLAS"],
+)
+def test_a_broken_toolkit_is_named_and_needs_cudas_libraries(machine, name, message):
+    status, lines = doctor(machine)
+    assert status == 1
+    assert line(lines, name).startswith(f"BROKEN  {name:<14}{message}")
+    assert "pip install 'cupy-cuda13x[ctk]'" in lines[-1]
+
+
+def test_an_old_cupy_needs_a_newer_one():
+    status, lines = doctor(OLD_CUPY)
+    assert status == 1
+    assert "version 13.6.0, but 14 or newer is needed" in line(lines, "CuPy")
+
+
+@pytest.mark.cuda
+def test_where_all_is_well_it_says_ready():
+    status, lines = doctor(WORKING)
+    assert (status, lines[-1]) == (0, "ready: the GPU and the CPU can train.")
+    assert all(text.startswith(("ok", "-")) for text in lines[:-1])
+
+
+def test_data_sets_are_listed_and_a_wrong_folder_is_an_error(tmp_path):
+    (tmp_path / "cifar-10-batches-py").mkdir()
+    assert line(doctor(NO_CUPY, TINYALEX_DATA=str(tmp_path))[1], "data").endswith(": cifar-10-batches-py")
+    status, lines = doctor(NO_CUPY, TINYALEX_DATA=str(tmp_path / "nowhere"))
+    assert (status, lines[-1]) == (1, "Point TINYALEX_DATA at the folder with the data sets.")
+
+
+def test_asking_for_cuda_says_why_there_is_none():
+    program = NO_CUPY + "import tinyalex as ta; ta.Tensor([1.0], device='cuda')"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "RuntimeError: device 'cuda': CuPy is not installed. Install it with: pip install 'tinyalex[cuda13]'" in result.stderr
