@@ -1,5 +1,6 @@
 """Max and average pooling; windows may overlap, as the paper's do (section 3.4: 3 x 3 windows, stride 2)."""
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -135,23 +136,23 @@ def avg_pool2d(
     x, unbatched, window, out = _pooling("avg_pool2d", input, kernel_size, stride, padding, 1, ceil_mode)
     if divisor_override is not None and divisor_override == 0:
         raise ValueError("avg_pool2d: divisor_override must not be 0. Leave it out to divide by the size of the window.")
-    divisor = _divisor(x, window, out, count_include_pad, divisor_override)
+    divisor = _divisor(x.shape[2:], window, out, bool(count_include_pad), divisor_override, str(x.dtype), x.device)
     y = AvgPool2d.apply(x, window=window, out=out, divisor=divisor)
     return y.reshape(y.shape[1:]) if unbatched else y
 
 
-def _divisor(x: Tensor, window: Window, out: Pair, count_include_pad: bool, override: int | None) -> Array:
+@lru_cache(64)  # a network asks for the same few in every step
+def _divisor(image: Pair, window: Window, out: Pair, include_pad: bool, override: int | None, dtype: str, place: str) -> Array:
     """(OH, OW): how many numbers each window's sum is divided by."""
-    xp = device.xp(x.data)
     if override is not None:
-        return xp.full(out, override, x.dtype)
+        return device.to(np.full(out, override, dtype), place)
     counts = []
     for axis in range(2):
-        first = xp.arange(out[axis]) * window.stride[axis] - window.padding[axis]
-        border = window.padding[axis] if count_include_pad else 0
-        end = xp.minimum(first + window.kernel[axis], x.shape[2 + axis] + border)
-        counts.append(end - xp.maximum(first, -border))
-    return (counts[0][:, None] * counts[1]).astype(x.dtype)
+        first = np.arange(out[axis]) * window.stride[axis] - window.padding[axis]
+        border = window.padding[axis] if include_pad else 0
+        end = np.minimum(first + window.kernel[axis], image[axis] + border)
+        counts.append(end - np.maximum(first, -border))
+    return device.to((counts[0][:, None] * counts[1]).astype(dtype), place)
 
 
 def _pooling(
