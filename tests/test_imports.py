@@ -14,15 +14,15 @@ PACKAGE = REPOSITORY / "tinyalex"
 
 # fmt: off
 ORDER = [
-    "randomness", "threads", "device", "kernels", "function", "ops", "tensor", "serialization", "functional", "hints", "probing", "checking", "nn", "optim", "models", "data",
+    "files", "randomness", "threads", "device", "kernels", "function", "ops", "tensor", "serialization", "functional", "hints", "probing", "checking", "nn", "optim", "models", "data",
     "training", "parallel", "emulator", "plots", "doctor", "cli", "__main__",
 ]
 # fmt: on
 """The parts of tinyalex. Each may use what stands before it here."""
 
 NARROW = {
-    "data": {"randomness", "threads", "device", "kernels", "function", "tensor"},
-    "optim": {"randomness", "threads", "device", "kernels", "function", "tensor"},
+    "data": {"files", "randomness", "threads", "device", "kernels", "function", "tensor"},
+    "optim": {"files", "randomness", "threads", "device", "kernels", "function", "tensor"},
 }
 """Parts that may use these and no others."""
 

@@ -231,3 +231,42 @@ def test_forward_may_have_options():
     x = np.ones((1, 4), "f")
     net = Gain()
     np.testing.assert_allclose(net(x, scale=2.0).numpy(), 2 * net(x).numpy())
+
+
+def test_a_slice_of_a_named_sequential_keeps_the_names():
+    net = nn.Sequential({"conv1": nn.Conv2d(3, 4, 3), "relu1": nn.ReLU(), "fc": nn.Linear(4, 2)})
+    assert list(net[1:].state_dict()) == ["fc.weight", "fc.bias"]
+    assert list(nn.Sequential(nn.ReLU(), nn.Linear(4, 2))[1:].state_dict()) == ["1.weight", "1.bias"]
+
+
+def test_a_part_that_knows_its_parent_is_walked_once():
+    parent, part = nn.Sequential(nn.Linear(2, 2)), nn.Linear(2, 2)
+    parent.part, part.parent = part, parent
+    assert [name for name, _ in parent.named_modules()] == ["", "0", "part"]
+
+
+def test_testing_puts_every_part_back_into_its_own_mode():
+    net = nn.Sequential(nn.Dropout(), nn.Dropout())
+    net[1].eval()
+    with nn.module.testing(net):
+        assert not any(module.training for module in net.modules())
+    assert [module.training for module in net.modules()] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: nn.Conv2d(3, 4, 3, groups=0), "Conv2d: groups must be 1 or more, got 0"),
+        (lambda: nn.Conv2d(0, 4, 3), "Conv2d: in_channels must be 1 or more, got 0"),
+        (lambda: nn.Linear(0, 4), "Linear: in_features must be 1 or more, got 0"),
+        (lambda: nn.Linear(4, -1), "Linear: out_features must be 1 or more, got -1"),
+    ],
+)
+def test_layers_without_inputs_or_outputs_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_numpys_whole_numbers_are_whole_numbers():
+    two = np.int64(2)
+    assert nn.Conv2d(np.int64(4), two, 3, groups=two)(np.zeros((1, 4, 5, 5), "f")).shape == (1, 2, 3, 3)

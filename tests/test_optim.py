@@ -162,3 +162,21 @@ def test_schedules_name_what_does_not_fit():
         lr_scheduler.ReduceLROnPlateau(optimizer_with_groups(), factor=2)
     with pytest.raises(ValueError, match="num_steps of 2 or more"):
         lr_scheduler.DiscreteExponential(optimizer_with_groups(), 10, num_steps=1)
+
+
+def test_unknown_options_and_parameters_given_twice_are_refused():
+    w = parameter(1.0)
+    with pytest.raises(ValueError, match="a group has params, lr, momentum and weight_decay, got 'learning_rate' too"):
+        optim.SGD([{"params": [w], "learning_rate": 0.1}], lr=0.1)
+    with pytest.raises(ValueError, match="a parameter is given twice"):
+        optim.SGD([{"params": [w]}, {"params": [w], "lr": 1.0}], lr=0.1)
+
+
+def test_velocities_follow_the_dtype_of_a_module():
+    model = nn.Linear(2, 2)
+    optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    model.to("float64")
+    for p in model.parameters():
+        p.grad = p.data * 2
+    optimizer.step()
+    assert {v.dtype for group in optimizer.velocity for v in group} == {np.dtype("float64")}

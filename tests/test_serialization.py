@@ -82,3 +82,15 @@ def test_a_file_that_is_not_there_or_broken_is_named(tmp_path):
 def test_names_that_would_collide_are_refused(tmp_path):
     with pytest.raises(ValueError, match="two arrays would both be called 'a/b' in the file"):
         ta.save(tmp_path / "x", {"a/b": np.ones(2), "a": {"b": np.zeros(2)}, "n": 1})
+
+
+def test_metadata_stays_with_a_nested_state_too(tmp_path):
+    ta.save(tmp_path / "nest.safetensors", {"a": [np.ones(2), 3]}, metadata={"variant": "paper"})
+    assert serialization.load_metadata(tmp_path / "nest.safetensors")["variant"] == "paper"
+    assert ta.load(tmp_path / "nest.safetensors")["a"][1] == 3
+
+
+def test_complex_numbers_are_refused_by_name(tmp_path):
+    with pytest.raises(TypeError, match=r"save: a/0 is an array of complex128. Expected real numbers or bools"):
+        ta.save(tmp_path / "x.safetensors", {"a": [np.ones(2, complex)]})
+    assert list(tmp_path.iterdir()) == []

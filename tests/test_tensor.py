@@ -249,3 +249,19 @@ def test_infinities_and_nan_are_answers_without_warnings():
     y.sum().backward()
     assert np.isnan(y.numpy()[:2]).all()
     assert np.isinf(y.numpy()[2])
+
+
+def test_a_hook_must_return_a_gradient_of_the_same_kind_and_can_be_taken_away():
+    x = ta.Tensor([1.0, 2.0], requires_grad=True)
+    remove = x.register_hook(lambda grad: grad[:1])
+    with pytest.raises(ValueError, match=r"must return None or an array float32 \(2,\) in its place, got float32 \(1,\)"):
+        x.sum().backward()
+    remove()
+    x.sum().backward()
+    assert x.grad.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("numbers", [[None], ["1"], "1", [1, None], [1j]], ids=str)
+def test_what_only_looks_like_numbers_is_refused(numbers):
+    with pytest.raises(TypeError, match="Tensor: expected numbers, a regular list of numbers, or an array"):
+        ta.Tensor(numbers)

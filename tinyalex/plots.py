@@ -7,10 +7,11 @@ import math
 import os
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from tinyalex.files import replacing
 
 TRAIN, VALID, INK = "#9aa5b1", "#0b6e99", "#333333"
 
@@ -86,7 +87,5 @@ def _figure(width: float, height: float) -> Any:
 
 
 def _save(figure: Any, path: str | os.PathLike[str]) -> None:
-    path = Path(path)
-    unfinished = path.with_name(f".{path.name}")
-    figure.savefig(unfinished, format="png")
-    os.replace(unfinished, path)
+    with replacing(path) as unfinished:
+        figure.savefig(unfinished, format="png")

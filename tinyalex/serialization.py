@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinyalex import device
+from tinyalex.files import replacing
 from tinyalex.tensor import Tensor
 
 STRUCTURE = "tinyalex.structure"
@@ -22,7 +23,7 @@ def save(path: str | os.PathLike[str], state: Any, metadata: dict[str, str] | No
     """Write `state` to a file, at once or not at all: an interrupted save leaves the old file as it was.
 
     state     a dict of tensors or arrays; or a nest of dicts (with text as keys), lists, tensors, arrays, numbers, text and None
-    metadata  text to put into the header of a dict of arrays
+    metadata  text to put into the file's header
 
     TypeError, naming the place, for anything else in it.
     """
@@ -31,15 +32,9 @@ def save(path: str | os.PathLike[str], state: Any, metadata: dict[str, str] | No
     tensors: dict[str, np.ndarray] = {}
     structure = _take_apart(state, "", tensors)
     flat = isinstance(state, dict) and all(isinstance(value, Tensor) or device.is_array(value) for value in state.values())
-    header = dict(metadata or {}) if flat else {STRUCTURE: json.dumps(structure)}
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    header = dict(metadata or {}) | ({} if flat else {STRUCTURE: json.dumps(structure)})
+    with replacing(path) as unfinished:
         save_file(tensors, unfinished, metadata=header or None)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def load(path: str | os.PathLike[str]) -> Any:
@@ -77,7 +72,9 @@ def _take_apart(value: Any, place: str, tensors: dict[str, np.ndarray]) -> Any:
             raise ValueError(
                 f"save: two arrays would both be called {place!r} in the file. Rename one; a / joins the names of a nest."
             )
-        tensors[place] = value.numpy() if isinstance(value, Tensor) else device.to_numpy(value)
+        array = tensors[place] = value.numpy() if isinstance(value, Tensor) else device.to_numpy(value)
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"save: {place or 'the state'} is an array of {array.dtype}. Expected real numbers or bools.")
         return {"tensor": place}
     inner = f"{place}/" if place else ""
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):

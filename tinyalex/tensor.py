@@ -138,19 +138,28 @@ class Tensor:
 
     def accumulate_grad(self, grad: Array) -> None:
         """Take in a complete gradient of this leaf: call the hooks, then add it to what earlier backward passes left in `.grad`."""
-        for hook in self.hooks:
+        for hook in list(self.hooks):
             changed = hook(grad)
-            grad = grad if changed is None else changed
+            if changed is None:
+                continue
+            if not devices.is_array(changed) or (changed.shape, changed.dtype) != (grad.shape, grad.dtype):
+                got = f"{changed.dtype} {changed.shape}" if devices.is_array(changed) else f"a {type(changed).__name__}"
+                raise ValueError(
+                    f"a gradient's hook must return None or an array {grad.dtype} {grad.shape} in its place, got {got}."
+                )
+            grad = devices.asarray(changed)
         self.grad = grad if self.grad is None else devices.asarray(self.grad + grad)
 
-    def register_hook(self, fn: Callable[[Array], Array | None]) -> None:
+    def register_hook(self, fn: Callable[[Array], Array | None]) -> Callable[[], None]:
         """Call `fn(gradient)` once in each backward pass, when this leaf's gradient is complete.
 
-        What `fn` returns takes the gradient's place, unless it is None. ValueError for a tensor that is not a leaf.
+        What `fn` returns takes the gradient's place, unless it is None. ValueError for a tensor that is not a leaf. Returns a function
+        that takes the hook away again.
         """
         if self.creator is not None or not self.requires_grad:
             raise ValueError("register_hook: only a leaf with requires_grad=True collects a gradient that a hook can see.")
         self.hooks.append(fn)
+        return lambda: self.hooks.remove(fn)
 
     def detach(self) -> "Tensor":
         """The same array without its history."""
@@ -257,9 +266,10 @@ def as_tensor(x: Any) -> Tensor:
 
 def _from_python(numbers: Any) -> Array:
     try:
-        if numbers is None:  # a NaN to NumPy
-            raise TypeError("None is no number")
-        array = np.asarray(numbers, np.float32)
+        raw = np.asarray(numbers)
+        if raw.dtype.kind not in "fiub":  # NumPy would read "1" as 1.0, and None as NaN
+            raise TypeError(f"it holds {raw.dtype}")
+        array = raw.astype(np.float32)
     except (TypeError, ValueError) as error:
         raise type(error)(f"Tensor: expected numbers, a regular list of numbers, or an array, got {numbers!r} ({error}).") from None
     return devices.asarray(array)

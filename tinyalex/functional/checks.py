@@ -21,6 +21,16 @@ def pair(op: str, name: str, value: Any, least: int) -> Pair:
     return numbers
 
 
+def at_least_one(op: str, name: str, value: Any) -> None:
+    """ValueError or TypeError unless `value` is a whole number from 1 on."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{op}: {name} is a whole number, got {value!r}.") from None
+    if number < 1:
+        raise ValueError(f"{op}: {name} must be 1 or more, got {value!r}.")
+
+
 def float_tensors(op: str, *, optional: str = "", **arguments: Any) -> list[Any]:
     """The arguments as tensors of one floating dtype. None stays None for the one that is `optional`."""
     for name, x in arguments.items():

@@ -160,7 +160,7 @@ def conv2d(
 def _check_weight(x: Tensor, w: Tensor, b: Tensor | None, groups: int) -> None:
     if w.ndim != 4 or 0 in w.shape:
         raise ValueError(f"conv2d: weight has shape {w.shape}, expected (O, C/groups, KH, KW) without a size of 0.")
-    if not isinstance(groups, int) or groups < 1 or len(w) % groups:
+    if not isinstance(groups, (int, np.integer)) or groups < 1 or len(w) % groups:
         raise ValueError(
             f"conv2d: groups={groups!r} does not divide the {len(w)} filters of weight {w.shape}. Use a divisor of both channel counts."
         )

@@ -77,7 +77,7 @@ def local_response_norm(
     if x.ndim < 3:
         raise ValueError(f"local_response_norm: input has shape {x.shape}, expected (N, C, ...) with three axes or more.")
     a = _alpha("local_response_norm", size, size, alpha, alpha_mode)
-    if not isinstance(groups, int) or groups < 1 or x.shape[1] % groups:
+    if not isinstance(groups, (int, np.integer)) or groups < 1 or x.shape[1] % groups:
         raise ValueError(f"local_response_norm: groups={groups!r} does not divide the {x.shape[1]} channels of input {x.shape}.")
     return LocalResponseNorm.apply(x, size=size, a=a, beta=beta, k=k, groups=groups)
 
@@ -134,7 +134,7 @@ def spatial_response_norm(
 
 def _alpha(op: str, size: Any, count: int, alpha: float, alpha_mode: str) -> float:
     """What the sum over a window of `count` numbers is multiplied with."""
-    if not isinstance(size, int) or size < 1:
+    if not isinstance(size, (int, np.integer)) or size < 1:
         raise ValueError(f"{op}: size is a whole number from 1 on, got {size!r}. The paper's is 5.")
     if alpha_mode not in ("mean", "sum"):
         raise ValueError(f"{op}: alpha_mode is 'mean' (torch, Caffe) or 'sum' (the paper's formula), got {alpha_mode!r}.")

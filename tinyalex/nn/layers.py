@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from tinyalex import functional as F
-from tinyalex.functional.checks import pair
+from tinyalex.functional.checks import at_least_one, pair
 from tinyalex.nn import init
 from tinyalex.nn.module import Module, Parameter
 from tinyalex.tensor import Tensor
@@ -28,6 +28,8 @@ class Conv2d(Module):
         *,
         ceil_mode: bool = False,
     ) -> None:
+        for name, count in (("in_channels", in_channels), ("out_channels", out_channels), ("groups", groups)):
+            at_least_one("Conv2d", name, count)
         if in_channels % groups or out_channels % groups:
             raise ValueError(f"Conv2d: groups={groups} does not divide {in_channels} input and {out_channels} output channels.")
         self.stride, self.padding, self.dilation, self.groups, self.ceil_mode = stride, padding, dilation, groups, ceil_mode
@@ -51,6 +53,8 @@ class Linear(Module):
     """`functional.linear` with a weight (out_features, in_features) and a bias (out_features,)."""
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+        at_least_one("Linear", "in_features", in_features)
+        at_least_one("Linear", "out_features", out_features)
         self.weight = Parameter(np.empty((out_features, in_features), np.float32))
         self.bias = Parameter(np.empty(out_features, np.float32)) if bias else None
         init.torch_default_(self.weight, self.bias)

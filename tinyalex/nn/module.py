@@ -1,6 +1,7 @@
 """Module: a part of a network that owns parameters; and Sequential, parts one after the other."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -62,11 +63,15 @@ class Module:
             elif isinstance(value, (list, tuple)):
                 yield from ((f"{name}.{i}", part) for i, part in enumerate(value) if isinstance(part, Module))
 
-    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, "Module"]]:
-        """This Module (named "") and all within it."""
+    def named_modules(self, prefix: str = "", seen: "set[Module] | None" = None) -> Iterator[tuple[str, "Module"]]:
+        """This Module (named "") and all within it, each once, under the first of its names."""
+        seen = set() if seen is None else seen
+        if self in seen:
+            return
+        seen.add(self)
         yield prefix, self
         for name, child in self.named_children():
-            yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
+            yield from child.named_modules(f"{prefix}.{name}" if prefix else name, seen)
 
     def modules(self) -> Iterator["Module"]:
         return (module for _, module in self.named_modules())
@@ -181,14 +186,11 @@ class Module:
 
         layers = {module: name for name, module in self.named_modules() if _owns(module) or not any(module.named_children())}
         remove = [module.register_forward_hook(note(name)) for module, name in layers.items()]
-        modes = [(module, module.training) for module in self.modules()]
         first = next(self.parameters(), Tensor([]))
         try:
-            with no_grad():
-                self.eval()(Tensor(np.zeros((1, *input_shape), first.dtype), device=first.device))
+            with no_grad(), testing(self):
+                self(Tensor(np.zeros((1, *input_shape), first.dtype), device=first.device))
         finally:
-            for module, mode in modes:
-                module.training = mode
             for take_away in remove:
                 take_away()
         total = ("", "total", "", sum(p.size for p in self.parameters()), sum(row[4] for row in rows))
@@ -197,6 +199,18 @@ class Module:
             f"{name:<20} {kind:<18} {shape:<16} {count:>12,} {work:>15,}" for name, kind, shape, count, work in [*rows, total]
         ]
         return "\n".join(lines)
+
+
+@contextmanager
+def testing(model: Module) -> Iterator[None]:
+    """Within it, `model` is in testing mode; at the end each of its parts is put back into the mode that it was in."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 def _owns(module: Module) -> list[Parameter]:
@@ -232,5 +246,6 @@ class Sequential(Module):
         return (part for _, part in self.named_children())
 
     def __getitem__(self, index: Any) -> Any:
-        parts = list(self)[index]
-        return Sequential(*parts) if isinstance(parts, list) else parts
+        """A part by its number, or a Sequential of some of them, which keep their names."""
+        parts = list(self.named_children())[index]
+        return Sequential(dict(parts)) if isinstance(parts, list) else parts[1]

@@ -36,6 +36,9 @@ class SGD:
         self.param_groups = [{**defaults, **group, "params": list(group["params"])} for group in groups]
         for group in self.param_groups:
             _check_group(group)
+        everything = [id(p) for group in self.param_groups for p in group["params"]]
+        if len(set(everything)) < len(everything):
+            raise ValueError("SGD: a parameter is given twice, and would be moved twice in a step. Give each in one group.")
         self.velocity = [[_zeros_like(p) for p in group["params"]] for group in self.param_groups]
 
     @np.errstate(all="ignore")  # a rate that is far too high ends in inf, which the loss will show
@@ -83,6 +86,10 @@ def _zeros_like(p: Tensor) -> Any:
 
 
 def _check_group(group: dict[str, Any]) -> None:
+    if unknown := group.keys() - {"params", "lr", "momentum", "weight_decay"}:
+        raise ValueError(
+            f"SGD: a group has params, lr, momentum and weight_decay, got {', '.join(map(repr, sorted(unknown)))} too."
+        )
     for name in ("lr", "momentum", "weight_decay"):
         if not group[name] >= 0:
             raise ValueError(f"SGD: {name} must be 0 or more, got {group[name]!r}.")

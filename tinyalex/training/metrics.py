@@ -10,6 +10,7 @@ from tinyalex import device
 from tinyalex import functional as F
 from tinyalex.device import Array
 from tinyalex.function import no_grad
+from tinyalex.nn.module import testing
 
 
 @dataclass
@@ -28,20 +29,15 @@ def wrong_answers(logits: Array, labels: Array) -> Array:
 
 def evaluate(model: Any, batches: Iterable[tuple[Array, Array]]) -> Evaluation:
     """The model's answers to all batches (images, labels), in testing mode. The mode is put back afterwards."""
-    mode = model.training
-    model.eval()
     loss, count, confusion = 0.0, 0, None
-    try:
-        with no_grad():
-            for images, labels in batches:
-                logits = model(images)
-                loss += F.cross_entropy(logits, labels, reduction="sum").item()
-                count += len(labels)
-                if confusion is None:
-                    confusion = np.zeros((logits.shape[1], logits.shape[1]), np.int64)
-                np.add.at(confusion, (device.to_numpy(labels), logits.numpy().argmax(axis=1)), 1)
-    finally:
-        model.train(mode)
+    with no_grad(), testing(model):
+        for images, labels in batches:
+            logits = model(images)
+            loss += F.cross_entropy(logits, labels, reduction="sum").item()
+            count += len(labels)
+            if confusion is None:
+                confusion = np.zeros((logits.shape[1], logits.shape[1]), np.int64)
+            np.add.at(confusion, (device.to_numpy(labels), logits.numpy().argmax(axis=1)), 1)
     if confusion is None:
         raise ValueError("evaluate: got no images. Give the data set at least one.")
     return Evaluation(loss / count, 1 - float(np.trace(confusion)) / count, confusion)

@@ -20,6 +20,7 @@ import numpy as np
 from tinyalex import device, serialization
 from tinyalex import functional as F
 from tinyalex.device import Array
+from tinyalex.files import replacing
 from tinyalex.optim.lr_scheduler import ReduceLROnPlateau
 from tinyalex.training.metrics import evaluate, wrong_answers
 
@@ -241,9 +242,8 @@ class Trainer:
         writer = csv.DictWriter(text, [field.name for field in fields(Epoch)], lineterminator="\n")
         writer.writeheader()
         writer.writerows(asdict(line) for line in self.log)
-        unfinished = self.output / ".log.csv"
-        unfinished.write_text(text.getvalue())
-        os.replace(unfinished, self.output / "log.csv")
+        with replacing(self.output / "log.csv") as unfinished:
+            unfinished.write_text(text.getvalue())
 
     # Stopping and going on
 

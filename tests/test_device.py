@@ -1,0 +1,95 @@
+"""Device names; tiles and the threads that share them: nested, from several threads at once, and after a fork."""
+
+import os
+import threading
+
+import numpy as np
+import pytest
+
+import tinyalex as ta
+from tinyalex import device as devices
+
+
+def test_device_names_have_one_spelling():
+    assert devices.check("cpu") == "cpu"
+    assert devices.check("auto") in ("cpu", "cuda")
+    for name in ("gpu", "cuda:", "cuda:x", "cuda:-1", "", None, 0):
+        with pytest.raises(ValueError, match=r"device: expected 'auto', 'cpu', 'cuda' or 'cuda:1', got"):
+            devices.check(name)
+
+
+def test_the_default_device_is_the_cpu_and_is_checked():
+    assert devices.default() == "cpu"
+    with pytest.raises(ValueError, match="expected 'auto'"):
+        devices.set_default("tpu")
+    assert ta.Tensor([1.0]).device == "cpu"
+
+
+def test_numpy_numbers_lie_anywhere():
+    assert devices.common("f", [np.float32(1), 2.0, None, np.ones(3)]) == "cpu"
+
+
+@pytest.fixture
+def two_workers(monkeypatch):
+    monkeypatch.setattr(devices, "workers", lambda: 2)
+    monkeypatch.setattr(devices, "TILE_BYTES", 1)
+
+
+def total(x):
+    return devices.for_tiles(x, 1, lambda lo, hi, scratch: x[lo:hi].sum(axis=0))
+
+
+def test_tiles_within_tiles_do_not_wait_for_each_other(two_workers):
+    x = np.arange(24.0).reshape(6, 4)
+
+    def body(lo, hi, scratch):
+        return total(np.ascontiguousarray(x[lo:hi].T)).sum()
+
+    assert devices.for_tiles(x, 1, body) == x.sum()
+
+
+def blas_threads():
+    return [info["num_threads"] for info in devices.blas_libraries()]
+
+
+def test_two_threads_at_once_leave_blas_as_it_was(two_workers):
+    before = blas_threads()
+    both_are_in = threading.Barrier(2, timeout=20)
+    inside = []
+
+    def hold():
+        with devices.one_blas_thread():
+            both_are_in.wait()
+            inside.append(blas_threads())
+            both_are_in.wait()
+
+    threads = [threading.Thread(target=hold) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert inside == [[1] * len(before)] * 2
+    assert blas_threads() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_makes_threads_of_its_own(two_workers):
+    x = np.ones((6, 4))
+    assert total(x).sum() == 24
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if total(x).sum() == 24 else 1)
+    deadline = threading.Timer(30, lambda: os.kill(child, 9))
+    deadline.start()
+    _, status = os.waitpid(child, 0)
+    deadline.cancel()
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_scratch_is_reused_and_grows(two_workers):
+    scratch = devices.Scratch(np)
+    first = scratch.take("a", (2, 3), np.float32)
+    assert np.shares_memory(first, scratch.take("a", (3,), np.float64))
+    assert not np.shares_memory(first, scratch.take("b", (2, 3), np.float32))
+    assert scratch.take("a", (100,), np.float32).shape == (100,)
