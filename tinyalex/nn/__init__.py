@@ -14,6 +14,7 @@ from tinyalex.nn.layers import (
     ReLU,
     Sigmoid,
     Softmax,
+    SpatialResponseNorm,
     Tanh,
     ZeroPad2d,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "Sequential",
     "Sigmoid",
     "Softmax",
+    "SpatialResponseNorm",
     "Tanh",
     "ZeroPad2d",
     "init",

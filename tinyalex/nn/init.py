@@ -41,6 +41,13 @@ def kaiming_normal_(tensor: Tensor) -> Tensor:
     return normal_(tensor, 0.0, math.sqrt(2.0 / fan_in(tensor)))
 
 
+def xavier_uniform_(tensor: Tensor) -> Tensor:
+    """Glorot and Bengio 2010: uniform within sqrt(6 / (fan_in + fan_out)) of 0, Keras's default."""
+    fan_out = tensor.shape[0] * math.prod(tensor.shape[2:])
+    bound = math.sqrt(6.0 / (fan_in(tensor) + fan_out))
+    return uniform_(tensor, -bound, bound)
+
+
 def torch_default_(weight: Tensor, bias: Tensor | None = None) -> None:
     """What torch's Conv2d and Linear start with: both uniform within 1/sqrt(fan_in) of 0."""
     bound = 1.0 / math.sqrt(fan_in(weight))

@@ -199,6 +199,19 @@ class LocalResponseNorm(Module):
         )
 
 
+class SpatialResponseNorm(Module):
+    """`functional.spatial_response_norm`, a norm within each map that the 2012 code has and the paper does not mention."""
+
+    def __init__(self, size: int, alpha: float = 1e-3, beta: float = 0.75, k: float = 1.0, *, alpha_mode: str = "mean") -> None:
+        self.size, self.alpha, self.beta, self.k, self.alpha_mode = size, alpha, beta, k, alpha_mode
+
+    def forward(self, x: Any) -> Tensor:
+        return F.spatial_response_norm(x, self.size, self.alpha, self.beta, self.k, alpha_mode=self.alpha_mode)
+
+    def extra_repr(self) -> str:
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}, alpha_mode={self.alpha_mode!r}"
+
+
 class Dropout(Module):
     """`functional.dropout`, in training only. The paper's p is 0.5, after its first two linear layers (section 4.2)."""
 
