@@ -241,8 +241,8 @@ class Dropout2012(Module):
         self.p = p
 
     def forward(self, x: Any) -> Tensor:
-        kept = 1 - self.p
-        return F.dropout(x, self.p, True) * kept if self.training else x * kept  # dropout divides by `kept`: undone here
+        # In training F.dropout divides what it keeps by 1 - p, which is undone here; in testing it does nothing.
+        return F.dropout(x, self.p, self.training) * (1 - self.p)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
