@@ -208,3 +208,54 @@ def test_the_keras_port_normalises_by_the_sum_of_eleven_maps_and_forgets_two_rel
 def test_what_does_not_fit_is_named(arguments, error, message):
     with pytest.raises(error, match=message):
         models.alexnet(**arguments)
+
+
+USUAL_CLASS = """
+class AlexNet(nn.Module):
+    def __init__(self, num_classes: int = 1000, dropout: float = 0.5) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 64, kernel_size=11, stride=4, padding=2),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(kernel_size=3, stride=2),
+            nn.Conv2d(64, 192, kernel_size=5, padding=2),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(kernel_size=3, stride=2),
+            nn.Conv2d(192, 384, kernel_size=3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(384, 256, kernel_size=3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(256, 256, kernel_size=3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(kernel_size=3, stride=2),
+        )
+        self.avgpool = nn.AdaptiveAvgPool2d((6, 6))
+        self.classifier = nn.Sequential(
+            nn.Dropout(p=dropout),
+            nn.Linear(256 * 6 * 6, 4096),
+            nn.ReLU(inplace=True),
+            nn.Dropout(p=dropout),
+            nn.Linear(4096, 4096),
+            nn.ReLU(inplace=True),
+            nn.Linear(4096, num_classes),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.features(x)
+        x = self.avgpool(x)
+        x = torch.flatten(x, 1)
+        x = self.classifier(x)
+        return x
+"""
+
+
+def test_the_usual_pytorch_class_runs_with_its_imports_changed(rng):
+    names = {}
+    exec(
+        "import tinyalex as torch\nfrom tinyalex import nn\n" + USUAL_CLASS, names
+    )  # instead of import torch, import torch.nn as nn
+    theirs, ours = names["AlexNet"](num_classes=10).eval(), small("torchvision").eval()
+    assert {name: w.shape for name, w in theirs.state_dict().items()} == {name: w.shape for name, w in ours.state_dict().items()}
+    ours.load_state_dict(theirs.state_dict())
+    x = rng.standard_normal((2, 3, 67, 67)).astype("f")
+    np.testing.assert_array_equal(theirs(x).numpy(), ours(x).numpy())
