@@ -30,6 +30,7 @@ test-peers: $(VENV)/.peers ## compare with torch, onnx and onnxruntime (download
 test-cuda: $(VENV)/.cuda ## check the CUDA kernels without a GPU (needs g++; downloads CuPy and NVRTC); a skipped test is a failure
 	$(BIN)/python -m pytest -m cuda --ignore-glob='tests/test_peers*.py' --no-skips
 	TINYALEX_STANDIN=1 TINYALEX_DEVICE=cuda $(BIN)/python -m pytest -m gpu --ignore-glob='tests/test_peers*.py' --no-skips
+	TINYALEX_STANDIN=1 TINYALEX_DEVICE=cuda:1 $(BIN)/python -m pytest -m gpu tests/test_gpu.py --no-skips
 
 clean: ## remove .venv and everything that tools have left here; runs/ stays
 	rm -rf $(VENV) dist .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -116,7 +116,7 @@ def main() -> int:
     args = arguments()
     began = time.perf_counter()
     place = device.check(args.device)
-    if args.tf32:
+    if args.tf32 and place != "cpu":
         device.allow_tf32()
     ta.manual_seed(args.seed)
     output = Path(args.output)

@@ -4,8 +4,6 @@ import pytest
 import tinyalex
 from tinyalex.data import Augment, Normalize, mean_image
 
-pytestmark = pytest.mark.anywhere
-
 
 @pytest.fixture
 def images(rng):

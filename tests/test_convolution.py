@@ -46,8 +46,8 @@ def test_tiles_and_threads_do_not_change_the_answer(rng, monkeypatch):
     dy = rng.standard_normal((7, 4, 9, 11))
     answers = []
     for tile_bytes, threads in [(1 << 30, 1), (1, 1), (1, 3), (60_000, 2)]:
-        monkeypatch.setattr(devices, "TILE_BYTES", tile_bytes)
-        monkeypatch.setattr(devices, "workers", lambda threads=threads: threads)
+        monkeypatch.setattr(devices.tiles, "TILE_BYTES", tile_bytes)
+        monkeypatch.setattr(devices.tiles, "workers", lambda threads=threads: threads)
         for t in (x, w, b):
             t.grad = None
         y = F.conv2d(x, w, b, padding=1, groups=2)

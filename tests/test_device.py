@@ -31,8 +31,8 @@ def test_numpy_numbers_lie_anywhere():
 
 @pytest.fixture
 def two_workers(monkeypatch):
-    monkeypatch.setattr(devices, "workers", lambda: 2)
-    monkeypatch.setattr(devices, "TILE_BYTES", 1)
+    monkeypatch.setattr(devices.tiles, "workers", lambda: 2)
+    monkeypatch.setattr(devices.tiles, "TILE_BYTES", 1)
 
 
 def total(x):

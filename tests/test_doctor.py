@@ -17,7 +17,7 @@ cupy = types.ModuleType("cupy")
 cupy.__version__, cupy.__spec__ = "14.2.0", types.SimpleNamespace()
 cupy.is_available = lambda: False
 cupy.ndarray = type("ndarray", (), {})
-cupy.cuda = types.SimpleNamespace(runtime=types.SimpleNamespace(driverGetVersion=lambda: 0))
+cupy.cuda = types.SimpleNamespace(runtime=types.SimpleNamespace(driverGetVersion=lambda: DRIVER, runtimeGetVersion=lambda: 13000))
 sys.modules["cupy"] = cupy
 """
 """What CuPy does where there is no driver: it imports, and says that there is nothing."""
@@ -40,6 +40,10 @@ cupy.ndarray.__matmul__ = missing
 
 OLD_CUPY = NO_DRIVER.replace("14.2.0", "13.6.0")
 
+OLD_DRIVER = NO_DRIVER.replace("DRIVER", "12040")
+
+NO_DRIVER = NO_DRIVER.replace("DRIVER", "0")
+
 WORKING = "import sys; sys.path.insert(0, TESTS)\nimport standin; standin.install()\n"
 
 
@@ -58,10 +62,10 @@ def line(lines, name):
 def test_a_bare_machine_is_ready_on_the_cpu():
     status, lines = doctor(NO_CUPY)
     assert status == 0
-    assert lines[-1].startswith("ready: the CPU can train. For a GPU: pip install 'tinyalex[cuda13]'")
+    assert lines[-1].startswith("ready: the CPU can train. For a GPU: Install it: pip install 'cupy-cuda13x[ctk]'")
     assert line(lines, "NumPy").startswith("ok")
     assert line(lines, "BLAS") == "ok      BLAS          multiplies matrices"
-    assert line(lines, "CuPy") == "-       CuPy          not installed: the CPU computes"
+    assert line(lines, "CuPy") == "-       CuPy          not installed"
 
 
 @pytest.mark.skipif(os.path.exists("/dev/nvidiactl"), reason="this machine has a driver")
@@ -69,7 +73,7 @@ def test_cupy_without_a_driver_needs_the_driver():
     status, lines = doctor(NO_DRIVER)
     assert status == 1
     assert line(lines, "driver").startswith("BROKEN  driver        OSError: libcuda.so.1")
-    assert lines[-1].startswith("Install NVIDIA's driver for the GPU of this machine")
+    assert lines[-1].startswith("Install NVIDIA's driver for this machine's GPU")
     assert lines[-1].endswith("Until then the CPU computes.")
 
 
@@ -87,6 +91,19 @@ def test_a_broken_toolkit_is_named_and_needs_cudas_libraries(machine, name, mess
     assert status == 1
     assert line(lines, name).startswith(f"BROKEN  {name:<14}{message}")
     assert "pip install 'cupy-cuda13x[ctk]'" in lines[-1]
+
+
+def test_a_driver_older_than_cupy_needs_another_cupy():
+    status, lines = doctor(OLD_DRIVER)
+    assert status == 1
+    assert line(lines, "driver").endswith("RuntimeError: for CUDA 12, older than the CUDA 13 that this CuPy is made for")
+    assert "or, for an older driver, the CuPy made for it: cupy-cuda12x" in lines[-1]
+
+
+def test_a_wrong_number_of_threads_is_a_finding():
+    status, lines = doctor(NO_CUPY, TINYALEX_THREADS="zero")
+    assert status == 1
+    assert "TINYALEX_THREADS: expected a whole number from 1 on, got 'zero'" in line(lines, "NumPy")
 
 
 def test_an_old_cupy_needs_a_newer_one():
@@ -112,4 +129,4 @@ def test_data_sets_are_listed_and_a_wrong_folder_is_an_error(tmp_path):
 def test_asking_for_cuda_says_why_there_is_none():
     program = NO_CUPY + "import tinyalex as ta; ta.Tensor([1.0], device='cuda')"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert "RuntimeError: device 'cuda': CuPy is not installed. Install it with: pip install 'tinyalex[cuda13]'" in result.stderr
+    assert "RuntimeError: device 'cuda': CuPy: not installed. Install it: pip install 'cupy-cuda13x[ctk]'" in result.stderr

@@ -56,9 +56,9 @@ def test_an_image_does_not_depend_on_how_many_are_drawn(drawn):
 
 
 def test_an_image_does_not_depend_on_the_number_of_threads(monkeypatch):
-    monkeypatch.setattr(devices, "workers", lambda: 1)
+    monkeypatch.setattr(devices.tiles, "workers", lambda: 1)
     alone = shapes(30, 0)[0].images
-    monkeypatch.setattr(devices, "workers", lambda: 4)
+    monkeypatch.setattr(devices.tiles, "workers", lambda: 4)
     assert np.array_equal(shapes(30, 0)[0].images, alone)
 
 

@@ -287,6 +287,6 @@ def test_the_gradient_of_a_single_number_is_an_array():
 
 
 def test_infinities_make_no_warning_in_the_threads_of_a_tile(monkeypatch):
-    monkeypatch.setattr("tinyalex.device.workers", lambda: 2)
+    monkeypatch.setattr("tinyalex.device.tiles.workers", lambda: 2)
     x = np.full((8, 4, 3, 3), 1e30, "f")
     assert not np.isnan(F.local_response_norm(x, 5, 1.0).numpy()).any()

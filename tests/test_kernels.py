@@ -112,7 +112,8 @@ def test_an_empty_launch_runs_nothing():
         cuda.relu(x((0, 3)), x((0, 3)))
 
 
+@pytest.mark.cuda
 def test_an_array_too_large_for_int_is_refused():
     mask = np.empty(2**31, bool)  # which is never touched, and so takes no memory
-    with pytest.raises(ValueError, match="random_mask: mask has 2147483648 numbers"):
+    with emulator.running(), pytest.raises(ValueError, match="random_mask: mask has 2147483648 numbers"):
         launch("dropout.cu", "random_mask", 1, mask, *[0] * 9)

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from tinyalex import device
-from tinyalex.kernels.diagnosis import Finding, gpu_findings
+from tinyalex.device.choice import Finding
+from tinyalex.kernels.diagnosis import gpu_findings
 
 PACKAGES = {
     "threadpoolctl": "threads",
@@ -56,6 +57,10 @@ def cpu_findings() -> Iterator[Finding]:
 
 
 def _numpy() -> Finding:
+    try:
+        device.workers()
+    except ValueError as error:
+        return Finding("NumPy", False, f"{np.__version__}, but {error}", "Unset TINYALEX_THREADS, or give it a number")
     libraries = device.blas_libraries()
     if not libraries:
         return Finding("NumPy", True, f"{np.__version__}, {device.workers()} thread: without threadpoolctl, BLAS keeps its own")

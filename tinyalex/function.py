@@ -122,7 +122,7 @@ def backward(root: Any, grad: Array, retain_graph: bool) -> None:
                 continue
             key = _node(source)
             if share is not None:
-                with device.on(device.of(share)):
+                with device.beside(share):
                     collected[key] = device.asarray(collected[key] + share) if key in collected else share
             uses_left[key] -= 1
             if uses_left[key] == 0:
@@ -162,7 +162,7 @@ def _input_grads(node: Function, grad_output: Array | None) -> tuple[Array | Non
     expected = len(node.needs_input_grad)
     if grad_output is None:
         return (None,) * expected
-    with device.on(device.of(grad_output)):
+    with device.beside(grad_output):
         grads = node.backward(grad_output)
     grads = grads if isinstance(grads, (tuple, list)) else (grads,)
     name = type(node).__name__
@@ -184,7 +184,8 @@ def _input_grads(node: Function, grad_output: Array | None) -> tuple[Array | Non
             )
         # A leaf keeps what it is given for good, and others may hold the same array: another leaf, or the operation itself.
         grad = device.asarray(grad)
-        checked.append(grad.copy() if source.creator is None else grad)
+        with device.beside(grad):
+            checked.append(grad.copy() if source.creator is None else grad)
     return tuple(checked)
 
 

@@ -212,7 +212,7 @@ class Probe:
 
     def loses_float32(self, strict: bool) -> str | None:
         """What turns float32 into something else, if anything. Unless `strict`, the function may bring float64 arrays of its own."""
-        with self.replaced(lambda a: a.astype(np.float32)):
+        with self.replaced(lambda a: device.to(device.to_numpy(a).astype(np.float32), device.of(a))):
             try:
                 y = self.call()
             except (ValueError, TypeError):
@@ -231,6 +231,7 @@ def _with_gaps(a: Array) -> Array:
     """The same numbers, every other one of a larger array."""
     if a.ndim == 0:
         return a
-    wide = device.xp(a).zeros((*a.shape[:-1], 2 * a.shape[-1]), a.dtype)
-    wide[..., ::2] = a
-    return wide[..., ::2]
+    with device.beside(a):
+        wide = device.xp(a).zeros((*a.shape[:-1], 2 * a.shape[-1]), a.dtype)
+        wide[..., ::2] = a
+        return wide[..., ::2]

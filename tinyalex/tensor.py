@@ -126,7 +126,7 @@ class Tensor:
                     f"backward: a tensor of shape {self.shape} is not one number. Reduce it, as in y.sum().backward(), "
                     "or pass grad=, an array of its shape to weight its elements with."
                 )
-            with devices.on(self.device):
+            with devices.beside(self.data):
                 grad = Tensor(devices.xp(self.data).ones_like(self.data), device=self.device)
         grad = devices.asarray(as_tensor(grad).data, self.dtype)
         devices.common("backward: grad", [self.data, grad])
@@ -134,7 +134,9 @@ class Tensor:
             raise ValueError(
                 f"backward: grad has shape {grad.shape}, but the tensor has shape {self.shape}. Give it the same shape."
             )
-        function.backward(self, grad.copy() if self.creator is None else grad, retain_graph)
+        with devices.beside(grad):
+            grad = grad.copy() if self.creator is None else grad
+        function.backward(self, grad, retain_graph)
 
     def accumulate_grad(self, grad: Array) -> None:
         """Take in a complete gradient of this leaf: call the hooks, then add it to what earlier backward passes left in `.grad`."""
@@ -148,7 +150,8 @@ class Tensor:
                     f"a gradient's hook must return None or an array {grad.dtype} {grad.shape} in its place, got {got}."
                 )
             grad = devices.asarray(changed)
-        self.grad = grad if self.grad is None else devices.asarray(self.grad + grad)
+        with devices.beside(grad):
+            self.grad = grad if self.grad is None else devices.asarray(self.grad + grad)
 
     def register_hook(self, fn: Callable[[Array], Array | None]) -> Callable[[], None]:
         """Call `fn(gradient)` once in each backward pass, when this leaf's gradient is complete.
@@ -174,7 +177,8 @@ class Tensor:
         """The tensor in another dtype. Gradients come back through it between floating dtypes only."""
         dtype = np.dtype(dtype)
         if dtype.kind != "f":
-            return Tensor(self.data.astype(dtype))
+            with devices.beside(self.data):
+                return Tensor(self.data.astype(dtype), device=self.device)
         return ops.Cast.apply(self, dtype=dtype)
 
     # Arithmetic
@@ -281,8 +285,15 @@ def _binary(op: type[Function], x: Any, y: Any) -> Any:
         if not isinstance(operand, (Tensor, int, float)) and not devices.is_array(operand):
             if not isinstance(operand, (list, tuple)):
                 return NotImplemented
-    x, y = (as_tensor(v) if isinstance(v, (list, tuple)) or (devices.is_array(v) and v.shape) else v for v in (x, y))
-    return op.apply(x, y)
+    place = (x if isinstance(x, Tensor) else y).device
+    return op.apply(*(_operand(v, place) for v in (x, y)))
+
+
+def _operand(v: Any, place: str) -> Any:
+    """Lists become tensors beside the other operand, arrays where tensors are made by default; numbers stay numbers."""
+    if isinstance(v, (list, tuple)):
+        return Tensor(v, device=place)
+    return as_tensor(v) if devices.is_array(v) and v.shape else v
 
 
 def _axis(axis: Any) -> Any:

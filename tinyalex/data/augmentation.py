@@ -11,6 +11,19 @@ from tinyalex import device, kernels
 from tinyalex.device import Array
 
 
+class Placed:
+    """An array, and copies of it on the devices where it has been needed."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+        self.copies: dict[str, Array] = {}
+
+    def at(self, place: str) -> Array:
+        if place not in self.copies:
+            self.copies[place] = device.to(self.array, place)
+        return self.copies[place]
+
+
 class Normalize:
     """`(images - mean) * scale`: what the network sees when it is tested.
 
@@ -25,11 +38,11 @@ class Normalize:
     """
 
     def __init__(self, mean: Array, scale: float = 1.0) -> None:
-        self.mean, self.scale = _as_mean("Normalize", mean), scale
+        self.mean, self.scale = Placed(_as_mean("Normalize", mean)), scale
 
     def __call__(self, images: Array, *, epoch: int = 0, first: int = 0) -> Array:
-        _check_fit("Normalize", images, self.mean)
-        x = device.xp(images).subtract(images, device.to(self.mean, device.of(images)), dtype=np.float32)
+        _check_fit("Normalize", images, self.mean.array)
+        x = device.xp(images).subtract(images, self.mean.at(device.of(images)), dtype=np.float32)
         if self.scale != 1:
             x *= self.scale
         return x
@@ -65,9 +78,9 @@ class Augment:
                 f"Augment: expected a padding of 0 or more whole pixels, got {padding!r}.\n"
                 "Give how far the image may move, such as padding=4."
             )
-        self.mean, self.scale = _as_mean("Augment", mean), scale
+        self.mean, self.scale = Placed(_as_mean("Augment", mean)), scale
         self.colours = None if colours is None else np.asarray(colours, np.float64)
-        channels = len(self.mean)
+        channels = len(self.mean.array)
         if self.colours is not None and not (
             self.colours.ndim == 2 and self.colours.shape[1] == channels and len(self.colours) <= 3
         ):
@@ -78,7 +91,7 @@ class Augment:
         self.padding, self.flip = padding, flip
 
     def __call__(self, images: Array, *, epoch: int, first: int) -> Array:
-        _check_fit("Augment", images, self.mean)
+        _check_fit("Augment", images, self.mean.array)
         if self.padding >= min(images.shape[2:]):
             raise ValueError(
                 f"Augment: padding={self.padding} would move images of {images.shape[2]} x {images.shape[3]} out of sight.\n"
@@ -91,9 +104,9 @@ class Augment:
         colour = None if self.colours is None else (0.1 * _normal(u[:, 3:])[:, :3] @ self.colours).astype(np.float32)  # section 4.1
         place = device.of(images)
         x = device.xp(images).empty(images.shape, np.float32)
-        mean, placed_moves, shift = (a if a is None else device.to(a, place) for a in (self.mean, moves, colour))
+        placed_moves, shift = (a if a is None else device.to(a, place) for a in (moves, colour))
         k = kernels.of(images)
-        k.augment(k.ready(images), mean, x, placed_moves, shift, self.scale)
+        k.augment(k.ready(images), self.mean.at(place), x, placed_moves, shift, self.scale)
         return x
 
 
@@ -138,7 +151,7 @@ def _normal(u: np.ndarray) -> np.ndarray:
 
 def _as_mean(who: str, mean: Array) -> Array:
     """float32 (C, H, W) or (C, 1, 1)."""
-    mean = device.asarray(mean, np.float32)
+    mean = device.to_numpy(device.asarray(mean, np.float32))
     if mean.ndim not in (1, 3):
         raise ValueError(
             f"{who}: expected a mean image (C, H, W) or a mean colour (C,), got the shape {mean.shape}.\n"

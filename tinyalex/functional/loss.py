@@ -112,7 +112,7 @@ def cross_entropy(
     2.3026
     """
     x, w = float_tensors("cross_entropy", optional="weight", input=input, weight=weight)
-    t = as_tensor(np.asarray(target) if isinstance(target, (list, tuple, int)) else target)
+    t = Tensor(np.asarray(target), device=x.device) if isinstance(target, (list, tuple, int)) else as_tensor(target)
     device.common("cross_entropy", [x.data, t.data, None if w is None else w.data])
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"cross_entropy: reduction is 'mean', 'sum' or 'none', got {reduction!r}.")
@@ -156,13 +156,13 @@ def _hard(x: Tensor, t: Tensor, w: Array, places: tuple[int, ...], ignore: int, 
     if labels.dtype.kind not in "iu":
         raise TypeError(f"cross_entropy: target is {t.dtype}, expected class indices from 0 to {classes - 1}, or probabilities.")
     kernels.of(labels).check_labels(labels, ignore, classes)
-    rows, labels = _rows(x), labels.reshape(-1)
-    with device.on(x.device):
-        counts = device.xp(w).empty(len(labels), w.dtype)
-    losses = SoftmaxCrossEntropy.apply(rows, labels, w, ignore=ignore, counts=counts)
-    if smoothing:
-        everywhere = device.xp(w).where((labels != ignore)[:, None], w / classes, 0).astype(w.dtype, copy=False)
-        losses = losses * (1 - smoothing) + SoftCrossEntropy.apply(rows, everywhere, device.xp(w).ones_like(w)) * smoothing
+    with device.beside(w):
+        xp, rows, labels = device.xp(w), _rows(x), labels.reshape(-1).astype(np.int64, copy=False)
+        counts = xp.empty(len(labels), w.dtype)
+        losses = SoftmaxCrossEntropy.apply(rows, labels, w, ignore=ignore, counts=counts)
+        if smoothing:
+            everywhere = xp.where((labels != ignore)[:, None], w / classes, 0).astype(w.dtype, copy=False)
+            losses = losses * (1 - smoothing) + SoftCrossEntropy.apply(rows, everywhere, xp.ones_like(w)) * smoothing
     return losses, counts
 
 
@@ -177,4 +177,5 @@ def _soft(x: Tensor, t: Tensor, w: Array, smoothing: float) -> tuple[Tensor, Arr
     if smoothing:
         t = t * (1 - smoothing) + smoothing / len(w)
     losses = SoftCrossEntropy.apply(_rows(x), _rows(t), w)
-    return losses, device.xp(w).ones(losses.shape, w.dtype)
+    with device.beside(w):
+        return losses, device.xp(w).ones(losses.shape, w.dtype)

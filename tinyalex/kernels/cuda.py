@@ -8,6 +8,8 @@ its neighbours in the image.
 import math
 from typing import Any
 
+import numpy as np
+
 from tinyalex import device
 from tinyalex.device import Array
 from tinyalex.kernels.launch import BLOCK, launch
@@ -197,9 +199,11 @@ def sgd_update(w: Array, velocity: Array, grad: Array, lr: float, momentum: floa
 def augment(images: Array, mean: Array, out: Array, moves: Array, colour: Array | None, scale: float) -> None:
     """out[n] = (images[n] - mean + colour[n]) * scale, moved up by moves[n, 0] and left by moves[n, 1], mirrored where moves[n, 2].
 
-    What moves in is 0. images (N, C, H, W) uint8 or float32, mean (C, H, W) or (C, 1, 1), out (N, C, OH, OW) floating, moves (N, 3) int32,
+    What moves in is 0. images (N, C, H, W) of any type, mean (C, H, W) or (C, 1, 1), out (N, C, OH, OW) floating, moves (N, 3) int32,
     colour (N, C) or None for no shift.
     """
+    if images.dtype not in (np.uint8, np.float32):
+        images = images.astype(np.float32)
     n, c, h, w = images.shape
     whole = mean.size != c
     pointer = mean if colour is None else colour  # which is not read where there is no shift

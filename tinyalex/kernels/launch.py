@@ -7,13 +7,12 @@ the .cu file says before it is passed on.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from tinyalex import device
 from tinyalex.kernels import sources
-
-BLOCK = 256
-"""Threads in a block: a multiple of a warp's 32, and few enough that several blocks fit on a multiprocessor at once."""
+from tinyalex.kernels.sources import BLOCK
 
 LIMIT = 2**31 - BLOCK
 """Numbers in an array: kernels count with int, whose divisions cost a fraction of those of long long."""
@@ -29,11 +28,12 @@ def launch(file: str, name: str, threads: int, *arguments: Any) -> None:
     Raises TypeError or ValueError for an array of another dtype, on another device, too large, or not C-contiguous.
     """
     signature = sources.signatures(file)[name]
-    types, here = _types(signature, arguments), device.current()
+    # The emulator has no GPU to ask, and takes the arrays of the CPU.
+    types, here = _types(signature, arguments), device.current() if _load is _with_cupy else ""
     values = tuple(_argument(signature, i, types, here, x) for i, x in enumerate(arguments))
     if threads == 0:
         return
-    _function(file, name, signature, types)((-(-threads // BLOCK),), (BLOCK,), values)
+    _function(_load, here, file, _expression(signature, types), types.get("T", ""))((-(-threads // BLOCK),), (BLOCK,), values)
 
 
 def _types(signature: sources.Signature, arguments: tuple[Any, ...]) -> dict[str, str]:
@@ -69,7 +69,7 @@ def _argument(signature: sources.Signature, i: int, types: dict[str, str], here:
         )
     if x.size > LIMIT:
         raise ValueError(f"{where} has {x.size} numbers; a kernel counts to {LIMIT}. Use a smaller batch.")
-    if _load is _with_cupy and device.of(x) != here:
+    if here and device.of(x) != here:
         raise ValueError(f"{where} lies on {device.of(x)}, but the kernel runs on {here}. Move it there.")
     return x
 
@@ -84,22 +84,26 @@ def _with_cupy(source: str, file: str, names: tuple[str, ...]) -> Any:
 
 
 _load: Load = _with_cupy
-_functions: dict[Any, Any] = {}
-_modules: dict[Any, Any] = {}
 
 
-def _function(file: str, name: str, signature: sources.Signature, types: dict[str, str]) -> Any:
-    expression = f"{name}<{', '.join(types[letter] for letter in signature.templates)}>" if signature.templates else name
-    key = _load, device.current(), file, expression
-    if key not in _functions:
-        names = sources.instantiations(file, types.get("T", ""))
-        if signature.templates and expression not in names:
-            raise TypeError(f"{file} is not made for {expression}. There are {', '.join(names)}.")
-        module_key = _load, device.current(), file, names
-        if module_key not in _modules:
-            _modules[module_key] = _load(sources.text(file), file, names)
-        _functions[key] = _modules[module_key].get_function(expression)
-    return _functions[key]
+def _expression(signature: sources.Signature, types: dict[str, str]) -> str:
+    """The kernel's name as NVRTC has it: max_pool<float, unsigned char>."""
+    return (
+        f"{signature.name}<{', '.join(types[letter] for letter in signature.templates)}>" if signature.templates else signature.name
+    )
+
+
+@cache
+def _function(load: Load, here: str, file: str, expression: str, real: str) -> Any:
+    names = sources.instantiations(file, real)
+    if "<" in expression and expression not in names:
+        raise TypeError(f"{file} is not made for {expression}; it has {', '.join(names)}. Convert the arrays with astype.")
+    return _module(load, here, file, names).get_function(expression)
+
+
+@cache
+def _module(load: Load, here: str, file: str, names: tuple[str, ...]) -> Any:
+    return load(sources.text(file), file, names)
 
 
 @contextmanager

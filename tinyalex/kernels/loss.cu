@@ -1,7 +1,5 @@
-// instantiate: cross_entropy<T, long long>, cross_entropy<T, int>, cross_entropy_backward<T, long long>, cross_entropy_backward<T, int>
+// instantiate: cross_entropy<T>, cross_entropy_backward<T>
 #include "numbers.cuh"
-
-const int THREADS = 256;  // of the block that takes a row of logits
 
 static __device__ __forceinline__ float power_of_e(float x) { return expf(x); }
 static __device__ __forceinline__ double power_of_e(double x) { return exp(x); }
@@ -16,7 +14,7 @@ struct Sum {
   template <typename W> __device__ W operator()(W a, W b) const { return a + b; }
 };
 
-// All threads of a block bring a number, and all get the combination of all of them.
+// All BLOCK threads of a block bring a number, and all get the combination of all of them.
 //
 // Halving: threads 0..127 take in the numbers of 128..255, then 0..63 those of 64..127, and so on. The barrier after each halving makes
 // the numbers written before it visible to who reads them after it; the one at the end keeps `shared` from being used again too early.
@@ -25,7 +23,7 @@ __device__ W over_block(W mine, W* shared, Combine combine) {
   const int t = threadIdx.x;
   shared[t] = mine;
   __syncthreads();
-  for (int half = THREADS / 2; half > 0; half /= 2) {
+  for (int half = BLOCK / 2; half > 0; half /= 2) {
     if (t < half) shared[t] = combine(shared[t], shared[t + half]);
     __syncthreads();
   }
@@ -41,23 +39,23 @@ __device__ W over_block(W mine, W* shared, Combine combine) {
 // x, p (N, C), t, loss, weight (N,), w (C,). A block takes a row: its threads stride along the classes, side by side, and meet
 // twice, for the largest logit (taken out, so that exp stays in range) and for the sum. Thread 0 writes the loss. A class that does not
 // exist makes it NaN: to look at the labels beforehand, the host would have to wait for the device.
-template <typename T, typename L>
-__global__ void __launch_bounds__(THREADS) cross_entropy(const T* __restrict__ x, const L* __restrict__ t, const T* __restrict__ w,
+template <typename T>
+__global__ void __launch_bounds__(BLOCK) cross_entropy(const T* __restrict__ x, const long long* __restrict__ t, const T* __restrict__ w,
                                                          T* __restrict__ p, T* __restrict__ loss, T* __restrict__ weight, int C,
                                                          long long ignore) {
-  __shared__ Wide<T> shared[THREADS];
+  __shared__ Wide<T> shared[BLOCK];
   const int n = blockIdx.x;
   const T* row = x + n * C;
 
   Wide<T> largest = minus_infinity();
-  for (int c = threadIdx.x; c < C; c += THREADS) largest = Larger()(Wide<T>(row[c]), largest);
+  for (int c = threadIdx.x; c < C; c += BLOCK) largest = Larger()(Wide<T>(row[c]), largest);
   largest = over_block(largest, shared, Larger());
 
   Wide<T> total = 0;
-  for (int c = threadIdx.x; c < C; c += THREADS) total += power_of_e(Wide<T>(row[c]) - largest);
+  for (int c = threadIdx.x; c < C; c += BLOCK) total += power_of_e(Wide<T>(row[c]) - largest);
   total = over_block(total, shared, Sum());
 
-  for (int c = threadIdx.x; c < C; c += THREADS) p[n * C + c] = T(power_of_e(Wide<T>(row[c]) - largest) / total);
+  for (int c = threadIdx.x; c < C; c += BLOCK) p[n * C + c] = T(power_of_e(Wide<T>(row[c]) - largest) / total);
   if (threadIdx.x == 0) {
     const long long label = t[n];
     const bool counts = label != ignore, exists = label >= 0 && label < C;
@@ -69,8 +67,8 @@ __global__ void __launch_bounds__(THREADS) cross_entropy(const T* __restrict__ x
 }
 
 // dx[n, c] = dloss[n] * weight[n] * (p[n, c] - (1 if c is t[n], else 0)). A thread makes one number.
-template <typename T, typename L>
-__global__ void cross_entropy_backward(const T* __restrict__ dloss, const T* __restrict__ p, const L* __restrict__ t,
+template <typename T>
+__global__ void cross_entropy_backward(const T* __restrict__ dloss, const T* __restrict__ p, const long long* __restrict__ t,
                                        const T* __restrict__ weight, T* __restrict__ dx, int N, int C) {
   int at = thread_number();
   if (at >= N * C) return;

@@ -9,7 +9,7 @@ template <typename T> using Wide = typename WideOf<T>::type;
 static __device__ __forceinline__ float minus_infinity() { return __uint_as_float(0xff800000u); }
 static __device__ __forceinline__ float not_a_number() { return __uint_as_float(0x7fc00000u); }
 
-// The number of this thread in the whole launch. Fits an int: a launch has no more threads than an array has numbers, below 2^31.
+// The number of this thread in the whole launch, which fits an int: a thread makes at least one number of an array, and those are below 2^31.
 static __device__ __forceinline__ int thread_number() { return blockIdx.x * blockDim.x + threadIdx.x; }
 
 // s to the power -beta. The paper's 0.75 is two square roots, much cheaper than the general power.

@@ -12,6 +12,9 @@ import numpy as np
 
 FOLDER = Path(__file__).parent
 
+BLOCK = 256
+"""Threads in a block, in Python and in the kernels: a multiple of a warp's 32; several blocks fit on a multiprocessor."""
+
 REAL = {"float16": "__half", "float32": "float", "float64": "double"}
 """What a template's T may be."""
 
@@ -57,7 +60,8 @@ def text(file: str) -> str:
 
     Headers are put in rather than found with -I, because CuPy's cache of compiled kernels would not notice that one has changed.
     """
-    lines = [f'#line 1 "{file}"']
+    lines = [f"#define BLOCK {BLOCK}"] if file.endswith(".cu") else []
+    lines.append(f'#line 1 "{file}"')
     for number, line in enumerate((FOLDER / file).read_text(encoding="utf-8").splitlines(), 1):
         if header := re.fullmatch(r'#include "(.*)"', line):
             lines += [text(header[1]).rstrip("\n"), f'#line {number + 1} "{file}"']

@@ -69,5 +69,6 @@ def _generator() -> np.random.Generator:
 
 
 def _fill(tensor: Tensor, numbers: Any) -> Tensor:
-    tensor.data[...] = device.to(np.asarray(numbers, tensor.dtype), tensor.device)
+    with device.beside(tensor.data):
+        tensor.data[...] = device.to(np.asarray(numbers, tensor.dtype), tensor.device)
     return tensor

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinyalex import device as devices
+from tinyalex import kernels
 from tinyalex.device import Array
 from tinyalex.function import no_grad
 from tinyalex.tensor import Tensor
@@ -17,6 +18,8 @@ class Parameter(Tensor):
 
     def __init__(self, array: Any) -> None:
         super().__init__(array, requires_grad=True)
+        with devices.beside(self.data):
+            self.data = kernels.of(self.data).ready(self.data)  # the optimizer writes into it
 
     def __repr__(self) -> str:
         return "Parameter" + super().__repr__().removeprefix("Tensor")
@@ -123,7 +126,7 @@ class Module:
             dtype = np.dtype(object)
         if dtype.kind != "f":
             raise TypeError(f"{type(self).__name__}.to: expected a device such as 'cuda', or a floating dtype, got {target!r}.")
-        return lambda x: x.astype(dtype)
+        return lambda x: _converted(x, dtype)
 
     # Saved states
 
@@ -137,7 +140,7 @@ class Module:
         ValueError, naming each name or shape that does not fit; then nothing has been changed.
         """
         own = dict(self.named_parameters())
-        arrays = {name: x.numpy() if isinstance(x, Tensor) else np.asarray(x) for name, x in state.items()}
+        arrays = {name: x.numpy() if isinstance(x, Tensor) else devices.to_numpy(x) for name, x in state.items()}
         wrong = [f"{name} is missing" for name in own if name not in arrays]
         wrong += [f"{name} is not a parameter of this network" for name in arrays if name not in own]
         wrong += [
@@ -211,6 +214,11 @@ def testing(model: Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+def _converted(x: Array, dtype: np.dtype) -> Array:
+    with devices.beside(x):
+        return x.astype(dtype)
 
 
 def _owns(module: Module) -> list[Parameter]:

@@ -48,8 +48,10 @@ class SGD:
             for i, p in enumerate(group["params"]):
                 if p.grad is None:
                     continue
-                velocities[i] = v = device.to(velocities[i], p.device).astype(p.dtype, copy=False)  # where model.to() has moved p
-                with device.on(p.device):
+                with device.beside(p.data):
+                    velocities[i] = v = device.to(velocities[i], p.device).astype(
+                        p.dtype, copy=False
+                    )  # model.to() may have moved p
                     kernels.of(p.data).sgd_update(p.data, v, p.grad, group["lr"], group["momentum"], group["weight_decay"])
 
     def zero_grad(self) -> None:
@@ -68,7 +70,7 @@ class SGD:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a `state_dict()` of an optimizer over the same parameters. ValueError, and nothing changed, for another one's."""
         shapes = [[v.shape for v in group] for group in self.velocity]
-        given = [[np.shape(v) for v in group] for group in state["velocity"]]
+        given = [[v.shape for v in group] for group in state["velocity"]]
         if shapes != given:
             raise ValueError(
                 f"SGD.load_state_dict: expected velocities of shapes {shapes}, got {given}. It belongs to another network."
@@ -77,11 +79,12 @@ class SGD:
             own.update(loaded)
         for velocities, arrays in zip(self.velocity, state["velocity"], strict=True):
             for v, array in zip(velocities, arrays, strict=True):
-                v[...] = device.to(np.asarray(array, v.dtype), device.of(v))
+                with device.beside(v):
+                    v[...] = device.to(device.to_numpy(array).astype(v.dtype), device.of(v))
 
 
 def _zeros_like(p: Tensor) -> Any:
-    with device.on(p.device):
+    with device.beside(p.data):
         return device.xp(p.data).zeros_like(p.data)
 
 

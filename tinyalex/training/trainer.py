@@ -71,23 +71,27 @@ class Progress:
         self.images, self.loss, self.wrong, self.seconds = 0, 0.0, 0, 0.0
 
 
-@dataclass
 class Unread:
     """What steps have found out and nobody has looked at yet: on a GPU, looking means waiting for all that it was asked to do."""
 
-    losses: list[Array]
-    wrong: list[Array]
-    images: list[int]
+    def __init__(self) -> None:
+        self.found: list[Array] = []
+        self.images: list[int] = []
 
-    def read(self) -> Iterator[tuple[float, int, int]]:
+    def note(self, loss: Array, wrong: Array, images: int) -> None:
+        xp = device.xp(loss)
+        self.found.append(xp.stack([loss.astype(np.float64), wrong.astype(np.float64)]))
+        self.images.append(images)
+
+    def read(self) -> list[tuple[float, int, int]]:
         """(mean loss, wrong answers, images) of each step, with one wait for all; they are forgotten then."""
         if not self.images:
-            return
-        xp = device.xp(self.losses[0])
-        losses, wrong = (device.to_numpy(xp.stack(a)).tolist() for a in (self.losses, self.wrong))
-        steps = list(zip(losses, wrong, self.images, strict=True))
-        self.losses, self.wrong, self.images = [], [], []
-        yield from steps
+            return []
+        with device.beside(self.found[0]):
+            found = device.to_numpy(device.xp(self.found[0]).stack(self.found))
+        steps = [(loss, int(wrong), images) for (loss, wrong), images in zip(found.tolist(), self.images, strict=True)]
+        self.__init__()  # type: ignore[misc]
+        return steps
 
 
 class Trainer:
@@ -125,7 +129,7 @@ class Trainer:
         self.epochs, self.output, self.variant, self.patience = epochs, Path(output), variant, patience
         self.options, self.after_epoch = options or {}, after_epoch
         self.progress, self.log, self.best = Progress(), list[Epoch](), dict[str, np.ndarray]()
-        self._unread = Unread([], [], [])
+        self._unread = Unread()
 
     @property
     def checkpoint(self) -> Path:
@@ -185,9 +189,8 @@ class Trainer:
         loss.backward()
         self.optimizer.step()
         self.progress.step += 1
-        self._unread.losses.append(loss.data)
-        self._unread.wrong.append(wrong_answers(logits.data, labels))
-        self._unread.images.append(len(labels))
+        with device.beside(logits.data):
+            self._unread.note(loss.data, wrong_answers(logits.data, labels), len(labels))
 
     def _look(self) -> None:
         """Add up what the last steps found out. FloatingPointError where a loss is no number."""
@@ -248,9 +251,14 @@ class Trainer:
     # Stopping and going on
 
     def save_checkpoint(self) -> None:
+        """Write all that the run needs to go on. FloatingPointError, and the old one stays, where a loss or a weight is no number."""
+        self._look()
+        weights = self.model.state_dict()
+        if not all(np.isfinite(array).all() for array in weights.values()):
+            raise self._diverged(float("nan"), self.progress.step)
         state = {
             "seed": device.seed(),
-            "model": self.model.state_dict(),
+            "model": weights,
             "best": self.best,
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict() if self.scheduler is not None else None,
@@ -275,6 +283,7 @@ class Trainer:
                 "Give the same options, or start a new run in another folder (--output)."
             )
         device.manual_seed(state["seed"])
+        self._unread = Unread()
         self.best = state["best"]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
