@@ -3,9 +3,12 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from tinyalex import cli
+import tinyalex as ta
+from tinyalex import cli, models
+from tinyalex.cli import main
 
 LAYERS = """
 import numpy as np
@@ -125,3 +128,62 @@ def test_python_m_tinyalex_is_the_same_program(tmp_path):
     command = [sys.executable, "-m", "tinyalex", "gradcheck", "tinyalex.functional:relu", "--input", "7"]
     result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+class TestPredict:
+    @pytest.fixture
+    def weights(self, tmp_path):
+        model = models.alexnet("paper", num_classes=3, image_size=67)
+        ta.save(tmp_path / "w.safetensors", model.state_dict(), metadata={"variant": "paper"})
+        (tmp_path / "names").write_text("cat\ndog\nnewt\n")
+        return tmp_path / "w.safetensors"
+
+    @pytest.fixture
+    def photo(self, tmp_path):
+        from PIL import Image
+
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 120, 3)).astype(np.uint8)).save(tmp_path / "photo.png")
+        return str(tmp_path / "photo.png")
+
+    def test_photos_are_named_with_their_classes_and_drawn(self, weights, photo, tmp_path, capsys):
+        options = ["--image-size", "67", "--classes", str(tmp_path / "names"), "--top", "2", "--save", str(tmp_path / "out.png")]
+        assert main(["predict", photo, "--weights", str(weights), *options, "--device", "cpu"]) == 0
+        out = capsys.readouterr().out
+        assert sum(name in out for name in ("cat", "dog", "newt")) == 2
+        assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+
+    def test_a_photo_that_cannot_be_read_is_named_and_the_others_are_answered(self, weights, photo, tmp_path, capsys):
+        (tmp_path / "broken.jpg").write_bytes(b"no picture")
+        files = [str(tmp_path / "broken.jpg"), photo]
+        assert main(["predict", *files, "--weights", str(weights), "--image-size", "67", "--device", "cpu"]) == 1
+        told = capsys.readouterr()
+        assert "broken.jpg" in told.err
+        assert photo in told.out
+
+    def test_weights_that_are_not_there_end_with_status_2_and_one_line(self, photo, capsys):
+        assert main(["predict", photo, "--weights", "nowhere.pth"]) == 2
+        assert capsys.readouterr().err == "tinyalex predict: load_weights: there is no file 'nowhere.pth'.\n"
+
+    def test_misspelt_numbers_are_refused(self, photo, capsys):
+        with pytest.raises(SystemExit):
+            main(["predict", photo, "--weights", "x", "--top", "0"])
+        assert "expected a whole number from 1 on, got '0'" in capsys.readouterr().err
+
+
+def test_models_prints_one_variants_layers_and_draws_it(tmp_path, capsys):
+    assert main(["models", "torchvision", "--draw", str(tmp_path / "net.png")]) == 0
+    assert "61,100,840" in capsys.readouterr().out
+    assert (tmp_path / "net.png").exists()
+
+
+def test_models_names_the_variants_where_one_is_unknown(capsys):
+    assert main(["models", "lenet"]) == 1
+    assert "expected one of paper, original" in capsys.readouterr().err
+
+
+@pytest.mark.cuda
+def test_explain_prints_a_kernel_and_what_its_lines_do(capsys):
+    assert main(["explain", "relu"]) == 0
+    assert "const Wide<T> number = Wide<T>(x[at]);" in capsys.readouterr().out
+    assert main(["explain", "nothing"]) == 1
+    assert "cross_entropy" in capsys.readouterr().err

@@ -14,19 +14,19 @@ PACKAGE = REPOSITORY / "tinyalex"
 
 # fmt: off
 ORDER = [
-    "files", "device", "kernels", "function", "ops", "tensor", "serialization", "functional", "hints", "probing", "checking", "nn", "optim", "data", "models",
-    "training", "parallel", "emulator", "pictures", "plots", "predicting", "doctor", "cli", "__main__",
+    "files", "pictures", "device", "kernels", "function", "ops", "tensor", "serialization", "functional", "hints", "probing", "checking", "nn", "optim", "data", "models",
+    "training", "parallel", "emulator", "plots", "predicting", "doctor", "cli", "__main__",
 ]
 # fmt: on
 """The parts of tinyalex. Each may use what stands before it here."""
 
 NARROW = {
-    "data": {"files", "device", "kernels", "function", "tensor"},
+    "data": {"files", "pictures", "device", "kernels", "function", "tensor"},
     "optim": {"files", "device", "kernels", "function", "tensor"},
 }
 """Parts that may use these and no others."""
 
-LATE = ["cupy", "matplotlib", "PIL", "tqdm", "safetensors", "pooch", "torch"]
+LATE = ["cupy", "onnx", "matplotlib", "PIL", "tqdm", "safetensors", "pooch", "torch"]
 """Libraries that are imported when they are needed."""
 
 

@@ -30,7 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="tinyalex", description="AlexNet from scratch.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_doctor(commands)
+    _add_explain(commands)
     _add_gradcheck(commands)
+    _add_models(commands)
+    _add_predict(commands)
     args = parser.parse_args(argv)
     return args.run(args)
 
@@ -46,6 +49,89 @@ def _doctor(args: argparse.Namespace) -> int:
     findings, verdict, ready = examine()
     print(*findings, verdict, sep="\n")
     return 0 if ready else 1
+
+
+def _add_explain(commands: Any) -> None:
+    p = commands.add_parser("explain", help="a CUDA kernel with what each line does to memory; runs on the CPU, with g++")
+    p.add_argument("kernel", metavar="KERNEL", help="such as im2col, max_pool_backward or cross_entropy")
+    p.set_defaults(run=_explain)
+
+
+def _explain(args: argparse.Namespace) -> int:
+    from tinyalex.emulator.explain import explain
+
+    try:
+        print(explain(args.kernel))
+    except (ValueError, RuntimeError) as error:
+        print(f"tinyalex explain: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _add_models(commands: Any) -> None:
+    p = commands.add_parser("models", help="the variants of AlexNet side by side, or the layers of one")
+    p.add_argument("variant", nargs="?", metavar="VARIANT")
+    p.add_argument("--draw", metavar="PNG", help="draw the variant as it is usually drawn, from its own sizes")
+    p.set_defaults(run=_models)
+
+
+def _models(args: argparse.Namespace) -> int:
+    from tinyalex import models, plots
+    from tinyalex.predicting import model_summary, models_table
+
+    try:
+        print(model_summary(args.variant) if args.variant else models_table())
+        if args.draw:
+            variant = args.variant or "paper"
+            plots.draw_network(models.alexnet(variant), args.draw, title=f"AlexNet, {variant}")
+            print(f"drawn: {args.draw}")
+    except (ValueError, OSError) as error:
+        print(f"tinyalex models: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+PREDICT = """What a trained network sees in photos: its top five classes, with probabilities.
+
+  tinyalex predict cat.jpg dog.jpg --weights torchvision            downloads torchvision's weights once (233 MB)
+  tinyalex predict cat.jpg --weights runs/imagenet/best.safetensors
+  tinyalex predict cat.jpg --weights bvlcalexnet-12.onnx --variant caffe --views 10
+
+Weights are tinyalex's own files, torch's .pth, or ONNX; the file's contents decide. Nothing in them is executed.
+"""
+
+
+def _add_predict(commands: Any) -> None:
+    raw = argparse.RawDescriptionHelpFormatter
+    p = commands.add_parser("predict", help="the classes of photos", description=PREDICT, formatter_class=raw)
+    p.add_argument("images", nargs="+", metavar="IMAGE")
+    p.add_argument("--weights", required=True, metavar="FILE", help='a file, or "torchvision"')
+    p.add_argument("--variant", metavar="V", help="which network the weights are for, if the file does not say")
+    p.add_argument("--image-size", type=_whole, metavar="S", help="if it was trained with images of another size")
+    p.add_argument("--views", type=int, choices=(1, 10), default=1, help="10: average over the ten views of section 4.1")
+    p.add_argument("--top", type=_whole, default=5, metavar="K", help="how many classes (default 5)")
+    p.add_argument("--classes", metavar="FILE", help="their names, one a line, if they are not ImageNet's")
+    p.add_argument("--device", default="auto")
+    p.add_argument("--save", metavar="PNG", help="draw the photos with their bars, like the paper's figure 4")
+    p.set_defaults(run=_predict)
+
+
+def _whole(text: str) -> int:
+    if not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
+    return int(text)
+
+
+def _predict(args: argparse.Namespace) -> int:
+    from tinyalex import device, predicting
+
+    try:
+        names = predicting.read_names(args.classes) if args.classes else None
+        model = predicting.network(args.weights, args.variant, args.image_size).to(device.check(args.device))
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
+        print(f"tinyalex predict: {error}", file=sys.stderr)
+        return 2
+    return predicting.predict_files(model, args.images, top=args.top, views=args.views, names=names, figure=args.save)
 
 
 def _add_gradcheck(commands: Any) -> None:

@@ -45,7 +45,7 @@ def fetch(name: str, mirrors: Sequence[str], known_hash: str, *, folder: Path | 
     raise ConnectionError(
         f"{name}: none of {len(mirrors)} mirrors gave the expected file.\n" + "\n".join(failures) + "\n"
         f"Try again later; or download it by hand from any of them, check that its checksum is {known_hash}, and either say "
-        f"where it is (--data PATH on the command line, the argument path in Python) or put it into {folder} as {name}."
+        f"where it is (--data PATH or --weights FILE on the command line, the argument path in Python) or put it into {folder} as {name}."
     )
 
 

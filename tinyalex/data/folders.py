@@ -8,6 +8,7 @@ import numpy as np
 
 from tinyalex import device
 from tinyalex.data.dataset import Dataset
+from tinyalex.pictures import upright_rgb
 
 SUFFIXES = frozenset([".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm"])
 """What counts as an image. Other files in a class folder (notes, lists, thumbnail databases) are passed over."""
@@ -148,31 +149,14 @@ def _read_all(files: list[Path], size: tuple[int, int] | None) -> np.ndarray:
 
 def _read(file: Path, size: tuple[int, int] | None) -> np.ndarray:
     """uint8 (3, H, W)."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     try:
         with Image.open(file) as image:
-            rgb = _to_rgb(ImageOps.exif_transpose(image))
+            rgb = upright_rgb(image)
             if size is not None:
                 rgb = rgb.resize(size[::-1], Image.Resampling.BILINEAR)
             return np.asarray(rgb).transpose(2, 0, 1)
     # Not only OSError: on broken bytes Pillow's decoders also raise SyntaxError, ValueError, struct.error and others.
     except Exception as error:
         raise ValueError(f"image_folder: {file} cannot be read as an image: {error}.\nReplace it, or remove it.") from error
-
-
-def _to_rgb(image: Any) -> Any:
-    """The picture in 8-bit RGB. Two of Pillow's own conversions are not what one wants and are replaced here."""
-    from PIL import Image
-
-    if image.mode.startswith("I"):
-        # Pillow would turn every 16-bit value from 255 on into white. As it does for 16-bit colour, keep the upper byte.
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise ValueError(f"expected 8 or 16 bits a pixel, got values from {values.min()} to {values.max()}")
-        image = Image.fromarray((values >> 8).astype(np.uint8))
-    elif image.mode == "F":
-        raise ValueError("expected 8 or 16 bits a pixel, got floating-point numbers, whose black and white are not known")
-    elif image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")  # straight to RGB works too, but Pillow warns about the transparency that is lost
-    return image.convert("RGB")

@@ -2,5 +2,24 @@
 
 from tinyalex.models.alexnet import VARIANTS, alexnet
 from tinyalex.models.cifar import cifar
+from tinyalex.models.imagenet import class_names, imagenet_classes
+from tinyalex.models.onnx_export import export_onnx
+from tinyalex.models.photos import Preprocessing, preprocessing
+from tinyalex.models.steps import outline
+from tinyalex.models.weights import TORCHVISION_WEIGHTS, fetch_weights, load_weights, read_weights
 
-__all__ = ["VARIANTS", "alexnet", "cifar"]
+__all__ = [
+    "TORCHVISION_WEIGHTS",
+    "VARIANTS",
+    "Preprocessing",
+    "alexnet",
+    "cifar",
+    "class_names",
+    "export_onnx",
+    "fetch_weights",
+    "imagenet_classes",
+    "load_weights",
+    "outline",
+    "preprocessing",
+    "read_weights",
+]

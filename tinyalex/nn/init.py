@@ -5,6 +5,8 @@ same numbers.
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,15 +14,28 @@ import numpy as np
 from tinyalex import device
 from tinyalex.tensor import Tensor
 
+_skipping = False
+
+
+@contextmanager
+def skipped() -> Iterator[None]:
+    """Within it, zeros stand for random numbers: for networks whose weights are loaded anyway, or whose layers are only counted."""
+    global _skipping
+    before, _skipping = _skipping, True
+    try:
+        yield
+    finally:
+        _skipping = before
+
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """N(mean, std**2). The paper's weights are N(0, 0.01**2), for pixels from 0 to 255 with the mean taken out (section 5)."""
-    return _fill(tensor, _generator().normal(mean, std, tensor.shape))
+    return _fill(tensor, 0.0) if _skipping else _fill(tensor, _generator().normal(mean, std, tensor.shape))
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     """Uniform from a to b."""
-    return _fill(tensor, _generator().uniform(a, b, tensor.shape))
+    return _fill(tensor, 0.0) if _skipping else _fill(tensor, _generator().uniform(a, b, tensor.shape))
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:

@@ -1,0 +1,27 @@
+"""Pictures of networks and of their training, written to PNG files; and the measurements that they show.
+
+Drawing and measuring are apart: `occlusion` gives numbers, `draw_occlusion` draws numbers. Pictures are uint8 arrays (H, W, 3) in RGB,
+such as `models.preprocessing(variant).crop(photo)` gives.
+"""
+
+from tinyalex.plots.features import draw_filters, draw_maps
+from tinyalex.plots.measuring import Occlusion, activations, last_features, nearest, occlusion
+from tinyalex.plots.network import draw_network
+from tinyalex.plots.photos import draw_neighbours, draw_occlusion, draw_predictions
+from tinyalex.plots.training import draw_confusion, draw_curves
+
+__all__ = [
+    "Occlusion",
+    "activations",
+    "draw_confusion",
+    "draw_curves",
+    "draw_filters",
+    "draw_maps",
+    "draw_neighbours",
+    "draw_network",
+    "draw_occlusion",
+    "draw_predictions",
+    "last_features",
+    "nearest",
+    "occlusion",
+]

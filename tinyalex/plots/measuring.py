@@ -1,0 +1,116 @@
+"""What a trained network does with pictures, in numbers. Networks run in testing mode here, and stay as they were."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinyalex import nn
+from tinyalex.functional import softmax
+from tinyalex.models.steps import hooked, run
+from tinyalex.nn.module import Module
+from tinyalex.tensor import Tensor
+
+BATCH = 32
+"""Images at a time: large enough for speed, small enough that conv1's maps of a batch (38 MB) are no matter."""
+
+
+def activations(model: Module, images: np.ndarray, layer: str) -> np.ndarray:
+    """What the layer of that name (as in `model.named_modules()`) gives for each image: (N, C, H, W) or (N, features)."""
+    modules = dict(model.named_modules())
+    if layer not in modules:
+        known = ", ".join(name for name in modules if name)
+        raise ValueError(f"activations: {type(model).__name__} has no layer {layer!r}. It has {known}.")
+    return _recorded(model, images, modules[layer], lambda inputs, output: output)
+
+
+def last_features(model: Module, images: np.ndarray) -> np.ndarray:
+    """What the last linear layer sees of each image, (N, features): of AlexNet, the 4096 numbers of fc7 after ReLU (Figure 4)."""
+    linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise ValueError(
+            f"last_features: {type(model).__name__} has no nn.Linear. Name a layer: activations(model, images, layer)."
+        )
+    return _recorded(model, images, linear[-1], lambda inputs, output: inputs[0])
+
+
+def _recorded(model: Module, images: np.ndarray, module: Module, choose: Callable[[tuple, Tensor], Any]) -> np.ndarray:
+    if not len(images):
+        raise ValueError("activations: got no images. Give one or more, (N, 3, H, W).")
+    found: list[np.ndarray] = []
+    with hooked([(module, lambda _, inputs, output: found.append(choose(inputs, output).numpy()))]):
+        for first in range(0, len(images), BATCH):
+            run(model, images[first : first + BATCH])
+    return np.concatenate(found)
+
+
+def nearest(queries: np.ndarray, among: np.ndarray, count: int = 6) -> tuple[np.ndarray, np.ndarray]:
+    """(indices, distances), both (Q, count): which rows of `among` (N, features) are nearest to each of `queries` (Q, features).
+
+    Distances are Euclidean, as in Figure 4; the nearest comes first. A query that is itself `among` them finds itself first.
+    """
+    queries, among = (np.asarray(features, np.float64).reshape(len(features), -1) for features in (queries, among))
+    if queries.shape[1] != among.shape[1]:
+        raise ValueError(
+            f"nearest: queries have {queries.shape[1]} features and the others {among.shape[1]}. Take both from the same layer."
+        )
+    if not 1 <= count <= len(among):
+        raise ValueError(f"nearest: count={count} neighbours cannot be found among {len(among)}.")
+    squares = (queries**2).sum(axis=1)[:, None] - 2 * queries @ among.T + (among**2).sum(axis=1)
+    indices = np.argsort(squares, axis=1, kind="stable")[:, :count]
+    return indices, np.sqrt(np.maximum(np.take_along_axis(squares, indices, axis=1), 0))
+
+
+@dataclass(frozen=True)
+class Occlusion:
+    """How a class fares while a square hides parts of an image.
+
+    label          the class
+    whole          its probability for the whole image
+    probabilities  (rows, columns): with the square's top left corner at row * step, column * step
+    side, step     in pixels
+    """
+
+    label: int
+    whole: float
+    probabilities: np.ndarray
+    side: int
+    step: int
+
+
+def occlusion(
+    model: Module, image: np.ndarray, label: int | None = None, *, side: int = 32, step: int = 8, fill: Sequence[float] = (0, 0, 0)
+) -> Occlusion:
+    """The probability of a class while a square moves over the image (Zeiler and Fergus 2014): low where the network looks.
+
+    image  the network's input (1, 3, H, W)
+    label  the class; None: the one that the network gives the whole image
+    side   of the square in pixels, moved by `step` pixels
+    fill   the square's value in each channel. 0 is the mean colour wherever preprocessing subtracts one
+    """
+    _, _, height, width = image.shape
+    if not 1 <= side <= min(height, width) or step < 1:
+        raise ValueError(
+            f"occlusion: a square of side={side}, moved by step={step}, does not fit an image of {height} x {width}.\n"
+            f"Give a side from 1 to {min(height, width)}, and a step from 1 on."
+        )
+    whole = _probabilities(model, image)[0]
+    if label is None:
+        label = int(whole.argmax())
+    elif not 0 <= label < len(whole):
+        raise ValueError(f"occlusion: there is no class {label}; the network has {len(whole)}, from 0 on.")
+    tops, lefts = range(0, height - side + 1, step), range(0, width - side + 1, step)
+    corners = [(top, left) for top in tops for left in lefts]
+    found = []
+    for first in range(0, len(corners), BATCH):
+        batch = corners[first : first + BATCH]
+        hidden = np.repeat(image, len(batch), axis=0)
+        for one, (top, left) in zip(hidden, batch, strict=True):
+            one[:, top : top + side, left : left + side] = np.reshape(fill, (3, 1, 1))
+        found.append(_probabilities(model, hidden)[:, label])
+    return Occlusion(label, float(whole[label]), np.concatenate(found).reshape(len(tops), len(lefts)), side, step)
+
+
+def _probabilities(model: Module, images: np.ndarray) -> np.ndarray:
+    return softmax(run(model, images), 1).numpy()
