@@ -13,7 +13,7 @@ from tinyalex.kernels import launch, sources
 pytestmark = pytest.mark.cuda
 
 ORDERS = 0, 1, 7
-ROOM = 1 << 16
+ROOM = 1 << 18
 """Bytes around each array, for what a broken kernel writes outside of it."""
 
 FOUND = Counter()
