@@ -5,28 +5,52 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from tinyalex import models
+from tinyalex.nn import init
+
 README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
 PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+ALEXNET, LAYER, NETWORK = PROGRAMS
 OUTPUTS = re.findall(r"```\n(gradcheck .*?)```", README, re.DOTALL)
 
 
-def run(program):
-    result = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True)
+def run(program, folder=None):
+    result = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, cwd=folder)
     assert result.returncode == 0, result.stderr
     return result.stdout
 
 
+@pytest.mark.peers
+def test_alexnet_takes_weights_and_becomes_an_onnx_file(tmp_path):
+    import torch
+
+    state = {name: torch.tensor(w) for name, w in models.alexnet("torchvision").state_dict().items()}
+    torch.save(state, tmp_path / "alexnet-owt-7be5be79.pth")
+    run(ALEXNET, tmp_path)
+    assert (tmp_path / "alexnet.onnx").stat().st_size > 4 * 61_100_840
+
+
+def test_its_table_of_variants_has_their_parameters():
+    for line in re.findall(r"^\| (`.*?) \| ([\d,]+) \|", README, re.MULTILINE):
+        for variant in re.findall(r"`(\w+)`", line[0]):
+            with init.skipped():
+                model = models.alexnet(variant)
+            assert f"{sum(p.size for p in model.parameters()):,}" == line[1], variant
+
+
 def test_the_layer_of_its_own_is_refused_with_the_table_shown():
-    assert [run(PROGRAMS[0])] == OUTPUTS
+    assert [run(LAYER)] == OUTPUTS
 
 
 def test_the_layer_has_about_twenty_lines():
-    assert len([line for line in PROGRAMS[0].splitlines() if line.strip()]) <= 20
+    assert len([line for line in LAYER.splitlines() if line.strip()]) <= 20
 
 
 def test_with_its_bug_taken_out_every_gradient_is_right():
-    assert "every gradient is right" in run(PROGRAMS[0].replace(".mean(", ".sum("))
+    assert "every gradient is right" in run(LAYER.replace(".mean(", ".sum("))
 
 
 def test_the_network_trains_a_step():
-    run(PROGRAMS[0] + PROGRAMS[1])
+    run(LAYER + NETWORK)
