@@ -31,7 +31,7 @@ def equals_numpy(call, place="cpu"):
         if i in example.written:
             np.testing.assert_allclose(devices.to_numpy(mine), theirs, rtol=tolerance, atol=tolerance, err_msg=f"argument {i}")
         elif isinstance(theirs, np.ndarray):
-            np.testing.assert_array_equal(devices.to_numpy(mine), given[i])
+            np.testing.assert_array_equal(devices.to_numpy(mine), example.arguments[i])
 
 
 @pytest.mark.cuda
@@ -117,3 +117,15 @@ def test_an_array_too_large_for_int_is_refused():
     mask = np.empty(2**31, bool)  # which is never touched, and so takes no memory
     with emulator.running(), pytest.raises(ValueError, match="random_mask: mask has 2147483648 numbers"):
         launch("dropout.cu", "random_mask", 1, mask, *[0] * 9)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("label", [-1, 10, 2**32 + 3])
+def test_a_label_that_does_not_exist_makes_its_loss_nan(label):
+    logits, t, p = np.arange(20, dtype="f").reshape(2, 10), np.array([label, 3]), x((2, 10))
+    loss, weight = x((2,)), x((2,))
+    with emulator.running(check=True):
+        cuda.cross_entropy(logits, t, np.ones(10, "f"), p, loss, weight, -100)
+    assert np.isnan([loss[0], weight[0]]).all()
+    assert np.isfinite([loss[1], weight[1]]).all()
+    np.testing.assert_allclose(p.sum(1), 1, rtol=1e-5)

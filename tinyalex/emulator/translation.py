@@ -13,7 +13,7 @@ _COMMENT = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/\*.*?\*/', re.S)
 _DYNAMIC_SHARED = re.compile(
     r"extern\s+__shared__\s+(?:(?:__align__|alignas)\s*\([^)]*\)\s*)?([\w:<>\s]+?)\s*\b(\w+)\s*\[\s*\]\s*;"
 )
-_STATIC_SHARED = re.compile(r"(?<!extern )(__shared__\s+[^;={}()]*?\b(\w+)\s*(?:\[[^;]*?\])*\s*;)")
+_STATIC_SHARED = re.compile(r"(?<!extern )__shared__\s+([^;={}()]*?\b(\w+)\s*(?:\[[^;]*?\])*\s*;)")
 _BOUNDS = r"__launch_bounds__\s*\([^)]*\)\s*"
 _KERNEL = re.compile(rf"__global__\s+(?:{_BOUNDS})?void\s+(?:{_BOUNDS})?(\w+)\s*\(")
 _TEMPLATE = re.compile(r"template\s*<[^;{}()]*>\s*(?:static\s+)?$")
@@ -46,10 +46,19 @@ def translate(code: str, file: str, kernels: Sequence[str]) -> str:
     ]
     code = blank_comments(code)
     code = _DYNAMIC_SHARED.sub(r"\1* \2 = cuda_on_cpu::dynamic_shared<\1>();", code)
-    code = _STATIC_SHARED.sub(r"\1 static cuda_on_cpu::RegisterShared registers_\2(&\2, sizeof(\2));", code)
+    code = _STATIC_SHARED.sub(_shared_array, code)
     return "\n".join(
         ['#include "cuda_on_cpu.h"', f'#line 1 "{file}"', code, '#line 1 "<launchers>"', 'extern "C" {', *launchers, "}", ""]
     )
+
+
+def _shared_array(match: re.Match[str]) -> str:
+    """A declaration of static shared memory between guards, and for the machine the place of each array in it."""
+    declaration, last = match[1], match[2]
+    placed = f"static struct {{ cuda_on_cpu::Guard before; {declaration} cuda_on_cpu::Guard behind; }} guarded_{last};"
+    names = re.findall(r"(\w+)\s*(?:\[[^],;]*\]\s*)*[,;]", re.sub(r"<[^<>]*>", "", declaration))
+    told = (f"auto& {n} = guarded_{last}.{n}; static cuda_on_cpu::RegisterShared registers_{n}(&{n}, sizeof({n}));" for n in names)
+    return " ".join([placed, *told])
 
 
 def blank_comments(code: str) -> str:

@@ -72,6 +72,7 @@ namespace cuda_on_cpu {
 
 constexpr size_t kStackBytes = 128 << 10;
 constexpr size_t kCanaryBytes = 256;  // behind dynamic shared memory
+constexpr size_t kGuardBytes = 4096;   // before and behind each static array of it
 constexpr unsigned kMaxThreads = 1024;
 constexpr unsigned char kUnwritten = 0xff;  // shared memory is filled with it: NaN as a float, -1 as an int
 constexpr unsigned char kCanary = 0xC5;
@@ -432,6 +433,10 @@ static int run(Launch* launch, void (*run_thread)(void**), void** arguments) {
 
 // What the translation of a .cu file uses
 
+// Before and behind each static __shared__ array: what goes wrong there is told from other variables.
+struct alignas(128) Guard {
+  unsigned char bytes[kGuardBytes];
+};
 struct RegisterShared {  // one behind each static __shared__ array
   RegisterShared(void* start, size_t bytes) {
     memset(start, kUnwritten, bytes);

@@ -32,7 +32,7 @@ struct Region {
   unsigned char* start;
   size_t bytes;
   Byte* history;
-  bool shared;
+  bool shared, guarded;
 };
 
 struct Checker {
@@ -110,22 +110,22 @@ ON_CPU_UNCHECKED static void forget_history(Region& region) {
   for (size_t i = 0; i < region.bytes; ++i) region.history[i].write = region.history[i].read = kNever;
 }
 
-ON_CPU_UNCHECKED static void watch(void* start, size_t bytes, bool shared) {
+ON_CPU_UNCHECKED static void watch(void* start, size_t bytes, bool shared, bool guarded) {
   for (unsigned i = 0; i < checker.count; ++i)
     if (checker.regions[i].start == start && checker.regions[i].bytes == bytes) return forget_history(checker.regions[i]);
   if (checker.count == 256) return report("more than 255 __shared__ arrays in one file, which the checker has no room for");
   Region& region = checker.regions[checker.count++];
-  region = {static_cast<unsigned char*>(start), bytes, static_cast<Byte*>(malloc(bytes * sizeof(Byte))), shared};
+  region = {static_cast<unsigned char*>(start), bytes, static_cast<Byte*>(malloc(bytes * sizeof(Byte))), shared, guarded};
   forget_history(region);
 }
 
-ON_CPU_UNCHECKED void check_shared_array(void* start, size_t bytes) { watch(start, bytes, true); }
+ON_CPU_UNCHECKED void check_shared_array(void* start, size_t bytes) { watch(start, bytes, true, true); }
 
 ON_CPU_UNCHECKED void check_launch_begins() {
   forget_requests();
   checker.count = 0;
   checker.block = 0;
-  watch(machine.launch->arena, machine.launch->arena_bytes, false);
+  watch(machine.launch->arena, machine.launch->arena_bytes, false, false);
   checker.on = true;
 }
 
@@ -143,8 +143,8 @@ ON_CPU_UNCHECKED void check_block_begins() {
   ++checker.block;
   checker.epoch = 0;
   for (auto& epoch : checker.warp_epoch) epoch = 0;
-  for (auto& array : machine.shared) watch(array.start, array.bytes, true);
-  if (machine.launch->shared_bytes) watch(machine.dynamic_shared, machine.launch->shared_bytes, true);
+  for (auto& array : machine.shared) watch(array.start, array.bytes, true, true);
+  if (machine.launch->shared_bytes) watch(machine.dynamic_shared, machine.launch->shared_bytes, true, false);
 }
 
 ON_CPU_UNCHECKED void check_block_passes_barrier() { ++checker.epoch; }
@@ -268,7 +268,15 @@ ON_CPU_UNCHECKED static void check_access(void* pointer, size_t bytes, bool writ
     Region& region = checker.regions[i];
     if (address + bytes <= region.start || address >= region.start + region.bytes) continue;
     check_access_in(region, address, bytes, write, code);
-    break;
+    checker.on = !machine.failed;
+    return;
+  }
+  for (unsigned i = 0; i < checker.count; ++i) {
+    const Region& region = checker.regions[i];
+    if (!region.guarded || address + bytes <= region.start - kGuardBytes || address >= region.start + region.bytes + kGuardBytes) continue;
+    report("thread (%u,%u,%u) %s shared memory out of bounds: byte %lld of an array of %zu bytes", threadIdx.x, threadIdx.y, threadIdx.z,
+           write ? "writes" : "reads", (long long)(address - region.start), region.bytes);
+    return stop(code, nullptr);
   }
   checker.on = !machine.failed;
 }
