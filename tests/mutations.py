@@ -121,12 +121,20 @@ class AvgPoolForgetsDivisor(pooling.AvgPool2d):
         return super().backward(dy)
 
 
+class CrossEntropy(loss.SoftmaxCrossEntropy):
+    """With room of its own for how much each sample counts."""
+
+    def forward(self, x, t, w, *, ignore):
+        return super().forward(x, t, w, ignore=ignore, counts=np.empty(len(x)))
+
+
 @mutation("softmax without its off-diagonal", "lost places", normal(4, 5), RNG.integers(0, 5, 4), np.ones(5), ignore=-1)
-class SoftmaxDiagonalOnly(loss.SoftmaxCrossEntropy):
+class SoftmaxDiagonalOnly(CrossEntropy):
     def backward(self, dloss):
         dx, *_ = super().backward(dloss)
         mine = np.zeros_like(dx)
-        mine[self.samples, self.t] = dx[self.samples, self.t]
+        samples = np.arange(len(dx))
+        mine[samples, self.t] = dx[samples, self.t]
         return mine, None, None
 
 
@@ -138,7 +146,7 @@ class SoftmaxDiagonalOnly(loss.SoftmaxCrossEntropy):
     np.ones(5),
     ignore=-1,
 )
-class CrossEntropyForgetsTarget(loss.SoftmaxCrossEntropy):
+class CrossEntropyForgetsTarget(CrossEntropy):
     def backward(self, dloss):
         return self.p * dloss[:, None], None, None
 
@@ -151,7 +159,7 @@ class CrossEntropyForgetsTarget(loss.SoftmaxCrossEntropy):
     np.ones(5),
     ignore=-1,
 )
-class CrossEntropyIgnoresAbove(loss.SoftmaxCrossEntropy):
+class CrossEntropyIgnoresAbove(CrossEntropy):
     def backward(self, dloss):
         return super().backward(np.ones_like(dloss))
 
@@ -210,7 +218,7 @@ class ReLULetsAllThrough(activation.ReLU):
 @mutation("ReLU with its sign flipped", "other mask", normal(4, 5))
 class ReLUFlipped(activation.ReLU):
     def backward(self, dy):
-        return dy * ~self.positive
+        return dy * (self.y <= 0)
 
 
 @mutation("tanh with the slope of the sigmoid", "none", normal(4, 5))
@@ -445,10 +453,10 @@ class SoftCrossEntropyForgetsSum(loss.SoftCrossEntropy):
     1.5 + np.arange(5.0),
     ignore=-1,
 )
-class CrossEntropyForgetsWeight(loss.SoftmaxCrossEntropy):
+class CrossEntropyForgetsWeight(CrossEntropy):
     def forward(self, x, t, w, *, ignore):
         y = super().forward(x, t, w, ignore=ignore)
-        self.weight = np.ones_like(self.weight)
+        self.counts = np.ones_like(self.counts)
         return y
 
     def backward(self, dloss):

@@ -190,6 +190,7 @@ def test_a_file_without_weights(tmp_path):
         predicting.network(tmp_path / "weights.safetensors")
 
 
+@pytest.mark.peers
 def test_an_onnx_file_has_the_classes_of_its_last_bias(trained, tmp_path):
     pytest.importorskip("onnx")
     models.export_onnx(trained, tmp_path / "weights.onnx")
