@@ -5,6 +5,7 @@ one is a leaf. Forward and backward see plain arrays, never tensors, so derivati
 """
 
 import threading
+from collections.abc import Iterator
 from contextlib import ContextDecorator
 from typing import Any
 
@@ -172,6 +173,7 @@ def _input_grads(node: Function, grad_output: Array | None) -> tuple[Array | Non
             "Return None in the place of an input that has none."
         )
     assert node.inputs is not None
+    held = {id(_owner(a)) for a in (grad_output, *_arrays_of(node))}
     checked: list[Array | None] = []
     for i, (source, grad) in enumerate(zip(node.inputs, grads, strict=True)):
         if source is None or grad is None:
@@ -182,11 +184,26 @@ def _input_grads(node: Function, grad_output: Array | None) -> tuple[Array | Non
                 f"{name}.backward: gradient {i} is {_describe(grad)}, but input {i} is {source.dtype} array of shape {source.shape}. "
                 + _advice(grad, source)
             )
-        # A leaf keeps what it is given for good, and others may hold the same array: another leaf, or the operation itself.
+        # A leaf keeps what it is given for good, and others may have the same memory: another leaf, or the operation itself.
         grad = device.asarray(grad)
         with device.beside(grad):
-            checked.append(grad.copy() if source.creator is None else grad)
+            checked.append(grad.copy() if source.creator is None and id(_owner(grad)) in held else grad)
+        held.add(id(_owner(grad)))
     return tuple(checked)
+
+
+def _arrays_of(node: Function) -> Iterator[Array]:
+    """What an operation read and what it keeps as attributes, alone or in a tuple or list."""
+    yield from (source.data for source in node.inputs or () if source is not None)
+    for value in vars(node).values():
+        yield from (part for part in (value if isinstance(value, (tuple, list)) else (value,)) if device.is_array(part))
+
+
+def _owner(a: Array) -> Array:
+    """The array whose memory this one looks at."""
+    while device.is_array(getattr(a, "base", None)):
+        a = a.base
+    return a
 
 
 def _beside(grad: Array, source: Any) -> bool:

@@ -52,11 +52,12 @@ class _Thread(threading.local):
 _thread = _Thread()
 
 
-def for_tiles(batch: Array, bytes_each: int, body: Callable[[int, int, Scratch], Any]) -> Any:
+def for_tiles(batch: Array, bytes_each: int, body: Callable[[int, int, Scratch], Any], *, least: int = 1) -> Any:
     """Call `body(lo, hi, scratch)` on tiles that cover range(len(batch)), and return the sum of what it returned.
 
     batch       the array that is worked on, usually a batch of images; says how many there are, and on which device
     bytes_each  scratch that one of them needs; decides the size of a tile
+    least       how many should be in a tile all the same, if each worker gets so many
     body        returns None, a new array, or a tuple of them; may run in several threads at once, on tiles that do not overlap
 
     On the CPU tiles go to workers by their number alone and partial sums are added in a fixed order, so that the same number of workers
@@ -66,7 +67,7 @@ def for_tiles(batch: Array, bytes_each: int, body: Callable[[int, int, Scratch],
     n, place = len(batch), of(batch)
     team = 1 if place != "cpu" or _thread.in_tile else workers()
     room = TILE_BYTES if place == "cpu" else _gpu_tile_bytes(place)
-    tile = max(1, min(room // max(1, bytes_each), -(-n // team)))
+    tile = max(1, min(max(least, room // max(1, bytes_each)), -(-n // team)))
     tiles = [(lo, min(lo + tile, n)) for lo in range(0, n, tile)] or [(0, 0)]  # sums over no image at all are zero, not missing
     team = min(team, len(tiles))
     if team == 1:

@@ -56,7 +56,8 @@ class Conv2d(Function):
         backward   dw  += dy @ col.T      every use of a weight, added up
                    dcol = w.T @ dy        and col2im adds each patch back to where it was taken from
 
-    Keeps x and w for backward, not the columns: they are KH*KW times as large as x, and cheap to make again.
+    Keeps x and w for backward, not the columns: they are KH*KW times as large as x, and cheap to make again. Where a device has a faster
+    way for the shapes (kernels/winograd.py on the CPU), that is taken.
     """
 
     def forward(self, x: Array, w: Array, b: Array | None = None, *, window: Window, out: Pair, groups: int) -> Array:
@@ -64,6 +65,10 @@ class Conv2d(Function):
         x, w, b = k.ready(x), k.ready(w), b if b is None else k.ready(b)
         self.x, self.w, self.window, self.out, self.groups = x, w, window, out, groups
         y = k.activation((len(x), len(w), *out), x.dtype)
+        self.fast = k.fast_conv(x, w, window, out, groups)
+        if self.fast is not None:
+            self.fast.forward(x, w, b, y)
+            return y
 
         def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
             col, product = self.workspace(scratch, hi - lo)
@@ -81,6 +86,11 @@ class Conv2d(Function):
         k = kernels.of(dy)
         dy = k.ready(dy)
         dx = k.activation(x.shape, x.dtype) if want_dx else None
+        if self.fast is not None:
+            dw, db = self.fast.backward_w(x, dy) if want_dw or any(want_db) else (None, None)
+            if dx is not None:
+                self.fast.backward_x(dy, w, dx)
+            return (dx, dw if want_dw else None, db if any(want_db) else None)[: len(self.needs_input_grad)]
 
         def tile(lo: int, hi: int, scratch: device.Scratch) -> tuple[Array | None, Array | None]:
             col, dproduct = self.workspace(scratch, hi - lo)

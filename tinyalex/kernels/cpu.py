@@ -7,10 +7,12 @@ on whole rows of N*C numbers, which is what NumPy's loops are fast on. Within a 
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from tinyalex import device
+from tinyalex.kernels.winograd import Winograd, winograd
 
 Pair = tuple[int, int]
 
@@ -123,6 +125,11 @@ def col2im(col: np.ndarray, x: np.ndarray, kernel: Pair, stride: Pair, padding: 
     x[...] = total.transpose(1, 0, 2, 3)
 
 
+def fast_conv(x: np.ndarray, w: np.ndarray, window: Any, out: Pair, groups: int) -> Winograd | None:
+    """A faster way than im2col to convolve x (N, C, H, W) with w (O, C/G, KH, KW), if there is one for these shapes."""
+    return winograd(x, w, window, out, groups)
+
+
 # Pooling
 
 
@@ -133,28 +140,75 @@ def max_pool(x: np.ndarray, y: np.ndarray, argmax: np.ndarray, kernel: Pair, str
 
     x (N, C, H, W), y (N, C, OH, OW), argmax like y, of an integer type that holds KH*KW - 1.
     """
-    y.fill(-np.inf)
-    argmax[...] = _first_taps(y.shape[2:], kernel, stride, padding, dilation)
-    for (u, v), out, pixels in _taps(x.shape[2:], y.shape[2:], kernel, stride, padding, dilation):
-        seen, best = x[pixels], y[out]
-        better = (seen > best) | (seen != seen)
+    for rows in _row_blocks(y):
+        _largest(x, y, rows, kernel, stride, padding, dilation)
+        _first_largest(x, y, argmax, rows, kernel, stride, padding, dilation)
+
+
+BLOCK = 1 << 16
+"""Numbers that a step of a loop over rows works on: few enough to stay in a core's cache, enough for two threads not to wait for Python."""
+
+
+def _row_blocks(a: np.ndarray) -> Iterator[slice]:
+    """Slices of axis 2 of an activation."""
+    n, c, rows, *rest = a.shape
+    step = max(1, BLOCK // max(1, n * c * math.prod(rest)))
+    return (slice(first, min(first + step, rows)) for first in range(0, rows, step))
+
+
+def _row_taps(
+    x: np.ndarray, y: np.ndarray, rows: slice, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
+) -> Iterator[tuple]:
+    """(tap, pixels, outputs): which outputs of some rows of y see the image through each tap of the window, and which pixels they see."""
+    above = rows.start * stride[0]  # a window over some rows is the whole one over an image that begins further down
+    top = (padding[0] - above, padding[1])
+    for (u, v), out, pixels in _taps(x.shape[2:], (rows.stop - rows.start, y.shape[3]), kernel, stride, top, dilation):
+        yield u * kernel[1] + v, x[pixels], (slice(None), slice(None), *out[1:])
+
+
+def _largest(x: np.ndarray, y: np.ndarray, rows: slice, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
+    """y = the largest number in each window, for some rows of y; NaN where there is one."""
+    target = y[:, :, rows]
+    if padding == (0, 0) and dilation == (1, 1) and (y.shape[3] - 1) * stride[1] + kernel[1] <= x.shape[3]:
+        last = (rows.stop - 1) * stride[0]
+        if last + kernel[0] <= x.shape[2]:
+            # Rows first, then columns: KH + KW maxima a window instead of KH * KW.
+            seen = [x[:, :, rows.start * stride[0] + u : last + u + 1 : stride[0]] for u in range(kernel[0])]
+            tall = np.maximum(seen[0], seen[1]) if len(seen) > 1 else seen[0]
+            for row in seen[2:]:
+                np.maximum(tall, row, out=tall)
+            span = (y.shape[3] - 1) * stride[1] + 1
+            target[...] = tall[..., : span : stride[1]]
+            for v in range(1, kernel[1]):
+                np.maximum(target, tall[..., v : v + span : stride[1]], out=target)
+            return
+    target.fill(-np.inf)
+    for _, seen, out in _row_taps(x, y, rows, kernel, stride, padding, dilation):
+        best = target[out]
         np.maximum(best, seen, out=best)
-        # Taps come in rising order, so "the last tap that was better" is a maximum, and needs no masked store.
-        where = argmax[out]
-        np.maximum(where, better * argmax.dtype.type(u * kernel[1] + v), out=where)
 
 
-def _first_taps(out: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> np.ndarray:
-    """(OH, OW): the first tap that is inside the image; a window of nothing but -inf gives its gradient to that one."""
-    rows, cols = (np.maximum(0, -((np.arange(o) * s - p) // d)) for o, s, p, d in zip(out, stride, padding, dilation, strict=True))
-    return rows[:, None] * kernel[1] + cols
+def _first_largest(x, y, argmax, rows: slice, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
+    """argmax = the first tap through which each window, in some rows of y, sees its y; the last that is NaN where y is."""
+    best, where = y[:, :, rows], argmax[:, :, rows]
+    nothing = np.iinfo(argmax.dtype).max
+    where.fill(nothing)
+    for tap, seen, out in _row_taps(x, y, rows, kernel, stride, padding, dilation):
+        # All bits set where the tap is not it, so that "the first that is" is a minimum, and needs no masked store.
+        other = np.negative(np.not_equal(seen, best[out]).astype(argmax.dtype)) & nothing
+        np.minimum(where[out], other | argmax.dtype.type(tap), out=where[out])
+    if np.isnan(best).any():
+        for tap, seen, out in _row_taps(x, y, rows, kernel, stride, padding, dilation):
+            where[out][np.isnan(seen)] = tap
 
 
 def max_pool_backward(dy, argmax, dx, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
     """dx[pixel] = the sum of dy over all windows whose maximum it was: windows overlap, so a pixel can win several."""
     dx.fill(0)
-    for (u, v), out, pixels in _taps(dx.shape[2:], dy.shape[2:], kernel, stride, padding, dilation):
-        dx[pixels] += dy[out] * (argmax[out] == u * kernel[1] + v)
+    for rows in _row_blocks(dy):
+        above, winners = dy[:, :, rows], argmax[:, :, rows]
+        for tap, seen, out in _row_taps(dx, dy, rows, kernel, stride, padding, dilation):
+            seen += above[out] * (winners[out] == tap)
 
 
 def avg_pool(x: np.ndarray, y: np.ndarray, divisor: np.ndarray, kernel: Pair, stride: Pair, padding: Pair) -> None:
@@ -178,18 +232,18 @@ def avg_pool_backward(dy: np.ndarray, divisor: np.ndarray, dx: np.ndarray, kerne
 
 def lrn(x, y, s, size: int, a: float, beta: float, k: float, groups: int) -> None:
     """s = k + a * (sum of x**2 over `size` channels), y = x * s**-beta. x, y, s: (N, C, ...)."""
-    _window_sum(x * x, s, groups, size // 2, (size - 1) // 2)
-    s *= a
-    s += k
-    np.multiply(x, _power(s, beta), out=y)
+    for xr, yr, sr in _rows_of_channels(x, y, s):
+        np.multiply(_window_sums(xr * xr, groups, size // 2, (size - 1) // 2), a, out=sr)
+        sr += k
+        np.multiply(xr, _power(sr, beta), out=yr)
 
 
 def lrn_backward(dy, x, y, s, dx, size: int, a: float, beta: float, groups: int) -> None:
     """dx = dy * s**-beta - 2*a*beta * x * (sum of dy*y/s over the channels whose window holds this one)."""
-    _window_sum(dy * y / s, dx, groups, (size - 1) // 2, size // 2)
-    dx *= x
-    dx *= -2 * a * beta
-    dx += dy * _power(s, beta)
+    for dyr, xr, yr, sr, dxr in _rows_of_channels(dy, x, y, s, dx):
+        np.multiply(_window_sums(dyr * yr / sr, groups, (size - 1) // 2, size // 2), -2 * a * beta, out=dxr)
+        dxr *= xr
+        dxr += dyr * _power(sr, beta)
 
 
 def spatial_norm(x: np.ndarray, y: np.ndarray, s: np.ndarray, size: int, a: float, beta: float, k: float) -> None:
@@ -210,18 +264,28 @@ def spatial_norm_backward(dy, x, y, s, dx, size: int, a: float, beta: float) -> 
     dx += dy * _power(s, beta)
 
 
-def _window_sum(q: np.ndarray, out: np.ndarray, groups: int, before: int, after: int) -> None:
-    """out[c] = q[c - before] + ... + q[c + after], ending at the edges of each group of channels.
+def _rows_of_channels(*arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
+    """Some rows at a time of arrays (N, C, H, ...), seen as (H, ..., N, C), which is how activations lie."""
+    for rows in _row_blocks(arrays[0]):
+        yield tuple(np.moveaxis(a[:, :, rows], (0, 1), (-2, -1)) for a in arrays)
 
-    Every sum is made anew: a running one (add the next, subtract the last) would cancel.
+
+def _window_sums(q: np.ndarray, groups: int, before: int, after: int) -> np.ndarray:
+    """(..., C): q[..., c - before] + ... + q[..., c + after], ending at the edges of each group of channels.
+
+    Every sum is made anew: a running one (add the next, subtract the last) would cancel. Zeros between the groups let the whole array
+    be shifted as one run of numbers, edges included; what is summed across them falls on the zeros' own places.
     """
-    out[...] = q
-    n, c, *space = q.shape
-    q, out = (a.reshape(n, groups, c // groups, *space, copy=False) for a in (q, out))
-    for d in range(1, before + 1):
-        out[:, :, d:] += q[:, :, :-d]
-    for d in range(1, after + 1):
-        out[:, :, :-d] += q[:, :, d:]
+    *rows, c = q.shape
+    padded = np.zeros((*rows, groups, c // groups + before + after), q.dtype)
+    padded[..., before : before + c // groups] = q.reshape(*rows, groups, c // groups)
+    run = padded.reshape(-1)
+    sums = np.zeros_like(run)
+    inside = sums[: run.size - before - after]
+    inside += run[: len(inside)]
+    for d in range(1, before + after + 1):
+        inside += run[d : d + len(inside)]
+    return sums.reshape(padded.shape)[..., : c // groups].reshape(*rows, c)
 
 
 def _power(s: np.ndarray, beta: float) -> np.ndarray:
@@ -292,11 +356,21 @@ def random_mask(mask: np.ndarray, keep: float, key: tuple[int, int], step: int, 
 
 def sgd_update(w: np.ndarray, velocity: np.ndarray, grad: np.ndarray, lr: float, momentum: float, decay: float) -> None:
     """velocity = momentum * velocity - decay * lr * w - lr * grad, then w += velocity, both in place (section 5)."""
-    velocity *= momentum
-    if decay:
-        velocity -= (decay * lr) * w
-    velocity -= lr * grad
-    w += velocity
+    arrays = w, velocity, grad
+    if all(a.flags.c_contiguous for a in arrays):
+        w, velocity, grad = (a.reshape(-1) for a in arrays)
+    else:
+        w, velocity, grad = map(np.atleast_1d, arrays)
+
+    def block(lo: int, hi: int, scratch: device.Scratch) -> None:
+        part, v, change = w[lo:hi], velocity[lo:hi], scratch.take("change", (hi - lo, *w.shape[1:]), w.dtype)
+        v *= momentum
+        if decay:
+            v -= np.multiply(part, decay * lr, out=change)
+        v -= np.multiply(grad[lo:hi], lr, out=change)
+        part += v
+
+    device.for_tiles(w, 8 * w[:1].nbytes, block)
 
 
 def augment(images, mean, out: np.ndarray, moves: np.ndarray, colour: np.ndarray | None, scale: float) -> None:
