@@ -7,7 +7,7 @@ import pytest
 
 import tinyalex as ta
 from tinyalex import models, nn
-from tinyalex.models.alexnet import Dropout2012
+from tinyalex.models.variants import Dropout2012
 
 GROUPED, WHOLE, OWT = (60_965_224, 724_406_816), (62_378_344, 1_135_256_096), (61_100_840, 714_188_480)
 
@@ -67,12 +67,34 @@ def spread(layer):
     return float(layer.weight.data.std())
 
 
-def test_the_papers_initial_values():
-    model = small("paper")
-    for name, layer in layers(model).items():
-        if isinstance(layer, (nn.Conv2d, nn.Linear)):
-            assert spread(layer) == pytest.approx(0.01, rel=0.05), name
-            assert set(layer.bias.data.tolist()) == {1.0 if name in ("conv2", "conv4", "conv5", "fc6", "fc7") else 0.0}, name
+CONV, HIDDEN = ("conv1", "conv2", "conv3", "conv4", "conv5"), ("fc6", "fc7")
+
+SIGMAS = {
+    "paper": dict.fromkeys([*CONV, *HIDDEN, "fc8"], 0.01),
+    "original": dict.fromkeys(["conv1", "conv2", *HIDDEN, "fc8"], 0.01) | dict.fromkeys(["conv3", "conv4", "conv5"], 0.03),
+    "single": dict.fromkeys([*CONV, *HIDDEN, "fc8"], 0.01),
+    "caffe": dict.fromkeys([*CONV, "fc8"], 0.01) | dict.fromkeys(HIDDEN, 0.005),
+    "caffenet": dict.fromkeys([*CONV, "fc8"], 0.01) | dict.fromkeys(HIDDEN, 0.005),
+    "keras": dict.fromkeys([*CONV, *HIDDEN], 0.01) | {"fc8": np.sqrt(2 / (4096 + 10))},  # Glorot's
+}
+BIASES = {"paper": 1.0, "original": 1.0, "single": 1.0, "caffe": 0.1, "caffenet": 1.0, "keras": 0.0}
+"""Of conv2, conv4, conv5, fc6 and fc7; all others are 0."""
+
+
+@pytest.mark.parametrize("variant", SIGMAS)
+def test_every_layer_has_the_initial_values_of_its_variant(variant):
+    found = {name: layer for name, layer in layers(small(variant)).items() if isinstance(layer, (nn.Conv2d, nn.Linear))}
+    assert found.keys() == SIGMAS[variant].keys()
+    for name, layer in found.items():
+        assert spread(layer) == pytest.approx(SIGMAS[variant][name], rel=0.05), name
+        bias = BIASES[variant] if name in ("conv2", "conv4", "conv5", *HIDDEN) else 0.0
+        assert set(layer.bias.data.tolist()) == {float(np.float32(bias))}, name
+
+
+def test_torchvisions_initial_values_are_torchs():
+    for name, weight in small("torchvision").state_dict().items():
+        if name.endswith("weight"):
+            assert np.abs(weight).max() == pytest.approx(1 / np.sqrt(weight[0].size), rel=0.01), name
 
 
 def test_column_lrn_stays_within_each_column():
@@ -140,13 +162,15 @@ class TestOriginalAndPaper:
         paper, original = (list(net) for net in both)
         assert (paper.index("relu5") < paper.index("pool5"), original.index("relu5") < original.index("pool5")) == (True, False)
 
-    def test_conv3_to_conv5_start_with_sigma_003(self, both):
-        paper, original = both
-        for name in ("conv3", "conv4", "conv5"):
-            assert spread(paper[name]) == pytest.approx(0.01, rel=0.05)
-            assert spread(original[name]) == pytest.approx(0.03, rel=0.05)
-        for name in ("conv1", "conv2", "fc6", "fc7", "fc8"):
-            assert spread(original[name]) == pytest.approx(0.01, rel=0.05)
+    def test_everything_else_about_the_layers_is_the_same(self, both):
+        differ = {"conv1": {"padding"}, "norm1": {"alpha_mode", "groups"}, "norm2": {"alpha_mode", "groups"}}
+        for name in both[0].keys() & both[1].keys() - {"drop6", "drop7"}:
+            paper, original = (
+                {key: value for key, value in vars(net[name]).items() if key not in ("weight", "bias", "ceil_mode", "training")}
+                for net in both
+            )
+            assert type(both[0][name]) is type(both[1][name])
+            assert {key for key in paper if paper[key] != original[key]} == differ.get(name, set()), name
 
     def test_dropout_halves_in_testing_instead_of_doubling_in_training(self, both):
         paper, original = both

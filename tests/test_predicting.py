@@ -138,7 +138,7 @@ def test_the_figure_holds_all_answers(sees_colours, photo, tmp_path, capsys):
     assert status == 0
     with Image.open(figure) as image:
         assert image.width == 750
-    assert capsys.readouterr().out.endswith(f"Drawn: {figure}\n")
+    assert capsys.readouterr().out.endswith(f"drawn: {figure}\n")
 
 
 def test_no_figure_is_drawn_of_nothing(sees_colours, tmp_path, capsys):
@@ -234,3 +234,26 @@ def test_networks_stand_side_by_side(trained):
 def test_the_table_fits_a_screen_of_100_columns(trained, monkeypatch):
     monkeypatch.setattr(predicting, "alexnet", lambda variant, num_classes: trained)
     assert max(map(len, predicting.models_table().splitlines()[:-2])) <= 100
+
+
+def test_a_file_says_how_its_network_was_made(tmp_path):
+    model = models.alexnet("paper", 3, 67, column_lrn=True)
+    ta.save(tmp_path / "w.safetensors", model.state_dict(), model.metadata())
+    again = predicting.network(tmp_path / "w.safetensors")
+    assert (again.variant, again.image_size, again.norm1.groups) == ("paper", 67, 2)
+
+
+def test_weights_of_another_network_and_another_size_are_named(tmp_path):
+    ta.save(tmp_path / "quick", models.cifar("quick").state_dict(), {"variant": "cifar-quick"})
+    with pytest.raises(ValueError, match=r"are those of 'cifar-quick', not of an AlexNet"):
+        predicting.network(tmp_path / "quick")
+    ta.save(tmp_path / "small", models.alexnet("caffe", 3, 67).state_dict(), {"variant": "caffe"})
+    with pytest.raises(ValueError, match=r"trained with images of another size, give it: --image-size S"):
+        predicting.network(tmp_path / "small")
+
+
+def test_weights_that_are_no_numbers_are_named(photo):
+    model = models.alexnet("paper", 3, 67)
+    model.fc8.bias.data[0] = np.nan
+    with pytest.raises(ValueError, match=r"there is NaN or infinity in the weights"):
+        predicting.predict(model, photo)

@@ -6,7 +6,7 @@ from PIL import Image
 
 from tinyalex import models
 from tinyalex.models import Preprocessing, class_names, imagenet_classes, preprocessing
-from tinyalex.models.alexnet import BUILDERS
+from tinyalex.models.variants import BUILDERS
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ def _models(args: argparse.Namespace) -> int:
 
 PREDICT = """What a trained network sees in photos: its top five classes, with probabilities.
 
-  tinyalex predict cat.jpg dog.jpg --weights torchvision            downloads torchvision's weights once (233 MB)
+  tinyalex predict cat.jpg dog.jpg --weights torchvision            downloads torchvision's weights once (244 MB)
   tinyalex predict cat.jpg --weights runs/imagenet/best.safetensors
   tinyalex predict cat.jpg --weights bvlcalexnet-12.onnx --variant caffe --views 10
 

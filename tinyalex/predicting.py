@@ -21,9 +21,9 @@ from tinyalex.models import (
     preprocessing,
     read_weights,
 )
-from tinyalex.models.alexnet import AlexNet
 from tinyalex.models.photos import read_picture
 from tinyalex.models.steps import Step, outline, run
+from tinyalex.models.variants import AlexNet
 from tinyalex.models.weights import DOWNLOADS
 from tinyalex.nn.module import Module
 
@@ -70,6 +70,8 @@ def predict(
     photo = read_picture(file)
     logits = run(model, preprocess(photo) if views == 1 else preprocess.views(photo))
     probabilities = softmax(logits, 1).numpy().astype(np.float64).mean(axis=0)
+    if not np.isfinite(probabilities).all():
+        raise ValueError("predict: the answer is no number: there is NaN or infinity in the weights. Has training diverged?")
     names = _names(len(probabilities), names)
     best = np.argsort(-probabilities, kind="stable")[:top]
     return Prediction(os.fspath(file), tuple((names[i], float(probabilities[i])) for i in best), preprocess.crop(photo))
@@ -90,6 +92,8 @@ def network(weights: str | os.PathLike[str], variant: str | None = None, image_s
         raise ValueError(f"predict: {weights} holds no weights. Save a model's state_dict().")
     torch_names = any(name.endswith("classifier.6.weight") for name in found.arrays)
     said = found.variant or ("torchvision" if torch_names else None)
+    if said is not None and said not in VARIANTS:
+        raise ValueError(f"predict: the weights in {weights} are those of {said!r}, not of an AlexNet: {', '.join(VARIANTS)}.")
     if variant is None and said is None:
         raise ValueError(f"predict: {weights} does not say which AlexNet it is for. Give its variant: {', '.join(VARIANTS)}.")
     if None not in (variant, said) and variant != said:
@@ -99,15 +103,21 @@ def network(weights: str | os.PathLike[str], variant: str | None = None, image_s
     # ONNX has other names, in the graph's order: the last array is the last layer's bias.
     last = [name for name in found.arrays if name.endswith(("fc8.weight", "classifier.6.weight"))] or list(found.arrays)
     classes = found.arrays[last[-1]].shape[0]
+    size = image_size or int(found.metadata.get("image_size", 0)) or None
+    options = {"column_lrn": True} if found.metadata.get("column_lrn") == "1" else {}
     with nn.init.skipped():
-        model = alexnet(variant or said or "", classes, image_size)
-    load_weights(model, weights)
+        model = alexnet(variant or said or "", classes, size, **options)
+    try:
+        load_weights(model, weights)
+    except ValueError as error:
+        hint = "\nIf it was trained with images of another size, give it: --image-size S." if "fc6" in str(error) else ""
+        raise ValueError(f"{error}{hint}") from None
     return model
 
 
 def read_names(file: str | os.PathLike[str]) -> tuple[str, ...]:
     """Names of classes from a text file, a line each, in the order of their labels."""
-    lines = Path(file).expanduser().read_text(encoding="utf-8").splitlines()
+    lines = Path(file).expanduser().read_text(encoding="utf-8-sig").splitlines()
     return tuple(line.strip() for line in lines if line.strip())
 
 
@@ -164,8 +174,12 @@ def predict_files(
         print(report(prediction, width, blocks), end="\n\n", flush=True)
         found.append(prediction)
     if figure is not None and found:
-        draw(found, figure)
-        print(f"Drawn: {os.fspath(figure)}")
+        try:
+            draw(found, figure)
+        except OSError as error:
+            print(f"tinyalex predict: cannot write {os.fspath(figure)}: {error}", file=sys.stderr)
+            return 1
+        print(f"drawn: {os.fspath(figure)}")
     return 1 if failed else 0
 
 

@@ -6,6 +6,7 @@ lists, numbers, text) goes into the file's header as JSON.
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,17 +49,24 @@ def load(path: str | os.PathLike[str]) -> Any:
 
 def load_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     """The text in a file's header."""
-    return _read(path)[1]
+    return _open(path, lambda file: file.metadata() or {})
 
 
 def _read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    def everything(file: Any) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 - not a dict
+
+    return _open(path, everything)
+
+
+def _open(path: str | os.PathLike[str], read: Callable[[Any], Any]) -> Any:
     from safetensors import SafetensorError, safe_open
 
     if not Path(path).is_file():
         raise FileNotFoundError(f"load: there is no file {str(path)!r}.")
     try:
         with safe_open(path, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 - not a dict
+            return read(file)
     except SafetensorError as error:
         raise ValueError(
             f"load: {str(path)!r} is not a whole safetensors file ({error}). Save it again, or fetch it anew."

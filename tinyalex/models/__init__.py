@@ -1,11 +1,11 @@
 """The networks."""
 
-from tinyalex.models.alexnet import VARIANTS, alexnet
-from tinyalex.models.cifar import cifar
 from tinyalex.models.imagenet import class_names, imagenet_classes
 from tinyalex.models.onnx_export import export_onnx
 from tinyalex.models.photos import Preprocessing, preprocessing
+from tinyalex.models.small import cifar
 from tinyalex.models.steps import outline
+from tinyalex.models.variants import VARIANTS, alexnet
 from tinyalex.models.weights import TORCHVISION_WEIGHTS, fetch_weights, load_weights, read_weights
 
 __all__ = [

@@ -10,8 +10,8 @@ from tinyalex import nn
 from tinyalex.files import replacing
 from tinyalex.function import no_grad
 from tinyalex.functional.checks import pair
-from tinyalex.models.alexnet import Dropout2012
 from tinyalex.models.onnx_files import load_onnx
+from tinyalex.models.variants import AlexNet, Dropout2012
 from tinyalex.nn.module import Module, testing
 from tinyalex.tensor import Tensor
 
@@ -52,7 +52,7 @@ def export_onnx(model: nn.Sequential, path: str | os.PathLike[str], image_size: 
         ir_version=IR,
         producer_name="tinyalex",
     )
-    onnx.helper.set_model_props(file, {"variant": model.variant} if hasattr(model, "variant") else {})
+    onnx.helper.set_model_props(file, model.metadata() if isinstance(model, AlexNet) else {})
     onnx.checker.check_model(file, full_check=True)
     with replacing(path) as unfinished:
         unfinished.write_bytes(file.SerializeToString())

@@ -26,6 +26,7 @@ def read_onnx(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict
         model = onnx.load(path, load_external_data=False)  # which could be any file of this machine
         if not model.graph.node or not model.opset_import:  # which stands behind the graph
             raise ValueError("it has no graph, or ends early")
+        _check_order(onnx, model.graph)
         graph = Graph(onnx, model.graph)
         for node in model.graph.node:
             if node.op_type in TAKERS:
@@ -36,6 +37,19 @@ def read_onnx(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict
         raise ValueError(
             f"load_weights: cannot read {str(path)!r} as an ONNX model: {error}.\nExport it again, or fetch it anew."
         ) from error
+
+
+def _check_order(onnx: Any, graph: Any) -> None:
+    """ValueError for maps that change their order on the way: Keras flattens them as H, W, C, and has fc6's columns in that order."""
+    convolved = False
+    for node in graph.node:
+        convolved |= node.op_type == "Conv"
+        axes = next((list(a.ints) for a in node.attribute if a.name == "perm"), [])
+        if convolved and node.op_type == "Transpose" and len(axes) == 4:
+            raise ValueError(
+                f"the graph puts its maps into another order ({node.name or node.output[0]!r}, axes {axes}), as files made from Keras do, "
+                "and the weights behind it have that order too; expected maps in the order N, C, H, W throughout"
+            )
 
 
 class Graph:

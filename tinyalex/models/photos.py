@@ -76,6 +76,9 @@ class Preprocessing:
         sides = (self.resize, self.resize)
         if not self.squash:
             short = min(picture.size)
+            if max(picture.size) > LONGEST * short:
+                width, height = picture.size
+                raise ValueError(f"{image!r} has {width} x {height} pixels, a line. Expected a photo, at most {LONGEST} : 1.")
             sides = tuple(self.resize * side // short for side in picture.size)
         return np.asarray(picture.resize(sides, Image.Resampling.BILINEAR))
 
@@ -88,8 +91,11 @@ class Preprocessing:
         return pixels[top : top + self.size, left : left + self.size]
 
 
-# The paper resizes the shorter side to 256 and tests on squares of 224 (sections 2 and 4.1). The 2012 code subtracts the mean image of the
-# training set, which was not published with the paper; its mean colour stands for it, rounded as in Caffe's models.
+LONGEST = 100
+"""How many times as long as high a picture may be: resized to its shorter side, a line of pixels would fill the memory."""
+
+# The paper resizes the shorter side to 256 and tests on squares of 224 (sections 2 and 4.1). The 2012 code subtracts the mean image of its
+# training set. A colour stands for it here: the one that Caffe's models have made common.
 PAPER = Preprocessing(224, 256, mean=(123.0, 117.0, 104.0))
 
 # Caffe's models/bvlc_reference_caffenet/train_val.prototxt: mean_value 104, 117, 123 and crop_size 227, for images that were squashed to

@@ -150,12 +150,20 @@ class TensorUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError("it refers to a storage in a way that torch does not")
 
 
+PUTS, GETS = ("PUT", "BINPUT", "LONG_BINPUT"), ("GET", "BINGET", "LONG_BINGET")
+
+
 def _unpickle(file: io.BytesIO) -> tuple[Any, dict[str, str]]:
     """The value of the next pickle in the file, and the kinds of the storages in it, by their keys."""
-    start = file.tell()
+    start, tuples, before = file.tell(), set[int](), ""
     for operation, argument, _ in pickletools.genops(file):  # ValueError where bytes are missing, before anything is made of them
-        if operation.name in ("PUT", "BINPUT", "LONG_BINPUT") and (argument or 0) > LONGEST:
+        if operation.name in PUTS and (argument or 0) > LONGEST:
             raise pickle.UnpicklingError("it numbers its values in a way that would fill the memory")
+        if operation.name == "DUP" or (operation.name in GETS and argument in tuples):  # tuples of tuples take for ever to hash
+            raise pickle.UnpicklingError("it uses a tuple twice, which torch does not")
+        if operation.name in PUTS and before.startswith("TUPLE"):
+            tuples.add(len(tuples) if argument is None else argument)
+        before = operation.name
     end = file.tell()
     file.seek(start)
     unpickler = TensorUnpickler(io.BytesIO(file.read(end - start)), encoding="utf-8")

@@ -20,10 +20,14 @@ class Weights(NamedTuple):
     """What a file holds."""
 
     arrays: dict[str, np.ndarray]
-    variant: str | None
-    """The variant that the file says it is for, if it says so."""
+    metadata: dict[str, str]
+    """What the file says about itself: of tinyalex's AlexNets, `variant`, `image_size` and options."""
     by_name: bool
     """Whether the names are those of a state_dict; ONNX has its own, and is read in the order of its graph."""
+
+    @property
+    def variant(self) -> str | None:
+        return self.metadata.get("variant")
 
 
 def load_weights(model: Module, path: str | os.PathLike[str]) -> None:
@@ -34,7 +38,8 @@ def load_weights(model: Module, path: str | os.PathLike[str]) -> None:
           - torch's .pth: a state_dict, or a training checkpoint with one; the `module.` of DataParallel is left out of names
           - ONNX (needs tinyalex[onnx]): weights of Conv, Gemm and MatMul, in the graph's order
 
-    ValueError, naming each name or shape that does not fit, or for a damaged file; then nothing has been changed.
+    ValueError, naming each name or shape that does not fit, or for a damaged file; then nothing has been changed. Weights of another
+    variant with the same names and shapes are taken: fine-tuning may begin with them.
     FileNotFoundError if there is none, ImportError without the package for ONNX. Nothing in a file is executed.
     """
     weights = read_weights(path)
@@ -43,16 +48,22 @@ def load_weights(model: Module, path: str | os.PathLike[str]) -> None:
     # Before load_state_dict, which brings arrays into order: a view of few numbers can claim to be of any shape.
     wrong = [f"{name} is missing" for name in own if name not in arrays]
     wrong += [f"{name} is not a parameter of this network" for name in arrays if name not in own]
-    for name, (theirs, array) in arrays.items():
+    for name, (given, array) in arrays.items():
         if name in own and array.shape != own[name]:
-            wrong.append(f"{theirs} has shape {array.shape}, expected {own[name]}" + (f" for {name}" if name != theirs else ""))
+            wrong.append(f"{given} has shape {array.shape}, expected {own[name]}" + (f" for {name}" if name != given else ""))
         elif name in own and array.dtype.kind != "f":
-            wrong.append(f"{theirs} holds {array.dtype}, expected floating numbers")
+            wrong.append(f"{given} holds {array.dtype}, expected floating numbers")
+    wrong = [_printable(line) for line in wrong]
     if wrong:
         variant = getattr(model, "variant", None)
         hint = f"\nThe file is for variant {weights.variant!r}." if weights.variant not in (None, variant) else ""
         raise ValueError(f"load_weights: {str(path)!r} belongs to another network:\n  " + "\n  ".join(wrong) + hint)
     model.load_state_dict({name: array for name, (_, array) in arrays.items()})
+
+
+def _printable(text: str) -> str:
+    """A file may have control codes in its names, which a terminal would obey."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)[:200]
 
 
 def read_weights(path: str | os.PathLike[str]) -> Weights:
@@ -64,10 +75,10 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
     if head[4:] == b"\0\0\0\0{":  # how long the header is, and its JSON
         return _read_safetensors(path)
     if head.startswith((b"PK", b"\x80")):
-        return Weights(read_pth(path), None, by_name=True)
+        return Weights(read_pth(path), {}, by_name=True)
     if head.startswith(b"\x08"):  # the first field of a model, the version of its format
         arrays, metadata = read_onnx(path)
-        return Weights(arrays, metadata.get("variant"), by_name=False)
+        return Weights(arrays, metadata, by_name=False)
     raise ValueError(
         f"load_weights: expected {str(path)!r} to be a file of safetensors, of torch (.pth) or of ONNX, got one that begins with {head!r}."
     )
@@ -75,10 +86,10 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
 
 def _read_safetensors(path: str | os.PathLike[str]) -> Weights:
     try:
-        variant = serialization.load_metadata(path).get("variant")
-        return Weights(state_dict_in(serialization.load(path), np.ndarray), variant, by_name=True)
-    # TypeError: numbers that NumPy has not (bfloat16). The rest: a header that does not describe the file.
-    except (ValueError, TypeError, LookupError, RecursionError) as error:
+        metadata = serialization.load_metadata(path)
+        return Weights(state_dict_in(serialization.load(path), np.ndarray), metadata, by_name=True)
+    # TypeError, AttributeError: numbers that NumPy has not (bfloat16, float8). The rest: a header that does not describe the file.
+    except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
         raise ValueError(f"load_weights: cannot read {str(path)!r} as a state of safetensors: {error}.") from error
 
 

@@ -6,10 +6,12 @@ import os
 import numpy as np
 
 from tinyalex.plots.figures import INK, new_figure, save, shortened
+from tinyalex.tensor import Tensor
 
 
-def draw_filters(weight: np.ndarray, path: str | os.PathLike[str]) -> None:
-    """First-layer filters (O, 3, KH, KW) as small pictures: no weight is mid-grey, and all share one scale."""
+def draw_filters(weight: np.ndarray | Tensor, path: str | os.PathLike[str]) -> None:
+    """First-layer filters (O, 3, KH, KW), an array or a parameter, as small pictures: no weight is mid-grey, and all share one scale."""
+    weight = weight.numpy() if isinstance(weight, Tensor) else weight
     if weight.ndim != 4 or weight.shape[1] != 3:
         raise ValueError(f"draw_filters: expected filters (O, 3, KH, KW) that look at colours, got shape {weight.shape}.")
     count, _, kh, kw = weight.shape

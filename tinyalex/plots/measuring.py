@@ -40,8 +40,10 @@ def _recorded(model: Module, images: np.ndarray, module: Module, choose: Callabl
         raise ValueError("activations: got no images. Give one or more, (N, 3, H, W).")
     found: list[np.ndarray] = []
     with hooked([(module, lambda _, inputs, output: found.append(choose(inputs, output).numpy()))]):
-        for first in range(0, len(images), BATCH):
+        for batch, first in enumerate(range(0, len(images), BATCH), 1):
             run(model, images[first : first + BATCH])
+            if len(found) != batch:
+                raise ValueError("activations: the layer computes more than once for each image. Give one that does so once.")
     return np.concatenate(found)
 
 

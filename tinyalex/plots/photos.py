@@ -102,8 +102,9 @@ def draw_occlusion(picture: np.ndarray, result: Occlusion, path: str | os.PathLi
     height, width = picture.shape[:2]
     figure = new_figure(8.6, 4.2)
     axes = figure.subplots(1, 2)
-    for one in axes:
-        one.imshow(picture, extent=(0, width, height, 0))
+    grey = np.repeat(picture.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)  # under colours that mean something
+    for one, shown in zip(axes, (picture, grey), strict=True):
+        one.imshow(shown, extent=(0, width, height, 0))
         one.set_xlim(0, width)
         one.set_ylim(height, 0)
         _frame_only(one)
@@ -113,7 +114,7 @@ def draw_occlusion(picture: np.ndarray, result: Occlusion, path: str | os.PathLi
         axes[0].add_patch(Rectangle((left, top), result.side, result.side, fill=False, edgecolor=colour, linestyle=style))
     subject = f"“{shortened(name, 30)}”" if name else f"class {result.label}"
     axes[0].set_title(f"{subject}: {100 * result.whole:.3g} %", loc="left", fontsize=10, color=INK, parse_math=False)
-    axes[0].set_xlabel(f"the square that it misses most: {change.min():+.2g}", fontsize=9, color=INK)
+    axes[0].set_xlabel(f"the square that it misses most: {change.min():+.2g} percentage points", fontsize=9, color=INK)
     rows, columns = change.shape
     margin = (result.side - result.step) / 2
     place = (margin, margin + columns * result.step, margin + rows * result.step, margin)

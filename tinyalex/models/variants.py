@@ -27,6 +27,14 @@ class AlexNet(nn.Sequential):
     variant: str
     image_size: int
     """S of the images (N, 3, S, S) that it was made for."""
+    options: dict[str, Any]
+    """What else `models.alexnet` was given."""
+
+    def metadata(self) -> dict[str, str]:
+        """What a file of its weights must say so that the same network can be made again: `ta.save(path, state, model.metadata())`."""
+        return {"variant": self.variant, "image_size": str(self.image_size)} | {
+            name: str(int(on)) for name, on in self.options.items()
+        }
 
 
 def paper(num_classes: int, image_size: int, *, column_lrn: bool = False, columns: int = 2) -> AlexNet:
@@ -286,5 +294,5 @@ def alexnet(variant: str = "paper", num_classes: int = 1000, image_size: int | N
             f"models.alexnet: variant {variant!r} does not have the options {', '.join(options)}; 'paper' has column_lrn."
         )
     model = build(num_classes, size, **options)
-    model.variant, model.image_size = variant, size
+    model.variant, model.image_size, model.options = variant, size, options
     return model
