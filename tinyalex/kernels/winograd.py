@@ -16,7 +16,8 @@ all tiles at one of the points are one product of matrices:
     y    = AT M A               m x m outputs a tile
 
 Backward is the same machine turned round: with D = A dy AT,  dU[p] = V[p].T @ D[p] and dw = GT dU G; and dx is the convolution of dy with
-the filters mirrored. The price is rounding: the points' powers differ in size, the more the larger m is. `ERROR` has what that costs.
+the filters mirrored. The price is rounding: the points' powers differ in size, the more the larger m is. tests/test_winograd.py holds
+y to an error of 5e-6 (l2, relative, against float64) in the setting "fast", and of 2e-6 in "accurate".
 """
 
 from fractions import Fraction
