@@ -70,7 +70,7 @@ def test_every_variant_gives_its_logits_in_onnx_runtime_and_loads_back(variant, 
         assert np.array_equal(p.numpy(), before[name]), name
 
     file = onnx.load(path)
-    assert {entry.key: entry.value for entry in file.metadata_props} == {"variant": variant}
+    assert {entry.key: entry.value for entry in file.metadata_props} == model.metadata()
     assert (file.graph.name, file.producer_name, file.opset_import[0].version) == (variant, "tinyalex", 17)
     shapes = [[d.dim_param or d.dim_value for d in io.type.tensor_type.shape.dim] for io in (*file.graph.input, *file.graph.output)]
     assert shapes == [["N", 3, image_size, image_size], ["N", classes]]

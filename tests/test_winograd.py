@@ -1,5 +1,9 @@
 """Winograd's convolution: its matrices are exact, and its answers are im2col's to the error that its file documents."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -110,3 +114,11 @@ def test_images_that_lie_in_any_order_give_the_same_answer(rng):
     x, weight = rng.standard_normal((8, 32, 13, 13)).astype("f"), rng.standard_normal((32, 32, 3, 3)).astype("f")
     lies_otherwise = np.asfortranarray(x)[:, ::-1][:, ::-1]
     np.testing.assert_array_equal(F.conv2d(x, weight).numpy(), F.conv2d(lies_otherwise, weight).numpy())
+
+
+def test_a_process_begins_with_what_the_environment_says():
+    program = "from tinyalex.kernels import winograd; print(winograd.setting())"
+    for value, expected in (("accurate", "accurate"), ("", "fast")):
+        environment = os.environ | {"TINYALEX_WINOGRAD": value}
+        result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+        assert result.stdout.strip() == expected

@@ -20,6 +20,7 @@ the filters mirrored. The price is rounding: the points' powers differ in size, 
 y to an error of 5e-6 (l2, relative, against float64) in the setting "fast", and of 2e-6 in "accurate".
 """
 
+import os
 from fractions import Fraction
 from functools import cache
 from typing import Any, NamedTuple
@@ -34,14 +35,24 @@ POINTS = [Fraction(p) for p in ("0", "1", "-1", "1/2", "-2", "-1/2", "2")]
 SIZES = {"fast": {3: 5, 5: 4}, "accurate": {3: 2, 5: 2}, "off": {}}
 """m for each r, by the name of the setting. 13 x 13 maps are 3 tiles of 5, conv1's 55 x 55 are 11; 27 x 27 are 7 tiles of 4."""
 
-_setting = ["fast"]
+_setting: list[str] = []
 
 
 def use(setting: str) -> None:
-    """Choose between "fast", "accurate" (smaller tiles, a tenth of the rounding) and "off" (im2col and one product, on every shape)."""
+    """Choose between "fast", "accurate" (smaller tiles, a tenth of the rounding) and "off" (im2col and one product, on every shape).
+
+    A process begins with what the environment variable TINYALEX_WINOGRAD says, or with "fast".
+    """
     if setting not in SIZES:
         raise ValueError(f"winograd.use: expected one of {', '.join(SIZES)}, got {setting!r}.")
-    _setting[0] = setting
+    _setting[:] = [setting]
+
+
+def setting() -> str:
+    """What is in use."""
+    if not _setting:
+        use(os.environ.get("TINYALEX_WINOGRAD") or "fast")
+    return _setting[0]
 
 
 @cache
@@ -287,7 +298,7 @@ def winograd(x: np.ndarray, w: np.ndarray, window: Any, out: tuple[int, int], gr
     """
     (k, other), (s, across), (border, left) = w.shape[2:], window.stride, window.padding
     r = -(-k // s)
-    m = SIZES[_setting[0]].get(r)
+    m = SIZES[setting()].get(r)
     if (
         m is None
         or x.dtype != np.float32
