@@ -76,10 +76,8 @@ class Function:
         node.needs_input_grad = tuple(t is not None for t in node.inputs)
         arrays = [x if t is None else t.data for x, t in zip(inputs, tensors, strict=True)]
         place = device.common(cls.__name__, arrays)
-        with (
-            device.on(place),
-            np.errstate(all="ignore"),
-        ):  # inf and NaN are answers here, as in the field's other frameworks and on the GPU
+        # Without warnings: inf and NaN are answers here, as in the field's other frameworks and on the GPU.
+        with device.on(place), np.errstate(all="ignore"):
             array = node.forward(*arrays, **options)
         if not device.is_array(array):
             raise TypeError(f"{cls.__name__}.forward: expected one array to be returned, got {_describe(array)}.")

@@ -22,10 +22,10 @@ from tinyalex.models import (
     read_weights,
 )
 from tinyalex.models.photos import read_picture
-from tinyalex.models.steps import Step, outline, run
+from tinyalex.models.steps import outline
 from tinyalex.models.variants import AlexNet
 from tinyalex.models.weights import DOWNLOADS
-from tinyalex.nn.module import Module
+from tinyalex.nn.module import Module, Step, run
 
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 NAME = 30

@@ -12,14 +12,14 @@ Array = Any
 """An array of any device's library. NumPy's own type would be a lie for the others."""
 
 
-def _cupy() -> ModuleType:
+def gpu_library() -> ModuleType:
     """CuPy, imported. Nobody has an array of it before that."""
     import cupy
 
     return cupy
 
 
-def _name(number: int) -> str:
+def gpu_name(number: int) -> str:
     return "cuda" if number == 0 else f"cuda:{number}"
 
 
@@ -39,12 +39,12 @@ def _is_on_gpu(x: object) -> bool:
 
 def of(x: Array) -> str:
     """The device that an array lies on."""
-    return _name(x.device.id) if _is_on_gpu(x) else "cpu"
+    return gpu_name(x.device.id) if _is_on_gpu(x) else "cpu"
 
 
 def xp(x: Array) -> ModuleType:
     """The array library of `x`: NumPy or CuPy."""
-    return _cupy() if _is_on_gpu(x) else np
+    return gpu_library() if _is_on_gpu(x) else np
 
 
 def asarray(x: object, dtype: Any = None, *, like: Array | None = None) -> Array:
@@ -63,17 +63,17 @@ def to(x: Array, name: str) -> Array:
     if name == "cpu":
         return to_numpy(x)
     with on(name):
-        return _cupy().asarray(x, order="C")
+        return gpu_library().asarray(x, order="C")
 
 
 def to_numpy(x: Array) -> np.ndarray:
     """`x` as a C-contiguous NumPy array. Shares memory with `x` where `x` is one already; waits for the GPU where it is not."""
-    return _cupy().asnumpy(x, order="C") if _is_on_gpu(x) else np.asarray(x, order="C")
+    return gpu_library().asnumpy(x, order="C") if _is_on_gpu(x) else np.asarray(x, order="C")
 
 
 def on(name: str) -> AbstractContextManager[Any]:
     """Within it, what a GPU is asked to do is done by the one of that name."""
-    return nullcontext() if name == "cpu" else _cupy().cuda.Device(_number(name))
+    return nullcontext() if name == "cpu" else gpu_library().cuda.Device(_number(name))
 
 
 def beside(x: Array) -> AbstractContextManager[Any]:
@@ -84,7 +84,7 @@ def beside(x: Array) -> AbstractContextManager[Any]:
 def current() -> str:
     """The GPU that works now; "cpu" where CuPy has not been needed yet."""
     cupy = sys.modules.get("cupy")
-    return "cpu" if cupy is None else _name(cupy.cuda.runtime.getDevice())
+    return "cpu" if cupy is None else gpu_name(cupy.cuda.runtime.getDevice())
 
 
 def common(op: str, arrays: Iterable[Any]) -> str:

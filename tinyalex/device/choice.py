@@ -11,7 +11,7 @@ from functools import cache
 
 import numpy as np
 
-from tinyalex.device.arrays import _cupy, _name, on
+from tinyalex.device.arrays import gpu_library, gpu_name, on
 
 
 def check(name: str) -> str:
@@ -28,10 +28,10 @@ def check(name: str) -> str:
         raise ValueError(f"device: expected 'auto', 'cpu', 'cuda' or 'cuda:1', got {name!r}.")
     if reason := why_no_cuda():
         raise RuntimeError(f"device {name!r}: {reason}\nUse 'cpu' or 'auto'; `tinyalex doctor` tells more.")
-    count = _cupy().cuda.runtime.getDeviceCount()
+    count = gpu_library().cuda.runtime.getDeviceCount()
     if int(number or 0) >= count:
         raise ValueError(f"device {name!r}: this machine has {count} GPU{'s' * (count > 1)}, counted from 'cuda:0'.")
-    return _name(int(number or 0))
+    return gpu_name(int(number or 0))
 
 
 def default() -> str:
@@ -65,7 +65,7 @@ def allow_tf32(allow: bool = True) -> None:
     Off unless asked for, as in CuPy and in torch. RuntimeError without a GPU, or with one that has no TF32 (before sm_80).
     """
     check("cuda")
-    capability = _cupy().cuda.Device().compute_capability
+    capability = gpu_library().cuda.Device().compute_capability
     if int(capability) < 80:
         raise RuntimeError(f"allow_tf32: this GPU, of compute capability {capability}, has no TF32; 80 is the first. Leave it out.")
     from cupy._core import _routines_linalg as products  # CuPy has no public name for the switch, but for an environment variable
@@ -75,7 +75,7 @@ def allow_tf32(allow: bool = True) -> None:
 
 def memory(name: str = "cuda") -> dict[str, int]:
     """Bytes of a GPU's memory: `total`, `free` for CUDA; of CuPy's pool what it `holds`, and what of that is `used`."""
-    cupy = _cupy()
+    cupy = gpu_library()
     with on(check(name)):
         free, total = cupy.cuda.Device().mem_info
         pool = cupy.get_default_memory_pool()
@@ -123,7 +123,7 @@ def findings(steps: Iterable[Step]) -> Iterator[Finding]:
 def _import_cupy() -> str:
     if sys.modules.get("cupy") is None and importlib.util.find_spec("cupy") is None:
         raise NotThere("not installed")
-    cupy = _cupy()
+    cupy = gpu_library()
     if int(cupy.__version__.split(".")[0]) < 14:
         raise RuntimeError(f"version {cupy.__version__}, but 14 or newer is needed")
     packages = [name for name in ("cupy-cuda13x", "cupy-cuda12x") if _is_installed(name)]
@@ -138,7 +138,7 @@ def _is_installed(package: str) -> bool:
 
 
 def _find_driver() -> str:
-    runtime = _cupy().cuda.runtime
+    runtime = gpu_library().cuda.runtime
     version = runtime.driverGetVersion()
     if version == 0:
         ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")  # whose error says what is missing
@@ -150,14 +150,14 @@ def _find_driver() -> str:
 
 
 def _find_gpu() -> str:
-    runtime = _cupy().cuda.runtime
+    runtime = gpu_library().cuda.runtime
     count = runtime.getDeviceCount()
     name = runtime.getDeviceProperties(0)["name"].decode()
-    return f"{count} of them, the first: {name}, compute capability {_cupy().cuda.Device(0).compute_capability}"
+    return f"{count} of them, the first: {name}, compute capability {gpu_library().cuda.Device(0).compute_capability}"
 
 
 def _compute() -> str:
-    cupy = _cupy()
+    cupy = gpu_library()
     two = cupy.ones((2, 2), np.float32)
     product = float((two @ two)[0, 0])  # proves the context, the compiler and cuBLAS: each can be missing by itself
     if product != 2:

@@ -80,8 +80,9 @@ def one_blas_thread() -> Iterator[None]:
 
 def _after_fork() -> None:
     """A child process has none of its parent's threads, and may have been born while one of them held the lock."""
+    global _blas_limit
     pool.cache_clear()
-    _blas_limit.__init__()  # type: ignore[misc]
+    _blas_limit = _BlasLimit()
 
 
 if hasattr(os, "register_at_fork"):

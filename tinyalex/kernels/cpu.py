@@ -12,10 +12,8 @@ from typing import Any
 import numpy as np
 
 from tinyalex import device
+from tinyalex.kernels.taps import Pair, row_blocks, row_taps, taps
 from tinyalex.kernels.winograd import Winograd, winograd
-
-Pair = tuple[int, int]
-
 
 # Memory order
 
@@ -71,27 +69,6 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
 # Convolution
 
 
-def _span(tap: int, size: int, out: int, stride: int, padding: int, dilation: int) -> tuple[slice, slice]:
-    """The outputs that see the image (and not its padding) through one tap of the window, and the pixels they see."""
-    offset = tap * dilation - padding
-    first = max(0, -(offset // stride))
-    last = min(out, (size - 1 - offset) // stride + 1)
-    if last <= first:
-        return slice(0, 0), slice(0, 0)
-    start = first * stride + offset
-    return slice(first, last), slice(start, start + (last - first - 1) * stride + 1, stride)
-
-
-def _taps(image: Pair, out: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Iterator[tuple]:
-    """(u, v), output slices and pixel slices for each tap of the window."""
-    (h, w), (oh, ow) = image, out
-    across = [_span(v, w, ow, stride[1], padding[1], dilation[1]) for v in range(kernel[1])]
-    for u in range(kernel[0]):
-        out_rows, pixel_rows = _span(u, h, oh, stride[0], padding[0], dilation[0])
-        for v, (out_cols, pixel_cols) in enumerate(across):
-            yield (u, v), (..., out_rows, out_cols), (..., pixel_rows, pixel_cols)
-
-
 def _images_last(x: np.ndarray) -> np.ndarray:
     """(T, C, H, W) seen as (C, T, H, W) and lying as (C, H, W, T)."""
     return np.moveaxis(np.ascontiguousarray(x.transpose(1, 2, 3, 0)), -1, 1)
@@ -103,7 +80,7 @@ def im2col(x: np.ndarray, col: np.ndarray, kernel: Pair, stride: Pair, padding: 
     x (N, C, H, W), col (C, KH, KW, N, OH, OW).
     """
     x = _images_last(x)
-    for (u, v), out, pixels in _taps(x.shape[2:], col.shape[4:], kernel, stride, padding, dilation):
+    for (u, v), out, pixels in taps(x.shape[2:], col.shape[4:], kernel, stride, padding, dilation):
         seen = col[:, u, v]
         _zero_outside(seen, *out[1:])
         seen[out] = x[pixels]
@@ -120,7 +97,7 @@ def col2im(col: np.ndarray, x: np.ndarray, kernel: Pair, stride: Pair, padding: 
     """The adjoint of `im2col`: x[n, c, h, w] = the sum of all col[c, u, v, n, i, j] that im2col copies that pixel to."""
     n, c, h, w = x.shape
     total = np.moveaxis(np.zeros((c, h, w, n), x.dtype), -1, 1)
-    for (u, v), out, pixels in _taps((h, w), col.shape[4:], kernel, stride, padding, dilation):
+    for (u, v), out, pixels in taps((h, w), col.shape[4:], kernel, stride, padding, dilation):
         total[pixels] += col[(slice(None), u, v, *out)]
     x[...] = total.transpose(1, 0, 2, 3)
 
@@ -140,52 +117,30 @@ def max_pool(x: np.ndarray, y: np.ndarray, argmax: np.ndarray, kernel: Pair, str
 
     x (N, C, H, W), y (N, C, OH, OW), argmax like y, of an integer type that holds KH*KW - 1.
     """
-    for rows in _row_blocks(y):
+    for rows in row_blocks(y):
         _largest(x, y, rows, kernel, stride, padding, dilation)
         _first_largest(x, y, argmax, rows, kernel, stride, padding, dilation)
 
 
-BLOCK = 1 << 16
-"""Numbers that a step of a loop over rows works on: few enough to stay in a core's cache, enough for two threads not to wait for Python."""
-
-
-def _row_blocks(a: np.ndarray) -> Iterator[slice]:
-    """Slices of axis 2 of an activation."""
-    n, c, rows, *rest = a.shape
-    step = max(1, BLOCK // max(1, n * c * math.prod(rest)))
-    return (slice(first, min(first + step, rows)) for first in range(0, rows, step))
-
-
-def _row_taps(
-    x: np.ndarray, y: np.ndarray, rows: slice, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
-) -> Iterator[tuple]:
-    """(tap, pixels, outputs): which outputs of some rows of y see the image through each tap of the window, and which pixels they see."""
-    above = rows.start * stride[0]  # a window over some rows is the whole one over an image that begins further down
-    top = (padding[0] - above, padding[1])
-    for (u, v), out, pixels in _taps(x.shape[2:], (rows.stop - rows.start, y.shape[3]), kernel, stride, top, dilation):
-        yield u * kernel[1] + v, x[pixels], (slice(None), slice(None), *out[1:])
-
-
 def _largest(x: np.ndarray, y: np.ndarray, rows: slice, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
     """y = the largest number in each window, for some rows of y; NaN where there is one."""
-    target = y[:, :, rows]
-    if padding == (0, 0) and dilation == (1, 1) and (y.shape[3] - 1) * stride[1] + kernel[1] <= x.shape[3]:
-        last = (rows.stop - 1) * stride[0]
-        if last + kernel[0] <= x.shape[2]:
-            # Rows first, then columns: KH + KW maxima a window instead of KH * KW.
-            seen = [x[:, :, rows.start * stride[0] + u : last + u + 1 : stride[0]] for u in range(kernel[0])]
-            tall = np.maximum(seen[0], seen[1]) if len(seen) > 1 else seen[0]
-            for row in seen[2:]:
-                np.maximum(tall, row, out=tall)
-            span = (y.shape[3] - 1) * stride[1] + 1
-            target[...] = tall[..., : span : stride[1]]
-            for v in range(1, kernel[1]):
-                np.maximum(target, tall[..., v : v + span : stride[1]], out=target)
-            return
+    target, last = y[:, :, rows], (rows.stop - 1) * stride[0]
+    inside = last + kernel[0] <= x.shape[2] and (y.shape[3] - 1) * stride[1] + kernel[1] <= x.shape[3]
+    if padding == (0, 0) and dilation == (1, 1) and inside:
+        # Rows first, then columns: KH + KW maxima a window instead of KH * KW.
+        seen = [x[:, :, rows.start * stride[0] + u : last + u + 1 : stride[0]] for u in range(kernel[0])]
+        tall = np.maximum(seen[0], seen[1]) if len(seen) > 1 else seen[0]
+        for row in seen[2:]:
+            np.maximum(tall, row, out=tall)
+        span = (y.shape[3] - 1) * stride[1] + 1
+        target[...] = tall[..., : span : stride[1]]
+        for v in range(1, kernel[1]):
+            np.maximum(target, tall[..., v : v + span : stride[1]], out=target)
+        return
     target.fill(-np.inf)
-    for _, seen, out in _row_taps(x, y, rows, kernel, stride, padding, dilation):
+    for _, seen_here, out in row_taps(x, y, rows, kernel, stride, padding, dilation):
         best = target[out]
-        np.maximum(best, seen, out=best)
+        np.maximum(best, seen_here, out=best)
 
 
 def _first_largest(x, y, argmax, rows: slice, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
@@ -193,28 +148,28 @@ def _first_largest(x, y, argmax, rows: slice, kernel: Pair, stride: Pair, paddin
     best, where = y[:, :, rows], argmax[:, :, rows]
     nothing = np.iinfo(argmax.dtype).max
     where.fill(nothing)
-    for tap, seen, out in _row_taps(x, y, rows, kernel, stride, padding, dilation):
+    for tap, seen, out in row_taps(x, y, rows, kernel, stride, padding, dilation):
         # All bits set where the tap is not it, so that "the first that is" is a minimum, and needs no masked store.
         other = np.negative(np.not_equal(seen, best[out]).astype(argmax.dtype)) & nothing
         np.minimum(where[out], other | argmax.dtype.type(tap), out=where[out])
     if np.isnan(best).any():
-        for tap, seen, out in _row_taps(x, y, rows, kernel, stride, padding, dilation):
+        for tap, seen, out in row_taps(x, y, rows, kernel, stride, padding, dilation):
             where[out][np.isnan(seen)] = tap
 
 
 def max_pool_backward(dy, argmax, dx, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
     """dx[pixel] = the sum of dy over all windows whose maximum it was: windows overlap, so a pixel can win several."""
     dx.fill(0)
-    for rows in _row_blocks(dy):
+    for rows in row_blocks(dy):
         above, winners = dy[:, :, rows], argmax[:, :, rows]
-        for tap, seen, out in _row_taps(dx, dy, rows, kernel, stride, padding, dilation):
+        for tap, seen, out in row_taps(dx, dy, rows, kernel, stride, padding, dilation):
             seen += above[out] * (winners[out] == tap)
 
 
 def avg_pool(x: np.ndarray, y: np.ndarray, divisor: np.ndarray, kernel: Pair, stride: Pair, padding: Pair) -> None:
     """y = the sum over each window / divisor. x (N, C, H, W), y (N, C, OH, OW), divisor (OH, OW)."""
     y.fill(0)
-    for _, out, pixels in _taps(x.shape[2:], y.shape[2:], kernel, stride, padding, (1, 1)):
+    for _, out, pixels in taps(x.shape[2:], y.shape[2:], kernel, stride, padding, (1, 1)):
         y[out] += x[pixels]
     y /= divisor
 
@@ -223,7 +178,7 @@ def avg_pool_backward(dy: np.ndarray, divisor: np.ndarray, dx: np.ndarray, kerne
     """dx[pixel] = the sum of dy / divisor over all windows that contain it."""
     dx.fill(0)
     share = dy / divisor
-    for _, out, pixels in _taps(dx.shape[2:], dy.shape[2:], kernel, stride, padding, (1, 1)):
+    for _, out, pixels in taps(dx.shape[2:], dy.shape[2:], kernel, stride, padding, (1, 1)):
         dx[pixels] += share[out]
 
 
@@ -266,7 +221,7 @@ def spatial_norm_backward(dy, x, y, s, dx, size: int, a: float, beta: float) -> 
 
 def _rows_of_channels(*arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
     """Some rows at a time of arrays (N, C, H, ...), seen as (H, ..., N, C), which is how activations lie."""
-    for rows in _row_blocks(arrays[0]):
+    for rows in row_blocks(arrays[0]):
         yield tuple(np.moveaxis(a[:, :, rows], (0, 1), (-2, -1)) for a in arrays)
 
 

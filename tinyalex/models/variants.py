@@ -32,9 +32,8 @@ class AlexNet(nn.Sequential):
 
     def metadata(self) -> dict[str, str]:
         """What a file of its weights must say so that the same network can be made again: `ta.save(path, state, model.metadata())`."""
-        return {"variant": self.variant, "image_size": str(self.image_size)} | {
-            name: str(int(on)) for name, on in self.options.items()
-        }
+        options = {name: str(int(on)) for name, on in self.options.items()}
+        return {"variant": self.variant, "image_size": str(self.image_size), **options}
 
 
 def paper(num_classes: int, image_size: int, *, column_lrn: bool = False, columns: int = 2) -> AlexNet:
@@ -43,13 +42,11 @@ def paper(num_classes: int, image_size: int, *, column_lrn: bool = False, column
     Two columns (groups=2) in conv2, conv4 and conv5, which lay on two GPUs; conv3 and the linear layers see both. With `column_lrn` the
     windows of LRN end at a column's edge, as they had to on two GPUs.
     """
-    norm = partial(
-        nn.LocalResponseNorm, 5, alpha=1e-4, beta=0.75, k=2.0, alpha_mode="sum", groups=2 if column_lrn else 1
-    )  # section 3.3
+    # Section 3.3.
+    norm = partial(nn.LocalResponseNorm, 5, alpha=1e-4, beta=0.75, k=2.0, alpha_mode="sum", groups=2 if column_lrn else 1)
     features = {
-        "conv1": nn.Conv2d(
-            3, 96, 11, stride=4, padding=2
-        ),  # 224 + 2*2 pixels: the paper's 55 x 55 needs a border that it does not mention
+        # The paper's 55 x 55 outputs of 224 x 224 pixels need a border that it does not mention.
+        "conv1": nn.Conv2d(3, 96, 11, stride=4, padding=2),
         "relu1": nn.ReLU(),
         "norm1": norm(),
         "pool1": nn.MaxPool2d(3, 2),  # section 3.4

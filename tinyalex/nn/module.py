@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -177,31 +178,70 @@ class Module:
 
     def summary(self, input_shape: tuple[int, ...]) -> str:
         """A table of all layers: output shape, parameters, multiply-adds. `input_shape` is that of one sample, without N."""
-        rows: list[tuple[str, str, str, int, int]] = []
-
-        def note(name: str) -> Hook:
-            def hook(module: Module, inputs: tuple, output: Tensor) -> None:
-                own = sum(p.size for p in _owns(module))
-                shape = " x ".join(map(str, output.shape[1:]))
-                rows.append((name, type(module).__name__, shape, own, module.multiply_adds(output.shape)))
-
-            return hook
-
-        layers = {module: name for name, module in self.named_modules() if _owns(module) or not any(module.named_children())}
-        remove = [module.register_forward_hook(note(name)) for module, name in layers.items()]
-        first = next(self.parameters(), Tensor([]))
-        try:
-            with no_grad(), testing(self):
-                self(Tensor(np.zeros((1, *input_shape), first.dtype), device=first.device))
-        finally:
-            for take_away in remove:
-                take_away()
+        rows = [
+            (step.name, type(step.module).__name__, " x ".join(map(str, step.shape)), step.parameters, step.multiply_adds)
+            for step in trace(self, input_shape)
+        ]
         total = ("", "total", "", sum(p.size for p in self.parameters()), sum(row[4] for row in rows))
         lines = [f"{'name':<20} {'layer':<18} {'output':<16} {'parameters':>12} {'multiply-adds':>15}"]
         lines += [
             f"{name:<20} {kind:<18} {shape:<16} {count:>12,} {work:>15,}" for name, kind, shape, count, work in [*rows, total]
         ]
         return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A layer at work: the shapes that it gets and gives, without N."""
+
+    name: str
+    module: Module
+    seen: tuple[int, ...]
+    shape: tuple[int, ...]
+
+    @property
+    def parameters(self) -> int:
+        """Numbers in the parameters that the layer holds itself."""
+        return sum(p.size for p in _owns(self.module))
+
+    @property
+    def multiply_adds(self) -> int:
+        """For one image."""
+        return self.module.multiply_adds((1, *self.shape))
+
+
+def trace(model: Module, input_shape: tuple[int, ...]) -> list[Step]:
+    """What each layer does with an image of that shape, in the order of computing. Layers have parameters, or no parts."""
+    steps: list[Step] = []
+
+    def note(name: str) -> Hook:
+        def hook(module: Module, inputs: tuple, output: Tensor) -> None:
+            steps.append(Step(name, module, tuple(inputs[0].shape[1:]) if inputs else (), tuple(output.shape[1:])))
+
+        return hook
+
+    layers = [(name, module) for name, module in model.named_modules() if _owns(module) or not any(module.named_children())]
+    with hooked([(module, note(name)) for name, module in layers]):
+        run(model, np.zeros((1, *input_shape)))
+    return steps
+
+
+@contextmanager
+def hooked(hooks: list[tuple[Module, Hook]]) -> Iterator[None]:
+    """Within it, the hooks are called after the forward passes of their modules."""
+    remove = [module.register_forward_hook(hook) for module, hook in hooks]
+    try:
+        yield
+    finally:
+        for take_away in remove:
+            take_away()
+
+
+def run(model: Module, images: Any) -> Tensor:
+    """The model's answer in testing mode, without a graph. The images, an array, take the device and the dtype of its parameters."""
+    first = next(model.parameters(), Tensor([]))
+    with no_grad(), testing(model):
+        return model(Tensor(np.asarray(images, first.dtype), device=first.device))
 
 
 @contextmanager

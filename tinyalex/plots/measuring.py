@@ -8,8 +8,7 @@ import numpy as np
 
 from tinyalex import nn
 from tinyalex.functional import softmax
-from tinyalex.models.steps import hooked, run
-from tinyalex.nn.module import Module
+from tinyalex.nn.module import Module, hooked, run
 from tinyalex.tensor import Tensor
 
 BATCH = 32

@@ -10,8 +10,8 @@ import numpy as np
 
 from tinyalex import nn
 from tinyalex.functional.checks import pair
-from tinyalex.models.steps import Step, outline
-from tinyalex.nn.module import Module
+from tinyalex.models.steps import outline
+from tinyalex.nn.module import Module, Step
 from tinyalex.plots.figures import INK, new_figure, save
 
 COLUMNS, SHARED = ("#8fb4dd", "#eab37c"), "#c3c8cf"

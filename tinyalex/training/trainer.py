@@ -90,7 +90,7 @@ class Unread:
         with device.beside(self.found[0]):
             found = device.to_numpy(device.xp(self.found[0]).stack(self.found))
         steps = [(loss, int(wrong), images) for (loss, wrong), images in zip(found.tolist(), self.images, strict=True)]
-        self.__init__()  # type: ignore[misc]
+        self.found, self.images = [], []
         return steps
 
 

@@ -1,6 +1,6 @@
 """The stand-in for CuPy refuses what CuPy refuses, and what CuPy should: each `raises` here is a mistake that NumPy lets through.
 
-What it computes, the machine it plays and its raw kernels are tested beside it, in tests/standin.
+What it computes, the machine it plays and its raw kernels are tested in the other files of this folder.
 """
 
 import copy
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 import standin
 from standin import api
 
@@ -25,19 +26,6 @@ CUPYS = ("cupy", "cupy-cuda12x", "cupy-cuda13x")
 
 # Not imported: these tests leave sys.modules alone, and run beside a real CuPy too.
 cupy = standin.cupy
-
-
-@pytest.fixture
-def x():
-    """A float32 matrix on the device: 0 to 11 in three rows."""
-    return cupy.arange(12, dtype=cupy.float32).reshape(3, 4)
-
-
-@pytest.fixture
-def stats():
-    """How much each count of the stand-in has grown since the test began: stats("sync")."""
-    before = dict(standin.stats)
-    return lambda what: standin.stats[what] - before[what]
 
 
 def python(*arguments, **environment):
