@@ -19,7 +19,7 @@ from tinyalex.functional.linear import Linear
 from tinyalex.functional.padding import Pad
 from tinyalex.functional.softmax import LogSoftmax, Softmax
 from tinyalex.functional.window import Window
-from tinyalex.kernels import cpu
+from tinyalex.kernels.taps import taps
 
 RNG = np.random.default_rng(0)
 
@@ -94,7 +94,7 @@ class LRNHalfCrossTerm(normalization.LocalResponseNorm):
 class MaxPoolAssigns(pooling.MaxPool2d):
     def backward(self, dy):
         dx = np.zeros(self.shape, dy.dtype)
-        for (u, v), out, pixels in cpu._taps(dx.shape[2:], dy.shape[2:], *self.window):
+        for (u, v), out, pixels in taps(dx.shape[2:], dy.shape[2:], *self.window):
             dx[pixels] = np.where(self.argmax[out] == 3 * u + v, dy[out], dx[pixels])
         return dx
 
