@@ -52,23 +52,31 @@ class _Thread(threading.local):
 _thread = _Thread()
 
 
-def for_tiles(batch: Array, bytes_each: int, body: Callable[[int, int, Scratch], Any], *, least: int = 1) -> Any:
+def for_tiles(
+    batch: Array,
+    bytes_each: int,
+    body: Callable[[int, int, Scratch], Any],
+    *,
+    least: int = 1,
+    tiles: list[tuple[int, int]] | None = None,
+) -> Any:
     """Call `body(lo, hi, scratch)` on tiles that cover range(len(batch)), and return the sum of what it returned.
 
     batch       the array that is worked on, usually a batch of images; says how many there are, and on which device
     bytes_each  scratch that one of them needs; decides the size of a tile
     least       how many should be in a tile all the same, if each worker gets so many
+    tiles       those of an earlier loop, if `body` needs the same ones: their [lo, hi)
     body        returns None, a new array, or a tuple of them; may run in several threads at once, on tiles that do not overlap
 
     On the CPU tiles go to workers by their number alone and partial sums are added in a fixed order, so that the same number of workers
     gives the same bits; while tiles run, BLAS is held to one thread: two crowds on the same cores only wait. A GPU takes one tile after
     the other, with scratch memory that goes back to the pool at the end.
     """
-    n, place = len(batch), of(batch)
+    place = of(batch)
     team = 1 if place != "cpu" or _thread.in_tile else workers()
-    room = TILE_BYTES if place == "cpu" else _gpu_tile_bytes(place)
-    tile = max(1, min(max(least, room // max(1, bytes_each)), -(-n // team)))
-    tiles = [(lo, min(lo + tile, n)) for lo in range(0, n, tile)] or [(0, 0)]  # sums over no image at all are zero, not missing
+    if tiles is None:
+        room = TILE_BYTES if place == "cpu" else _gpu_tile_bytes(place)
+        tiles = _cut(len(batch), max(1, least, room // max(1, bytes_each)), team)
     team = min(team, len(tiles))
     if team == 1:
         return _work(tiles, body, Scratch(xp(batch)) if place != "cpu" or _thread.in_tile else _thread.scratch)
@@ -78,6 +86,12 @@ def for_tiles(batch: Array, bytes_each: int, body: Callable[[int, int, Scratch],
     for part in parts[1:]:
         total = _add(total, part)
     return total
+
+
+def _cut(n: int, most: int, team: int) -> list[tuple[int, int]]:
+    """Tiles of nearly equal size, `most` at most, as many for each worker."""
+    count = min(n, -(-n // (most * team)) * team)
+    return [(i * n // count, (i + 1) * n // count) for i in range(count)] or [(0, 0)]  # sums over no image are zero, not missing
 
 
 @np.errstate(all="ignore")  # which each thread has of its own

@@ -26,13 +26,13 @@ class ReLU(Function):
     def forward(self, x: Array) -> Array:
         k = kernels.of(x)
         x = k.ready(x)
-        self.y = device.xp(x).empty_like(x)
+        self.y = k.like(x)
         k.relu(x, self.y)
         return self.y
 
     def backward(self, dy: Array) -> Array:
         k = kernels.of(dy)
-        dx = device.xp(dy).empty_like(self.y)
+        dx = k.like(self.y)
         k.relu_backward(k.ready(dy), self.y, dx)
         return dx
 

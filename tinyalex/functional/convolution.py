@@ -60,15 +60,18 @@ class Conv2d(Function):
     way for the shapes (kernels/winograd.py on the CPU), that is taken.
     """
 
-    def forward(self, x: Array, w: Array, b: Array | None = None, *, window: Window, out: Pair, groups: int) -> Array:
+    def forward(
+        self, x: Array, w: Array, b: Array | None = None, *, window: Window, out: Pair, groups: int, relu: bool = False
+    ) -> Array:
         k = kernels.of(x)
         x, w, b = k.ready(x), k.ready(w), b if b is None else k.ready(b)
-        self.x, self.w, self.window, self.out, self.groups = x, w, window, out, groups
         y = k.activation((len(x), len(w), *out), x.dtype)
+        self.w, self.shape, self.y = w, x.shape, y if relu else None
         self.fast = k.fast_conv(x, w, window, out, groups)
         if self.fast is not None:
-            self.fast.forward(x, w, b, y)
+            self.kept = self.fast.forward(x, w, b, y, relu, keep=any(self.needs_input_grad[1:]))
             return y
+        self.x, self.window, self.out, self.groups = x, window, out, groups
 
         def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
             col, product = self.workspace(scratch, hi - lo)
@@ -78,19 +81,24 @@ class Conv2d(Function):
             k.from_columns(product, b, y[lo:hi])
 
         device.for_tiles(x, self.bytes_each(), tile)
+        if relu:
+            k.relu(y, positive := k.like(y))
+            self.y = y = positive
         return y
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
-        x, w, window = self.x, self.w, self.window
+        w = self.w
         want_dx, want_dw, *want_db = self.needs_input_grad  # conv1: nobody asks for the image's gradient
         k = kernels.of(dy)
         dy = k.ready(dy)
-        dx = k.activation(x.shape, x.dtype) if want_dx else None
+        dx = k.activation(self.shape, dy.dtype) if want_dx else None
         if self.fast is not None:
-            dw, db = self.fast.backward_w(x, dy) if want_dw or any(want_db) else (None, None)
-            if dx is not None:
-                self.fast.backward_x(dy, w, dx)
+            dw, db = self.fast.backward(dy, w, self.kept, self.y, dx, want_dw or any(want_db)) or (None, None)
             return (dx, dw if want_dw else None, db if any(want_db) else None)[: len(self.needs_input_grad)]
+        x, window = self.x, self.window
+        if self.y is not None:
+            k.relu_backward(dy, self.y, slope := k.like(dy))
+            dy = slope
 
         def tile(lo: int, hi: int, scratch: device.Scratch) -> tuple[Array | None, Array | None]:
             col, dproduct = self.workspace(scratch, hi - lo)
@@ -142,6 +150,7 @@ def conv2d(
     groups: int = 1,
     *,
     ceil_mode: bool = False,
+    relu: bool = False,
 ) -> Tensor:
     """2-D convolution, section 3.5 of the paper.
 
@@ -150,6 +159,7 @@ def conv2d(
     OH, OW = H, W; an odd pixel goes to the end).
     groups: group g of the outputs sees group g of the channels alone: the paper's two columns.
     ceil_mode: the size rule of the 2012 code: a last window that hangs over the edge counts, and reads zeros there.
+    relu: max(0, the result), made while it is in the cache: what `relu(conv2d(...))` gives.
 
     >>> import numpy as np
     >>> conv2d(np.ones((1, 3, 224, 224), "f"), np.ones((96, 3, 11, 11), "f"), stride=4, padding=2).shape
@@ -163,7 +173,7 @@ def conv2d(
     before, after = _padding(padding, kernel, steps, dilations)
     window = Window(kernel, steps, before, dilations)
     out = output_size("conv2d", x.shape[2:], window, after, ceil_mode)
-    y = Conv2d.apply(x, w, *(() if b is None else (b,)), window=window, out=out, groups=groups)
+    y = Conv2d.apply(x, w, *(() if b is None else (b,)), window=window, out=out, groups=groups, relu=relu)
     return y.reshape(y.shape[1:]) if unbatched else y
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyalex import kernels
 from tinyalex.device import Array
 from tinyalex.function import Function
 from tinyalex.functional.checks import float_tensors
@@ -31,17 +32,24 @@ class Linear(Function):
     """
 
     def forward(self, x: Array, w: Array, b: Array | None = None) -> Array:
+        k = kernels.of(x)
         self.x, self.w = x.reshape(math.prod(x.shape[:-1]), w.shape[1]), w  # one product of matrices, whatever the leading axes
-        y = self.x @ w.T
+        y = k.activation((len(self.x), len(w)), x.dtype)
+        k.matmul(self.x, w.T, out=y)
         if b is not None:
             y += b
         return y.reshape(*x.shape[:-1], len(w))
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         want_dx, want_dw, *want_db = self.needs_input_grad
+        k = kernels.of(dy)
         flat = dy.reshape(len(self.x), len(self.w))
-        dx = (flat @ self.w).reshape(*dy.shape[:-1], self.w.shape[1]) if want_dx else None
-        dw = flat.T @ self.x if want_dw else None
+        dx, dw = (k.like(a) if want else None for a, want in ((self.x, want_dx), (self.w, want_dw)))
+        if dx is not None:
+            k.matmul(flat, self.w, out=dx)
+            dx = dx.reshape(*dy.shape[:-1], self.w.shape[1])
+        if dw is not None:
+            k.matmul(flat.T, self.x, out=dw)
         return dx, dw, *(flat.sum(axis=0) if want else None for want in want_db)
 
 

@@ -52,11 +52,13 @@ class MaxPool2d(Function):
         k = kernels.of(x)
         x = k.ready(x)
         y = k.activation((*x.shape[:2], *out), x.dtype)
-        argmax = k.activation(y.shape, np.uint8 if window.kernel[0] * window.kernel[1] <= 256 else np.int32)
-        self.shape, self.window, self.argmax = x.shape, window, argmax
+        taps = np.uint8 if window.kernel[0] * window.kernel[1] <= 256 else np.int32
+        argmax = k.activation(y.shape, taps) if self.needs_input_grad[0] else None
+        self.shape, self.window = x.shape, window
+        self.argmax: Any = argmax
 
         def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
-            k.max_pool(x[lo:hi], y[lo:hi], argmax[lo:hi], *window)
+            k.max_pool(x[lo:hi], y[lo:hi], None if argmax is None else argmax[lo:hi], *window)
 
         device.for_tiles(x, x[:1].nbytes, tile)
         return y

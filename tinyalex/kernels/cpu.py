@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinyalex import device
+from tinyalex.kernels import products
 from tinyalex.kernels.taps import Pair, row_blocks, row_taps, taps
 from tinyalex.kernels.winograd import Winograd, winograd
 
@@ -24,9 +25,17 @@ def ready(x: np.ndarray) -> np.ndarray:
 
 
 def activation(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An uninitialised array (N, C, ...) for a layer's output, in the memory order that layers are fast on: (..., N, C)."""
+    """An uninitialised array (N, C, ...) for a layer's output, in the memory order that layers are fast on: (..., N, C), but (C, N)."""
     n, c, *space = shape
-    return np.moveaxis(np.empty((*space, n, c), dtype), (-2, -1), (0, 1))
+    if not space:
+        return device.empty((c, n), dtype).T
+    return np.moveaxis(device.empty((*space, n, c), dtype), (-2, -1), (0, 1))
+
+
+def like(x: np.ndarray) -> np.ndarray:
+    """An uninitialised array of x's shape and dtype that lies in memory as x does."""
+    order = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
+    return device.empty(tuple(x.shape[axis] for axis in order), x.dtype).transpose(np.argsort(order))
 
 
 def columns(scratch, name: str, rows: tuple[int, ...], images: int, out: Pair, dtype: np.dtype) -> np.ndarray:
@@ -63,7 +72,7 @@ def to_columns(dy: np.ndarray, product: np.ndarray) -> None:
 
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a @ b for matrices."""
-    np.matmul(a, b, out=out)
+    products.matmul(a, b, out)
 
 
 # Convolution
@@ -110,51 +119,69 @@ def fast_conv(x: np.ndarray, w: np.ndarray, window: Any, out: Pair, groups: int)
 # Pooling
 
 
-def max_pool(x: np.ndarray, y: np.ndarray, argmax: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
+def max_pool(
+    x: np.ndarray, y: np.ndarray, argmax: np.ndarray | None, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
+) -> None:
     """y = the largest number in each window, argmax = the tap u*KW + v that it was found at first.
 
     NaN counts as largest, and of several NaN the last is taken.
 
-    x (N, C, H, W), y (N, C, OH, OW), argmax like y, of an integer type that holds KH*KW - 1.
+    x (N, C, H, W), y (N, C, OH, OW), argmax like y, of an integer type that holds KH*KW - 1, or None where nobody will ask.
     """
+    last = [(size - 1) * step + reach for size, step, reach in zip(y.shape[2:], stride, kernel, strict=True)]
+    inside = padding == (0, 0) and dilation == (1, 1) and last[0] <= x.shape[2] and last[1] <= x.shape[3]
     for rows in row_blocks(y):
-        _largest(x, y, rows, kernel, stride, padding, dilation)
-        _first_largest(x, y, argmax, rows, kernel, stride, padding, dilation)
+        if inside:
+            _rows_then_columns(x, y, argmax, rows, kernel, stride)
+        else:
+            _tap_by_tap(x, y, argmax, rows, kernel, stride, padding, dilation)
+        if argmax is not None and np.isnan(y[:, :, rows]).any():
+            for tap, seen, out in row_taps(x, y, rows, kernel, stride, padding, dilation):
+                argmax[:, :, rows][out][np.isnan(seen)] = tap
 
 
-def _largest(x: np.ndarray, y: np.ndarray, rows: slice, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
-    """y = the largest number in each window, for some rows of y; NaN where there is one."""
-    target, last = y[:, :, rows], (rows.stop - 1) * stride[0]
-    inside = last + kernel[0] <= x.shape[2] and (y.shape[3] - 1) * stride[1] + kernel[1] <= x.shape[3]
-    if padding == (0, 0) and dilation == (1, 1) and inside:
-        # Rows first, then columns: KH + KW maxima a window instead of KH * KW.
-        seen = [x[:, :, rows.start * stride[0] + u : last + u + 1 : stride[0]] for u in range(kernel[0])]
-        tall = np.maximum(seen[0], seen[1]) if len(seen) > 1 else seen[0]
-        for row in seen[2:]:
-            np.maximum(tall, row, out=tall)
-        span = (y.shape[3] - 1) * stride[1] + 1
-        target[...] = tall[..., : span : stride[1]]
-        for v in range(1, kernel[1]):
-            np.maximum(target, tall[..., v : v + span : stride[1]], out=target)
+def _rows_then_columns(x, y, argmax, rows: slice, kernel: Pair, stride: Pair) -> None:
+    """For some rows of y, whose windows lie within the image: KH + KW comparisons a window instead of KH * KW."""
+    best, first, last = y[:, :, rows], rows.start * stride[0], (rows.stop - 1) * stride[0]
+    seen = [x[:, :, first + u : last + u + 1 : stride[0]] for u in range(kernel[0])]
+    tall = np.maximum(seen[0], seen[-1])
+    for row in seen[1:-1]:
+        np.maximum(tall, row, out=tall)
+    steps = [slice(v, v + (y.shape[3] - 1) * stride[1] + 1, stride[1]) for v in range(kernel[1])]
+    np.maximum(tall[..., steps[0]], tall[..., steps[-1]], out=best)
+    for step in steps[1:-1]:
+        np.maximum(best, tall[..., step], out=best)
+    if argmax is None:
         return
-    target.fill(-np.inf)
-    for _, seen_here, out in row_taps(x, y, rows, kernel, stride, padding, dilation):
-        best = target[out]
-        np.maximum(best, seen_here, out=best)
+    # Each column's first row that holds its maximum is how many rows in a row, from the top, do not.
+    other = np.not_equal(seen[0], tall)
+    highest = other.astype(argmax.dtype)
+    for row in seen[1:-1]:
+        other &= np.not_equal(row, tall)
+        highest += other
+    highest *= kernel[1]
+    _first(argmax[:, :, rows], ((v, highest[..., step], tall[..., step], ...) for v, step in enumerate(steps)), best)
 
 
-def _first_largest(x, y, argmax, rows: slice, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
-    """argmax = the first tap through which each window, in some rows of y, sees its y; the last that is NaN where y is."""
-    best, where = y[:, :, rows], argmax[:, :, rows]
-    nothing = np.iinfo(argmax.dtype).max
+def _tap_by_tap(x, y, argmax, rows: slice, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
+    """For some rows of y, whatever their windows."""
+    best = y[:, :, rows]
+    best.fill(-np.inf)
+    for _, seen, out in row_taps(x, y, rows, kernel, stride, padding, dilation):
+        np.maximum(best[out], seen, out=best[out])
+    if argmax is not None:
+        seen_by_tap = row_taps(x, y, rows, kernel, stride, padding, dilation)
+        _first(argmax[:, :, rows], ((tap, argmax.dtype.type(0), seen, out) for tap, seen, out in seen_by_tap), best)
+
+
+def _first(where: np.ndarray, candidates: Iterator[tuple], best: np.ndarray) -> None:
+    """where[out] = the smallest tap + offset among the candidates (tap, offset, seen, out) that see the best number of their window."""
+    nothing = np.iinfo(where.dtype).max
     where.fill(nothing)
-    for tap, seen, out in row_taps(x, y, rows, kernel, stride, padding, dilation):
-        # All bits set where the tap is not it, so that "the first that is" is a minimum, and needs no masked store.
-        other = np.negative(np.not_equal(seen, best[out]).astype(argmax.dtype)) & nothing
-        np.minimum(where[out], other | argmax.dtype.type(tap), out=where[out])
-    if np.isnan(best).any():
-        for tap, seen, out in row_taps(x, y, rows, kernel, stride, padding, dilation):
-            where[out][np.isnan(seen)] = tap
+    for tap, offset, seen, out in candidates:
+        # All bits set where the candidate is not it, so that "the first that is" is a minimum, and needs no masked store.
+        other = np.negative(np.not_equal(seen, best[out]).astype(where.dtype)) & nothing
+        np.minimum(where[out], other | (offset + where.dtype.type(tap)), out=where[out])
 
 
 def max_pool_backward(dy, argmax, dx, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:

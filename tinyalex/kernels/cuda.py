@@ -32,6 +32,13 @@ def activation(shape: tuple[int, ...], dtype: Any) -> Array:
     return cupy.empty(shape, dtype)
 
 
+def like(x: Array) -> Array:
+    """An uninitialised C-contiguous array of x's shape and dtype."""
+    import cupy
+
+    return cupy.empty(x.shape, x.dtype)
+
+
 def columns(scratch, name: str, rows: tuple[int, ...], images: int, out: Pair, dtype: Any) -> Array:
     """An uninitialised array (*rows, T, OH, OW) in scratch memory, that `matrix` can view as one column a position."""
     return scratch.take(name, (*rows, images, *out), dtype)
@@ -89,14 +96,16 @@ def fast_conv(x: Array, w: Array, window: Any, out: Pair, groups: int) -> None:
 # Pooling
 
 
-def max_pool(x: Array, y: Array, argmax: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
+def max_pool(x: Array, y: Array, argmax: Array | None, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
     """y = the largest number in each window, argmax = the tap u*KW + v that it was found at first.
 
     NaN counts as largest, and of several NaN the last is taken.
 
-    x (N, C, H, W), y (N, C, OH, OW), argmax like y, uint8 or int32.
+    x (N, C, H, W), y (N, C, OH, OW), argmax like y, uint8 or int32, or None where nobody will ask.
     """
     n, c, *image = x.shape
+    if argmax is None:
+        argmax = device.xp(y).empty(y.shape, np.uint8)
     geometry = (*kernel, *y.shape[2:], *stride, *padding, *dilation)
     launch("pooling.cu", "max_pool", y.size, x, y, argmax, n * c, *image, *geometry)
 

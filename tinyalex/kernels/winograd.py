@@ -20,6 +20,7 @@ the filters mirrored. The price is rounding: the points' powers differ in size, 
 y to an error of 5e-6 (l2, relative, against float64) in the setting "fast", and of 2e-6 in "accurate".
 """
 
+import math
 import os
 from fractions import Fraction
 from functools import cache
@@ -28,6 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinyalex import device
+from tinyalex.kernels.products import matmul
 
 POINTS = [Fraction(p) for p in ("0", "1", "-1", "1/2", "-2", "-1/2", "2")]
 """Where polynomials are evaluated, besides infinity: small numbers and their reciprocals, whose powers stay near 1."""
@@ -93,8 +95,10 @@ def _inverse_transposed(matrix: list[list[Fraction]]) -> list[list[Fraction]]:
 # Tiles of an image
 
 
-def forward_transform(x: np.ndarray, t: np.ndarray, step: int, offset: int, v: np.ndarray, scratch: device.Scratch) -> None:
-    """v[a, b, i, j] = t @ (the tile at (i, j)) @ t.T for every tile: t.shape[1] pixels square, `step` apart, the first at -offset.
+def forward_transform(
+    x: np.ndarray, t: np.ndarray, step: int, offset: int, v: np.ndarray, scratch: device.Scratch, first: int = 0
+) -> None:
+    """v[a, b, i, j] = t @ (the tile at (first + i, j)) @ t.T: tiles of t.shape[1] pixels square, `step` apart, the first at -offset.
 
     x (H, W, R), v (A, A, tiles down, tiles across, R), where R counts images times channels. Tiles hang over the edges; there is zero.
     """
@@ -102,7 +106,7 @@ def forward_transform(x: np.ndarray, t: np.ndarray, step: int, offset: int, v: n
     size, reach = t.shape
     half = scratch.take("half transformed", (size, width, count), x.dtype)
     for i in range(v.shape[2]):
-        rows, taps = _clipped(i * step - offset, reach, height)
+        rows, taps = _clipped((first + i) * step - offset, reach, height)
         np.matmul(t[:, taps], x[rows].swapaxes(0, 1), out=half.swapaxes(0, 1))
         for j in range(v.shape[3]):
             cols, taps = _clipped(j * step - offset, reach, width)
@@ -129,6 +133,9 @@ def _clipped(start: int, count: int, size: int) -> tuple[slice, slice]:
 
 
 # A convolution
+
+Kept = dict[tuple[int, int], np.ndarray]
+"""What forward keeps for backward: the transformed tiles V of images [lo, hi)."""
 
 
 class Winograd(NamedTuple):
@@ -162,65 +169,105 @@ class Winograd(NamedTuple):
 
     # Forward and backward
 
-    def forward(self, x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray) -> None:
-        """y = the convolution of x with w, plus b."""
-        channels = x.shape[1] * self.fold**2
+    def forward(self, x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, relu: bool, keep: bool) -> Kept:
+        """y = the convolution of x with w, plus b; with `relu`, 0 where that is negative. What is to be kept for `backward` is returned."""
+        u, channels, kept = self.transformed(self.taps(w)).swapaxes(2, 3), x.shape[1] * self.fold**2, {}
 
         def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
-            self.convolve(self.pixels(x[lo:hi], scratch), u, b, _rows(y[lo:hi]), scratch)
+            v = None
+            if keep:
+                v = kept[lo, hi] = device.empty(self.points((hi - lo) * channels), x.dtype)
+            self.convolve(self.pixels(x[lo:hi], scratch), u, b, _rows(y[lo:hi]), scratch, v, relu)
 
-        u = self.transformed(self.taps(w))
         device.for_tiles(x, self.bytes_each(channels + len(w)), tile, least=IMAGES)
+        return kept
 
-    def backward_x(self, dy: np.ndarray, w: np.ndarray, dx: np.ndarray) -> None:
-        """dx = the convolution of dy with the mirrored filters, inputs and outputs exchanged within each group."""
-        turned = self._replace(border=self.r - 1 - (self.border if self.fold == 1 else 0), fold=1, image=self.out, out=self.image)
-        taps = self.taps(w)[::-1, ::-1]  # (r, r, C/G, O)
-        grouped = taps.reshape(*taps.shape[:3], self.groups, -1)  # (r, r, C/G, G, O/G)
-        u = turned.transformed(grouped.transpose(0, 1, 4, 3, 2).reshape(*taps.shape[:2], -1, taps.shape[2] * self.groups))
-        channels = dx.shape[1] * self.fold**2
+    def backward(
+        self, dy: np.ndarray, w: np.ndarray, kept: Kept, y: np.ndarray | None, dx: np.ndarray | None, want_dw: bool
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """(dw, db), from D = A dy AT; and dx = the convolution of dy with the mirrored filters, inputs and outputs exchanged in each group.
 
-        def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
-            if self.fold == 1:
-                turned.convolve(_rows(dy[lo:hi]), u, None, _rows(dx[lo:hi]), scratch)
-                return
-            folded = scratch.take("folded", (*self.image, (hi - lo) * channels), dx.dtype)
-            turned.convolve(_rows(dy[lo:hi]), u, None, folded, scratch)
-            self.unfold(folded, dx[lo:hi])
+        With y, the output after ReLU, dy counts where y is positive (or NaN).
+        """
+        at, g, _ = matrices(self.m, self.r)
+        a, gg = np.ascontiguousarray(at.T).astype(w.dtype), np.kron(g, g).astype(w.dtype)
+        filters, channels = dy.shape[1], w.shape[1] * self.fold**2
+        turned = self._replace(border=self.r - 1 - self.offset(), fold=1, image=self.out, out=self.image)
+        u: Any = None if dx is None else self.transformed(self.taps(w), mirrored=True)
 
-        device.for_tiles(dy, turned.bytes_each(channels + dy.shape[1]), tile, least=IMAGES)
+        def tile(lo: int, hi: int, scratch: device.Scratch) -> tuple[np.ndarray, np.ndarray] | None:
+            slope = _rows(dy[lo:hi]) if y is None else self.below_relu(_rows(dy[lo:hi]), _rows(y[lo:hi]), scratch)
+            if dx is not None:
+                folded = (
+                    _rows(dx[lo:hi])
+                    if self.fold == 1
+                    else scratch.take("folded", (*self.image, (hi - lo) * dx.shape[1] * self.fold**2), dx.dtype)
+                )
+                turned.convolve(slope, u, None, folded, scratch)
+                if self.fold > 1:
+                    self.unfold(folded, dx[lo:hi])
+            if not want_dw:
+                return None
+            d = scratch.take("products", self.points(slope.shape[2]), dy.dtype)
+            forward_transform(slope, a, self.m, 0, d, scratch)
+            du = scratch.take("weights", (self.size**2, self.groups, filters // self.groups, channels), dy.dtype)
+            np.matmul(self.by_group(d, hi - lo).swapaxes(2, 3), self.by_group(kept[lo, hi], hi - lo), out=du)
+            db = d[ONE, ONE].reshape(-1, filters).sum(axis=0)  # a's row for the point 1 is all ones: the sum of a tile
+            return du.reshape(len(gg), -1).T @ gg, db
 
-    def backward_w(self, x: np.ndarray, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(dw, db), from D = A dy AT."""
-        at, g, bt = matrices(self.m, self.r)
-        a, bt = np.ascontiguousarray(at.T).astype(x.dtype), bt.astype(x.dtype)
-        channels, filters = x.shape[1] * self.fold**2, dy.shape[1]
+        found = (
+            device.for_tiles(dy, 0, tile, tiles=sorted(kept))
+            if want_dw
+            else device.for_tiles(dy, turned.bytes_each(channels * self.groups + filters), tile, least=IMAGES)
+        )
+        return (self.untaps(found[0].reshape(filters, channels, -1)), found[1]) if want_dw else None
 
-        def tile(lo: int, hi: int, scratch: device.Scratch) -> tuple[np.ndarray, np.ndarray]:
-            v, d = self.points("tiles", scratch, (hi - lo) * channels), self.points("products", scratch, (hi - lo) * filters)
-            forward_transform(self.pixels(x[lo:hi], scratch), bt, self.m, self.offset(), v, scratch)
-            forward_transform(_rows(dy[lo:hi]), a, self.m, 0, d, scratch)
-            du = np.matmul(self.by_group(v, hi - lo).swapaxes(2, 3), self.by_group(d, hi - lo))
-            return du, d[ONE, ONE].reshape(-1, filters).sum(axis=0)  # a's row for the point 1 is all ones: the sum of a tile
+    def convolve(
+        self,
+        x: np.ndarray,
+        u: np.ndarray,
+        b: np.ndarray | None,
+        y: np.ndarray,
+        scratch: device.Scratch,
+        v: np.ndarray | None = None,
+        relu: bool = False,
+    ) -> None:
+        """y (OH, OW, n*O) from x (H, W, n*C): transform, into `v` if it is given, multiply with u (points, G, C/G, O/G), transform back.
 
-        du, db = device.for_tiles(x, self.bytes_each(channels + filters), tile, least=IMAGES)
-        dtaps = np.kron(g, g).T.astype(x.dtype) @ du.reshape(self.size**2, -1)
-        dtaps = dtaps.reshape(self.r, self.r, self.groups, channels // self.groups, -1).swapaxes(2, 3)
-        return self.untaps(dtaps.reshape(self.r, self.r, channels // self.groups, filters)), db
-
-    def convolve(self, x: np.ndarray, u: np.ndarray, b: np.ndarray | None, y: np.ndarray, scratch: device.Scratch) -> None:
-        """y (OH, OW, n*O) from x (H, W, n*C): transform, multiply, transform back."""
+        Some rows of tiles at a time, so that what is made of them stays in the cache until it is used.
+        """
         at, _, bt = (a.astype(x.dtype) for a in matrices(self.m, self.r))
         n = x.shape[2] // (u.shape[1] * u.shape[2])
-        v, m = self.points("tiles", scratch, x.shape[2]), self.points("products", scratch, y.shape[2])
-        forward_transform(x, bt, self.m, self.offset(), v, scratch)
-        np.matmul(self.by_group(v, n), u, out=self.by_group(m, n))
-        if b is not None:
-            everywhere = m[ONE, ONE].reshape(
-                -1, len(b)
-            )  # at's column for the point 1 is all ones: each output gets what is added here
-            everywhere += b
-        backward_transform(m, at, y, scratch)
+        down, across = self.tiles()
+        strip = max(1, ROWS // (across * n))
+        nothing = np.zeros(y.shape[2], y.dtype)
+        for first in range(0, down, strip):
+            count = min(strip, down - first)
+            here = (
+                scratch.take("tiles", (self.size, self.size, count, across, x.shape[2]), x.dtype)
+                if v is None
+                else v[:, :, first : first + count]
+            )
+            forward_transform(x, bt, self.m, self.offset(), here, scratch, first)
+            m = scratch.take("products", (self.size, self.size, count, across, y.shape[2]), x.dtype)
+            np.matmul(self.by_group(here, n), u, out=self.by_group(m, n))
+            if b is not None:
+                # at's column for the point 1 is all ones: what is added here, each output of the tile gets.
+                everywhere = m[ONE, ONE].reshape(-1, len(b))
+                everywhere += b
+            rows = y[first * self.m : (first + count) * self.m]
+            backward_transform(m, at, rows, scratch)
+            if relu:
+                np.maximum(rows, nothing, out=rows)
+
+    @staticmethod
+    def below_relu(dy: np.ndarray, y: np.ndarray, scratch: device.Scratch) -> np.ndarray:
+        """dy where y is positive or NaN, else 0. (OH, OW, n*O)"""
+        slope, off = scratch.take("slope", dy.shape, dy.dtype), scratch.take("off", dy.shape[1:], bool)
+        for i in range(len(dy)):
+            np.less_equal(y[i], 0, out=off)
+            np.multiply(dy[i], np.logical_not(off, out=off), out=slope[i])
+        return slope
 
     # Shapes
 
@@ -228,42 +275,44 @@ class Winograd(NamedTuple):
         """Zeros before the first pixel that is convolved; folding has put them into the image already."""
         return self.border if self.fold == 1 else 0
 
-    def points(self, name: str, scratch: device.Scratch, count: int) -> np.ndarray:
-        return scratch.take(name, (self.size, self.size, *self.tiles(), count), np.float32)
+    def points(self, count: int) -> tuple[int, ...]:
+        """The shape of all transformed tiles with `count` numbers a pixel."""
+        return (self.size, self.size, *self.tiles(), count)
 
     def by_group(self, v: np.ndarray, n: int) -> np.ndarray:
         """(A, A, tiles down, tiles across, n*C) as (points, G, tiles*n, C/G), in the same memory."""
-        down, across = self.tiles()
-        return v.reshape(self.size**2, down * across * n, self.groups, -1).swapaxes(1, 2)
+        _, _, down, across, count = v.shape
+        return _flat_points(v).reshape(self.size**2, down * across * n, self.groups, count // (n * self.groups)).swapaxes(1, 2)
 
     def bytes_each(self, channels: int) -> int:
-        down, across = self.tiles()
-        return 4 * self.size**2 * down * across * channels
+        return 4 * math.prod(self.points(channels))
 
     # Weights
 
-    def transformed(self, taps: np.ndarray) -> np.ndarray:
-        """U (points, G, C/G, O/G) of filters (r, r, C/G, O)."""
+    def transformed(self, taps: np.ndarray, mirrored: bool = False) -> np.ndarray:
+        """U (points, G, O/G, C/G) of filters (O, C/G, r*r)."""
         _, g, _ = matrices(self.m, self.r)
-        _, _, c, o = taps.shape
-        flat = np.ascontiguousarray(taps.reshape(self.r, self.r, c, self.groups, -1).swapaxes(2, 3)).reshape(self.r**2, -1)
-        return (np.kron(g, g).astype(taps.dtype) @ flat).reshape(self.size**2, self.groups, c, o // self.groups)
+        gg = np.kron(g, g).astype(taps.dtype)
+        o, c, count = taps.shape
+        u = device.empty((len(gg), o * c), taps.dtype)
+        matmul(np.ascontiguousarray(gg[:, ::-1]) if mirrored else gg, taps.reshape(o * c, count).T, out=u)
+        return u.reshape(len(gg), self.groups, o // self.groups, c)
 
     def taps(self, w: np.ndarray) -> np.ndarray:
-        """Filters (O, C/G, K, K) as (r, r, C/G*s*s, O)."""
+        """Filters (O, C/G, K, K) as (O, C/G*s*s, r*r)."""
         o, c, k, _ = w.shape
         s, r = self.fold, self.r
         if s == 1:
-            return w.transpose(2, 3, 1, 0)
+            return w.reshape(o, c, r * r)
         square = np.zeros((o, c, r * s, r * s), w.dtype)
         square[:, :, :k, :k] = w
-        return square.reshape(o, c, r, s, r, s).transpose(2, 4, 1, 3, 5, 0).reshape(r, r, c * s * s, o)
+        return square.reshape(o, c, r, s, r, s).transpose(0, 1, 3, 5, 2, 4).reshape(o, c * s * s, r * r)
 
     def untaps(self, taps: np.ndarray) -> np.ndarray:
-        """The other way: (r, r, C/G*s*s, O) as (O, C/G, K, K)."""
+        """The other way: (O, C/G*s*s, r*r) as (O, C/G, K, K)."""
         s, r, k = self.fold, self.r, self.kernel
-        c, o = taps.shape[2] // s**2, taps.shape[3]
-        square = taps.reshape(r, r, c, s, s, o).transpose(5, 2, 0, 3, 1, 4).reshape(o, c, r * s, r * s)
+        o, c = len(taps), taps.shape[1] // s**2
+        square = taps.reshape(o, c, s, s, r, r).transpose(0, 1, 4, 2, 5, 3).reshape(o, c, r * s, r * s)
         return np.ascontiguousarray(square[:, :, :k, :k])
 
     # Pixels
@@ -319,10 +368,19 @@ def winograd(x: np.ndarray, w: np.ndarray, window: Any, out: tuple[int, int], gr
 MANY_TILES, MANY_CHANNELS = 64, 16
 """With fewer tiles, transforming the weights costs more than it saves; with fewer channels, transforming the tiles does."""
 
-IMAGES = 16
-"""In a tile of the batch, if there are so many: fewer make the transforms' products too small, more only need memory."""
+IMAGES = 32
+"""In a tile of the batch, if there are so many for each core: fewer make the products too small, more only need memory."""
+
+ROWS = 128
+"""Of the matrices that are multiplied, at least, if there are so many: fewer make BLAS slow, more do not stay in the cache."""
 
 ONE = POINTS.index(Fraction(1))
+
+
+def _flat_points(v: np.ndarray) -> np.ndarray:
+    """(A, A, ...) as (A*A, ...) without a copy: also of some rows of tiles, which reshape() alone would not take for one axis."""
+    shape, strides = (v.shape[0] * v.shape[1], *v.shape[2:]), v.strides[1:]
+    return np.lib.stride_tricks.as_strided(v, shape, strides, writeable=True)
 
 
 def _rows(x: np.ndarray) -> np.ndarray:

@@ -1,6 +1,8 @@
 """The layers as Modules: each keeps its parameters and options, and calls its function in tinyalex.functional."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -39,7 +41,16 @@ class Conv2d(Module):
         init.torch_default_(self.weight, self.bias)
 
     def forward(self, x: Any) -> Tensor:
-        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups, ceil_mode=self.ceil_mode)
+        return self._convolve(x)
+
+    def with_next(self, following: Module) -> Callable[[Any], Tensor] | None:
+        """With a ReLU: the convolution makes it of its result while that is in the cache."""
+        plain = type(self) is Conv2d and type(following) is ReLU and not (self.watched or following.watched)
+        return partial(self._convolve, relu=True) if plain else None
+
+    def _convolve(self, x: Any, relu: bool = False) -> Tensor:
+        window = self.stride, self.padding, self.dilation, self.groups
+        return F.conv2d(x, self.weight, self.bias, *window, ceil_mode=self.ceil_mode, relu=relu)
 
     def multiply_adds(self, output_shape: tuple[int, ...]) -> int:
         return math.prod(output_shape) * math.prod(self.weight.shape[1:])

@@ -1,0 +1,74 @@
+"""Memory for arrays on the CPU that is used again.
+
+What NumPy takes anew from the system is filled with zeros page by page when it is first touched, which costs about as much as computing
+what goes into it. So memory whose array is gone, with every view of it, is kept for the next array that fits, as CuPy's pool does on a
+GPU. An array that somebody still holds is never touched.
+"""
+
+import math
+import threading
+import weakref
+from collections import deque
+from typing import Any
+
+import numpy as np
+
+SMALL = 1 << 20
+"""Below so many bytes NumPy's own allocator reuses memory itself."""
+
+
+class Buffers:
+    """The memory in use, and the idle memory that waits. Together they never exceed what was in use at one time."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.idle: deque[np.ndarray] = deque()
+        """The longest idle first."""
+        self.returned: deque[np.ndarray] = deque()
+        """Where finalizers leave memory: they run at any moment, also while this thread holds the lock."""
+        self.in_use = self.most_in_use = 0
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """An uninitialised C-contiguous array."""
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        if size < SMALL:
+            return np.empty(shape, dtype)
+        memory = self._take(size)
+        # Through a memoryview, because NumPy would else let views of the array refer to `memory` itself, and outlive the array.
+        array = np.frombuffer(memory.data, np.uint8, size)
+        weakref.finalize(array, self.returned.append, memory).atexit = False
+        return array.view(dtype).reshape(shape)
+
+    def _take(self, size: int) -> np.ndarray:
+        with self.lock:
+            while self.returned:
+                memory = self.returned.popleft()
+                self.in_use -= memory.size
+                self.idle.append(memory)
+            fitting = [i for i, memory in enumerate(self.idle) if size <= memory.size <= 2 * size]
+            found = None
+            if fitting:
+                best = min(fitting, key=lambda i: self.idle[i].size)
+                found = self.idle[best]
+                del self.idle[best]
+            self.in_use += size if found is None else found.size
+            self.most_in_use = max(self.most_in_use, self.in_use)
+            waiting = sum(idle.size for idle in self.idle)
+            while self.idle and self.in_use + waiting > self.most_in_use:
+                waiting -= self.idle.popleft().size
+        return _aligned(size) if found is None else found
+
+
+def _aligned(size: int) -> np.ndarray:
+    """New memory that begins where a cache line does: vector instructions would else read two lines for one."""
+    memory = np.empty(size + 64, np.uint8)
+    first = -memory.ctypes.data % 64
+    return memory[first : first + size]
+
+
+_buffers = Buffers()
+
+
+def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An uninitialised C-contiguous array on the CPU, in memory that an array which is gone may have had before."""
+    return _buffers.empty(shape, dtype)
