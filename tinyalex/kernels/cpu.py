@@ -214,18 +214,26 @@ def avg_pool_backward(dy: np.ndarray, divisor: np.ndarray, dx: np.ndarray, kerne
 
 def lrn(x, y, s, size: int, a: float, beta: float, k: float, groups: int) -> None:
     """s = k + a * (sum of x**2 over `size` channels), y = x * s**-beta. x, y, s: (N, C, ...)."""
+    sums = _ChannelSums(x, size, groups, before=size // 2)
     for xr, yr, sr in _rows_of_channels(x, y, s):
-        np.multiply(_window_sums(xr * xr, groups, size // 2, (size - 1) // 2), a, out=sr)
+        terms = sums.terms(xr.shape)
+        np.multiply(sums.grouped(xr), sums.grouped(xr), out=terms)
+        np.multiply(sums.of_windows(xr.shape), a, out=sums.grouped(sr))
         sr += k
-        np.multiply(xr, _power(sr, beta), out=yr)
+        np.divide(xr, _power(sr, beta, out=yr), out=yr)
 
 
 def lrn_backward(dy, x, y, s, dx, size: int, a: float, beta: float, groups: int) -> None:
     """dx = dy * s**-beta - 2*a*beta * x * (sum of dy*y/s over the channels whose window holds this one)."""
+    sums = _ChannelSums(x, size, groups, before=(size - 1) // 2)
     for dyr, xr, yr, sr, dxr in _rows_of_channels(dy, x, y, s, dx):
-        np.multiply(_window_sums(dyr * yr / sr, groups, (size - 1) // 2, size // 2), -2 * a * beta, out=dxr)
+        terms = sums.terms(xr.shape)
+        np.multiply(sums.grouped(dyr), sums.grouped(yr), out=terms)
+        terms /= sums.grouped(sr)
+        np.multiply(sums.of_windows(xr.shape), -2 * a * beta, out=sums.grouped(dxr))
         dxr *= xr
-        dxr += dyr * _power(sr, beta)
+        direct = _power(sr, beta)
+        dxr += np.divide(dyr, direct, out=direct)
 
 
 def spatial_norm(x: np.ndarray, y: np.ndarray, s: np.ndarray, size: int, a: float, beta: float, k: float) -> None:
@@ -234,7 +242,7 @@ def spatial_norm(x: np.ndarray, y: np.ndarray, s: np.ndarray, size: int, a: floa
     avg_pool(x * x, s, np.ones(x.shape[2:], x.dtype), (size, size), (1, 1), (size // 2, size // 2))
     s *= a
     s += k
-    np.multiply(x, _power(s, beta), out=y)
+    np.divide(x, _power(s, beta, out=y), out=y)
 
 
 def spatial_norm_backward(dy, x, y, s, dx, size: int, a: float, beta: float) -> None:
@@ -243,7 +251,7 @@ def spatial_norm_backward(dy, x, y, s, dx, size: int, a: float, beta: float) -> 
     avg_pool_backward(dy * y / s, np.ones(x.shape[2:], x.dtype), dx, (size, size), (1, 1), (size // 2, size // 2))
     dx *= x
     dx *= -2 * a * beta
-    dx += dy * _power(s, beta)
+    dx += dy / _power(s, beta)
 
 
 def _rows_of_channels(*arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
@@ -252,27 +260,59 @@ def _rows_of_channels(*arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
         yield tuple(np.moveaxis(a[:, :, rows], (0, 1), (-2, -1)) for a in arrays)
 
 
-def _window_sums(q: np.ndarray, groups: int, before: int, after: int) -> np.ndarray:
-    """(..., C): q[..., c - before] + ... + q[..., c + after], ending at the edges of each group of channels.
+class _ChannelSums:
+    """Sums over the `size` channels around each, which end at the edges of each group of channels.
 
     Every sum is made anew: a running one (add the next, subtract the last) would cancel. Zeros between the groups let the whole array
     be shifted as one run of numbers, edges included; what is summed across them falls on the zeros' own places.
     """
-    *rows, c = q.shape
-    padded = np.zeros((*rows, groups, c // groups + before + after), q.dtype)
-    padded[..., before : before + c // groups] = q.reshape(*rows, groups, c // groups)
-    run = padded.reshape(-1)
-    sums = np.zeros_like(run)
-    inside = sums[: run.size - before - after]
-    inside += run[: len(inside)]
-    for d in range(1, before + after + 1):
-        inside += run[d : d + len(inside)]
-    return sums.reshape(padded.shape)[..., : c // groups].reshape(*rows, c)
+
+    def __init__(self, like: np.ndarray, size: int, groups: int, before: int) -> None:
+        self.size, self.groups, self.width = size, groups, like.shape[1] // groups
+        self.own = slice(before, before + self.width)
+        self.padded = np.zeros(0, like.dtype)
+
+    def grouped(self, a: np.ndarray) -> np.ndarray:
+        """(..., C) as (..., G, C/G)."""
+        return a.reshape(*a.shape[:-1], self.groups, self.width)
+
+    def terms(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Where the numbers (..., G, C/G) to be summed are to be written, between zeros."""
+        full = (*shape[:-1], self.groups, self.width + self.size - 1)
+        if self.padded.shape != full:
+            self.padded = np.zeros(full, self.padded.dtype)
+            self.sums, *self.several = np.zeros((3, self.padded.size), self.padded.dtype)
+        return self.padded[..., self.own]
+
+    def of_windows(self, shape: tuple[int, ...]) -> np.ndarray:
+        """(..., G, C/G): the sums of what was written there."""
+        run = self.padded.reshape(-1)
+        _sliding_sums(run, self.size, self.sums[: run.size - self.size + 1], self.several)
+        return self.sums.reshape(self.padded.shape)[..., : self.width]
 
 
-def _power(s: np.ndarray, beta: float) -> np.ndarray:
-    """s**-beta. The paper's 0.75 is two square roots, ten times as fast as the general power."""
-    return 1 / np.sqrt(s * np.sqrt(s)) if beta == 0.75 else s**-beta
+def _sliding_sums(run: np.ndarray, size: int, out: np.ndarray, several: list[np.ndarray]) -> None:
+    """out[i] = run[i] + ... + run[i + size - 1], from sums over 1, 2, 4, ... numbers: three additions make a sum of five."""
+    covered, width, doubled = 0, 1, run
+    while True:
+        if size & width:
+            part = doubled[covered : covered + len(out)]
+            np.add(out, part, out=out) if covered else np.copyto(out, part)
+            covered += width
+        if covered == size:
+            return
+        several = several[::-1]  # NumPy copies what it reads where it would overlap what it writes
+        doubled = np.add(doubled[: len(doubled) - width], doubled[width:], out=several[0][: len(doubled) - width])
+        width *= 2
+
+
+def _power(s: np.ndarray, beta: float, out: np.ndarray | None = None) -> np.ndarray:
+    """s**beta. The paper's 0.75 is two square roots, ten times as fast as the general power."""
+    if beta != 0.75:
+        return np.power(s, beta, out=out)
+    root = np.sqrt(s, out=out)
+    root *= s
+    return np.sqrt(root, out=root)
 
 
 # Activation
