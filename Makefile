@@ -1,5 +1,6 @@
 # GNU make and a python3 are all that is needed; everything else goes into .venv.
 PYTHON ?= python3
+OLD_PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -9,10 +10,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 NO_SKIPS := $(if $(CI),--no-skips)
 
 .DELETE_ON_ERROR:
-.PHONY: help try test test-peers test-cuda clean
+.PHONY: help try test test-peers test-cuda benchmarks-peers clean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1@\2/p' Makefile | while IFS=@ read -r name what; do printf '%-16s%s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1@\2/p' Makefile | while IFS=@ read -r name what; do printf '%-23s%s\n' "$$name" "$$what"; done
 
 try: $(VENV)/.package ## train a small network on drawn shapes, in about a minute; pictures in runs/try
 	rm -rf runs/try
@@ -31,6 +32,8 @@ test-cuda: $(VENV)/.cuda ## check the CUDA kernels without a GPU (needs g++; dow
 	$(BIN)/python -m pytest -m cuda --ignore-glob='tests/test_peers*.py' --no-skips
 	TINYALEX_STANDIN=1 TINYALEX_DEVICE=cuda $(BIN)/python -m pytest -m gpu --ignore-glob='tests/test_peers*.py' --no-skips
 	TINYALEX_STANDIN=1 TINYALEX_DEVICE=cuda:1 $(BIN)/python -m pytest -m gpu tests/test_gpu.py --no-skips
+
+benchmarks-peers: $(VENV)/.old-numpy ## Chainer and DeZero for benchmarks/, with the old NumPy that they need (Python 3.8 to 3.11)
 
 clean: ## remove .venv and everything that tools have left here; runs/ stays
 	rm -rf $(VENV) dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
@@ -60,4 +63,12 @@ $(VENV)/.peers: $(VENV)/.test
 $(VENV)/.cuda: $(VENV)/.test
 	@command -v g++ >/dev/null || { echo "The CUDA kernels are run on the CPU with g++, which is missing. On Debian and Ubuntu: apt install g++" >&2; exit 1; }
 	$(PIP) --editable '.[cuda-check]'
+	@touch $@
+
+# NumPy 1.23 is the last that has the names (np.int, ...) which Chainer and DeZero use, and Python 3.11 the last that it has wheels for.
+# setuptools below 81 has the pkg_resources that Chainer imports; DeZero imports matplotlib and Pillow.
+$(VENV)/.old-numpy: | $(VENV)/pyvenv.cfg
+	$(OLD_PYTHON) -m venv --clear $(VENV)/old-numpy
+	$(VENV)/old-numpy/bin/python -m pip install --quiet --disable-pip-version-check 'numpy==1.23.*' 'setuptools<81' chainer==7.8.1 \
+	  dezero==0.0.13 'matplotlib<3.8' 'contourpy<1.2' pillow threadpoolctl
 	@touch $@

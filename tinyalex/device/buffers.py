@@ -17,8 +17,12 @@ SMALL = 1 << 20
 """Below so many bytes NumPy's own allocator reuses memory itself."""
 
 
+SPARE = 1.5
+"""Less, and a training step would drop in its backward pass what its next forward pass needs: sizes are never quite the same."""
+
+
 class Buffers:
-    """The memory in use, and the idle memory that waits. Together they never exceed what was in use at one time."""
+    """The memory in use, and the idle memory that waits: together at most SPARE times what was in use at one time."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -54,7 +58,7 @@ class Buffers:
             self.in_use += size if found is None else found.size
             self.most_in_use = max(self.most_in_use, self.in_use)
             waiting = sum(idle.size for idle in self.idle)
-            while self.idle and self.in_use + waiting > self.most_in_use:
+            while self.idle and self.in_use + waiting > SPARE * self.most_in_use:
                 waiting -= self.idle.popleft().size
         return _aligned(size) if found is None else found
 

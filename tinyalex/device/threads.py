@@ -1,6 +1,7 @@
 """The threads that share the tiles of a batch, and BLAS's own, which must keep still meanwhile."""
 
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -44,11 +45,16 @@ def blas_libraries() -> list[dict[str, Any]]:
     return [info for info in blas.info() if info["user_api"] == "blas"] if blas else []
 
 
-class _BlasLimit:
-    """BLAS's number of threads belongs to the process: the first one in lowers it, the last one out puts it back."""
+SWITCH_INTERVAL = 1e-5
+"""Seconds that a thread waits for Python's lock before it insists. A thread that lets go of it for one short NumPy loop has it back
+before another wakes up, which would then wait for Python's usual 5 ms."""
+
+
+class _Sharing:
+    """BLAS's threads and Python's patience belong to the process: the first one in lowers them, the last one out puts them back."""
 
     def __init__(self) -> None:
-        self.lock, self.users, self.limit = threading.Lock(), 0, nullcontext()
+        self.lock, self.users, self.limit, self.interval = threading.Lock(), 0, nullcontext(), sys.getswitchinterval()
 
     def enter(self) -> None:
         with self.lock:
@@ -56,6 +62,8 @@ class _BlasLimit:
             if self.users == 1 and (blas := _blas()) is not None:
                 self.limit = blas.limit(limits=1, user_api="blas")
                 self.limit.__enter__()
+                self.interval = sys.getswitchinterval()
+                sys.setswitchinterval(min(SWITCH_INTERVAL, self.interval))
 
     def leave(self) -> None:
         with self.lock:
@@ -63,26 +71,27 @@ class _BlasLimit:
             if self.users == 0:
                 self.limit.__exit__(None, None, None)
                 self.limit = nullcontext()
+                sys.setswitchinterval(self.interval)
 
 
-_blas_limit = _BlasLimit()
+_sharing = _Sharing()
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Within it, each matrix product stays on the thread that asks for it."""
-    _blas_limit.enter()
+    """Within it, each matrix product stays on the thread that asks for it, and threads take short turns at what is not a NumPy loop."""
+    _sharing.enter()
     try:
         yield
     finally:
-        _blas_limit.leave()
+        _sharing.leave()
 
 
 def _after_fork() -> None:
     """A child process has none of its parent's threads, and may have been born while one of them held the lock."""
-    global _blas_limit
+    global _sharing
     pool.cache_clear()
-    _blas_limit = _BlasLimit()
+    _sharing = _Sharing()
 
 
 if hasattr(os, "register_at_fork"):

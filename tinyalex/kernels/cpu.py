@@ -75,6 +75,12 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     products.matmul(a, b, out)
 
 
+def _in_rows(a: np.ndarray) -> np.ndarray:
+    """`a` lying as activations do; a copy, if it does not: what flatten's backward pass gives does not."""
+    rows = a.transpose(2, 3, 0, 1)
+    return a if rows.strides[2:] == tuple(sorted(a.strides, reverse=True)[2:]) else np.ascontiguousarray(rows).transpose(2, 3, 0, 1)
+
+
 # Convolution
 
 
@@ -187,6 +193,7 @@ def _first(where: np.ndarray, candidates: Iterator[tuple], best: np.ndarray) -> 
 def max_pool_backward(dy, argmax, dx, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
     """dx[pixel] = the sum of dy over all windows whose maximum it was: windows overlap, so a pixel can win several."""
     dx.fill(0)
+    dy = _in_rows(dy)
     for rows in row_blocks(dy):
         above, winners = dy[:, :, rows], argmax[:, :, rows]
         for tap, seen, out in row_taps(dx, dy, rows, kernel, stride, padding, dilation):

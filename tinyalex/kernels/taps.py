@@ -29,7 +29,7 @@ def taps(image: Pair, out: Pair, kernel: Pair, stride: Pair, padding: Pair, dila
             yield (u, v), (..., out_rows, out_cols), (..., pixel_rows, pixel_cols)
 
 
-BLOCK = 1 << 16
+BLOCK = 1 << 17
 """Numbers that a step of a loop over rows works on: few enough to stay in a core's cache, enough for two threads not to wait for Python."""
 
 

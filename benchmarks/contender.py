@@ -1,0 +1,152 @@
+#!/usr/bin/env python3
+"""One framework's turn, in a process of its own: builds the network, takes some steps, and prints one line of JSON.
+
+    python benchmarks/networks.py paper > paper.json
+    python benchmarks/contender.py torch paper.json --batch 32 --mode train
+
+alexnet_step.py runs this for each contender in each round. It runs under the Python that has the framework, so it needs NumPy alone, of
+any version, and not tinyalex. Every framework starts from the same weights and sees the same images; `loss` is that of the first of
+them before any training, without dropout: it must be the same for all, or they do not compute the same network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import math
+import os
+import sys
+import time
+
+import numpy as np
+
+FRAMEWORKS = ("tinyalex", "torch", "chainer", "dezero")
+CHECKED = 4
+"""Images whose loss is compared."""
+SETTINGS = {"lr": 1e-4, "momentum": 0.9, "weight_decay": 5e-4}
+"""The rate is small because the labels are random: nothing may diverge, infinities are not what is timed."""
+
+
+def main() -> None:
+    args = arguments()
+    with open(args.network, encoding="utf-8") as file:
+        network = json.load(file)
+    contender = importlib.import_module(f"contenders.{args.framework}_").Contender(network, args)
+    rng = np.random.default_rng(0)
+    for view in contender.weights():
+        draw(view, rng)
+    images = rng.standard_normal((args.batch, *network["image"]), dtype=np.float32)
+    labels = rng.integers(0, network["classes"], args.batch)
+    contender.ready(images, labels, SETTINGS)
+    report = {"framework": args.framework, "versions": contender.versions(), "blas": blas(), "loss": contender.loss(CHECKED)}
+    step = {"train": contender.train, "infer": contender.infer, "layers": getattr(contender, "layers", None)}[args.mode]
+    warm_up(step, contender.wait, args.seconds / 3)
+    others = Others()
+    report["seconds"], results = timed(step, contender.wait, args)
+    report["others"] = others.cores()
+    if args.mode == "layers":
+        report["layers"] = results
+    after = contender.loss(CHECKED)
+    if not (math.isfinite(report["loss"]) and math.isfinite(after)):
+        sys.exit(f"contender.py: {args.framework}'s loss is {report['loss']} and, at the end, {after}; expected numbers.")
+    # Only now: what was needed at most at any time.
+    report["peak_memory"] = contender.peak_memory() or peak_resident()
+    print(json.dumps(report))
+
+
+def arguments() -> argparse.Namespace:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("framework", choices=FRAMEWORKS)
+    p.add_argument("network", help="what networks.py printed, in a file")
+    p.add_argument("--batch", type=int, default=32)
+    p.add_argument("--mode", choices=["train", "infer", "layers"], default="train")
+    p.add_argument("--device", default="cpu")
+    p.add_argument("--threads", type=int, default=cores())
+    p.add_argument("--channels-last", action="store_true", help="torch: NHWC in memory")
+    p.add_argument("--seconds", type=float, default=3.0, help="time steps until so many have passed; warm up for a third of it")
+    p.add_argument("--steps", type=int, default=2, help="and take at least so many steps, whatever they last (default: 2)")
+    return p.parse_args()
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def draw(view: np.ndarray, rng: np.random.Generator) -> None:
+    """He's initial weights; small biases that are not zero, so that a bias that is left out shows. A few rows at a time, to stay small."""
+    fan_in = math.prod(view.shape[1:])
+    sigma = math.sqrt(2 / fan_in) if view.ndim > 1 else 0.1
+    for row in range(0, len(view), 64):
+        rows = view[row : row + 64]
+        rows[...] = np.float32(sigma) * rng.standard_normal(rows.shape, dtype=np.float32)
+
+
+def warm_up(step, wait, least: float) -> None:
+    """A first step, in which much is made that stays, and more until so many seconds have passed."""
+    began = time.perf_counter()
+    step()
+    wait()
+    while time.perf_counter() - began < least:
+        step()
+        wait()
+
+
+def timed(step, wait, args: argparse.Namespace) -> tuple[list[float], list]:
+    """Seconds of each step, and what each returned."""
+    seconds: list[float] = []
+    results: list = []
+    while len(seconds) < args.steps or sum(seconds) < args.seconds:
+        began = time.perf_counter()
+        results.append(step())
+        wait()
+        seconds.append(time.perf_counter() - began)
+    return seconds, results
+
+
+class Others:
+    """How many cores other processes (and, on a virtual machine, other machines) keep busy from now on. Of two that compete for a core
+    the one whose threads wait for each other loses more than half: a comparison wants a quiet machine."""
+
+    def __init__(self) -> None:
+        self.began, self.busy, self.own = time.perf_counter(), self.busy_seconds(), time.process_time()
+
+    def cores(self) -> float | None:
+        """None where the system does not tell."""
+        busy = self.busy_seconds()
+        if busy is None or self.busy is None:
+            return None
+        others = busy - self.busy - (time.process_time() - self.own)
+        return max(0.0, others / (time.perf_counter() - self.began))
+
+    @staticmethod
+    def busy_seconds() -> float | None:
+        try:
+            with open("/proc/stat", encoding="ascii") as file:
+                user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, file.readline().split()[1:9])
+        except (OSError, ValueError):
+            return None
+        return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def peak_resident() -> int | None:
+    """Bytes of the process at its largest; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def blas() -> list[str]:
+    """The BLAS libraries in this process and the processor that each computes for."""
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        return []
+    infos = [info for info in threadpool_info() if info["user_api"] == "blas"]
+    return [" ".join(str(info.get(k)) for k in ("internal_api", "version", "architecture") if info.get(k)) for info in infos]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""tinyalex."""
+
+import importlib.metadata
+import time
+from typing import Any
+
+import networks
+import numpy as np
+from layer_times import LayerTimes, synchronizer
+
+import tinyalex as ta
+from tinyalex import device, optim
+from tinyalex import functional as F
+
+
+class Contender:
+    def __init__(self, network: dict[str, Any], args: Any) -> None:
+        self.model, _ = networks.build(network["variant"])
+        self.device = device.check(args.device)
+        self.wait = synchronizer(self.device)
+        self.steps = 0
+
+    def weights(self) -> list[np.ndarray]:
+        return [p.data for p in self.model.parameters()]
+
+    def ready(self, images: np.ndarray, labels: np.ndarray, settings: dict[str, float]) -> None:
+        self.model.to(self.device)
+        self.images, self.labels = device.to(images, self.device), device.to(labels, self.device)
+        self.optimizer = optim.SGD(self.model.parameters(), **settings)
+
+    def train(self) -> None:
+        self.model.train()
+        self.steps += 1
+        device.set_step(self.steps)  # what dropout's masks depend on
+        self.optimizer.zero_grad()
+        F.cross_entropy(self.model(self.images), self.labels).backward()
+        self.optimizer.step()
+
+    def infer(self) -> None:
+        self.model.eval()
+        with ta.no_grad():
+            self.model(self.images)
+
+    def loss(self, count: int) -> float:
+        self.model.eval()
+        with ta.no_grad():
+            return F.cross_entropy(self.model(self.images[:count]), self.labels[:count]).item()
+
+    def layers(self) -> dict[str, list[float]]:
+        self.model.train()
+        self.optimizer.zero_grad()
+        with LayerTimes(self.model, self.wait) as times:
+            F.cross_entropy(self.model(self.images), self.labels).backward()
+        began = time.perf_counter()
+        self.optimizer.step()
+        self.wait()
+        return {**times.seconds, "update": [0.0, time.perf_counter() - began]}
+
+    def peak_memory(self) -> int | None:
+        if self.device == "cpu":
+            return None
+        import cupy
+
+        return (
+            cupy.get_default_memory_pool().total_bytes()
+        )  # it gives nothing back by itself: what it holds was needed at some time
+
+    def versions(self) -> dict[str, str]:
+        found = {"tinyalex": importlib.metadata.version("tinyalex"), "numpy": np.__version__}
+        if self.device != "cpu":
+            import cupy
+
+            found["cupy"] = cupy.__version__
+        return found

@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+"""The networks as plain data, so that every framework builds the same one: `python benchmarks/networks.py paper` prints it as JSON.
+
+They are read off tinyalex's own models, layer by layer. Where frameworks mean different things by a number, the paper's meaning is
+written down and each contender translates: LRN's alpha multiplies the *sum* of the squares.
+"""
+
+import json
+import sys
+from typing import Any
+
+from tinyalex import models, nn
+from tinyalex.nn import init
+from tinyalex.nn.module import Module, Step
+
+VARIANTS = ("torchvision", "paper", "quick", "alexnet")
+"""Two of models.alexnet for 224 x 224 pixels, and the two of models.cifar for 32 x 32."""
+
+Layer = dict[str, Any]
+
+
+def build(variant: str) -> tuple[Module, tuple[int, int, int]]:
+    """The model, its weights not drawn, and the shape of its images."""
+    if variant not in VARIANTS:
+        raise ValueError(f"networks: expected one of {', '.join(VARIANTS)}, got {variant!r}.")
+    with init.skipped():
+        if variant in models.VARIANTS:
+            model = models.alexnet(variant)
+            return model, (3, model.image_size, model.image_size)
+        return models.cifar(variant), (3, 32, 32)
+
+
+def describe(variant: str) -> dict[str, Any]:
+    """{"variant", "image": [C, H, W], "classes", "layers": [...]}: all that a framework needs to build it, and what its layers cost."""
+    model, image = build(variant)
+    steps = models.outline(model, image)
+    return {
+        "variant": variant,
+        "image": list(image),
+        "classes": steps[-1].shape[0],
+        "layers": [_layer(step) | _sizes(step) for step in steps],
+    }
+
+
+def _sizes(step: Step) -> Layer:
+    """Of one image."""
+    return {
+        "name": step.name,
+        "seen": list(step.seen),
+        "shape": list(step.shape),
+        "multiply_adds": step.multiply_adds,
+        "parameters": step.parameters,
+    }
+
+
+def _layer(step: Step) -> Layer:
+    module = step.module
+    if isinstance(module, nn.Conv2d):
+        out, per_group, kernel, _ = module.weight.shape
+        channels = {"in": per_group * module.groups, "out": out, "groups": module.groups}
+        return {"kind": "conv", "kernel": kernel, "stride": module.stride, "padding": module.padding, **channels}
+    if isinstance(module, nn.Linear):
+        return {"kind": "linear", "in": module.weight.shape[1], "out": module.weight.shape[0]}
+    if isinstance(module, (nn.MaxPool2d, nn.AvgPool2d)):
+        kind = "max_pool" if isinstance(module, nn.MaxPool2d) else "avg_pool"
+        return {"kind": kind, "kernel": module.kernel_size, "stride": module.stride, "ceil": _hangs_over(step)}
+    if isinstance(module, nn.LocalResponseNorm):
+        alpha = module.alpha if module.alpha_mode == "sum" else module.alpha / module.size
+        return {"kind": "lrn", "size": module.size, "alpha": alpha, "beta": module.beta, "k": module.k}
+    if isinstance(module, nn.AdaptiveAvgPool2d):
+        return {"kind": "adaptive_avg_pool", "size": list(step.shape[1:])}
+    if isinstance(module, nn.Dropout):
+        return {"kind": "dropout", "p": module.p}
+    kinds = {nn.ReLU: "relu", nn.Flatten: "flatten"}
+    if type(module) not in kinds:
+        raise TypeError(f"networks: {step.name} is a {type(module).__name__}, which the other frameworks' builders do not know.")
+    return {"kind": kinds[type(module)]}
+
+
+def _hangs_over(step: Step) -> bool:
+    """Whether the last window reaches beyond the map: only there does ceil_mode make a difference."""
+    module: Any = step.module
+    height, out = step.seen[1], step.shape[1]
+    return (out - 1) * module.stride + module.kernel_size > height
+
+
+def flop(network: dict[str, Any], mode: str) -> int:
+    """Floating-point operations on one image of a *direct* convolution: two for each multiply-add of convolutions and linear layers.
+
+    Training counts three such passes (outputs, gradients of inputs, gradients of weights), less the gradient of the image itself,
+    which nobody needs. Winograd's algorithms do fewer: what they save appears as speed.
+    """
+    passes = [2 * layer["multiply_adds"] for layer in network["layers"]]
+    if mode == "infer":
+        return sum(passes)
+    first = next(work for work in passes if work)
+    return 3 * sum(passes) - first
+
+
+def parameters(network: dict[str, Any]) -> int:
+    return sum(layer["parameters"] for layer in network["layers"])
+
+
+def lacks(framework: str, network: dict[str, Any]) -> str | None:
+    """What the framework does not have for this network, or None."""
+    layers = network["layers"]
+    missing = []
+    if framework in ("chainer", "dezero"):
+        missing += ["average pooling that rounds up"] * any(e["kind"] == "avg_pool" and e["ceil"] for e in layers)
+        missing += ["adaptive pooling"] * any(e["kind"] == "adaptive_avg_pool" and e["seen"] != e["shape"] for e in layers)
+    if framework == "dezero":
+        missing += ["local response normalisation"] * any(e["kind"] == "lrn" for e in layers)
+        missing += ["groups in convolutions"] * any(e.get("groups", 1) > 1 for e in layers)
+        missing += ["max pooling that rounds up"] * any(e["kind"] == "max_pool" and e["ceil"] for e in layers)
+    return f"has no {', no '.join(missing)}" if missing else None
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(f"usage: python benchmarks/networks.py {'|'.join(VARIANTS)}")
+    print(json.dumps(describe(sys.argv[1])))

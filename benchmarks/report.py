@@ -1,0 +1,108 @@
+"""What the benchmarks leave behind: NAME.json, NAME.md and NAME.png in a folder."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tinyalex.files import replacing
+from tinyalex.plots.figures import INK, new_figure, save
+
+RESULTS = Path(__file__).resolve().parent / "results"
+OURS, THEIRS, OTHER = "#0b6e99", "#9aa5b1", "#c77d3f"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """A Markdown table that can be read in a terminal too; the first `left` columns are words, the others numbers."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        return (
+            "| "
+            + " | ".join(c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True)))
+            + " |"
+        )
+
+    rule = "|" + "|".join("-" * (w + 2) if i < left else "-" * (w + 1) + ":" for i, w in enumerate(widths)) + "|"
+    return "\n".join([line(head), rule, *map(line, rows)])
+
+
+def write_json(folder: Path, name: str, found: dict[str, Any]) -> None:
+    with replacing(folder / f"{name}.json") as unfinished:
+        unfinished.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def write_text(folder: Path, name: str, text: str) -> None:
+    with replacing(folder / f"{name}.md") as unfinished:
+        unfinished.write_text(text.rstrip() + "\n", encoding="utf-8")
+
+
+def draw_bars(panels: Sequence[tuple[str, Sequence[tuple[str, float, str, bool]]]], unit: str, path: Path) -> None:
+    """A panel a comparison, each with its own scale: (title, [(name, value, label at the bar's end, whether it is ours)])."""
+    heights = [len(bars) + 1.1 for _, bars in panels]
+    figure = new_figure(8.2, 0.31 * sum(heights) + 0.35)
+    for axes, (title, bars) in zip(figure.subplots(len(panels), height_ratios=heights, squeeze=False)[:, 0], panels, strict=True):
+        for place, (_, value, label, ours) in enumerate(bars):
+            axes.barh(place, value, height=0.72, color=OURS if ours else THEIRS)
+            axes.annotate(
+                label, (value, place), (5, 0), textcoords="offset points", va="center", fontsize=8.5, color=INK, parse_math=False
+            )
+        axes.set_yticks(range(len(bars)), [name for name, *_ in bars], fontsize=9, color=INK)
+        axes.set_ylim(len(bars) - 0.5, -0.5)
+        axes.set_xlim(0, 1.4 * max(value for _, value, *_ in bars))  # room for the labels
+        axes.set_title(title, loc="left", fontsize=10, color=INK)
+        axes.set_xticks([])
+        axes.tick_params(length=0)
+        axes.spines[["top", "right", "bottom"]].set_visible(False)
+        axes.spines["left"].set_color("#bbbbbb")
+    figure.supxlabel(unit, fontsize=9, color=INK, x=0.01, ha="left")
+    save(figure, path)
+
+
+def draw_roofline(peak: float, bandwidth: float, points: Sequence[dict[str, Any]], title: str, path: Path) -> None:
+    """Operations a second over operations a byte, both logarithmic, under the two roofs: forward and backward passes."""
+    figure = new_figure(11, 4.6)
+    corner = peak / bandwidth
+    low, high = min(p["intensity"] for p in points) / 2, max([p["intensity"] for p in points] + [corner]) * 5
+    panels = figure.subplots(1, 2, sharex=True, sharey=True)
+    for axes, which in zip(panels, ("forward", "backward"), strict=True):
+        axes.plot([low, corner, high], [bandwidth * low / 1e9, peak / 1e9, peak / 1e9], color=INK, linewidth=1.4)
+        _note(axes, f"sgemm {peak / 1e9:.0f} GFLOP/s", corner, peak, (0, 5))
+        _note(axes, f"memory {bandwidth / 1e9:.0f} GB/s", corner / 4, peak / 4, (-5, 5), ha="right")
+        for together in _neighbours([p for p in points if p["pass"] == which]):
+            for p in together:
+                axes.plot(p["intensity"], p["speed"] / 1e9, "o", markersize=6, color=OURS if p["matrix"] else OTHER, alpha=0.85)
+            last = max(together, key=lambda p: p["intensity"])
+            _note(axes, ", ".join(p["layer"] for p in together), last["intensity"], last["speed"], (6, -3))
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlim(low, high)
+        axes.set_xlabel("floating-point operations a byte", fontsize=9, color=INK)
+        axes.set_title(f"{title}, {which}", loc="left", fontsize=10, color=INK)
+        axes.grid(color="#eeeeee")
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("GFLOP/s", fontsize=9, color=INK)
+    save(figure, path)
+
+
+def _note(axes: Any, text: str, x: float, speed: float, offset: tuple[int, int], ha: str = "left") -> None:
+    axes.annotate(
+        text, (x, speed / 1e9), offset, textcoords="offset points", ha=ha, fontsize=8, color=INK, parse_math=False, zorder=4
+    )
+
+
+def _neighbours(points: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Points whose labels would cover each other share one."""
+    groups: list[list[dict[str, Any]]] = []
+    for p in points:
+        near = (
+            group
+            for group in groups
+            if abs(math.log10(p["intensity"] / group[0]["intensity"])) < 0.2
+            and abs(math.log10(p["speed"] / group[0]["speed"])) < 0.1
+        )
+        found = next(near, None)
+        groups.append([p]) if found is None else found.append(p)
+    return groups

@@ -1,0 +1,107 @@
+"""Who takes part, and their turns: a process a contender a round, one after the other, so that all meet the machine in the same minutes."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import machine
+import networks
+
+HERE = Path(__file__).resolve().parent
+OURS = "tinyalex"
+OLD_NUMPY = ("chainer", "dezero")
+"""Need names that NumPy 1.24 took away, so they live in an environment of their own."""
+OLD_PYTHON = HERE.parent / ".venv" / "old-numpy" / "bin" / "python"
+
+
+@dataclass(frozen=True)
+class Entrant:
+    label: str
+    framework: str
+    python: str
+    options: tuple[str, ...] = ()
+
+
+def entrants(against: list[str], network: dict[str, Any], device: str, old_python: Path) -> tuple[list[Entrant], dict[str, str]]:
+    """tinyalex and those of the others that can take part; and of those that cannot, why, and what to do about it."""
+    found, left_out = [Entrant(OURS, OURS, sys.executable)], {}
+    for framework in against:
+        python = str(old_python) if framework in OLD_NUMPY else sys.executable
+        if reason := networks.lacks(framework, network) or _cannot(framework, python, device):
+            left_out[framework] = reason
+        elif framework == "torch":
+            found.append(Entrant("torch NCHW", framework, python))
+            found.append(Entrant("torch channels_last", framework, python, ("--channels-last",)))
+        else:
+            found.append(Entrant(framework, framework, python))
+    return found, left_out
+
+
+def _cannot(framework: str, python: str, device: str) -> str | None:
+    if framework in OLD_NUMPY and device != "cpu":
+        return f"needs a CuPy of its own age on a GPU; it takes part with --device cpu only, not {device}"
+    fix = (
+        "`make benchmarks-peers` installs it"
+        if framework in OLD_NUMPY
+        else "`pip install torch==2.13.0` or `make test-peers` installs it"
+    )
+    if not Path(python).exists():
+        return f"not installed: there is no {_short(python)}; {fix}, or give another Python with --peers-python"
+    script = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({framework!r}) is None)"
+    if subprocess.run([python, "-c", script]).returncode:
+        return f"not installed for {_short(python)}; {fix}"
+    return None
+
+
+def _short(python: str) -> str:
+    path, here = Path(python), Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+@contextmanager
+def saved(network: dict[str, Any]) -> Iterator[str]:
+    """The network's description in a file, for the contenders."""
+    with tempfile.TemporaryDirectory(prefix="tinyalex-benchmark-") as folder:
+        path = Path(folder) / "network.json"
+        path.write_text(json.dumps(network), encoding="utf-8")
+        yield str(path)
+
+
+def turn(entrant: Entrant, path: str, *, mode: str, batch: int, device: str, seconds: float) -> dict[str, Any]:
+    """What contender.py printed. RuntimeError, with the end of its complaint, where it failed."""
+    command = [entrant.python, str(HERE / "contender.py"), entrant.framework, path, f"--batch={batch}", f"--mode={mode}"]
+    command += [f"--device={device}", f"--seconds={seconds}", *entrant.options]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(entrant.framework))
+    if done.returncode:
+        said = "\n  ".join(done.stderr.strip().splitlines()[-6:]) or f"exit status {done.returncode}"
+        raise RuntimeError(f"{entrant.label}, {mode}, batch {batch}: {' '.join(command)} failed:\n  {said}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def environment(framework: str) -> dict[str, str]:
+    """The one that this process has. An old OpenBLAS is told what to compute for if nobody else has: it does not know newer processors,
+    and would take them for ones without AVX, at a quarter of the speed."""
+    found = dict(os.environ)
+    if framework in OLD_NUMPY and "OPENBLAS_CORETYPE" not in found:
+        flags = machine.cpu_flags()
+        if "avx512f" in flags or "avx2" in flags:
+            found["OPENBLAS_CORETYPE"] = "SkylakeX" if "avx512f" in flags else "Haswell"
+    return found
+
+
+def check_same_network(reports: dict[str, dict[str, Any]]) -> None:
+    """RuntimeError where the same weights and images did not give the same loss, before training."""
+    expected = reports[OURS]["loss"]
+    for label, report in reports.items():
+        if abs(report["loss"] - expected) > 1e-3 * abs(expected):
+            raise RuntimeError(
+                f"{label} does not compute the same network: its loss is {report['loss']}, {OURS}'s {expected}.\n"
+                "Compare their layers; a BLAS that computes wrong results (OPENBLAS_CORETYPE chooses its kernels) looks the same."
+            )

@@ -1,0 +1,143 @@
+"""The benchmarks run and leave what they promise; how fast anything is, no test asks."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+
+MACHINE = {"cpu", "cores", "instructions", "numpy", "blas", "torch", "environment", "date", "command", "commit"}
+CONTENDER = {"seconds", "images_per_second", "gflop_per_second", "share_of_peak", "peak_memory", "steps_by_round", "others_busy"}
+
+
+def run(script, *options, folder):
+    """What it printed, and the JSON that it left."""
+    command = [sys.executable, BENCHMARKS / script, *options, "--output", folder, "--name", "found"]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "found.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "found.md").read_text(encoding="utf-8").strip() in done.stdout
+    return done.stdout, json.loads((folder / "found.json").read_text(encoding="utf-8"))
+
+
+def step(*options, folder):
+    return run("alexnet_step.py", "--variant", "quick", "--batch=2", "--rounds=1", "--seconds=0", *options, folder=folder)
+
+
+@pytest.fixture
+def scripts(monkeypatch):
+    """Their modules can be imported, as by the scripts beside them."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+
+def test_who_is_not_installed_is_named_and_left_out(tmp_path):
+    options = ("--variant=alexnet", "--against=chainer,dezero", "--mode=infer", "--peers-python", tmp_path / "python")
+    said, found = step(*options, folder=tmp_path)
+    assert "left out: chainer not installed: there is no" in said
+    assert "`make benchmarks-peers` installs it" in found["left_out"]["chainer"]
+    assert "left out: dezero has no local response normalisation" in said
+    assert list(found["results"][0]["contenders"]) == ["tinyalex"]
+
+
+def test_a_step_leaves_the_machine_and_all_that_was_timed(tmp_path):
+    _, found = step("--against=", "--mode=train", folder=tmp_path)
+    assert found["machine"].keys() >= MACHINE
+    (result,) = found["results"]
+    assert (result["mode"], result["batch"], result["rounds"], result["ratios"]) == ("train", 2, 1, {})
+    ours = result["contenders"]["tinyalex"]
+    assert ours.keys() >= CONTENDER
+    assert ours["images_per_second"] == pytest.approx(2 / ours["seconds"])
+    assert ours["share_of_peak"] == pytest.approx(1e9 * ours["gflop_per_second"] / found["sgemm_peak"])
+    assert len(ours["steps_by_round"][0]) >= 2
+
+
+def test_the_profile_has_each_layer_forward_and_backward(tmp_path):
+    said, found = run("profile_step.py", "--variant", "quick", "--batch=2", "--steps=1", folder=tmp_path)
+    rows = {(row["layer"], row["pass"]): row for row in found["passes"]}
+    for layer in ("conv1", "pool1", "conv2", "pool2", "conv3", "pool3", "fc1", "fc2", "loss"):
+        for which in ("forward", "backward"):
+            assert rows[layer, which]["seconds"] > 0, (layer, which)
+    # conv1's gradients are those of its weights alone, and its ReLU may have been computed with it: one operation an output.
+    relu = 2 * 32 * 32 * 32
+    assert rows["conv1", "backward"]["flop"] - 2 * 2 * 2_457_600 in (0, relu)
+    assert rows["conv2", "backward"]["flop"] - 2 * 2 * 2 * 6_553_600 in (0, relu // 4)
+    assert "FLOP/byte" in said
+
+
+def test_the_pipeline_is_timed_alone_and_together(tmp_path):
+    _, found = run("input_pipeline.py", "--batch=2", "--batches=2", "--rounds=1", folder=tmp_path)
+    assert list(found["seconds"]) == ["step alone", "loader alone", "both"]
+    assert all(found["seconds"].values())
+
+
+def test_operations_are_those_of_the_direct_convolution(scripts):
+    import networks
+
+    network = networks.describe("paper")
+    forward = 2 * sum(layer["multiply_adds"] for layer in network["layers"])
+    conv1 = 2 * 55 * 55 * 96 * 3 * 11 * 11
+    assert networks.flop(network, "infer") == forward
+    assert networks.flop(network, "train") == 3 * forward - conv1
+    assert networks.parameters(network) == 60_965_224
+
+
+def test_what_frameworks_lack_is_known(scripts):
+    import networks
+
+    assert networks.lacks("dezero", networks.describe("torchvision")) is None
+    assert networks.lacks("dezero", networks.describe("paper")) == "has no local response normalisation, no groups in convolutions"
+    assert networks.lacks("chainer", networks.describe("paper")) is None
+    assert networks.lacks("chainer", networks.describe("quick")) == "has no average pooling that rounds up"
+
+
+def test_another_network_is_refused(scripts):
+    import turns
+
+    with pytest.raises(RuntimeError, match="torch NCHW does not compute the same network: its loss is 2.5, tinyalex's 2.4"):
+        turns.check_same_network({"tinyalex": {"loss": 2.4}, "torch NCHW": {"loss": 2.5}})
+
+
+def test_layer_times_leave_the_library_as_it_was(scripts):
+    from layer_times import LayerTimes
+
+    from tinyalex import Function, models
+    from tinyalex import functional as F
+    from tinyalex.nn import Module
+
+    before = Function.__dict__["apply"], Module.__dict__["__call__"]
+    model = models.cifar("quick")
+    with LayerTimes(model) as times:
+        F.cross_entropy(model(np.zeros((2, 3, 32, 32), "f")), np.array([1, 2])).backward()
+    assert (Function.__dict__["apply"], Module.__dict__["__call__"]) == before
+    assert min(times.seconds["conv2"]) > 0
+    assert "loss" in times.seconds
+
+
+@pytest.mark.peers
+def test_torch_takes_part_twice_and_layer_by_layer(tmp_path):
+    said, found = step("--against=torch", "--mode=train", "--layers", folder=tmp_path)
+    (result,) = found["results"]
+    assert list(result["contenders"]) == ["tinyalex", "torch NCHW", "torch channels_last"]
+    losses = [c["loss_before"] for c in result["contenders"].values()]
+    assert losses[1:] == pytest.approx([losses[0]] * 2, rel=1e-3)
+    assert result["faster_torch"] in result["ratios"]
+    assert result["ratios"]["torch NCHW"].keys() == {"median", "lowest", "highest", "pairs"}
+    assert "Against the faster of torch's two memory orders: train 2:" in said
+    (layers,) = found["layers"]
+    assert all(times["conv2"][0] > 0 and times["conv2"][1] > 0 for times in layers["seconds"].values())
+    assert "| conv3 " in said
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("variant", ["paper", "torchvision", "quick", "alexnet"])
+def test_torch_builds_a_layer_for_each_of_ours(scripts, variant):
+    import networks
+    from contenders.torch_ import module
+
+    modules = [module(layer, inplace=False) for layer in networks.describe(variant)["layers"]]
+    shapes = [tuple(p.shape) for m in modules for p in m.parameters()]
+    assert shapes == [p.shape for p in networks.build(variant)[0].parameters()]
