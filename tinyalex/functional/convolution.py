@@ -78,12 +78,9 @@ class Conv2d(Function):
             k.im2col(x[lo:hi], col, *window)
             for wg, cg, pg in self.by_group(rows(w), k.matrix(col), k.matrix(product)):
                 k.matmul(wg, cg, out=pg)
-            k.from_columns(product, b, y[lo:hi])
+            k.from_columns(product, b, y[lo:hi], relu)
 
         device.for_tiles(x, self.bytes_each(), tile)
-        if relu:
-            k.relu(y, positive := k.like(y))
-            self.y = y = positive
         return y
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
@@ -95,22 +92,21 @@ class Conv2d(Function):
         if self.fast is not None:
             dw, db = self.fast.backward(dy, w, self.kept, self.y, dx, want_dw or any(want_db)) or (None, None)
             return (dx, dw if want_dw else None, db if any(want_db) else None)[: len(self.needs_input_grad)]
-        x, window = self.x, self.window
-        if self.y is not None:
-            k.relu_backward(dy, self.y, slope := k.like(dy))
-            dy = slope
+        x, y, window = self.x, self.y, self.window
 
         def tile(lo: int, hi: int, scratch: device.Scratch) -> tuple[Array | None, Array | None]:
             col, dproduct = self.workspace(scratch, hi - lo)
-            k.to_columns(dy[lo:hi], dproduct)
+            k.to_columns(dy[lo:hi], dproduct, None if y is None else y[lo:hi])
             dw = db = None
             if want_dw:
-                dw = device.xp(w).empty_like(rows(w))
+                # Turned round, dw.T = col @ dy.T: what BLAS is twice as fast on where there are few filters.
+                dw = device.xp(w).empty((self.groups, math.prod(w.shape[1:]), len(w) // self.groups), w.dtype)
                 k.im2col(x[lo:hi], col, *window)
                 for dwg, cg, pg in self.by_group(dw, k.matrix(col), k.matrix(dproduct)):
-                    k.matmul(pg, cg.T, out=dwg)
+                    k.matmul(cg, pg.T, out=dwg[0])
             if any(want_db):
-                db = dproduct.sum(axis=(1, 2, 3))
+                positions = k.matrix(dproduct)
+                db = positions @ device.xp(dy).ones(positions.shape[1], dy.dtype)
             if dx is not None:
                 for wg, cg, pg in self.by_group(rows(w), k.matrix(col), k.matrix(dproduct)):
                     k.matmul(wg.T, pg, out=cg)
@@ -118,7 +114,7 @@ class Conv2d(Function):
             return dw, db
 
         dw, db = device.for_tiles(x, self.bytes_each(), tile)
-        return (dx, dw if dw is None else dw.reshape(w.shape), db)[: len(self.needs_input_grad)]
+        return (dx, dw if dw is None else dw.swapaxes(1, 2).reshape(w.shape), db)[: len(self.needs_input_grad)]
 
     def workspace(self, scratch: device.Scratch, images: int) -> tuple[Array, Array]:
         """Room for a tile's columns (C, KH, KW, T, OH, OW) and for the product's result (O, T, OH, OW)."""

@@ -56,18 +56,24 @@ def matrix(a: np.ndarray) -> np.ndarray:
     return np.moveaxis(a, -3, -1).reshape(math.prod(rows), oh * ow * t, copy=False)
 
 
-def from_columns(product: np.ndarray, bias: np.ndarray | None, y: np.ndarray) -> None:
-    """y[n, o, i, j] = product[o, n, i, j] + bias[o]."""
+def from_columns(product: np.ndarray, bias: np.ndarray | None, y: np.ndarray, relu: bool = False) -> None:
+    """y[n, o, i, j] = product[o, n, i, j] + bias[o]; with `relu`, 0 where that is negative."""
     product = product.swapaxes(0, 1)
-    if bias is None:
-        y[...] = product
+    # One bias for each number of a row of N*C: NumPy would else loop over one image's channels at a time.
+    per_row = np.zeros(product.shape[:2], product.dtype)
+    if bias is not None:
+        per_row += bias
+    np.add(product, per_row[..., None, None], out=y)
+    if relu:
+        np.maximum(y, np.zeros_like(per_row)[..., None, None], out=y)
+
+
+def to_columns(dy: np.ndarray, product: np.ndarray, y: np.ndarray | None = None) -> None:
+    """product[o, n, i, j] = dy[n, o, i, j]; with y, the output of a ReLU, where that is positive or NaN, else 0."""
+    if y is None:
+        product[...] = dy.swapaxes(0, 1)
     else:
-        np.add(product, bias[:, None, None], out=y)
-
-
-def to_columns(dy: np.ndarray, product: np.ndarray) -> None:
-    """product[o, n, i, j] = dy[n, o, i, j]."""
-    product[...] = dy.swapaxes(0, 1)
+        relu_backward(dy, y, product.swapaxes(0, 1))
 
 
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
@@ -84,37 +90,45 @@ def _in_rows(a: np.ndarray) -> np.ndarray:
 # Convolution
 
 
-def _images_last(x: np.ndarray) -> np.ndarray:
-    """(T, C, H, W) seen as (C, T, H, W) and lying as (C, H, W, T)."""
-    return np.moveaxis(np.ascontiguousarray(x.transpose(1, 2, 3, 0)), -1, 1)
-
-
 def im2col(x: np.ndarray, col: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
     """col[c, u, v, n, i, j] = x[n, c, i*stride + u*dilation - padding, j*stride + v*dilation - padding], 0 outside of x.
 
     x (N, C, H, W), col (C, KH, KW, N, OH, OW).
     """
-    x = _images_last(x)
-    for (u, v), out, pixels in taps(x.shape[2:], col.shape[4:], kernel, stride, padding, dilation):
-        seen = col[:, u, v]
-        _zero_outside(seen, *out[1:])
-        seen[out] = x[pixels]
-
-
-def _zero_outside(a: np.ndarray, rows: slice, cols: slice) -> None:
-    a[..., : rows.start, :] = 0
-    a[..., rows.stop :, :] = 0
-    a[..., rows, : cols.start] = 0
-    a[..., rows, cols.stop :] = 0
+    seen, image = _all_that_windows_see(x, col, stride, padding, dilation)
+    image[...] = x.swapaxes(0, 1)[:, :, : image.shape[2], : image.shape[3]]
+    c, n, h, w = seen.strides
+    steps = (c, h * dilation[0], w * dilation[1], n, h * stride[0], w * stride[1])
+    col[...] = np.lib.stride_tricks.as_strided(seen, col.shape, steps)
 
 
 def col2im(col: np.ndarray, x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
     """The adjoint of `im2col`: x[n, c, h, w] = the sum of all col[c, u, v, n, i, j] that im2col copies that pixel to."""
+    seen, image = _all_that_windows_see(x, col, stride, padding, dilation)
+    rows, cols = ((size - 1) * step + 1 for size, step in zip(col.shape[4:], stride, strict=True))
+    for u in range(kernel[0]):
+        for v in range(kernel[1]):
+            top, left = u * dilation[0], v * dilation[1]
+            seen[:, :, top : top + rows : stride[0], left : left + cols : stride[1]] += col[:, u, v]
+    if image.shape[2:] != x.shape[2:]:
+        x.fill(0)  # where no window reaches
+    x[:, :, : image.shape[2], : image.shape[3]] = image.swapaxes(0, 1)
+
+
+def _all_that_windows_see(
+    x: np.ndarray, col: np.ndarray, stride: Pair, padding: Pair, dilation: Pair
+) -> tuple[np.ndarray, np.ndarray]:
+    """Zeros (C, N, rows, cols) from the first window's first tap to the last one's last, and in them the place of the image.
+
+    The images lie last, (C, rows, cols, N), so that a shifted view is a few long runs.
+    """
     n, c, h, w = x.shape
-    total = np.moveaxis(np.zeros((c, h, w, n), x.dtype), -1, 1)
-    for (u, v), out, pixels in taps((h, w), col.shape[4:], kernel, stride, padding, dilation):
-        total[pixels] += col[(slice(None), u, v, *out)]
-    x[...] = total.transpose(1, 0, 2, 3)
+    rows, cols = (
+        (out - 1) * step + (size - 1) * apart + 1
+        for out, step, size, apart in zip(col.shape[4:], stride, col.shape[1:3], dilation, strict=True)
+    )
+    seen = np.moveaxis(np.zeros((c, rows, cols, n), x.dtype), -1, 1)
+    return seen, seen[:, :, padding[0] : padding[0] + h, padding[1] : padding[1] + w]
 
 
 def fast_conv(x: np.ndarray, w: np.ndarray, window: Any, out: Pair, groups: int) -> Winograd | None:
@@ -134,10 +148,10 @@ def max_pool(
 
     x (N, C, H, W), y (N, C, OH, OW), argmax like y, of an integer type that holds KH*KW - 1, or None where nobody will ask.
     """
-    last = [(size - 1) * step + reach for size, step, reach in zip(y.shape[2:], stride, kernel, strict=True)]
-    inside = padding == (0, 0) and dilation == (1, 1) and last[0] <= x.shape[2] and last[1] <= x.shape[3]
+    begin_inside = all((out - 1) * step < size for out, step, size in zip(y.shape[2:], stride, x.shape[2:], strict=True))
+    plain = padding == (0, 0) and dilation == (1, 1) and begin_inside
     for rows in row_blocks(y):
-        if inside:
+        if plain:
             _rows_then_columns(x, y, argmax, rows, kernel, stride)
         else:
             _tap_by_tap(x, y, argmax, rows, kernel, stride, padding, dilation)
@@ -147,26 +161,38 @@ def max_pool(
 
 
 def _rows_then_columns(x, y, argmax, rows: slice, kernel: Pair, stride: Pair) -> None:
-    """For some rows of y, whose windows lie within the image: KH + KW comparisons a window instead of KH * KW."""
-    best, first, last = y[:, :, rows], rows.start * stride[0], (rows.stop - 1) * stride[0]
-    seen = [x[:, :, first + u : last + u + 1 : stride[0]] for u in range(kernel[0])]
-    tall = np.maximum(seen[0], seen[-1])
-    for row in seen[1:-1]:
-        np.maximum(tall, row, out=tall)
-    steps = [slice(v, v + (y.shape[3] - 1) * stride[1] + 1, stride[1]) for v in range(kernel[1])]
-    np.maximum(tall[..., steps[0]], tall[..., steps[-1]], out=best)
-    for step in steps[1:-1]:
-        np.maximum(best, tall[..., step], out=best)
+    """For some rows of y, whose windows begin in the image, and may hang over its end: KH + KW comparisons a window, not KH * KW."""
+    best, top = y[:, :, rows], rows.start * stride[0]
+    seen = [x[:, :, top + u : top + u + (best.shape[2] - 1) * stride[0] + 1 : stride[0]] for u in range(kernel[0])]
+    tall = _largest([(row, (..., slice(0, row.shape[2]), slice(None))) for row in seen], None)
+    steps = [slice(v, v + (best.shape[3] - 1) * stride[1] + 1, stride[1]) for v in range(kernel[1])]
+    columns = [(tall[..., step], (..., slice(0, len(range(x.shape[3])[step])))) for step in steps]
+    _largest(columns, best)
     if argmax is None:
         return
-    # Each column's first row that holds its maximum is how many rows in a row, from the top, do not.
+    # Each column's first row that holds its maximum is how many rows, from the top, do not.
     other = np.not_equal(seen[0], tall)
     highest = other.astype(argmax.dtype)
     for row in seen[1:-1]:
-        other &= np.not_equal(row, tall)
-        highest += other
+        here = (slice(None), slice(None), slice(0, row.shape[2]))
+        other[here] &= np.not_equal(row, tall[here])
+        highest[here] += other[here]
     highest *= kernel[1]
-    _first(argmax[:, :, rows], ((v, highest[..., step], tall[..., step], ...) for v, step in enumerate(steps)), best)
+    _first(argmax[:, :, rows], ((v, highest[..., steps[v]], column, out) for v, (column, out) in enumerate(columns)), best)
+
+
+def _largest(parts: list[tuple[np.ndarray, tuple]], out: np.ndarray | None) -> np.ndarray:
+    """The largest number at each place: parts[0] has one for every place, each other (part, where) for out[where] only."""
+    first, rest = parts[0][0], parts[1:]
+    if rest and rest[0][0].shape == first.shape:
+        out = np.maximum(first, rest.pop(0)[0], out=out)
+    elif out is None:
+        out = first.copy("K")
+    else:
+        np.copyto(out, first)
+    for part, where in rest:
+        np.maximum(out[where], part, out=out[where])
+    return out
 
 
 def _tap_by_tap(x, y, argmax, rows: slice, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
@@ -211,7 +237,7 @@ def avg_pool(x: np.ndarray, y: np.ndarray, divisor: np.ndarray, kernel: Pair, st
 def avg_pool_backward(dy: np.ndarray, divisor: np.ndarray, dx: np.ndarray, kernel: Pair, stride: Pair, padding: Pair) -> None:
     """dx[pixel] = the sum of dy / divisor over all windows that contain it."""
     dx.fill(0)
-    share = dy / divisor
+    share = _in_rows(dy) / divisor
     for _, out, pixels in taps(dx.shape[2:], dy.shape[2:], kernel, stride, padding, (1, 1)):
         dx[pixels] += share[out]
 
@@ -383,6 +409,10 @@ def random_mask(mask: np.ndarray, keep: float, key: tuple[int, int], step: int, 
 # Training
 
 
+SMALL_UPDATE = 1 << 15
+"""Numbers that are updated sooner than other threads are woken."""
+
+
 def sgd_update(w: np.ndarray, velocity: np.ndarray, grad: np.ndarray, lr: float, momentum: float, decay: float) -> None:
     """velocity = momentum * velocity - decay * lr * w - lr * grad, then w += velocity, both in place (section 5)."""
     arrays = w, velocity, grad
@@ -399,7 +429,10 @@ def sgd_update(w: np.ndarray, velocity: np.ndarray, grad: np.ndarray, lr: float,
         v -= np.multiply(grad[lo:hi], lr, out=change)
         part += v
 
-    device.for_tiles(w, 8 * w[:1].nbytes, block)
+    if w.size > SMALL_UPDATE:
+        device.for_tiles(w, 8 * w[:1].nbytes, block)
+    elif w.size:
+        block(0, len(w), device.Scratch(np))
 
 
 def augment(images, mean, out: np.ndarray, moves: np.ndarray, colour: np.ndarray | None, scale: float) -> None:

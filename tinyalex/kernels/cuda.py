@@ -54,17 +54,17 @@ def matrix(a: Array) -> Array:
     return a.reshape(math.prod(a.shape[:-3]), math.prod(a.shape[-3:]))
 
 
-def from_columns(product: Array, bias: Array | None, y: Array) -> None:
-    """y[n, o, i, j] = product[o, n, i, j] + bias[o]."""
+def from_columns(product: Array, bias: Array | None, y: Array, relu: bool = False) -> None:
+    """y[n, o, i, j] = product[o, n, i, j] + bias[o]; with `relu`, 0 where that is negative."""
     images, o, *out = y.shape
     pointer = product if bias is None else bias  # which is not read where there is no bias
-    launch("bias.cu", "from_columns", y.size, product, pointer, y, images, o, math.prod(out), bias is not None)
+    launch("bias.cu", "from_columns", y.size, product, pointer, y, images, o, math.prod(out), bias is not None, relu)
 
 
-def to_columns(dy: Array, product: Array) -> None:
-    """product[o, n, i, j] = dy[n, o, i, j]."""
+def to_columns(dy: Array, product: Array, y: Array | None = None) -> None:
+    """product[o, n, i, j] = dy[n, o, i, j]; with y, the output of a ReLU, where that is positive or NaN, else 0."""
     images, o, *out = dy.shape
-    launch("bias.cu", "to_columns", dy.size, dy, product, images, o, math.prod(out))
+    launch("bias.cu", "to_columns", dy.size, dy, dy if y is None else y, product, images, o, math.prod(out), y is not None)
 
 
 def matmul(a: Array, b: Array, out: Array) -> None:

@@ -97,6 +97,11 @@ def _convolution(random: np.random.Generator, dtype: np.dtype) -> Iterator[Examp
         yield Example("from_columns", f"{label} with bias", (product, bias, _empty(y.shape, dtype)), (2,))
         yield Example("from_columns", f"{label} without", (product, None, _empty(y.shape, dtype)), (2,))
         yield Example("to_columns", label, (y, _empty(product.shape, dtype)), (1,))
+        rectified = np.maximum(random.standard_normal(y.shape), 0).astype(dtype)
+        special = product.copy()
+        special.flat[0] = rectified.flat[1] = np.nan
+        yield Example("from_columns", f"{label} with bias and ReLU", (special, bias, _empty(y.shape, dtype), True), (2,))
+        yield Example("to_columns", f"{label} below a ReLU", (y, _empty(product.shape, dtype), rectified), (1,))
 
 
 def _max_pooling(random: np.random.Generator, dtype: np.dtype) -> Iterator[Example]:
