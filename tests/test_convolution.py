@@ -126,3 +126,28 @@ def test_conv2d_refuses_mixed_and_integer_dtypes():
         F.conv2d(w, None)
     with pytest.raises(TypeError, match=r"stride is a whole number or a pair of them, got 1\.5"):
         F.conv2d(w, w, stride=1.5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])  # by Winograd and by im2col, on the CPU
+@pytest.mark.parametrize("bias", [True, False])
+def test_relu_with_the_convolution_is_relu_after_it_bit_for_bit(dtype, bias, rng):
+    arrays = [rng.standard_normal(shape).astype(dtype) for shape in ((20, 32, 13, 13), (48, 32, 3, 3), (48,))][: 2 + bias]
+    arrays[0][0, 0, 0, 0] = np.nan
+    dy = rng.standard_normal((20, 48, 13, 13)).astype(dtype)
+
+    def run(f):
+        tensors = [ta.Tensor(a, requires_grad=True) for a in arrays]
+        y = f(*tensors)
+        y.backward(ta.Tensor(dy).data)
+        return [devices.to_numpy(a) for a in (y.data, *(t.grad for t in tensors))]
+
+    together, apart = run(lambda *a: F.conv2d(*a, padding=1, relu=True)), run(lambda *a: F.relu(F.conv2d(*a, padding=1)))
+    for one, other in zip(together, apart, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert np.isnan(together[0]).any()
+    assert (together[0] == 0).mean() > 0.4
+
+
+def test_conv2d_with_relu_passes_gradcheck(rng):
+    arrays = rng.standard_normal((2, 4, 6, 5)), rng.standard_normal((6, 2, 3, 3)), rng.standard_normal(6)
+    assert ta.gradcheck(lambda *a: F.conv2d(*a, stride=2, padding=1, groups=2, relu=True), arrays).ok

@@ -270,3 +270,34 @@ def test_layers_without_inputs_or_outputs_are_refused(make, message):
 def test_numpys_whole_numbers_are_whole_numbers():
     two = np.int64(2)
     assert nn.Conv2d(np.int64(4), two, 3, groups=two)(np.zeros((1, 4, 5, 5), "f")).shape == (1, 2, 3, 3)
+
+
+def convolutions_in(output):
+    """The Functions behind a tensor, from the last to the first."""
+    names, node = [], output.creator
+    while node is not None:
+        names.append(type(node).__name__)
+        node = next((source.creator for source in node.inputs if source is not None), None)
+    return names
+
+
+class MyReLU(nn.ReLU):
+    def forward(self, x):
+        return super().forward(x) + 1
+
+
+def test_a_sequential_takes_a_convolution_and_its_relu_together_unless_somebody_watches(rng):
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.ReLU(), nn.Conv2d(4, 4, 1), MyReLU())
+    x = rng.standard_normal((2, 3, 8, 8)).astype("f")
+    output = net(x)
+    assert convolutions_in(output) == ["Add", "ReLU", "Conv2d", "ReLU", "Conv2d", "Conv2d"]
+    seen = []
+    for part in (net[0], net[3]):
+        remove = part.register_forward_hook(lambda module, inputs, output: seen.append(output.numpy()))
+        watched = net(x)
+        assert convolutions_in(watched).count("ReLU") == 3
+        np.testing.assert_array_equal(watched.numpy(), output.numpy())
+        remove()
+    assert (seen[0] < 0).any()
+    assert (seen[1] >= 0).all()
+    assert convolutions_in(net(x)) == convolutions_in(output)

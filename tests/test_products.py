@@ -1,0 +1,38 @@
+"""Products of matrices that cores share."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from tinyalex import device as devices
+from tinyalex.kernels import products
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 0, 5), (0, 4, 2), (300, 64, 40), (40, 64, 300), (129, 128, 128), (2000, 300, 3)])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_they_are_what_numpy_gives(shape, order, rng, monkeypatch):
+    monkeypatch.setattr(devices.tiles, "workers", lambda: 2)
+    rows, inner, columns = shape
+    a, b = rng.standard_normal((rows, inner)), np.asarray(rng.standard_normal((inner, columns)), order=order)
+    out = np.full((rows, columns), np.nan, order=order)
+    products.matmul(a, b, out=out)
+    np.testing.assert_allclose(out, a @ b, rtol=1e-12, atol=1e-12)
+
+
+def test_long_ones_are_shared_and_short_ones_are_not(rng, monkeypatch):
+    monkeypatch.setattr(devices.tiles, "workers", lambda: 2)
+    shared = []
+    own = devices.for_tiles
+    monkeypatch.setattr(devices, "for_tiles", lambda *a, **options: shared.append(a[0].shape) or own(*a, **options))
+    for rows, columns in ((64, 64), (64, 1024)):
+        products.matmul(rng.standard_normal((rows, 64)), rng.standard_normal((64, columns)), out=np.empty((rows, columns)))
+    assert shared == [(1024, 64)]  # the longer side of the product is cut, seen from there
+
+
+def test_threads_wait_for_each_other_less_patiently_while_they_share(monkeypatch):
+    monkeypatch.setattr(devices.tiles, "workers", lambda: 2)
+    before, inside = sys.getswitchinterval(), []
+    devices.for_tiles(np.zeros(4), 1, lambda lo, hi, scratch: inside.append(sys.getswitchinterval()))
+    assert max(inside) < before / 10
+    assert sys.getswitchinterval() == before
