@@ -141,3 +141,11 @@ def test_torch_builds_a_layer_for_each_of_ours(scripts, variant):
     modules = [module(layer, inplace=False) for layer in networks.describe(variant)["layers"]]
     shapes = [tuple(p.shape) for m in modules for p in m.parameters()]
     assert shapes == [p.shape for p in networks.build(variant)[0].parameters()]
+
+
+def test_each_setting_of_winograd_is_held_against_float64(tmp_path):
+    said, found = run("winograd_sizes.py", "--batch=8", "--rounds=1", folder=tmp_path)
+    rows = {(row["layer"], row["setting"]): row for row in found["rows"]}
+    assert len(rows) == 15
+    assert max(rows["conv3", "off"]["errors"]) < min(rows["conv3", "fast"]["errors"]) < 1e-5
+    assert "| conv5 | accurate |" in said
