@@ -11,6 +11,7 @@ import tinyalex as ta
 from tinyalex import device as devices
 from tinyalex import functional as F
 from tinyalex.functional.window import Window
+from tinyalex.kernels import toom_cook
 from tinyalex.kernels import winograd as w
 
 SHAPES = {
@@ -45,14 +46,14 @@ def gradients(x, weight, bias, dy, dtype, **options):
 
 @pytest.mark.parametrize(("m", "r"), [(2, 3), (4, 3), (5, 3), (2, 5), (4, 5), (3, 2), (1, 3)])
 def test_the_matrices_compute_a_correlation_exactly(m, r, rng):
-    at, g, bt = w.matrices(m, r)
+    at, g, bt = toom_cook.matrices(m, r)
     x, taps = rng.integers(-9, 9, m + r - 1), rng.integers(-9, 9, r)
     np.testing.assert_allclose(at @ ((g @ taps) * (bt @ x)), np.correlate(x, taps, "valid"), rtol=1e-11, atol=1e-11)
 
 
 def test_the_point_one_sees_every_output():
     for m, r in ((5, 3), (4, 5), (2, 3)):
-        assert (w.matrices(m, r)[0][:, w.ONE] == 1).all()
+        assert (toom_cook.matrices(m, r)[0][:, toom_cook.ONE] == 1).all()
 
 
 @pytest.mark.parametrize("name", ERRORS)

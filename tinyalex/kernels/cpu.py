@@ -13,6 +13,8 @@ import numpy as np
 
 from tinyalex import device
 from tinyalex.kernels import products
+from tinyalex.kernels.channel_sums import ChannelSums
+from tinyalex.kernels.maxima import rows_then_columns, tap_by_tap
 from tinyalex.kernels.taps import Pair, row_blocks, row_taps, taps
 from tinyalex.kernels.winograd import Winograd, winograd
 
@@ -152,68 +154,12 @@ def max_pool(
     plain = padding == (0, 0) and dilation == (1, 1) and begin_inside
     for rows in row_blocks(y):
         if plain:
-            _rows_then_columns(x, y, argmax, rows, kernel, stride)
+            rows_then_columns(x, y, argmax, rows, kernel, stride)
         else:
-            _tap_by_tap(x, y, argmax, rows, kernel, stride, padding, dilation)
+            tap_by_tap(x, y, argmax, rows, kernel, stride, padding, dilation)
         if argmax is not None and np.isnan(y[:, :, rows]).any():
             for tap, seen, out in row_taps(x, y, rows, kernel, stride, padding, dilation):
                 argmax[:, :, rows][out][np.isnan(seen)] = tap
-
-
-def _rows_then_columns(x, y, argmax, rows: slice, kernel: Pair, stride: Pair) -> None:
-    """For some rows of y, whose windows begin in the image, and may hang over its end: KH + KW comparisons a window, not KH * KW."""
-    best, top = y[:, :, rows], rows.start * stride[0]
-    seen = [x[:, :, top + u : top + u + (best.shape[2] - 1) * stride[0] + 1 : stride[0]] for u in range(kernel[0])]
-    tall = _largest([(row, (..., slice(0, row.shape[2]), slice(None))) for row in seen], None)
-    steps = [slice(v, v + (best.shape[3] - 1) * stride[1] + 1, stride[1]) for v in range(kernel[1])]
-    columns = [(tall[..., step], (..., slice(0, len(range(x.shape[3])[step])))) for step in steps]
-    _largest(columns, best)
-    if argmax is None:
-        return
-    # Each column's first row that holds its maximum is how many rows, from the top, do not.
-    other = np.not_equal(seen[0], tall)
-    highest = other.astype(argmax.dtype)
-    for row in seen[1:-1]:
-        here = (slice(None), slice(None), slice(0, row.shape[2]))
-        other[here] &= np.not_equal(row, tall[here])
-        highest[here] += other[here]
-    highest *= kernel[1]
-    _first(argmax[:, :, rows], ((v, highest[..., steps[v]], column, out) for v, (column, out) in enumerate(columns)), best)
-
-
-def _largest(parts: list[tuple[np.ndarray, tuple]], out: np.ndarray | None) -> np.ndarray:
-    """The largest number at each place: parts[0] has one for every place, each other (part, where) for out[where] only."""
-    first, rest = parts[0][0], parts[1:]
-    if rest and rest[0][0].shape == first.shape:
-        out = np.maximum(first, rest.pop(0)[0], out=out)
-    elif out is None:
-        out = first.copy("K")
-    else:
-        np.copyto(out, first)
-    for part, where in rest:
-        np.maximum(out[where], part, out=out[where])
-    return out
-
-
-def _tap_by_tap(x, y, argmax, rows: slice, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
-    """For some rows of y, whatever their windows."""
-    best = y[:, :, rows]
-    best.fill(-np.inf)
-    for _, seen, out in row_taps(x, y, rows, kernel, stride, padding, dilation):
-        np.maximum(best[out], seen, out=best[out])
-    if argmax is not None:
-        seen_by_tap = row_taps(x, y, rows, kernel, stride, padding, dilation)
-        _first(argmax[:, :, rows], ((tap, argmax.dtype.type(0), seen, out) for tap, seen, out in seen_by_tap), best)
-
-
-def _first(where: np.ndarray, candidates: Iterator[tuple], best: np.ndarray) -> None:
-    """where[out] = the smallest tap + offset among the candidates (tap, offset, seen, out) that see the best number of their window."""
-    nothing = np.iinfo(where.dtype).max
-    where.fill(nothing)
-    for tap, offset, seen, out in candidates:
-        # All bits set where the candidate is not it, so that "the first that is" is a minimum, and needs no masked store.
-        other = np.negative(np.not_equal(seen, best[out]).astype(where.dtype)) & nothing
-        np.minimum(where[out], other | (offset + where.dtype.type(tap)), out=where[out])
 
 
 def max_pool_backward(dy, argmax, dx, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
@@ -247,7 +193,7 @@ def avg_pool_backward(dy: np.ndarray, divisor: np.ndarray, dx: np.ndarray, kerne
 
 def lrn(x, y, s, size: int, a: float, beta: float, k: float, groups: int) -> None:
     """s = k + a * (sum of x**2 over `size` channels), y = x * s**-beta. x, y, s: (N, C, ...)."""
-    sums = _ChannelSums(x, size, groups, before=size // 2)
+    sums = ChannelSums(x, size, groups, before=size // 2)
     for xr, yr, sr in _rows_of_channels(x, y, s):
         terms = sums.terms(xr.shape)
         np.multiply(sums.grouped(xr), sums.grouped(xr), out=terms)
@@ -258,7 +204,7 @@ def lrn(x, y, s, size: int, a: float, beta: float, k: float, groups: int) -> Non
 
 def lrn_backward(dy, x, y, s, dx, size: int, a: float, beta: float, groups: int) -> None:
     """dx = dy * s**-beta - 2*a*beta * x * (sum of dy*y/s over the channels whose window holds this one)."""
-    sums = _ChannelSums(x, size, groups, before=(size - 1) // 2)
+    sums = ChannelSums(x, size, groups, before=(size - 1) // 2)
     for dyr, xr, yr, sr, dxr in _rows_of_channels(dy, x, y, s, dx):
         terms = sums.terms(xr.shape)
         np.multiply(sums.grouped(dyr), sums.grouped(yr), out=terms)
@@ -291,52 +237,6 @@ def _rows_of_channels(*arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
     """Some rows at a time of arrays (N, C, H, ...), seen as (H, ..., N, C), which is how activations lie."""
     for rows in row_blocks(arrays[0]):
         yield tuple(np.moveaxis(a[:, :, rows], (0, 1), (-2, -1)) for a in arrays)
-
-
-class _ChannelSums:
-    """Sums over the `size` channels around each, which end at the edges of each group of channels.
-
-    Every sum is made anew: a running one (add the next, subtract the last) would cancel. Zeros between the groups let the whole array
-    be shifted as one run of numbers, edges included; what is summed across them falls on the zeros' own places.
-    """
-
-    def __init__(self, like: np.ndarray, size: int, groups: int, before: int) -> None:
-        self.size, self.groups, self.width = size, groups, like.shape[1] // groups
-        self.own = slice(before, before + self.width)
-        self.padded = np.zeros(0, like.dtype)
-
-    def grouped(self, a: np.ndarray) -> np.ndarray:
-        """(..., C) as (..., G, C/G)."""
-        return a.reshape(*a.shape[:-1], self.groups, self.width)
-
-    def terms(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Where the numbers (..., G, C/G) to be summed are to be written, between zeros."""
-        full = (*shape[:-1], self.groups, self.width + self.size - 1)
-        if self.padded.shape != full:
-            self.padded = np.zeros(full, self.padded.dtype)
-            self.sums, *self.several = np.zeros((3, self.padded.size), self.padded.dtype)
-        return self.padded[..., self.own]
-
-    def of_windows(self, shape: tuple[int, ...]) -> np.ndarray:
-        """(..., G, C/G): the sums of what was written there."""
-        run = self.padded.reshape(-1)
-        _sliding_sums(run, self.size, self.sums[: run.size - self.size + 1], self.several)
-        return self.sums.reshape(self.padded.shape)[..., : self.width]
-
-
-def _sliding_sums(run: np.ndarray, size: int, out: np.ndarray, several: list[np.ndarray]) -> None:
-    """out[i] = run[i] + ... + run[i + size - 1], from sums over 1, 2, 4, ... numbers: three additions make a sum of five."""
-    covered, width, doubled = 0, 1, run
-    while True:
-        if size & width:
-            part = doubled[covered : covered + len(out)]
-            np.add(out, part, out=out) if covered else np.copyto(out, part)
-            covered += width
-        if covered == size:
-            return
-        several = several[::-1]  # NumPy copies what it reads where it would overlap what it writes
-        doubled = np.add(doubled[: len(doubled) - width], doubled[width:], out=several[0][: len(doubled) - width])
-        width *= 2
 
 
 def _power(s: np.ndarray, beta: float, out: np.ndarray | None = None) -> np.ndarray:
