@@ -1,7 +1,10 @@
 """Memory that is used again: only when nobody can see it any more, and never more than was needed at once, and half as much."""
 
 import gc
+import os
+import signal
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -79,6 +82,59 @@ def test_memory_more_than_twice_too_large_is_left_alone(memory):
     where = address(memory.empty((8 * SMALL,), np.uint8))
     small = memory.empty((3 * SMALL,), np.uint8)
     assert address(small) != where == address(memory.empty((5 * SMALL,), np.uint8))
+
+
+class TakesMemoryWhenCollected:
+    def __init__(self):
+        self.itself = self
+
+    def __del__(self):
+        buffers.empty((SMALL,), np.uint8)
+
+
+def test_a_finalizer_may_take_memory_at_any_moment():
+    threshold = gc.get_threshold()
+    gc.set_threshold(10)
+    try:
+        held = []
+        for i in range(300):
+            TakesMemoryWhenCollected()
+            held = [*held[-20:], buffers.empty((SMALL + 64 * i,), np.uint8)]
+    finally:
+        gc.set_threshold(*threshold)
+
+
+def test_a_child_process_takes_memory_though_a_thread_of_its_parent_was_taking_some():
+    with buffers._buffers.lock:
+        child = os.fork()
+        if child == 0:
+            buffers.empty((SMALL,), np.uint8)
+            os._exit(7)
+    for _ in range(200):
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            break
+        time.sleep(0.05)
+    else:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        pytest.fail("the child hangs")
+    assert os.waitstatus_to_exitcode(status) == 7
+
+
+def test_what_cannot_be_had_is_not_counted_and_idle_memory_goes_first(memory, monkeypatch):
+    memory.empty((4 * SMALL,), np.uint8)
+    attempts = []
+
+    def none_left(size):
+        attempts.append([idle.size for idle in memory.idle])
+        raise MemoryError
+
+    monkeypatch.setattr(buffers, "_aligned", none_left)
+    with pytest.raises(MemoryError):
+        memory.empty((64 * SMALL,), np.uint8)
+    assert attempts == [[4 * SMALL], []]
+    assert (memory.in_use, memory.most_in_use) == (0, 4 * SMALL)
 
 
 def test_arrays_that_threads_let_go_are_counted(memory):

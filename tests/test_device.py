@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -46,6 +47,36 @@ def test_tiles_within_tiles_do_not_wait_for_each_other(two_workers):
         return total(np.ascontiguousarray(x[lo:hi].T)).sum()
 
     assert devices.for_tiles(x, 1, body) == x.sum()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_tile_within_a_tile_has_scratch_of_its_own(workers, monkeypatch):
+    monkeypatch.setattr(devices.tiles, "workers", lambda: workers)
+
+    def inner(lo, hi, scratch):
+        scratch.take("same name", (8,), np.float64).fill(-1)
+
+    def outer(lo, hi, scratch):
+        mine = scratch.take("same name", (8,), np.float64)
+        mine.fill(5)
+        devices.for_tiles(np.zeros(3), 0, inner)
+        return mine.sum(keepdims=True)
+
+    assert devices.for_tiles(np.zeros(2), 0, outer) == 40 * workers
+
+
+def test_a_failure_comes_out_when_nobody_works_any_more(two_workers):
+    done = []
+
+    def body(lo, hi, scratch):
+        if lo == 0:
+            raise RuntimeError("the first")
+        time.sleep(0.2)
+        done.append(lo)
+
+    with pytest.raises(RuntimeError, match="the first"):
+        devices.for_tiles(np.zeros(2), 1, body)
+    assert done == [1]
 
 
 def blas_threads():

@@ -36,6 +36,14 @@ def test_max_pool2d_equals_its_naive_version(geometry, dtype, rng):
 
 
 @geometries
+def test_without_a_gradient_the_maximum_is_the_same(geometry, dtype, rng):
+    x = distinct(rng, (2, 3, 9, 8), dtype)
+    np.testing.assert_array_equal(
+        F.max_pool2d(x, *geometry).numpy(), F.max_pool2d(ta.Tensor(x, requires_grad=True), *geometry).numpy()
+    )
+
+
+@geometries
 def test_max_pool2d_passes_gradcheck(geometry, rng):
     assert ta.gradcheck(lambda x: F.max_pool2d(x, *geometry), distinct(rng, (2, 2, 9, 8))).ok
 

@@ -30,6 +30,14 @@ def test_long_ones_are_shared_and_short_ones_are_not(rng, monkeypatch):
     assert shared == [(1024, 64)]  # the longer side of the product is cut, seen from there
 
 
+@pytest.mark.parametrize("shape", [(4096, 1, 300), (300, 1, 4096), (1, 300, 4096), (4096, 300, 1)])
+def test_vectors_are_matrices_too(shape, rng):
+    rows, inner, columns = shape
+    a, b, out = rng.standard_normal((rows, inner)), rng.standard_normal((inner, columns)), np.empty((rows, columns))
+    products.matmul(a, b, out=out)
+    np.testing.assert_allclose(out, a @ b, rtol=1e-12, atol=1e-12)
+
+
 def test_threads_wait_for_each_other_less_patiently_while_they_share(monkeypatch):
     monkeypatch.setattr(devices.tiles, "workers", lambda: 2)
     before, inside = sys.getswitchinterval(), []

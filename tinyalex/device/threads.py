@@ -59,8 +59,9 @@ class _Sharing:
     def enter(self) -> None:
         with self.lock:
             self.users += 1
-            if self.users == 1 and (blas := _blas()) is not None:
-                self.limit = blas.limit(limits=1, user_api="blas")
+            if self.users == 1:
+                if (blas := _blas()) is not None:
+                    self.limit = blas.limit(limits=1, user_api="blas")
                 self.limit.__enter__()
                 self.interval = sys.getswitchinterval()
                 sys.setswitchinterval(min(SWITCH_INTERVAL, self.interval))
@@ -69,9 +70,12 @@ class _Sharing:
         with self.lock:
             self.users -= 1
             if self.users == 0:
-                self.limit.__exit__(None, None, None)
-                self.limit = nullcontext()
-                sys.setswitchinterval(self.interval)
+                self.put_back()
+
+    def put_back(self) -> None:
+        self.limit.__exit__(None, None, None)
+        self.limit = nullcontext()
+        sys.setswitchinterval(self.interval)
 
 
 _sharing = _Sharing()
@@ -91,6 +95,8 @@ def _after_fork() -> None:
     """A child process has none of its parent's threads, and may have been born while one of them held the lock."""
     global _sharing
     pool.cache_clear()
+    if _sharing.users:
+        _sharing.put_back()
     _sharing = _Sharing()
 
 

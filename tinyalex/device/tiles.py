@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import wait
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -65,7 +66,7 @@ def for_tiles(
     batch       the array that is worked on, usually a batch of images; says how many there are, and on which device
     bytes_each  scratch that one of them needs; decides the size of a tile
     least       how many should be in a tile all the same, if each worker gets so many
-    tiles       those of an earlier loop, if `body` needs the same ones: their [lo, hi)
+    tiles       the [lo, hi) of an earlier loop, if `body` needs the same ones; bytes_each and least then decide nothing
     body        returns None, a new array, or a tuple of them; may run in several threads at once, on tiles that do not overlap
 
     On the CPU tiles go to workers by their number alone and partial sums are added in a fixed order, so that the same number of workers
@@ -78,13 +79,16 @@ def for_tiles(
         room = TILE_BYTES if place == "cpu" else _gpu_tile_bytes(place)
         tiles = _cut(len(batch), max(1, least, room // max(1, bytes_each)), team)
     team = min(team, len(tiles))
+    if place != "cpu" or _thread.in_tile:
+        return _work(tiles, body, Scratch(xp(batch)))
     if team == 1:
-        return _work(tiles, body, Scratch(xp(batch)) if place != "cpu" or _thread.in_tile else _thread.scratch)
+        return _work_in_thread(tiles, body)
     with one_blas_thread():
-        parts = list(pool(team).map(lambda worker: _work_in_thread(tiles[worker::team], body), range(team)))
-    total = parts[0]
+        parts = [pool(team).submit(_work_in_thread, tiles[worker::team], body) for worker in range(team)]
+        wait(parts)  # also where one has failed: nobody writes any more once this is over
+    total = parts[0].result()
     for part in parts[1:]:
-        total = _add(total, part)
+        total = _add(total, part.result())
     return total
 
 

@@ -62,7 +62,7 @@ def adaptive_avg_pool2d(input: Any, output_size: Any) -> Tensor:
     if 0 in x.shape[1:]:
         raise ValueError(f"adaptive_avg_pool2d: input has shape {x.shape}; only N may be 0.")
     if out == x.shape[2:]:
-        y = x  # the mean of one number
+        y = x.reshape(x.shape)  # each mean is of one number
     elif 0 not in out and all(size % count == 0 for size, count in zip(x.shape[2:], out, strict=True)):
         kernel = x.shape[2] // out[0], x.shape[3] // out[1]  # equal windows side by side: average pooling proper
         y = avg_pool2d(x, kernel)

@@ -91,7 +91,7 @@ class Conv2d(Function):
         dy = k.ready(dy)
         dx = k.activation(self.shape, dy.dtype) if want_dx else None
         if self.fast is not None:
-            dw, db = self.fast.backward(dy, w, self.kept, self.y, dx, want_dw or any(want_db)) or (None, None)
+            dw, db = self.fast.backward(dy, w, self.kept, self.y, dx, want_dw or any(want_db))
             return (dx, dw if want_dw else None, db if any(want_db) else None)[: len(self.needs_input_grad)]
         x, y, window = self.x, self.y, self.window
 

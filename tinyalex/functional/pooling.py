@@ -44,8 +44,9 @@ def _pool_naive(x: np.ndarray, window: Window, out: Pair, reduce: Any) -> np.nda
 class MaxPool2d(Function):
     """y[n, c, i, j] = max over u, v of x[n, c, i*stride + u*dilation - padding, j*stride + v*dilation - padding]
 
-    x (N, C, H, W) -> y (N, C, OH, OW). Keeps which tap of each window won, one byte an output. In backward the winner gets the
-    window's gradient, and a pixel that wins in several overlapping windows gets the sum of theirs.
+    x (N, C, H, W) -> y (N, C, OH, OW). Keeps which tap of each window won, one byte an output (four, if a window has
+    more than 256 taps). In backward the winner gets the window's gradient, and a pixel that wins in several overlapping windows gets the
+    sum of theirs.
     """
 
     def forward(self, x: Array, *, window: Window, out: Pair) -> Array:

@@ -15,7 +15,7 @@ from tinyalex import device
 from tinyalex.kernels import products
 from tinyalex.kernels.channel_sums import ChannelSums
 from tinyalex.kernels.maxima import rows_then_columns, tap_by_tap
-from tinyalex.kernels.taps import Pair, row_blocks, row_taps, taps
+from tinyalex.kernels.taps import Pair, in_rows, row_blocks, row_taps, taps
 from tinyalex.kernels.winograd import Winograd, winograd
 
 # Memory order
@@ -81,12 +81,6 @@ def to_columns(dy: np.ndarray, product: np.ndarray, y: np.ndarray | None = None)
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a @ b for matrices."""
     products.matmul(a, b, out)
-
-
-def _in_rows(a: np.ndarray) -> np.ndarray:
-    """`a` lying as activations do; a copy, if it does not: what flatten's backward pass gives does not."""
-    rows = a.transpose(2, 3, 0, 1)
-    return a if rows.strides[2:] == tuple(sorted(a.strides, reverse=True)[2:]) else np.ascontiguousarray(rows).transpose(2, 3, 0, 1)
 
 
 # Convolution
@@ -165,7 +159,7 @@ def max_pool(
 def max_pool_backward(dy, argmax, dx, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
     """dx[pixel] = the sum of dy over all windows whose maximum it was: windows overlap, so a pixel can win several."""
     dx.fill(0)
-    dy = _in_rows(dy)
+    dy = in_rows(dy)
     for rows in row_blocks(dy):
         above, winners = dy[:, :, rows], argmax[:, :, rows]
         for tap, seen, out in row_taps(dx, dy, rows, kernel, stride, padding, dilation):
@@ -183,7 +177,7 @@ def avg_pool(x: np.ndarray, y: np.ndarray, divisor: np.ndarray, kernel: Pair, st
 def avg_pool_backward(dy: np.ndarray, divisor: np.ndarray, dx: np.ndarray, kernel: Pair, stride: Pair, padding: Pair) -> None:
     """dx[pixel] = the sum of dy / divisor over all windows that contain it."""
     dx.fill(0)
-    share = _in_rows(dy) / divisor
+    share = in_rows(dy) / divisor
     for _, out, pixels in taps(dx.shape[2:], dy.shape[2:], kernel, stride, padding, (1, 1)):
         dx[pixels] += share[out]
 
@@ -257,7 +251,7 @@ def relu(x: np.ndarray, y: np.ndarray) -> None:
 
 
 def relu_backward(dy: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
-    """dx = dy where y is positive or NaN, else 0."""
+    """dx = dy where y is positive or NaN, else dy * 0: NaN, if dy is infinite."""
     np.multiply(dy, np.logical_not(y <= 0), out=dx)
 
 

@@ -15,13 +15,17 @@ SMALL = 1 << 18
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a @ b for matrices, each core making a part of the longer side of `out`."""
     rows, columns = out.shape
-    if rows < columns:
-        a, b, out = b.T, a.T, out.T
+    product = np.multiply if a.shape[1] == 1 else np.matmul  # which BLAS is not asked for, and NumPy's own loop is slow
 
-    def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
-        np.matmul(a[lo:hi], b, out=out[lo:hi])
+    def some_rows(lo: int, hi: int, scratch: device.Scratch) -> None:
+        product(a[lo:hi], b, out=out[lo:hi])
+
+    def some_columns(lo: int, hi: int, scratch: device.Scratch) -> None:
+        product(a, b[:, lo:hi], out=out[:, lo:hi])
 
     if rows * columns * a.shape[1] <= SMALL:
         np.matmul(a, b, out=out)
+    elif rows >= columns:
+        device.for_tiles(out, 0, some_rows)
     else:
-        device.for_tiles(out, 0, tile)
+        device.for_tiles(out.T, 0, some_columns)

@@ -34,6 +34,7 @@ import numpy as np
 
 from tinyalex import device
 from tinyalex.kernels.products import matmul
+from tinyalex.kernels.taps import in_rows
 from tinyalex.kernels.toom_cook import ONE, matrices
 
 SIZES = {"fast": {3: 5, 5: 4}, "accurate": {3: 2, 5: 2}, "off": {}}
@@ -45,7 +46,8 @@ _setting: list[str] = []
 def use(setting: str) -> None:
     """Choose between "fast", "accurate" (smaller tiles, a tenth of the rounding) and "off" (im2col and one product, on every shape).
 
-    A process begins with what the environment variable TINYALEX_WINOGRAD says, or with "fast".
+    A process begins with what the environment variable TINYALEX_WINOGRAD says, or with "fast". Where an image is infinite or NaN, so is
+    the whole tile that it lies in, not just what a window sees.
     """
     if setting not in SIZES:
         raise ValueError(f"winograd.use: expected one of {', '.join(SIZES)}, got {setting!r}.")
@@ -151,8 +153,9 @@ class Winograd(NamedTuple):
 
     def backward(
         self, dy: np.ndarray, w: np.ndarray, kept: Kept, y: np.ndarray | None, dx: np.ndarray | None, want_dw: bool
-    ) -> tuple[np.ndarray, np.ndarray] | None:
-        """(dw, db), from D = A dy AT; and dx = the convolution of dy with the mirrored filters, inputs and outputs exchanged in each group.
+    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """(dw, db), if they are wanted, from D = A dy AT. And dx = the convolution of dy with the mirrored filters, inputs and outputs
+        exchanged in each group.
 
         With y, the output after ReLU, dy counts where y is positive (or NaN).
         """
@@ -182,12 +185,11 @@ class Winograd(NamedTuple):
             db = d[ONE, ONE].reshape(-1, filters).sum(axis=0)  # a's row for the point 1 is all ones: the sum of a tile
             return du.reshape(len(gg), -1).T @ gg, db
 
-        found = (
-            device.for_tiles(dy, 0, tile, tiles=sorted(kept))
-            if want_dw
-            else device.for_tiles(dy, turned.bytes_each(channels * self.groups + filters), tile, least=IMAGES)
-        )
-        return (self.untaps(found[0].reshape(filters, channels, -1)), found[1]) if want_dw else None
+        if not want_dw:
+            device.for_tiles(dy, turned.bytes_each(channels * self.groups + filters), tile, least=IMAGES)
+            return None, None
+        dtaps, db = device.for_tiles(dy, 0, tile, tiles=sorted(kept))
+        return self.untaps(dtaps.reshape(filters, channels, -1)), db
 
     def convolve(
         self,
@@ -207,7 +209,7 @@ class Winograd(NamedTuple):
         n = x.shape[2] // (u.shape[1] * u.shape[2])
         down, across = self.tiles()
         strip = max(1, ROWS // (across * n))
-        nothing = np.zeros(y.shape[2], y.dtype)
+        nothing = np.zeros(y.shape[2], y.dtype)  # a row: NumPy's loops are not as fast with a single number
         for first in range(0, down, strip):
             count = min(strip, down - first)
             here = (
@@ -229,7 +231,7 @@ class Winograd(NamedTuple):
 
     @staticmethod
     def below_relu(dy: np.ndarray, y: np.ndarray, scratch: device.Scratch) -> np.ndarray:
-        """dy where y is positive or NaN, else 0. (OH, OW, n*O)"""
+        """dy where y is positive or NaN, else dy * 0. (OH, OW, n*O), a row at a time"""
         slope, off = scratch.take("slope", dy.shape, dy.dtype), scratch.take("off", dy.shape[1:], bool)
         for i in range(len(dy)):
             np.less_equal(y[i], 0, out=off)
@@ -252,6 +254,7 @@ class Winograd(NamedTuple):
         return _flat_points(v).reshape(self.size**2, down * across * n, self.groups, count // (n * self.groups)).swapaxes(1, 2)
 
     def bytes_each(self, channels: int) -> int:
+        """Of transformed tiles, for an image of so many channels in float32."""
         return 4 * math.prod(self.points(channels))
 
     # Weights
@@ -356,16 +359,6 @@ def _flat_points(v: np.ndarray) -> np.ndarray:
 
 def _rows(x: np.ndarray) -> np.ndarray:
     """Images (n, C, H, W) as (H, W, n*C): in the same memory if they lie like an activation, else a copy."""
-    n, c, h, w = x.shape
-    return np.ascontiguousarray(x.transpose(2, 3, 0, 1)).reshape(h, w, n * c) if not _lies_so(x) else _merged(x)
-
-
-def _lies_so(x: np.ndarray) -> bool:
-    """Whether the numbers of all channels of all images lie side by side at each place."""
-    n, c, *_ = x.shape
-    return (c == 1 or x.strides[1] == x.itemsize) and (n == 1 or x.strides[0] == c * x.itemsize)
-
-
-def _merged(x: np.ndarray) -> np.ndarray:
+    x = in_rows(x)
     n, c, h, w = x.shape
     return np.lib.stride_tricks.as_strided(x, (h, w, n * c), (x.strides[2], x.strides[3], x.itemsize), writeable=True)

@@ -43,9 +43,9 @@ class Conv2d(Module):
     def forward(self, x: Any) -> Tensor:
         return self._convolve(x)
 
-    def with_next(self, following: Module) -> Callable[[Any], Tensor] | None:
+    def _with_next(self, following: Module) -> Callable[[Any], Tensor] | None:
         """With a ReLU: the convolution makes it of its result while that is in the cache."""
-        plain = type(self) is Conv2d and type(following) is ReLU and not (self.watched or following.watched)
+        plain = type(self) is Conv2d and type(following) is ReLU and not (self._watched or following._watched)
         return partial(self._convolve, relu=True) if plain else None
 
     def _convolve(self, x: Any, relu: bool = False) -> Tensor:

@@ -57,14 +57,14 @@ class Module:
             hook(self, inputs, output)
         return output
 
-    def with_next(self, following: "Module") -> "Callable[[Any], Any] | None":
-        """A faster way through this part and the one that follows it in a Sequential, if there is one and nobody watches the parts."""
+    def _with_next(self, following: "Module") -> "Callable[[Any], Any] | None":
+        """A faster way through this part and the one that follows it in a Sequential, if there is one; their forward() is not called."""
         return None
 
     @property
-    def watched(self) -> bool:
-        """Whether a hook waits for the output."""
-        return bool(vars(self).get("_forward_hooks"))
+    def _watched(self) -> bool:
+        """Whether somebody has put a hook on it, or another forward in its place."""
+        return bool(vars(self).get("_forward_hooks")) or "forward" in vars(self)
 
     # Parts and parameters
 
@@ -295,7 +295,7 @@ class Sequential(Module):
         parts = [part for _, part in self.named_children()]
         while parts:
             part = parts.pop(0)
-            if parts and (both := part.with_next(parts[0])) is not None:
+            if parts and (both := part._with_next(parts[0])) is not None:
                 parts.pop(0)
                 x = both(x)
             else:
