@@ -10,12 +10,12 @@ and in two dimensions, with the matrices on both sides, (m + r - 1)**2 instead o
 filter (Winograd 1980; Lavin and Gray 2016 for networks). The sum over channels comes between the products and AT, so that the products of
 all tiles at one of the points are one product of matrices:
 
-    U[p] = (G w GT)[p]          (O, C)             of the weights, once
+    U[p] = (G w GT)[p]          (C, O)             of the weights, once
     V[p] = (BT x B)[p]          (tiles, C)         of every tile of m + r - 1 pixels, which overlap by r - 1
-    M[p] = V[p] @ U[p].T        (tiles, O)         where the work is
+    M[p] = V[p] @ U[p]          (tiles, O)         where the work is
     y    = AT M A               m x m outputs a tile
 
-Backward is the same machine turned round: with D = A dy AT,  dU[p] = D[p].T @ V[p] and dw = GT dU G; and dx is the convolution of dy with
+Backward is the same machine turned round: with D = A dy AT,  dU[p] = V[p].T @ D[p] and dw = GT dU G; and dx is the convolution of dy with
 the filters mirrored. V is kept for it, two to four times as large as x, because to make it again costs more than to fetch it.
 
 Transforms are small matrix products too, over pixels that lie in memory as (H, W, images, channels): one row of a matrix is what all
@@ -140,7 +140,8 @@ class Winograd(NamedTuple):
 
     def forward(self, x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, relu: bool, keep: bool) -> Kept:
         """y = the convolution of x with w, plus b; with `relu`, 0 where that is negative. What is to be kept for `backward` is returned."""
-        u, channels, kept = self.transformed(self.taps(w)).swapaxes(2, 3), x.shape[1] * self.fold**2, {}
+        # BLAS is fastest on matrices that both lie by rows; so the filters are turned, which are small, and not U.
+        u, channels, kept = self.transformed(self.taps(w).swapaxes(1, 2)), x.shape[1] * self.fold**2, {}
 
         def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
             v = None
@@ -260,26 +261,26 @@ class Winograd(NamedTuple):
     # Weights
 
     def transformed(self, taps: np.ndarray, mirrored: bool = False) -> np.ndarray:
-        """U (points, G, O/G, C/G) of filters (O, C/G, r*r)."""
+        """U (points, G, O/G, C/G) of filters (G, O/G, C/G, r*r); or the two in the middle the other way round."""
         _, g, _ = matrices(self.m, self.r)
         gg = np.kron(g, g).astype(taps.dtype)
-        o, c, count = taps.shape
-        u = device.empty((len(gg), o * c), taps.dtype)
-        matmul(np.ascontiguousarray(gg[:, ::-1]) if mirrored else gg, taps.reshape(o * c, count).T, out=u)
-        return u.reshape(len(gg), self.groups, o // self.groups, c)
+        u = device.empty((len(gg), *taps.shape[:3]), taps.dtype)
+        mirror = np.ascontiguousarray(gg[:, ::-1])
+        matmul(mirror if mirrored else gg, taps.reshape(-1, taps.shape[3]).T, out=u.reshape(len(gg), -1))
+        return u
 
     def taps(self, w: np.ndarray) -> np.ndarray:
-        """Filters (O, C/G, K, K) as (O, C/G*s*s, r*r)."""
+        """Filters (O, C/G, K, K) as (G, O/G, C/G*s*s, r*r)."""
         o, c, k, _ = w.shape
-        s, r = self.fold, self.r
+        s, r, groups = self.fold, self.r, self.groups
         if s == 1:
-            return w.reshape(o, c, r * r)
+            return w.reshape(groups, o // groups, c, r * r)
         square = np.zeros((o, c, r * s, r * s), w.dtype)
         square[:, :, :k, :k] = w
-        return square.reshape(o, c, r, s, r, s).transpose(0, 1, 3, 5, 2, 4).reshape(o, c * s * s, r * r)
+        return square.reshape(o, c, r, s, r, s).transpose(0, 1, 3, 5, 2, 4).reshape(groups, o // groups, c * s * s, r * r)
 
     def untaps(self, taps: np.ndarray) -> np.ndarray:
-        """The other way: (O, C/G*s*s, r*r) as (O, C/G, K, K)."""
+        """The other way: (O, C/G*s*s, r*r), whatever the groups, as (O, C/G, K, K)."""
         s, r, k = self.fold, self.r, self.kernel
         o, c = len(taps), taps.shape[1] // s**2
         square = taps.reshape(o, c, s, s, r, r).transpose(0, 1, 4, 2, 5, 3).reshape(o, c, r * s, r * s)
