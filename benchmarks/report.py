@@ -68,13 +68,19 @@ def draw_roofline(peak: float, bandwidth: float, points: Sequence[dict[str, Any]
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
     for axes, which in zip(panels, ("forward", "backward"), strict=True):
         axes.plot([low, corner, high], [bandwidth * low / 1e9, peak / 1e9, peak / 1e9], color=INK, linewidth=1.4)
-        _note(axes, f"sgemm {peak / 1e9:.0f} GFLOP/s", corner, peak, (0, 5))
+        _note(axes, f"sgemm {peak / 1e9:.0f} GFLOP/s", corner, peak, (-4, 2), ha="right")
         _note(axes, f"memory {bandwidth / 1e9:.0f} GB/s", corner / 4, peak / 4, (-5, 5), ha="right")
-        for together in _neighbours([p for p in points if p["pass"] == which]):
+        groups = _neighbours([p for p in points if p["pass"] == which])
+        for together in groups:
             for p in together:
                 axes.plot(p["intensity"], p["speed"] / 1e9, "o", markersize=6, color=OURS if p["matrix"] else OTHER, alpha=0.85)
-            last = max(together, key=lambda p: p["intensity"])
-            _note(axes, ", ".join(p["layer"] for p in together), last["intensity"], last["speed"], (6, -3))
+            names = ", ".join(p["layer"] for p in together)
+            first, last = (choose(together, key=lambda p: p["intensity"]) for choose in (min, max))
+            others = [other for group in groups if group is not together for other in group]
+            if last["intensity"] > 200 or (last["matrix"] and any(_right_of(last, other) for other in others)):
+                _note(axes, names, first["intensity"], first["speed"], (-6, -3), ha="right")
+            else:
+                _note(axes, names, last["intensity"], last["speed"], (6, -3))
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlim(low, high)
@@ -93,6 +99,12 @@ def _note(axes: Any, text: str, x: float, speed: float, offset: tuple[int, int],
     )
 
 
+def _right_of(point: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether a label to the right of the point would cover the other one."""
+    right = math.log10(other["intensity"] / point["intensity"])
+    return 0 < right < 0.8 and abs(math.log10(other["speed"] / point["speed"])) < 0.1
+
+
 def _neighbours(points: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     """Points whose labels would cover each other share one."""
     groups: list[list[dict[str, Any]]] = []
@@ -100,8 +112,8 @@ def _neighbours(points: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
         near = (
             group
             for group in groups
-            if abs(math.log10(p["intensity"] / group[0]["intensity"])) < 0.2
-            and abs(math.log10(p["speed"] / group[0]["speed"])) < 0.1
+            if abs(math.log10(p["intensity"] / group[0]["intensity"])) < 0.25
+            and abs(math.log10(p["speed"] / group[0]["speed"])) < 0.15
         )
         found = next(near, None)
         groups.append([p]) if found is None else found.append(p)

@@ -149,3 +149,14 @@ def test_each_setting_of_winograd_is_held_against_float64(tmp_path):
     assert len(rows) == 15
     assert max(rows["conv3", "off"]["errors"]) < min(rows["conv3", "fast"]["errors"]) < 1e-5
     assert "| conv5 | accurate |" in said
+
+
+def test_memory_is_named(tmp_path):
+    command = [sys.executable, BENCHMARKS / "memory.py", "--variant=quick", "--batch=64", "--output", tmp_path, "--name=found"]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    held = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))["bytes"]
+    assert held["parameters"] == held["velocities"] == 4 * 145_578
+    assert held["images"] == 4 * 64 * 3 * 32 * 32
+    assert held["kept by MaxPool2d"] >= 64 * 32 * 16 * 16  # a byte an output
+    assert "| most in the process" in done.stdout

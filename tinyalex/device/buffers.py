@@ -17,7 +17,6 @@ import numpy as np
 SMALL = 1 << 20
 """Below so many bytes NumPy's own allocator reuses memory itself."""
 
-
 SPARE = 1.5
 """How much may be kept, in use and idle, of the most that was ever in use. With less, a training step would drop in its backward pass what
 its next forward pass needs: sizes are never quite the same."""

@@ -27,7 +27,7 @@ class ChannelSums:
             self.sums, *self.several = np.zeros((3, self.padded.size), self.padded.dtype)
         return self.padded[..., self.own]
 
-    def of_windows(self, shape: tuple[int, ...]) -> np.ndarray:
+    def of_windows(self) -> np.ndarray:
         """(..., G, C/G): the sums of what was written there."""
         run = self.padded.reshape(-1)
         _sliding_sums(run, self.size, self.sums[: run.size - self.size + 1], self.several)

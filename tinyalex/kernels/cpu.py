@@ -191,7 +191,7 @@ def lrn(x, y, s, size: int, a: float, beta: float, k: float, groups: int) -> Non
     for xr, yr, sr in _rows_of_channels(x, y, s):
         terms = sums.terms(xr.shape)
         np.multiply(sums.grouped(xr), sums.grouped(xr), out=terms)
-        np.multiply(sums.of_windows(xr.shape), a, out=sums.grouped(sr))
+        np.multiply(sums.of_windows(), a, out=sums.grouped(sr))
         sr += k
         np.divide(xr, _power(sr, beta, out=yr), out=yr)
 
@@ -203,7 +203,7 @@ def lrn_backward(dy, x, y, s, dx, size: int, a: float, beta: float, groups: int)
         terms = sums.terms(xr.shape)
         np.multiply(sums.grouped(dyr), sums.grouped(yr), out=terms)
         terms /= sums.grouped(sr)
-        np.multiply(sums.of_windows(xr.shape), -2 * a * beta, out=sums.grouped(dxr))
+        np.multiply(sums.of_windows(), -2 * a * beta, out=sums.grouped(dxr))
         dxr *= xr
         direct = _power(sr, beta)
         dxr += np.divide(dyr, direct, out=direct)
