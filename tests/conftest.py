@@ -18,7 +18,7 @@ DEVICE = os.environ.get("TINYALEX_DEVICE", "cpu")
 """Where the tests marked `gpu` run: cuda, cuda:1, or the default cpu, which has none of them."""
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-PACKS = ("cifar10",)
+PACKS = ("cifar10", "imagenet")
 """The real images that tests use, by the names `unpack.py` has for them."""
 
 NEEDS = {"hypothesis": ["geometries.py", "test_fuzz.py", "test_peers_fuzz.py"], "requests": ["test_download.py"]}

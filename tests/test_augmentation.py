@@ -168,3 +168,41 @@ def test_the_mean_image_loses_no_small_number_beside_a_large_one():
 def test_the_mean_image_of_no_images_is_refused(shape):
     with pytest.raises(ValueError, match=r"mean_image: expected images \(N, C, H, W\), at least one, got the shape"):
         mean_image(np.zeros(shape, np.uint8))
+
+
+# Squares of larger images
+
+
+def numbered(n=400, height=8, width=9):
+    """Images whose pixels say where they are: 10*row + column."""
+    return np.broadcast_to((10 * np.arange(height)[:, None] + np.arange(width)).astype(np.uint8), (n, 3, height, width))
+
+
+def test_normalize_takes_the_middle():
+    x = Normalize([0, 0, 0], size=4)(numbered(1))
+    np.testing.assert_array_equal(x[0, 0], 10 * np.arange(2, 6)[:, None] + np.arange(2, 6))
+    mean = np.broadcast_to(np.arange(8.0)[:, None], (3, 8, 9))
+    np.testing.assert_array_equal(Normalize(mean, size=4)(numbered(1))[0, 0], 9 * np.arange(2, 6)[:, None] + np.arange(2, 6))
+
+
+def test_augment_cuts_squares_at_every_place_and_no_other():
+    x = Augment([0, 0, 0], padding=0, flip=False, size=5)(numbered(), epoch=0, first=0)
+    assert x.shape == (400, 3, 5, 5)
+    corners = x[:, 0, 0, 0].astype(int)
+    np.testing.assert_array_equal(x[:, 2], corners[:, None, None] + 10 * np.arange(5)[:, None] + np.arange(5))
+    assert set(corners.tolist()) == {10 * row + column for row in range(4) for column in range(5)}
+
+
+def test_a_square_may_hang_over_the_edge_by_the_padding():
+    x = Augment([0, 0, 0], padding=1, flip=False, size=8)(numbered() + 1, epoch=0, first=0)
+    assert {int((image[0] == 0).all(axis=1).sum()) for image in x} == {0, 1}
+    assert x.shape == (400, 3, 8, 8)
+
+
+@pytest.mark.parametrize("size", [0, 9, 2.5])
+@pytest.mark.parametrize("make", [Normalize, Augment])
+def test_a_square_that_cannot_be_cut_is_refused(make, size):
+    with pytest.raises(
+        ValueError, match=rf"{make.__name__}: a square of size={size} cannot be cut from images of 8 x 9.\nGive at most 8"
+    ):
+        make([0, 0, 0], size=size)(numbered(1), epoch=0, first=0)

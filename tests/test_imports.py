@@ -26,7 +26,7 @@ NARROW = {
 }
 """Parts that may use these and no others."""
 
-LATE = ["cupy", "onnx", "matplotlib", "PIL", "tqdm", "safetensors", "pooch", "torch"]
+LATE = ["cupy", "onnx", "matplotlib", "PIL", "tqdm", "safetensors", "scipy", "pooch", "torch"]
 """Libraries that are imported when they are needed."""
 
 

@@ -34,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add_gradcheck(commands)
     _add_models(commands)
     _add_predict(commands)
+    _add_prepare(commands)
     args = parser.parse_args(argv)
     return args.run(args)
 
@@ -132,6 +133,42 @@ def _predict(args: argparse.Namespace) -> int:
         print(f"tinyalex predict: {error}", file=sys.stderr)
         return 2
     return predicting.predict_files(model, args.images, top=args.top, views=args.views, names=names, figure=args.save)
+
+
+PREPARE = """Turn pictures of all sizes and kinds into shards: tar archives of JPEG files whose shorter side has 256 pixels (section 2).
+
+  tinyalex prepare photos/ shards/            photos/train/cat/1.jpg, photos/val/cat/2.jpg, ...
+  tinyalex prepare ILSVRC2012/ shards/        the official tars as they were downloaded, and the devkit or Kaggle's LOC_val_solution.csv
+
+A run that was stopped goes on where it was when it is started again. Pictures that cannot be read are left out, and named at the end.
+"""
+
+
+def _add_prepare(commands: Any) -> None:
+    raw = argparse.RawDescriptionHelpFormatter
+    p = commands.add_parser("prepare", help="pictures to train on, as shards", description=PREPARE, formatter_class=raw)
+    p.add_argument("source", metavar="SOURCE", help="the folder with the pictures, or with the official tars")
+    p.add_argument("out", metavar="OUT", help="a folder for the shards")
+    p.add_argument("--size", type=_whole, default=256, metavar="S", help="pixels of the shorter side (default 256)")
+    p.add_argument("--quality", type=_whole, default=90, metavar="Q", help="of the JPEG files, from 1 to 95 (default 90)")
+    p.add_argument("--per-shard", type=_whole, default=1000, metavar="N", help="pictures in a shard (default 1000)")
+    p.set_defaults(run=_prepare)
+
+
+def _prepare(args: argparse.Namespace) -> int:
+    from tinyalex.data.preparing import Options, prepare
+
+    try:
+        index = prepare(args.source, args.out, Options(args.size, args.quality, args.per_shard))
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"tinyalex prepare: {str(error).removeprefix('prepare: ')}", file=sys.stderr)
+        return 2
+    for entry in index["skipped"]:
+        print(f"left out: {entry['name']}: {entry['error']}")
+    print(
+        f"{len(index['classes'])} classes, {len(index['shards'])} shards in {args.out}, {len(index['skipped'])} pictures left out"
+    )
+    return 0
 
 
 def _add_gradcheck(commands: Any) -> None:

@@ -29,20 +29,25 @@ class Normalize:
 
     mean    the mean image (C, H, W), or the mean colour (C,) or (C, 1, 1), of the training images
     scale   1 keeps the 2012 paper's range, about -128 to 128, which its initial sigmas belong to
+    size    S: of larger images, the square of S x S pixels in their middle; None: all of them
 
-    Images (N, C, H, W) -> float32 (N, C, H, W). Raises ValueError for a mean or images of other shapes.
+    Images (N, C, H, W) -> float32 (N, C, H, W) or (N, C, S, S). Raises ValueError for a mean or images of other shapes.
 
     >>> pixels = np.full((2, 3, 4, 4), 130, np.uint8)
     >>> float(Normalize([120, 125, 130], scale=0.5)(pixels)[0, 0, 0, 0])
     5.0
     """
 
-    def __init__(self, mean: Array, scale: float = 1.0) -> None:
-        self.mean, self.scale = Placed(_as_mean("Normalize", mean)), scale
+    def __init__(self, mean: Array, scale: float = 1.0, size: int | None = None) -> None:
+        self.mean, self.scale, self.size = Placed(_as_mean("Normalize", mean)), scale, size
 
     def __call__(self, images: Array, *, epoch: int = 0, first: int = 0) -> Array:
         _check_fit("Normalize", images, self.mean.array)
-        x = device.xp(images).subtract(images, self.mean.at(device.of(images)), dtype=np.float32)
+        height, width = _seen("Normalize", images, self.size)
+        top, left = (images.shape[2] - height) // 2, (images.shape[3] - width) // 2
+        middle = (..., slice(top, top + height), slice(left, left + width))
+        mean = self.mean.at(device.of(images))
+        x = device.xp(images).subtract(images[middle], mean if mean.shape[1:] == (1, 1) else mean[middle], dtype=np.float32)
         if self.scale != 1:
             x *= self.scale
         return x
@@ -55,11 +60,12 @@ class Augment:
     padding   the image moves by up to this many pixels up, down, left and right
     flip      whether to mirror
     scale     as in Normalize
+    size      S: a square of S x S pixels is cut at random from larger images (the paper's 224 from 256), `padding` beyond their edges
     colours   directions in which the colour of a whole image is shifted, a row each, by 0.1 times it times a random normal number:
               `colour_axes` of the training images, as in the paper; None shifts no colours
 
-    Images (N, C, H, W) -> float32 (N, C, H, W). What moves in at the borders is zero, which is the mean's colour: it is added
-    after the subtraction. Raises ValueError for a mean or images of other shapes, and for a padding as large as the images.
+    Images (N, C, H, W) -> float32 (N, C, H, W) or (N, C, S, S). What moves in at the borders is zero, which is the mean's colour: it is
+    added after the subtraction. Raises ValueError for a mean or images of other shapes, and for a padding as large as the images.
 
     >>> pixels = np.full((2, 3, 32, 32), 130, np.uint8)
     >>> augment = Augment([120, 125, 130])
@@ -71,7 +77,14 @@ class Augment:
     """
 
     def __init__(
-        self, mean: Array, *, padding: int = 4, flip: bool = True, scale: float = 1.0, colours: Array | None = None
+        self,
+        mean: Array,
+        *,
+        padding: int = 4,
+        flip: bool = True,
+        scale: float = 1.0,
+        colours: Array | None = None,
+        size: int | None = None,
     ) -> None:
         if not isinstance(padding, (int, np.integer)) or padding < 0:
             raise ValueError(
@@ -88,7 +101,7 @@ class Augment:
                 f"Augment: expected colours of the shape (at most 3, {channels}), a direction a row, got {self.colours.shape}.\n"
                 "Give data.colour_axes(train.images), or None."
             )
-        self.padding, self.flip = padding, flip
+        self.padding, self.flip, self.size = padding, flip, size
 
     def __call__(self, images: Array, *, epoch: int, first: int) -> Array:
         _check_fit("Augment", images, self.mean.array)
@@ -99,11 +112,13 @@ class Augment:
             )
         u = device.uniform("augment", epoch, range(first, first + len(images)), 3 if self.colours is None else 7)
         moves = np.empty((len(images), 3), np.int32)
-        moves[:, :2] = np.floor(u[:, :2] * (2 * self.padding + 1)) - self.padding
+        seen = _seen("Augment", images, self.size)
+        places = np.subtract(images.shape[2:], seen) + 2 * self.padding + 1
+        moves[:, :2] = np.floor(u[:, :2] * places) - self.padding
         moves[:, 2] = (u[:, 2] < 0.5) & self.flip
         colour = None if self.colours is None else (0.1 * _normal(u[:, 3:])[:, :3] @ self.colours).astype(np.float32)  # section 4.1
         place = device.of(images)
-        x = device.xp(images).empty(images.shape, np.float32)
+        x = device.xp(images).empty((*images.shape[:2], *seen), np.float32)
         placed_moves, shift = (a if a is None else device.to(a, place) for a in (moves, colour))
         k = kernels.of(images)
         k.augment(k.ready(images), self.mean.at(place), x, placed_moves, shift, self.scale)
@@ -158,6 +173,18 @@ def _as_mean(who: str, mean: Array) -> Array:
             "Give for example data.mean_image(train.images)."
         )
     return mean.reshape(-1, 1, 1) if mean.ndim == 1 else mean
+
+
+def _seen(who: str, images: Array, size: int | None) -> tuple[int, int]:
+    """Height and width of what the network sees of the images."""
+    height, width = images.shape[2:]
+    if size is None:
+        return height, width
+    if not isinstance(size, (int, np.integer)) or not 1 <= size <= min(height, width):
+        raise ValueError(
+            f"{who}: a square of size={size!r} cannot be cut from images of {height} x {width}.\nGive at most {min(height, width)}."
+        )
+    return int(size), int(size)
 
 
 def _check_fit(who: str, images: Array, mean: Array) -> None:

@@ -36,7 +36,7 @@ def image_folder(path: str | Path, size: int | tuple[int, int] | None = None) ->
         )
     files, labels = [], []
     for label, name in enumerate(classes):
-        found = _image_files(root / name)
+        found = image_files(root / name)
         if not found:
             raise ValueError(
                 f"image_folder: {root / name} has no images (files ending in {' '.join(sorted(SUFFIXES))}).\n"
@@ -104,7 +104,8 @@ def train_and_test(folder: Path) -> tuple[Path, Path] | None:
     return (train, test) if train and test else None
 
 
-def _image_files(folder: Path) -> list[Path]:
+def image_files(folder: Path) -> list[Path]:
+    """The images in a folder and its folders, by path."""
     inside = ((file, file.relative_to(folder)) for file in sorted(folder.rglob("*")))
     return [
         file

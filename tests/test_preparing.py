@@ -1,0 +1,379 @@
+"""Pictures become shards: from class folders and from ILSVRC2012's tars, after a kill the same bytes, and nothing is lost in silence."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import savemat
+
+from tinyalex import cli, data
+from tinyalex.data import ilsvrc, preparing, shards
+from tinyalex.data.decoding import decode
+from tinyalex.data.preparing import Options, prepare, prepared
+from tinyalex.data.sources import find_pictures
+from tinyalex.data.tars import Stored, members
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SMALL = Options(size=16, per_shard=5)
+WNIDS = ("n01440764", "n02119789", "n02510455")
+DEVKIT_NUMBERS = {1: "n02119789", 2: "n02510455", 3: "n01440764", 1001: "n00001740"}
+"""As in 2012, the kit fox is the first and the tench a later one; from 1001 on stand groups of classes."""
+
+
+def picture(seed, size=(24, 18), kind="JPEG"):
+    """The bytes of a smooth random picture: JPEG keeps it nearly as it is."""
+    rng = np.random.default_rng(seed)
+    image = Image.fromarray(rng.integers(0, 256, (3, 3, 3), np.uint8)).resize(size, Image.Resampling.BICUBIC)
+    file = io.BytesIO()
+    image.save(file, kind, quality=95)
+    return file.getvalue()
+
+
+def class_folders(root, train=12, val=4, classes=("cat", "dog")):
+    for split, count in (("train", train), ("val", val)):
+        for i in range(count):
+            file = root / split / classes[i % len(classes)] / f"{i}.jpg"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(picture(i + 100 * (split == "val")))
+    return root
+
+
+def tar_of(files, mode="w"):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def official_files(root, labels=("n02510455", "n01440764", "n02119789", "n02510455")):
+    """ILSVRC2012 in small: its layout, our pictures."""
+    root.mkdir()
+    inner = {f"{wnid}.tar": tar_of({f"{wnid}_{i}.JPEG": picture(10 * w + i) for i in range(4)}) for w, wnid in enumerate(WNIDS)}
+    (root / ilsvrc.TRAIN).write_bytes(tar_of(inner))
+    names = [f"ILSVRC2012_val_{i + 1:08d}.JPEG" for i in range(len(labels))]
+    (root / ilsvrc.VAL).write_bytes(tar_of({name: picture(500 + i) for i, name in enumerate(names)}))
+    synsets = np.array(
+        [(number, wnid, "") for number, wnid in DEVKIT_NUMBERS.items()], [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O")]
+    )
+    meta = io.BytesIO()
+    savemat(meta, {"synsets": synsets})
+    numbers = {wnid: number for number, wnid in DEVKIT_NUMBERS.items()}
+    truth = "".join(f"{numbers[wnid]}\n" for wnid in labels).encode()
+    folder = "ILSVRC2012_devkit_t12/data/"
+    files = {folder + "meta.mat": meta.getvalue(), folder + "ILSVRC2012_validation_ground_truth.txt": truth}
+    (root / ilsvrc.DEVKIT).write_bytes(tar_of(files, "w:gz"))
+    return root
+
+
+def contents(folder):
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+# Sources
+
+
+def test_class_folders_are_found(tmp_path):
+    source = find_pictures(class_folders(tmp_path))
+    assert source.classes == ("cat", "dog")
+    assert [(p.name, p.label) for p in source.val] == [("cat/0.jpg", 0), ("cat/2.jpg", 0), ("dog/1.jpg", 1), ("dog/3.jpg", 1)]
+    assert source.train[0].stored.read() == picture(0)
+
+
+def test_the_official_tars_are_read_where_they_lie_and_labelled_by_sorted_wnid(tmp_path):
+    root = official_files(tmp_path / "official")
+    source = find_pictures(root)
+    assert source.classes == WNIDS
+    assert [p.label for p in source.train] == [0] * 4 + [1] * 4 + [2] * 4
+    assert source.train[5].stored.read() == picture(11)
+    assert [(p.name[-6:-5], p.label) for p in source.val] == [("1", 2), ("2", 0), ("3", 1), ("4", 2)]
+    (root / ilsvrc.DEVKIT).unlink()
+    with open(root / ilsvrc.KAGGLE, "w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["ImageId", "PredictionString"])
+        for p in reversed(source.val):
+            rows.writerow([p.name.removesuffix(".JPEG"), f"{WNIDS[p.label]} 85 1 499 272 {WNIDS[p.label]} 1 2 3 4 "])
+    assert find_pictures(root) == source
+
+
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        (
+            lambda root: (root / ilsvrc.VAL).unlink(),
+            "there is no ILSVRC2012_img_val.tar in .*\nPut the official files .* there, both",
+        ),
+        (
+            lambda root: (root / ilsvrc.DEVKIT).unlink(),
+            "nothing in .* says which classes the pictures of ILSVRC2012_img_val.tar are of",
+        ),
+        (lambda root: cut(root / ilsvrc.TRAIN, 9000), "ILSVRC2012_img_train.tar is not a whole tar archive: .*\nDownload it again"),
+        (
+            lambda root: (root / ilsvrc.VAL).write_bytes(tar_of({"a.JPEG": b""})),
+            "labels 4 validation pictures, ILSVRC2012_img_val.tar has 1",
+        ),
+    ],
+    ids=["no val", "no labels", "cut off", "another year"],
+)
+def test_official_files_that_do_not_fit_are_named(break_it, message, tmp_path):
+    root = official_files(tmp_path / "official")
+    break_it(root)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        find_pictures(root)
+
+
+def cut(file, size):
+    file.write_bytes(file.read_bytes()[:size])
+
+
+def test_other_folders_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no folder .*nowhere"):
+        find_pictures(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match=r"expected in .* the folders train/ and val/.*\n.*ILSVRC2012_img_train.tar"):
+        find_pictures(tmp_path)
+    class_folders(tmp_path)
+    (tmp_path / "val" / "bird").mkdir()
+    (tmp_path / "val" / "bird" / "1.jpg").write_bytes(picture(1))
+    with pytest.raises(ValueError, match="validation pictures of bird, but none to train on"):
+        find_pictures(tmp_path)
+
+
+# Decoding
+
+
+@pytest.mark.parametrize(
+    ("image", "kind", "expected"),
+    [
+        (Image.new("L", (6, 4), 100), "PNG", (100, 100, 100)),
+        (Image.fromarray(np.full((4, 6), 100 << 8, np.uint16)), "PNG", (100, 100, 100)),
+        (Image.new("RGBA", (6, 4), (10, 20, 30, 40)), "PNG", (10, 20, 30)),
+        (Image.new("RGB", (6, 4), (200, 100, 0)).convert("P"), "PNG", (204, 102, 0)),
+        (Image.new("CMYK", (6, 4), (0, 255, 255, 0)), "JPEG", (255, 0, 0)),
+    ],
+    ids=["grey", "16 bits", "transparent", "palette", "CMYK"],
+)
+def test_every_kind_of_picture_becomes_rgb(image, kind, expected):
+    file = io.BytesIO()
+    image.save(file, kind, **({"quality": 100} if kind == "JPEG" else {}))
+    pixels = np.asarray(decode(file.getvalue()))
+    assert pixels.shape == (4, 6, 3)
+    assert np.abs(pixels.astype(int) - expected).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [((40, 20), (20, 10)), ((20, 40), (10, 20)), ((5, 7), (10, 14)), ((1000, 750), (13, 10))]
+)
+def test_the_shorter_side_is_what_is_asked_for(size, expected):
+    assert decode(picture(0, size), 10).size == expected
+
+
+def test_a_jpeg_is_decoded_small_but_looks_the_same():
+    large = picture(3, (1200, 800))
+    small, whole = decode(large, 64), decode(large).resize((96, 64), Image.Resampling.BILINEAR)
+    assert np.abs(np.asarray(small).astype(int) - np.asarray(whole)).max() <= 3
+
+
+@pytest.mark.parametrize(
+    "broken", [b"", b"no picture", picture(0)[:300], picture(0, kind="PNG")[:60]], ids=["empty", "text", "cut JPEG", "cut PNG"]
+)
+def test_what_is_no_picture_is_an_error(broken):
+    with pytest.raises(ValueError, match="not a picture that can be read"):
+        decode(broken)
+
+
+def test_a_line_of_pixels_is_no_picture():
+    with pytest.raises(ValueError, match="1010 x 10 pixels are a line; expected a picture at most 100 : 1"):
+        decode(picture(0, (1010, 10)), 256)
+
+
+def test_all_of_imagenets_untouched_files_decode(real_data, tell):
+    files = sorted((real_data / "imagenet-sample-full").rglob("*.JPEG"))
+    odd = {"grey": 0, "turned": 0}
+    for file in files:
+        pixels = np.asarray(decode(file.read_bytes()))
+        with Image.open(file) as image:
+            orientation, mode = image.getexif().get(0x0112, 1), image.mode
+            plain = np.asarray(image)
+        if mode == "L":
+            odd["grey"] += 1
+            plain = np.repeat(plain[..., None], 3, axis=2)
+        turned = {3: plain[::-1, ::-1], 6: np.rot90(plain, -1), 8: np.rot90(plain)}.get(orientation, plain)
+        odd["turned"] += orientation in (3, 6, 8)
+        np.testing.assert_array_equal(pixels, turned)
+        assert min(decode(file.read_bytes(), 256).size) == 256
+    assert len(files) == 200
+    assert odd == {"grey": 14, "turned": 1}
+    tell(f"imagenet-sample-full: {len(files)} untouched files decoded, {odd['grey']} grey, {odd['turned']} turned")
+
+
+# Preparing
+
+
+def test_pictures_become_shards_with_all_that_training_needs(tmp_path):
+    source = class_folders(tmp_path / "photos")
+    index = prepare(source, tmp_path / "out", SMALL, progress=False)
+    assert index["shards"] == ["train-00000.tar", "train-00001.tar", "train-00002.tar", "val-00000.tar"]
+    train, val, same = prepared(tmp_path / "out")
+    assert same == index
+    assert (len(train), len(val), train.classes) == (12, 4, ("cat", "dog"))
+    assert sorted(train.labels.tolist()) == [0] * 6 + [1] * 6
+    assert val.labels.tolist() == [0, 0, 1, 1]
+    expected = np.asarray(decode(picture(100), 16))[:, 2:18].transpose(2, 0, 1)  # 21 x 16, its middle
+    assert np.abs(val.images[0].astype(int) - expected).max() < 25  # JPEG's error
+    pixels = np.concatenate([np.asarray(decode(p.stored.read(), 16)).reshape(-1, 3) for p in find_pictures(source).train]).astype(
+        "d"
+    )
+    np.testing.assert_allclose(index["mean"], pixels.mean(axis=0), rtol=1e-9)
+    np.testing.assert_allclose(index["covariance"], np.cov(pixels.T, bias=True), rtol=1e-6)
+
+
+def test_a_loader_takes_shards(tmp_path):
+    prepare(class_folders(tmp_path / "photos"), tmp_path / "out", SMALL, progress=False)
+    train, _, index = prepared(tmp_path / "out")
+    batches = list(data.Loader(train, 5, shuffle=True, transform=data.Normalize(index["mean"])))
+    assert [x.shape for x, _ in batches] == [(5, 3, 16, 16), (5, 3, 16, 16), (2, 3, 16, 16)]
+    assert abs(np.concatenate([x for x, _ in batches]).mean()) < 8
+
+
+def test_pictures_that_cannot_be_read_are_left_out_and_named(tmp_path, capsys):
+    source = class_folders(tmp_path / "photos")
+    (source / "train" / "cat" / "2.jpg").write_bytes(picture(2)[:200])
+    assert cli.main(["prepare", str(source), str(tmp_path / "out"), "--size", "16", "--per-shard", "5"]) == 0
+    out = capsys.readouterr().out
+    assert "left out: cat/2.jpg: not a picture that can be read: " in out
+    assert "2 classes, 4 shards in" in out
+    assert len(prepared(tmp_path / "out")[0]) == 11
+
+
+def test_a_run_that_was_killed_goes_on_to_the_same_bytes(tmp_path):
+    source = class_folders(tmp_path / "photos", train=60, val=20)
+    prepare(source, tmp_path / "whole", SMALL, progress=False)
+    expected = contents(tmp_path / "whole")
+    out = tmp_path / "killed"
+    command = [sys.executable, "-m", "tinyalex", "prepare", source, out, "--size", "16", "--per-shard", "5"]
+    kills = 0
+    for shards_before in range(0, 16, 3):
+        process = subprocess.Popen(list(map(str, command)), cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while process.poll() is None and len(list(out.glob("[tv]*.tar"))) <= shards_before:
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+        kills += process.wait() == -signal.SIGKILL
+    assert kills >= 3
+    prepare(source, out, SMALL, progress=False)
+    assert contents(out) == expected
+
+
+@pytest.mark.parametrize("moment", range(1, 6))
+def test_a_failure_at_any_write_loses_nothing(moment, tmp_path, monkeypatch):
+    source = class_folders(tmp_path / "photos")
+    prepare(source, tmp_path / "whole", SMALL, progress=False)
+    writes = []
+    own = os.replace
+
+    def fail(a, b):
+        writes.append(b)
+        if len(writes) == moment:
+            raise KeyboardInterrupt
+        own(a, b)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", fail)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(source, tmp_path / "out", SMALL, progress=False)
+    prepare(source, tmp_path / "out", SMALL, progress=False)
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    source = class_folders(tmp_path / "photos")
+    out = tmp_path / "out"
+    prepare(source, out, SMALL, progress=False)
+    before = contents(out)
+    with pytest.raises(ValueError, match="was begun with other pictures or options: size 16, not 32"):
+        prepare(source, out, SMALL._replace(size=32), progress=False)
+    (source / "train" / "cat" / "new.jpg").write_bytes(picture(7))
+    with pytest.raises(ValueError, match="was begun with other pictures or options: train 12, not 13; pictures "):
+        prepare(source, out, SMALL, progress=False)
+    assert contents(out) == before
+    with pytest.raises(ValueError, match="has files of its own"):
+        prepare(source, source, SMALL, progress=False)
+    with pytest.raises(ValueError, match="expected quality to be a whole number from 1 to 95, got 100"):
+        prepare(source, out, Options(quality=100), progress=False)
+    with pytest.raises(FileNotFoundError, match=r"there is no index.json in .*\nRun: tinyalex prepare SOURCE"):
+        prepared(source)
+
+
+def test_a_shard_that_another_program_has_put_there_is_named(tmp_path):
+    source = class_folders(tmp_path / "photos")
+    prepare(source, tmp_path / "out", SMALL, progress=False)
+    (tmp_path / "out" / "train-00001.tar").write_bytes(tar_of({"a.jpg": picture(1)}))
+    with pytest.raises(ValueError, match="train-00001.tar is not a shard that `tinyalex prepare` has written"):
+        prepare(source, tmp_path / "out", SMALL, progress=False)
+
+
+# Shards of others
+
+
+def test_webdatasets_shards_are_read(tmp_path):
+    files = {
+        "a/0001.jpg": picture(1),
+        "a/0001.cls": b"1\n",
+        "b.json": b"{}",
+        "a/0002.cls": b"0",
+        "a/0002.PNG": picture(2, kind="PNG"),
+        "b.cls": b"1",
+        "b.jpeg": picture(3),
+    }
+    (tmp_path / "x.tar").write_bytes(tar_of(files))
+    found = shards.Shards([tmp_path / "x.tar"], ("cat", "dog"), 18)
+    assert found.labels.tolist() == [1, 1, 0]
+    np.testing.assert_array_equal(found.images[2], np.asarray(decode(picture(2, kind="PNG")))[:, 3:21].transpose(2, 0, 1))
+    assert found.images[[1, 0]].shape == (2, 3, 18, 18)
+    assert found.images[1:].shape == (2, 3, 18, 18)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"a.jpg": picture(1)}, r"x.tar: the sample a has no class \(.cls\)"),
+        ({"a.cls": b"1"}, r"x.tar: the sample a has no picture"),
+        ({"a.jpg": picture(1), "a.cls": b"2"}, "the class of a is '2', expected a number from 0 to 1"),
+        ({"a.jpg": picture(1), "a.cls": b"cat"}, "the class of a is 'cat'"),
+    ],
+)
+def test_samples_that_are_not_whole_are_named(files, message, tmp_path):
+    (tmp_path / "x.tar").write_bytes(tar_of(files))
+    with pytest.raises(ValueError, match=message):
+        shards.Shards([tmp_path / "x.tar"], ("cat", "dog"), 18)
+
+
+def test_a_picture_that_breaks_later_is_named(tmp_path):
+    (tmp_path / "x.tar").write_bytes(tar_of({"a.jpg": picture(1)[:200], "a.cls": b"0"}))
+    with pytest.raises(ValueError, match="picture 0, in .*x.tar, is not a picture that can be read"):
+        shards.Shards([tmp_path / "x.tar"], ("cat",), 18).images[[0]]
+
+
+def test_a_tar_within_a_tar_is_read_where_it_lies(tmp_path):
+    (tmp_path / "outer.tar").write_bytes(tar_of({"folder/inner.tar": tar_of({"x": b"hello", "y": b"world"})}))
+    ((_, inner),) = members(Stored(tmp_path / "outer.tar"))
+    assert [(name, stored.read()) for name, stored in members(inner)] == [("x", b"hello"), ("y", b"world")]
+
+
+def test_the_note_of_a_shard_is_for_tinyalex_alone(tmp_path):
+    shards.write_shard(tmp_path / "x.tar", [("a", picture(1), 0)], {"skipped": []})
+    with tarfile.open(tmp_path / "x.tar") as tar:
+        assert tar.getnames() == ["a.jpg", "a.cls"]
+    assert shards.read_note(tmp_path / "x.tar") == {"skipped": []}
+    assert json.loads(json.dumps(preparing.Options()._asdict()))["size"] == 256

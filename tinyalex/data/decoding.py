@@ -1,0 +1,40 @@
+"""From a picture file's bytes to pixels, whatever kind of picture it is."""
+
+import io
+import math
+from typing import Any
+
+from tinyalex.pictures import upright_rgb
+
+LONGEST = 100
+"""How many times as long as high a picture may be: resized to its shorter side, a line of pixels would fill the memory."""
+
+
+def decode(data: bytes, short_side: int | None = None) -> Any:
+    """A Pillow image: upright, 8-bit RGB, and with `short_side` resized so that its shorter side has so many pixels.
+
+    Grey, CMYK, 16-bit and palette pictures become RGB, and photographs are turned as their EXIF orientation says. Shrinking averages.
+    ValueError for what is no picture, or is cut off.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            if short_side is not None:
+                # A JPEG file can be decoded at a half, a quarter or an eighth of its size, and no smaller than is asked for here.
+                image.draft(None, _with_short_side(image.size, short_side))
+            if max(image.size) > LONGEST * min(image.size):
+                raise ValueError(f"{image.size[0]} x {image.size[1]} pixels are a line; expected a picture at most {LONGEST} : 1")
+            rgb = upright_rgb(image)
+            if short_side is None or min(rgb.size) == short_side:
+                return rgb
+            return rgb.resize(_with_short_side(rgb.size, short_side), Image.Resampling.BILINEAR)
+    # Not only OSError: on broken bytes Pillow's decoders also raise SyntaxError, ValueError, struct.error and others.
+    except Exception as error:
+        raise ValueError(f"not a picture that can be read: {error}") from error
+
+
+def _with_short_side(size: tuple[int, int], short_side: int) -> tuple[int, int]:
+    """(width, height), the longer side in proportion."""
+    width, height = (max(short_side, math.floor(side * short_side / min(size) + 0.5)) for side in size)
+    return width, height

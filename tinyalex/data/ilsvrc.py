@@ -1,0 +1,101 @@
+"""The files of ILSVRC2012 as they are downloaded: a tar of tars, a tar of pictures, and what says which class those are of.
+
+    ILSVRC2012_img_train.tar           n01440764.tar, ...: an archive a class, named by its wnid (WordNet's number)
+    ILSVRC2012_img_val.tar             ILSVRC2012_val_00000001.JPEG, ...
+    ILSVRC2012_devkit_t12.tar.gz       data/ILSVRC2012_validation_ground_truth.txt: a class's number a line, in the order of the names
+    or LOC_val_solution.csv            Kaggle's: the name and the wnid of each picture
+
+The devkit numbers the classes in an order of its own (1 is the kit fox, n02119789), which its data/meta.mat says; everybody else, and
+tinyalex, number them by their sorted wnids.
+"""
+
+import csv
+import io
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tinyalex.data.tars import Stored, members
+
+TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
+DEVKIT, KAGGLE = "ILSVRC2012_devkit_t12.tar.gz", "LOC_val_solution.csv"
+
+Labelled = tuple[str, str, Stored]
+"""Name, wnid and place of a picture."""
+
+
+def pictures(root: Path) -> tuple[list[Labelled], list[Labelled]]:
+    """(train, val) from a folder with the four files, of which DEVKIT and KAGGLE may stand for each other.
+
+    Raises FileNotFoundError for a missing file, ValueError for one that does not fit the others.
+    """
+    for name in (TRAIN, VAL):
+        if not (root / name).exists():
+            raise FileNotFoundError(
+                f"prepare: there is no {name} in {root}.\nPut the official files {TRAIN} and {VAL} there, both."
+            )
+    return sorted(_train(root / TRAIN)), _val(root)
+
+
+def _train(archive: Path) -> Iterator[Labelled]:
+    for name, inner in members(Stored(archive)):
+        wnid = Path(name).stem
+        yield from ((Path(picture).name, wnid, stored) for picture, stored in members(inner))
+
+
+def _val(root: Path) -> list[Labelled]:
+    found = sorted((Path(name).name, stored) for name, stored in members(Stored(root / VAL)))
+    if (root / DEVKIT).exists():
+        wnids = _from_devkit(root / DEVKIT)
+        if len(wnids) != len(found):
+            raise ValueError(
+                f"prepare: {DEVKIT} labels {len(wnids)} validation pictures, {VAL} has {len(found)}.\n"
+                "They belong to different years, or a download is cut off."
+            )
+        return [(name, wnid, stored) for (name, stored), wnid in zip(found, wnids, strict=True)]
+    if (root / KAGGLE).exists():
+        by_name = _from_kaggle(root / KAGGLE)
+        if missing := [name for name, _ in found if Path(name).stem not in by_name]:
+            raise ValueError(f"prepare: {KAGGLE} does not name {missing[0]} and {len(missing) - 1} more pictures of {VAL}.")
+        return [(name, by_name[Path(name).stem], stored) for name, stored in found]
+    raise FileNotFoundError(
+        f"prepare: nothing in {root} says which classes the pictures of {VAL} are of.\nPut {DEVKIT} there, or Kaggle's {KAGGLE}."
+    )
+
+
+def _from_devkit(archive: Path) -> list[str]:
+    """The wnid of each validation picture."""
+    with tarfile.open(archive, "r:gz") as tar:
+        files = {Path(member.name).name: member for member in tar.getmembers() if member.isfile()}
+        truth, meta = (_contents(tar, files, name, archive) for name in ("ILSVRC2012_validation_ground_truth.txt", "meta.mat"))
+    wnids = _numbers_of_devkit(meta)
+    numbers = [int(line) for line in truth.decode().split()]
+    if strange := sorted(set(numbers) - wnids.keys()):
+        raise ValueError(f"prepare: the ground truth in {archive} has the class {strange[0]}, which its meta.mat does not know.")
+    return [wnids[number] for number in numbers]
+
+
+def _contents(tar: tarfile.TarFile, files: dict[str, tarfile.TarInfo], name: str, archive: Path) -> bytes:
+    file = tar.extractfile(files[name]) if name in files else None
+    if file is None:
+        raise ValueError(f"prepare: there is no {name} in {archive}.\nDownload the devkit of 2012, tasks 1 and 2, again.")
+    return file.read()
+
+
+def _numbers_of_devkit(meta: bytes) -> dict[int, str]:
+    """The wnid of each number in meta.mat, MATLAB's table of synsets: ILSVRC2012_ID, WNID, ..."""
+    try:
+        from scipy.io import loadmat
+    except ImportError:
+        raise RuntimeError(
+            f"prepare: to read meta.mat, MATLAB's file in {DEVKIT}, SciPy is needed.\nInstall it (pip install scipy), or put Kaggle's "
+            f"{KAGGLE} into the folder instead of the devkit."
+        ) from None
+    synsets = loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"]
+    return {int(number): str(wnid) for number, wnid in zip(synsets["ILSVRC2012_ID"], synsets["WNID"], strict=True)}
+
+
+def _from_kaggle(file: Path) -> dict[str, str]:
+    """The wnid of each picture's name: a line holds `name,wnid x1 y1 x2 y2 ...`, a wnid and a box for each object, all of one class."""
+    with open(file, newline="", encoding="utf-8") as lines:
+        return {row["ImageId"]: row["PredictionString"].split()[0] for row in csv.DictReader(lines)}
