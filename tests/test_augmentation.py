@@ -199,6 +199,11 @@ def test_a_square_may_hang_over_the_edge_by_the_padding():
     assert x.shape == (400, 3, 8, 8)
 
 
+def test_a_padding_as_large_as_the_square_is_refused():
+    with pytest.raises(ValueError, match="padding=4 would move images of 4 x 4 out of sight"):
+        Augment([0, 0, 0], size=4)(numbered(1), epoch=0, first=0)
+
+
 @pytest.mark.parametrize("size", [0, 9, 2.5])
 @pytest.mark.parametrize("make", [Normalize, Augment])
 def test_a_square_that_cannot_be_cut_is_refused(make, size):

@@ -121,17 +121,54 @@ def test_the_official_tars_are_read_where_they_lie_and_labelled_by_sorted_wnid(t
         ),
         (lambda root: cut(root / ilsvrc.TRAIN, 9000), "ILSVRC2012_img_train.tar is not a whole tar archive: .*\nDownload it again"),
         (
-            lambda root: (root / ilsvrc.VAL).write_bytes(tar_of({"a.JPEG": b""})),
+            lambda root: (root / ilsvrc.VAL).write_bytes(tar_of({"ILSVRC2012_val_00000001.JPEG": b""})),
             "labels 4 validation pictures, ILSVRC2012_img_val.tar has 1",
         ),
+        (
+            lambda root: (root / ilsvrc.VAL).write_bytes(tar_of({"a.JPEG": b""})),
+            "picture 1 of ILSVRC2012_img_val.tar is a.JPEG, expected",
+        ),
+        (
+            lambda root: overwrite(root / ilsvrc.TRAIN, 2 * 512 + 1024),
+            "ILSVRC2012_img_train.tar is not a whole tar archive: its end",
+        ),
+        (
+            lambda root: cut(root / ilsvrc.VAL, border(root / ilsvrc.VAL)),
+            "ILSVRC2012_img_val.tar is not a whole tar archive: its end",
+        ),
+        (lambda root: cut(root / ilsvrc.DEVKIT, 100), "devkit_t12.tar.gz cannot be read: .*\nDownload the devkit of 2012"),
+        (lambda root: (root / ilsvrc.DEVKIT).write_bytes(b"<html>"), "devkit_t12.tar.gz cannot be read: ReadError"),
     ],
-    ids=["no val", "no labels", "cut off", "another year"],
+    ids=[
+        "no val",
+        "no labels",
+        "cut off",
+        "another year",
+        "other names",
+        "a broken header within",
+        "cut at a border",
+        "cut devkit",
+        "no devkit",
+    ],
 )
 def test_official_files_that_do_not_fit_are_named(break_it, message, tmp_path):
     root = official_files(tmp_path / "official")
     break_it(root)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         find_pictures(root)
+
+
+def overwrite(file, at):
+    """A header of an archive within the archive."""
+    content = bytearray(file.read_bytes())
+    content[at : at + 512] = b"\xff" * 512
+    file.write_bytes(content)
+
+
+def border(file):
+    """Where the third member of an archive begins."""
+    with tarfile.open(file) as tar:
+        return tar.getmembers()[2].offset
 
 
 def cut(file, size):
@@ -259,6 +296,7 @@ def test_pictures_that_cannot_be_read_are_left_out_and_named(tmp_path, capsys):
 
 def test_a_run_that_was_killed_goes_on_to_the_same_bytes(tmp_path):
     source = class_folders(tmp_path / "photos", train=60, val=20)
+    (source / "train" / "cat" / "0.jpg").write_bytes(b"no picture")
     prepare(source, tmp_path / "whole", SMALL, progress=False)
     expected = contents(tmp_path / "whole")
     out = tmp_path / "killed"
@@ -311,6 +349,14 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
         prepare(source, source, SMALL, progress=False)
     with pytest.raises(ValueError, match="expected quality to be a whole number from 1 to 95, got 100"):
         prepare(source, out, Options(quality=100), progress=False)
+    (out / ".index.json.swp").write_text("an editor's")
+    (source / "train" / "cat" / "new.jpg").unlink()
+    prepare(source, out, SMALL, progress=False)
+    assert (out / ".index.json.swp").exists()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "plan.json").write_text("[]")
+    with pytest.raises(ValueError, match="plan.json is not from `tinyalex prepare`"):
+        prepare(source, tmp_path / "other", SMALL, progress=False)
     with pytest.raises(FileNotFoundError, match=r"there is no index.json in .*\nRun: tinyalex prepare SOURCE"):
         prepared(source)
 

@@ -105,14 +105,14 @@ class Augment:
 
     def __call__(self, images: Array, *, epoch: int, first: int) -> Array:
         _check_fit("Augment", images, self.mean.array)
-        if self.padding >= min(images.shape[2:]):
+        seen = _seen("Augment", images, self.size)
+        if self.padding >= min(seen):
             raise ValueError(
-                f"Augment: padding={self.padding} would move images of {images.shape[2]} x {images.shape[3]} out of sight.\n"
-                f"Give a padding below {min(images.shape[2:])}."
+                f"Augment: padding={self.padding} would move images of {seen[0]} x {seen[1]} out of sight.\n"
+                f"Give a padding below {min(seen)}."
             )
         u = device.uniform("augment", epoch, range(first, first + len(images)), 3 if self.colours is None else 7)
         moves = np.empty((len(images), 3), np.int32)
-        seen = _seen("Augment", images, self.size)
         places = np.subtract(images.shape[2:], seen) + 2 * self.padding + 1
         moves[:, :2] = np.floor(u[:, :2] * places) - self.padding
         moves[:, 2] = (u[:, 2] < 0.5) & self.flip

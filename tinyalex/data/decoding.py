@@ -6,6 +6,9 @@ from typing import Any
 
 from tinyalex.pictures import upright_rgb
 
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+"""Kinds of picture files. Pillow knows others too, and would start Ghostscript for some."""
+
 LONGEST = 100
 """How many times as long as high a picture may be: resized to its shorter side, a line of pixels would fill the memory."""
 
@@ -16,19 +19,23 @@ def decode(data: bytes, short_side: int | None = None) -> Any:
     Grey, CMYK, 16-bit and palette pictures become RGB, and photographs are turned as their EXIF orientation says. Shrinking averages.
     ValueError for what is no picture, or is cut off.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if max(image.size) > LONGEST * min(image.size):
+                raise ValueError(f"{image.size[0]} x {image.size[1]} pixels are a line; expected a picture at most {LONGEST} : 1")
             if short_side is not None:
                 # A JPEG file can be decoded at a half, a quarter or an eighth of its size, and no smaller than is asked for here.
                 image.draft(None, _with_short_side(image.size, short_side))
-            if max(image.size) > LONGEST * min(image.size):
-                raise ValueError(f"{image.size[0]} x {image.size[1]} pixels are a line; expected a picture at most {LONGEST} : 1")
             rgb = upright_rgb(image)
             if short_side is None or min(rgb.size) == short_side:
                 return rgb
             return rgb.resize(_with_short_side(rgb.size, short_side), Image.Resampling.BILINEAR)
+    except MemoryError:  # which says nothing about the picture
+        raise
+    except UnidentifiedImageError:  # whose own text has an address in it, another one each time
+        raise ValueError(f"not a picture that can be read: none of {', '.join(FORMATS)}") from None
     # Not only OSError: on broken bytes Pillow's decoders also raise SyntaxError, ValueError, struct.error and others.
     except Exception as error:
         raise ValueError(f"not a picture that can be read: {error}") from error

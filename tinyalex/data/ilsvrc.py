@@ -40,11 +40,23 @@ def pictures(root: Path) -> tuple[list[Labelled], list[Labelled]]:
 def _train(archive: Path) -> Iterator[Labelled]:
     for name, inner in members(Stored(archive)):
         wnid = Path(name).stem
-        yield from ((Path(picture).name, wnid, stored) for picture, stored in members(inner))
+        if not _of_macos(name):
+            yield from ((Path(picture).name, wnid, stored) for picture, stored in members(inner) if not _of_macos(picture))
+
+
+def _of_macos(name: str) -> bool:
+    """Whether it is one of the files that macOS adds to archives."""
+    return Path(name).name.startswith("._")
 
 
 def _val(root: Path) -> list[Labelled]:
-    found = sorted((Path(name).name, stored) for name, stored in members(Stored(root / VAL)))
+    found = sorted((Path(name).name, stored) for name, stored in members(Stored(root / VAL)) if not _of_macos(name))
+    for number, (name, _) in enumerate(found, 1):
+        if name != f"ILSVRC2012_val_{number:08d}.JPEG":
+            raise ValueError(
+                f"prepare: picture {number} of {VAL} is {name}, expected ILSVRC2012_val_{number:08d}.JPEG.\n"
+                "Labels are given by number: a picture is missing or does not belong there. Download the file again."
+            )
     if (root / DEVKIT).exists():
         wnids = _from_devkit(root / DEVKIT)
         if len(wnids) != len(found):
@@ -65,20 +77,24 @@ def _val(root: Path) -> list[Labelled]:
 
 def _from_devkit(archive: Path) -> list[str]:
     """The wnid of each validation picture."""
-    with tarfile.open(archive, "r:gz") as tar:
-        files = {Path(member.name).name: member for member in tar.getmembers() if member.isfile()}
-        truth, meta = (_contents(tar, files, name, archive) for name in ("ILSVRC2012_validation_ground_truth.txt", "meta.mat"))
-    wnids = _numbers_of_devkit(meta)
-    numbers = [int(line) for line in truth.decode().split()]
-    if strange := sorted(set(numbers) - wnids.keys()):
-        raise ValueError(f"prepare: the ground truth in {archive} has the class {strange[0]}, which its meta.mat does not know.")
-    return [wnids[number] for number in numbers]
+    try:
+        with tarfile.open(archive, "r:gz") as tar:
+            files = {Path(member.name).name: member for member in tar.getmembers() if member.isfile()}
+            truth, meta = (_contents(tar, files[name]) for name in ("ILSVRC2012_validation_ground_truth.txt", "meta.mat"))
+        wnids = _numbers_of_devkit(meta)
+        return [wnids[int(line)] for line in truth.decode().split()]
+    except RuntimeError:
+        raise
+    # Gzip, tar and MATLAB files that are broken raise errors of many kinds; a missing file or number is a KeyError.
+    except Exception as error:
+        raise ValueError(
+            f"prepare: {archive} cannot be read: {type(error).__name__}: {error}.\nDownload the devkit of 2012, tasks 1 and 2, again."
+        ) from error
 
 
-def _contents(tar: tarfile.TarFile, files: dict[str, tarfile.TarInfo], name: str, archive: Path) -> bytes:
-    file = tar.extractfile(files[name]) if name in files else None
-    if file is None:
-        raise ValueError(f"prepare: there is no {name} in {archive}.\nDownload the devkit of 2012, tasks 1 and 2, again.")
+def _contents(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(member)
+    assert file is not None  # it is a file
     return file.read()
 
 
@@ -97,5 +113,10 @@ def _numbers_of_devkit(meta: bytes) -> dict[int, str]:
 
 def _from_kaggle(file: Path) -> dict[str, str]:
     """The wnid of each picture's name: a line holds `name,wnid x1 y1 x2 y2 ...`, a wnid and a box for each object, all of one class."""
-    with open(file, newline="", encoding="utf-8") as lines:
-        return {row["ImageId"]: row["PredictionString"].split()[0] for row in csv.DictReader(lines)}
+    try:
+        with open(file, newline="", encoding="utf-8-sig") as lines:
+            return {row["ImageId"]: row["PredictionString"].split()[0] for row in csv.DictReader(lines)}
+    except (KeyError, IndexError, AttributeError) as error:
+        raise ValueError(
+            f"prepare: {file} is not Kaggle's: expected the columns ImageId and PredictionString, with a wnid first.\nDownload it again."
+        ) from error

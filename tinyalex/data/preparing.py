@@ -7,6 +7,7 @@ there: a run that was killed goes on where it was, and gives the same bytes.
 import hashlib
 import io
 import json
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +22,11 @@ from tinyalex.data.sources import Picture, Source, find_pictures
 from tinyalex.files import replacing
 
 INDEX, PLAN = "index.json", "plan.json"
+LEFT_OVER = re.compile(r"\.(plan\.json|index\.json|(train|val)-\d{5,}\.tar)\.\d+")
+"""What a run leaves that was killed while it wrote one of its files (see `files.replacing`)."""
+
+JPEG_SIDE = 65500
+"""Pixels, the most that libjpeg writes."""
 
 
 class Options(NamedTuple):
@@ -47,7 +53,7 @@ def prepare(source: str | Path, out: str | Path, options: Options | None = None,
     """
     chosen = options or Options()
     _check(chosen)
-    found, folder = find_pictures(source), Path(out).expanduser()
+    found, folder = _shuffled(find_pictures(source)), Path(out).expanduser()
     _claim(folder, found, chosen)
     shards = [shard for split in ("train", "val") for shard in _shards(folder, split, found, chosen.per_shard)]
     total = sum(len(shard.pictures) for shard in shards)
@@ -68,7 +74,10 @@ def prepared(folder: str | Path) -> tuple[Shards, Shards, dict[str, Any]]:
     if not (root / INDEX).exists():
         raise FileNotFoundError(f"there is no {INDEX} in {root}.\nRun: tinyalex prepare SOURCE {root}")
     index = json.loads((root / INDEX).read_text(encoding="utf-8"))
-    train, val = (Shards(sorted(root.glob(f"{split}-*.tar")), tuple(index["classes"]), index["size"]) for split in ("train", "val"))
+    train, val = (
+        Shards([root / name for name in index["shards"] if name.startswith(split)], tuple(index["classes"]), index["size"])
+        for split in ("train", "val")
+    )
     return train, val, index
 
 
@@ -82,14 +91,27 @@ def _check(options: Options) -> None:
             raise ValueError(f"prepare: expected {name} to be a whole number from {least} to {most}, got {value!r}.")
 
 
+def _shuffled(found: Source) -> Source:
+    order = device.generator("prepare", 0, seed=0).permutation(len(found.train))
+    return found._replace(train=[found.train[i] for i in order])
+
+
 def _claim(folder: Path, found: Source, options: Options) -> None:
     """Say what `folder` will hold, before anything else is written there; or see that it is the same as an earlier run said."""
+    import PIL  # another version may write other bytes
+
     digest = hashlib.sha256()
     for picture in (*found.train, *found.val):
-        digest.update(f"{picture.name}\0{picture.label}\n".encode())
-    plan = {**options._asdict(), "train": len(found.train), "val": len(found.val), "pictures": digest.hexdigest()}
+        digest.update(f"{picture.name}\0{picture.label}\n".encode("utf-8", "surrogateescape"))
+    plan = {
+        **options._asdict(),
+        "train": len(found.train),
+        "val": len(found.val),
+        "pictures": digest.hexdigest(),
+        "pillow": PIL.__version__,
+    }
     if (folder / PLAN).exists():
-        before = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+        before = _read_plan(folder)
         changed = [f"{name} {before.get(name)}, not {value}" for name, value in plan.items() if before.get(name) != value]
         if changed:
             raise ValueError(
@@ -103,15 +125,23 @@ def _claim(folder: Path, found: Source, options: Options) -> None:
     else:
         with replacing(folder / PLAN) as unfinished:
             unfinished.write_text(json.dumps(plan, indent=1) + "\n", encoding="utf-8")
-    for name in (PLAN, INDEX, "train-*.tar", "val-*.tar"):
-        for left_over in folder.glob(f".{name}.*"):  # of a run that was killed while it wrote one
-            left_over.unlink()
+    for file in list(folder.iterdir()):
+        if LEFT_OVER.fullmatch(file.name) and file.is_file():
+            file.unlink()
+
+
+def _read_plan(folder: Path) -> dict[str, Any]:
+    try:
+        plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+    except ValueError:
+        plan = None
+    if not isinstance(plan, dict) or "pictures" not in plan:
+        raise ValueError(f"prepare: {folder / PLAN} is not from `tinyalex prepare`.\nGive a new or empty folder.")
+    return plan
 
 
 def _shards(folder: Path, split: str, found: Source, per_shard: int) -> Iterator[Shard]:
     pictures = getattr(found, split)
-    if split == "train":
-        pictures = [pictures[i] for i in device.generator("prepare", 0, seed=0).permutation(len(pictures))]
     for number, first in enumerate(range(0, len(pictures), per_shard)):
         yield Shard(folder / f"{split}-{number:05d}.tar", first, pictures[first : first + per_shard])
 
@@ -139,8 +169,10 @@ def _small(picture: Picture, options: Options) -> Any:
         image = decode(picture.stored.read(), options.size)
     except ValueError as error:
         return str(error)
+    if max(image.size) > JPEG_SIDE:
+        return f"{image.size[0]} x {image.size[1]} pixels at this size are more than the {JPEG_SIDE} that a JPEG file can have"
     file = io.BytesIO()
-    image.save(file, "JPEG", quality=options.quality)
+    image.save(file, "JPEG", quality=options.quality, comment=b"")
     colours = np.asarray(image).reshape(-1, 3)
     # Whole numbers: their sums are exact, in whatever order they are made. float64 holds those of a picture, and is what BLAS multiplies.
     wide = colours.astype(np.float64)

@@ -35,7 +35,8 @@ def find_pictures(path: str | Path) -> Source:
     if (root / ilsvrc.TRAIN).exists() or (root / ilsvrc.VAL).exists():
         train, val = ilsvrc.pictures(root)
         return _numbered(tuple(sorted({wnid for _, wnid, _ in train})), train, val)
-    halves = train_and_test(root)
+    by_name = (root / "train", root / "val")
+    halves = by_name if all(half.is_dir() and class_names(half) for half in by_name) else train_and_test(root)
     if halves is None:
         raise ValueError(
             f"prepare: expected in {root} the folders train/ and val/, each with a folder for each class, or the files\n"
@@ -50,10 +51,13 @@ def find_pictures(path: str | Path) -> Source:
 
 def _numbered(classes: tuple[str, ...], train: list[ilsvrc.Labelled], val: list[ilsvrc.Labelled]) -> Source:
     numbers = {name: number for number, name in enumerate(classes)}
-    if unknown := sorted({name for _, name, _ in val} - numbers.keys()):
+    if unknown := sorted({name for _, name, _ in val} - {name for _, name, _ in train}):
         raise ValueError(
             f"prepare: there are validation pictures of {', '.join(unknown[:10])}, but none to train on.\n"
             "Add them to the training pictures, or take these away."
         )
+    for split, half in (("train", train), ("validate with", val)):
+        if not half:
+            raise ValueError(f"prepare: there are no pictures to {split}.\nPut some there.")
     halves = ([Picture(name, numbers[of], stored) for name, of, stored in half] for half in (train, val))
     return Source(classes, *halves)

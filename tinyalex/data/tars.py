@@ -37,5 +37,10 @@ def members(archive: Stored) -> Iterator[tuple[str, Stored]]:
                     if member.offset_data + member.size > end:
                         raise ValueError(f"{member.name} is cut off")
                     yield member.name, Stored(archive.file, member.offset_data, member.size)
+                # next() also stops at a header that is broken or cut off; a whole archive stops at a block of zeros.
+                file.seek(tar.offset)
+                block = file.read(tarfile.BLOCKSIZE)
+                if len(block) < tarfile.BLOCKSIZE or any(block) or tar.offset + tarfile.BLOCKSIZE > end:
+                    raise ValueError("its end is missing")
         except (tarfile.TarError, ValueError) as error:
             raise ValueError(f"{archive.file} is not a whole tar archive: {error}.\nDownload it again.") from error
