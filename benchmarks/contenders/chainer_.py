@@ -13,8 +13,10 @@ import chainer.functions as F  # noqa: E402
 import chainer.links as L  # noqa: E402
 import numpy as np  # noqa: E402
 
+from contenders.old_numpy import CpuOnly, Steps  # noqa: E402
 
-class Network(chainer.ChainList):
+
+class Network(Steps, chainer.ChainList):
     def __init__(self, layers: list[dict[str, Any]]) -> None:
         super().__init__()
         self.steps = [self.step(e) for e in layers]
@@ -45,17 +47,10 @@ class Network(chainer.ChainList):
             return lambda x: x
         raise ValueError(f"chainer_: does not have the layer {e}.")
 
-    def forward(self, x: Any) -> Any:
-        for step in self.steps:
-            x = step(x)
-        return x
 
-
-class Contender:
-    def __init__(self, network: dict[str, Any], args: Any) -> None:
-        if args.device != "cpu":
-            raise ValueError("chainer_: Chainer needs a CuPy of its own age on a GPU; it takes part with --device cpu only.")
-        self.model = Network(network["layers"])
+class Contender(CpuOnly):
+    def build(self, layers: list[dict[str, Any]]) -> Network:
+        return Network(layers)
 
     def weights(self) -> list[np.ndarray]:
         return [p.array for link in self.model.children() for p in (link.W, link.b)]
@@ -79,12 +74,6 @@ class Contender:
     def loss(self, count: int) -> float:
         with chainer.using_config("train", False), chainer.no_backprop_mode():
             return float(F.softmax_cross_entropy(self.model(self.images[:count]), self.labels[:count]).array)
-
-    def wait(self) -> None:
-        pass
-
-    def peak_memory(self) -> None:
-        return None
 
     def versions(self) -> dict[str, str]:
         return {"chainer": chainer.__version__, "numpy": np.__version__}

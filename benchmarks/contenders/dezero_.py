@@ -15,8 +15,10 @@ import dezero.layers as L  # noqa: E402
 import dezero.optimizers  # noqa: E402
 import numpy as np  # noqa: E402
 
+from contenders.old_numpy import CpuOnly, Steps  # noqa: E402
 
-class Network(dezero.Model):
+
+class Network(Steps, dezero.Model):
     def __init__(self, layers: list[dict[str, Any]]) -> None:
         super().__init__()
         self.steps = [self.step(e) for e in layers]
@@ -42,17 +44,10 @@ class Network(dezero.Model):
         setattr(self, e["name"].replace(".", "_"), layer)  # which makes its parameters the model's
         return layer
 
-    def forward(self, x: Any) -> Any:
-        for step in self.steps:
-            x = step(x)
-        return x
 
-
-class Contender:
-    def __init__(self, network: dict[str, Any], args: Any) -> None:
-        if args.device != "cpu":
-            raise ValueError("dezero_: DeZero needs a CuPy of its own age on a GPU; it takes part with --device cpu only.")
-        self.model = Network(network["layers"])
+class Contender(CpuOnly):
+    def build(self, layers: list[dict[str, Any]]) -> Network:
+        return Network(layers)
 
     def weights(self) -> list[np.ndarray]:
         layers = [step for step in self.model.steps if isinstance(step, L.Layer)]
@@ -77,12 +72,6 @@ class Contender:
     def loss(self, count: int) -> float:
         with dezero.test_mode(), dezero.no_grad():
             return float(F.softmax_cross_entropy(self.model(self.images[:count]), self.labels[:count]).data)
-
-    def wait(self) -> None:
-        pass
-
-    def peak_memory(self) -> None:
-        return None
 
     def versions(self) -> dict[str, str]:
         return {"dezero": importlib.metadata.version("dezero"), "numpy": np.__version__}

@@ -1,7 +1,7 @@
 """`tinyalex prepare`: pictures of any size and kind become shards of JPEG files whose shorter side is 256 pixels (section 2).
 
-What is decoded in each epoch is then a tenth as much. A shard's pictures are settled by their numbers alone, and a shard is whole or not
-there: a run that was killed goes on where it was, and gives the same bytes.
+What is decoded in each epoch is then small, and lies in few files. A shard's pictures are settled by their numbers alone, and a shard is
+whole or not there: a run that was killed goes on where it was, and gives the same bytes.
 """
 
 import hashlib

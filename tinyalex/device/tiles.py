@@ -66,7 +66,7 @@ def for_tiles(
     batch       the array that is worked on, usually a batch of images; says how many there are, and on which device
     bytes_each  scratch that one of them needs; decides the size of a tile
     least       how many should be in a tile all the same, if each worker gets so many
-    tiles       the [lo, hi) of an earlier loop, if `body` needs the same ones; bytes_each and least then decide nothing
+    tiles       the [lo, hi) themselves, of an earlier loop for instance; bytes_each and least then decide nothing
     body        returns None, a new array, or a tuple of them; may run in several threads at once, on tiles that do not overlap
 
     On the CPU tiles go to workers by their number alone and partial sums are added in a fixed order, so that the same number of workers

@@ -304,7 +304,7 @@ def random_mask(mask: np.ndarray, keep: float, key: tuple[int, int], step: int, 
 
 
 SMALL_UPDATE = 1 << 15
-"""Numbers that are updated sooner than other threads are woken."""
+"""Numbers that are updated sooner, in one tile, than other threads are woken."""
 
 
 def sgd_update(w: np.ndarray, velocity: np.ndarray, grad: np.ndarray, lr: float, momentum: float, decay: float) -> None:
@@ -323,10 +323,7 @@ def sgd_update(w: np.ndarray, velocity: np.ndarray, grad: np.ndarray, lr: float,
         v -= np.multiply(grad[lo:hi], lr, out=change)
         part += v
 
-    if w.size > SMALL_UPDATE:
-        device.for_tiles(w, 8 * w[:1].nbytes, block)
-    elif w.size:
-        block(0, len(w), device.Scratch(np))
+    device.for_tiles(w, 8 * w[:1].nbytes, block, tiles=[(0, len(w))] if w.size <= SMALL_UPDATE else None)
 
 
 def augment(images, mean, out: np.ndarray, moves: np.ndarray, colour: np.ndarray | None, scale: float) -> None:

@@ -1,12 +1,14 @@
-"""The matrices of Toom and Cook: the product of two polynomials by way of their values, exactly.
+"""The matrices of Toom and Cook, the product of two polynomials by way of their values; and tiles of images that go through them.
 
-winograd.py says what they are for. A lesson may print them: `matrices(2, 3)` is Winograd's F(2, 3).
+winograd.py says what they are for. A lesson may print the matrices: `matrices(2, 3)` is Winograd's F(2, 3).
 """
 
 from fractions import Fraction
 from functools import cache
 
 import numpy as np
+
+from tinyalex import device
 
 POINTS = [Fraction(p) for p in ("0", "1", "-1", "1/2", "-2", "-1/2", "2")]
 """Where polynomials are evaluated, besides infinity: small numbers and their reciprocals, whose powers stay near 1."""
@@ -48,3 +50,43 @@ def _inverse_transposed(matrix: list[list[Fraction]]) -> list[list[Fraction]]:
             if k != i and rows[k][i]:
                 rows[k] = [x - rows[k][i] * y for x, y in zip(rows[k], rows[i], strict=True)]
     return [row[size:] for row in rows]
+
+
+# Tiles of an image
+
+
+def forward_transform(
+    x: np.ndarray, t: np.ndarray, step: int, offset: int, v: np.ndarray, scratch: device.Scratch, first: int = 0
+) -> None:
+    """v[a, b, i, j] = t @ (the tile at (first + i, j)) @ t.T: tiles of t.shape[1] pixels square, `step` apart, the first at -offset.
+
+    x (H, W, R), v (A, A, tiles down, tiles across, R), where R counts images times channels. Tiles hang over the edges; there is zero.
+    """
+    height, width, count = x.shape
+    size, reach = t.shape
+    half = scratch.take("half transformed", (size, width, count), x.dtype)
+    for i in range(v.shape[2]):
+        rows, taps = _clipped((first + i) * step - offset, reach, height)
+        np.matmul(t[:, taps], x[rows].swapaxes(0, 1), out=half.swapaxes(0, 1))
+        for j in range(v.shape[3]):
+            cols, taps = _clipped(j * step - offset, reach, width)
+            np.matmul(t[:, taps], half[:, cols], out=v[:, :, i, j])
+
+
+def backward_transform(m: np.ndarray, at: np.ndarray, y: np.ndarray, scratch: device.Scratch) -> None:
+    """y = at @ m[..., i, j] @ at.T at every tile (i, j). m (A, A, tiles down, tiles across, R), y (H, W, R)."""
+    height, width, count = y.shape
+    step, size = at.shape
+    half = scratch.take("half transformed", (size, width, count), y.dtype)
+    for i in range(m.shape[2]):
+        for j in range(m.shape[3]):
+            cols = slice(j * step, min(width, (j + 1) * step))
+            np.matmul(at[: cols.stop - cols.start], m[:, :, i, j], out=half[:, cols])
+        rows = slice(i * step, min(height, (i + 1) * step))
+        np.matmul(at[: rows.stop - rows.start], half.swapaxes(0, 1), out=y[rows].swapaxes(0, 1))
+
+
+def _clipped(start: int, count: int, size: int) -> tuple[slice, slice]:
+    """Which pixels of start .. start + count lie in the image, and which of the count these are."""
+    first, last = max(0, start), max(0, min(size, start + count))
+    return slice(first, max(first, last)), slice(first - start, max(first, last) - start)

@@ -35,7 +35,7 @@ import numpy as np
 from tinyalex import device
 from tinyalex.kernels.products import matmul
 from tinyalex.kernels.taps import in_rows
-from tinyalex.kernels.toom_cook import ONE, matrices
+from tinyalex.kernels.toom_cook import ONE, backward_transform, forward_transform, matrices
 
 SIZES = {"fast": {3: 5, 5: 4}, "accurate": {3: 2, 5: 2}, "off": {}}
 """m for each r, by the name of the setting. 13 x 13 maps are 3 tiles of 5, conv1's 55 x 55 are 11; 27 x 27 are 7 tiles of 4."""
@@ -44,7 +44,7 @@ _setting: list[str] = []
 
 
 def use(setting: str) -> None:
-    """Choose between "fast", "accurate" (smaller tiles, a tenth of the rounding) and "off" (im2col and one product, on every shape).
+    """Choose between "fast", "accurate" (smaller tiles, less rounding) and "off" (im2col and one product, on every shape).
 
     A process begins with what the environment variable TINYALEX_WINOGRAD says, or with "fast". Where an image is infinite or NaN, so is
     the whole tile that it lies in, not just what a window sees.
@@ -60,48 +60,6 @@ def setting() -> str:
         use(os.environ.get("TINYALEX_WINOGRAD") or "fast")
     return _setting[0]
 
-
-# Tiles of an image
-
-
-def forward_transform(
-    x: np.ndarray, t: np.ndarray, step: int, offset: int, v: np.ndarray, scratch: device.Scratch, first: int = 0
-) -> None:
-    """v[a, b, i, j] = t @ (the tile at (first + i, j)) @ t.T: tiles of t.shape[1] pixels square, `step` apart, the first at -offset.
-
-    x (H, W, R), v (A, A, tiles down, tiles across, R), where R counts images times channels. Tiles hang over the edges; there is zero.
-    """
-    height, width, count = x.shape
-    size, reach = t.shape
-    half = scratch.take("half transformed", (size, width, count), x.dtype)
-    for i in range(v.shape[2]):
-        rows, taps = _clipped((first + i) * step - offset, reach, height)
-        np.matmul(t[:, taps], x[rows].swapaxes(0, 1), out=half.swapaxes(0, 1))
-        for j in range(v.shape[3]):
-            cols, taps = _clipped(j * step - offset, reach, width)
-            np.matmul(t[:, taps], half[:, cols], out=v[:, :, i, j])
-
-
-def backward_transform(m: np.ndarray, at: np.ndarray, y: np.ndarray, scratch: device.Scratch) -> None:
-    """y = at @ m[..., i, j] @ at.T at every tile (i, j). m (A, A, tiles down, tiles across, R), y (H, W, R)."""
-    height, width, count = y.shape
-    step, size = at.shape
-    half = scratch.take("half transformed", (size, width, count), y.dtype)
-    for i in range(m.shape[2]):
-        for j in range(m.shape[3]):
-            cols = slice(j * step, min(width, (j + 1) * step))
-            np.matmul(at[: cols.stop - cols.start], m[:, :, i, j], out=half[:, cols])
-        rows = slice(i * step, min(height, (i + 1) * step))
-        np.matmul(at[: rows.stop - rows.start], half.swapaxes(0, 1), out=y[rows].swapaxes(0, 1))
-
-
-def _clipped(start: int, count: int, size: int) -> tuple[slice, slice]:
-    """Which pixels of start .. start + count lie in the image, and which of the count these are."""
-    first, last = max(0, start), max(0, min(size, start + count))
-    return slice(first, max(first, last)), slice(first - start, max(first, last) - start)
-
-
-# A convolution
 
 Kept = dict[tuple[int, int], np.ndarray]
 """What forward keeps for backward: the transformed tiles V of images [lo, hi)."""

@@ -1,0 +1,34 @@
+"""What Chainer and DeZero have in common here: a network is a list of steps, and a GPU would need a CuPy of their own age."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Steps:
+    """A network whose layers are called one after the other."""
+
+    steps: list[Any]
+
+    def forward(self, x: Any) -> Any:
+        for step in self.steps:
+            x = step(x)
+        return x
+
+
+class CpuOnly:
+    """A contender that computes on the CPU, where there is nothing to wait for and the memory is the process's."""
+
+    def __init__(self, network: dict[str, Any], args: Any) -> None:
+        if args.device != "cpu":
+            raise ValueError(f"{args.framework} needs a CuPy of its own age on a GPU; it takes part with --device cpu only.")
+        self.model = self.build(network["layers"])
+
+    def build(self, layers: list[dict[str, Any]]) -> Any:
+        raise TypeError(f"{type(self).__name__} has no build(layers). Write one that returns the network.")
+
+    def wait(self) -> None:
+        pass
+
+    def peak_memory(self) -> None:
+        return None
