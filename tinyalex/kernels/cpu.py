@@ -71,7 +71,7 @@ def from_columns(product: np.ndarray, bias: np.ndarray | None, y: np.ndarray, re
 
 
 def to_columns(dy: np.ndarray, product: np.ndarray, y: np.ndarray | None = None) -> None:
-    """product[o, n, i, j] = dy[n, o, i, j]; with y, the output of a ReLU, where that is positive or NaN, else 0."""
+    """product[o, n, i, j] = dy[n, o, i, j]; with y, the output of a ReLU, where that is positive or NaN, else dy * 0."""
     if y is None:
         product[...] = dy.swapaxes(0, 1)
     else:

@@ -304,7 +304,7 @@ IMAGES = 32
 """In a tile of the batch, if there are so many for each core: fewer make the products too small, more only need memory."""
 
 ROWS = 256
-"""Of the matrices that are multiplied, at least, if there are so many: fewer make BLAS slow, more do not stay in the cache."""
+"""Of the matrices that are multiplied, at most, but a whole row of tiles: fewer make BLAS slow, more do not stay in the cache."""
 
 WIDE = {2: np.complex64, 4: np.complex128}
 """Types of as many bytes as so many numbers of float32."""
