@@ -19,9 +19,10 @@ from scipy.io import savemat
 from tinyalex import cli, data
 from tinyalex.data import ilsvrc, preparing, shards
 from tinyalex.data.decoding import decode
-from tinyalex.data.preparing import Options, prepare, prepared
+from tinyalex.data.preparing import Options, prepare
 from tinyalex.data.sources import find_pictures
-from tinyalex.data.tars import Stored, members
+from tinyalex.data.stored import Picture, Stored, StoredPictures
+from tinyalex.data.tars import members
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SMALL = Options(size=16, per_shard=5)
@@ -262,13 +263,13 @@ def test_pictures_become_shards_with_all_that_training_needs(tmp_path):
     source = class_folders(tmp_path / "photos")
     index = prepare(source, tmp_path / "out", SMALL, progress=False)
     assert index["shards"] == ["train-00000.tar", "train-00001.tar", "train-00002.tar", "val-00000.tar"]
-    train, val, same = prepared(tmp_path / "out")
-    assert same == index
-    assert (len(train), len(val), train.classes) == (12, 4, ("cat", "dog"))
-    assert sorted(train.labels.tolist()) == [0] * 6 + [1] * 6
-    assert val.labels.tolist() == [0, 0, 1, 1]
+    assert shards.read_index(tmp_path / "out") == index
+    classes, train, val = find_pictures(tmp_path / "out")
+    assert (len(train), len(val), classes) == (12, 4, ("cat", "dog"))
+    assert sorted(p.label for p in train) == [0] * 6 + [1] * 6
+    assert [p.label for p in val] == [0, 0, 1, 1]
     expected = np.asarray(decode(picture(100), 16))[:, 2:18].transpose(2, 0, 1)  # 21 x 16, its middle
-    assert np.abs(val.images[0].astype(int) - expected).max() < 25  # JPEG's error
+    assert np.abs(StoredPictures(val, classes, 16).take([0])[0][0].astype(int) - expected).max() < 25  # JPEG's error
     pixels = np.concatenate([np.asarray(decode(p.stored.read(), 16)).reshape(-1, 3) for p in find_pictures(source).train]).astype(
         "d"
     )
@@ -277,8 +278,9 @@ def test_pictures_become_shards_with_all_that_training_needs(tmp_path):
 
 
 def test_a_loader_takes_shards(tmp_path):
-    prepare(class_folders(tmp_path / "photos"), tmp_path / "out", SMALL, progress=False)
-    train, _, index = prepared(tmp_path / "out")
+    index = prepare(class_folders(tmp_path / "photos"), tmp_path / "out", SMALL, progress=False)
+    source = find_pictures(tmp_path / "out")
+    train = StoredPictures(source.train, source.classes, 16)
     batches = list(data.Loader(train, 5, shuffle=True, transform=data.Normalize(index["mean"])))
     assert [x.shape for x, _ in batches] == [(5, 3, 16, 16), (5, 3, 16, 16), (2, 3, 16, 16)]
     assert abs(np.concatenate([x for x, _ in batches]).mean()) < 8
@@ -291,7 +293,7 @@ def test_pictures_that_cannot_be_read_are_left_out_and_named(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "left out: cat/2.jpg: not a picture that can be read: " in out
     assert "2 classes, 4 shards in" in out
-    assert len(prepared(tmp_path / "out")[0]) == 11
+    assert len(find_pictures(tmp_path / "out").train) == 11
 
 
 def test_a_run_that_was_killed_goes_on_to_the_same_bytes(tmp_path):
@@ -357,8 +359,9 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "other" / "plan.json").write_text("[]")
     with pytest.raises(ValueError, match="plan.json is not from `tinyalex prepare`"):
         prepare(source, tmp_path / "other", SMALL, progress=False)
-    with pytest.raises(FileNotFoundError, match=r"there is no index.json in .*\nRun: tinyalex prepare SOURCE"):
-        prepared(source)
+    (out / "index.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"`tinyalex prepare` has not finished .*: there is no index.json.\nRun it again"):
+        find_pictures(out)
 
 
 def test_a_shard_that_another_program_has_put_there_is_named(tmp_path):
@@ -383,11 +386,50 @@ def test_webdatasets_shards_are_read(tmp_path):
         "b.jpeg": picture(3),
     }
     (tmp_path / "x.tar").write_bytes(tar_of(files))
-    found = shards.Shards([tmp_path / "x.tar"], ("cat", "dog"), 18)
-    assert found.labels.tolist() == [1, 1, 0]
-    np.testing.assert_array_equal(found.images[2], np.asarray(decode(picture(2, kind="PNG")))[:, 3:21].transpose(2, 0, 1))
-    assert found.images[[1, 0]].shape == (2, 3, 18, 18)
-    assert found.images[1:].shape == (2, 3, 18, 18)
+    pictures = list(shards.shard_pictures([tmp_path / "x.tar"]))
+    assert [(p.name, p.label) for p in pictures] == [("a/0001", 1), ("b", 1), ("a/0002", 0)]
+    images, labels = StoredPictures(pictures, ("cat", "dog"), 18).take(np.array([2, 0]))
+    assert (images.shape, labels.tolist()) == ((2, 3, 18, 18), [0, 1])
+    np.testing.assert_array_equal(images[0], np.asarray(decode(picture(2, kind="PNG")))[:, 3:21].transpose(2, 0, 1))
+
+
+def test_a_folder_of_others_shards_is_a_source(tmp_path):
+    for name, label in (("train-0", b"1"), ("train-1", b"0"), ("val-0", b"1")):
+        (tmp_path / f"{name}.tar").write_bytes(tar_of({"a.jpg": picture(1), "a.cls": label}))
+    source = find_pictures(tmp_path)
+    assert (source.classes, [p.label for p in source.train], [p.label for p in source.val]) == (("0", "1"), [1, 0], [1])
+    (tmp_path / "classes.txt").write_text("cat\ndog\n")
+    assert find_pictures(tmp_path).classes == ("cat", "dog")
+    (tmp_path / "classes.txt").write_text("cat\n")
+    with pytest.raises(ValueError, match="pictures of class 1, but there are 1 names of classes"):
+        find_pictures(tmp_path)
+
+
+def test_what_kaggles_archive_unpacks_to_is_a_source(tmp_path):
+    folder = tmp_path / "ILSVRC" / "Data" / "CLS-LOC"
+    for name in (
+        "train/n01/n01_1.JPEG",
+        "train/n02/n02_1.JPEG",
+        "val/ILSVRC2012_val_00000001.JPEG",
+        "val/ILSVRC2012_val_00000002.JPEG",
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(picture(0))
+    with pytest.raises(FileNotFoundError, match=r"there is no LOC_val_solution.csv in .*\nPut it there"):
+        find_pictures(tmp_path)
+    rows = "ImageId,PredictionString\nILSVRC2012_val_00000002,n01 1 2 3 4\nILSVRC2012_val_00000001,n02 1 2 3 4\n"
+    (tmp_path / ilsvrc.KAGGLE).write_text(rows)
+    source = find_pictures(tmp_path)
+    assert (source.classes, [p.label for p in source.train], [p.label for p in source.val]) == (("n01", "n02"), [0, 1], [1, 0])
+
+
+def test_a_subset_has_the_first_classes_and_the_first_pictures_of_each(tmp_path):
+    source = find_pictures(class_folders(tmp_path, train=12, val=6, classes=("cat", "dog", "eel")))
+    small = source.subset(classes=2, per_class=3)
+    assert small.classes == ("cat", "dog")
+    assert [p.name for p in small.train] == ["cat/0.jpg", "cat/3.jpg", "cat/6.jpg", "dog/1.jpg", "dog/10.jpg", "dog/4.jpg"]
+    assert [p.label for p in small.val] == [0, 0, 1, 1]
+    assert source.subset() == source
 
 
 @pytest.mark.parametrize(
@@ -395,20 +437,28 @@ def test_webdatasets_shards_are_read(tmp_path):
     [
         ({"a.jpg": picture(1)}, r"x.tar: the sample a has no class \(.cls\)"),
         ({"a.cls": b"1"}, r"x.tar: the sample a has no picture"),
-        ({"a.jpg": picture(1), "a.cls": b"2"}, "the class of a is '2', expected a number from 0 to 1"),
-        ({"a.jpg": picture(1), "a.cls": b"cat"}, "the class of a is 'cat'"),
+        ({"a.jpg": picture(1), "a.cls": b"cat"}, "the class of a is 'cat', expected a number from 0 on"),
     ],
 )
 def test_samples_that_are_not_whole_are_named(files, message, tmp_path):
     (tmp_path / "x.tar").write_bytes(tar_of(files))
     with pytest.raises(ValueError, match=message):
-        shards.Shards([tmp_path / "x.tar"], ("cat", "dog"), 18)
+        list(shards.shard_pictures([tmp_path / "x.tar"]))
 
 
-def test_a_picture_that_breaks_later_is_named(tmp_path):
-    (tmp_path / "x.tar").write_bytes(tar_of({"a.jpg": picture(1)[:200], "a.cls": b"0"}))
-    with pytest.raises(ValueError, match="picture 0, in .*x.tar, is not a picture that can be read"):
-        shards.Shards([tmp_path / "x.tar"], ("cat",), 18).images[[0]]
+def test_a_picture_that_cannot_be_read_is_left_out_of_its_batch_and_named(tmp_path):
+    files = [picture(0), picture(1)[:200], picture(2)]
+    for i, content in enumerate(files):
+        (tmp_path / f"{i}.jpg").write_bytes(content)
+    pictures = [Picture(f"p{i}", i % 2, Stored(tmp_path / f"{i}.jpg")) for i in range(3)]
+    found = StoredPictures(pictures, ("cat", "dog"), 18, workers=2)
+    ((x, y),) = data.Loader(found, 3)
+    assert (x.shape, y.tolist()) == ((2, 3, 18, 18), [0, 0])
+    assert list(found.unreadable) == ["p1"]
+    assert "not a picture that can be read" in found.unreadable["p1"]
+    assert len(found.in_memory()) == 2
+    with pytest.raises(ValueError, match="None of 1 pictures can be read, p1 for instance: not a picture"):
+        found.take(np.array([1]))
 
 
 def test_a_tar_within_a_tar_is_read_where_it_lies(tmp_path):

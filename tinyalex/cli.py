@@ -161,7 +161,7 @@ def _prepare(args: argparse.Namespace) -> int:
     try:
         index = prepare(args.source, args.out, Options(args.size, args.quality, args.per_shard))
     except (ValueError, OSError, RuntimeError) as error:
-        print(f"tinyalex prepare: {str(error).removeprefix('prepare: ')}", file=sys.stderr)
+        print(f"tinyalex prepare: {error}", file=sys.stderr)
         return 2
     for entry in index["skipped"]:
         print(f"left out: {entry['name']}: {entry['error']}")

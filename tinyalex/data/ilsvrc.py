@@ -5,6 +5,8 @@
     ILSVRC2012_devkit_t12.tar.gz       data/ILSVRC2012_validation_ground_truth.txt: a class's number a line, in the order of the names
     or LOC_val_solution.csv            Kaggle's: the name and the wnid of each picture
 
+or what Kaggle's archive unpacks to: ILSVRC/Data/CLS-LOC/train/n01440764/..., ILSVRC/Data/CLS-LOC/val/*.JPEG, and that file.
+
 The devkit numbers the classes in an order of its own (1 is the kit fox, n02119789), which its data/meta.mat says; everybody else, and
 tinyalex, number them by their sorted wnids.
 """
@@ -15,10 +17,14 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tinyalex.data.tars import Stored, members
+from tinyalex.data.folders import class_names, image_files
+from tinyalex.data.stored import Stored
+from tinyalex.data.tars import members
 
 TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 DEVKIT, KAGGLE = "ILSVRC2012_devkit_t12.tar.gz", "LOC_val_solution.csv"
+
+UNPACKED = Path("ILSVRC", "Data", "CLS-LOC")
 
 Labelled = tuple[str, str, Stored]
 """Name, wnid and place of a picture."""
@@ -31,10 +37,19 @@ def pictures(root: Path) -> tuple[list[Labelled], list[Labelled]]:
     """
     for name in (TRAIN, VAL):
         if not (root / name).exists():
-            raise FileNotFoundError(
-                f"prepare: there is no {name} in {root}.\nPut the official files {TRAIN} and {VAL} there, both."
-            )
+            raise FileNotFoundError(f"there is no {name} in {root}.\nPut the official files {TRAIN} and {VAL} there, both.")
     return sorted(_train(root / TRAIN)), _val(root)
+
+
+def unpacked(root: Path) -> tuple[list[Labelled], list[Labelled]]:
+    """(train, val) from a folder with Kaggle's ILSVRC/ and LOC_val_solution.csv. Raises as `pictures` does."""
+    if not (root / KAGGLE).exists():
+        raise FileNotFoundError(f"there is no {KAGGLE} in {root}, which says what {UNPACKED / 'val'} shows.\nPut it there.")
+    folder = root / UNPACKED
+    train = [
+        (file.name, name, Stored(file)) for name in class_names(folder / "train") for file in image_files(folder / "train" / name)
+    ]
+    return train, _labelled_by_kaggle(root, [(file.name, Stored(file)) for file in image_files(folder / "val")])
 
 
 def _train(archive: Path) -> Iterator[Labelled]:
@@ -54,24 +69,21 @@ def _val(root: Path) -> list[Labelled]:
     for number, (name, _) in enumerate(found, 1):
         if name != f"ILSVRC2012_val_{number:08d}.JPEG":
             raise ValueError(
-                f"prepare: picture {number} of {VAL} is {name}, expected ILSVRC2012_val_{number:08d}.JPEG.\n"
+                f"picture {number} of {VAL} is {name}, expected ILSVRC2012_val_{number:08d}.JPEG.\n"
                 "Labels are given by number: a picture is missing or does not belong there. Download the file again."
             )
     if (root / DEVKIT).exists():
         wnids = _from_devkit(root / DEVKIT)
         if len(wnids) != len(found):
             raise ValueError(
-                f"prepare: {DEVKIT} labels {len(wnids)} validation pictures, {VAL} has {len(found)}.\n"
+                f"{DEVKIT} labels {len(wnids)} validation pictures, {VAL} has {len(found)}.\n"
                 "They belong to different years, or a download is cut off."
             )
         return [(name, wnid, stored) for (name, stored), wnid in zip(found, wnids, strict=True)]
     if (root / KAGGLE).exists():
-        by_name = _from_kaggle(root / KAGGLE)
-        if missing := [name for name, _ in found if Path(name).stem not in by_name]:
-            raise ValueError(f"prepare: {KAGGLE} does not name {missing[0]} and {len(missing) - 1} more pictures of {VAL}.")
-        return [(name, by_name[Path(name).stem], stored) for name, stored in found]
+        return _labelled_by_kaggle(root, found)
     raise FileNotFoundError(
-        f"prepare: nothing in {root} says which classes the pictures of {VAL} are of.\nPut {DEVKIT} there, or Kaggle's {KAGGLE}."
+        f"nothing in {root} says which classes the pictures of {VAL} are of.\nPut {DEVKIT} there, or Kaggle's {KAGGLE}."
     )
 
 
@@ -88,7 +100,7 @@ def _from_devkit(archive: Path) -> list[str]:
     # Gzip, tar and MATLAB files that are broken raise errors of many kinds; a missing file or number is a KeyError.
     except Exception as error:
         raise ValueError(
-            f"prepare: {archive} cannot be read: {type(error).__name__}: {error}.\nDownload the devkit of 2012, tasks 1 and 2, again."
+            f"{archive} cannot be read: {type(error).__name__}: {error}.\nDownload the devkit of 2012, tasks 1 and 2, again."
         ) from error
 
 
@@ -104,11 +116,20 @@ def _numbers_of_devkit(meta: bytes) -> dict[int, str]:
         from scipy.io import loadmat
     except ImportError:
         raise RuntimeError(
-            f"prepare: to read meta.mat, MATLAB's file in {DEVKIT}, SciPy is needed.\nInstall it (pip install scipy), or put Kaggle's "
+            f"to read meta.mat, MATLAB's file in {DEVKIT}, SciPy is needed.\nInstall it (pip install scipy), or put Kaggle's "
             f"{KAGGLE} into the folder instead of the devkit."
         ) from None
     synsets = loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"]
     return {int(number): str(wnid) for number, wnid in zip(synsets["ILSVRC2012_ID"], synsets["WNID"], strict=True)}
+
+
+def _labelled_by_kaggle(root: Path, found: list[tuple[str, Stored]]) -> list[Labelled]:
+    by_name = _from_kaggle(root / KAGGLE)
+    if missing := [name for name, _ in found if Path(name).stem not in by_name]:
+        raise ValueError(
+            f"{KAGGLE} does not name {missing[0]} and {len(missing) - 1} more validation pictures.\nDownload it again."
+        )
+    return [(name, by_name[Path(name).stem], stored) for name, stored in found]
 
 
 def _from_kaggle(file: Path) -> dict[str, str]:
@@ -118,5 +139,5 @@ def _from_kaggle(file: Path) -> dict[str, str]:
             return {row["ImageId"]: row["PredictionString"].split()[0] for row in csv.DictReader(lines)}
     except (KeyError, IndexError, AttributeError) as error:
         raise ValueError(
-            f"prepare: {file} is not Kaggle's: expected the columns ImageId and PredictionString, with a wnid first.\nDownload it again."
+            f"{file} is not Kaggle's: expected the columns ImageId and PredictionString, with a wnid first.\nDownload it again."
         ) from error

@@ -17,7 +17,8 @@ Batch = tuple[Array, Array]
 class Loader:
     """Batches (images, labels) of a dataset: images float32 (n, C, H, W), labels int64 (n,).
 
-    dataset      a Dataset, or another object with `images` and `labels` that an array of numbers picks rows from
+    dataset      a Dataset, or another object with `images` and `labels` that an array of numbers picks rows from; or one with `labels` and
+                 `take(rows)`, which gives (images, labels) of some rows and may leave some out, as StoredPictures does
     batch_size   n; the last batch of an epoch holds what is left
     shuffle      draw a new order for each epoch; otherwise the dataset's own
     transform    `transform(images, epoch=e, first=i)` makes what the network sees, as data.Augment and data.Normalize do;
@@ -55,7 +56,7 @@ class Loader:
         seed: int | None = None,
         device: str = "cpu",
     ) -> None:
-        if not (hasattr(dataset, "images") and hasattr(dataset, "labels")):
+        if not (hasattr(dataset, "labels") and (hasattr(dataset, "images") or hasattr(dataset, "take"))):
             raise TypeError(
                 f"Loader: expected a Dataset, got {type(dataset).__name__}.\n"
                 "Give data.Dataset(images, labels, classes), or an object with `images` and `labels`."
@@ -71,7 +72,7 @@ class Loader:
         self.dataset, self.batch_size, self.shuffle, self.transform = dataset, batch_size, shuffle, transform
         self.drop_last, self.prefetch, self.seed = drop_last, prefetch, seed
         self.device = devices.check(device)
-        self._images, self._labels = _placed(dataset, self.device)
+        self._take = _placed(dataset, self.device)
         self._epochs = count()
         if len(self) == 0:
             raise ValueError(
@@ -119,22 +120,24 @@ class Loader:
         first = number * self.batch_size
         rows = order[first : first + self.batch_size]
         with devices.on(self.device):  # which each thread chooses for itself
-            images, labels = (_rows(a, rows, self.device) for a in (self._images, self._labels))
+            images, labels = (devices.to(a, self.device) for a in self._take(rows))
             x = self.transform(images, epoch=epoch, first=first) if self.transform else images.astype(np.float32)
             return x, labels.astype(np.int64, copy=False)
 
 
-def _placed(dataset: Any, device: str) -> tuple[Any, Any]:
-    """The data set's images and labels on the device, if they fit there and are arrays in memory; else where they are."""
+def _placed(dataset: Any, device: str) -> Callable[[np.ndarray], Batch]:
+    """What gives some rows of the data set: on the device, if its images are in memory and fit there; else wherever they are."""
+    if hasattr(dataset, "take"):
+        return dataset.take
     images, labels = dataset.images, dataset.labels
-    if device == "cpu" or not devices.is_array(images) or images.nbytes > devices.memory(device)["free"] // 2:
-        return images, labels
-    return devices.to(images, device), devices.to(labels, device)
+    if device != "cpu" and devices.is_array(images) and images.nbytes <= devices.memory(device)["free"] // 2:
+        images, labels = devices.to(images, device), devices.to(labels, device)
 
+    def take(rows: np.ndarray) -> Batch:
+        there = devices.to(rows, devices.of(images))
+        return images[there], labels[there]
 
-def _rows(a: Any, rows: np.ndarray, device: str) -> Array:
-    """Some rows of the data set's images or labels, on the device."""
-    return devices.to(a[devices.to(rows, devices.of(a))], device)
+    return take
 
 
 def _check_whole(name: str, value: Any, least: int, fix: str, below: int | None = None) -> None:

@@ -17,11 +17,11 @@ import numpy as np
 
 from tinyalex import device
 from tinyalex.data.decoding import decode
-from tinyalex.data.shards import Shards, read_note, write_shard
-from tinyalex.data.sources import Picture, Source, find_pictures
+from tinyalex.data.shards import INDEX, PLAN, read_note, write_shard
+from tinyalex.data.sources import Source, find_pictures
+from tinyalex.data.stored import Picture
 from tinyalex.files import replacing
 
-INDEX, PLAN = "index.json", "plan.json"
 LEFT_OVER = re.compile(r"\.(plan\.json|index\.json|(train|val)-\d{5,}\.tar)\.\d+")
 """What a run leaves that was killed while it wrote one of its files (see `files.replacing`)."""
 
@@ -68,19 +68,6 @@ def prepare(source: str | Path, out: str | Path, options: Options | None = None,
     return index
 
 
-def prepared(folder: str | Path) -> tuple[Shards, Shards, dict[str, Any]]:
-    """(train, val, index) of a folder that `prepare` has finished. FileNotFoundError if it has not."""
-    root = Path(folder).expanduser()
-    if not (root / INDEX).exists():
-        raise FileNotFoundError(f"there is no {INDEX} in {root}.\nRun: tinyalex prepare SOURCE {root}")
-    index = json.loads((root / INDEX).read_text(encoding="utf-8"))
-    train, val = (
-        Shards([root / name for name in index["shards"] if name.startswith(split)], tuple(index["classes"]), index["size"])
-        for split in ("train", "val")
-    )
-    return train, val, index
-
-
 def _check(options: Options) -> None:
     for name, value, least, most in (
         ("size", options.size, 1, 4096),
@@ -88,7 +75,7 @@ def _check(options: Options) -> None:
         ("per_shard", options.per_shard, 1, 10**6),
     ):
         if not isinstance(value, int) or not least <= value <= most:
-            raise ValueError(f"prepare: expected {name} to be a whole number from {least} to {most}, got {value!r}.")
+            raise ValueError(f"expected {name} to be a whole number from {least} to {most}, got {value!r}.")
 
 
 def _shuffled(found: Source) -> Source:
@@ -115,13 +102,11 @@ def _claim(folder: Path, found: Source, options: Options) -> None:
         changed = [f"{name} {before.get(name)}, not {value}" for name, value in plan.items() if before.get(name) != value]
         if changed:
             raise ValueError(
-                f"prepare: {folder} was begun with other pictures or options: {'; '.join(changed)}.\n"
+                f"{folder} was begun with other pictures or options: {'; '.join(changed)}.\n"
                 "Give a new or empty folder, or what it was begun with."
             )
     elif folder.exists() and any(not file.name.startswith(".") for file in folder.iterdir()):
-        raise ValueError(
-            f"prepare: {folder} has files of its own, and is not from `tinyalex prepare`.\nGive a new or empty folder."
-        )
+        raise ValueError(f"{folder} has files of its own, and is not from `tinyalex prepare`.\nGive a new or empty folder.")
     else:
         with replacing(folder / PLAN) as unfinished:
             unfinished.write_text(json.dumps(plan, indent=1) + "\n", encoding="utf-8")
@@ -136,7 +121,7 @@ def _read_plan(folder: Path) -> dict[str, Any]:
     except ValueError:
         plan = None
     if not isinstance(plan, dict) or "pictures" not in plan:
-        raise ValueError(f"prepare: {folder / PLAN} is not from `tinyalex prepare`.\nGive a new or empty folder.")
+        raise ValueError(f"{folder / PLAN} is not from `tinyalex prepare`.\nGive a new or empty folder.")
     return plan
 
 

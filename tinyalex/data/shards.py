@@ -7,17 +7,16 @@ header also holds a note, as JSON: a tar reader passes over it.
 import io
 import json
 import tarfile
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from tinyalex import device
-from tinyalex.data.decoding import decode
-from tinyalex.data.tars import Stored, members
+from tinyalex.data.stored import Picture, Stored
+from tinyalex.data.tars import members
 from tinyalex.files import replacing
+
+PLAN, INDEX = "plan.json", "index.json"
+"""What `tinyalex prepare` writes first, and last."""
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 NOTE = "TINYALEX.note"
@@ -46,79 +45,49 @@ def read_note(path: Path) -> Any:
         ) from error
 
 
-class ShardImages:
-    """The pictures of shards as if they were an array, uint8 (N, 3, S, S): `images[rows]` decodes some of them, on all cores.
-
-    Each is resized so that its shorter side has S pixels; what is in the middle is taken (section 2).
-    """
-
-    def __init__(self, places: list[Stored], size: int) -> None:
-        self.places, self.size = places, size
-        self.shape = (len(places), 3, size, size)
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def __getitem__(self, rows: Any) -> np.ndarray:
-        chosen = np.arange(len(self))[rows]
-        if chosen.ndim == 0:
-            return self._square(int(chosen))
-        images = np.empty((len(chosen), *self.shape[1:]), np.uint8)
-
-        def fill(at: int) -> None:
-            images[at] = self._square(int(chosen[at]))
-
-        with ThreadPoolExecutor(device.workers()) as pool:
-            for _ in pool.map(fill, range(len(chosen))):
-                pass
-        return images
-
-    def _square(self, row: int) -> np.ndarray:
-        try:
-            pixels = np.asarray(decode(self.places[row].read(), self.size))
-        except ValueError as error:
-            raise ValueError(f"picture {row}, in {self.places[row].file}, is {error}.\nPrepare that shard again.") from error
-        top, left = ((side - self.size) // 2 for side in pixels.shape[:2])
-        return pixels[top : top + self.size, left : left + self.size].transpose(2, 0, 1)
+def read_index(folder: Path) -> dict[str, Any]:
+    """What `tinyalex prepare` has noted about its shards. ValueError, FileNotFoundError for a folder that it has not finished."""
+    try:
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        return {name: index[name] for name in ("classes", "size", "quality", "shards", "mean", "covariance", "skipped")}
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"`tinyalex prepare` has not finished {folder}: there is no {INDEX}.\nRun it again: tinyalex prepare SOURCE {folder}"
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder / INDEX} is not from `tinyalex prepare`: {error!r}.\nPrepare again, in a new folder.") from None
 
 
-class Shards:
-    """The labelled pictures of some shards, in their order: `images` as `ShardImages`, `labels` int64 (N,), and `classes`.
-
-    A data.Loader takes it like a Dataset. ValueError for a file that is no shard, or has a picture without a class.
-    """
-
-    def __init__(self, paths: Iterable[Path], classes: tuple[str, ...], size: int) -> None:
-        places, labels = [], []
-        for path in paths:
-            for key, (picture, label) in _samples(path).items():
-                if picture is None or label is None:
-                    what = "class (.cls)" if label is None else f"picture ({', '.join(PICTURES)})"
-                    raise ValueError(f"{path}: the sample {key} has no {what}. Expected both of each.")
-                places.append(picture)
-                labels.append(_label(label, key, len(classes)))
-        self.images, self.labels, self.classes = ShardImages(places, size), np.array(labels, np.int64), classes
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-
-def _samples(path: Path) -> dict[str, tuple[Stored | None, Stored | None]]:
-    """Picture and class of each key, which is a member's name up to the first dot after its folder."""
-    found: dict[str, tuple[Stored | None, Stored | None]] = {}
-    for name, stored in members(Stored(path)):
-        folder, _, file = name.rpartition("/")
-        stem, dot, suffix = file.partition(".")
-        key = f"{folder}/{stem}" if folder else stem
-        picture, label = found.get(key, (None, None))
-        found[key] = (stored, label) if dot + suffix.lower() in PICTURES else (picture, stored if suffix == "cls" else label)
-    return found
+def shard_pictures(paths: Iterable[Path]) -> Iterator[Picture]:
+    """The labelled pictures in shards, in their order. ValueError for a file that is no shard, or has a picture without a class."""
+    for path in paths:
+        found: dict[str, tuple[Stored | None, int | None]] = {}
+        with open(path, "rb") as file:
+            for name, stored in members(Stored(path)):
+                key, suffix = _split(name)
+                picture, label = found.get(key, (None, None))
+                if suffix in PICTURES:
+                    found[key] = (stored, label)
+                elif suffix == ".cls":
+                    file.seek(stored.offset)
+                    found[key] = (picture, _label(file.read(stored.size), path, key))
+                else:
+                    found[key] = (picture, label)
+        for key, (picture, label) in found.items():
+            if picture is None or label is None:
+                what = "class (.cls)" if label is None else f"picture ({', '.join(PICTURES)})"
+                raise ValueError(f"{path}: the sample {key} has no {what}. Expected both of each.")
+            yield Picture(key, label, picture)
 
 
-def _label(stored: Stored, key: str, classes: int) -> int:
-    text = stored.read().strip()
-    if not text.isdigit() or int(text) >= classes:
-        raise ValueError(
-            f"{stored.file}: the class of {key} is {text.decode(errors='replace')!r}, expected a number from 0 to {classes - 1}."
-        )
+def _split(name: str) -> tuple[str, str]:
+    """The key of a member, which is its name up to the first dot after its folder, and the rest."""
+    folder, slash, file = name.rpartition("/")
+    stem, dot, suffix = file.partition(".")
+    return folder + slash + stem, (dot + suffix).lower()
+
+
+def _label(text: bytes, path: Path, key: str) -> int:
+    if not text.strip().isdigit():
+        raise ValueError(f"{path}: the class of {key} is {text.decode(errors='replace')!r}, expected a number from 0 on.")
     return int(text)

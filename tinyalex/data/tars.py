@@ -2,21 +2,8 @@
 
 import tarfile
 from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
 
-
-class Stored(NamedTuple):
-    """Some bytes of a file; without a size, all of it."""
-
-    file: Path
-    offset: int = 0
-    size: int = -1
-
-    def read(self) -> bytes:
-        with open(self.file, "rb") as file:
-            file.seek(self.offset)
-            return file.read(self.size)
+from tinyalex.data.stored import Stored
 
 
 def members(archive: Stored) -> Iterator[tuple[str, Stored]]:
