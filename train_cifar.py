@@ -142,7 +142,7 @@ def main() -> int:
         data.Loader(valid, 256, transform=normalize, device=place),
         epochs=args.epochs,
         output=output,
-        variant=f"cifar-{args.model}",
+        metadata={"variant": f"cifar-{args.model}"},
         patience=args.patience,
         options={name: getattr(args, name) for name in FIXED},
         after_epoch=lambda log: plots.draw_curves(log, output / "curves.png"),

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 import tinyalex
-from tinyalex.data import Augment, Normalize, mean_image
+from tinyalex.data import IMAGENET_COLOURS, Augment, Normalize, TenViews, mean_image
+from tinyalex.models.photos import Preprocessing
 
 
 @pytest.fixture
@@ -130,7 +131,7 @@ def test_a_single_image_is_refused(transform, images, mean):
         transform(mean)(images[0], epoch=0, first=0)
 
 
-@pytest.mark.parametrize("padding", [-1, 1.5, None])
+@pytest.mark.parametrize("padding", [-1, 1.5])
 def test_a_padding_that_is_no_number_of_pixels_is_refused(padding, mean):
     with pytest.raises(ValueError, match=f"Augment: expected a padding of 0 or more whole pixels, got {padding}"):
         Augment(mean, padding=padding)
@@ -201,7 +202,48 @@ def test_a_square_may_hang_over_the_edge_by_the_padding():
 
 def test_a_padding_as_large_as_the_square_is_refused():
     with pytest.raises(ValueError, match="padding=4 would move images of 4 x 4 out of sight"):
-        Augment([0, 0, 0], size=4)(numbered(1), epoch=0, first=0)
+        Augment([0, 0, 0], size=4, padding=4)(numbered(1), epoch=0, first=0)
+
+
+def test_a_square_stays_within_the_image_unless_a_padding_is_given():
+    assert Augment([0, 0, 0], size=5)(numbered() + 1, epoch=0, first=0).min() > 0
+
+
+def test_the_ten_views_are_those_that_predict_takes(rng):
+    photos = rng.integers(0, 256, (2, 11, 11, 3), np.uint8)
+    views = TenViews([120, 110, 100], scale=0.5, size=8)(photos.transpose(0, 3, 1, 2))
+    preprocess = Preprocessing(8, 11, mean=(120.0, 110.0, 100.0), std=(2.0, 2.0, 2.0))
+    np.testing.assert_allclose(views, np.stack([preprocess.views(photo) for photo in photos]), rtol=1e-6, atol=1e-5)
+    np.testing.assert_array_equal(views[:, 2], Normalize([120, 110, 100], scale=0.5, size=8)(photos.transpose(0, 3, 1, 2)))
+
+
+# What the 2012 run did
+
+
+def test_neighbours_can_be_moved_and_mirrored_together_and_shifted_in_colour_apart():
+    augment = Augment([0, 0, 0], size=5, together=32, colours=np.eye(3))
+    x = augment(numbered(100), epoch=0, first=16)  # 16 of the first chunk, 32, 32, 20
+    assert len({tuple(colour) for colour in x[:, :, 0, 0] % 1}) == 100
+    x = Augment([0, 0, 0], size=5, together=32)(numbered(100), epoch=0, first=16)
+    alike = [np.array_equal(x[i], x[i + 1]) for i in range(99)]
+    assert [i for i in range(99) if not alike[i]] == [15, 47, 79]
+    np.testing.assert_array_equal(x[40:], Augment([0, 0, 0], size=5, together=32)(numbered(60), epoch=0, first=56))
+    with pytest.raises(ValueError, match="expected together to be a number of images from 1 on, got 0"):
+        Augment([0, 0, 0], together=0)
+
+
+def test_colours_can_be_left_alone_from_an_epoch_on():
+    grey = np.full((8, 3, 6, 6), 100, np.uint8)
+    augment = Augment([100, 100, 100], size=4, colours=IMAGENET_COLOURS, until=2)
+    spread = [float(augment(grey, epoch=epoch, first=0).std()) for epoch in range(4)]
+    assert spread[0] > 1
+    assert spread[1] > 1
+    assert spread[2:] == [0, 0]
+
+
+def test_imagenets_colours_are_axes():
+    products = IMAGENET_COLOURS @ IMAGENET_COLOURS.T
+    np.testing.assert_allclose(products / np.outer(*2 * [np.sqrt(products.diagonal())]), np.eye(3), atol=1e-4)
 
 
 @pytest.mark.parametrize("size", [0, 9, 2.5])

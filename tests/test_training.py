@@ -1,6 +1,7 @@
 """The training loop: it learns, stops, goes on with the same bytes, and loses nothing."""
 
 import os
+import re
 import signal
 import time
 
@@ -9,6 +10,7 @@ import pytest
 
 import tinyalex as ta
 from tinyalex import data, nn, optim, training
+from tinyalex.training.plateau import Plateau
 
 
 def toy(output, *, epochs, lr=0.05, schedule=None, **options):
@@ -33,7 +35,7 @@ def toy(output, *, epochs, lr=0.05, schedule=None, **options):
         data.Loader(dataset[80:], 16, transform=data.Normalize(mean, scale=1 / 64)),
         epochs=epochs,
         output=output,
-        variant="toy",
+        metadata={"variant": "toy"},
         **options,
     )
 
@@ -53,7 +55,7 @@ def test_it_leaves_log_weights_and_checkpoint(tmp_path):
         "model.safetensors",
     ]
     lines = (tmp_path / "log.csv").read_text().splitlines()
-    assert lines[0] == "epoch,lr,train_loss,train_error,valid_loss,valid_error,images_per_second,seconds"
+    assert lines[0] == "epoch,lr,train_loss,train_error,valid_loss,valid_error,images_per_second,seconds,valid_top5_error,waited"
     assert float(lines[2].split(",")[2]) == log[1].train_loss
     assert ta.serialization.load_metadata(tmp_path / "model.safetensors") == {"variant": "toy"}
 
@@ -212,3 +214,68 @@ def test_waiting_for_data_counts_as_time(tmp_path):
 
     trainer.train.transform, trainer.train.prefetch = slow, 0
     assert trainer.fit()[0].seconds > 4 * 0.05  # five batches; a sleep is never shorter than it says
+
+
+def test_evaluate_averages_the_probabilities_of_views(rng):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+    views = rng.standard_normal((4, 10, 3, 2, 2)).astype("f")
+    labels = np.array([0, 2, 1, 1])
+    each = np.stack([ta.functional.softmax(model(views[:, v]), 1).numpy() for v in range(10)])
+    said, true = training.answers(model, [(views[:3], labels[:3]), (views[3:], labels[3:])])
+    np.testing.assert_allclose(np.exp(said), each.mean(axis=0), rtol=1e-5)
+    assert training.evaluate(model, [(views, labels)]).loss == pytest.approx(
+        -np.log(each.mean(axis=0)[np.arange(4), labels]).mean(), rel=1e-5
+    )
+    assert true.tolist() == labels.tolist()
+
+
+def test_an_ensembles_answer_is_the_mean_of_its_networks_answers(rng):
+    one, two = (rng.dirichlet(np.ones(7), size=5) for _ in range(2))
+    np.testing.assert_allclose(np.exp(training.mean_answer([np.log(one), np.log(two)])), (one + two) / 2)
+
+
+def test_top_5_counts_who_is_among_the_five_likeliest():
+    said = np.log(np.array([[0.3, 0.2, 0.15, 0.1, 0.09, 0.08, 0.08]] * 100))
+    result = training.score(said, np.array([0] * 10 + [4] * 40 + [5] * 30 + [6] * 20))
+    assert (result.error, result.top5_error) == (pytest.approx(0.9), pytest.approx(0.5))
+    assert result.standard_error(result.top5_error) == pytest.approx(0.05)
+    assert str(result).endswith("top-1 error 90.00 % (standard error 3.00), top-5 error 50.00 % (standard error 5.00), 100 images")
+
+
+def test_a_network_that_has_diverged_is_wrong():
+    assert training.score(np.full((3, 10), np.nan), np.array([0, 1, 2])).top5_error == 1
+
+
+def test_a_loss_that_stays_at_ln_k_brings_advice_once(tmp_path, capsys):
+    trainer = toy(tmp_path, epochs=120, lr=0.0)
+    for p in trainer.model[-1].parameters():
+        p.data[...] = 0
+    trainer.fit()
+    out = capsys.readouterr().out
+    assert out.count("The loss has been 0.693 = ln 2 for 500 steps") == 1
+    assert "--init he" in out
+
+
+def test_a_loss_that_falls_brings_none():
+    plateau = Plateau(1000)
+    assert not any(plateau.note(6.9078 - 0.0002 * step) for step in range(2000))
+    assert [step for step in range(1200) if Plateau.note(plateau, 6.9)] == [499]
+
+
+def test_the_bar_tells_waiting_for_data_from_steps(tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr("tqdm.tqdm.set_postfix_str", lambda self, text: shown.append(text))
+    monkeypatch.setattr("tinyalex.training.trainer.LOOK_EVERY", -1)
+    trainer = toy(tmp_path, epochs=1)
+    transform = trainer.train.transform
+
+    def slow(images, **where):
+        time.sleep(0.05)
+        return transform(images, **where)
+
+    trainer.train.transform, trainer.train.prefetch = slow, 0
+    log = trainer.fit()
+    waits = [int(re.search(r"a batch waits (\d+) ms for data, steps \d+ ms", text)[1]) for text in shown]
+    assert len(waits) == 5
+    assert min(waits) >= 50
+    assert log[0].waited > 5 * 0.05

@@ -1,7 +1,8 @@
 """Images to learn from, and their way into the network.
 
 `cifar10`, `image_folder`, `image_folders` and `shapes` (drawn, no files needed) make a `Dataset`; a `Loader` hands it out in
-batches, through `Augment` for training and `Normalize` for testing.
+batches, through `Augment` for training and `Normalize` or `TenViews` for testing. Pictures of any size that are too many for the memory,
+in folders, ImageNet's tars or shards, are found by `find_pictures` and read when they are needed by `StoredPictures`.
 
 >>> train, test = shapes(1000, 200)
 >>> mean = mean_image(train.images)
@@ -11,20 +12,26 @@ batches, through `Augment` for training and `Normalize` for testing.
 (500, 3, 32, 32) (500,)
 """
 
-from tinyalex.data.augmentation import Augment, Normalize, colour_axes, mean_image
+from tinyalex.data.augmentation import IMAGENET_COLOURS, Augment, Normalize, TenViews, colour_axes, mean_image
 from tinyalex.data.cifar import cifar10
 from tinyalex.data.dataset import Dataset
 from tinyalex.data.drawing import shapes
 from tinyalex.data.folders import image_folder, image_folders
 from tinyalex.data.loading import Loader
+from tinyalex.data.sources import find_pictures
+from tinyalex.data.stored import StoredPictures
 
 __all__ = [
+    "IMAGENET_COLOURS",
     "Augment",
     "Dataset",
     "Loader",
     "Normalize",
+    "StoredPictures",
+    "TenViews",
     "cifar10",
     "colour_axes",
+    "find_pictures",
     "image_folder",
     "image_folders",
     "mean_image",

@@ -10,6 +10,11 @@ import numpy as np
 from tinyalex import device, kernels
 from tinyalex.device import Array
 
+IMAGENET_COLOURS = np.array([19.7208, 37.0939, 121.7801])[:, None] * np.array(
+    [[0.41796, -0.81698, 0.39731], [-0.71258, -0.02354, 0.70120], [-0.56351, -0.57618, -0.59200]]
+)
+"""`colour_axes` of ImageNet: standard deviations and directions, as cuda-convnet2 gives them (make-data/input_meta, color_pca)."""
+
 
 class Placed:
     """An array, and copies of it on the devices where it has been needed."""
@@ -44,7 +49,7 @@ class Normalize:
     def __call__(self, images: Array, *, epoch: int = 0, first: int = 0) -> Array:
         _check_fit("Normalize", images, self.mean.array)
         height, width = _seen("Normalize", images, self.size)
-        top, left = (images.shape[2] - height) // 2, (images.shape[3] - width) // 2
+        top, left = _middle(images.shape[2] - height), _middle(images.shape[3] - width)
         middle = (..., slice(top, top + height), slice(left, left + width))
         mean = self.mean.at(device.of(images))
         x = device.xp(images).subtract(images[middle], mean if mean.shape[1:] == (1, 1) else mean[middle], dtype=np.float32)
@@ -57,12 +62,14 @@ class Augment:
     """A random crop and, half of the time, the mirror image of each `(image - mean) * scale`: what the network trains on.
 
     mean      the mean image (C, H, W), or the mean colour (C,) or (C, 1, 1), of the training images
-    padding   the image moves by up to this many pixels up, down, left and right
+    padding   the image moves by up to this many pixels up, down, left and right; None: 4, or 0 where `size` cuts a square
     flip      whether to mirror
     scale     as in Normalize
     size      S: a square of S x S pixels is cut at random from larger images (the paper's 224 from 256), `padding` beyond their edges
     colours   directions in which the colour of a whole image is shifted, a row each, by 0.1 times it times a random normal number:
-              `colour_axes` of the training images, as in the paper; None shifts no colours
+              `colour_axes` of the training images, as in the paper, or `IMAGENET_COLOURS`; None shifts no colours
+    until     the epoch from which colours are left alone, as in the last part of the 2012 run; None: they never are
+    together  how many neighbours in the epoch's order are moved and mirrored alike; the 2012 code's 32 saved it time
 
     Images (N, C, H, W) -> float32 (N, C, H, W) or (N, C, S, S). What moves in at the borders is zero, which is the mean's colour: it is
     added after the subtraction. Raises ValueError for a mean or images of other shapes, and for a padding as large as the images.
@@ -80,12 +87,16 @@ class Augment:
         self,
         mean: Array,
         *,
-        padding: int = 4,
+        padding: int | None = None,
         flip: bool = True,
         scale: float = 1.0,
         colours: Array | None = None,
         size: int | None = None,
+        until: int | None = None,
+        together: int = 1,
     ) -> None:
+        if padding is None:
+            padding = 4 if size is None else 0
         if not isinstance(padding, (int, np.integer)) or padding < 0:
             raise ValueError(
                 f"Augment: expected a padding of 0 or more whole pixels, got {padding!r}.\n"
@@ -101,7 +112,9 @@ class Augment:
                 f"Augment: expected colours of the shape (at most 3, {channels}), a direction a row, got {self.colours.shape}.\n"
                 "Give data.colour_axes(train.images), or None."
             )
-        self.padding, self.flip, self.size = padding, flip, size
+        if not isinstance(together, (int, np.integer)) or together < 1:
+            raise ValueError(f"Augment: expected together to be a number of images from 1 on, got {together!r}.")
+        self.padding, self.flip, self.size, self.until, self.together = padding, flip, size, until, together
 
     def __call__(self, images: Array, *, epoch: int, first: int) -> Array:
         _check_fit("Augment", images, self.mean.array)
@@ -111,18 +124,44 @@ class Augment:
                 f"Augment: padding={self.padding} would move images of {seen[0]} x {seen[1]} out of sight.\n"
                 f"Give a padding below {min(seen)}."
             )
-        u = device.uniform("augment", epoch, range(first, first + len(images)), 3 if self.colours is None else 7)
+        colours = self.colours if self.until is None or epoch < self.until else None
+        numbers = range(first, first + len(images))
+        u = device.uniform("augment", epoch, numbers, 3 if colours is None else 7)
+        if self.together > 1:
+            u[:, :3] = device.uniform("augment", epoch, [number // self.together for number in numbers], 3)
         moves = np.empty((len(images), 3), np.int32)
         places = np.subtract(images.shape[2:], seen) + 2 * self.padding + 1
         moves[:, :2] = np.floor(u[:, :2] * places) - self.padding
         moves[:, 2] = (u[:, 2] < 0.5) & self.flip
-        colour = None if self.colours is None else (0.1 * _normal(u[:, 3:])[:, :3] @ self.colours).astype(np.float32)  # section 4.1
+        colour = None if colours is None else (0.1 * _normal(u[:, 3:])[:, :3] @ colours).astype(np.float32)  # section 4.1
         place = device.of(images)
         x = device.xp(images).empty((*images.shape[:2], *seen), np.float32)
         placed_moves, shift = (a if a is None else device.to(a, place) for a in (moves, colour))
         k = kernels.of(images)
         k.augment(k.ready(images), self.mean.at(place), x, placed_moves, shift, self.scale)
         return x
+
+
+class TenViews:
+    """The ten views of each image whose answers the paper averages (section 4.1), of `(image - mean) * scale`.
+
+    Squares of S x S pixels: top left, top right, middle, bottom left, bottom right; then the mirror images of the five. `mean`, `scale` and
+    `size` are as in Normalize. Images (N, C, H, W) -> float32 (N, 10, C, S, S), which training.evaluate knows what to do with.
+
+    >>> TenViews([120, 125, 130], size=3)(np.zeros((2, 3, 4, 4), np.uint8)).shape
+    (2, 10, 3, 3, 3)
+    """
+
+    def __init__(self, mean: Array, scale: float = 1.0, *, size: int) -> None:
+        self.whole, self.size = Normalize(mean, scale), size
+
+    def __call__(self, images: Array, *, epoch: int = 0, first: int = 0) -> Array:
+        x = self.whole(images)
+        height, width = _seen("TenViews", images, self.size)
+        low, right = images.shape[2] - height, images.shape[3] - width
+        corners = [(0, 0), (0, right), (_middle(low), _middle(right)), (low, 0), (low, right)]
+        five = device.xp(x).stack([x[:, :, top : top + height, left : left + width] for top, left in corners], 1)
+        return device.xp(x).concatenate([five, five[..., ::-1]], 1)
 
 
 def mean_image(images: Array) -> Array:
@@ -185,6 +224,11 @@ def _seen(who: str, images: Array, size: int | None) -> tuple[int, int]:
             f"{who}: a square of size={size!r} cannot be cut from images of {height} x {width}.\nGive at most {min(height, width)}."
         )
     return int(size), int(size)
+
+
+def _middle(room: int) -> int:
+    """Where the middle begins. Halves are rounded to even, as models.Preprocessing does."""
+    return round(room / 2)
 
 
 def _check_fit(who: str, images: Array, mean: Array) -> None:

@@ -1,6 +1,7 @@
-"""How good a network is: loss, error, and which classes it takes for which."""
+"""How good a network is: loss, errors, and which classes it takes for which."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +13,31 @@ from tinyalex.device import Array
 from tinyalex.function import no_grad
 from tinyalex.nn.module import testing
 
+TOP = 5
+"""Answers of which one must be right in the contest's second error rate."""
+
 
 @dataclass
 class Evaluation:
-    """Mean `loss`, `error` (share of wrong answers, 0 to 1), and `confusion` (K, K): [true class, answer] counted."""
+    """Mean `loss`, `error` and `top5_error` (shares of wrong answers, 0 to 1), and `confusion` (K, K): [true class, answer] counted.
+
+    An answer is wrong by top5_error where the true class is not among the five likeliest.
+    """
 
     loss: float
     error: float
     confusion: np.ndarray
+    top5_error: float
+
+    def standard_error(self, share: float) -> float:
+        """Of one of the two errors: by how much it would vary with other images of the same kind."""
+        return math.sqrt(share * (1 - share) / self.confusion.sum())
+
+    def __str__(self) -> str:
+        parts = [f"loss {self.loss:.4f}"]
+        for name, share in (("top-1", self.error), ("top-5", self.top5_error)):
+            parts.append(f"{name} error {100 * share:.2f} % (standard error {100 * self.standard_error(share):.2f})")
+        return ", ".join(parts) + f", {self.confusion.sum()} images"
 
 
 def wrong_answers(logits: Array, labels: Array) -> Array:
@@ -27,17 +45,42 @@ def wrong_answers(logits: Array, labels: Array) -> Array:
     return (logits.argmax(axis=1) != labels).sum()
 
 
-def evaluate(model: Any, batches: Iterable[tuple[Array, Array]]) -> Evaluation:
-    """The model's answers to all batches (images, labels), in testing mode. The mode is put back afterwards."""
-    loss, count, confusion = 0.0, 0, None
+def answers(model: Any, batches: Iterable[tuple[Array, Array]]) -> tuple[np.ndarray, np.ndarray]:
+    """What the model says of each image, in testing mode, as log probabilities float32 (N, K); and the labels, (N,).
+
+    Images are (n, C, H, W); or (n, V, C, H, W), V views of each, whose probabilities are averaged (section 4.1; data.TenViews).
+    """
+    said, true = [], []
     with no_grad(), testing(model):
         for images, labels in batches:
-            logits = model(images)
-            loss += F.cross_entropy(logits, labels, reduction="sum").item()
-            count += len(labels)
-            if confusion is None:
-                confusion = np.zeros((logits.shape[1], logits.shape[1]), np.int64)
-            np.add.at(confusion, (device.to_numpy(labels), logits.numpy().argmax(axis=1)), 1)
-    if confusion is None:
+            views = images.shape[1] if images.ndim == 5 else 1
+            logits = model(images.reshape(-1, *images.shape[2:]) if images.ndim == 5 else images)
+            one_by_one = F.log_softmax(logits, 1).numpy()
+            said.append(mean_answer(one_by_one.reshape(-1, views, one_by_one.shape[1]).swapaxes(0, 1)))
+            true.append(device.to_numpy(labels))
+    if not said:
         raise ValueError("evaluate: got no images. Give the data set at least one.")
-    return Evaluation(loss / count, 1 - float(np.trace(confusion)) / count, confusion)
+    return np.concatenate(said), np.concatenate(true)
+
+
+def mean_answer(said: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+    """The mean of several answers, log probabilities (N, K) each: of views of the same images, or of several networks."""
+    with np.errstate(invalid="ignore"):  # a network that has diverged says NaN
+        return np.logaddexp.reduce(said, axis=0) - np.log(np.float32(len(said)))
+
+
+def score(said: np.ndarray, labels: np.ndarray) -> Evaluation:
+    """How good answers are: log probabilities (N, K), labels (N,)."""
+    count, classes = said.shape
+    right = said[np.arange(count), labels]
+    confusion = np.zeros((classes, classes), np.int64)
+    np.add.at(confusion, (labels, said.argmax(axis=1)), 1)
+    # NaN is larger than nothing: a network that has diverged is wrong.
+    among_top = ((said > right[:, None]).sum(axis=1) < TOP) & np.isfinite(right)
+    error = 1 - float(np.trace(confusion)) / count
+    return Evaluation(-float(right.mean(dtype=np.float64)), error, confusion, 1 - float(among_top.mean()))
+
+
+def evaluate(model: Any, batches: Iterable[tuple[Array, Array]]) -> Evaluation:
+    """How good the model's answers to all batches (images, labels) are. Its mode is put back afterwards."""
+    return score(*answers(model, batches))

@@ -11,7 +11,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from tinyalex.device import Array
 from tinyalex.files import replacing
 from tinyalex.optim.lr_scheduler import ReduceLROnPlateau
 from tinyalex.training.metrics import evaluate, wrong_answers
+from tinyalex.training.plateau import Plateau
+from tinyalex.training.progress import Epoch, Progress, Unread
 
 LOOK_EVERY = 0.1
 """Seconds between two looks at the loss. A GPU that is asked after each step idles while Python prepares the next one."""
@@ -30,68 +32,6 @@ LOOK_EVERY = 0.1
 
 class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for it
     """Training was stopped by Ctrl-C, after its checkpoint was written."""
-
-
-@dataclass
-class Epoch:
-    """A line of the log: losses are means over images, errors shares of wrong answers.
-
-    Seconds and images a second are those of training: with the wait for data, without the validation.
-    """
-
-    epoch: int
-    lr: float
-    train_loss: float
-    train_error: float
-    valid_loss: float
-    valid_error: float
-    images_per_second: float
-    seconds: float
-
-    def __str__(self) -> str:
-        return (
-            f"epoch {self.epoch:3d}  lr {self.lr:.2g}  train loss {self.train_loss:.4f} error {100 * self.train_error:5.2f} %  "
-            f"validation loss {self.valid_loss:.4f} error {100 * self.valid_error:5.2f} %  {self.images_per_second:.0f} images/s"
-        )
-
-
-@dataclass
-class Progress:
-    """Where a run is: steps done, and what has been summed up over the images of the epoch that is under way."""
-
-    step: int = 0
-    images: int = 0
-    loss: float = 0.0
-    wrong: int = 0
-    seconds: float = 0.0
-    best_error: float = float("inf")
-    best_epoch: int = 0
-
-    def forget_epoch(self) -> None:
-        self.images, self.loss, self.wrong, self.seconds = 0, 0.0, 0, 0.0
-
-
-class Unread:
-    """What steps have found out and nobody has looked at yet: on a GPU, looking means waiting for all that it was asked to do."""
-
-    def __init__(self) -> None:
-        self.found: list[Array] = []
-        self.images: list[int] = []
-
-    def note(self, loss: Array, wrong: Array, images: int) -> None:
-        xp = device.xp(loss)
-        self.found.append(xp.stack([loss.astype(np.float64), wrong.astype(np.float64)]))
-        self.images.append(images)
-
-    def read(self) -> list[tuple[float, int, int]]:
-        """(mean loss, wrong answers, images) of each step, with one wait for all; they are forgotten then."""
-        if not self.images:
-            return []
-        with device.beside(self.found[0]):
-            found = device.to_numpy(device.xp(self.found[0]).stack(self.found))
-        steps = [(loss, int(wrong), images) for (loss, wrong), images in zip(found.tolist(), self.images, strict=True)]
-        self.found, self.images = [], []
-        return steps
 
 
 class Trainer:
@@ -105,7 +45,7 @@ class Trainer:
     train, valid  Loaders; the validation error steers the schedule "plateau", `patience` and `best`
     epochs        how many to train for, in all
     patience      stop when the validation error has not fallen for so many epochs
-    variant       name of the network, written into its files
+    metadata      what the files of weights say about themselves: the network's `variant`, ...
     options       what must be the same in a run that goes on from a checkpoint
     after_epoch   called with the log so far, to draw it for instance
     """
@@ -120,16 +60,17 @@ class Trainer:
         *,
         epochs: int,
         output: str | os.PathLike[str],
-        variant: str,
+        metadata: dict[str, str],
         patience: int | None = None,
         options: dict[str, Any] | None = None,
         after_epoch: Callable[[list[Epoch]], None] = lambda log: None,
     ) -> None:
         self.model, self.optimizer, self.scheduler, self.train, self.valid = model, optimizer, scheduler, train, valid
-        self.epochs, self.output, self.variant, self.patience = epochs, Path(output), variant, patience
+        self.epochs, self.output, self.metadata, self.patience = epochs, Path(output), metadata, patience
         self.options, self.after_epoch = options or {}, after_epoch
         self.progress, self.log, self.best = Progress(), list[Epoch](), dict[str, np.ndarray]()
         self._unread = Unread()
+        self._plateau: Plateau | None = None
 
     @property
     def checkpoint(self) -> Path:
@@ -162,16 +103,18 @@ class Trainer:
         )
         with bar:
             began = time.perf_counter()  # waiting for a batch counts too
-            for images, labels in self.train.epoch(epoch, start):
+            for images, labels in self._awaited(self.train.epoch(epoch, start)):
                 self.step(images, labels)
                 stop = stop_asked()
                 if stop or time.perf_counter() - began > LOOK_EVERY:
                     self._look()
                     now = time.perf_counter()
                     progress.seconds, began = progress.seconds + now - began, now
+                    batches = progress.step - epoch * len(self.train)
+                    waited, stepped = (1000 * s / batches for s in (progress.waited, progress.seconds - progress.waited))
                     bar.set_postfix_str(
                         f"loss {progress.loss / progress.images:.3f}, error {100 * progress.wrong / progress.images:.1f} %, "
-                        f"{progress.images / progress.seconds:.0f} images/s"
+                        f"{progress.images / progress.seconds:.0f} images/s: a batch waits {waited:.0f} ms for data, steps {stepped:.0f} ms"
                     )
                 bar.update()
                 if stop:
@@ -179,6 +122,16 @@ class Trainer:
                     raise Interrupted
             self._look()
             progress.seconds += time.perf_counter() - began
+
+    def _awaited(self, batches: Iterator[tuple[Array, Array]]) -> Iterator[tuple[Array, Array]]:
+        """The batches; how long each was waited for is noted."""
+        while True:
+            asked = time.perf_counter()
+            batch = next(batches, None)
+            self.progress.waited += time.perf_counter() - asked
+            if batch is None:
+                return
+            yield batch
 
     def step(self, images: Array, labels: Array) -> None:
         """One step: forward, backward, update. What it found out stays on the device, and is looked at now and then."""
@@ -191,9 +144,13 @@ class Trainer:
         self.progress.step += 1
         with device.beside(logits.data):
             self._unread.note(loss.data, wrong_answers(logits.data, labels), len(labels))
+        if self._plateau is None:
+            self._plateau = Plateau(logits.shape[1])
 
     def _look(self) -> None:
         """Add up what the last steps found out. FloatingPointError where a loss is no number."""
+        from tqdm import tqdm
+
         step = self.progress.step - len(self._unread.images)
         for loss, wrong, images in self._unread.read():
             if not np.isfinite(loss):
@@ -202,6 +159,8 @@ class Trainer:
             self.progress.images += images
             self.progress.loss += loss * images
             self.progress.wrong += wrong
+            if self._plateau is not None and self._plateau.note(loss):
+                tqdm.write(self._plateau.advice())
 
     def _diverged(self, loss: float, step: int) -> FloatingPointError:
         lr = self.optimizer.param_groups[0]["lr"]
@@ -219,7 +178,20 @@ class Trainer:
             raise self._diverged(valid.loss, progress.step)
         train_loss, train_error = progress.loss / progress.images, progress.wrong / progress.images
         speed = progress.images / progress.seconds
-        self.log.append(Epoch(len(self.log) + 1, lr, train_loss, train_error, valid.loss, valid.error, speed, progress.seconds))
+        self.log.append(
+            Epoch(
+                len(self.log) + 1,
+                lr,
+                train_loss,
+                train_error,
+                valid.loss,
+                valid.error,
+                speed,
+                progress.seconds,
+                valid.top5_error,
+                progress.waited,
+            )
+        )
         progress.forget_epoch()
         if isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.step(valid.error)
@@ -238,7 +210,7 @@ class Trainer:
         return self.patience is not None and len(self.log) - self.progress.best_epoch >= self.patience and bool(self.log)
 
     def _save_weights(self, name: str, weights: dict[str, np.ndarray]) -> None:
-        serialization.save(self.output / name, weights, metadata={"variant": self.variant})
+        serialization.save(self.output / name, weights, metadata=self.metadata)
 
     def _write_log(self) -> None:
         text = io.StringIO()
