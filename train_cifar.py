@@ -61,7 +61,7 @@ def arguments() -> argparse.Namespace:
     p.add_argument("--augment", choices=["none", "flip", "crop+flip"])
     p.add_argument(
         "--schedule",
-        choices=["constant", "step", "plateau", "dexp"],
+        choices=optim.lr_scheduler.NAMES,
         default="step",
         help=(
             "of the rate: step (default), a tenth for the last quarter of the epochs; plateau, a tenth when the "
@@ -102,16 +102,6 @@ def load_data(args: argparse.Namespace) -> tuple[data.Dataset, data.Dataset, dat
     return train[~held_out], train[held_out], test
 
 
-def schedule(name: str, optimizer: optim.SGD, epochs: int) -> Any:
-    if name == "step":
-        return optim.lr_scheduler.StepLR(optimizer, step_size=max(1, -(-3 * epochs // 4)))
-    if name == "plateau":
-        return optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=2)
-    if name == "dexp":
-        return optim.lr_scheduler.DiscreteExponential(optimizer, epochs)
-    return None
-
-
 def main() -> int:
     args = arguments()
     began = time.perf_counter()
@@ -137,7 +127,7 @@ def main() -> int:
     trainer = training.Trainer(
         model,
         optimizer,
-        schedule(args.schedule, optimizer, args.epochs),
+        optim.lr_scheduler.named(args.schedule, optimizer, args.epochs),
         data.Loader(train, args.batch_size, shuffle=True, transform=augment, device=place),
         data.Loader(valid, 256, transform=normalize, device=place),
         epochs=args.epochs,

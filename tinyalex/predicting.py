@@ -1,5 +1,6 @@
 """What `tinyalex predict` and `tinyalex models` do: a network's answers to photos, and the variants side by side."""
 
+import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -54,7 +55,8 @@ def predict(
 
     top         how many classes
     views       10: the probabilities are the mean over ten views of the image (section 4.1); 1: the middle alone
-    names       of the classes, in the order of their labels. Without them, 1000 classes are ImageNet's, and others have numbers
+    names       of the classes, in the order of their labels. Without them, those that the weights' file has; else 1000 classes are
+                ImageNet's, and others have numbers
     preprocess  as the network was trained; an AlexNet has its variant's
 
     ValueError for an image that cannot be read, and for names that are more or fewer than the network's classes.
@@ -66,7 +68,9 @@ def predict(
     if preprocess is None:
         if not isinstance(model, AlexNet):
             raise ValueError(f"predict: {type(model).__name__} does not say how its images were prepared. Give preprocess.")
-        preprocess = preprocessing(model.variant, model.image_size)
+        preprocess = model.preprocessing or preprocessing(model.variant, model.image_size)
+    if names is None and isinstance(model, AlexNet):
+        names = model.classes
     photo = read_picture(file)
     logits = run(model, preprocess(photo) if views == 1 else preprocess.views(photo))
     probabilities = softmax(logits, 1).numpy().astype(np.float64).mean(axis=0)
@@ -112,6 +116,10 @@ def network(weights: str | os.PathLike[str], variant: str | None = None, image_s
     except ValueError as error:
         hint = "\nIf it was trained with images of another size, give it: --image-size S." if "fc6" in str(error) else ""
         raise ValueError(f"{error}{hint}") from None
+    if "preprocessing" in found.metadata:
+        model.preprocessing = Preprocessing.from_text(found.metadata["preprocessing"])
+    if "classes" in found.metadata:
+        model.classes = tuple(map(str, json.loads(found.metadata["classes"])))
     return model
 
 

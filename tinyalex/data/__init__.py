@@ -12,13 +12,15 @@ in folders, ImageNet's tars or shards, are found by `find_pictures` and read whe
 (500, 3, 32, 32) (500,)
 """
 
-from tinyalex.data.augmentation import IMAGENET_COLOURS, Augment, Normalize, TenViews, colour_axes, mean_image
+from tinyalex.data.augmentation import IMAGENET_COLOURS, Augment, Normalize, TenViews, colour_axes, mean_image, principal_axes
 from tinyalex.data.cifar import cifar10
 from tinyalex.data.dataset import Dataset
 from tinyalex.data.drawing import shapes
 from tinyalex.data.folders import image_folder, image_folders
+from tinyalex.data.imagenette import imagenette
 from tinyalex.data.loading import Loader
-from tinyalex.data.sources import find_pictures
+from tinyalex.data.shards import read_index
+from tinyalex.data.sources import Source, find_pictures
 from tinyalex.data.stored import StoredPictures
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "Dataset",
     "Loader",
     "Normalize",
+    "Source",
     "StoredPictures",
     "TenViews",
     "cifar10",
@@ -34,6 +37,9 @@ __all__ = [
     "find_pictures",
     "image_folder",
     "image_folders",
+    "imagenette",
     "mean_image",
+    "principal_axes",
+    "read_index",
     "shapes",
 ]

@@ -193,7 +193,12 @@ def colour_axes(images: Array) -> Array:
     total, squares = device.for_tiles(images, 8 * images[0].size, sums)
     count = images.size / images.shape[1]
     mean = total / count
-    variances, axes = np.linalg.eigh(squares / count - np.outer(mean, mean))
+    return principal_axes(squares / count - np.outer(mean, mean))
+
+
+def principal_axes(covariance: Array) -> Array:
+    """The axes of a covariance (C, C), a row each, as long as the standard deviation along it: float32 (C, C)."""
+    variances, axes = np.linalg.eigh(covariance)
     return (axes * np.sqrt(np.maximum(variances, 0))).T.astype(np.float32)
 
 

@@ -1,7 +1,8 @@
 """From a photo to the numbers that a network was trained on: they differ from one AlexNet to the next as much as the layers do."""
 
+import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,26 @@ class Preprocessing:
             raise ValueError(f"Preprocessing: a square of size={self.size} cannot be cut from resize={self.resize} pixels.")
         if self.channels not in ("RGB", "BGR"):
             raise ValueError(f"Preprocessing: expected channels 'RGB' or 'BGR', got {self.channels!r}.")
+
+    def to_text(self) -> str:
+        """As it is written into a file of weights."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_text(cls, text: str) -> "Preprocessing":
+        """What `to_text` wrote. ValueError for another text."""
+        try:
+            fields = json.loads(text)
+            for name in ("mean", "std"):
+                fields[name] = tuple(float(number) for number in fields[name])
+            return cls(**fields)
+        except (TypeError, KeyError, AttributeError, ValueError) as error:
+            raise ValueError(f"this is no preprocessing: {text[:200]!r} ({error}).") from None
+
+    def in_bytes(self) -> tuple[np.ndarray, np.ndarray]:
+        """(mean, std), each a number a channel in the order of RGB, on the scale of 0 to 255: float32 (3,)."""
+        mean, std = (np.array(numbers, np.float32) * np.float32(255 / self.white) for numbers in (self.mean, self.std))
+        return (mean, std) if self.channels == "RGB" else (mean[::-1], std[::-1])
 
     def __call__(self, image: Any) -> np.ndarray:
         """float32 (1, 3, S, S): the square in the middle."""

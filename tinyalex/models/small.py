@@ -79,6 +79,5 @@ def cifar(name: str, num_classes: int = 10) -> nn.Sequential:
     if name not in NETWORKS:
         raise ValueError(f"models.cifar: expected one of {', '.join(NETWORKS)}, got {name!r}.")
     model = NETWORKS[name](num_classes)
-    for p in model.parameters():
-        init.kaiming_normal_(p) if p.ndim > 1 else init.zeros_(p)
+    init.kaiming_(model)
     return model

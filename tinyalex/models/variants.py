@@ -4,6 +4,7 @@ Each function below describes one of them, in the order in which it computes. Wh
 Hinton 2012) their docstring says so. All return logits; the softmax is the loss's.
 """
 
+import json
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ from tinyalex import functional as F
 from tinyalex import nn
 from tinyalex.function import no_grad
 from tinyalex.functional.checks import at_least_one
+from tinyalex.models.photos import Preprocessing
 from tinyalex.nn import init
 from tinyalex.nn.module import Module
 from tinyalex.tensor import Tensor
@@ -29,11 +31,19 @@ class AlexNet(nn.Sequential):
     """S of the images (N, 3, S, S) that it was made for."""
     options: dict[str, Any]
     """What else `models.alexnet` was given."""
+    preprocessing: Preprocessing | None = None
+    """What was done to the images that it was trained on, if not what its variant is known for."""
+    classes: tuple[str, ...] | None = None
+    """What its classes are called, if they are not ImageNet's."""
 
     def metadata(self) -> dict[str, str]:
         """What a file of its weights must say so that the same network can be made again: `ta.save(path, state, model.metadata())`."""
-        options = {name: str(int(on)) for name, on in self.options.items()}
-        return {"variant": self.variant, "image_size": str(self.image_size), **options}
+        said = {name: str(int(on)) for name, on in self.options.items()}
+        if self.preprocessing is not None:
+            said["preprocessing"] = self.preprocessing.to_text()
+        if self.classes is not None:
+            said["classes"] = json.dumps(self.classes)
+        return {"variant": self.variant, "image_size": str(self.image_size), **said}
 
 
 def paper(num_classes: int, image_size: int, *, column_lrn: bool = False, columns: int = 2) -> AlexNet:

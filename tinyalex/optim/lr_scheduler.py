@@ -103,3 +103,20 @@ class DiscreteExponential(Scheduler):
     def factor_now(self) -> float:
         level = min(self.epoch * self.num_steps // self.epochs, self.num_steps - 1)
         return self.target_factor ** (-level / (self.num_steps - 1))
+
+
+NAMES = ("constant", "step", "plateau", "dexp")
+
+
+def named(name: str, optimizer: Any, epochs: int, patience: int = 2) -> Scheduler | None:
+    """What `--schedule` means in the training scripts: "constant"; "step", a tenth for the last quarter of the epochs; "plateau", a tenth
+    when the validation error has not fallen for more than `patience` epochs (section 5); "dexp", cuda-convnet's discrete exponential."""
+    if name == "step":
+        return StepLR(optimizer, step_size=max(1, -(-3 * epochs // 4)))
+    if name == "plateau":
+        return ReduceLROnPlateau(optimizer, patience=patience)
+    if name == "dexp":
+        return DiscreteExponential(optimizer, epochs)
+    if name != "constant":
+        raise ValueError(f"schedule: expected one of {', '.join(NAMES)}, got {name!r}.")
+    return None

@@ -1,0 +1,47 @@
+"""imagenette: ten easily told classes of ImageNet, some 9,500 pictures to train on and 3,900 to validate (github.com/fastai/imagenette)."""
+
+import shutil
+import tarfile
+from pathlib import Path
+
+from tinyalex.data.download import cache_folder, fetch
+
+# The md5 that torchvision and others who offer the archives give for them.
+ARCHIVES = {
+    160: ("imagenette2-160.tgz", "md5:e793b78cc4c9e9a4ccc0c1155377a412"),
+    320: ("imagenette2-320.tgz", "md5:3df6f0d01a2c9592104656642f5e78a3"),
+}
+"""By the pixels of the shorter side: 99 and 341 MB."""
+
+HOSTS = ("https://s3.amazonaws.com/fast-ai-imageclas/", "https://fast-ai-imageclas.s3.amazonaws.com/")
+
+
+def imagenette(short_side: int = 320) -> Path:
+    """The folder with train/ and val/, each with a folder a class; downloaded and unpacked unless it is there already.
+
+    Raises ValueError for another size than 160 and 320, ConnectionError if the download fails or has other bytes than the published ones.
+    """
+    if short_side not in ARCHIVES:
+        raise ValueError(f"imagenette: expected a shorter side of 160 or 320 pixels, got {short_side!r}.")
+    name, known_hash = ARCHIVES[short_side]
+    folder = cache_folder() / Path(name).stem
+    if not folder.is_dir():
+        unpack(fetch(name, [host + name for host in HOSTS], known_hash), folder)
+    return folder
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """The folder that an archive holds, as `folder`: whole or not there. Nothing is written elsewhere, whatever paths the archive has."""
+    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        with tarfile.open(archive) as tar:
+            tar.extractall(unfinished, filter="data")
+        (inside,) = (path for path in unfinished.iterdir() if path.is_dir())
+        inside.rename(folder)
+    except (tarfile.TarError, ValueError) as error:
+        raise ValueError(
+            f"{archive} is not the archive of one folder that it should be: {error}.\nRemove it, and try again."
+        ) from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
