@@ -21,7 +21,11 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PACKS = ("cifar10", "imagenet")
 """The real images that tests use, by the names `unpack.py` has for them."""
 
-NEEDS = {"hypothesis": ["geometries.py", "test_fuzz.py", "test_peers_fuzz.py"], "requests": ["test_download.py"]}
+NEEDS = {
+    "hypothesis": ["geometries.py", "test_fuzz.py", "test_peers_fuzz.py"],
+    "requests": ["test_download.py"],
+    "scipy": ["test_preparing.py", "test_train_imagenet.py"],
+}
 """Files that import, at their top, what a machine that is lent for its GPU may not have."""
 
 collect_ignore = [file for library, files in NEEDS.items() if importlib.util.find_spec(library) is None for file in files]

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_pictures import WNIDS, class_folders, official_files, picture, tar_of
 from PIL import Image
-from scipy.io import savemat
 
 from tinyalex import cli, data
 from tinyalex.data import ilsvrc, preparing, shards
@@ -26,57 +26,6 @@ from tinyalex.data.tars import members
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SMALL = Options(size=16, per_shard=5)
-WNIDS = ("n01440764", "n02119789", "n02510455")
-DEVKIT_NUMBERS = {1: "n02119789", 2: "n02510455", 3: "n01440764", 1001: "n00001740"}
-"""As in 2012, the kit fox is the first and the tench a later one; from 1001 on stand groups of classes."""
-
-
-def picture(seed, size=(24, 18), kind="JPEG"):
-    """The bytes of a smooth random picture: JPEG keeps it nearly as it is."""
-    rng = np.random.default_rng(seed)
-    image = Image.fromarray(rng.integers(0, 256, (3, 3, 3), np.uint8)).resize(size, Image.Resampling.BICUBIC)
-    file = io.BytesIO()
-    image.save(file, kind, quality=95)
-    return file.getvalue()
-
-
-def class_folders(root, train=12, val=4, classes=("cat", "dog")):
-    for split, count in (("train", train), ("val", val)):
-        for i in range(count):
-            file = root / split / classes[i % len(classes)] / f"{i}.jpg"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(picture(i + 100 * (split == "val")))
-    return root
-
-
-def tar_of(files, mode="w"):
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode=mode) as tar:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    return buffer.getvalue()
-
-
-def official_files(root, labels=("n02510455", "n01440764", "n02119789", "n02510455")):
-    """ILSVRC2012 in small: its layout, our pictures."""
-    root.mkdir()
-    inner = {f"{wnid}.tar": tar_of({f"{wnid}_{i}.JPEG": picture(10 * w + i) for i in range(4)}) for w, wnid in enumerate(WNIDS)}
-    (root / ilsvrc.TRAIN).write_bytes(tar_of(inner))
-    names = [f"ILSVRC2012_val_{i + 1:08d}.JPEG" for i in range(len(labels))]
-    (root / ilsvrc.VAL).write_bytes(tar_of({name: picture(500 + i) for i, name in enumerate(names)}))
-    synsets = np.array(
-        [(number, wnid, "") for number, wnid in DEVKIT_NUMBERS.items()], [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O")]
-    )
-    meta = io.BytesIO()
-    savemat(meta, {"synsets": synsets})
-    numbers = {wnid: number for number, wnid in DEVKIT_NUMBERS.items()}
-    truth = "".join(f"{numbers[wnid]}\n" for wnid in labels).encode()
-    folder = "ILSVRC2012_devkit_t12/data/"
-    files = {folder + "meta.mat": meta.getvalue(), folder + "ILSVRC2012_validation_ground_truth.txt": truth}
-    (root / ilsvrc.DEVKIT).write_bytes(tar_of(files, "w:gz"))
-    return root
 
 
 def contents(folder):

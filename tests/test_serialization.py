@@ -94,3 +94,14 @@ def test_complex_numbers_are_refused_by_name(tmp_path):
     with pytest.raises(TypeError, match=r"save: a/0 is an array of complex128. Expected real numbers or bools"):
         ta.save(tmp_path / "x.safetensors", {"a": [np.ones(2, complex)]})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_state_and_texts_give_the_same_bytes(tmp_path):
+    state = {"w": np.arange(6.0), "b": np.zeros(2, "f")}
+    texts = {f"name {i}": f'tabs\t"quotes" \\ and \x01 ü {i}' for i in range(20)}
+    files = [tmp_path / f"{i}.safetensors" for i in range(4)]
+    for file in files:
+        ta.save(file, state, texts)
+    assert len({file.read_bytes() for file in files}) == 1
+    assert serialization.load_metadata(files[0]) == texts
+    assert ta.load(files[0])["w"].tolist() == state["w"].tolist()

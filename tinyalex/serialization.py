@@ -36,6 +36,19 @@ def save(path: str | os.PathLike[str], state: Any, metadata: dict[str, str] | No
     header = dict(metadata or {}) | ({} if flat else {STRUCTURE: json.dumps(structure)})
     with replacing(path) as unfinished:
         save_file(tensors, unfinished, metadata=header or None)
+        _sort_text(unfinished)
+
+
+def _sort_text(path: Path) -> None:
+    """Bring the texts in a file's header into order. safetensors writes them in another one each time; here the same state gives the same
+    bytes."""
+    with open(path, "rb+") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        if len(header.get("__metadata__", {})) > 1:
+            header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+            file.seek(8)
+            file.write(json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode().ljust(length))
 
 
 def load(path: str | os.PathLike[str]) -> Any:
