@@ -17,11 +17,11 @@ from tinyalex.data.cifar import cifar10
 from tinyalex.data.dataset import Dataset
 from tinyalex.data.drawing import shapes
 from tinyalex.data.folders import image_folder, image_folders
-from tinyalex.data.imagenette import imagenette
 from tinyalex.data.loading import Loader
 from tinyalex.data.shards import read_index
 from tinyalex.data.sources import Source, find_pictures
 from tinyalex.data.stored import StoredPictures
+from tinyalex.data.ten_classes import imagenette
 
 __all__ = [
     "IMAGENET_COLOURS",

@@ -35,11 +35,11 @@ def unpack(archive: Path, folder: Path) -> None:
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
-        with tarfile.open(archive) as tar:
+        with tarfile.open(archive, "r:gz") as tar:
             tar.extractall(unfinished, filter="data")
         (inside,) = (path for path in unfinished.iterdir() if path.is_dir())
         inside.rename(folder)
-    except (tarfile.TarError, ValueError) as error:
+    except (tarfile.TarError, EOFError, ValueError) as error:
         raise ValueError(
             f"{archive} is not the archive of one folder that it should be: {error}.\nRemove it, and try again."
         ) from error
