@@ -295,13 +295,18 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (source / "train" / "cat" / "new.jpg").write_bytes(picture(7))
     with pytest.raises(ValueError, match="was begun with other pictures or options: train 12, not 13; pictures "):
         prepare(source, out, SMALL, progress=False)
+    (source / "train" / "cat" / "new.jpg").unlink()
+    own = (source / "train" / "cat" / "0.jpg").read_bytes()
+    (source / "train" / "cat" / "0.jpg").write_bytes(picture(8, (60, 40)))
+    with pytest.raises(ValueError, match="was begun with other pictures or options: pictures [0-9a-f]+, not [0-9a-f]+\\."):
+        prepare(source, out, SMALL, progress=False)
+    (source / "train" / "cat" / "0.jpg").write_bytes(own)
     assert contents(out) == before
     with pytest.raises(ValueError, match="has files of its own"):
         prepare(source, source, SMALL, progress=False)
     with pytest.raises(ValueError, match="expected quality to be a whole number from 1 to 95, got 100"):
         prepare(source, out, Options(quality=100), progress=False)
     (out / ".index.json.swp").write_text("an editor's")
-    (source / "train" / "cat" / "new.jpg").unlink()
     prepare(source, out, SMALL, progress=False)
     assert (out / ".index.json.swp").exists()
     (tmp_path / "other").mkdir()

@@ -53,7 +53,11 @@ def unpacked(root: Path) -> tuple[list[Labelled], list[Labelled]]:
 
 
 def _train(archive: Path) -> Iterator[Labelled]:
-    for name, inner in members(Stored(archive)):
+    from tqdm import tqdm
+
+    for name, inner in tqdm(
+        members(Stored(archive)), f"looking through {archive.name}", unit=" classes", leave=False, disable=None
+    ):
         wnid = Path(name).stem
         if not _of_macos(name):
             yield from ((Path(picture).name, wnid, stored) for picture, stored in members(inner) if not _of_macos(picture))

@@ -89,7 +89,8 @@ def _claim(folder: Path, found: Source, options: Options) -> None:
 
     digest = hashlib.sha256()
     for picture in (*found.train, *found.val):
-        digest.update(f"{picture.name}\0{picture.label}\n".encode("utf-8", "surrogateescape"))
+        size = picture.stored.size if picture.stored.size >= 0 else picture.stored.file.stat().st_size
+        digest.update(f"{picture.name}\0{picture.label}\0{size}\n".encode("utf-8", "surrogateescape"))
     plan = {
         **options._asdict(),
         "train": len(found.train),
