@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 NO_SKIPS := $(if $(CI),--no-skips)
 
 .DELETE_ON_ERROR:
-.PHONY: help try test test-peers test-cuda benchmarks-peers clean
+.PHONY: help try test lessons notebooks test-peers test-cuda benchmarks-peers clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1@\2/p' Makefile | while IFS=@ read -r name what; do printf '%-23s%s\n' "$$name" "$$what"; done
@@ -23,7 +23,13 @@ test: $(VENV)/.test ## linter, type checker and all tests that need neither a GP
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not peers and not gpu and not cuda" --ignore-glob='tests/test_peers*.py' $(NO_SKIPS)
+	$(BIN)/python -m pytest -m "not peers and not gpu and not cuda and not lessons" --ignore-glob='tests/test_peers*.py' $(NO_SKIPS)
+
+lessons: $(VENV)/.test $(VENV)/.lessons ## run every lesson and check what it claims, with a table of their seconds; SEEDS=3: with three seeds
+	$(BIN)/python -m pytest -m lessons tests/test_lessons.py $(NO_SKIPS)
+
+notebooks: $(VENV)/.lessons ## the lessons as notebooks for Jupyter and Colab, in runs/notebooks
+	$(BIN)/python lessons/notebooks.py
 
 test-peers: $(VENV)/.peers ## compare with torch, onnx and onnxruntime (downloads them); a skipped test is a failure
 	$(BIN)/python -m pytest -m "peers and not gpu" --no-skips
@@ -54,6 +60,10 @@ $(VENV)/.package: pyproject.toml | $(VENV)/pyvenv.cfg
 
 $(VENV)/.test: pyproject.toml | $(VENV)/pyvenv.cfg
 	$(PIP) --editable '.[test]'
+	@touch $@
+
+$(VENV)/.lessons: pyproject.toml | $(VENV)/pyvenv.cfg
+	$(PIP) --editable '.[lessons]'
 	@touch $@
 
 $(VENV)/.peers: $(VENV)/.test

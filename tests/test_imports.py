@@ -14,8 +14,8 @@ PACKAGE = REPOSITORY / "tinyalex"
 
 # fmt: off
 ORDER = [
-    "files", "pictures", "device", "kernels", "function", "ops", "tensor", "serialization", "functional", "hints", "probing", "checking", "nn", "optim", "data", "models",
-    "training", "parallel", "emulator", "plots", "predicting", "doctor", "cli", "__main__",
+    "files", "pictures", "device", "kernels", "function", "ops", "tensor", "serialization", "functional", "hints", "probing", "checking", "comparing", "nn", "optim", "data", "models",
+    "training", "parallel", "emulator", "plots", "predicting", "doctor", "lesson", "learning", "cli", "__main__",
 ]
 # fmt: on
 """The parts of tinyalex. Each may use what stands before it here."""

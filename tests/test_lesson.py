@@ -1,0 +1,123 @@
+"""tinyalex.lesson: options, claims, figures and images for the scripts in lessons/."""
+
+import io
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tinyalex import data, device, lesson
+
+REAL = os.environ.get("TINYALEX_DATA")  # as it is before the fixture below hides it
+
+
+@pytest.fixture(autouse=True)
+def without_real_images(monkeypatch, tmp_path):
+    monkeypatch.delenv("TINYALEX_DATA", raising=False)
+    monkeypatch.setenv("TINYALEX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def real_images():
+    if REAL is None:
+        pytest.skip("no real images: set TINYALEX_DATA to a folder with cifar-10-batches-py in it")
+    return Path(REAL)
+
+
+def test_options_are_those_of_the_command_line(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["01_gradient.py", "--full", "--seed", "3"])
+    args = lesson.options("What is it?")
+    assert (args.full, args.device, args.seed) == (True, "cpu", 3)
+    assert device.seed() == 3
+
+
+def test_a_kernels_command_line_is_not_the_lessons(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ipykernel", object())
+    monkeypatch.setattr(sys, "argv", ["ipykernel_launcher.py", "-f", "kernel.json"])
+    args = lesson.options("What is it?")
+    assert (args.full, args.device, args.seed) == (False, "cpu", 0)
+
+
+def test_a_device_that_is_not_there_ends_the_lesson_with_the_reason(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["01_gradient.py", "--device", "tpu"])
+    with pytest.raises(SystemExit):
+        lesson.options("What is it?")
+    assert "expected 'auto', 'cpu', 'cuda' or 'cuda:1', got 'tpu'" in capsys.readouterr().err
+
+
+def test_a_claim_that_holds_is_printed_and_one_that_does_not_ends_the_lesson(capsys):
+    lesson.claim("two is two", np.bool_(True))
+    assert capsys.readouterr().out == "✓ two is two\n"
+    with pytest.raises(AssertionError, match="it is not so: two is three"):
+        lesson.claim("two is three", np.bool_(False))
+
+
+def test_a_claim_that_is_not_made_says_why(capsys):
+    lesson.skip("noses are wet", "shapes have no noses")
+    assert capsys.readouterr().out == "– not checked: noses are wet (shapes have no noses)\n"
+
+
+def test_a_console_without_check_marks_gets_letters(monkeypatch):
+    console = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", console)
+    lesson.claim("two is two", True)
+    lesson.skip("noses are wet", "no noses")
+    console.flush()
+    assert console.buffer.getvalue().split() == b"ok two is two -- not checked: noses are wet (no noses)".split()
+
+
+def test_a_figure_is_written_under_its_name(tmp_path, capsys):
+    figure = lesson.figure(4, 2)
+    lesson.axes(figure, 1, 2, 1, title="a curve", xlabel="x").plot([1, 2, 3])
+    lesson.picture(figure, 1, 2, 2, title="a picture", pixels=np.zeros((3, 4, 4)))
+    lesson.show(figure, "99_test")
+    assert capsys.readouterr().out == "figure: runs/lessons/99_test.png\n"
+    with Image.open(tmp_path / "runs" / "lessons" / "99_test.png") as written:
+        assert written.size == (600, 300)
+
+
+def test_without_real_images_there_are_drawn_ones_and_the_command_to_get_others(capsys):
+    train, test, source = lesson.images(20, 10)
+    assert (len(train), len(test), source) == (20, 10, lesson.SHAPES)
+    assert lesson.GET_CIFAR10 in capsys.readouterr().out
+    pixels, source = lesson.photos(2, size=40)
+    assert (pixels.shape, pixels.dtype, source) == ((2, 3, 40, 40), np.uint8, lesson.SHAPES)
+    assert lesson.GET_PHOTOS in capsys.readouterr().out
+
+
+def test_cifar_10_is_found_in_the_data_folder(monkeypatch, real_images):
+    monkeypatch.setenv("TINYALEX_DATA", str(real_images))
+    train, test, source = lesson.images(20, 10)
+    assert (len(train), len(test), source) == (20, 10, lesson.CIFAR10)
+    assert train.classes == data.cifar10(real_images)[0].classes
+
+
+def test_cifar_10_is_found_where_its_download_is_kept(monkeypatch, tmp_path, real_images):
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "cifar-10-batches-py").symlink_to(real_images / "cifar-10-batches-py")
+    assert lesson.images(5).source == lesson.CIFAR10
+
+
+def test_the_seed_picks_the_images(monkeypatch, real_images):
+    monkeypatch.setenv("TINYALEX_DATA", str(real_images))
+    picked = []
+    for seed in (1, 1, 2):
+        device.manual_seed(seed)
+        picked.append(lesson.images(5).train.images)
+    assert (picked[0] == picked[1]).all()
+    assert (picked[0] != picked[2]).any()
+
+
+def test_photographs_come_as_squares_from_any_folder_they_are_published_in(monkeypatch, tmp_path):
+    for name in ("imagenette2-160/train/n01440764", "imagenet-sample-images"):
+        (tmp_path / name).mkdir(parents=True)
+        for i in range(3):
+            Image.new("RGB", (50 + i, 80), (200, i, 0)).save(tmp_path / name / f"{i}.jpg")
+        monkeypatch.setenv("TINYALEX_DATA", str(tmp_path))
+        pixels, source = lesson.photos(3, size=30)
+        assert (pixels.shape, source) == ((3, 3, 30, 30), lesson.PHOTOS)
+        assert abs(pixels[:, 0].astype(int) - 200).max() < 4
