@@ -32,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add_doctor(commands)
     _add_explain(commands)
     _add_gradcheck(commands)
+    _add_learn(commands)
     _add_models(commands)
     _add_predict(commands)
     _add_prepare(commands)
@@ -66,6 +67,53 @@ def _explain(args: argparse.Namespace) -> int:
     except (ValueError, RuntimeError) as error:
         print(f"tinyalex explain: {error}", file=sys.stderr)
         return 1
+    return 0
+
+
+LEARN = """Exercises to the lessons: a file with something to write, checks that say what is wrong with it, and help.
+
+  tinyalex learn start 5       put the exercise of lesson 5 into my/
+  tinyalex learn check 5       try what you have written
+  tinyalex learn hint 5        the next of three hints; --level N for one of them
+  tinyalex learn solution 5    a right answer
+  tinyalex learn status        how far you are
+
+The exit status of check is 0 if the answer is right, 1 if it is not (yet), and 2 if there is nothing to check.
+"""
+
+
+def _add_learn(commands: Any) -> None:
+    raw = argparse.RawDescriptionHelpFormatter
+    p = commands.add_parser("learn", help="exercises to the lessons", description=LEARN, formatter_class=raw)
+    p.add_argument("action", choices=("start", "check", "hint", "solution", "status"))
+    p.add_argument("lesson", nargs="?", type=_whole, metavar="LESSON", help="its number; not for status")
+    p.add_argument("--level", type=int, choices=(1, 2, 3), help="of the hint")
+    p.set_defaults(run=_learn)
+
+
+def _learn(args: argparse.Namespace) -> int:
+    from tinyalex import learning
+
+    try:
+        if args.action == "status":
+            print(learning.status())
+            return 0
+        if args.lesson is None:
+            raise ValueError(f"which lesson? For example: tinyalex learn {args.action} 5")
+        exercise = learning.find(args.lesson)
+        if args.action == "check":
+            verdict = learning.check(exercise)
+            print(verdict.text)
+            return {"right": 0, "not started": 2}.get(verdict.kind, 1)
+        if args.action == "start":
+            print(learning.start(exercise))
+        elif args.action == "hint":
+            print(learning.hint(exercise, args.level))
+        else:
+            print(exercise.solution.read_text(encoding="utf-8"), end="")
+    except (ValueError, OSError) as error:
+        print(f"tinyalex learn: {error}", file=sys.stderr)
+        return 2
     return 0
 
 

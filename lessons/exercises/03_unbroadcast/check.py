@@ -1,0 +1,81 @@
+import numpy as np
+
+import tinyalex as ta
+from tinyalex.learning import Mistake
+
+HINTS = [
+    "Which axes of dy were repeated? Those in front that `shape` does not have, and those where `shape` has a 1. Sum over all of "
+    "them.",
+    "Count the new ones: dy.ndim - len(shape). Sum over these first; then the axes of what is left are those of `shape`, and the "
+    "ones of size 1 are summed with keepdims=True, so that they stay.",
+    "dy = dy.sum(axis=tuple(range(dy.ndim - len(shape)))), then ones = tuple(axis for axis, size in enumerate(shape) if size == "
+    "1), and return dy.sum(axis=ones, keepdims=True). A sum over no axes, axis=(), changes nothing.",
+]
+
+COUNT = np.arange(1.0, 7.0).reshape(2, 3)
+MORE = np.random.default_rng(0).standard_normal((4, 2, 3))
+
+CASES = [
+    ("nothing was repeated", {"dy": COUNT, "shape": (2, 3)}),
+    ("a bias", {"dy": COUNT, "shape": (3,)}),
+    ("a column", {"dy": COUNT, "shape": (2, 1)}),
+    ("a new axis, and one of size 1", {"dy": MORE, "shape": (2, 1)}),
+    ("two axes of size 1", {"dy": MORE, "shape": (1, 2, 1)}),
+    ("a single number", {"dy": MORE, "shape": ()}),
+]
+
+RESULTS = ("gradient",)
+
+
+def answer(exercise, dy, shape):
+    return exercise.unbroadcast(dy, shape)
+
+
+MISTAKES = [
+    Mistake(
+        "mean",
+        {"dy.sum(axis=tuple(range(new)))": "dy.mean(axis=tuple(range(new)))", "dy.sum(axis=repeated": "dy.mean(axis=repeated"},
+        "This is the mean over the uses. Each use changes the result by its full share: they add up, so take the sum.",
+    ),
+    Mistake(
+        "axes of size 1 forgotten",
+        {"return dy.sum(axis=repeated, keepdims=True)": "return dy"},
+        "The axes in front are summed, but those where `shape` has a 1 were repeated too: sum over them as well, with "
+        "keepdims=True.",
+    ),
+    Mistake(
+        "keepdims forgotten",
+        {", keepdims=True": ""},
+        "The right axes are summed, but those of size 1 disappear: keepdims=True keeps them, with size 1.",
+    ),
+    Mistake(
+        "only one use",
+        {"dy = dy.sum(axis=tuple(range(new)))": "dy = dy[(0,) * new]"},
+        "Only the first use of each number is counted. It was used in each row, and all of these add up: sum over the axis.",
+    ),
+    Mistake(
+        "new axes forgotten",
+        {"dy = dy.sum(axis=tuple(range(new)))": "pass"},
+        "The axes that `shape` does not have are still there: NumPy put dy.ndim - len(shape) of them in front. Sum over them.",
+    ),
+    Mistake(
+        "new axes at the end",
+        {"tuple(range(new))": "tuple(range(dy.ndim - new, dy.ndim))"},
+        "The sum runs over the last axes. Broadcasting lines shapes up at their end, and puts new axes in front.",
+    ),
+]
+
+
+def gradient(exercise):
+    """x + bias, whose backward uses the learner's function."""
+
+    class Add(ta.Function):
+        def forward(self, x, bias):
+            self.shapes = x.shape, bias.shape
+            return x + bias
+
+        def backward(self, dy):
+            return tuple(exercise.unbroadcast(dy, shape) for shape in self.shapes)
+
+    random = np.random.default_rng(0)
+    return Add.apply, [random.standard_normal((2, 1, 3)), random.standard_normal((4, 1))]

@@ -1,0 +1,389 @@
+"""`tinyalex learn`: right answers pass, and whoever makes a typical mistake is told which, in whatever words it is written."""
+
+import doctest
+import shutil
+import threading
+
+import numpy as np
+import pytest
+from answers import RIGHT, WRONG
+
+import tinyalex as ta
+from tinyalex import cli, learning, models, nn, optim
+from tinyalex import functional as F
+
+EXERCISES = learning.exercises()
+BY_NUMBER = {exercise.number: exercise for exercise in EXERCISES}
+MISTAKES = [(exercise, mistake) for exercise in EXERCISES for mistake in learning.load(exercise.checks).MISTAKES]
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def verdict_on(exercise, source, **options):
+    learning.start(exercise)
+    exercise.file.write_text(source, encoding="utf-8")
+    return learning.check(exercise, **options)
+
+
+def words(text):
+    return " ".join(text.split())
+
+
+def short(x):
+    return "" if "\n" in str(x) else str(x)
+
+
+# The exercises
+
+
+def test_each_lesson_has_one():
+    assert [exercise.number for exercise in EXERCISES] == list(range(1, 15))
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.name)
+def test_its_solution_passes(exercise):
+    verdict = verdict_on(exercise, exercise.solution.read_text())
+    assert verdict.kind == "right", verdict.text
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.name)
+def test_its_examples_are_what_the_solution_answers(exercise):
+    names = vars(learning.load(exercise.task)) | vars(learning.load(exercise.solution))
+    text = exercise.task.read_text().replace('"""', "")
+    example = doctest.DocTestParser().get_doctest(text, names, exercise.name, str(exercise.task), 0)
+    assert example.examples
+    failed, _ = doctest.DocTestRunner().run(example)
+    assert failed == 0
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.name)
+def test_it_says_what_to_write_and_leaves_the_writing(exercise):
+    assert verdict_on(exercise, exercise.task.read_text() + "\n# begun\n").kind == "not written"
+    assert exercise.title
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.name)
+def test_it_has_three_hints_and_at_least_three_mistakes_with_names_of_their_own(exercise):
+    plan = learning.load(exercise.checks)
+    names = [mistake.name for mistake in plan.MISTAKES]
+    assert len(plan.HINTS) == 3
+    assert len(set(names)) == len(names) >= 3
+    assert len({mistake.hint for mistake in plan.MISTAKES}) == len(names)
+
+
+@pytest.mark.parametrize(("exercise", "mistake"), MISTAKES, ids=lambda x: x.name)
+def test_a_mistake_fails_with_the_hint_that_fits(exercise, mistake):
+    source = exercise.solution.read_text()
+    for right, wrong in mistake.instead.items():
+        assert source.count(right) == 1
+        source = source.replace(right, wrong)
+    verdict = verdict_on(exercise, source)
+    assert verdict.kind in ("values", "form", "crash", "input")
+    assert verdict.mistake == mistake.name, verdict.text
+    assert mistake.hint in words(verdict.text)
+
+
+def test_how_many_there_are(tell):
+    assert {number for number, *_ in WRONG} == {number for number, *_ in RIGHT} == set(BY_NUMBER)
+    tell(f"{len(EXERCISES)} exercises, {len(MISTAKES)} mistakes told by their hints, {len(WRONG)} of them in other words")
+
+
+@pytest.mark.parametrize(("number", "source"), RIGHT, ids=short)
+def test_a_right_answer_may_be_written_differently(number, source):
+    verdict = verdict_on(BY_NUMBER[number], source)
+    assert verdict.kind == "right", verdict.text
+
+
+@pytest.mark.parametrize(("number", "mistake", "source"), WRONG, ids=short)
+def test_a_mistake_is_known_in_other_words(number, mistake, source):
+    verdict = verdict_on(BY_NUMBER[number], source)
+    assert verdict.mistake == mistake, verdict.text
+
+
+# The solutions and tinyalex's own code
+
+
+def solution(number):
+    return learning.load(BY_NUMBER[number].solution)
+
+
+def test_the_solutions_agree_with_tinyalex_about_gradients(rng):
+    def gradient(f, *arrays):
+        tensors = [ta.Tensor(a, requires_grad=True) for a in arrays]
+        y = f(*tensors)
+        y.backward(dy := rng.standard_normal(y.shape))
+        return dy, [t.grad for t in tensors]
+
+    x = rng.standard_normal((2, 7, 5, 5))
+    dy, (dx,) = gradient(lambda x: F.max_pool2d(x, 3, 2), x)
+    assert np.allclose(solution(8).max_pool_backward(dy, x, 3, 2), dx)
+    dy, (dx,) = gradient(lambda x: F.local_response_norm(x, 5, 0.3, 0.75, 2.0, alpha_mode="sum"), x)
+    assert np.allclose(solution(9).lrn_backward(dy, x, 5, 0.3, 0.75, 2.0), dx)
+    dy, (dx,) = gradient(F.relu, x)
+    relu = solution(7).ReLU()
+    relu.forward(x)
+    assert np.allclose(relu.backward(dy), dx)
+    target = rng.integers(0, 3, 4)
+    logits = ta.Tensor(rng.standard_normal((4, 3)), requires_grad=True)
+    loss = F.cross_entropy(logits, target)
+    loss.backward()
+    mine = solution(11).softmax_cross_entropy(logits.data, target)
+    assert np.allclose(mine[0], loss.item())
+    assert np.allclose(mine[1], logits.grad)
+
+
+def test_the_solutions_agree_with_tinyalex_about_convolution(rng):
+    x, w = rng.standard_normal((2, 3, 6, 7)), rng.standard_normal((4, 3, 3, 3))
+    col = solution(5).im2col(x, 3, 2, 1)
+    y = (w.reshape(4, -1) @ col).reshape(4, 2, 3, 4).swapaxes(0, 1)
+    assert np.allclose(y, F.conv2d(x, w, stride=2, padding=1).numpy())
+    c = rng.standard_normal(col.shape)
+    assert np.isclose((col * c).sum(), (x * solution(6).col2im(c, x.shape, 3, 2, 1)).sum())
+
+
+def test_the_solutions_agree_with_tinyalex_about_training(rng):
+    w = ta.Tensor(rng.standard_normal(5), requires_grad=True)
+    mine, v = w.numpy().copy(), np.zeros(5)
+    sgd = optim.SGD([w], lr=0.1, momentum=0.9, weight_decay=0.0005)
+    for lr in (0.1, 0.1, 0.01):
+        sgd.param_groups[0]["lr"] = lr
+        w.grad = rng.standard_normal(5)
+        mine, v = solution(13).momentum_step(mine, v, w.grad, lr)
+        sgd.step()
+    assert np.allclose(mine, w.data)
+    weight = nn.Parameter(np.empty((64, 32, 5, 5)))
+    nn.init.kaiming_normal_(weight)
+    assert np.isclose(weight.data.std(), solution(12).he_sigma(weight.shape), rtol=0.02)
+
+
+def test_the_solutions_agree_with_tinyalex_about_the_ten_views(rng):
+    from PIL import Image
+
+    photo = rng.integers(0, 256, (16, 16, 3), np.uint8)
+    preprocessing = models.Preprocessing(size=8, resize=16)
+    views = solution(14).ten_views(preprocessing.normalize(photo[None])[0], 8)
+    assert np.allclose(views, preprocessing.views(Image.fromarray(photo)))
+
+
+# What is said
+
+
+def said_about(source, number=3, **options):
+    verdict = verdict_on(BY_NUMBER[number], source, **options)
+    return verdict.kind, words(verdict.text)
+
+
+def test_what_python_cannot_read_is_shown_with_its_line():
+    kind, text = said_about("import numpy as np\ndef unbroadcast(dy, shape)\n    return dy\n")
+    assert kind == "syntax"
+    assert "expected ':'" in text
+    assert "my/03_unbroadcast.py, line 2: def unbroadcast(dy, shape)" in text
+
+
+@pytest.mark.parametrize("source", [b"def f(): \x00", b"x = '\xff'"])
+def test_a_file_that_is_not_text_is_a_matter_of_syntax_too(source):
+    exercise = BY_NUMBER[3]
+    learning.start(exercise)
+    exercise.file.write_bytes(source)
+    assert learning.check(exercise).kind == "syntax"
+
+
+def test_an_exception_is_shown_with_the_learners_own_line_and_the_case():
+    kind, text = said_about("def unbroadcast(dy, shape):\n    n = dy.ndim\n    return dy.sum(axis=n)\n")
+    assert kind == "crash"
+    assert "nothing was repeated: dy=[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], shape=(2, 3)" in text
+    assert "AxisError: axis 2 is out of bounds for array of dimension 2" in text
+    assert "my/03_unbroadcast.py, line 3: return dy.sum(axis=n)" in text
+    assert "Traceback" not in text
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("import no_such_library", "ModuleNotFoundError"),
+        ("def unbroadcast(dy, shape):\n    exit()", "SystemExit"),
+        ("def unbroadcast(dy, shape):\n    return unbroadcast(dy, shape)", "A function calls itself without end"),
+        ("def unbroadcast(dy, shape):\n    return summed", "name 'summed' is not defined"),
+        ("def unbroadcast(dy):\n    return dy", "takes 1 positional argument but 2 were given"),
+        ("def unbroadcast(dy):\n    return dy", "Names, arguments and their order must be as the exercise has them."),
+    ],
+)
+def test_other_exceptions_in_words(source, text):
+    kind, said = said_about(source)
+    assert kind == "crash"
+    assert text in said
+
+
+def test_what_is_only_half_written_is_shown_by_its_line():
+    source = BY_NUMBER[10].task.read_text().replace("raise NotImplementedError", "self.scale = 1.0\n        return x", 1)
+    kind, text = said_about(source, number=10)
+    assert kind == "not written"
+    assert text.startswith(
+        f"my/10_dropout.py, line {len(source.splitlines())}: raise NotImplementedError This is still to be written"
+    )
+
+
+def test_a_function_that_was_renamed_is_missed():
+    kind, text = said_about("def unbroadcasted(dy, shape):\n    return dy\n")
+    assert kind == "missing"
+    assert "my/03_unbroadcast.py has no unbroadcast" in text
+
+
+@pytest.mark.parametrize(
+    ("returned", "text"),
+    [
+        ("None", "expected an array of shape (2, 3), got None Is a `return` missing?"),
+        ("dy.tolist()", "expected an array of shape (2, 3), got a list of 2 Make it an array"),
+        ("dy[0]", "expected an array of shape (2, 3), got an array of shape (3,)"),
+        ("dy.astype('f') if shape == (2, 3) else 0", "the numbers are right, but float32 where float64 came in"),
+        ("(dy * 1.5).astype(int)", "at [0, 1]: expected 2, got 3 (1 of 6 numbers are right) Your array holds int64"),
+        ("__import__('tinyalex').Tensor(dy)", "got a Tensor Work with plain arrays."),
+        ("dy.astype(object)", "expected numbers, got an array of object"),
+        ("dy * float('nan')", "expected 1, got nan (0 of 6 numbers are right) nan and inf come from"),
+    ],
+)
+def test_what_comes_back_wrong_is_named(returned, text):
+    kind, said = said_about(f"def unbroadcast(dy, shape):\n    return {returned}\n")
+    assert kind in ("form", "values")
+    assert text in said
+
+
+def test_one_thing_instead_of_two():
+    kind, text = said_about("def momentum_step(w, v, g, lr, momentum, decay):\n    return w\n", number=13)
+    assert kind == "form"
+    assert "expected 2 things, (w, v), got an array of shape (2,)" in text
+
+
+def test_an_input_that_is_changed():
+    kind, text = said_about("import tinyalex as ta\nclass ReLU(ta.Function):\n" + CARELESS, number=7)
+    assert kind == "input"
+    assert "input dy was changed Others still need it as it was." in text
+
+
+CARELESS = """
+    def forward(self, x):
+        self.x = x
+        return x * (x > 0)
+
+    def backward(self, dy):
+        dy[self.x <= 0] = 0
+        return dy
+"""
+
+
+def test_an_unknown_mistake_gets_what_gradcheck_makes_of_it():
+    kind, text = said_about(
+        "import tinyalex as ta\nclass ReLU(ta.Function):\n" + CARELESS.replace("return dy", "return -3 * dy"), number=7
+    )
+    assert kind == "values"
+    assert "The gradient check says about input x: Every element is -3 times what it should be." in text
+
+
+def test_two_mistakes_at_once_are_both_told():
+    source = BY_NUMBER[5].solution.read_text().replace(") // stride + 1", ") // stride").replace("(1, 2, 3, 0)", "(1, 3, 2, 0)")
+    _, text = said_about(source, number=5)
+    assert "Two things at once. A position is missing in each direction." in text
+    assert "And: Within a patch, rows and columns are exchanged" in text
+
+
+def test_a_loop_without_end_is_stopped_and_shown():
+    source = "import time\ndef unbroadcast(dy, shape):\n    while dy.ndim:\n        time.sleep(0.02)\n"
+    kind, text = said_about(source, seconds=0.3)
+    assert kind == "endless"
+    assert "still running after 0.3 seconds" in text
+    assert "my/03_unbroadcast.py, line 4: time.sleep(0.02)" in text
+
+
+def test_what_a_mistake_in_the_checks_raises_is_raised(monkeypatch):
+    monkeypatch.setattr(learning, "difference", lambda *outcomes: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        said_about("def unbroadcast(dy, shape):\n    return dy\n")
+    assert threading.active_count() < 10
+
+
+# The command
+
+
+def learn(*options):
+    return cli.main(["learn", *options])
+
+
+def test_start_puts_the_exercise_into_my_and_check_says_that_nothing_is_written(capsys, tmp_path):
+    assert learn("check", "5") == 2
+    assert "There is no my/05_im2col.py yet. Begin with: tinyalex learn start 5" in capsys.readouterr().out
+    assert learn("start", "5") == 0
+    assert (tmp_path / "my" / "05_im2col.py").read_bytes() == BY_NUMBER[5].task.read_bytes()
+    assert learn("check", "5") == 2
+    assert "my/05_im2col.py is as you got it" in capsys.readouterr().out
+
+
+def test_start_never_writes_over_what_was_written(capsys, tmp_path):
+    learn("start", "5")
+    assert learn("start", "5") == 0
+    file = tmp_path / "my" / "05_im2col.py"
+    file.write_text("# my work")
+    assert learn("start", "5") == 2
+    assert "my/05_im2col.py has your work in it, and stays as it is. To begin again, rename or delete it" in capsys.readouterr().err
+    assert file.read_text() == "# my work"
+
+
+def test_check_tells_the_two_ways_of_an_exit_status(capsys):
+    learn("start", "12")
+    BY_NUMBER[12].file.write_text("def he_sigma(shape):\n    return (2 / shape[1]) ** 0.5\n")
+    assert learn("check", "12") == 1
+    assert "Only the channels are counted." in capsys.readouterr().out
+    BY_NUMBER[12].file.write_text("def he_sigma(shape):\n    n = 1\n    for s in shape[1:]: n *= s\n    return (2 / n) ** 0.5\n")
+    assert learn("check", "12") == 0
+    assert "Exercise 12, he_sigma: right, in all of 5 cases.\nNext: tinyalex learn start 13" in capsys.readouterr().out
+
+
+def test_hints_come_one_after_the_other(capsys):
+    for level in (1, 2, 3, 3):
+        learn("hint", "5")
+        assert f"Hint {level} of 3: " in capsys.readouterr().out
+    learn("hint", "5", "--level", "1")
+    learn("hint", "6")
+    out = capsys.readouterr().out
+    assert out.count("Hint 1 of 3: ") == 2
+    assert "More: tinyalex learn hint 6" in out
+
+
+def test_solution_prints_one(capsys):
+    learn("solution", "5")
+    assert capsys.readouterr().out == BY_NUMBER[5].solution.read_text()
+
+
+def test_status_has_a_line_for_each(capsys):
+    learn("start", "1")
+    verdict_on(BY_NUMBER[2], BY_NUMBER[2].solution.read_text())
+    verdict_on(BY_NUMBER[3], "def unbroadcast(dy, shape):\n    return dy\n")
+    capsys.readouterr()
+    assert learn("status") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[-1].strip() for line in lines[:4]] == [
+        "started",
+        "passes",
+        "started (wrong shape or type)",
+        "not started",
+    ]
+    assert len(lines) == 14
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [(["check"], "which lesson? For example: tinyalex learn check 5"), (["start", "99"], "lesson 99 has no exercise")],
+)
+def test_which_exercise_is_asked_for(options, text, capsys):
+    assert learn(*options) == 2
+    assert text in capsys.readouterr().err
+
+
+def test_without_the_repository_it_says_where_the_exercises_are(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(learning, "__file__", str(tmp_path / "site-packages" / "tinyalex" / "learning.py"))
+    assert learn("status") == 2
+    assert "the exercises are not in the installed package" in capsys.readouterr().err
+    shutil.copytree(EXERCISES[0].task.parent, tmp_path / "lessons" / "exercises" / "01_numerical_gradient")
+    assert learn("status") == 0

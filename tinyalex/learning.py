@@ -1,0 +1,349 @@
+"""`tinyalex learn`: the exercises in lessons/exercises, and what is said about a learner's answer.
+
+An exercise is a folder NN_name, NN being the number of its lesson, with three files:
+
+    exercise.py   what the learner gets: one function to write, or the methods of one class
+    solution.py   a right answer
+    check.py      HINTS             three, each says more than the one before
+                  CASES             (words, inputs by name), simple ones first
+                  RESULTS           the names of what comes back
+                  answer(module, **inputs)   gets it, from the learner's module or the solution's
+                  MISTAKES          what people write instead of lines of the solution
+                  gradient(module)  (f, inputs) for gradcheck, where the exercise has a derivative
+
+The learner's copy is my/NN_name.py. What it answers is compared with what the solution answers. Where they differ, the solution is
+tried once more with each of the mistakes in it: the same mistake makes the same wrong numbers, in whatever words it is written.
+"""
+
+import ast
+import copy
+import json
+import shutil
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from tinyalex.checking import gradcheck
+from tinyalex.comparing import Outcome, advice_on, alike, describe, difference, row, wrapped
+
+MY = Path("my")
+"""Where the learner writes, in the current folder."""
+
+HINTS_SEEN = MY / ".hints.json"
+
+SECONDS = 60.0
+"""How long an answer may take."""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """What people write instead of pieces of the solution, {right: wrong}, and what to tell them."""
+
+    name: str
+    instead: dict[str, str]
+    hint: str
+
+    def __add__(self, other: "Mistake") -> "Mistake":
+        instead = {**other.instead, **self.instead}
+        return Mistake(f"{self.name}, {other.name}", instead, f"Two things at once. {self.hint} And: {other.hint}")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`kind`: right, not started, not written, syntax, crash, endless, missing, form, values, input or gradient. `text` is for the learner.
+
+    mistake  the name of the Mistake whose hint is in the text, if one fits
+    """
+
+    kind: str
+    text: str
+    mistake: str = ""
+
+
+class Exercise:
+    """Its files: `task`, `solution` and `checks` are the three above, `file` is the learner's."""
+
+    def __init__(self, folder: Path) -> None:
+        number, _, self.name = folder.name.partition("_")
+        self.number, self.task, self.solution, self.checks = (
+            int(number),
+            *(folder / f"{part}.py" for part in ("exercise", "solution", "check")),
+        )
+        self.file = MY / f"{folder.name}.py"
+
+    @property
+    def title(self) -> str:
+        """The first line of its docstring, without the number."""
+        doc = ast.get_docstring(ast.parse(self.task.read_text(encoding="utf-8"))) or self.name
+        return doc.splitlines()[0].partition(": ")[2].rstrip(".")
+
+    @property
+    def started(self) -> bool:
+        return self.file.exists() and self.file.read_bytes() != self.task.read_bytes()
+
+
+def exercises() -> list[Exercise]:
+    """All of them, in order. ValueError where there are none."""
+    for root in (Path(__file__).resolve().parent.parent, Path.cwd()):
+        if folders := sorted((root / "lessons" / "exercises").glob("[0-9]*_*/")):
+            return [Exercise(folder) for folder in folders]
+    raise ValueError(
+        "the exercises are not in the installed package, but beside it in tinyalex's repository. Clone that, and run this in its folder."
+    )
+
+
+def find(number: int) -> Exercise:
+    known = {exercise.number: exercise for exercise in exercises()}
+    if number not in known:
+        raise ValueError(f"lesson {number} has no exercise. There are {', '.join(map(str, known))}.")
+    return known[number]
+
+
+def start(exercise: Exercise) -> str:
+    """Put the exercise into my/, unless it is there. ValueError if it has been worked on: that is never written over."""
+    if exercise.started:
+        raise ValueError(
+            f"{_posix(exercise.file)} has your work in it, and stays as it is. To begin again, rename or delete it, and start again."
+        )
+    MY.mkdir(exist_ok=True)
+    shutil.copyfile(exercise.task, exercise.file)
+    return (
+        f"Exercise {exercise.number}: {exercise.title}.\n"
+        f"It is in {_posix(exercise.file)}: read it, write what is missing, then `tinyalex learn check {exercise.number}`."
+    )
+
+
+def status() -> str:
+    """A line for each exercise. Those with something written are checked, which can take a while."""
+    lines = []
+    for exercise in exercises():
+        kind = check(exercise).kind
+        word = {"right": "passes", "not started": "started" if exercise.file.exists() else "not started", "not written": "started"}
+        lines.append(f"{exercise.number:3}  {exercise.title:<60}  {word.get(kind, f'started ({STATES.get(kind)})')}")
+    return "\n".join(lines)
+
+
+STATES = {
+    "syntax": "Python cannot read it",
+    "crash": "stops with an error",
+    "endless": "does not come to an end",
+    "missing": "its name is gone",
+    "form": "wrong shape or type",
+    "values": "wrong numbers",
+    "input": "changes what it is given",
+    "gradient": "wrong gradient",
+}
+"""Kinds of verdicts, short."""
+
+
+def hint(exercise: Exercise, level: int | None = None) -> str:
+    """The hint of that level, or the next one that has not been seen."""
+    hints = load(exercise.checks).HINTS
+    seen = json.loads(HINTS_SEEN.read_text(encoding="utf-8")) if HINTS_SEEN.exists() else {}
+    if level is None:
+        level = min(seen.get(exercise.name, 0) + 1, len(hints))
+        MY.mkdir(exist_ok=True)
+        HINTS_SEEN.write_text(json.dumps({**seen, exercise.name: level}), encoding="utf-8")
+    after = (
+        f"More: tinyalex learn hint {exercise.number}"
+        if level < len(hints)
+        else f"That was the last. A right answer: tinyalex learn solution {exercise.number}"
+    )
+    return f"{wrapped(f'Hint {level} of {len(hints)}: {hints[level - 1]}')}\n\n{after}"
+
+
+def check(exercise: Exercise, seconds: float | None = None) -> Verdict:
+    """What there is to say about my/NN_name.py."""
+    number, file = exercise.number, _posix(exercise.file)
+    if not exercise.file.exists():
+        return Verdict("not started", f"There is no {file} yet. Begin with: tinyalex learn start {number}")
+    if not exercise.started:
+        return Verdict(
+            "not started",
+            f"{file} is as you got it: write what is missing, and check again. To begin: tinyalex learn hint {number}",
+        )
+    outcome: list[Verdict | BaseException] = []
+
+    def judge() -> None:
+        try:
+            outcome.append(_Judge(exercise).verdict())
+        except BaseException as error:
+            outcome.append(error)
+
+    # In a thread, since nothing else can leave a loop that does not end, and say where it is. It ends with the program.
+    thread = threading.Thread(target=judge, daemon=True)
+    thread.start()
+    thread.join(seconds or SECONDS)
+    if not outcome:
+        return _endless(exercise, thread, seconds or SECONDS)
+    if isinstance(outcome[0], BaseException):
+        raise outcome[0]
+    return outcome[0]
+
+
+def _endless(exercise: Exercise, thread: threading.Thread, seconds: float) -> Verdict:
+    frame = sys._current_frames().get(thread.ident or 0)
+    lines = list(_own_lines(traceback.walk_stack(frame), exercise.file)) if frame else []
+    where = [("where", line) for line in lines[:1]]
+    return _verdict(
+        exercise,
+        "endless",
+        [("stopped", f"still running after {seconds:g} seconds"), *where],
+        "Is there a loop that never ends? In a `while`, something must change that its condition looks at. If it is only slow: are "
+        "numbers computed again and again that could be kept?",
+    )
+
+
+def _own_lines(frames: Any, file: Path) -> Iterator[str]:
+    """The lines of the learner's file that are being executed, as "my/05_im2col.py, line 12: x = 1"."""
+    for frame in traceback.StackSummary.extract(frames):
+        if frame.filename == str(file):
+            yield f"{_posix(file)}, line {frame.lineno}: {frame.line}"
+
+
+@dataclass
+class _Judge:
+    exercise: Exercise
+    plan: Any = field(init=False)
+
+    def verdict(self) -> Verdict:
+        exercise = self.exercise
+        self.plan = plan = load(exercise.checks)
+        try:
+            module = load(exercise.file)
+        except BaseException as error:
+            return self._crash(error, [])
+        right = load(exercise.solution)
+        for i, (words, inputs) in enumerate(plan.CASES):
+            got = self._try(module, inputs)
+            tried = [("tried", f"{words}: {describe(inputs)}")]
+            if isinstance(got.error, AttributeError) and got.error.obj is module:
+                missing = [("missing", f"{_posix(exercise.file)} has no {got.error.name}")]
+                advice = "Was it renamed, or is it indented so that it is part of something else? The name must stay."
+                return _verdict(exercise, "missing", missing, advice)
+            if got.error:
+                return self._crash(got.error, tried, self._fitting(i, got))
+            if unlike := difference(self._try(right, inputs), got, plan.RESULTS):
+                mistake = self._fitting(i, got)
+                kind, found, advice = unlike
+                text = mistake.hint if mistake else " ".join(filter(None, [advice, self._from_gradcheck(module)]))
+                return _verdict(exercise, kind, [*tried, found], text, mistake)
+        return self._gradient(module)
+
+    def _try(self, module: ModuleType, inputs: dict[str, Any]) -> Outcome:
+        inputs = copy.deepcopy(inputs)
+        try:
+            with np.errstate(all="ignore"):
+                return Outcome(inputs, self.plan.answer(module, **inputs))
+        except BaseException as error:
+            return Outcome(inputs, error=error)
+
+    def _fitting(self, failing: int, got: Outcome) -> Mistake | None:
+        """The mistake, or else two, with which the solution passes the cases before this one, too, and then does as the learner's does."""
+        mistakes = self.plan.MISTAKES
+        outcomes = [*[self._try(load(self.exercise.solution), inputs) for _, inputs in self.plan.CASES[:failing]], got]
+        for mistake in [*mistakes, *(a + b for a, b in combinations(mistakes, 2))]:
+            try:
+                wrong = with_mistake(self.exercise, mistake)
+            except (ValueError, SyntaxError):  # two that change the same piece
+                continue
+            tries = zip(outcomes, self.plan.CASES, strict=False)  # up to this case
+            if all(alike(self._try(wrong, inputs), outcome, self.plan.RESULTS) for outcome, (_, inputs) in tries):
+                return mistake
+        return None
+
+    def _from_gradcheck(self, module: ModuleType) -> str:
+        """What gradcheck makes of a wrong answer that is none of the known ones."""
+        try:
+            report = gradcheck(*self.plan.gradient(module), raise_exception=False)
+        except Exception:
+            return ""
+        hints = [(r.name, r.hint) for r in report.rows if r.hint and r.hint.kind not in ("none", "wrong term")]
+        return " ".join(f"The gradient check says about {name}: {hint.text}" for name, hint in hints)
+
+    def _gradient(self, module: ModuleType) -> Verdict:
+        exercise, count = self.exercise, len(self.plan.CASES)
+        checked = ""
+        if hasattr(self.plan, "gradient"):
+            try:
+                report = gradcheck(*self.plan.gradient(module), raise_exception=False)
+            except Exception as error:
+                return self._crash(error, [("tried", "the gradient check")])
+            if not report.rows or not all(row.ok for row in report.rows):  # float32 need not stay float32 here
+                return _verdict(exercise, "gradient", [("tried", "the gradient check; all cases are right")], str(report))
+            checked = f" The gradient check agrees at each of {sum(row.checked for row in report.rows)} numbers."
+        following = [e.number for e in exercises() if e.number > exercise.number]
+        after = f"Next: tinyalex learn start {following[0]}" if following else "That was the last exercise."
+        return Verdict("right", f"Exercise {exercise.number}, {exercise.name}: right, in all of {count} cases.{checked}\n{after}")
+
+    def _crash(self, error: BaseException, tried: list[tuple[str, str]], mistake: Mistake | None = None) -> Verdict:
+        exercise, file = self.exercise, _posix(self.exercise.file)
+        lines = list(_own_lines(traceback.walk_tb(error.__traceback__), exercise.file))
+        if isinstance(error, NotImplementedError) and lines:
+            return Verdict(
+                "not written",
+                f"{lines[-1]}\nThis is still to be written: put your code in its place, and check again. "
+                f"To begin: tinyalex learn hint {exercise.number}",
+            )
+        if isinstance(error, SyntaxError) and error.filename in (None, str(exercise.file)):
+            line = f", line {error.lineno}: {(error.text or '').strip()}" if error.lineno else ""
+            return _verdict(
+                exercise,
+                "syntax",
+                [("cannot read", f"{error.msg}"), ("where", f"{file}{line}")],
+                "Python could not read the file. If this line looks right, look at the one above it: a bracket that is not closed, a "
+                "colon that is missing, an indentation that differs.",
+            )
+        name = type(error).__name__
+        found = [*tried, ("stopped", f"{name}: {error}"), *[("where", line) for line in lines[-1:]]]
+        if mistake:
+            return _verdict(exercise, "crash", found, mistake.hint, mistake)
+        if not lines:
+            return _verdict(exercise, "crash", found, "Names, arguments and their order must be as the exercise has them.")
+        return _verdict(exercise, "crash", found, advice_on(error))
+
+
+def with_mistake(exercise: Exercise, mistake: Mistake) -> ModuleType:
+    """The solution with that mistake in it."""
+    source = exercise.solution.read_text(encoding="utf-8")
+    for right, wrong in mistake.instead.items():
+        if source.count(right) != 1:
+            raise ValueError(
+                f"{exercise.name}, {mistake.name}: {right!r} is {source.count(right)} times in the solution, expected once."
+            )
+        source = source.replace(right, wrong)
+    return load(exercise.solution, source.encode())
+
+
+def load(file: Path, source: bytes | None = None) -> Any:
+    """The file as a module of its own: none is kept, since files that were just edited must be read again."""
+    module = ModuleType(file.stem)
+    code = compile(file.read_bytes() if source is None else source, str(file), "exec")
+    exec(code, module.__dict__)
+    return module
+
+
+def _verdict(exercise: Exercise, kind: str, found: list[tuple[str, str]], advice: str, mistake: Mistake | None = None) -> Verdict:
+    width = max(len(label) for label, _ in found) + 2
+    text = [
+        f"Exercise {exercise.number}, {exercise.name}: not right yet.",
+        "",
+        *[row(label, what, width) for label, what in found],
+        "",
+        wrapped(advice),
+        "",
+        f"Next: change {_posix(exercise.file)}, and tinyalex learn check {exercise.number}. Stuck? tinyalex learn hint {exercise.number}",
+    ]
+    return Verdict(kind, "\n".join(text), mistake.name if mistake else "")
+
+
+def _posix(file: Path) -> str:
+    return file.as_posix()
