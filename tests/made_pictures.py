@@ -5,7 +5,6 @@ import tarfile
 
 import numpy as np
 from PIL import Image
-from scipy.io import savemat
 
 from tinyalex.data import ilsvrc
 
@@ -44,6 +43,8 @@ def tar_of(files, mode="w"):
 
 def official_files(root, labels=("n02510455", "n01440764", "n02119789", "n02510455")):
     """ILSVRC2012 in small: its layout, our pictures."""
+    from scipy.io import savemat
+
     root.mkdir()
     inner = {f"{wnid}.tar": tar_of({f"{wnid}_{i}.JPEG": picture(10 * w + i) for i in range(4)}) for w, wnid in enumerate(WNIDS)}
     (root / ilsvrc.TRAIN).write_bytes(tar_of(inner))

@@ -2,12 +2,14 @@
 
 import csv
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from made_pictures import class_folders
 
 import tinyalex as ta
 from tinyalex import data, kernels, models, nn, optim, training
@@ -168,7 +170,7 @@ def small_run(place, output):
         data.Loader(valid, 16, transform=data.Normalize(mean, scale=1 / 60), device=place),
         epochs=1,
         output=output,
-        variant="test",
+        metadata={"variant": "test"},
     )
 
 
@@ -224,6 +226,32 @@ def test_the_script_trains_on_cuda_as_on_the_cpu(tmp_path):
             losses[place] = [float(line["train_loss"]) for line in csv.DictReader(file)]
     assert len(losses["cuda"]) == 2
     np.testing.assert_allclose(losses["cuda"], losses["cpu"], rtol=2e-6)
+
+
+def test_pictures_are_cut_and_looked_at_ten_times_on_the_device(device, tmp_path):
+    source = data.find_pictures(class_folders(tmp_path))
+    pictures = data.StoredPictures(source.train, source.classes, 16)
+    ta.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 10 * 10, 2)).to(device)
+    views = data.TenViews(np.full((3, 16, 16), 100.0), scale=0.01, size=12)
+    here, there = (list(data.Loader(pictures, 5, transform=views, device=place)) for place in ("cpu", device))
+    for (x, _), (x_there, labels_there) in zip(here, there, strict=True):
+        assert devices.of(x_there) == devices.of(labels_there) == device
+        np.testing.assert_array_equal(to_numpy(x_there), x)
+    one_by_one = np.concatenate([F.softmax(model(x.reshape(-1, 3, 12, 12)), 1).numpy() for x, _ in here]).reshape(-1, 10, 2)
+    np.testing.assert_allclose(np.exp(training.answers(model, there)[0]), one_by_one.mean(axis=1), rtol=1e-5)
+
+
+@on_the_standin
+def test_train_imagenet_runs_on_cuda(tmp_path):
+    root = Path(__file__).resolve().parent.parent
+    photos = class_folders(tmp_path / "photos", train=4, val=2)
+    options = ["--data", photos, "--image-size", "67", "--resize", "72", "--batch-size", "2", "--epochs", "1", "--device", "cuda"]
+    command = [sys.executable, root / "tests" / "standin", root / "train_imagenet.py", *options, "--output", tmp_path / "out"]
+    result = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "on cuda" in result.stdout
+    assert len(re.findall(r"(one view |ten views)  .*best.safetensors: loss ", result.stdout)) == 2
 
 
 def test_tf32_is_a_switch(device):
