@@ -174,7 +174,9 @@ def report(files: list[Path], source: data.Source, args: argparse.Namespace, pla
         for file in files:
             model = predicting.network(file).to(place)
             preprocessing = model.preprocessing or models.preprocessing(model.variant, model.image_size)
-            pictures = data.StoredPictures(source.val, source.classes, preprocessing.resize, args.workers)
+            pictures = data.StoredPictures(
+                source.val, source.classes, preprocessing.resize, args.workers, squash=preprocessing.squash
+            )
             views = Views(preprocessing, mean_beside(file), ten)
             answer, labels = training.answers(model, data.Loader(pictures, 16 if ten else 128, transform=views, device=place))
             if answer.shape[1] != len(source.classes):

@@ -23,6 +23,7 @@ from tinyalex.data.preparing import Options, prepare
 from tinyalex.data.sources import find_pictures
 from tinyalex.data.stored import Picture, Stored, StoredPictures
 from tinyalex.data.tars import members
+from tinyalex.models.photos import Preprocessing
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SMALL = Options(size=16, per_shard=5)
@@ -411,8 +412,16 @@ def test_a_picture_that_cannot_be_read_is_left_out_of_its_batch_and_named(tmp_pa
     assert list(found.unreadable) == ["p1"]
     assert "not a picture that can be read" in found.unreadable["p1"]
     assert len(found.in_memory()) == 2
+    assert len(found.take(np.array([1]))[0]) == 0
     with pytest.raises(ValueError, match="None of 1 pictures can be read, p1 for instance: not a picture"):
-        found.take(np.array([1]))
+        StoredPictures(pictures[1:2], ("cat", "dog"), 18).take(np.array([0]))
+
+
+def test_pictures_can_be_squashed_to_a_square(tmp_path):
+    (tmp_path / "x.jpg").write_bytes(picture(1, (40, 20)))
+    images, _ = StoredPictures([Picture("x", 0, Stored(tmp_path / "x.jpg"))], ("cat",), 16, squash=True).take(np.array([0]))
+    squashed = Preprocessing(size=16, resize=16, squash=True).crop(tmp_path / "x.jpg")
+    np.testing.assert_array_equal(images[0], squashed.transpose(2, 0, 1))
 
 
 def test_a_tar_within_a_tar_is_read_where_it_lies(tmp_path):

@@ -279,3 +279,18 @@ def test_the_bar_tells_waiting_for_data_from_steps(tmp_path, monkeypatch):
     assert len(waits) == 5
     assert min(waits) >= 50
     assert log[0].waited > 5 * 0.05
+
+
+def test_a_batch_without_a_readable_picture_is_passed_over(tmp_path):
+    trainer = toy(tmp_path, epochs=2)
+    epoch = trainer.train.epoch
+
+    def with_a_hole(number, start=0):
+        for i, (images, labels) in enumerate(epoch(number, start)):
+            yield (images[:0], labels[:0]) if i == 1 else (images, labels)
+
+    trainer.train.epoch = with_a_hole
+    assert len(trainer.fit()) == 2
+    assert trainer.progress.step == 10
+    whole = list(trainer.valid)
+    assert training.evaluate(trainer.model, [*whole, (whole[0][0][:0], whole[0][1][:0])]).confusion.sum() == 16

@@ -40,12 +40,21 @@ class StoredPictures:
     classes   the names of the classes, label by label
     size      S: each is resized so that its shorter side has S pixels, and the square in its middle taken (section 2)
     workers   threads that decode; None: as many as there are cores
+    squash    resize both sides to S instead, as Caffe's networks were trained
 
     `labels` is int64 (N,). Pictures that cannot be read are left out of what `take` gives; `unreadable` names them, and says why.
     """
 
-    def __init__(self, pictures: Sequence[Picture], classes: tuple[str, ...], size: int, workers: int | None = None) -> None:
-        self.pictures, self.classes, self.size = pictures, classes, size
+    def __init__(
+        self,
+        pictures: Sequence[Picture],
+        classes: tuple[str, ...],
+        size: int,
+        workers: int | None = None,
+        *,
+        squash: bool = False,
+    ) -> None:
+        self.pictures, self.classes, self.size, self.squash = pictures, classes, size, squash
         self.workers = device.workers() if workers is None else workers
         self.labels = np.array([picture.label for picture in pictures], np.int64)
         self.unreadable: dict[str, str] = {}
@@ -54,7 +63,7 @@ class StoredPictures:
         return len(self.pictures)
 
     def take(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(images, labels) of some rows: uint8 (n, 3, S, S), int64 (n,). ValueError where none of them can be read."""
+        """(images, labels) of some rows: uint8 (n, 3, S, S), int64 (n,). ValueError where no picture of the data set can be read."""
         images = np.empty((len(rows), 3, self.size, self.size), np.uint8)
 
         def fill(place: int) -> bool:
@@ -68,9 +77,9 @@ class StoredPictures:
 
         with ThreadPoolExecutor(self.workers, thread_name_prefix="tinyalex-decode") as pool:
             readable = np.array(list(pool.map(fill, range(len(rows)))), bool)
-        if not readable.any():
+        if len(self.unreadable) == len(self):
             name, reason = next(iter(self.unreadable.items()))
-            raise ValueError(f"None of {len(rows)} pictures can be read, {name} for instance: {reason}.\nLook at the files.")
+            raise ValueError(f"None of {len(self)} pictures can be read, {name} for instance: {reason}.\nLook at the files.")
         labels = self.labels[rows]
         return (images, labels) if readable.all() else (images[readable], labels[readable])
 
@@ -79,6 +88,11 @@ class StoredPictures:
         return Dataset(*self.take(np.arange(len(self)) if rows is None else rows), self.classes)
 
     def _square(self, picture: Picture) -> np.ndarray:
+        from PIL import Image
+
+        if self.squash:
+            whole = decode(picture.stored.read())
+            return np.asarray(whole.resize((self.size, self.size), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
         pixels = np.asarray(decode(picture.stored.read(), self.size))
         top, left = ((side - self.size) // 2 for side in pixels.shape[:2])
         return pixels[top : top + self.size, left : left + self.size].transpose(2, 0, 1)

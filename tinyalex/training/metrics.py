@@ -53,6 +53,8 @@ def answers(model: Any, batches: Iterable[tuple[Array, Array]]) -> tuple[np.ndar
     said, true = [], []
     with no_grad(), testing(model):
         for images, labels in batches:
+            if len(labels) == 0:  # none of the batch's pictures could be read
+                continue
             views = images.shape[1] if images.ndim == 5 else 1
             logits = model(images.reshape(-1, *images.shape[2:]) if images.ndim == 5 else images)
             one_by_one = F.log_softmax(logits, 1).numpy()

@@ -110,10 +110,11 @@ class Trainer:
                     self._look()
                     now = time.perf_counter()
                     progress.seconds, began = progress.seconds + now - began, now
+                    count = max(1, progress.images)
                     batches = progress.step - epoch * len(self.train)
                     waited, stepped = (1000 * s / batches for s in (progress.waited, progress.seconds - progress.waited))
                     bar.set_postfix_str(
-                        f"loss {progress.loss / progress.images:.3f}, error {100 * progress.wrong / progress.images:.1f} %, "
+                        f"loss {progress.loss / count:.3f}, error {100 * progress.wrong / count:.1f} %, "
                         f"{progress.images / progress.seconds:.0f} images/s: a batch waits {waited:.0f} ms for data, steps {stepped:.0f} ms"
                     )
                 bar.update()
@@ -134,7 +135,13 @@ class Trainer:
             yield batch
 
     def step(self, images: Array, labels: Array) -> None:
-        """One step: forward, backward, update. What it found out stays on the device, and is looked at now and then."""
+        """One step: forward, backward, update. What it found out stays on the device, and is looked at now and then.
+
+        Where no picture of the batch could be read, the step passes.
+        """
+        if len(labels) == 0:
+            self.progress.step += 1
+            return
         device.set_step(self.progress.step)
         self.optimizer.zero_grad()
         logits = self.model(images)
