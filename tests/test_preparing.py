@@ -18,7 +18,7 @@ from PIL import Image
 
 from tinyalex import cli, data
 from tinyalex.data import ilsvrc, preparing, shards
-from tinyalex.data.decoding import decode
+from tinyalex.data.decoding import decode, decode_square
 from tinyalex.data.preparing import Options, prepare
 from tinyalex.data.sources import find_pictures
 from tinyalex.data.stored import Picture, Stored, StoredPictures
@@ -165,6 +165,14 @@ def test_every_kind_of_picture_becomes_rgb(image, kind, expected):
 )
 def test_the_shorter_side_is_what_is_asked_for(size, expected):
     assert decode(picture(0, size), 10).size == expected
+
+
+@pytest.mark.parametrize("size", [(60, 40), (41, 60), (18, 24), (300, 200)])
+def test_a_square_is_the_middle_of_the_resized_picture(size):
+    whole = np.asarray(decode(picture(4, size), 18)).astype(int)
+    top, left = ((side - 18) // 2 for side in whole.shape[:2])
+    square = np.asarray(decode_square(picture(4, size), 18))
+    assert np.abs(square - whole[top : top + 18, left : left + 18]).max() <= (0 if min(size) == 18 else 12)  # half a pixel aside
 
 
 def test_a_jpeg_is_decoded_small_but_looks_the_same():

@@ -1,8 +1,8 @@
-"""Loader: a dataset in batches, in a new order each epoch, prepared ahead by a thread."""
+"""Loader: a dataset in batches, in a new order each epoch, prepared ahead by threads."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count, islice
 from typing import Any
 
@@ -24,7 +24,7 @@ class Loader:
     transform    `transform(images, epoch=e, first=i)` makes what the network sees, as data.Augment and data.Normalize do;
                  without one, images are their pixels from 0 to 255
     drop_last    leave out a last batch that is smaller than the others
-    prefetch     how many batches a thread prepares ahead; 0 prepares each when it is asked for
+    prefetch     how many batches two threads prepare ahead; 0 prepares each when it is asked for
     seed         the seed of the order; None: that of `tinyalex.manual_seed` when the epoch begins
     device       where batches are made, and lie. A GPU gets the whole data set once, as bytes, if that fits into half of its free memory;
                  otherwise it gets each batch, still as bytes
@@ -32,7 +32,7 @@ class Loader:
     `len(loader)` batches are an epoch. `for x, y in loader:` runs one: the first time epoch 0, the next time epoch 1, and so on.
     `loader.epoch(e)` runs epoch e, with the same images in the same order whatever ran before.
 
-    What the transform raises comes out of the loop, after the batches before it. A loop that is left early ends the thread.
+    What the transform raises comes out of the loop, after the batches before it. A loop that is left early ends the threads.
     Raises ValueError for numbers that make no batches, TypeError for a dataset or transform that is none.
 
     >>> from tinyalex.data import shapes
@@ -66,7 +66,7 @@ class Loader:
                 f"Loader: expected a transform to call, got {transform!r}.\nGive data.Augment(mean), data.Normalize(mean) or None."
             )
         _check_whole("batch_size", batch_size, 1, "Give the number of images in a batch, such as batch_size=128.")
-        _check_whole("prefetch", prefetch, 0, "Give the number of batches to prepare ahead, or 0 for no thread.")
+        _check_whole("prefetch", prefetch, 0, "Give the number of batches to prepare ahead, or 0 for no threads.")
         if seed is not None:
             _check_whole("seed", seed, 0, "Give None for the seed of tinyalex.manual_seed.", below=2**64)
         self.dataset, self.batch_size, self.shuffle, self.transform = dataset, batch_size, shuffle, transform
@@ -103,24 +103,36 @@ class Loader:
         numbers = iter(range(start, len(self)))
         if self.prefetch == 0:
             for number in numbers:
-                yield self._batch(epoch, order, number)
+                yield self._transformed(epoch, number, self._read(order, number))
             return
-        thread = ThreadPoolExecutor(1, thread_name_prefix="tinyalex-loader")
+        # One thread reads, another transforms what it has read: each does one batch after the other.
+        reader, maker = (ThreadPoolExecutor(1, thread_name_prefix=f"tinyalex-loader-{work}") for work in ("read", "transform"))
+
+        def prepare(number: int) -> Future[Batch]:
+            rows = reader.submit(self._read, order, number)
+            return maker.submit(lambda: self._transformed(epoch, number, rows.result()))
+
         try:
-            ahead = deque(thread.submit(self._batch, epoch, order, number) for number in islice(numbers, self.prefetch))
+            ahead = deque(prepare(number) for number in islice(numbers, self.prefetch))
             while ahead:
                 batch = ahead.popleft().result()
-                ahead.extend(thread.submit(self._batch, epoch, order, number) for number in islice(numbers, 1))
+                ahead.extend(prepare(number) for number in islice(numbers, 1))
                 yield batch
         finally:
             # Also where the loop was left early: the generator is closed then.
-            thread.shutdown(cancel_futures=True)
+            reader.shutdown(cancel_futures=True)
+            maker.shutdown(cancel_futures=True)
 
-    def _batch(self, epoch: int, order: np.ndarray, number: int) -> Batch:
+    def _read(self, order: np.ndarray, number: int) -> Batch:
         first = number * self.batch_size
-        rows = order[first : first + self.batch_size]
         with devices.on(self.device):  # which each thread chooses for itself
-            images, labels = (devices.to(a, self.device) for a in self._take(rows))
+            images, labels = (devices.to(a, self.device) for a in self._take(order[first : first + self.batch_size]))
+            return images, labels
+
+    def _transformed(self, epoch: int, number: int, rows: Batch) -> Batch:
+        images, labels = rows
+        with devices.on(self.device):
+            first = number * self.batch_size
             x = self.transform(images, epoch=epoch, first=first) if self.transform else images.astype(np.float32)
             return x, labels.astype(np.int64, copy=False)
 

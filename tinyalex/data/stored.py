@@ -9,7 +9,7 @@ import numpy as np
 
 from tinyalex import device
 from tinyalex.data.dataset import Dataset
-from tinyalex.data.decoding import decode
+from tinyalex.data.decoding import decode_square
 
 
 class Stored(NamedTuple):
@@ -88,11 +88,5 @@ class StoredPictures:
         return Dataset(*self.take(np.arange(len(self)) if rows is None else rows), self.classes)
 
     def _square(self, picture: Picture) -> np.ndarray:
-        from PIL import Image
-
-        if self.squash:
-            whole = decode(picture.stored.read())
-            return np.asarray(whole.resize((self.size, self.size), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
-        pixels = np.asarray(decode(picture.stored.read(), self.size))
-        top, left = ((side - self.size) // 2 for side in pixels.shape[:2])
-        return pixels[top : top + self.size, left : left + self.size].transpose(2, 0, 1)
+        data = picture.stored.read()
+        return np.asarray(decode_square(data, self.size, squash=self.squash)).transpose(2, 0, 1)
