@@ -232,6 +232,16 @@ def test_neighbours_can_be_moved_and_mirrored_together_and_shifted_in_colour_apa
         Augment([0, 0, 0], together=0)
 
 
+def test_images_are_divided_while_colours_are_shifted_and_not_after(rng):
+    grey = np.full((2, 3, 6, 6), 150, np.uint8)
+    options = {"size": 4, "colours": np.zeros((2, 3)), "until": 1}  # axes of no length
+    augment = Augment([100, 100, 100], divide=1.25, **options)
+    assert [float(augment(grey, epoch=epoch, first=0).max()) for epoch in (0, 1)] == [40, 50]
+    assert Augment([100, 100, 100], size=4, divide=1.25)(grey, epoch=0, first=0).max() == 50
+    with pytest.raises(ValueError, match="expected divide to be a number above 0, got 0"):
+        Augment([100, 100, 100], divide=0)
+
+
 def test_colours_can_be_left_alone_from_an_epoch_on():
     grey = np.full((8, 3, 6, 6), 100, np.uint8)
     augment = Augment([100, 100, 100], size=4, colours=IMAGENET_COLOURS, until=2)

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import tarfile
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_pictures import WNIDS, class_folders, official_files, picture, tar_of
-from PIL import Image
+from PIL import Image, ImageOps
 
 from tinyalex import cli, data
 from tinyalex.data import ilsvrc, preparing, shards
@@ -39,7 +40,12 @@ def contents(folder):
 def test_class_folders_are_found(tmp_path):
     source = find_pictures(class_folders(tmp_path))
     assert source.classes == ("cat", "dog")
-    assert [(p.name, p.label) for p in source.val] == [("cat/0.jpg", 0), ("cat/2.jpg", 0), ("dog/1.jpg", 1), ("dog/3.jpg", 1)]
+    assert [(p.name, p.label) for p in source.val] == [
+        ("val/cat/0.jpg", 0),
+        ("val/cat/2.jpg", 0),
+        ("val/dog/1.jpg", 1),
+        ("val/dog/3.jpg", 1),
+    ]
     assert source.train[0].stored.read() == picture(0)
 
 
@@ -68,16 +74,16 @@ def test_the_official_tars_are_read_where_they_lie_and_labelled_by_sorted_wnid(t
         ),
         (
             lambda root: (root / ilsvrc.DEVKIT).unlink(),
-            "nothing in .* says which classes the pictures of ILSVRC2012_img_val.tar are of",
+            "nothing in .* says which classes the validation pictures are of",
         ),
         (lambda root: cut(root / ilsvrc.TRAIN, 9000), "ILSVRC2012_img_train.tar is not a whole tar archive: .*\nDownload it again"),
         (
             lambda root: (root / ilsvrc.VAL).write_bytes(tar_of({"ILSVRC2012_val_00000001.JPEG": b""})),
-            "labels 4 validation pictures, ILSVRC2012_img_val.tar has 1",
+            "labels 4 validation pictures, but there are 1",
         ),
         (
             lambda root: (root / ilsvrc.VAL).write_bytes(tar_of({"a.JPEG": b""})),
-            "picture 1 of ILSVRC2012_img_val.tar is a.JPEG, expected",
+            "validation picture 1 is a.JPEG, expected",
         ),
         (
             lambda root: overwrite(root / ilsvrc.TRAIN, 2 * 512 + 1024),
@@ -190,6 +196,23 @@ def test_what_is_no_picture_is_an_error(broken):
         decode(broken)
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photographs_are_turned_as_exif_says_also_where_the_rest_of_it_is_broken(orientation):
+    whole = exif_jpeg(orientation, (0x0100, 3, 1, 24))  # ImageWidth, a short number
+    broken = exif_jpeg(orientation, (0x0100, 2, 4, 0x6564_6977))  # ImageWidth, the text "wide"
+    turned = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(whole))))
+    np.testing.assert_array_equal(np.asarray(decode(whole)), turned)
+    np.testing.assert_array_equal(np.asarray(decode(broken)), turned)
+
+
+def exif_jpeg(orientation, entry):
+    """A picture with two EXIF tags, each (tag, type, count, value): the orientation, and another before it."""
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in (entry, (0x0112, 3, 1, orientation)))
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + entries + bytes(4)
+    jpeg = picture(2)
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:]
+
+
 def test_a_line_of_pixels_is_no_picture():
     with pytest.raises(ValueError, match="1010 x 10 pixels are a line; expected a picture at most 100 : 1"):
         decode(picture(0, (1010, 10)), 256)
@@ -223,7 +246,8 @@ def test_pictures_become_shards_with_all_that_training_needs(tmp_path):
     index = prepare(source, tmp_path / "out", SMALL, progress=False)
     assert index["shards"] == ["train-00000.tar", "train-00001.tar", "train-00002.tar", "val-00000.tar"]
     assert shards.read_index(tmp_path / "out") == index
-    classes, train, val = find_pictures(tmp_path / "out")
+    classes, train, val, note = find_pictures(tmp_path / "out")
+    assert note == index
     assert (len(train), len(val), classes) == (12, 4, ("cat", "dog"))
     assert sorted(p.label for p in train) == [0] * 6 + [1] * 6
     assert [p.label for p in val] == [0, 0, 1, 1]
@@ -250,7 +274,7 @@ def test_pictures_that_cannot_be_read_are_left_out_and_named(tmp_path, capsys):
     (source / "train" / "cat" / "2.jpg").write_bytes(picture(2)[:200])
     assert cli.main(["prepare", str(source), str(tmp_path / "out"), "--size", "16", "--per-shard", "5"]) == 0
     out = capsys.readouterr().out
-    assert "left out: cat/2.jpg: not a picture that can be read: " in out
+    assert "left out: train/cat/2.jpg: not a picture that can be read: " in out
     assert "2 classes, 4 shards in" in out
     assert len(find_pictures(tmp_path / "out").train) == 11
 
@@ -351,7 +375,7 @@ def test_webdatasets_shards_are_read(tmp_path):
     }
     (tmp_path / "x.tar").write_bytes(tar_of(files))
     pictures = list(shards.shard_pictures([tmp_path / "x.tar"]))
-    assert [(p.name, p.label) for p in pictures] == [("a/0001", 1), ("b", 1), ("a/0002", 0)]
+    assert [(p.name, p.label) for p in pictures] == [("x.tar/a/0001", 1), ("x.tar/b", 1), ("x.tar/a/0002", 0)]
     images, labels = StoredPictures(pictures, ("cat", "dog"), 18).take(np.array([2, 0]))
     assert (images.shape, labels.tolist()) == ((2, 3, 18, 18), [0, 1])
     np.testing.assert_array_equal(images[0], np.asarray(decode(picture(2, kind="PNG")))[:, 3:21].transpose(2, 0, 1))
@@ -379,7 +403,7 @@ def test_what_kaggles_archive_unpacks_to_is_a_source(tmp_path):
     ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(picture(0))
-    with pytest.raises(FileNotFoundError, match=r"there is no LOC_val_solution.csv in .*\nPut it there"):
+    with pytest.raises(FileNotFoundError, match="nothing in .* says which classes the validation pictures are of"):
         find_pictures(tmp_path)
     rows = "ImageId,PredictionString\nILSVRC2012_val_00000002,n01 1 2 3 4\nILSVRC2012_val_00000001,n02 1 2 3 4\n"
     (tmp_path / ilsvrc.KAGGLE).write_text(rows)
@@ -391,9 +415,38 @@ def test_a_subset_has_the_first_classes_and_the_first_pictures_of_each(tmp_path)
     source = find_pictures(class_folders(tmp_path, train=12, val=6, classes=("cat", "dog", "eel")))
     small = source.subset(classes=2, per_class=3)
     assert small.classes == ("cat", "dog")
-    assert [p.name for p in small.train] == ["cat/0.jpg", "cat/3.jpg", "cat/6.jpg", "dog/1.jpg", "dog/10.jpg", "dog/4.jpg"]
+    assert [p.name for p in small.train] == [f"train/{n}.jpg" for n in ("cat/0", "cat/3", "cat/6", "dog/1", "dog/10", "dog/4")]
     assert [p.label for p in small.val] == [0, 0, 1, 1]
     assert source.subset() == source
+    with pytest.raises(ValueError, match=r"there are 3 classes, not 4.\nGive at most 3"):
+        source.subset(classes=4)
+    with pytest.raises(ValueError, match="there are no pictures to validate with"):
+        source._replace(val=source.val[-1:]).subset(classes=1)
+
+
+def test_the_digest_of_a_source_notices_other_names_classes_and_sizes(tmp_path):
+    folder = class_folders(tmp_path)
+    digests = [find_pictures(folder).digest()]
+    (folder / "train" / "cat" / "0.jpg").write_bytes(picture(9, (60, 40)))
+    digests.append(find_pictures(folder).digest())
+    for split in ("train", "val"):
+        (folder / split / "cat").rename(folder / split / "zebra")
+    digests.append(find_pictures(folder).digest())
+    assert len(set(digests)) == 3
+
+
+def test_what_the_official_tars_unpack_to_is_a_source(tmp_path):
+    root = official_files(tmp_path / "official")
+    tars = find_pictures(root)
+    for half, pictures in (("train", tars.train), ("val", tars.val)):
+        for p in pictures:
+            file = root / half / (WNIDS[p.label] if half == "train" else "") / p.name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(p.stored.read())
+    (root / ilsvrc.TRAIN).unlink()
+    (root / ilsvrc.VAL).unlink()
+    found = find_pictures(root)
+    assert [(p.name, p.label) for p in (*found.train, *found.val)] == [(p.name, p.label) for p in (*tars.train, *tars.val)]
 
 
 @pytest.mark.parametrize(
@@ -402,6 +455,7 @@ def test_a_subset_has_the_first_classes_and_the_first_pictures_of_each(tmp_path)
         ({"a.jpg": picture(1)}, r"x.tar: the sample a has no class \(.cls\)"),
         ({"a.cls": b"1"}, r"x.tar: the sample a has no picture"),
         ({"a.jpg": picture(1), "a.cls": b"cat"}, "the class of a is 'cat', expected a number from 0 on"),
+        ({"a.jpg": picture(1), "a.png": picture(1), "a.cls": b"1"}, "x.tar: there are two pictures with the key a"),
     ],
 )
 def test_samples_that_are_not_whole_are_named(files, message, tmp_path):
@@ -418,8 +472,8 @@ def test_a_picture_that_cannot_be_read_is_left_out_of_its_batch_and_named(tmp_pa
     found = StoredPictures(pictures, ("cat", "dog"), 18, workers=2)
     ((x, y),) = data.Loader(found, 3)
     assert (x.shape, y.tolist()) == ((2, 3, 18, 18), [0, 0])
-    assert list(found.unreadable) == ["p1"]
-    assert "not a picture that can be read" in found.unreadable["p1"]
+    assert list(found.unreadable) == [1]
+    assert "not a picture that can be read" in found.unreadable[1]
     assert len(found.in_memory()) == 2
     assert len(found.take(np.array([1]))[0]) == 0
     with pytest.raises(ValueError, match="None of 1 pictures can be read, p1 for instance: not a picture"):

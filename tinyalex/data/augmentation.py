@@ -52,10 +52,11 @@ class Normalize:
         top, left = _middle(images.shape[2] - height), _middle(images.shape[3] - width)
         middle = (..., slice(top, top + height), slice(left, left + width))
         mean = self.mean.at(device.of(images))
-        x = device.xp(images).subtract(images[middle], mean if mean.shape[1:] == (1, 1) else mean[middle], dtype=np.float32)
-        if self.scale != 1:
-            x *= self.scale
-        return x
+        with device.beside(images):
+            x = device.xp(images).subtract(images[middle], mean if mean.shape[1:] == (1, 1) else mean[middle], dtype=np.float32)
+            if self.scale != 1:
+                x *= self.scale
+            return x
 
 
 class Augment:
@@ -69,6 +70,7 @@ class Augment:
     colours   directions in which the colour of a whole image is shifted, a row each, by 0.1 times it times a random normal number:
               `colour_axes` of the training images, as in the paper, or `IMAGENET_COLOURS`; None shifts no colours
     until     the epoch from which colours are left alone, as in the last part of the 2012 run; None: they never are
+    divide    what images are divided by while colours are shifted, so that they spread no wider than in testing; the 2012 code's 1.1
     together  how many neighbours in the epoch's order are moved and mirrored alike; the 2012 code's 32 saved it time
 
     Images (N, C, H, W) -> float32 (N, C, H, W) or (N, C, S, S). What moves in at the borders is zero, which is the mean's colour: it is
@@ -93,6 +95,7 @@ class Augment:
         colours: Array | None = None,
         size: int | None = None,
         until: int | None = None,
+        divide: float = 1.0,
         together: int = 1,
     ) -> None:
         if padding is None:
@@ -114,7 +117,10 @@ class Augment:
             )
         if not isinstance(together, (int, np.integer)) or together < 1:
             raise ValueError(f"Augment: expected together to be a number of images from 1 on, got {together!r}.")
+        if divide <= 0:
+            raise ValueError(f"Augment: expected divide to be a number above 0, got {divide!r}.\nGive 1 to divide by nothing.")
         self.padding, self.flip, self.size, self.until, self.together = padding, flip, size, until, together
+        self.divide = divide
 
     def __call__(self, images: Array, *, epoch: int, first: int) -> Array:
         _check_fit("Augment", images, self.mean.array)
@@ -133,12 +139,15 @@ class Augment:
         places = np.subtract(images.shape[2:], seen) + 2 * self.padding + 1
         moves[:, :2] = np.floor(u[:, :2] * places) - self.padding
         moves[:, 2] = (u[:, 2] < 0.5) & self.flip
-        colour = None if colours is None else (0.1 * _normal(u[:, 3:])[:, :3] @ colours).astype(np.float32)  # section 4.1
+        colour = (
+            None if colours is None else (0.1 * _normal(u[:, 3:])[:, : len(colours)] @ colours).astype(np.float32)
+        )  # section 4.1
         place = device.of(images)
         x = device.xp(images).empty((*images.shape[:2], *seen), np.float32)
         placed_moves, shift = (a if a is None else device.to(a, place) for a in (moves, colour))
         k = kernels.of(images)
-        k.augment(k.ready(images), self.mean.at(place), x, placed_moves, shift, self.scale)
+        scale = self.scale if colours is None else self.scale / self.divide
+        k.augment(k.ready(images), self.mean.at(place), x, placed_moves, shift, scale)
         return x
 
 
@@ -160,8 +169,9 @@ class TenViews:
         height, width = _seen("TenViews", images, self.size)
         low, right = images.shape[2] - height, images.shape[3] - width
         corners = [(0, 0), (0, right), (_middle(low), _middle(right)), (low, 0), (low, right)]
-        five = device.xp(x).stack([x[:, :, top : top + height, left : left + width] for top, left in corners], 1)
-        return device.xp(x).concatenate([five, five[..., ::-1]], 1)
+        with device.beside(x):
+            five = device.xp(x).stack([x[:, :, top : top + height, left : left + width] for top, left in corners], 1)
+            return device.xp(x).concatenate([five, five[..., ::-1]], 1)
 
 
 def mean_image(images: Array) -> Array:

@@ -5,13 +5,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from tinyalex.pictures import upright_rgb
+from tinyalex.pictures import LONGEST, upright_rgb
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 """Kinds of picture files. Pillow knows others too, and would start Ghostscript for some."""
-
-LONGEST = 100
-"""How many times as long as high a picture may be: resized to its shorter side, a line of pixels would fill the memory."""
 
 
 def decode(data: bytes, short_side: int | None = None) -> Any:
@@ -32,7 +29,7 @@ def decode(data: bytes, short_side: int | None = None) -> Any:
 def decode_square(data: bytes, side: int, *, squash: bool = False) -> Any:
     """The square in the middle of a picture, resized to side x side pixels, or with `squash` all of it; otherwise as `decode`.
 
-    Only what will be seen is resized, which is less work.
+    Only what will be seen is resized, which is less work. Who resizes first and cuts then may get it half a pixel aside.
     """
 
     def resized(rgb: Any, bilinear: Any) -> Any:

@@ -5,7 +5,7 @@
     ILSVRC2012_devkit_t12.tar.gz       data/ILSVRC2012_validation_ground_truth.txt: a class's number a line, in the order of the names
     or LOC_val_solution.csv            Kaggle's: the name and the wnid of each picture
 
-or what Kaggle's archive unpacks to: ILSVRC/Data/CLS-LOC/train/n01440764/..., ILSVRC/Data/CLS-LOC/val/*.JPEG, and that file.
+or unpacked: train/n01440764/..., val/*.JPEG; Kaggle's archive unpacks to that within ILSVRC/Data/CLS-LOC.
 
 The devkit numbers the classes in an order of its own (1 is the kit fox, n02119789), which its data/meta.mat says; everybody else, and
 tinyalex, number them by their sorted wnids.
@@ -38,18 +38,19 @@ def pictures(root: Path) -> tuple[list[Labelled], list[Labelled]]:
     for name in (TRAIN, VAL):
         if not (root / name).exists():
             raise FileNotFoundError(f"there is no {name} in {root}.\nPut the official files {TRAIN} and {VAL} there, both.")
-    return sorted(_train(root / TRAIN)), _val(root)
+    val = [(Path(name).name, stored) for name, stored in members(Stored(root / VAL)) if not _of_macos(name)]
+    return sorted(_train(root / TRAIN)), _labelled(root, sorted(val))
 
 
-def unpacked(root: Path) -> tuple[list[Labelled], list[Labelled]]:
-    """(train, val) from a folder with Kaggle's ILSVRC/ and LOC_val_solution.csv. Raises as `pictures` does."""
-    if not (root / KAGGLE).exists():
-        raise FileNotFoundError(f"there is no {KAGGLE} in {root}, which says what {UNPACKED / 'val'} shows.\nPut it there.")
-    folder = root / UNPACKED
+def unpacked(root: Path, folder: Path) -> tuple[list[Labelled], list[Labelled]]:
+    """(train, val) from a folder with train/ and val/, which has no class folders; what it shows a file in `root` says.
+
+    Raises as `pictures` does.
+    """
     train = [
         (file.name, name, Stored(file)) for name in class_names(folder / "train") for file in image_files(folder / "train" / name)
     ]
-    return train, _labelled_by_kaggle(root, [(file.name, Stored(file)) for file in image_files(folder / "val")])
+    return train, _labelled(root, [(file.name, Stored(file)) for file in image_files(folder / "val")])
 
 
 def _train(archive: Path) -> Iterator[Labelled]:
@@ -68,27 +69,32 @@ def _of_macos(name: str) -> bool:
     return Path(name).name.startswith("._")
 
 
-def _val(root: Path) -> list[Labelled]:
-    found = sorted((Path(name).name, stored) for name, stored in members(Stored(root / VAL)) if not _of_macos(name))
+def _labelled(root: Path, found: list[tuple[str, Stored]]) -> list[Labelled]:
+    """The validation pictures, in the order of their names, and the wnid of each."""
+    if (root / KAGGLE).exists() and not (root / DEVKIT).exists():
+        by_name = _from_kaggle(root / KAGGLE)
+        if missing := [name for name, _ in found if Path(name).stem not in by_name]:
+            raise ValueError(
+                f"{KAGGLE} does not name {missing[0]} and {len(missing) - 1} more validation pictures.\nDownload it again."
+            )
+        return [(name, by_name[Path(name).stem], stored) for name, stored in found]
     for number, (name, _) in enumerate(found, 1):
         if name != f"ILSVRC2012_val_{number:08d}.JPEG":
             raise ValueError(
-                f"picture {number} of {VAL} is {name}, expected ILSVRC2012_val_{number:08d}.JPEG.\n"
+                f"validation picture {number} is {name}, expected ILSVRC2012_val_{number:08d}.JPEG.\n"
                 "Labels are given by number: a picture is missing or does not belong there. Download the file again."
             )
-    if (root / DEVKIT).exists():
-        wnids = _from_devkit(root / DEVKIT)
-        if len(wnids) != len(found):
-            raise ValueError(
-                f"{DEVKIT} labels {len(wnids)} validation pictures, {VAL} has {len(found)}.\n"
-                "They belong to different years, or a download is cut off."
-            )
-        return [(name, wnid, stored) for (name, stored), wnid in zip(found, wnids, strict=True)]
-    if (root / KAGGLE).exists():
-        return _labelled_by_kaggle(root, found)
-    raise FileNotFoundError(
-        f"nothing in {root} says which classes the pictures of {VAL} are of.\nPut {DEVKIT} there, or Kaggle's {KAGGLE}."
-    )
+    if not (root / DEVKIT).exists():
+        raise FileNotFoundError(
+            f"nothing in {root} says which classes the validation pictures are of.\nPut {DEVKIT} there, or Kaggle's {KAGGLE}."
+        )
+    wnids = _from_devkit(root / DEVKIT)
+    if len(wnids) != len(found):
+        raise ValueError(
+            f"{DEVKIT} labels {len(wnids)} validation pictures, but there are {len(found)}.\n"
+            "They belong to different years, or a download is cut off."
+        )
+    return [(name, wnid, stored) for (name, stored), wnid in zip(found, wnids, strict=True)]
 
 
 def _from_devkit(archive: Path) -> list[str]:
@@ -125,15 +131,6 @@ def _numbers_of_devkit(meta: bytes) -> dict[int, str]:
         ) from None
     synsets = loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"]
     return {int(number): str(wnid) for number, wnid in zip(synsets["ILSVRC2012_ID"], synsets["WNID"], strict=True)}
-
-
-def _labelled_by_kaggle(root: Path, found: list[tuple[str, Stored]]) -> list[Labelled]:
-    by_name = _from_kaggle(root / KAGGLE)
-    if missing := [name for name, _ in found if Path(name).stem not in by_name]:
-        raise ValueError(
-            f"{KAGGLE} does not name {missing[0]} and {len(missing) - 1} more validation pictures.\nDownload it again."
-        )
-    return [(name, by_name[Path(name).stem], stored) for name, stored in found]
 
 
 def _from_kaggle(file: Path) -> dict[str, str]:

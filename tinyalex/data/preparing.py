@@ -4,7 +4,6 @@ What is decoded in each epoch is then small, and lies in few files. A shard's pi
 whole or not there: a run that was killed goes on where it was, and gives the same bytes.
 """
 
-import hashlib
 import io
 import json
 import re
@@ -87,15 +86,11 @@ def _claim(folder: Path, found: Source, options: Options) -> None:
     """Say what `folder` will hold, before anything else is written there; or see that it is the same as an earlier run said."""
     import PIL  # another version may write other bytes
 
-    digest = hashlib.sha256()
-    for picture in (*found.train, *found.val):
-        size = picture.stored.size if picture.stored.size >= 0 else picture.stored.file.stat().st_size
-        digest.update(f"{picture.name}\0{picture.label}\0{size}\n".encode("utf-8", "surrogateescape"))
     plan = {
         **options._asdict(),
         "train": len(found.train),
         "val": len(found.val),
-        "pictures": digest.hexdigest(),
+        "pictures": found.digest(),
         "pillow": PIL.__version__,
     }
     if (folder / PLAN).exists():

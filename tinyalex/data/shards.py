@@ -67,6 +67,8 @@ def shard_pictures(paths: Iterable[Path]) -> Iterator[Picture]:
                 key, suffix = _split(name)
                 picture, label = found.get(key, (None, None))
                 if suffix in PICTURES:
+                    if picture is not None:
+                        raise ValueError(f"{path}: there are two pictures with the key {key}. Expected one.")
                     found[key] = (stored, label)
                 elif suffix == ".cls":
                     file.seek(stored.offset)
@@ -77,7 +79,7 @@ def shard_pictures(paths: Iterable[Path]) -> Iterator[Picture]:
             if picture is None or label is None:
                 what = "class (.cls)" if label is None else f"picture ({', '.join(PICTURES)})"
                 raise ValueError(f"{path}: the sample {key} has no {what}. Expected both of each.")
-            yield Picture(key, label, picture)
+            yield Picture(f"{path.name}/{key}", label, picture)
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -42,7 +42,7 @@ class StoredPictures:
     workers   threads that decode; None: as many as there are cores
     squash    resize both sides to S instead, as Caffe's networks were trained
 
-    `labels` is int64 (N,). Pictures that cannot be read are left out of what `take` gives; `unreadable` names them, and says why.
+    `labels` is int64 (N,). Pictures that cannot be read are left out of what `take` gives; `unreadable` has the row of each, and why.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class StoredPictures:
         self.pictures, self.classes, self.size, self.squash = pictures, classes, size, squash
         self.workers = device.workers() if workers is None else workers
         self.labels = np.array([picture.label for picture in pictures], np.int64)
-        self.unreadable: dict[str, str] = {}
+        self.unreadable: dict[int, str] = {}
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -67,18 +67,19 @@ class StoredPictures:
         images = np.empty((len(rows), 3, self.size, self.size), np.uint8)
 
         def fill(place: int) -> bool:
-            picture = self.pictures[rows[place]]
+            row = int(rows[place])
             try:
-                images[place] = self._square(picture)
+                images[place] = self._square(self.pictures[row])
             except ValueError as error:
-                self.unreadable[picture.name] = str(error)
+                self.unreadable[row] = str(error)
                 return False
             return True
 
         with ThreadPoolExecutor(self.workers, thread_name_prefix="tinyalex-decode") as pool:
             readable = np.array(list(pool.map(fill, range(len(rows)))), bool)
         if len(self.unreadable) == len(self):
-            name, reason = next(iter(self.unreadable.items()))
+            row, reason = next(iter(self.unreadable.items()))
+            name = self.pictures[row].name
             raise ValueError(f"None of {len(self)} pictures can be read, {name} for instance: {reason}.\nLook at the files.")
         labels = self.labels[rows]
         return (images, labels) if readable.all() else (images[readable], labels[readable])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinyalex.functional.checks import at_least_one
-from tinyalex.pictures import upright_rgb
+from tinyalex.pictures import LONGEST, upright_rgb
 
 
 @dataclass(frozen=True)
@@ -111,9 +111,6 @@ class Preprocessing:
     def _square(self, pixels: np.ndarray, top: int, left: int) -> np.ndarray:
         return pixels[top : top + self.size, left : left + self.size]
 
-
-LONGEST = 100
-"""How many times as long as high a picture may be: resized to its shorter side, a line of pixels would fill the memory."""
 
 # The paper resizes the shorter side to 256 and tests on squares of 224 (sections 2 and 4.1). The 2012 code subtracts the mean image of its
 # training set. A colour stands for it here: the one that Caffe's models have made common.
