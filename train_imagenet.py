@@ -12,8 +12,10 @@ their mean; --init he starts from weights for pixels with a standard deviation o
 """
 
 import argparse
+import hashlib
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,30 +28,29 @@ IN_MEMORY = 2 << 30
 """Bytes of decoded pictures that are kept in memory, rather than decoded again in each epoch."""
 
 MEASURED = 2000
-"""Training pictures whose colours are measured, where `tinyalex prepare` has not measured all of them."""
+"""Training pictures, evenly chosen, whose mean and colours are measured where they are too many to be kept in memory."""
 
 PANEL = 8
 """Validation pictures that are drawn with the network's answers after each epoch."""
 
 MEAN = "mean.safetensors"
 
-FIXED = (
+FIXED = [
     *(
-        "data",
         "classes",
         "images_per_class",
         "variant",
         "image_size",
         "resize",
-        "init",
-        "batch_size",
-        "lr",
-        "weight_decay",
-        "schedule",
+        "mean",
+        "colour_noise",
+        "noise_until",
+        "together",
+        "divide",
     ),
-    *("mean", "colour_noise", "noise_until", "together", "divide", "seed"),
-)
-"""What must stay the same when a run is resumed."""
+    *("init", "batch_size", "lr", "weight_decay", "schedule", "seed"),
+]
+"""What must stay the same when a run is resumed; the pictures must too."""
 
 
 def arguments() -> argparse.Namespace:
@@ -82,7 +83,7 @@ def arguments() -> argparse.Namespace:
             "quarter of the epochs; dexp, the discrete exponential of cuda-convnet2"
         ),
     )
-    p.add_argument("--mean", choices=["image", "colour"], default="image", help="what is subtracted (default: image, as in 2012)")
+    p.add_argument("--mean", choices=["image", "colour"], default="image", help="what is subtracted (default: image; section 2)")
     p.add_argument(
         "--colour-noise",
         choices=["own", "imagenet", "none"],
@@ -93,9 +94,7 @@ def arguments() -> argparse.Namespace:
         "--noise-until", type=positive, metavar="E", help="train without colour noise after epoch E (2012: from 67 of 91)"
     )
     p.add_argument("--together", type=positive, default=1, metavar="N", help="move and mirror N images alike (the 2012 code: 32)")
-    p.add_argument(
-        "--divide", type=float, default=1.0, metavar="D", help="training pixels, for the noise added to them (2012: 1.1)"
-    )
+    p.add_argument("--divide", type=float, default=1.0, metavar="D", help="pixels by this while noise is added to them (2012: 1.1)")
     p.add_argument("--workers", type=positive, metavar="N", help="threads that decode (default: one a core)")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--device", default="auto", help="auto (default: a GPU if there is one), cpu, cuda or cuda:1")
@@ -135,14 +134,15 @@ class Colours(NamedTuple):
     deviation: float
 
 
-def measure(args: argparse.Namespace, train: data.StoredPictures) -> Colours:
-    """From some of the pictures, evenly chosen; where `tinyalex prepare` has looked at all of them, colours are as it says."""
-    some = train.in_memory(np.unique(np.linspace(0, len(train) - 1, MEASURED).astype(np.int64))).images
-    image = data.mean_image(some)
-    colour, axes = image.mean(axis=(1, 2)), data.colour_axes(some)
-    if (Path(args.data) / "index.json").exists() and not (args.classes or args.images_per_class):
-        index = data.read_index(Path(args.data))
-        colour, axes = np.array(index["mean"], np.float32), data.principal_axes(np.array(index["covariance"]))
+def measure(args: argparse.Namespace, source: data.Source, train: Any) -> Colours:
+    """Of the pictures in memory; else of some of them, and where `tinyalex prepare` has looked at all, colours are as it says."""
+    some = np.unique(np.linspace(0, len(train) - 1, MEASURED).astype(np.int64))
+    images = train.images if isinstance(train, data.Dataset) else train.in_memory(some).images
+    image, axes = data.mean_image(images), data.colour_axes(images[:: -(-len(images) // MEASURED)])
+    colour = image.mean(axis=(1, 2))
+    if source.note is not None:
+        colour = np.array(source.note["mean"], np.float32)
+        axes = data.principal_axes(np.array(source.note["covariance"]))
     # The squares of the axes' lengths add up to the variances of the three channels.
     return Colours(image if args.mean == "image" else colour, axes, float(np.sqrt((axes**2).sum() / 3)))
 
@@ -161,32 +161,65 @@ class Views:
         return x[..., ::-1, :, :] if self.reverse else x
 
 
-def mean_beside(weights: Path) -> np.ndarray | None:
-    """The mean image that a run has left beside its weights. Without it the mean colour stands for it, as in `tinyalex predict`."""
+def digest(mean: np.ndarray) -> str:
+    return hashlib.sha256(mean.tobytes()).hexdigest()
+
+
+def mean_of(model: models.AlexNet, weights: Path) -> np.ndarray | None:
+    """The mean image that a network was trained with, which lies beside its weights. ValueError if it does not."""
+    if model.mean_image is None:
+        return None
     file = weights.with_name(MEAN)
-    return serialization.load(file)["mean"] if file.exists() else None
+    mean = serialization.load(file)["mean"] if file.exists() else None
+    if mean is None or digest(mean) != model.mean_image:
+        raise ValueError(f"{weights} was trained with a mean image, and {file} is not it.\nCopy {MEAN} from its run beside it.")
+    return mean
 
 
-def report(files: list[Path], source: data.Source, args: argparse.Namespace, place: str) -> None:
-    """How good the weights in each file are on the validation images, and all of them together: the mean of their answers."""
+def report(files: list[str], source: data.Source, args: argparse.Namespace, place: str) -> list[data.StoredPictures]:
+    """How good the weights in each file are on the validation images, and all of them together: the mean of their answers.
+
+    Returns the pictures as each was given them, which know which of them could not be read.
+    """
+    given = []
     for ten in (False, True) if args.views is None else (args.views == 10,):
         name, said = "ten views" if ten else "one view", []
         for file in files:
             model = predicting.network(file).to(place)
+            check_classes(file, model, source)
             preprocessing = model.preprocessing or models.preprocessing(model.variant, model.image_size)
             pictures = data.StoredPictures(
                 source.val, source.classes, preprocessing.resize, args.workers, squash=preprocessing.squash
             )
-            views = Views(preprocessing, mean_beside(file), ten)
+            views = Views(preprocessing, mean_of(model, Path(file)), ten)
             answer, labels = training.answers(model, data.Loader(pictures, 16 if ten else 128, transform=views, device=place))
-            if answer.shape[1] != len(source.classes):
-                raise ValueError(
-                    f"{file} has {answer.shape[1]} classes, the data {len(source.classes)}.\nGive the data it was trained on."
-                )
+            given.append(pictures)
             said.append(answer)
             print(f"{name:<9}  {file}: {training.score(answer, labels)}", flush=True)
         if len(files) > 1:
             print(f"{name:<9}  all {len(files)}: {training.score(training.mean_answer(said), labels)}", flush=True)
+    return given
+
+
+def check_classes(file: str, model: models.AlexNet, source: data.Source) -> None:
+    """ValueError where a network has learned other classes than those of the pictures."""
+    *_, last = model.parameters()
+    own, theirs = model.classes, readable_names(source.classes)
+    if len(last) != len(theirs) or own not in (None, theirs):
+        named = "" if own is None else f" ({', '.join(own[:5])}{', ...' if len(own) > 5 else ''})"
+        raise ValueError(
+            f"{file} has learned {len(last)} classes{named}, the pictures are of {len(theirs)} "
+            f"({', '.join(theirs[:5])}{', ...' if len(theirs) > 5 else ''}).\nGive pictures of the same classes."
+        )
+
+
+def name_unreadable(given: Iterable[data.StoredPictures]) -> None:
+    """A line for each picture that was left out, and their number."""
+    reasons = {pictures.pictures[row].name: reason for pictures in given for row, reason in pictures.unreadable.items()}
+    for name, reason in reasons.items():
+        print(f"left out: {name}: {reason}")
+    if reasons:
+        print(f"{len(reasons)} pictures could not be read, and were left out")
 
 
 def readable_names(classes: tuple[str, ...]) -> tuple[str, ...]:
@@ -195,24 +228,33 @@ def readable_names(classes: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(known.get(name, name) for name in classes)
 
 
-def kept(pictures: data.StoredPictures) -> Any:
+def kept(halves: list[data.StoredPictures]) -> list[Any]:
     """The pictures, decoded once and for all if they are few."""
-    return pictures.in_memory() if 3 * len(pictures) * pictures.size**2 <= IN_MEMORY else pictures
+    if sum(3 * len(half) * half.size**2 for half in halves) > IN_MEMORY:
+        return halves
+    print(f"{sum(map(len, halves))} pictures are read, and kept in memory", flush=True)
+    return [half.in_memory() for half in halves]
 
 
-def train(args: argparse.Namespace, source: data.Source, place: str) -> list[data.StoredPictures]:
-    """Trains, and returns the pictures, which know which of them could not be read."""
+def train(args: argparse.Namespace, source: data.Source, halves: list[data.StoredPictures], place: str) -> None:
     output = Path(args.output)
     if args.resume is None and (output / "checkpoint.safetensors").exists():
         raise FileExistsError(f"{output} holds a run already. Go on with it (--resume auto), or choose another folder (--output).")
     output.mkdir(parents=True, exist_ok=True)
 
-    halves = [data.StoredPictures(half, source.classes, args.resize, args.workers) for half in (source.train, source.val)]
-    colours = measure(args, halves[0])
-    scale = 1.0 if args.init == "own" and args.variant not in ("torchvision", "keras") else 1 / colours.deviation
+    fit, valid = kept(halves)
+    colours = measure(args, source, fit)
+    # Weights that are made for pixels from 0 to 255, or for a deviation of 1.
+    scale = 1.0 if args.init == "own" and args.variant not in ("torchvision", "keras") else 1 / (colours.deviation or 1.0)
     noise = {"own": colours.axes, "imagenet": data.IMAGENET_COLOURS, "none": None}[args.colour_noise]
     augment = data.Augment(
-        colours.mean, size=args.image_size, scale=scale / args.divide, colours=noise, until=args.noise_until, together=args.together
+        colours.mean,
+        size=args.image_size,
+        scale=scale,
+        colours=noise,
+        until=args.noise_until,
+        divide=args.divide,
+        together=args.together,
     )
 
     model = models.alexnet(args.variant, len(source.classes), args.image_size)
@@ -220,12 +262,12 @@ def train(args: argparse.Namespace, source: data.Source, place: str) -> list[dat
         nn.init.kaiming_(model)
     colour = tuple(map(float, colours.mean.reshape(3, -1).mean(axis=1)))
     model.preprocessing = models.Preprocessing(args.image_size, args.resize, mean=colour, std=(1 / scale,) * 3)
+    model.mean_image = digest(colours.mean) if args.mean == "image" else None
     model.classes = readable_names(source.classes)
     print(model.to(place).summary((3, args.image_size, args.image_size)))
     print(f"{len(source.train)} images to train on, {len(source.val)} to validate, {len(source.classes)} classes, on {place}")
 
     seen = Views(model.preprocessing, colours.mean, ten=False)
-    fit, valid = (kept(half) for half in halves)
     optimizer = optim.SGD(optim.paper_groups(model, args.lr, args.weight_decay), lr=args.lr, momentum=0.9)  # section 5
 
     def draw(log: list[training.Epoch]) -> None:
@@ -243,7 +285,7 @@ def train(args: argparse.Namespace, source: data.Source, place: str) -> list[dat
         output=output,
         metadata=model.metadata(),
         patience=args.patience,
-        options={name: getattr(args, name) for name in FIXED},
+        options={name: getattr(args, name) for name in FIXED} | {"pictures": source.digest()},
         after_epoch=draw,
     )
     if args.resume == "auto" and trainer.checkpoint.exists():
@@ -255,18 +297,17 @@ def train(args: argparse.Namespace, source: data.Source, place: str) -> list[dat
     if args.mean == "image":  # only now: a run that cannot be resumed with these options keeps its own
         serialization.save(output / MEAN, {"mean": colours.mean})
     trainer.fit()
-    return halves
 
 
 def draw_answers(model: nn.Module, valid: Any, seen: Views, path: Path) -> None:
     """Some validation images, evenly chosen, and the five likeliest classes of each."""
     rows = np.unique(np.linspace(0, len(valid) - 1, PANEL).astype(np.int64))
-    images, labels = valid.take(rows) if hasattr(valid, "take") else (valid.images[rows], valid.labels[rows])
+    some = valid[rows] if isinstance(valid, data.Dataset) else valid.in_memory(rows)
     place = device.of(next(iter(model.parameters())).data)
-    said, _ = training.answers(model, [(seen(device.to(images, place)), labels)])
+    said, labels = training.answers(model, data.Loader(some, PANEL, transform=seen, device=place))
     likeliest = np.argsort(-said, axis=1, kind="stable")[:, :5]
     answers = [[(model.classes[i], float(np.exp(one[i]))) for i in best] for one, best in zip(said, likeliest, strict=True)]
-    plots.draw_predictions(images.transpose(0, 2, 3, 1), answers, path, truths=[model.classes[label] for label in labels])
+    plots.draw_predictions(some.images.transpose(0, 2, 3, 1), answers, path, truths=[model.classes[label] for label in labels])
 
 
 def main() -> int:
@@ -278,22 +319,20 @@ def main() -> int:
     ta.manual_seed(args.seed)
     source = find(args)
     if args.evaluate:
-        report([Path(file) for file in args.evaluate], source, args, place)
+        name_unreadable(report(args.evaluate, source, args, place))
         return 0
+    halves = [data.StoredPictures(half, source.classes, args.resize, args.workers) for half in (source.train, source.val)]
     try:
-        halves = train(args, source, place)
+        train(args, source, halves, place)
     except training.Interrupted:
+        name_unreadable(halves)
         print(f"\nStopped, and saved in {args.output}. To go on: the same command with --resume auto")
         return 130
-    for half in halves:
-        for name, reason in half.unreadable.items():
-            print(f"left out: {name}: {reason}")
-    if unreadable := sum(len(half.unreadable) for half in halves):
-        print(f"{unreadable} pictures could not be read, and were left out")
+    name_unreadable(halves)
     print(
         f"pictures: {args.output}/curves.png, filters.png, answers.png    weights: {args.output}/model.safetensors, best.safetensors"
     )
-    report([Path(args.output) / "best.safetensors"], source, args, place)
+    report([f"{args.output}/best.safetensors"], source, args, place)
     print(f"time {time.perf_counter() - began:.0f} s")
     return 0
 

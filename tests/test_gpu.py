@@ -243,14 +243,15 @@ def test_pictures_are_cut_and_looked_at_ten_times_on_the_device(device, tmp_path
 
 
 @on_the_standin
-def test_train_imagenet_runs_on_cuda(tmp_path):
+@pytest.mark.parametrize("place", ["cuda", "cuda:1"])
+def test_train_imagenet_runs_on_cuda(place, tmp_path):
     root = Path(__file__).resolve().parent.parent
     photos = class_folders(tmp_path / "photos", train=4, val=2)
-    options = ["--data", photos, "--image-size", "67", "--resize", "72", "--batch-size", "2", "--epochs", "1", "--device", "cuda"]
+    options = ["--data", photos, "--image-size", "67", "--resize", "72", "--batch-size", "2", "--epochs", "1", "--device", place]
     command = [sys.executable, root / "tests" / "standin", root / "train_imagenet.py", *options, "--output", tmp_path / "out"]
     result = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert "on cuda" in result.stdout
+    assert f"on {place}" in result.stdout
     assert len(re.findall(r"(one view |ten views)  .*best.safetensors: loss ", result.stdout)) == 2
 
 

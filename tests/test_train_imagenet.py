@@ -1,7 +1,9 @@
 """train_imagenet.py as a user runs it: a program in a process of its own."""
 
+import csv
+import importlib.util
 import re
-import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -47,11 +49,20 @@ def test_from_the_official_tars_to_shards_to_a_network_and_its_test(tmp_path):
     assert [line.split(": ")[0] for line in tested.splitlines()] == [
         f"{views}  {of}" for views in ("one view ", "ten views") for of in (best, last, "all 2")
     ]
-    assert all(line.endswith("top-5 error 0.00 % (standard error 0.00), 4 images") for line in tested.splitlines())
+    losses = [float(re.search(r": loss ([\d.]+), top-1 error .*, 4 images$", line)[1]) for line in tested.splitlines()]
+    with open(output / "log.csv", newline="") as file:
+        assert losses[1] == pytest.approx(float(list(csv.DictReader(file))[-1]["valid_loss"]), abs=1e-4)
+    assert losses[2] <= max(losses[:2])  # the mean of two answers is no worse than the worse of them
     # The same when the tars themselves are read: only JPEG's second loss lies between.
-    straight = done("--data", source, "--evaluate", best, "--views", 1)
-    loss = [float(re.search(r"loss ([\d.]+)", text)[1]) for text in (tested, straight)]
-    assert loss[0] == pytest.approx(loss[1], abs=0.05)
+    straight = done("--data", source, "--evaluate", last, "--views", 1)
+    assert losses[1] == pytest.approx(float(re.search(r"loss ([\d.]+)", straight)[1]), abs=0.05)
+    # Weights alone, without the mean image that they belong to, or with other classes' pictures, are not tested.
+    (tmp_path / "moved").mkdir()
+    moved = shutil.copy(last, tmp_path / "moved")
+    assert "was trained with a mean image, and" in run("--data", shards, "--evaluate", moved).stderr
+    photos = class_folders(tmp_path / "photos", classes=("cat", "dog", "eel"))
+    refused = run("--data", photos, "--evaluate", last)
+    assert "has learned 3 classes (tench, kit fox, giant panda), the pictures are of 3 (cat, dog, eel)" in refused.stderr
     # What the file says of itself is enough for `predict`.
     model = predicting.network(best)
     assert (model.variant, model.image_size, model.preprocessing.resize) == ("paper", 67, 72)
@@ -65,7 +76,7 @@ def test_a_stopped_run_goes_on_with_the_same_bytes_and_broken_pictures_are_named
     (photos / "train" / "cat" / "4.jpg").write_bytes(picture(4)[:200])
     options = ("--data", photos, *SMALL, "--init", "he", "--mean", "colour", "--together", 2, "--divide", 1.1, "--epochs", 2)
     whole = done(*options, "--workers", 1, "--output", tmp_path / "whole")
-    assert "left out: cat/4.jpg: not a picture that can be read" in whole
+    assert "left out: train/cat/4.jpg: not a picture that can be read" in whole
     assert "1 pictures could not be read, and were left out" in whole
     command = [sys.executable, SCRIPT, *map(str, options), "--workers", "2", "--output", tmp_path / "stopped"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -82,6 +93,12 @@ def test_a_stopped_run_goes_on_with_the_same_bytes_and_broken_pictures_are_named
     assert "holds a run already. Go on with it (--resume auto), or choose another folder (--output)" in again.stderr
     other = run(*options[:-2], "--epochs", 3, "--divide", 1, "--output", tmp_path / "whole", "--resume", "auto")
     assert "divide was 1.1, now 1.0" in other.stderr
+    (photos / "train" / "cat" / "new.jpg").write_bytes(picture(99))
+    more = run(*options[:-2], "--epochs", 3, "--output", tmp_path / "whole", "--resume", "auto")
+    assert "is from a run with other options: pictures was" in more.stderr
+    (photos / "val" / "cat" / "0.jpg").write_bytes(b"no picture")
+    tested = done("--data", photos, "--evaluate", tmp_path / "whole" / "best.safetensors", "--views", 1)
+    assert "3 images\nleft out: val/cat/0.jpg: not a picture that can be read" in tested
 
 
 @pytest.mark.parametrize(
@@ -91,6 +108,8 @@ def test_a_stopped_run_goes_on_with_the_same_bytes_and_broken_pictures_are_named
         (["--data", "PHOTOS", "--image-size", "20"], "alexnet: image_size=20 is too small"),
         (["--data", "PHOTOS", "--resize", "100"], "a square of size=224 cannot be cut from resize=100 pixels"),
         (["--data", "PHOTOS", "--device", "cuda"], "device 'cuda': "),
+        (["--data", "PHOTOS", "--divide", "0"], "expected divide to be a number above 0, got 0.0"),
+        (["--data", "PHOTOS", "--classes", "3"], "there are 2 classes, not 3"),
         (["--data", "PHOTOS", "--evaluate", "no/such/file"], "there is no file 'no/such/file'"),
         (["--data", "PHOTOS", "--variant", "vgg"], "invalid choice: 'vgg'"),
         ([], "the following arguments are required: --data"),
@@ -106,37 +125,50 @@ def test_bad_options_end_in_one_line_that_says_why(options, message, tmp_path):
 
 @pytest.fixture
 def script(monkeypatch):
-    """The script's functions, and its arguments for a command line."""
-    names = runpy.run_path(str(SCRIPT))
+    """The script as a module, and `parsed`: its arguments for a command line."""
+    spec = importlib.util.spec_from_file_location("train_imagenet", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
 
-    def arguments(*options):
+    def parsed(*options):
         monkeypatch.setattr(sys, "argv", ["train_imagenet.py", *map(str, options)])
-        return names["arguments"]()
+        return module.arguments()
 
-    return names | {"arguments": arguments}
+    module.parsed = parsed
+    return module
 
 
 def test_the_defaults_are_the_recipe_of_2012(script):
-    args = script["arguments"]("--data", "x")
+    args = script.parsed("--data", "x")
     assert (args.variant, args.image_size, args.resize, args.init, args.mean) == ("paper", 224, 256, "own", "image")
     assert (args.epochs, args.batch_size, args.lr, args.weight_decay, args.schedule) == (90, 128, 0.01, 0.0005, "plateau")
     assert (args.colour_noise, args.together, args.divide) == ("own", 1, 1.0)
-    assert script["arguments"]("--data", "x", "--variant", "caffe").image_size == 227
-    assert script["arguments"]("--data", "x", "--image-size", 112).resize == 128
+    assert script.parsed("--data", "x", "--variant", "caffe").image_size == 227
+    assert script.parsed("--data", "x", "--image-size", 112).resize == 128
 
 
 def test_colours_are_those_that_prepare_has_measured(script, tmp_path):
     photos, shards = class_folders(tmp_path / "photos"), tmp_path / "shards"
     index = prepare(photos, shards, Options(size=18, per_shard=5), progress=False)
-    args = script["arguments"]("--data", shards, "--mean", "colour", "--image-size", 67)
+    args = script.parsed("--data", shards, "--mean", "colour", "--image-size", 67)
     train = data.StoredPictures(data.find_pictures(shards).train, ("cat", "dog"), 18)
-    measured = script["measure"](args, train)
+    measured = script.measure(args, data.find_pictures(shards), train)
     np.testing.assert_allclose(measured.mean, index["mean"], rtol=1e-6)
     np.testing.assert_allclose(measured.axes.T @ measured.axes, index["covariance"], rtol=1e-3, atol=1)
     assert measured.deviation == pytest.approx(np.sqrt(np.trace(index["covariance"]) / 3), rel=1e-4)
-    args.mean, args.data = "image", photos
+    args.mean = "image"
     images = train.in_memory().images
-    np.testing.assert_allclose(script["measure"](args, train).mean, images.mean(axis=0), rtol=1e-5)
+    for pictures in (train, train.in_memory()):
+        measured = script.measure(args, data.find_pictures(photos), pictures)
+        np.testing.assert_allclose(measured.mean, images.mean(axis=0), rtol=1e-5)
+
+
+def test_pictures_that_are_too_many_stay_in_their_files(script, tmp_path, monkeypatch):
+    source = data.find_pictures(class_folders(tmp_path))
+    halves = [data.StoredPictures(half, source.classes, 16) for half in (source.train, source.val)]
+    assert [type(half) for half in script.kept(halves)] == [data.Dataset, data.Dataset]
+    monkeypatch.setattr(script, "IN_MEMORY", 3 * 16 * 16 * 15)
+    assert script.kept(halves) == halves
 
 
 @pytest.mark.parametrize("workers", [1, 3])

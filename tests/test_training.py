@@ -67,24 +67,28 @@ def test_the_same_seed_gives_the_same_bytes_in_any_folder(tmp_path):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b/c" / file).read_bytes()
 
 
-def interrupt_after(trainer, steps, monkeypatch):
-    """Ctrl-C arrives while a step is under way."""
+def interrupt_after(trainer, steps, monkeypatch, number=signal.SIGINT):
+    """Ctrl-C, or another signal, arrives while a step is under way."""
     step = trainer.step
 
     def interrupted(images, labels):
         if trainer.progress.step == steps - 1:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
         return step(images, labels)
 
     monkeypatch.setattr(trainer, "step", interrupted)
 
 
-@pytest.mark.parametrize("steps", [3, 5, 12], ids=["within the first epoch", "at its end", "within a later one"])
-def test_a_run_stopped_by_ctrl_c_and_resumed_gives_the_same_bytes(tmp_path, steps, monkeypatch):
+@pytest.mark.parametrize(
+    ("steps", "number"),
+    [(3, signal.SIGINT), (5, signal.SIGINT), (12, signal.SIGINT), (12, signal.SIGTERM)],
+    ids=["within the first epoch", "at its end", "within a later one", "by SIGTERM"],
+)
+def test_a_run_that_was_stopped_and_resumed_gives_the_same_bytes(tmp_path, steps, number, monkeypatch):
     whole = toy(tmp_path / "whole", epochs=4)
     whole.fit()
     stopped = toy(tmp_path / "stopped", epochs=4)
-    interrupt_after(stopped, steps, monkeypatch)
+    interrupt_after(stopped, steps, monkeypatch, number)
     with pytest.raises(training.Interrupted):
         stopped.fit()
     assert stopped.progress.step == steps
@@ -96,10 +100,33 @@ def test_a_run_stopped_by_ctrl_c_and_resumed_gives_the_same_bytes(tmp_path, step
     assert [line.train_loss for line in log] == [line.train_loss for line in whole.log]
 
 
-def test_ctrl_c_works_as_ever_after_training(tmp_path):
-    before = signal.getsignal(signal.SIGINT)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_work_as_ever_after_training(number, tmp_path):
+    before = signal.getsignal(number)
     toy(tmp_path, epochs=1).fit()
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(number) is before
+
+
+def test_checkpoints_are_written_within_an_epoch_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("tinyalex.training.trainer.SAVE_EVERY", -1)
+    whole = toy(tmp_path / "whole", epochs=2)
+    whole.fit()
+    killed = toy(tmp_path / "killed", epochs=2)
+    step = killed.step
+
+    def killed_in_step_8(images, labels):
+        if killed.progress.step == 7:
+            raise MemoryError
+        step(images, labels)
+
+    killed.step = killed_in_step_8
+    with pytest.raises(MemoryError):
+        killed.fit()
+    resumed = toy(tmp_path / "killed", epochs=2)
+    resumed.resume(resumed.checkpoint)
+    assert resumed.progress.step == 7
+    resumed.fit()
+    assert (tmp_path / "whole/model.safetensors").read_bytes() == (tmp_path / "killed/model.safetensors").read_bytes()
 
 
 def test_a_longer_run_can_go_on_from_a_finished_one(tmp_path):
@@ -242,6 +269,11 @@ def test_top_5_counts_who_is_among_the_five_likeliest():
     assert str(result).endswith("top-1 error 90.00 % (standard error 3.00), top-5 error 50.00 % (standard error 5.00), 100 images")
 
 
+def test_of_equal_answers_the_first_count():
+    result = training.score(np.zeros((10, 10)), np.arange(10))
+    assert (result.error, result.top5_error) == (pytest.approx(0.9), pytest.approx(0.5))
+
+
 def test_a_network_that_has_diverged_is_wrong():
     assert training.score(np.full((3, 10), np.nan), np.array([0, 1, 2])).top5_error == 1
 
@@ -253,7 +285,7 @@ def test_a_loss_that_stays_at_ln_k_brings_advice_once(tmp_path, capsys):
     trainer.fit()
     out = capsys.readouterr().out
     assert out.count("The loss has been 0.693 = ln 2 for 500 steps") == 1
-    assert "--init he" in out
+    assert "initial weights   He's" in out
 
 
 def test_a_loss_that_falls_brings_none():

@@ -118,6 +118,7 @@ def network(weights: str | os.PathLike[str], variant: str | None = None, image_s
         raise ValueError(f"{error}{hint}") from None
     if "preprocessing" in found.metadata:
         model.preprocessing = Preprocessing.from_text(found.metadata["preprocessing"])
+    model.mean_image = found.metadata.get("mean_image")
     if "classes" in found.metadata:
         model.classes = tuple(map(str, json.loads(found.metadata["classes"])))
     return model

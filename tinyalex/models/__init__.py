@@ -5,12 +5,13 @@ from tinyalex.models.onnx_export import export_onnx
 from tinyalex.models.photos import Preprocessing, preprocessing
 from tinyalex.models.small import cifar
 from tinyalex.models.steps import outline
-from tinyalex.models.variants import VARIANTS, alexnet
+from tinyalex.models.variants import VARIANTS, AlexNet, alexnet
 from tinyalex.models.weights import TORCHVISION_WEIGHTS, fetch_weights, load_weights, read_weights
 
 __all__ = [
     "TORCHVISION_WEIGHTS",
     "VARIANTS",
+    "AlexNet",
     "Preprocessing",
     "alexnet",
     "cifar",

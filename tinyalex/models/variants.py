@@ -33,6 +33,8 @@ class AlexNet(nn.Sequential):
     """What else `models.alexnet` was given."""
     preprocessing: Preprocessing | None = None
     """What was done to the images that it was trained on, if not what its variant is known for."""
+    mean_image: str | None = None
+    """The sha256 of the mean image that was subtracted from them, whose colour `preprocessing` has."""
     classes: tuple[str, ...] | None = None
     """What its classes are called, if they are not ImageNet's."""
 
@@ -41,6 +43,8 @@ class AlexNet(nn.Sequential):
         said = {name: str(int(on)) for name, on in self.options.items()}
         if self.preprocessing is not None:
             said["preprocessing"] = self.preprocessing.to_text()
+        if self.mean_image is not None:
+            said["mean_image"] = self.mean_image
         if self.classes is not None:
             said["classes"] = json.dumps(self.classes)
         return {"variant": self.variant, "image_size": str(self.image_size), **said}

@@ -56,9 +56,11 @@ def answers(model: Any, batches: Iterable[tuple[Array, Array]]) -> tuple[np.ndar
             if len(labels) == 0:  # none of the batch's pictures could be read
                 continue
             views = images.shape[1] if images.ndim == 5 else 1
-            logits = model(images.reshape(-1, *images.shape[2:]) if images.ndim == 5 else images)
-            one_by_one = F.log_softmax(logits, 1).numpy()
-            said.append(mean_answer(one_by_one.reshape(-1, views, one_by_one.shape[1]).swapaxes(0, 1)))
+            with device.beside(images):
+                one_by_one = images.reshape(-1, *images.shape[2:]) if images.ndim == 5 else images
+            logits = model(one_by_one)
+            answer = F.log_softmax(logits, 1).numpy()
+            said.append(mean_answer(answer.reshape(-1, views, answer.shape[1]).swapaxes(0, 1)))
             true.append(device.to_numpy(labels))
     if not said:
         raise ValueError("evaluate: got no images. Give the data set at least one.")
@@ -77,8 +79,9 @@ def score(said: np.ndarray, labels: np.ndarray) -> Evaluation:
     right = said[np.arange(count), labels]
     confusion = np.zeros((classes, classes), np.int64)
     np.add.at(confusion, (labels, said.argmax(axis=1)), 1)
-    # NaN is larger than nothing: a network that has diverged is wrong.
-    among_top = ((said > right[:, None]).sum(axis=1) < TOP) & np.isfinite(right)
+    # Of equal answers argmax takes the first. NaN is larger than nothing: a network that has diverged is wrong.
+    ahead = (said > right[:, None]) | ((said == right[:, None]) & (np.arange(classes) < labels[:, None]))
+    among_top = (ahead.sum(axis=1) < TOP) & np.isfinite(right)
     error = 1 - float(np.trace(confusion)) / count
     return Evaluation(-float(right.mean(dtype=np.float64)), error, confusion, 1 - float(among_top.mean()))
 

@@ -26,8 +26,8 @@ class Plateau:
             f"The loss has been {self.level:.3f} = ln {self.classes} for {STEPS} steps: "
             "every class gets the same probability, whatever the image.\n"
             "It may still fall by itself, later. What people did about it where it did not:\n"
-            "  initial weights   --init he; or Caffe's biases of 0.1 in the place of the paper's 1 (--variant caffe)\n"
-            "  rate              a tenth of --lr if the loss was higher at first, three times as much if it was here from step 1 on\n"
-            "  pixel scale       sigmas of 0.01 (--init own) belong to pixels from 0 to 255 minus the mean, He's to a deviation of 1\n"
+            "  initial weights   He's (train_imagenet.py: --init he); biases of 0.1, not the paper's 1 (--variant caffe)\n"
+            "  rate              a tenth of it if the loss was higher at first, three times as much if it was here from step 1 on\n"
+            "  pixel scale       sigmas of 0.01 belong to pixels from 0 to 255 minus the mean, He's weights to a deviation of 1\n"
             "  labels            do the pictures show what their folders say?"
         )

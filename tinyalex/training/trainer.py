@@ -26,12 +26,15 @@ from tinyalex.training.metrics import evaluate, wrong_answers
 from tinyalex.training.plateau import Plateau
 from tinyalex.training.progress import Epoch, Progress, Unread
 
+SAVE_EVERY = 600
+"""Seconds between two checkpoints within an epoch, which on all of ImageNet takes hours on a small machine."""
+
 LOOK_EVERY = 0.1
 """Seconds between two looks at the loss. A GPU that is asked after each step idles while Python prepares the next one."""
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for it
-    """Training was stopped by Ctrl-C, after its checkpoint was written."""
+    """Training was stopped by Ctrl-C, or by SIGTERM, after its checkpoint was written."""
 
 
 class Trainer:
@@ -79,10 +82,10 @@ class Trainer:
     def fit(self) -> list[Epoch]:
         """Train to the end, from where the run is. Returns the log.
 
-        Raises Interrupted after the training step in which Ctrl-C came, with a checkpoint written, and FloatingPointError where the loss
-        is no longer a number, with nothing written since the last good epoch.
+        Raises Interrupted after the training step in which Ctrl-C or SIGTERM came, with a checkpoint written, and FloatingPointError where
+        the loss is no longer a number, with nothing written since the last good checkpoint.
         """
-        with _ctrl_c() as stop_asked:
+        with _asked_to_stop() as stop_asked:
             while len(self.log) < self.epochs and not self._out_of_patience():
                 self._train_epoch(stop_asked)
                 self._close_epoch()
@@ -102,7 +105,7 @@ class Trainer:
             total=len(self.train), initial=start, desc=f"epoch {epoch + 1}/{self.epochs}", disable=None, leave=False, unit="batch"
         )
         with bar:
-            began = time.perf_counter()  # waiting for a batch counts too
+            began = saved = time.perf_counter()  # waiting for a batch counts too
             for images, labels in self._awaited(self.train.epoch(epoch, start)):
                 self.step(images, labels)
                 stop = stop_asked()
@@ -118,8 +121,10 @@ class Trainer:
                         f"{progress.images / progress.seconds:.0f} images/s: a batch waits {waited:.0f} ms for data, steps {stepped:.0f} ms"
                     )
                 bar.update()
-                if stop:
+                if stop or time.perf_counter() - saved > SAVE_EVERY:
                     self.save_checkpoint()
+                    saved = time.perf_counter()
+                if stop:
                     raise Interrupted
             self._look()
             progress.seconds += time.perf_counter() - began
@@ -180,7 +185,9 @@ class Trainer:
     def _close_epoch(self) -> None:
         progress = self.progress
         lr = self.optimizer.param_groups[0]["lr"]
-        valid = evaluate(self.model, self.valid)
+        from tqdm import tqdm
+
+        valid = evaluate(self.model, tqdm(self.valid, "validation", disable=None, leave=False, unit="batch"))
         if not np.isfinite(valid.loss):
             raise self._diverged(valid.loss, progress.step)
         train_loss, train_error = progress.loss / progress.images, progress.wrong / progress.images
@@ -275,21 +282,28 @@ class Trainer:
 
 
 @contextmanager
-def _ctrl_c() -> Iterator[Callable[[], bool]]:
-    """Within it, the first Ctrl-C only makes the function it gives answer True, so that a step is finished; a second one interrupts."""
+def _asked_to_stop() -> Iterator[Callable[[], bool]]:
+    """Within it, the first Ctrl-C or SIGTERM only makes the function it gives answer True, so that a step is finished; a second one ends
+    the program as ever."""
     asked = False
 
     def note(signum: int, frame: Any) -> None:
         nonlocal asked
         asked = True
-        signal.signal(signal.SIGINT, before)
+        put_back()
 
+    def put_back() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before: dict[int, Any] = {}
     try:
-        before = signal.signal(signal.SIGINT, note)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, note)
     except ValueError:  # not in the main thread, where signals never arrive
         yield lambda: False
         return
     try:
         yield lambda: asked
     finally:
-        signal.signal(signal.SIGINT, before)
+        put_back()
