@@ -148,8 +148,7 @@ def summary(rounds: list[dict[str, dict[str, Any]]], peak: float, mode: str, bat
     ratios = {}
     for label, each in seconds.items():
         if label != OURS:
-            pairs = [theirs / ours for ours, theirs in zip(seconds[OURS], each, strict=True)]
-            ratios[label] = {"median": median(pairs), "lowest": min(pairs), "highest": max(pairs), "pairs": pairs}
+            ratios[label] = turns.ratio(each, seconds[OURS])  # of seconds: theirs over ours
     torches = [label for label in ratios if label.startswith("torch")]
     return {
         "mode": mode,

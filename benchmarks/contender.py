@@ -109,15 +109,20 @@ class Others:
     the one whose threads wait for each other loses more than half: a comparison wants a quiet machine."""
 
     def __init__(self) -> None:
-        self.began, self.busy, self.own = time.perf_counter(), self.busy_seconds(), time.process_time()
+        self.began, self.busy, self.own = time.perf_counter(), self.busy_seconds(), self.own_seconds()
 
     def cores(self) -> float | None:
         """None where the system does not tell."""
         busy = self.busy_seconds()
         if busy is None or self.busy is None:
             return None
-        others = busy - self.busy - (time.process_time() - self.own)
+        others = busy - self.busy - (self.own_seconds() - self.own)
         return max(0.0, others / (time.perf_counter() - self.began))
+
+    @staticmethod
+    def own_seconds() -> float:
+        """Also those of worker processes, once they have ended."""
+        return sum(os.times()[:4])
 
     @staticmethod
     def busy_seconds() -> float | None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import machine
@@ -52,9 +53,14 @@ def _cannot(framework: str, python: str, device: str) -> str | None:
         if framework in OLD_NUMPY
         else "`pip install torch==2.13.0` or `make test-peers` installs it"
     )
+    return absent(framework, python, fix, "--peers-python")
+
+
+def absent(module: str, python: str, fix: str, option: str) -> str | None:
+    """Why a Python does not have a module, if so, and what to do about it; `option` chooses another one."""
     if not Path(python).exists():
-        return f"not installed: there is no {_short(python)}; {fix}, or give another Python with --peers-python"
-    script = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({framework!r}) is None)"
+        return f"not installed: there is no {_short(python)}; {fix}, or give another Python with {option}"
+    script = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"
     if subprocess.run([python, "-c", script]).returncode:
         return f"not installed for {_short(python)}; {fix}"
     return None
@@ -78,11 +84,22 @@ def turn(entrant: Entrant, path: str, *, mode: str, batch: int, device: str, sec
     """What contender.py printed. RuntimeError, with the end of its complaint, where it failed."""
     command = [entrant.python, str(HERE / "contender.py"), entrant.framework, path, f"--batch={batch}", f"--mode={mode}"]
     command += [f"--device={device}", f"--seconds={seconds}", *entrant.options]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(entrant.framework))
+    return ask(f"{entrant.label}, {mode}, batch {batch}", command, environment(entrant.framework))
+
+
+def ask(label: str, command: list[str], environment: dict[str, str] | None = None) -> dict[str, Any]:
+    """The JSON in the last line that a command prints. RuntimeError, with the end of its complaint, where it failed."""
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
         said = "\n  ".join(done.stderr.strip().splitlines()[-6:]) or f"exit status {done.returncode}"
-        raise RuntimeError(f"{entrant.label}, {mode}, batch {batch}: {' '.join(command)} failed:\n  {said}")
+        raise RuntimeError(f"{label}: {' '.join(command)} failed:\n  {said}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def ratio(ours: list[float], theirs: list[float]) -> dict[str, Any]:
+    """Ours over theirs, round by round."""
+    pairs = [a / b for a, b in zip(ours, theirs, strict=True)]
+    return {"median": median(pairs), "lowest": min(pairs), "highest": max(pairs), "pairs": pairs}
 
 
 def environment(framework: str) -> dict[str, str]:

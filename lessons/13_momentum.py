@@ -152,7 +152,7 @@ for name, m, drop_after in (("no momentum", 0.0, epochs), ("momentum", momentum,
             optimizer.step()
         falls.step()
         with ta.no_grad():
-            curves[name].append(F.cross_entropy(net(normalize(train.images)), train.labels).item())
+            curves[name].append(F.cross_entropy(net(ta.Tensor(normalize(train.images))), train.labels).item())
     print(f"  {name:<12} " + " ".join(f"{loss:.2f}" for loss in curves[name]))
 slow, noisy, settled = curves.values()
 lesson.claim("momentum and the drop reach less than half the loss of plain steps", settled[-1] < slow[-1] / 2)

@@ -24,8 +24,8 @@ args = lesson.options(__doc__)
 # %% [markdown]
 # ## Counting
 #
-# The paper scales a photo to 256 x 256 pixels and cuts a square of 224 x 224 from it, each time at another place and half of the time
-# mirrored. It says that this makes the training set larger by a factor of 2048 (section 4.1), which is 32 * 32 * 2.
+# The paper scales a photo to 256 x 256 pixels and cuts a square of 224 x 224 from it, a *crop*: each time at another place, and half
+# of the time mirrored. It says that this makes the training set larger by a factor of 2048 (section 4.1), which is 32 * 32 * 2.
 #
 # We let `data.Augment`, which the training scripts use, do it many times, and count. So that each result can be told from all others, the
 # picture is made for the purpose: a pixel's red is its row and its green its column. To save time both sizes are smaller by the same
@@ -54,10 +54,10 @@ lesson.claim(f"there are {different}: {room + 1} rows * {room + 1} columns * 2",
 #
 # ## To a network it is another image
 #
-# To us, two cuttings of a photo look the same. A network sees numbers in places, and here is how much these change.
+# To us, two crops of a photo look the same. A network sees numbers in places, and here is how much these change.
 #
-# Before you run this: guess the mean difference of two pixels in the same place, if 255 is that of black and white. In two cuttings of one
-# photo? And in cuttings of two photos that have nothing to do with each other?
+# Before you run this: guess the mean difference of two pixels in the same place, if 255 is that of black and white. In two crops of one
+# photo? And in crops of two photos that have nothing to do with each other?
 
 # %%
 photos = lesson.photos(40).pixels
@@ -66,8 +66,8 @@ cut = data.Augment(mean, size=224)
 some, others = (cut(photos, epoch=epoch, first=0) for epoch in (0, 1))
 same = abs(some - others).mean()
 strange = abs(some - np.roll(others, 1, axis=0)).mean()
-print(f"two cuttings of one photo: {same:.0f}; of two photos: {strange:.0f}")
-lesson.claim(f"cuttings of one photo differ by {same / strange:.0%} of what strangers do", same > strange / 4)
+print(f"two crops of one photo: {same:.0f}; of two photos: {strange:.0f}")
+lesson.claim(f"crops of one photo differ by {same / strange:.0%} of what strangers do", same > strange / 4)
 
 # %% [markdown]
 # Of course, 2178 images of one cat are not as good as one each of 2178 cats; the paper itself calls them "highly interdependent".
@@ -134,7 +134,7 @@ lesson.show(figure, "14_augmentation")
 # ## Does it help?
 #
 # Two networks, alike in everything, learn from the same 500 small images for the same number of steps. One always sees the square of 24 x
-# 24 pixels in the middle, the other a new cutting each time. Then both are tested on images they have not seen.
+# 24 pixels in the middle, the other a new crop each time. Then both are tested on images they have not seen.
 #
 # In testing nothing should be left to chance. The paper cuts *ten views* of each test image, the four corners and the middle and their
 # mirror images, and takes the mean of the ten answers. Without that, its top-1 error is 39.0 % instead of 37.5 % (section 6).
@@ -152,7 +152,7 @@ def tested(net, images, views):
 
 
 results = {}
-for name, transform in (("the middle only", middle), ("a new cutting each time", data.Augment(**numbers))):
+for name, transform in (("the middle only", middle), ("a new crop each time", data.Augment(**numbers))):
     ta.manual_seed(args.seed)
     first = nn.Conv2d(3, 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2)
     second = nn.Conv2d(32, 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2)
@@ -166,7 +166,7 @@ for name, transform in (("the middle only", middle), ("a new cutting each time",
             F.cross_entropy(net(images), labels).backward()
             optimizer.step()
     results[name] = own, one, many = tested(net, train, middle), tested(net, test, middle), tested(net, test, ten)
-    print(f"  {name:<24} errors: its own images {own.error:.1%}, new ones {one.error:.1%}, by ten views {many.error:.1%}")
+    print(f"  {name:<21} errors: its own images {own.error:.1%}, new ones {one.error:.1%}, by ten views {many.error:.1%}")
 (own, one, many), (own_cut, one_cut, ten_cut) = results.values()
 lesson.claim(f"the middle only: {own.error:.1%} of its own images wrong. Learnt by heart", own.error < 0.02)
 lesson.claim("the other one makes more mistakes on its own images", own_cut.error > own.error)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 
@@ -72,6 +73,51 @@ def test_the_pipeline_is_timed_alone_and_together(tmp_path):
     _, found = run("input_pipeline.py", "--batch=2", "--batches=2", "--rounds=1", folder=tmp_path)
     assert list(found["seconds"]) == ["step alone", "loader alone", "both"]
     assert all(found["seconds"].values())
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """One to train on and two to validate with, of which one is grey."""
+    folder = tmp_path / "pictures"
+    for number, (name, mode) in enumerate([("train/cat", "RGB"), ("val/cat", "L"), ("val/dog", "RGB")]):
+        (folder / name).mkdir(parents=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (300, 320, 3), np.uint8)
+        Image.fromarray(pixels).convert(mode).save(folder / name / "1.jpg")
+    return folder
+
+
+def test_pictures_reach_the_network_from_files_and_from_shards(pictures, tmp_path):
+    options = ("--batch=2", "--batches=2", "--rounds=2", "--torchvision-python", tmp_path / "python")
+    said, found = run("picture_pipeline.py", pictures, *options, folder=tmp_path)
+    assert "left out: torchvision not installed: there is no" in said
+    assert "or give another Python with --torchvision-python" in found["left_out"]["torchvision"]
+    assert found["pictures"] == 3
+    assert [(r["pictures"], r["pipeline"]) for r in found["results"]] == [("untouched files", "tinyalex"), ("shards", "tinyalex")]
+    assert all(len(r["by_round"]) == 2 and r["images_per_second"] == np.median(r["by_round"]) for r in found["results"])
+
+
+def test_batches_that_are_not_the_same_work_are_refused(scripts, monkeypatch):
+    import argparse
+
+    import picture_pipeline
+
+    said = iter(
+        [
+            {"shape": [2, 3, 224, 224], "mean": 0.1, "deviation": 1.0, "images_per_second": 1.0},
+            {"shape": [2, 3, 224, 224], "mean": 110.0, "deviation": 55.0},
+        ]
+    )
+    monkeypatch.setattr("turns.ask", lambda label, command: next(said))
+    args = argparse.Namespace(batch=2, batches=1, rounds=1, torchvision_python="python")
+    with pytest.raises(RuntimeError, match="torchvision, untouched files, does not give what tinyalex gives"):
+        picture_pipeline.play(args, list(picture_pipeline.TURNS), dict.fromkeys(("untouched files", "shards"), Path()), 0)
+
+
+def test_a_ratio_is_of_the_same_round(scripts):
+    import turns
+
+    found = turns.ratio([2.0, 4.0, 9.0], [1.0, 4.0, 3.0])
+    assert found == {"median": 2.0, "lowest": 1.0, "highest": 3.0, "pairs": [2.0, 1.0, 3.0]}
 
 
 def test_operations_are_those_of_the_direct_convolution(scripts):
