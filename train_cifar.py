@@ -11,7 +11,6 @@ test set is looked at once, at the end.
 """
 
 import argparse
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import numpy as np
 
 import tinyalex as ta
 from tinyalex import data, device, models, optim, plots, serialization, training
+from tinyalex.training import script
 
 # The defaults of each network. Rates and initial weights belong to pixels with the mean image taken out and a standard deviation near 1.
 RECIPES: dict[str, dict[str, Any]] = {
@@ -54,8 +54,8 @@ def arguments() -> argparse.Namespace:
         ),
     )
     p.add_argument("--model", choices=sorted(RECIPES), default="quick", help="default: quick")
-    p.add_argument("--epochs", type=positive)
-    p.add_argument("--batch-size", type=positive)
+    p.add_argument("--epochs", type=script.positive)
+    p.add_argument("--batch-size", type=script.positive)
     p.add_argument("--lr", type=float, help="learning rate of the weights; biases have twice that")
     p.add_argument("--weight-decay", type=float)
     p.add_argument("--augment", choices=["none", "flip", "crop+flip"])
@@ -68,24 +68,13 @@ def arguments() -> argparse.Namespace:
             "validation error stops falling; dexp, cuda-convnet's discrete exponential"
         ),
     )
-    p.add_argument("--subset", type=positive, metavar="N", help="use the first N training images only")
-    p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--device", default="auto", help="auto (default: a GPU if there is one), cpu, cuda or cuda:1")
-    p.add_argument("--tf32", action="store_true", help="on a GPU: faster matrix products with 10 bits instead of 23")
-    p.add_argument("--output", default="runs/cifar", metavar="DIR", help="default: runs/cifar")
-    p.add_argument("--resume", metavar="auto|PATH", help="go on from a checkpoint; auto: the one in the output folder, if any")
-    p.add_argument("--patience", type=positive, metavar="N", help="stop when the validation error has not fallen for N epochs")
+    p.add_argument("--subset", type=script.positive, metavar="N", help="use the first N training images only")
+    script.add_running(p, "runs/cifar")
     args = p.parse_args()
     for name, value in RECIPES[args.model].items():
         if getattr(args, name) is None:
             setattr(args, name, value)
     return args
-
-
-def positive(text: str) -> int:
-    if not text.isdigit() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
-    return int(text)
 
 
 def load_data(args: argparse.Namespace) -> tuple[data.Dataset, data.Dataset, data.Dataset]:
@@ -110,9 +99,7 @@ def main() -> int:
         device.allow_tf32()
     ta.manual_seed(args.seed)
     output = Path(args.output)
-    if args.resume is None and (output / "checkpoint.safetensors").exists():
-        raise FileExistsError(f"{output} holds a run already. Go on with it (--resume auto), or choose another folder (--output).")
-    output.mkdir(parents=True, exist_ok=True)
+    script.open_output(output, args.resume)
 
     train, valid, test = load_data(args)
     mean = data.mean_image(train.images)
@@ -137,12 +124,7 @@ def main() -> int:
         options={name: getattr(args, name) for name in FIXED},
         after_epoch=lambda log: plots.draw_curves(log, output / "curves.png"),
     )
-    if args.resume == "auto" and trainer.checkpoint.exists():
-        trainer.resume(trainer.checkpoint)
-    elif args.resume not in (None, "auto"):
-        if trainer.checkpoint.exists() and not trainer.checkpoint.samefile(args.resume):
-            raise FileExistsError(f"{output} holds another run. Go on with {args.resume} in a new folder (--output).")
-        trainer.resume(args.resume)
+    script.go_on(trainer, args.resume)
     # Only now: a run that cannot be resumed with these options keeps its own.
     serialization.save(output / "preprocessing.safetensors", {"mean": mean, "scale": np.float32(scale)})
     try:
@@ -161,12 +143,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (ValueError, OSError, RuntimeError, FloatingPointError) as error:
-        sys.exit(f"train_cifar.py: {error}")
-    except MemoryError as error:
-        sys.exit(f"train_cifar.py: out of memory ({error}). Use a smaller --batch-size.")
-    except KeyboardInterrupt:
-        print("\nStopped. If an epoch was finished, it is saved; to go on: the same command with --resume auto", file=sys.stderr)
-        sys.exit(130)
+    script.run(main)

@@ -13,7 +13,6 @@ their mean; --init he starts from weights for pixels with a standard deviation o
 
 import argparse
 import hashlib
-import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy as np
 
 import tinyalex as ta
 from tinyalex import data, device, models, nn, optim, plots, predicting, serialization, training
+from tinyalex.training import script
 
 IN_MEMORY = 2 << 30
 """Bytes of decoded pictures that are kept in memory, rather than decoded again in each epoch."""
@@ -58,20 +58,23 @@ def arguments() -> argparse.Namespace:
     p.add_argument(
         "--data", required=True, metavar="PATH", help="class folders in train/ and val/, ILSVRC2012's tars, shards; or imagenette"
     )
-    p.add_argument("--classes", type=positive, metavar="N", help="the first N classes only")
-    p.add_argument("--images-per-class", type=positive, metavar="M", help="the first M training images of each class only")
+    p.add_argument("--classes", type=script.positive, metavar="N", help="the first N classes only")
+    p.add_argument("--images-per-class", type=script.positive, metavar="M", help="the first M training images of each class only")
     p.add_argument("--variant", choices=models.VARIANTS, default="paper", help="which AlexNet (default: paper)")
     p.add_argument(
-        "--image-size", type=positive, metavar="S", help="pixels of the squares it sees (default: the variant's, 224 or 227)"
+        "--image-size", type=script.positive, metavar="S", help="pixels of the squares it sees (default: the variant's, 224 or 227)"
     )
     p.add_argument(
-        "--resize", type=positive, metavar="R", help="shorter side the images get first (default: 256/224 of that; section 2)"
+        "--resize",
+        type=script.positive,
+        metavar="R",
+        help="shorter side the images get first (default: 256/224 of that; section 2)",
     )
     p.add_argument(
         "--init", choices=["own", "he"], default="own", help="initial weights: the variant's own (default; section 5), or He's"
     )
-    p.add_argument("--epochs", type=positive, default=90, help="default: 90 (section 5)")
-    p.add_argument("--batch-size", type=positive, default=128, help="default: 128 (section 5)")
+    p.add_argument("--epochs", type=script.positive, default=90, help="default: 90 (section 5)")
+    p.add_argument("--batch-size", type=script.positive, default=128, help="default: 128 (section 5)")
     p.add_argument("--lr", type=float, default=0.01, help="of the weights; biases have twice that (default: 0.01, section 5)")
     p.add_argument("--weight-decay", type=float, default=0.0005, help="of the weights (default: 0.0005, section 5)")
     p.add_argument(
@@ -91,17 +94,14 @@ def arguments() -> argparse.Namespace:
         help="along the principal colours (section 4.1) of these training images (default) or of all of ImageNet, or none",
     )
     p.add_argument(
-        "--noise-until", type=positive, metavar="E", help="train without colour noise after epoch E (2012: from 67 of 91)"
+        "--noise-until", type=script.positive, metavar="E", help="train without colour noise after epoch E (2012: from 67 of 91)"
     )
-    p.add_argument("--together", type=positive, default=1, metavar="N", help="move and mirror N images alike (the 2012 code: 32)")
+    p.add_argument(
+        "--together", type=script.positive, default=1, metavar="N", help="move and mirror N images alike (the 2012 code: 32)"
+    )
     p.add_argument("--divide", type=float, default=1.0, metavar="D", help="pixels by this while noise is added to them (2012: 1.1)")
-    p.add_argument("--workers", type=positive, metavar="N", help="threads that decode (default: one a core)")
-    p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--device", default="auto", help="auto (default: a GPU if there is one), cpu, cuda or cuda:1")
-    p.add_argument("--tf32", action="store_true", help="on a GPU: faster matrix products with 10 bits instead of 23")
-    p.add_argument("--output", default="runs/imagenet", metavar="DIR", help="default: runs/imagenet")
-    p.add_argument("--resume", metavar="auto|PATH", help="go on from a checkpoint; auto: the one in the output folder, if any")
-    p.add_argument("--patience", type=positive, metavar="N", help="stop when the validation error has not fallen for N epochs")
+    p.add_argument("--workers", type=script.positive, metavar="N", help="threads that decode (default: one a core)")
+    script.add_running(p, "runs/imagenet")
     p.add_argument("--evaluate", nargs="+", metavar="FILE", help="do not train: test these weights, and the mean of their answers")
     p.add_argument(
         "--views",
@@ -113,12 +113,6 @@ def arguments() -> argparse.Namespace:
     size = models.preprocessing(args.variant, args.image_size)
     args.image_size, args.resize = size.size, args.resize or size.resize
     return args
-
-
-def positive(text: str) -> int:
-    if not text.isdigit() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
-    return int(text)
 
 
 def find(args: argparse.Namespace) -> data.Source:
@@ -238,9 +232,7 @@ def kept(halves: list[data.StoredPictures]) -> list[Any]:
 
 def train(args: argparse.Namespace, source: data.Source, halves: list[data.StoredPictures], place: str) -> None:
     output = Path(args.output)
-    if args.resume is None and (output / "checkpoint.safetensors").exists():
-        raise FileExistsError(f"{output} holds a run already. Go on with it (--resume auto), or choose another folder (--output).")
-    output.mkdir(parents=True, exist_ok=True)
+    script.open_output(output, args.resume)
 
     fit, valid = kept(halves)
     colours = measure(args, source, fit)
@@ -288,12 +280,7 @@ def train(args: argparse.Namespace, source: data.Source, halves: list[data.Store
         options={name: getattr(args, name) for name in FIXED} | {"pictures": source.digest()},
         after_epoch=draw,
     )
-    if args.resume == "auto" and trainer.checkpoint.exists():
-        trainer.resume(trainer.checkpoint)
-    elif args.resume not in (None, "auto"):
-        if trainer.checkpoint.exists() and not trainer.checkpoint.samefile(args.resume):
-            raise FileExistsError(f"{output} holds another run. Go on with {args.resume} in a new folder (--output).")
-        trainer.resume(args.resume)
+    script.go_on(trainer, args.resume)
     if args.mean == "image":  # only now: a run that cannot be resumed with these options keeps its own
         serialization.save(output / MEAN, {"mean": colours.mean})
     trainer.fit()
@@ -338,12 +325,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (ValueError, OSError, RuntimeError, FloatingPointError) as error:
-        sys.exit(f"train_imagenet.py: {error}")
-    except MemoryError as error:
-        sys.exit(f"train_imagenet.py: out of memory ({error}). Use a smaller --batch-size.")
-    except KeyboardInterrupt:
-        print("\nStopped. If an epoch was finished, it is saved; to go on: the same command with --resume auto", file=sys.stderr)
-        sys.exit(130)
+    script.run(main)

@@ -175,7 +175,7 @@ def photos(count: int, size: int = 256) -> Photos:
         pictures: list[Any] = list(drawn.transpose(0, 2, 3, 1))
     else:
         pictures = [files[i] for i in _some(len(files), count)]
-        print(f"Images: {count} photographs.")
+        print(f"Images: {count} photograph{'s' * (count > 1)}.")
     square = Preprocessing(size=size, resize=size).crop
     pixels = np.stack([square(picture) for picture in pictures]).transpose(0, 3, 1, 2)
     return Photos(np.ascontiguousarray(pixels), PHOTOS if len(files) >= count else SHAPES)

@@ -3,6 +3,8 @@
 Lesson 1 nudged one weight. Here every element of an array has its turn.
 """
 
+import numpy as np
+
 
 def numerical_gradient(f, x, h=1e-5):
     """How fast f(x) changes with each element of x, by central differences.
