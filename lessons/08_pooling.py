@@ -57,7 +57,7 @@ lesson.claim("the average thins it out, by more than half", by_mean.max() < 0.5)
 photo_max, photo_mean = (pooled(pool, photos, 2) for pool in (F.max_pool2d, F.avg_pool2d))
 print(f"photos: the steepest steps are {steepest(photo_mean):.3f} after the average, {steepest(photo_max):.3f} after the maximum")
 lesson.claim("the average blurs, the maximum keeps edges steep", steepest(photo_mean) < steepest(photo_max))
-lesson.claim("but it keeps the brightness", abs(photo_mean.mean() / photos.mean() - 1) < 0.1)
+lesson.claim("but the average keeps the brightness", abs(photo_mean.mean() / photos.mean() - 1) < 0.1)
 lesson.claim(f"which the maximum raises, by {photo_max.mean() / photos.mean() - 1:.0%}", photo_max.mean() > 1.02 * photos.mean())
 
 # %% [markdown]
