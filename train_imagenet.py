@@ -218,7 +218,7 @@ def name_unreadable(given: Iterable[data.StoredPictures]) -> None:
 
 def readable_names(classes: tuple[str, ...]) -> tuple[str, ...]:
     """ImageNet's wnids become the names of their classes; other names stay."""
-    known = {row.wnid: name for row, name in zip(models.imagenet_classes(), models.class_names(), strict=True)}
+    known = models.names_by_wnid()
     return tuple(known.get(name, name) for name in classes)
 
 

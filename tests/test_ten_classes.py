@@ -1,11 +1,9 @@
 """imagenette: downloaded from a server on this machine, unpacked once, whole or not at all."""
 
 import hashlib
-import io
-import tarfile
 
 import pytest
-from made_pictures import picture
+from made_pictures import picture, tar_of
 
 from tinyalex import data
 from tinyalex.data import ten_classes as module
@@ -13,13 +11,7 @@ from tinyalex.data.ten_classes import ARCHIVES, HOSTS, imagenette, unpack
 
 
 def archive(files):
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    return buffer.getvalue()
+    return tar_of(files, "w:gz")
 
 
 PICTURES = {

@@ -231,8 +231,8 @@ def test_a_schedule_follows_the_new_number_of_epochs_after_a_resume():
     assert long.optimizer.param_groups[0]["lr"] == plain.optimizer.param_groups[0]["lr"]
 
 
-def test_waiting_for_data_counts_as_time(tmp_path):
-    trainer = toy(tmp_path, epochs=1)
+def make_data_slow(trainer):
+    """Each batch takes 50 ms more, and is waited for."""
     transform = trainer.train.transform
 
     def slow(images, **where):
@@ -240,6 +240,11 @@ def test_waiting_for_data_counts_as_time(tmp_path):
         return transform(images, **where)
 
     trainer.train.transform, trainer.train.prefetch = slow, 0
+
+
+def test_waiting_for_data_counts_as_time(tmp_path):
+    trainer = toy(tmp_path, epochs=1)
+    make_data_slow(trainer)
     assert trainer.fit()[0].seconds > 4 * 0.05  # five batches; a sleep is never shorter than it says
 
 
@@ -299,13 +304,7 @@ def test_the_bar_tells_waiting_for_data_from_steps(tmp_path, monkeypatch):
     monkeypatch.setattr("tqdm.tqdm.set_postfix_str", lambda self, text: shown.append(text))
     monkeypatch.setattr("tinyalex.training.trainer.LOOK_EVERY", -1)
     trainer = toy(tmp_path, epochs=1)
-    transform = trainer.train.transform
-
-    def slow(images, **where):
-        time.sleep(0.05)
-        return transform(images, **where)
-
-    trainer.train.transform, trainer.train.prefetch = slow, 0
+    make_data_slow(trainer)
     log = trainer.fit()
     waits = [int(re.search(r"a batch waits (\d+) ms for data, steps \d+ ms", text)[1]) for text in shown]
     assert len(waits) == 5

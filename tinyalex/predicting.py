@@ -17,8 +17,8 @@ from tinyalex.models import (
     alexnet,
     class_names,
     fetch_weights,
-    imagenet_classes,
     load_weights,
+    names_by_wnid,
     preprocessing,
     read_weights,
 )
@@ -204,9 +204,7 @@ def draw(predictions: Sequence[Prediction], path: str | os.PathLike[str]) -> Non
 
 def true_class(file: str | os.PathLike[str]) -> str | None:
     """The name of the class whose wnid a file's folder has, as in train/n02110958/pug.JPEG; None for any other folder."""
-    folder = Path(file).absolute().parent.name
-    known = {row.wnid: name for row, name in zip(imagenet_classes(), class_names(), strict=True)}
-    return known.get(folder)
+    return names_by_wnid().get(Path(file).absolute().parent.name)
 
 
 def _can_print(text: str) -> bool:

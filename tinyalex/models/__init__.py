@@ -1,6 +1,6 @@
 """The networks."""
 
-from tinyalex.models.imagenet import class_names, imagenet_classes
+from tinyalex.models.imagenet import class_names, imagenet_classes, names_by_wnid
 from tinyalex.models.onnx_export import export_onnx
 from tinyalex.models.photos import Preprocessing, preprocessing
 from tinyalex.models.small import cifar
@@ -20,6 +20,7 @@ __all__ = [
     "fetch_weights",
     "imagenet_classes",
     "load_weights",
+    "names_by_wnid",
     "outline",
     "preprocessing",
     "read_weights",

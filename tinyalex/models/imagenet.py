@@ -26,6 +26,11 @@ def imagenet_classes() -> tuple[ImageNetClass, ...]:
     return tuple(ImageNetClass(wnid, name, tuple(synonyms.split(", "))) for _, wnid, name, synonyms in rows)
 
 
+def names_by_wnid() -> dict[str, str]:
+    """The name of each class, by the wnid that its folder has."""
+    return {row.wnid: name for row, name in zip(imagenet_classes(), class_names(), strict=True)}
+
+
 def class_names() -> tuple[str, ...]:
     """A name for each class. Where two share one (the bird and the machine called crane), the wnid tells them apart.
 

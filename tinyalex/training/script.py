@@ -6,9 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from tinyalex.training.trainer import Trainer
-
-CHECKPOINT = "checkpoint.safetensors"
+from tinyalex.training.trainer import CHECKPOINT, Trainer
 
 
 def positive(text: str) -> int:

@@ -26,6 +26,8 @@ from tinyalex.training.metrics import evaluate, wrong_answers
 from tinyalex.training.plateau import Plateau
 from tinyalex.training.progress import Epoch, Progress, Unread
 
+CHECKPOINT = "checkpoint.safetensors"
+
 SAVE_EVERY = 600
 """Seconds between two checkpoints within an epoch, which on all of ImageNet takes hours on a small machine."""
 
@@ -77,7 +79,7 @@ class Trainer:
 
     @property
     def checkpoint(self) -> Path:
-        return self.output / "checkpoint.safetensors"
+        return self.output / CHECKPOINT
 
     def fit(self) -> list[Epoch]:
         """Train to the end, from where the run is. Returns the log.
