@@ -169,7 +169,7 @@ class MeanAdd(ops.Add):
 report = ta.gradcheck(MeanAdd, [x, bias], raise_exception=False)
 print(report)
 lesson.claim(f"the bias would learn at 1/{len(x)} of the rate, and gradcheck sees it", np.isclose(report.worst.ratio, 1 / len(x)))
-lesson.claim("it even names the axis", "axes 0: backward takes a mean where uses add up" in report.worst.hint.text)
+lesson.claim("it even names the axis", "axis 0: backward takes a mean where uses add up" in report.worst.hint.text)
 
 # %%
 forward, backward = np.full((6, 3), np.nan), np.full((6, 5), np.nan)

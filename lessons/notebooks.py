@@ -8,6 +8,7 @@ Their first cell installs tinyalex where the notebook runs on Colab, from the gi
 
 import argparse
 import subprocess
+import sys
 from pathlib import Path
 
 import jupytext
@@ -51,6 +52,7 @@ def main() -> None:
         target = args.output / f"{lesson.stem}.ipynb"
         jupytext.write(notebook, target, fmt="ipynb")
         print(target.as_posix())
+    print(f"To open them: {sys.executable} -m pip install jupyterlab && {sys.executable} -m jupyterlab {args.output.as_posix()}")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,39 @@ def numerical_gradient(f, x, h=1e-5):
 right(1, NUDGE_IN_PLACE)
 wrong(1, "one-sided", NUDGE_IN_PLACE.replace("old - h", "old").replace("/ h / 2", "/ h"))
 wrong(1, "divided by h", NUDGE_IN_PLACE.replace("/ h / 2", "/ h"))
+wrong(1, "divided by 2, multiplied by h", NUDGE_IN_PLACE.replace("/ h / 2", "/ 2 * h"))
+wrong(1, "up only, divided by 2*h", NUDGE_IN_PLACE.replace("old - h", "old"))
+wrong(1, "x stays nudged", NUDGE_IN_PLACE.replace("        flat[i] = old\n", ""))
+
+SECOND_NAME = """
+import numpy as np
+
+def numerical_gradient(f, x, h=1e-5):
+    out = np.zeros_like(x)
+    for index in np.ndindex(x.shape):
+        a = x
+        a[index] = x[index] + h
+        up = f(a)
+        a[index] = x[index] - h
+        out[index] = (up - f(a)) / (2 * h)
+    return out
+"""
+wrong(1, "up only, divided by 2*h", SECOND_NAME)
+right(1, SECOND_NAME.replace("a = x\n", "a = x.copy()\n"))
+
+BY_LENGTH = """
+import numpy as np
+
+def numerical_gradient(f, x, h=1e-5):
+    slopes = []
+    for i in range(len(x)):
+        nudge = np.zeros_like(x)
+        nudge[i] = h
+        slopes.append((f(x + nudge) - f(x - nudge)) / (2 * h))
+    return np.array(slopes)
+"""
+wrong(1, "one number a row", BY_LENGTH)
+wrong(1, "counted through", BY_LENGTH.replace("len(x)", "x.size"))
 
 COUNT_THE_USES = """
 class Node:
@@ -148,6 +181,12 @@ def im2col(x, kernel, stride, padding):
 """,
 )
 wrong(5, "one position too few", LOOPS.replace(" + 1", ""))
+wrong(5, "pixels outside", LOOPS.replace(" if 0 <= h < H and 0 <= w < W else 0.0", ""))
+wrong(5, "pixels from the other end", LOOPS.replace("0 <= h < H and 0 <= w < W", "h < H and w < W"))
+wrong(5, "no border at all", LOOPS.replace(" + 2 * padding", "").replace(" - padding", ""))
+wrong(5, "as many columns as rows", LOOPS.replace("range(OW)", "range(OH)"))
+wrong(5, "steps of 1 downwards", LOOPS.replace("i * stride", "i"))
+wrong(5, "steps of 1 to the right", LOOPS.replace("j * stride", "j"))
 wrong(5, "steps of 1", LOOPS.replace("i * stride", "i").replace("j * stride", "j"))
 wrong(
     5,

@@ -114,6 +114,21 @@ def test_the_seed_draws_the_cotangent(rng):
     assert one.analytic != two.analytic
 
 
+def test_the_cotangent_is_not_what_an_input_is_likely_to_be():
+    class Square(ta.Function):
+        def forward(self, x):
+            self.x = x
+            return x * x
+
+        def backward(self, dy):
+            return 2 * self.x * self.x  # x for dy
+
+    for seed in range(3):
+        x = np.random.default_rng(seed).standard_normal((3, 4))
+        with pytest.raises(ta.GradcheckError):
+            ta.gradcheck(Square.apply, x, seed=seed)
+
+
 def reports(f, inputs, **options):
     return ta.gradcheck(f, inputs, raise_exception=False, **options)
 

@@ -14,7 +14,7 @@ PACKAGE = REPOSITORY / "tinyalex"
 
 # fmt: off
 ORDER = [
-    "files", "pictures", "device", "kernels", "function", "ops", "tensor", "serialization", "functional", "hints", "probing", "checking", "comparing", "nn", "optim", "data", "models",
+    "files", "pictures", "device", "kernels", "function", "ops", "tensor", "serialization", "functional", "hints", "probing", "checking", "nn", "optim", "data", "models",
     "training", "parallel", "emulator", "plots", "predicting", "doctor", "lesson", "learning", "cli", "__main__",
 ]
 # fmt: on

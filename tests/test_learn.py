@@ -2,6 +2,8 @@
 
 import doctest
 import shutil
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -282,6 +284,21 @@ def test_an_unknown_mistake_gets_what_gradcheck_makes_of_it():
     assert "The gradient check says about input x: Every element is -3 times what it should be." in text
 
 
+@pytest.mark.parametrize("number", [1, 5])
+def test_gradcheck_is_silent_where_no_backward_is_written(number):
+    source = BY_NUMBER[number].solution.read_text().replace("return ", "return 7 * ")
+    kind, text = said_about(source, number=number)
+    assert kind == "values"
+    assert "work it out by hand" in text
+    assert "gradient check says" not in text
+
+
+def test_gradcheck_is_silent_where_only_an_input_was_changed():
+    kind, text = said_about("import tinyalex as ta\nclass ReLU(ta.Function):\n" + CARELESS, number=7)
+    assert kind == "input"
+    assert "gradient check says" not in text
+
+
 def test_two_mistakes_at_once_are_both_told():
     source = BY_NUMBER[5].solution.read_text().replace(") // stride + 1", ") // stride").replace("(1, 2, 3, 0)", "(1, 3, 2, 0)")
     _, text = said_about(source, number=5)
@@ -298,7 +315,7 @@ def test_a_loop_without_end_is_stopped_and_shown():
 
 
 def test_what_a_mistake_in_the_checks_raises_is_raised(monkeypatch):
-    monkeypatch.setattr(learning, "difference", lambda *outcomes: 1 / 0)
+    monkeypatch.setattr(learning.judging, "difference", lambda *outcomes: 1 / 0)
     before = threading.active_count()
     with pytest.raises(ZeroDivisionError):
         said_about("def unbroadcast(dy, shape):\n    return dy\n")
@@ -329,6 +346,16 @@ def test_start_never_writes_over_what_was_written(capsys, tmp_path):
     assert learn("start", "5") == 2
     assert "my/05_im2col.py has your work in it, and stays as it is. To begin again, rename or delete it" in capsys.readouterr().err
     assert file.read_text() == "# my work"
+
+
+def test_my_is_found_from_a_folder_within(capsys, tmp_path, monkeypatch):
+    learn("start", "5")
+    (tmp_path / "notes").mkdir()
+    for folder, file in (("my", "05_im2col.py"), ("notes", "../my/05_im2col.py")):
+        monkeypatch.chdir(tmp_path / folder)
+        capsys.readouterr()
+        assert learn("check", "5") == 2
+        assert capsys.readouterr().out.startswith(f"{file} is as you got it")
 
 
 def test_check_tells_the_two_ways_of_an_exit_status(capsys):
@@ -373,6 +400,13 @@ def test_status_has_a_line_for_each(capsys):
     assert len(lines) == 14
 
 
+def test_who_reads_only_the_beginning_gets_no_traceback(tmp_path):
+    command = f"{sys.executable} -m tinyalex learn status | head -n 1"
+    result = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, cwd=tmp_path)
+    assert result.stdout.split()[:1] == ["1"]
+    assert result.stderr == ""
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [(["check"], "which lesson? For example: tinyalex learn check 5"), (["start", "99"], "lesson 99 has no exercise")],
@@ -383,7 +417,7 @@ def test_which_exercise_is_asked_for(options, text, capsys):
 
 
 def test_without_the_repository_it_says_where_the_exercises_are(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(learning, "__file__", str(tmp_path / "site-packages" / "tinyalex" / "learning.py"))
+    monkeypatch.setattr(learning.folders, "REPOSITORY", tmp_path / "site-packages")
     assert learn("status") == 2
     assert "the exercises are not in the installed package" in capsys.readouterr().err
     shutil.copytree(EXERCISES[0].task.parent, tmp_path / "lessons" / "exercises" / "01_numerical_gradient")

@@ -9,6 +9,9 @@ from tinyalex import functional as F
 
 SEEDS = range(10)
 
+VAGUE = {"none", "wrong term", "some elements"}
+"""A gradient that has nothing to do with the right one may, by chance, agree with it in places or point roughly the same way."""
+
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda m: m.name)
 @pytest.mark.parametrize("fast", [False, True], ids=["full", "fast"])
@@ -16,7 +19,8 @@ def test_it_refuses_what_is_broken_and_says_why(mutation, fast):
     for seed in SEEDS[:1] if fast else SEEDS:
         report = ta.gradcheck(mutation.function, mutation.inputs, fast=fast, seed=seed, raise_exception=False)
         assert report.worst.wrong
-        assert mutation.hint in [row.hint.kind for row in report.rows if row.hint], report
+        kinds = {row.hint.kind for row in report.rows if row.hint}
+        assert kinds & (VAGUE if mutation.hint == "none" else {mutation.hint}), report
         assert report.problems == []
         assert f"Next: for {report.worst.name}, backward should give" in str(report)
 

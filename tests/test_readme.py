@@ -10,7 +10,8 @@ import pytest
 from tinyalex import models
 from tinyalex.nn import init
 
-README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 ALEXNET, LAYER, NETWORK = PROGRAMS
 OUTPUTS = re.findall(r"```\n(gradcheck .*?)```", README, re.DOTALL)
@@ -20,6 +21,12 @@ def run(program, folder=None):
     result = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, cwd=folder)
     assert result.returncode == 0, result.stderr
     return result.stdout
+
+
+def test_its_links_lead_somewhere():
+    links = re.findall(r"\]\(([^)]+)\)", README)
+    assert len(links) > 15
+    assert [link for link in links if not (ROOT / link).exists()] == []
 
 
 @pytest.mark.peers

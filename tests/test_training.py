@@ -274,6 +274,12 @@ def test_top_5_counts_who_is_among_the_five_likeliest():
     assert str(result).endswith("top-1 error 90.00 % (standard error 3.00), top-5 error 50.00 % (standard error 5.00), 100 images")
 
 
+def test_top_5_of_five_classes_says_nothing_and_is_not_said():
+    five, six = (training.score(np.zeros((8, classes)), np.arange(8) % classes) for classes in (5, 6))
+    assert "top-5" not in str(five)
+    assert "top-5" in str(six)
+
+
 def test_of_equal_answers_the_first_count():
     result = training.score(np.zeros((10, 10)), np.arange(10))
     assert (result.error, result.top5_error) == (pytest.approx(0.9), pytest.approx(0.5))

@@ -3,6 +3,7 @@
 import argparse
 import ast
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,7 +38,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add_predict(commands)
     _add_prepare(commands)
     args = parser.parse_args(argv)
-    return args.run(args)
+    try:
+        status = args.run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `tinyalex ... | head`: nobody reads the rest
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python, which flushes once more at its end
+        return 1
+    return status
 
 
 def _add_doctor(commands: Any) -> None:
@@ -92,29 +99,32 @@ def _add_learn(commands: Any) -> None:
 
 
 def _learn(args: argparse.Namespace) -> int:
-    from tinyalex import learning
-
     try:
-        if args.action == "status":
-            print(learning.status())
-            return 0
-        if args.lesson is None:
-            raise ValueError(f"which lesson? For example: tinyalex learn {args.action} 5")
-        exercise = learning.find(args.lesson)
-        if args.action == "check":
-            verdict = learning.check(exercise)
-            print(verdict.text)
-            return {"right": 0, "not started": 2}.get(verdict.kind, 1)
-        if args.action == "start":
-            print(learning.start(exercise))
-        elif args.action == "hint":
-            print(learning.hint(exercise, args.level))
-        else:
-            print(exercise.solution.read_text(encoding="utf-8"), end="")
+        text, status = _learned(args)
     except (ValueError, OSError) as error:
         print(f"tinyalex learn: {error}", file=sys.stderr)
         return 2
-    return 0
+    print(text)
+    return status
+
+
+def _learned(args: argparse.Namespace) -> tuple[str, int]:
+    """What there is to say, and the exit status."""
+    from tinyalex import learning
+
+    if args.action == "status":
+        return learning.status(), 0
+    if args.lesson is None:
+        raise ValueError(f"which lesson? For example: tinyalex learn {args.action} 5")
+    exercise = learning.find(args.lesson)
+    if args.action == "check":
+        verdict = learning.check(exercise)
+        return verdict.text, {"right": 0, "not started": 2}.get(verdict.kind, 1)
+    if args.action == "start":
+        return learning.start(exercise), 0
+    if args.action == "hint":
+        return learning.hint(exercise, args.level), 0
+    return exercise.solution.read_text(encoding="utf-8").rstrip(), 0
 
 
 def _add_models(commands: Any) -> None:

@@ -103,7 +103,7 @@ def _meaning(ratio: float, shapes: dict[str, tuple[int, ...]]) -> str:
     if count > 1.5 and abs(count - round(count)) < 1e-3 * count:
         count = round(count)
         sizes = [
-            f"{' * '.join(str(shape[i]) for i in axes)}, the size of {name} along axes {', '.join(map(str, axes))}"
+            f"{' * '.join(str(shape[i]) for i in axes)}, the size of {name} along {_axes(axes)}"
             for name, shape in shapes.items()
             for length in range(1, len(shape) + 1)
             for axes in combinations(range(len(shape)), length)
@@ -115,6 +115,10 @@ def _meaning(ratio: float, shapes: dict[str, tuple[int, ...]]) -> str:
         if count == 2:
             return "The slope of a square is 2x: is a 2 lost, or there twice?"
     return "A constant factor of forward is lost in backward, or there twice."
+
+
+def _axes(axes: tuple[int, ...]) -> str:
+    return f"ax{'is' if len(axes) == 1 else 'es'} {', '.join(map(str, axes))}"
 
 
 def exchanged(case: Case) -> Hint | None:
@@ -141,7 +145,7 @@ def reversed_(case: Case) -> Hint | None:
         if close(np.flip(a, axes), case.numeric):
             return Hint(
                 "reversed",
-                f"The gradient is right after np.flip along axes {axes}: a window or an index runs the other way in backward.",
+                f"The gradient is right after np.flip along {_axes(axes)}: a window or an index runs the other way in backward.",
             )
     return None
 

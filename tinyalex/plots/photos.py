@@ -47,6 +47,8 @@ def draw_predictions(
         _frame_only(axes)
         axes.set_xlabel(shortened(titles[i], 30), fontsize=9.5, color=INK, fontweight="bold", parse_math=False)
         _draw_bars(figure.add_subplot(grid[3 * row + 1, column]), answer, truths[i])
+    if any(truths):
+        figure.supxlabel("red: the true class", fontsize=8, color=INK)
     save(figure, path)
 
 

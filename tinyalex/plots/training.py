@@ -22,8 +22,8 @@ def draw_curves(log: Sequence[Any], path: str | os.PathLike[str]) -> None:
         for which, colour, label in (("train", TRAIN, "training"), ("valid", VALID, "validation")):
             values = [scale * getattr(line, f"{which}_{name}") for line in log]
             axes.plot(epochs, values, color=colour, linewidth=2, marker="o" if len(log) < 20 else "", markersize=4, label=label)
-        for drop in drops:
-            axes.axvline(drop, color=INK, linewidth=0.8, linestyle=":")
+        for i, drop in enumerate(drops):
+            axes.axvline(drop, color=INK, linewidth=0.8, linestyle=":", label="lower learning rate" if i == 0 else None)
         axes.set_title(title, loc="left", fontsize=11)
         axes.set_xlabel("epoch")
         axes.set_ylim(bottom=0)

@@ -21,7 +21,8 @@ TOP = 5
 class Evaluation:
     """Mean `loss`, `error` and `top5_error` (shares of wrong answers, 0 to 1), and `confusion` (K, K): [true class, answer] counted.
 
-    An answer is wrong by top5_error where the true class is not among the five likeliest.
+    An answer is wrong by top5_error where the true class is not among the five likeliest: with five classes or fewer that is 0, and
+    str() leaves it out.
     """
 
     loss: float
@@ -35,7 +36,7 @@ class Evaluation:
 
     def __str__(self) -> str:
         parts = [f"loss {self.loss:.4f}"]
-        for name, share in (("top-1", self.error), ("top-5", self.top5_error)):
+        for name, share in (("top-1", self.error), ("top-5", self.top5_error))[: 1 if len(self.confusion) <= TOP else 2]:
             parts.append(f"{name} error {100 * share:.2f} % (standard error {100 * self.standard_error(share):.2f})")
         return ", ".join(parts) + f", {self.confusion.sum()} images"
 

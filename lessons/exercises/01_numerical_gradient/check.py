@@ -6,8 +6,12 @@ from tinyalex.learning import Mistake
 HINTS = [
     "One element at a time: nudge it up, ask f; nudge it down, ask f; the difference is divided by the way between the two, 2*h.",
     "An array of any shape is walked with `for index in np.ndindex(x.shape):`, and x[index] is one number. Nudge a copy: x.copy().",
-    "Start with gradient = np.zeros_like(x). In the loop make nudged = x.copy(), set nudged[index] = x[index] + h, keep up = "
-    "f(nudged), do the same with - h, and write gradient[index] = (up - down) / (2 * h).",
+    "Start with gradient = np.zeros_like(x). In the loop:\n\n"
+    "    nudged = x.copy()\n"
+    "    nudged[index] = x[index] + h\n"
+    "    up = f(nudged)\n\n"
+    "Then down, in the same way with - h, and:\n\n"
+    "    gradient[index] = (up - down) / (2 * h)",
 ]
 
 
@@ -46,14 +50,35 @@ MISTAKES = [
         "Everything is twice what it should be. From x - h to x + h it is 2*h, and that is what the difference is divided by.",
     ),
     Mistake(
+        "divided by 2, multiplied by h",
+        {"/ (2 * h)": "/ 2 * h"},
+        "Python reads `/ 2 * h` from the left: divided by 2, then multiplied by h. Write / (2 * h).",
+    ),
+    Mistake(
+        "up only, divided by 2*h",
+        {"nudged[index] = x[index] - h": "nudged[index] = x[index]"},
+        "This is (f(x + h) - f(x)) / (2*h): nothing was nudged down. If your code does nudge down, from x[index] - h, then x itself "
+        "had been nudged up before: `nudged = x` gives the same array a second name. x.copy() makes another one.",
+    ),
+    Mistake(
         "the wrong way round",
         {"(up - down)": "(down - up)"},
         "Every sign is the opposite one: the slope is f after the nudge up minus f after the nudge down.",
     ),
     Mistake(
         "nudges add up",
-        {"x.copy()": "x"},
-        "Each nudge must be taken back before the next element has its turn. Nudge a copy, or put the old number back.",
+        {
+            "    for index": "    nudged = x.copy()\n    for index",
+            "        nudged = x.copy()\n": "",
+        },
+        "Each nudge must be taken back before the next element has its turn. Make a new copy of x for each element, or put the old "
+        "number back.",
+    ),
+    Mistake(
+        "x stays nudged",
+        {"x.copy()": "x", "nudged[index] = x[index] - h": "nudged[index] -= 2 * h"},
+        "x itself is nudged, and each element stays nudged down while the next has its turn. Nudge a copy, x.copy(), or put the old "
+        "number back.",
     ),
     Mistake(
         "all at once",
@@ -66,7 +91,21 @@ MISTAKES = [
         "A whole row is nudged at once: x[i] is one number only if x has one axis. np.ndindex(x.shape) gives the index of each "
         "number.",
     ),
+    Mistake(
+        "one number a row",
+        {"np.ndindex(x.shape)": "range(len(x))", "np.zeros_like(x)": "np.zeros(len(x))"},
+        "There is one slope for each row, since len(x) counts rows. np.ndindex(x.shape) gives the index of each number, and "
+        "np.zeros_like(x) has a place for each.",
+    ),
+    Mistake(
+        "counted through",
+        {"np.ndindex(x.shape)": "range(x.size)"},
+        "x.size counts all numbers, but x[i] with one index is a whole row, and there are not that many rows. np.ndindex(x.shape) gives "
+        "the index of each number; x.reshape(-1) shows them all in one row.",
+    ),
 ]
+
+WRITES_BACKWARD = False
 
 
 def gradient(exercise):

@@ -7,8 +7,10 @@ HINTS = [
     "add its share to the grad of its inputs.",
     "For the order: visit(node) first visits the node's inputs, then appends the node to a list; a set of Nodes that have been "
     "visited keeps it from doing one twice. The list begins with what was computed first: backward walks it from its end.",
-    "After visit(root): root.grad = 1.0, then `for node in reversed(order):` and within it `for source, slope in zip(node.inputs, "
-    "node.slopes):` with source.grad += slope * node.grad.",
+    "After visit(root), with root.grad = 1.0:\n\n"
+    "    for node in reversed(order):\n"
+    "        for source, slope in zip(node.inputs, node.slopes):\n"
+    "            source.grad += slope * node.grad",
 ]
 
 CHAIN = {"a": [], "b": [("a", 2.0)], "c": [("b", 5.0)]}

@@ -8,8 +8,10 @@ HINTS = [
     "them.",
     "Count the new ones: dy.ndim - len(shape). Sum over these first; then the axes of what is left are those of `shape`, and the "
     "ones of size 1 are summed with keepdims=True, so that they stay.",
-    "dy = dy.sum(axis=tuple(range(dy.ndim - len(shape)))), then ones = tuple(axis for axis, size in enumerate(shape) if size == "
-    "1), and return dy.sum(axis=ones, keepdims=True). A sum over no axes, axis=(), changes nothing.",
+    "A sum over no axes, axis=(), changes nothing, so that this serves for every shape:\n\n"
+    "    dy = dy.sum(axis=tuple(range(dy.ndim - len(shape))))\n"
+    "    ones = tuple(axis for axis, size in enumerate(shape) if size == 1)\n"
+    "    return dy.sum(axis=ones, keepdims=True)",
 ]
 
 COUNT = np.arange(1.0, 7.0).reshape(2, 3)

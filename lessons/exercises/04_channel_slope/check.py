@@ -7,8 +7,9 @@ HINTS = [
     "and along a[c] it is x.",
     "np.where(condition, this, that) chooses element by element, and a[:, None, None] lies along the channels of (N, C, H, W). "
     "Each slope is multiplied by dy; da is then summed over the axes that a does not have: 0, 2 and 3.",
-    "dx = dy * np.where(self.x > 0, 1.0, self.a[:, None, None]). da = (dy * np.where(self.x > 0, 0.0, self.x)).sum(axis=(0, 2, "
-    "3)).",
+    "Line by line:\n\n"
+    "    dx = dy * np.where(self.x > 0, 1.0, self.a[:, None, None])\n"
+    "    da = (dy * np.where(self.x > 0, 0.0, self.x)).sum(axis=(0, 2, 3))",
 ]
 
 RANDOM = np.random.default_rng(0)

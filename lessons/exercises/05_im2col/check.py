@@ -9,8 +9,12 @@ HINTS = [
     "window's positions (i, j), and copy the patch at each into its column.",
     "In the padded images the patch at (i, j) begins at row i*stride and column j*stride. An array of six axes, (C, kernel, "
     "kernel, N, OH, OW), is easy to fill; one reshape at the end makes a matrix of it.",
-    "patch = padded[:, :, i * stride : i * stride + kernel, j * stride : j * stride + kernel] is (N, C, kernel, kernel) for all "
-    "images at once; col[..., i, j] = patch.transpose(1, 2, 3, 0), and at the end col.reshape(c * kernel * kernel, n * oh * ow).",
+    "For all images at once, patch is (N, C, kernel, kernel):\n\n"
+    "    top, left = i * stride, j * stride\n"
+    "    patch = padded[:, :, top : top + kernel, left : left + kernel]\n"
+    "    col[..., i, j] = patch.transpose(1, 2, 3, 0)\n\n"
+    "When all positions are done:\n\n"
+    "    return col.reshape(c * kernel * kernel, n * oh * ow)",
 ]
 
 RANDOM = np.random.default_rng(0)
@@ -80,6 +84,63 @@ MISTAKES = [
         "The windows are one pixel apart, whatever the stride is: the one at (i, j) begins at row i*stride, column j*stride.",
     ),
     Mistake(
+        "steps of 1 downwards",
+        {"top, left = i * stride, j * stride": "top, left = i, j * stride"},
+        "Downwards the windows are one pixel apart, whatever the stride is: the one at (i, j) begins at row i*stride.",
+    ),
+    Mistake(
+        "steps of 1 to the right",
+        {"top, left = i * stride, j * stride": "top, left = i * stride, j"},
+        "From left to right the windows are one pixel apart, whatever the stride is: the one at (i, j) begins at column j*stride.",
+    ),
+    Mistake(
+        "as many columns as rows",
+        {"ow = (w + 2 * padding - kernel) // stride + 1": "ow = oh"},
+        "There are as many positions from left to right as from top to bottom, which is so in square images only. OW comes from the "
+        "width, W.",
+    ),
+    Mistake(
+        "as many rows as columns",
+        {"oh = (h + 2 * padding - kernel) // stride + 1": "oh = (w + 2 * padding - kernel) // stride + 1"},
+        "There are as many positions from top to bottom as from left to right, which is so in square images only. OH comes from the "
+        "height, H.",
+    ),
+    Mistake(
+        "no border at all",
+        {
+            "(h + 2 * padding - kernel)": "(h - kernel)",
+            "(w + 2 * padding - kernel)": "(w - kernel)",
+            "np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))": "x",
+        },
+        "`padding` is not used. It is the width of a border of zeros around each image, on which windows may lie: np.pad puts it "
+        "there, and both sizes grow by 2*padding.",
+    ),
+    Mistake(
+        "border counted, not made",
+        {"np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))": "x"},
+        "OH and OW count the positions on the border, but the images have none, and the last windows reach out of them. np.pad puts "
+        "zeros around: ((0, 0), (0, 0), (padding, padding), (padding, padding)).",
+    ),
+    Mistake(
+        "pixels outside",
+        {
+            "padded[:, :, top : top + kernel, left : left + kernel]": "padded[:, :, np.arange(top - padding, top + kernel - padding)]"
+            "[..., np.arange(left - padding, left + kernel - padding)]",
+            "np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))": "x",
+        },
+        "A window on the border looks outside of the image, at a pixel that is not there. Outside it must see 0: ask whether "
+        "0 <= row < H and 0 <= column < W, or put zeros around the image first, with np.pad.",
+    ),
+    Mistake(
+        "pixels from the other end",
+        {
+            "np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))": "np.pad(np.pad(x, ((0, 0), (0, 0), (padding, 0), "
+            "(padding, 0)), mode='wrap'), ((0, 0), (0, 0), (0, padding), (0, padding)))"
+        },
+        "Above the first row and left of the first column stand pixels from the other end: Python counts negative indices from the "
+        "end. Outside it must be 0: ask for 0 <= row and 0 <= column, too.",
+    ),
+    Mistake(
         "size without padding",
         {"(h + 2 * padding - kernel)": "(h - kernel)", "(w + 2 * padding - kernel)": "(w - kernel)"},
         "There are too few positions: with the border the image is H + 2*padding pixels high, and that is where the window moves.",
@@ -98,6 +159,8 @@ MISTAKES = [
         "There are too many positions: with steps of `stride` pixels it is floor((H + 2*padding - kernel) / stride) + 1.",
     ),
 ]
+
+WRITES_BACKWARD = False
 
 
 def gradient(exercise):

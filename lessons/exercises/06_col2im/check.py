@@ -9,8 +9,12 @@ HINTS = [
     "to the image, at the place that it was copied from.",
     "Take the matrix apart first: col.reshape(c, kernel, kernel, n, oh, ow). Collect in an array of zeros that is as large as the "
     "padded images, and cut the border off at the end.",
-    "patch = six[..., i, j].transpose(3, 0, 1, 2) is (N, C, kernel, kernel); padded[:, :, i * stride : i * stride + kernel, j * "
-    "stride : j * stride + kernel] += patch; return padded[:, :, padding : padding + h, padding : padding + w].",
+    "With `six` for the matrix taken apart, at each (i, j):\n\n"
+    "    top, left = i * stride, j * stride\n"
+    "    patch = six[..., i, j].transpose(3, 0, 1, 2)\n"
+    "    padded[:, :, top : top + kernel, left : left + kernel] += patch\n\n"
+    "When all positions are done:\n\n"
+    "    return padded[:, :, padding : padding + h, padding : padding + w]",
 ]
 
 RANDOM = np.random.default_rng(0)

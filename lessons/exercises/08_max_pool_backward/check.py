@@ -9,8 +9,11 @@ HINTS = [
     "that pixel.",
     "window.argmax() counts through the window row by row, as if it were one long list, and gives the first of equals. "
     "divmod(number, kernel) makes it a row and a column within the window.",
-    "window = x[n, c, i * stride : i * stride + kernel, j * stride : j * stride + kernel]; u, v = divmod(window.argmax(), "
-    "kernel); dx[n, c, i * stride + u, j * stride + v] += dy[n, c, i, j].",
+    "For each output (n, c, i, j):\n\n"
+    "    top, left = i * stride, j * stride\n"
+    "    window = x[n, c, top : top + kernel, left : left + kernel]\n"
+    "    u, v = divmod(window.argmax(), kernel)\n"
+    "    dx[n, c, top + u, left + v] += dy[n, c, i, j]",
 ]
 
 RANDOM = np.random.default_rng(0)

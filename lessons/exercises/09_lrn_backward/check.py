@@ -9,8 +9,12 @@ HINTS = [
     "and for the second term. After that it is the three formulas, line by line.",
     "For channel c the window is a[:, max(0, c - size // 2) : c + size // 2 + 1]. Without max(0, ...) the beginning would be "
     "negative, and Python would count it from the end.",
-    "With around(a): total[:, c] = a[:, max(0, c - size // 2) : c + size // 2 + 1].sum(axis=1) for each c. Then s = k + alpha * "
-    "around(x**2), y = x * s**-beta, and dx = dy * s**-beta - 2 * alpha * beta * x * around(dy * y / s).",
+    "A function around(a) fills each channel c of an array `total`:\n\n"
+    "    total[:, c] = a[:, max(0, c - size // 2) : c + size // 2 + 1].sum(axis=1)\n\n"
+    "With it:\n\n"
+    "    s = k + alpha * around(x**2)\n"
+    "    y = x * s**-beta\n"
+    "    dx = dy * s**-beta - 2 * alpha * beta * x * around(dy * y / s)",
 ]
 
 RANDOM = np.random.default_rng(0)

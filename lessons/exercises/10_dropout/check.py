@@ -6,8 +6,11 @@ HINTS = [
     "In training each number is multiplied by 0 or by 1 / (1 - p). Make that array of factors once, in forward, and keep it: "
     "backward multiplies by the same ones.",
     "u >= p is an array of True and False; divided by (1 - p) it has the factors. Without training the factor is 1.",
-    "In forward: self.scale = (u >= p) / (1 - p) if training else 1.0, and return x * self.scale. In backward: return dy * "
-    "self.scale.",
+    "In forward:\n\n"
+    "    self.scale = (u >= p) / (1 - p) if training else 1.0\n"
+    "    return x * self.scale\n\n"
+    "In backward:\n\n"
+    "    return dy * self.scale",
 ]
 
 RANDOM = np.random.default_rng(0)

@@ -6,10 +6,14 @@ from tinyalex.learning import Mistake
 HINTS = [
     "Never take the logarithm of p. log p[n, k] = logits[n, k] - log(sum of exp(logits[n, j])), and if the largest logit of each "
     "row is taken out first, exp never sees a number above 0.",
-    "shifted = logits - logits.max(axis=1, keepdims=True); log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)). "
-    "log_p[np.arange(N), target] are the N numbers of the right classes.",
-    "loss = -log_p[np.arange(N), target].mean(). For the gradient take p = np.exp(log_p), then p[np.arange(N), target] -= 1, and "
-    "return loss, p / N.",
+    "All logarithms at once; log_p[np.arange(N), target] are the N numbers of the right classes:\n\n"
+    "    shifted = logits - logits.max(axis=1, keepdims=True)\n"
+    "    log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))",
+    "With log_p:\n\n"
+    "    loss = -log_p[np.arange(N), target].mean()\n"
+    "    p = np.exp(log_p)\n"
+    "    p[np.arange(N), target] -= 1\n"
+    "    return loss, p / N",
 ]
 
 RANDOM = np.random.default_rng(0)

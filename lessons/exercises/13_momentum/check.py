@@ -6,7 +6,7 @@ HINTS = [
     "Two lines, as in the formula: first the new velocity from the old one, then the new weights with the new velocity.",
     "The learning rate is inside the velocity, with the gradient and with the decay. Make new arrays: `v = 0.9 * v` does, `v *= "
     "0.9` changes the array that was given.",
-    "new_v = momentum * v - decay * lr * w - lr * g, then return w + new_v, new_v.",
+    "Line by line:\n\n    new_v = momentum * v - decay * lr * w - lr * g\n    return w + new_v, new_v",
 ]
 
 RANDOM = np.random.default_rng(0)

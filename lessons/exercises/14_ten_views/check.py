@@ -7,8 +7,10 @@ HINTS = [
     "have cut.",
     "The last crop that fits begins at row H - size, the middle one at (H - size) // 2. A mirror image is the last axis "
     "backwards: [..., ::-1].",
-    "corners = [(0, 0), (0, w - size), ((h - size) // 2, (w - size) // 2), (h - size, 0), (h - size, w - size)]; five = "
-    "np.stack([image[:, i : i + size, j : j + size] for i, j in corners]); return np.concatenate([five, five[:, :, :, ::-1]]).",
+    "With the top left pixels of the five:\n\n"
+    "    corners = [(0, 0), (0, w - size), ((h - size) // 2, (w - size) // 2), (h - size, 0), (h - size, w - size)]\n"
+    "    five = np.stack([image[:, i : i + size, j : j + size] for i, j in corners])\n"
+    "    return np.concatenate([five, five[:, :, :, ::-1]])",
 ]
 
 CASES = [

@@ -1,24 +1,6 @@
-"""`tinyalex learn`: the exercises in lessons/exercises, and what is said about a learner's answer.
+"""What is said about a learner's answer: how it differs from the solution's, and which mistake makes it differ so."""
 
-An exercise is a folder NN_name, NN being the number of its lesson, with three files:
-
-    exercise.py   what the learner gets: one function to write, or the methods of one class
-    solution.py   a right answer
-    check.py      HINTS             three, each says more than the one before
-                  CASES             (words, inputs by name), simple ones first
-                  RESULTS           the names of what comes back
-                  answer(module, **inputs)   gets it, from the learner's module or the solution's
-                  MISTAKES          what people write instead of lines of the solution
-                  gradient(module)  (f, inputs) for gradcheck, where the exercise has a derivative
-
-The learner's copy is my/NN_name.py. What it answers is compared with what the solution answers. Where they differ, the solution is
-tried once more with each of the mistakes in it: the same mistake makes the same wrong numbers, in whatever words it is written.
-"""
-
-import ast
 import copy
-import json
-import shutil
 import sys
 import threading
 import traceback
@@ -32,12 +14,8 @@ from typing import Any
 import numpy as np
 
 from tinyalex.checking import gradcheck
-from tinyalex.comparing import Outcome, advice_on, alike, describe, difference, row, wrapped
-
-MY = Path("my")
-"""Where the learner writes, in the current folder."""
-
-HINTS_SEEN = MY / ".hints.json"
+from tinyalex.learning.comparing import Outcome, advice_on, alike, describe, difference, row, wrapped
+from tinyalex.learning.folders import Exercise, exercises, load
 
 SECONDS = 60.0
 """How long an answer may take."""
@@ -68,101 +46,9 @@ class Verdict:
     mistake: str = ""
 
 
-class Exercise:
-    """Its files: `task`, `solution` and `checks` are the three above, `file` is the learner's."""
-
-    def __init__(self, folder: Path) -> None:
-        number, _, self.name = folder.name.partition("_")
-        self.number, self.task, self.solution, self.checks = (
-            int(number),
-            *(folder / f"{part}.py" for part in ("exercise", "solution", "check")),
-        )
-        self.file = MY / f"{folder.name}.py"
-
-    @property
-    def title(self) -> str:
-        """The first line of its docstring, without the number."""
-        doc = ast.get_docstring(ast.parse(self.task.read_text(encoding="utf-8"))) or self.name
-        return doc.splitlines()[0].partition(": ")[2].rstrip(".")
-
-    @property
-    def started(self) -> bool:
-        return self.file.exists() and self.file.read_bytes() != self.task.read_bytes()
-
-
-def exercises() -> list[Exercise]:
-    """All of them, in order. ValueError where there are none."""
-    for root in (Path(__file__).resolve().parent.parent, Path.cwd()):
-        if folders := sorted((root / "lessons" / "exercises").glob("[0-9]*_*/")):
-            return [Exercise(folder) for folder in folders]
-    raise ValueError(
-        "the exercises are not in the installed package, but beside it in tinyalex's repository. Clone that, and run this in its folder."
-    )
-
-
-def find(number: int) -> Exercise:
-    known = {exercise.number: exercise for exercise in exercises()}
-    if number not in known:
-        raise ValueError(f"lesson {number} has no exercise. There are {', '.join(map(str, known))}.")
-    return known[number]
-
-
-def start(exercise: Exercise) -> str:
-    """Put the exercise into my/, unless it is there. ValueError if it has been worked on: that is never written over."""
-    if exercise.started:
-        raise ValueError(
-            f"{_posix(exercise.file)} has your work in it, and stays as it is. To begin again, rename or delete it, and start again."
-        )
-    MY.mkdir(exist_ok=True)
-    shutil.copyfile(exercise.task, exercise.file)
-    return (
-        f"Exercise {exercise.number}: {exercise.title}.\n"
-        f"It is in {_posix(exercise.file)}: read it, write what is missing, then `tinyalex learn check {exercise.number}`."
-    )
-
-
-def status() -> str:
-    """A line for each exercise. Those with something written are checked, which can take a while."""
-    lines = []
-    for exercise in exercises():
-        kind = check(exercise).kind
-        word = {"right": "passes", "not started": "started" if exercise.file.exists() else "not started", "not written": "started"}
-        lines.append(f"{exercise.number:3}  {exercise.title:<60}  {word.get(kind, f'started ({STATES.get(kind)})')}")
-    return "\n".join(lines)
-
-
-STATES = {
-    "syntax": "Python cannot read it",
-    "crash": "stops with an error",
-    "endless": "does not come to an end",
-    "missing": "its name is gone",
-    "form": "wrong shape or type",
-    "values": "wrong numbers",
-    "input": "changes what it is given",
-    "gradient": "wrong gradient",
-}
-"""Kinds of verdicts, short."""
-
-
-def hint(exercise: Exercise, level: int | None = None) -> str:
-    """The hint of that level, or the next one that has not been seen."""
-    hints = load(exercise.checks).HINTS
-    seen = json.loads(HINTS_SEEN.read_text(encoding="utf-8")) if HINTS_SEEN.exists() else {}
-    if level is None:
-        level = min(seen.get(exercise.name, 0) + 1, len(hints))
-        MY.mkdir(exist_ok=True)
-        HINTS_SEEN.write_text(json.dumps({**seen, exercise.name: level}), encoding="utf-8")
-    after = (
-        f"More: tinyalex learn hint {exercise.number}"
-        if level < len(hints)
-        else f"That was the last. A right answer: tinyalex learn solution {exercise.number}"
-    )
-    return f"{wrapped(f'Hint {level} of {len(hints)}: {hints[level - 1]}')}\n\n{after}"
-
-
 def check(exercise: Exercise, seconds: float | None = None) -> Verdict:
     """What there is to say about my/NN_name.py."""
-    number, file = exercise.number, _posix(exercise.file)
+    number, file = exercise.number, exercise.shown
     if not exercise.file.exists():
         return Verdict("not started", f"There is no {file} yet. Begin with: tinyalex learn start {number}")
     if not exercise.started:
@@ -206,7 +92,7 @@ def _own_lines(frames: Any, file: Path) -> Iterator[str]:
     """The lines of the learner's file that are being executed, as "my/05_im2col.py, line 12: x = 1"."""
     for frame in traceback.StackSummary.extract(frames):
         if frame.filename == str(file):
-            yield f"{_posix(file)}, line {frame.lineno}: {frame.line}"
+            yield f"{file.as_posix()}, line {frame.lineno}: {frame.line}"
 
 
 @dataclass
@@ -226,7 +112,7 @@ class _Judge:
             got = self._try(module, inputs)
             tried = [("tried", f"{words}: {describe(inputs)}")]
             if isinstance(got.error, AttributeError) and got.error.obj is module:
-                missing = [("missing", f"{_posix(exercise.file)} has no {got.error.name}")]
+                missing = [("missing", f"{exercise.shown} has no {got.error.name}")]
                 advice = "Was it renamed, or is it indented so that it is part of something else? The name must stay."
                 return _verdict(exercise, "missing", missing, advice)
             if got.error:
@@ -234,7 +120,8 @@ class _Judge:
             if unlike := difference(self._try(right, inputs), got, plan.RESULTS):
                 mistake = self._fitting(i, got)
                 kind, found, advice = unlike
-                text = mistake.hint if mistake else " ".join(filter(None, [advice, self._from_gradcheck(module)]))
+                more = self._from_gradcheck(module) if kind == "values" and not mistake else ""
+                text = mistake.hint if mistake else " ".join(filter(None, [advice, more]))
                 return _verdict(exercise, kind, [*tried, found], text, mistake)
         return self._gradient(module)
 
@@ -261,7 +148,9 @@ class _Judge:
         return None
 
     def _from_gradcheck(self, module: ModuleType) -> str:
-        """What gradcheck makes of a wrong answer that is none of the known ones."""
+        """What gradcheck makes of a wrong backward pass that is none of the known ones."""
+        if not getattr(self.plan, "WRITES_BACKWARD", True):
+            return ""
         try:
             report = gradcheck(*self.plan.gradient(module), raise_exception=False)
         except Exception:
@@ -285,7 +174,7 @@ class _Judge:
         return Verdict("right", f"Exercise {exercise.number}, {exercise.name}: right, in all of {count} cases.{checked}\n{after}")
 
     def _crash(self, error: BaseException, tried: list[tuple[str, str]], mistake: Mistake | None = None) -> Verdict:
-        exercise, file = self.exercise, _posix(self.exercise.file)
+        exercise, file = self.exercise, self.exercise.shown
         lines = list(_own_lines(traceback.walk_tb(error.__traceback__), exercise.file))
         if isinstance(error, NotImplementedError) and lines:
             return Verdict(
@@ -323,14 +212,6 @@ def with_mistake(exercise: Exercise, mistake: Mistake) -> ModuleType:
     return load(exercise.solution, source.encode())
 
 
-def load(file: Path, source: bytes | None = None) -> Any:
-    """The file as a module of its own: none is kept, since files that were just edited must be read again."""
-    module = ModuleType(file.stem)
-    code = compile(file.read_bytes() if source is None else source, str(file), "exec")
-    exec(code, module.__dict__)
-    return module
-
-
 def _verdict(exercise: Exercise, kind: str, found: list[tuple[str, str]], advice: str, mistake: Mistake | None = None) -> Verdict:
     width = max(len(label) for label, _ in found) + 2
     text = [
@@ -340,10 +221,6 @@ def _verdict(exercise: Exercise, kind: str, found: list[tuple[str, str]], advice
         "",
         wrapped(advice),
         "",
-        f"Next: change {_posix(exercise.file)}, and tinyalex learn check {exercise.number}. Stuck? tinyalex learn hint {exercise.number}",
+        f"Next: change {exercise.shown}, and tinyalex learn check {exercise.number}. Stuck? tinyalex learn hint {exercise.number}",
     ]
     return Verdict(kind, "\n".join(text), mistake.name if mistake else "")
-
-
-def _posix(file: Path) -> str:
-    return file.as_posix()

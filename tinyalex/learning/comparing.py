@@ -1,4 +1,4 @@
-"""How what a learner's function gives back differs from what it should give, in words (tinyalex/learning.py)."""
+"""How what a learner's function gives back differs from what it should give, in words."""
 
 import textwrap
 from dataclasses import dataclass
