@@ -24,10 +24,13 @@ OLD_PYTHON = HERE.parent / ".venv" / "old-numpy" / "bin" / "python"
 
 @dataclass(frozen=True)
 class Entrant:
+    """`kernels`: what OPENBLAS_CORETYPE is set to for it, if anything."""
+
     label: str
     framework: str
     python: str
     options: tuple[str, ...] = ()
+    kernels: str | None = None
 
 
 def entrants(against: list[str], network: dict[str, Any], device: str, old_python: Path) -> tuple[list[Entrant], dict[str, str]]:
@@ -42,7 +45,18 @@ def entrants(against: list[str], network: dict[str, Any], device: str, old_pytho
             found.append(Entrant("torch channels_last", framework, python, ("--channels-last",)))
         else:
             found.append(Entrant(framework, framework, python))
+            if kernels := newest_kernels():
+                found.append(Entrant(f"{framework}, {kernels}", framework, python, kernels=kernels))
     return found, left_out
+
+
+def newest_kernels() -> str | None:
+    """The kernels that an old OpenBLAS should compute with here: it does not know newer processors, and takes them for ones without AVX.
+    None where the environment has chosen for all, or there is no AVX."""
+    flags = machine.cpu_flags()
+    if "OPENBLAS_CORETYPE" in os.environ or not {"avx512f", "avx2"} & set(flags):
+        return None
+    return "SkylakeX" if "avx512f" in flags else "Haswell"
 
 
 def _cannot(framework: str, python: str, device: str) -> str | None:
@@ -84,7 +98,8 @@ def turn(entrant: Entrant, path: str, *, mode: str, batch: int, device: str, sec
     """What contender.py printed. RuntimeError, with the end of its complaint, where it failed."""
     command = [entrant.python, str(HERE / "contender.py"), entrant.framework, path, f"--batch={batch}", f"--mode={mode}"]
     command += [f"--device={device}", f"--seconds={seconds}", *entrant.options]
-    return ask(f"{entrant.label}, {mode}, batch {batch}", command, environment(entrant.framework))
+    chosen = {"OPENBLAS_CORETYPE": entrant.kernels} if entrant.kernels else {}
+    return ask(f"{entrant.label}, {mode}, batch {batch}", command, {**os.environ, **chosen})
 
 
 def ask(label: str, command: list[str], environment: dict[str, str] | None = None) -> dict[str, Any]:
@@ -100,17 +115,6 @@ def ratio(ours: list[float], theirs: list[float]) -> dict[str, Any]:
     """Ours over theirs, round by round."""
     pairs = [a / b for a, b in zip(ours, theirs, strict=True)]
     return {"median": median(pairs), "lowest": min(pairs), "highest": max(pairs), "pairs": pairs}
-
-
-def environment(framework: str) -> dict[str, str]:
-    """The one that this process has. An old OpenBLAS is told what to compute for if nobody else has: it does not know newer processors,
-    and would take them for ones without AVX, at a quarter of the speed."""
-    found = dict(os.environ)
-    if framework in OLD_NUMPY and "OPENBLAS_CORETYPE" not in found:
-        flags = machine.cpu_flags()
-        if "avx512f" in flags or "avx2" in flags:
-            found["OPENBLAS_CORETYPE"] = "SkylakeX" if "avx512f" in flags else "Haswell"
-    return found
 
 
 def check_same_network(reports: dict[str, dict[str, Any]]) -> None:

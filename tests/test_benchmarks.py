@@ -75,6 +75,28 @@ def test_the_pipeline_is_timed_alone_and_together(tmp_path):
     assert all(found["seconds"].values())
 
 
+@pytest.mark.parametrize(
+    ("flags", "chosen", "labels"),
+    [
+        (["avx2", "avx512f"], {}, ["tinyalex", "chainer", "chainer, SkylakeX"]),
+        (["avx2"], {}, ["tinyalex", "chainer", "chainer, Haswell"]),
+        ([], {}, ["tinyalex", "chainer"]),
+        (["avx2"], {"OPENBLAS_CORETYPE": "Haswell"}, ["tinyalex", "chainer"]),
+    ],
+)
+def test_an_old_blas_takes_part_as_it_is_and_with_the_kernels_it_does_not_choose(scripts, monkeypatch, flags, chosen, labels):
+    import networks
+    import turns
+
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    for name, value in chosen.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("machine.cpu_flags", lambda: flags)
+    monkeypatch.setattr(turns, "_cannot", lambda *_: None)
+    found, _ = turns.entrants(["chainer"], networks.describe("torchvision"), "cpu", Path("python"))
+    assert [entrant.label for entrant in found] == labels
+
+
 @pytest.fixture
 def pictures(tmp_path):
     """One to train on and two to validate with, of which one is grey."""

@@ -66,10 +66,10 @@ def primitives(module):
 
 
 def test_every_primitive_has_its_twin_with_the_same_parameters():
-    mine, theirs = primitives(cpu), primitives(cuda)
-    assert mine.keys() == theirs.keys()
-    for name in mine:
-        assert list(inspect.signature(mine[name]).parameters) == list(inspect.signature(theirs[name]).parameters), name
+    theirs = primitives(cuda)
+    assert primitives(cpu).keys() <= theirs.keys()
+    for name in theirs:
+        assert list(inspect.signature(getattr(cpu, name)).parameters) == list(inspect.signature(theirs[name]).parameters), name
 
 
 def test_the_list_of_calls_has_every_kernel():

@@ -68,7 +68,7 @@ class Conv2d(Function):
         x, w, b = k.ready(x), k.ready(w), b if b is None else k.ready(b)
         y = k.activation((len(x), len(w), *out), x.dtype)
         self.w, self.shape, self.y = w, x.shape, y if relu else None
-        self.fast = k.fast_conv(x, w, window, out, groups)
+        self.fast = k.fast_conv(x, w, window, out, groups, want_dx=self.needs_input_grad[0])
         if self.fast is not None:
             self.kept = self.fast.forward(x, w, b, y, relu, keep=any(self.needs_input_grad[1:]))
             return y

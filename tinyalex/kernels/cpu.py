@@ -15,7 +15,11 @@ from tinyalex import device
 from tinyalex.kernels import products
 from tinyalex.kernels.channel_sums import ChannelSums
 from tinyalex.kernels.maxima import rows_then_columns, tap_by_tap
-from tinyalex.kernels.taps import Pair, in_rows, row_blocks, row_taps, taps
+from tinyalex.kernels.patches import col2im as col2im
+from tinyalex.kernels.patches import im2col as im2col
+from tinyalex.kernels.rows import in_rows, row_blocks
+from tinyalex.kernels.taps import Pair, row_taps, taps
+from tinyalex.kernels.whole_rows import WholeRows
 from tinyalex.kernels.winograd import Winograd, winograd
 
 # Memory order
@@ -86,50 +90,10 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
 # Convolution
 
 
-def im2col(x: np.ndarray, col: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
-    """col[c, u, v, n, i, j] = x[n, c, i*stride + u*dilation - padding, j*stride + v*dilation - padding], 0 outside of x.
-
-    x (N, C, H, W), col (C, KH, KW, N, OH, OW).
-    """
-    seen, image = _all_that_windows_see(x, col, stride, padding, dilation)
-    image[...] = x.swapaxes(0, 1)[:, :, : image.shape[2], : image.shape[3]]
-    c, n, h, w = seen.strides
-    steps = (c, h * dilation[0], w * dilation[1], n, h * stride[0], w * stride[1])
-    col[...] = np.lib.stride_tricks.as_strided(seen, col.shape, steps)
-
-
-def col2im(col: np.ndarray, x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
-    """The adjoint of `im2col`: x[n, c, h, w] = the sum of all col[c, u, v, n, i, j] that im2col copies that pixel to."""
-    seen, image = _all_that_windows_see(x, col, stride, padding, dilation)
-    rows, cols = ((size - 1) * step + 1 for size, step in zip(col.shape[4:], stride, strict=True))
-    for u in range(kernel[0]):
-        for v in range(kernel[1]):
-            top, left = u * dilation[0], v * dilation[1]
-            seen[:, :, top : top + rows : stride[0], left : left + cols : stride[1]] += col[:, u, v]
-    if image.shape[2:] != x.shape[2:]:
-        x.fill(0)  # where no window reaches
-    x[:, :, : image.shape[2], : image.shape[3]] = image.swapaxes(0, 1)
-
-
-def _all_that_windows_see(
-    x: np.ndarray, col: np.ndarray, stride: Pair, padding: Pair, dilation: Pair
-) -> tuple[np.ndarray, np.ndarray]:
-    """Zeros (C, N, rows, cols) from the first window's first tap to the last one's last, and in them the place of the image.
-
-    The images lie last, (C, rows, cols, N), so that a shifted view is a few long runs.
-    """
-    n, c, h, w = x.shape
-    rows, cols = (
-        (out - 1) * step + (size - 1) * apart + 1
-        for out, step, size, apart in zip(col.shape[4:], stride, col.shape[1:3], dilation, strict=True)
-    )
-    seen = np.moveaxis(np.zeros((c, rows, cols, n), x.dtype), -1, 1)
-    return seen, seen[:, :, padding[0] : padding[0] + h, padding[1] : padding[1] + w]
-
-
-def fast_conv(x: np.ndarray, w: np.ndarray, window: Any, out: Pair, groups: int) -> Winograd | None:
-    """A faster way than im2col to convolve x (N, C, H, W) with w (O, C/G, KH, KW), if there is one for these shapes."""
-    return winograd(x, w, window, out, groups)
+def fast_conv(x: np.ndarray, w: np.ndarray, window: Any, out: Pair, groups: int, want_dx: bool) -> Winograd | WholeRows | None:
+    """A faster way to convolve x (N, C, H, W) with w (O, C/G, KH, KW) than tiles of images, if there is one for these shapes."""
+    found = winograd(x, w, window, out, groups)
+    return found or (WholeRows(window, out) if groups == 1 and not want_dx else None)
 
 
 # Pooling
@@ -158,12 +122,31 @@ def max_pool(
 
 def max_pool_backward(dy, argmax, dx, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
     """dx[pixel] = the sum of dy over all windows whose maximum it was: windows overlap, so a pixel can win several."""
-    dx.fill(0)
     dy = in_rows(dy)
+    first = _first_visits(dy, dx, kernel, stride, padding, dilation)
     for rows in row_blocks(dy):
         above, winners = dy[:, :, rows], argmax[:, :, rows]
-        for tap, seen, out in row_taps(dx, dy, rows, kernel, stride, padding, dilation):
-            seen += above[out] * (winners[out] == tap)
+        for tap, seen, out in reversed([*row_taps(dx, dy, rows, kernel, stride, padding, dilation)]):
+            if tap in first:
+                np.multiply(above[out], winners[out] == tap, out=seen)
+            else:
+                seen += above[out] * (winners[out] == tap)
+
+
+def _first_visits(dy, dx, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> set[int]:
+    """The taps that come to each pixel first, if windows are gone through row by row and taps backwards; 0 is written where none comes.
+
+    The last stride x stride taps of the windows cover all pixels between them once: what they bring need not be added to anything.
+    """
+    if dilation != (1, 1) or any(size < step for size, step in zip(kernel, stride, strict=True)):
+        dx.fill(0)
+        return set()
+    new = [range(size - step, size) for size, step in zip(kernel, stride, strict=True)]
+    for axis in (2, 3):
+        beside = np.moveaxis(dx, axis, 0)
+        beside[: max(0, new[axis - 2].start - padding[axis - 2])] = 0
+        beside[(dy.shape[axis] - 1) * stride[axis - 2] - padding[axis - 2] + kernel[axis - 2] :] = 0
+    return {u * kernel[1] + v for u in new[0] for v in new[1]}
 
 
 def avg_pool(x: np.ndarray, y: np.ndarray, divisor: np.ndarray, kernel: Pair, stride: Pair, padding: Pair) -> None:

@@ -89,7 +89,7 @@ def col2im(col: Array, x: Array, kernel: Pair, stride: Pair, padding: Pair, dila
     launch("im2col.cu", "col2im", x.size, col, x, *x.shape, *kernel, *col.shape[4:], *stride, *padding, *dilation)
 
 
-def fast_conv(x: Array, w: Array, window: Any, out: Pair, groups: int) -> None:
+def fast_conv(x: Array, w: Array, window: Any, out: Pair, groups: int, want_dx: bool) -> None:
     """None: im2col and a product by cuBLAS are the way to convolve on a GPU."""
 
 

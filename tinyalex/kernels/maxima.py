@@ -23,9 +23,10 @@ def rows_then_columns(x, y, argmax, rows: slice, kernel: Pair, stride: Pair) -> 
     for row in seen[1:-1]:
         here = (slice(None), slice(None), slice(0, row.shape[2]))
         other[here] &= np.not_equal(row, tall[here])
-        highest[here] += other[here]
+        highest[here] += other[here].view(np.uint8)
     highest *= kernel[1]
-    _first(argmax[:, :, rows], ((v, highest[..., steps[v]], column, out) for v, (column, out) in enumerate(columns)), best)
+    candidates = ((v, highest[..., steps[v]], column, out) for v, (column, out) in enumerate(columns))
+    _first(argmax[:, :, rows], candidates, best)
 
 
 def _largest(parts: list[tuple[np.ndarray, tuple]], out: np.ndarray | None) -> np.ndarray:
@@ -56,8 +57,17 @@ def tap_by_tap(x, y, argmax, rows: slice, kernel: Pair, stride: Pair, padding: P
 def _first(where: np.ndarray, candidates: Iterator[tuple], best: np.ndarray) -> None:
     """where[out] = the smallest tap + offset among the candidates (tap, offset, seen, out) that see the best number of their window."""
     nothing = np.iinfo(where.dtype).max
-    where.fill(nothing)
+    fresh = True
     for tap, offset, seen, out in candidates:
         # All bits set where the candidate is not it, so that "the first that is" is a minimum, and needs no masked store.
-        other = np.negative(np.not_equal(seen, best[out]).astype(where.dtype)) & nothing
-        np.minimum(where[out], other | (offset + where.dtype.type(tap)), out=where[out])
+        found = np.not_equal(seen, best[out])
+        found = found.view(where.dtype) if where.itemsize == 1 else found.astype(where.dtype)
+        found *= nothing
+        found |= offset + where.dtype.type(tap) if tap else offset
+        if fresh and found.shape == where.shape:
+            where[...] = found
+        else:
+            if fresh:
+                where.fill(nothing)
+            np.minimum(where[out], found, out=where[out])
+        fresh = False

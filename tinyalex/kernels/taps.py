@@ -1,6 +1,5 @@
 """Sliding windows in NumPy, a tap at a time: what all windows see through one of their KH*KW taps is a slice of the image."""
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -27,28 +26,6 @@ def taps(image: Pair, out: Pair, kernel: Pair, stride: Pair, padding: Pair, dila
         out_rows, pixel_rows = _span(u, h, oh, stride[0], padding[0], dilation[0])
         for v, (out_cols, pixel_cols) in enumerate(across):
             yield (u, v), (..., out_rows, out_cols), (..., pixel_rows, pixel_cols)
-
-
-def lies_in_rows(x: np.ndarray) -> bool:
-    """Whether the numbers of all channels of all images (N, C, H, W) lie side by side at each place, as in an activation."""
-    n, c, *_ = x.shape
-    return (c == 1 or x.strides[1] == x.itemsize) and (n == 1 or x.strides[0] == c * x.itemsize)
-
-
-def in_rows(x: np.ndarray) -> np.ndarray:
-    """`x` itself if it lies so, else a copy that does."""
-    return x if lies_in_rows(x) else np.ascontiguousarray(x.transpose(2, 3, 0, 1)).transpose(2, 3, 0, 1)
-
-
-BLOCK = 1 << 17
-"""Numbers that a step of a loop over rows works on: few enough to stay in a core's cache, enough for two threads not to wait for Python."""
-
-
-def row_blocks(a: np.ndarray) -> Iterator[slice]:
-    """Slices of axis 2 of an activation."""
-    n, c, rows, *rest = a.shape
-    step = max(1, BLOCK // max(1, n * c * math.prod(rest)))
-    return (slice(first, min(first + step, rows)) for first in range(0, rows, step))
 
 
 def row_taps(

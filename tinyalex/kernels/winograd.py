@@ -34,7 +34,7 @@ import numpy as np
 
 from tinyalex import device
 from tinyalex.kernels.products import matmul
-from tinyalex.kernels.taps import in_rows
+from tinyalex.kernels.rows import as_rows, below_relu
 from tinyalex.kernels.toom_cook import ONE, backward_transform, forward_transform, matrices
 
 SIZES = {"fast": {3: 5, 5: 4}, "accurate": {3: 2, 5: 2}, "off": {}}
@@ -105,7 +105,7 @@ class Winograd(NamedTuple):
             v = None
             if keep:
                 v = kept[lo, hi] = device.empty(self.points((hi - lo) * channels), x.dtype)
-            self.convolve(self.pixels(x[lo:hi], scratch), u, b, _rows(y[lo:hi]), scratch, v, relu)
+            self.convolve(self.pixels(x[lo:hi], scratch), u, b, as_rows(y[lo:hi]), scratch, v, relu)
 
         device.for_tiles(x, self.bytes_each(channels + len(w)), tile, least=IMAGES)
         return kept
@@ -125,10 +125,10 @@ class Winograd(NamedTuple):
         u: Any = None if dx is None else self.transformed(self.taps(w), mirrored=True)
 
         def tile(lo: int, hi: int, scratch: device.Scratch) -> tuple[np.ndarray, np.ndarray] | None:
-            slope = _rows(dy[lo:hi]) if y is None else self.below_relu(_rows(dy[lo:hi]), _rows(y[lo:hi]), scratch)
+            slope = as_rows(dy[lo:hi]) if y is None else below_relu(as_rows(dy[lo:hi]), as_rows(y[lo:hi]), scratch)
             if dx is not None:
                 folded = (
-                    _rows(dx[lo:hi])
+                    as_rows(dx[lo:hi])
                     if self.fold == 1
                     else scratch.take("folded", (*self.image, (hi - lo) * dx.shape[1] * self.fold**2), dx.dtype)
                 )
@@ -188,15 +188,6 @@ class Winograd(NamedTuple):
             if relu:
                 np.maximum(rows, nothing, out=rows)
 
-    @staticmethod
-    def below_relu(dy: np.ndarray, y: np.ndarray, scratch: device.Scratch) -> np.ndarray:
-        """dy where y is positive or NaN, else dy * 0. (OH, OW, n*O), a row at a time"""
-        slope, off = scratch.take("slope", dy.shape, dy.dtype), scratch.take("off", dy.shape[1:], bool)
-        for i in range(len(dy)):
-            np.less_equal(y[i], 0, out=off)
-            np.multiply(dy[i], np.logical_not(off, out=off), out=slope[i])
-        return slope
-
     # Shapes
 
     def offset(self) -> int:
@@ -249,7 +240,7 @@ class Winograd(NamedTuple):
     def pixels(self, x: np.ndarray, scratch: device.Scratch) -> np.ndarray:
         """Images (n, C, H, W) as (H, W, n*C); with strides folded, (H', W', n*C*s*s)."""
         if self.fold == 1:
-            return _rows(x)
+            return as_rows(x)
         (n, c, *_), s, (h, w) = x.shape, self.fold, self.image
         folded = scratch.take("folded", (h, w, n, c, s, s), x.dtype)
         padded = scratch.take("padded", (c, h * s, w * s), x.dtype)
@@ -314,10 +305,3 @@ def _flat_points(v: np.ndarray) -> np.ndarray:
     """(A, A, ...) as (A*A, ...) without a copy: also of some rows of tiles, which reshape() alone would not take for one axis."""
     shape, strides = (v.shape[0] * v.shape[1], *v.shape[2:]), v.strides[1:]
     return np.lib.stride_tricks.as_strided(v, shape, strides, writeable=True)
-
-
-def _rows(x: np.ndarray) -> np.ndarray:
-    """Images (n, C, H, W) as (H, W, n*C): in the same memory if they lie like an activation, else a copy."""
-    x = in_rows(x)
-    n, c, h, w = x.shape
-    return np.lib.stride_tricks.as_strided(x, (h, w, n * c), (x.strides[2], x.strides[3], x.itemsize), writeable=True)

@@ -17,7 +17,7 @@ from tinyalex.checking import gradcheck
 from tinyalex.learning.comparing import Outcome, advice_on, alike, describe, difference, row, wrapped
 from tinyalex.learning.folders import Exercise, exercises, load
 
-SECONDS = 60.0
+SECONDS = 20.0
 """How long an answer may take."""
 
 
@@ -134,10 +134,14 @@ class _Judge:
             return Outcome(inputs, error=error)
 
     def _fitting(self, failing: int, got: Outcome) -> Mistake | None:
-        """The mistake, or else two, with which the solution passes the cases before this one, too, and then does as the learner's does."""
+        """The mistake, or else two, with which the solution passes the cases before this one, too, and then does as the learner's does.
+
+        Of an exception only the type can be compared, which is too little to believe in two mistakes.
+        """
         mistakes = self.plan.MISTAKES
+        pairs = [] if got.error else [a + b for a, b in combinations(mistakes, 2)]
         outcomes = [*[self._try(load(self.exercise.solution), inputs) for _, inputs in self.plan.CASES[:failing]], got]
-        for mistake in [*mistakes, *(a + b for a, b in combinations(mistakes, 2))]:
+        for mistake in [*mistakes, *pairs]:
             try:
                 wrong = with_mistake(self.exercise, mistake)
             except (ValueError, SyntaxError):  # two that change the same piece
