@@ -303,3 +303,29 @@ def test_a_sequential_takes_a_convolution_and_its_relu_together_unless_somebody_
     assert convolutions_in(net(x)) == convolutions_in(output)
     net[1].forward = lambda x: x * 2  # somebody's own, in the place of the class's
     assert convolutions_in(net(x)).count("Multiply") == 1
+
+
+def test_a_sequential_pools_before_it_makes_positive_which_is_the_same_bit_for_bit(rng):
+    def run(*parts):
+        x = ta.Tensor(images, requires_grad=True)
+        y = nn.Sequential(nn.Conv2d(3, 4, 3), *parts)
+        y[0].weight.data[...], y[0].bias.data[...] = weight, 0.1
+        output = y(x)
+        names, positive_by_then = convolutions_in(output), getattr(output.creator, "y", None) is not None
+        output.backward(np.random.default_rng(1).standard_normal(output.shape).astype("f"))
+        return names, positive_by_then, [output.numpy(), x.grad, y[0].weight.grad, y[0].bias.grad]
+
+    images, weight = rng.standard_normal((2, 3, 9, 9)).astype("f"), rng.standard_normal((4, 3, 3, 3)).astype("f")
+    images[0, 0, 4, 4] = np.nan
+    *how, together = run(nn.ReLU(), nn.MaxPool2d(3, 2, padding=1))
+    assert how == [["MaxPool2d", "Conv2d"], True]
+    *how, apart = run(MyOwnReLU(), nn.MaxPool2d(3, 2, padding=1))
+    assert how == [["MaxPool2d", "ReLU", "Conv2d"], False]
+    for one, other in zip(together, apart, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert run(nn.ReLU(), nn.MaxPool2d(2, dilation=2))[:2] == (["MaxPool2d", "Conv2d"], False)
+    assert run(nn.ReLU(), nn.AvgPool2d(2))[:2] == (["AvgPool2d", "Conv2d"], False)
+
+
+class MyOwnReLU(nn.ReLU):
+    """Not the class itself, so that nobody may take it together with something else."""

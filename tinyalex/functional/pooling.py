@@ -46,10 +46,10 @@ class MaxPool2d(Function):
 
     x (N, C, H, W) -> y (N, C, OH, OW). Keeps which tap of each window won, one byte an output (four, if a window has
     more than 256 taps). In backward the winner gets the window's gradient, and a pixel that wins in several overlapping windows gets the
-    sum of theirs.
+    sum of theirs. With `relu`, y is max(0, what is above), and dy counts where y is positive (or NaN); y is kept, too.
     """
 
-    def forward(self, x: Array, *, window: Window, out: Pair) -> Array:
+    def forward(self, x: Array, *, window: Window, out: Pair, relu: bool = False) -> Array:
         k = kernels.of(x)
         x = k.ready(x)
         y = k.activation((*x.shape[:2], *out), x.dtype)
@@ -57,9 +57,12 @@ class MaxPool2d(Function):
         argmax = k.activation(y.shape, taps) if self.needs_input_grad[0] else None
         self.shape, self.window = x.shape, window
         self.argmax: Any = argmax
+        self.y = y if relu else None
 
         def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
             k.max_pool(x[lo:hi], y[lo:hi], None if argmax is None else argmax[lo:hi], *window)
+            if relu:
+                k.relu(y[lo:hi], y[lo:hi])
 
         device.for_tiles(x, x[:1].nbytes, tile)
         return y
@@ -67,27 +70,39 @@ class MaxPool2d(Function):
     def backward(self, dy: Array) -> Array:
         k = kernels.of(dy)
         dy = k.ready(dy)
-        dx = k.activation(self.shape, dy.dtype)
+        dx, y = k.activation(self.shape, dy.dtype), self.y
 
         def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
-            k.max_pool_backward(dy[lo:hi], self.argmax[lo:hi], dx[lo:hi], *self.window)
+            slope = dy[lo:hi]
+            if y is not None:
+                slope = k.activation(slope.shape, dy.dtype)
+                k.relu_backward(dy[lo:hi], y[lo:hi], slope)
+            k.max_pool_backward(slope, self.argmax[lo:hi], dx[lo:hi], *self.window)
 
         device.for_tiles(dx, dx[:1].nbytes, tile)
         return dx
 
 
 def max_pool2d(
-    input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    *,
+    relu: bool = False,
 ) -> Tensor:
     """The largest number in each window; padding counts as -inf.
 
-    input (N, C, H, W) or (C, H, W); stride: the kernel's size if None; padding: at most half the kernel; ceil_mode: round sizes up.
+    input (N, C, H, W) or (C, H, W); stride: the kernel's size if None; padding: at most half the kernel; ceil_mode: round sizes up;
+    relu: max(0, the result), what `relu(max_pool2d(...))` gives.
 
     >>> max_pool2d([[[1.0, 5.0, 2.0], [0.0, 3.0, 4.0], [7.0, 6.0, 8.0]]], 2, stride=1).numpy().tolist()
     [[[5.0, 5.0], [7.0, 8.0]]]
     """
     x, unbatched, window, out = _pooling("max_pool2d", input, kernel_size, stride, padding, dilation, ceil_mode)
-    y = MaxPool2d.apply(x, window=window, out=out)
+    y = MaxPool2d.apply(x, window=window, out=out, relu=relu)
     return y.reshape(y.shape[1:]) if unbatched else y
 
 

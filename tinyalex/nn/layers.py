@@ -43,10 +43,12 @@ class Conv2d(Module):
     def forward(self, x: Any) -> Tensor:
         return self._convolve(x)
 
-    def _with_next(self, following: Module) -> Callable[[Any], Tensor] | None:
-        """With a ReLU: the convolution makes it of its result while that is in the cache."""
+    def _with_next(self, following: Module, *later: Module) -> Callable[[Any], Tensor] | None:
+        """With a ReLU: the convolution makes it of its result while that is in the cache. Unless the ReLU goes with a pooling."""
         plain = type(self) is Conv2d and type(following) is ReLU and not (self._watched or following._watched)
-        return partial(self._convolve, relu=True) if plain else None
+        if not plain or (later and following._with_next(*later) is not None):
+            return None
+        return partial(self._convolve, relu=True)
 
     def _convolve(self, x: Any, relu: bool = False) -> Tensor:
         window = self.stride, self.padding, self.dilation, self.groups
@@ -88,6 +90,15 @@ class ReLU(Module):
 
     def forward(self, x: Any) -> Tensor:
         return F.relu(x)
+
+    def _with_next(self, following: Module, *later: Module) -> Callable[[Any], Tensor] | None:
+        """With a max-pooling: ReLU keeps the order of numbers, so the largest may be found first, and there are fewer to make positive.
+
+        Not with dilation, where a window may see padding alone: its -inf would become 0.
+        """
+        if type(self) is not ReLU or type(following) is not MaxPool2d or self._watched or following._watched:
+            return None
+        return partial(following._pool, relu=True) if pair("MaxPool2d", "dilation", following.dilation, 1) == (1, 1) else None
 
 
 class Tanh(Module):
@@ -137,7 +148,10 @@ class MaxPool2d(Module):
         )
 
     def forward(self, x: Any) -> Tensor:
-        return F.max_pool2d(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
+        return self._pool(x)
+
+    def _pool(self, x: Any, relu: bool = False) -> Tensor:
+        return F.max_pool2d(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, relu=relu)
 
     def extra_repr(self) -> str:
         return f"{self.kernel_size}, stride={self.stride}, padding={self.padding}, ceil_mode={self.ceil_mode}"

@@ -57,8 +57,11 @@ class Module:
             hook(self, inputs, output)
         return output
 
-    def _with_next(self, following: "Module") -> "Callable[[Any], Any] | None":
-        """A faster way through this part and the one that follows it in a Sequential, if there is one; their forward() is not called."""
+    def _with_next(self, following: "Module", *later: "Module") -> "Callable[[Any], Any] | None":
+        """A faster way through this part and the one that follows it in a Sequential, if there is one; their forward() is not called.
+
+        `later`: the parts behind these two, which the following one may rather go with.
+        """
         return None
 
     @property
@@ -295,7 +298,7 @@ class Sequential(Module):
         parts = [part for _, part in self.named_children()]
         while parts:
             part = parts.pop(0)
-            if parts and (both := part._with_next(parts[0])) is not None:
+            if parts and (both := part._with_next(*parts)) is not None:
                 parts.pop(0)
                 x = both(x)
             else:
