@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinyalex import device
-from tinyalex.kernels.patches import im2col
+from tinyalex.kernels.patches import all_that_windows_see, windows
 from tinyalex.kernels.rows import as_rows, below_relu
 from tinyalex.kernels.taps import Pair
 
@@ -37,20 +37,20 @@ class WholeRows(NamedTuple):
         taps[:-1] = w.reshape(len(w), -1).T
         if b is not None:
             taps[-1] = b
-        rows = as_rows(y)
+        seen, rows = self.arranged(x), as_rows(y)
         nothing = np.zeros(rows.shape[2], y.dtype)
 
         def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
             here = rows[lo:hi]
-            np.matmul(self.columns(x, lo, hi, scratch).T, taps, out=here.reshape(-1, len(w), copy=False))
+            np.matmul(self.columns(seen, lo, hi, scratch).T, taps, out=here.reshape(-1, len(w), copy=False))
             if relu:
                 np.maximum(here, nothing, out=here)
 
-        device.for_tiles(rows, self.bytes_each(x, w), tile)
-        return x if keep else None
+        device.for_tiles(rows, self.bytes_each(seen, w), tile)
+        return seen if keep else None
 
     def backward(
-        self, dy: np.ndarray, w: np.ndarray, x: np.ndarray, y: np.ndarray | None, dx: None, want_dw: bool
+        self, dy: np.ndarray, w: np.ndarray, seen: np.ndarray, y: np.ndarray | None, dx: None, want_dw: bool
     ) -> tuple[np.ndarray | None, np.ndarray | None]:
         """(dw, db), if they are wanted. With y, the output after ReLU, dy counts where y is positive (or NaN)."""
         if not want_dw:
@@ -59,25 +59,33 @@ class WholeRows(NamedTuple):
 
         def tile(lo: int, hi: int, scratch: device.Scratch) -> np.ndarray:
             slope = rows[lo:hi] if y is None else below_relu(rows[lo:hi], as_rows(y)[lo:hi], scratch)
-            return self.columns(x, lo, hi, scratch) @ slope.reshape(-1, len(w))
+            return self.columns(seen, lo, hi, scratch) @ slope.reshape(-1, len(w))
 
-        dtaps = device.for_tiles(rows, self.bytes_each(x, w), tile)
+        dtaps = device.for_tiles(rows, self.bytes_each(seen, w), tile)
         return np.ascontiguousarray(dtaps[:-1].T).reshape(w.shape), dtaps[-1]
 
-    def columns(self, x: np.ndarray, lo: int, hi: int, scratch: device.Scratch) -> np.ndarray:
+    def arranged(self, x: np.ndarray) -> np.ndarray:
+        """All that windows see of x, (C, N, rows, columns), where the images lie last in memory: what `columns` copies in long runs."""
+        seen, image = all_that_windows_see(x, self.window.kernel, self.out, *self.window[1:])
+        inside = x.swapaxes(0, 1)[:, :, : image.shape[2], : image.shape[3]]
+
+        def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
+            image[:, :, lo:hi] = inside[:, :, lo:hi]
+
+        device.for_tiles(np.moveaxis(image, 2, 0), 0, tile)
+        return seen
+
+    def columns(self, seen: np.ndarray, lo: int, hi: int, scratch: device.Scratch) -> np.ndarray:
         """(C*KH*KW + 1, positions in rows lo..hi of the output), the last row all ones."""
-        window, (n, c) = self.window, x.shape[:2]
-        count = c * math.prod(window.kernel)
-        col = scratch.take("columns", (count + 1, (hi - lo) * self.out[1] * n), x.dtype)
+        kernel, stride, _, dilation = self.window
+        (c, n), out = seen.shape[:2], (hi - lo, self.out[1])
+        count = c * math.prod(kernel)
+        col = scratch.take("columns", (count + 1, math.prod(out) * n), seen.dtype)
         col[count] = 1
-        # The windows of some rows are those of an image that begins where the first of them does.
-        top = lo * window.stride[0] - window.padding[0]
-        bottom = top + (hi - lo - 1) * window.stride[0] + (window.kernel[0] - 1) * window.dilation[0] + 1
-        seen, above = x[:, :, max(0, top) : max(0, bottom)], max(0, -top)
-        place = np.moveaxis(col[:count].reshape(c, *window.kernel, hi - lo, self.out[1], n), -1, -3)
-        im2col(seen, place, window.kernel, window.stride, (above, window.padding[1]), window.dilation)
+        place = np.moveaxis(col[:count].reshape(c, *kernel, *out, n), -1, -3)
+        place[...] = windows(seen[:, :, lo * stride[0] :], kernel, out, stride, dilation)
         return col
 
-    def bytes_each(self, x: np.ndarray, w: np.ndarray) -> int:
-        """Of the columns of one row of the output."""
-        return (w[0].size + 1) * self.out[1] * len(x) * x.itemsize
+    def bytes_each(self, seen: np.ndarray, w: np.ndarray) -> int:
+        """Of the columns of one row of the output, of that row, and in backward of what is left of its gradient below a ReLU."""
+        return (w[0].size + 1 + 2 * len(w)) * self.out[1] * seen.shape[1] * seen.itemsize
