@@ -34,6 +34,7 @@ import numpy as np
 
 from tinyalex import device
 from tinyalex.kernels.products import matmul
+from tinyalex.kernels.remembered import forget, remembered
 from tinyalex.kernels.rows import as_rows, below_relu
 from tinyalex.kernels.toom_cook import ONE, backward_transform, forward_transform, matrices
 
@@ -98,8 +99,10 @@ class Winograd(NamedTuple):
 
     def forward(self, x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, relu: bool, keep: bool) -> Kept:
         """y = the convolution of x with w, plus b; with `relu`, 0 where that is negative. What is to be kept for `backward` is returned."""
-        # BLAS is fastest on matrices that both lie by rows; so the filters are turned, which are small, and not U.
-        u, channels, kept = self.transformed(self.taps(w).swapaxes(1, 2)), x.shape[1] * self.fold**2, {}
+        if keep:
+            forget(w)
+        u = self.for_forward(w) if keep else remembered(w, self, self.for_forward)
+        channels, kept = x.shape[1] * self.fold**2, {}
 
         def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
             v = None
@@ -208,6 +211,10 @@ class Winograd(NamedTuple):
         return 4 * math.prod(self.points(channels))
 
     # Weights
+
+    def for_forward(self, w: np.ndarray) -> np.ndarray:
+        """U (points, G, C/G, O/G). BLAS wants both matrices by rows, and the filters are turned for that, which are smaller than U."""
+        return self.transformed(self.taps(w).swapaxes(1, 2))
 
     def transformed(self, taps: np.ndarray, mirrored: bool = False) -> np.ndarray:
         """U (points, G, O/G, C/G) of filters (G, O/G, C/G, r*r); or the two in the middle the other way round."""
