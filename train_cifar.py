@@ -43,6 +43,13 @@ FIXED = ("data", "model", "batch_size", "lr", "weight_decay", "augment", "schedu
 """What must stay the same when a run is resumed."""
 
 
+def by_model(name: str) -> str:
+    """What --help says of a default that depends on the model."""
+    values = {model: recipe[name] for model, recipe in RECIPES.items()}
+    same = len(set(values.values())) == 1
+    return f"default: {values['quick'] if same else ', '.join(f'{value} for {model}' for model, value in values.items())}"
+
+
 def arguments() -> argparse.Namespace:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument(
@@ -54,11 +61,11 @@ def arguments() -> argparse.Namespace:
         ),
     )
     p.add_argument("--model", choices=sorted(RECIPES), default="quick", help="default: quick")
-    p.add_argument("--epochs", type=script.positive)
-    p.add_argument("--batch-size", type=script.positive)
-    p.add_argument("--lr", type=float, help="learning rate of the weights; biases have twice that")
-    p.add_argument("--weight-decay", type=float)
-    p.add_argument("--augment", choices=["none", "flip", "crop+flip"])
+    p.add_argument("--epochs", type=script.positive, help=by_model("epochs"))
+    p.add_argument("--batch-size", type=script.positive, help=by_model("batch_size"))
+    p.add_argument("--lr", type=float, help=f"learning rate of the weights; biases have twice that ({by_model('lr')})")
+    p.add_argument("--weight-decay", type=float, help=by_model("weight_decay"))
+    p.add_argument("--augment", choices=["none", "flip", "crop+flip"], help=by_model("augment"))
     p.add_argument(
         "--schedule",
         choices=optim.lr_scheduler.NAMES,

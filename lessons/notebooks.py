@@ -7,6 +7,7 @@ Their first cell installs tinyalex where the notebook runs on Colab, from the gi
 """
 
 import argparse
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -52,7 +53,8 @@ def main() -> None:
         target = args.output / f"{lesson.stem}.ipynb"
         jupytext.write(notebook, target, fmt="ipynb")
         print(target.as_posix())
-    print(f"To open them: {sys.executable} -m pip install jupyterlab && {sys.executable} -m jupyterlab {args.output.as_posix()}")
+    python, folder = shlex.quote(sys.executable), shlex.quote(str(args.output))
+    print(f"To open them: {python} -m pip install jupyterlab && {python} -m jupyterlab {folder}")
 
 
 if __name__ == "__main__":

@@ -221,6 +221,12 @@ class ReLUFlipped(activation.ReLU):
         return dy * (self.y <= 0)
 
 
+@mutation("tanh that forgets the gradient from above", "cotangent", np.linspace(-2, 2, 20).reshape(4, 5))
+class TanhForgetsAbove(ops.Tanh):
+    def backward(self, dy):
+        return 1 - self.y**2
+
+
 @mutation("tanh with the slope of the sigmoid", "none", normal(4, 5))
 class TanhAsSigmoid(ops.Tanh):
     def backward(self, dy):

@@ -238,6 +238,7 @@ def test_what_no_number_shows_is_said(forward, backward, message):
     report = reports(layer(forward, backward).apply, x)
     assert not report.ok
     assert message in str(report)
+    assert ("Two forward passes" in str(report)) == ("Two forward passes" in message)
     assert x.tolist() == [1, 2, 3]
 
 

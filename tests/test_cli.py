@@ -89,6 +89,11 @@ class TestGradcheck:
         assert gradcheck(*options) == 0
         assert expected in capsys.readouterr().out
 
+    def test_a_forward_that_changes_its_input_cannot_be_checked(self, tmp_path, capsys):
+        (tmp_path / "careless.py").write_text("def f(x):\n    x.data *= 2\n    return x * 1\n")
+        assert gradcheck("careless.py:f", "--input", "3") == 2
+        assert "forward changes input x in place" in capsys.readouterr().out
+
     def test_a_wrong_layer_ends_with_status_1_and_the_table(self, capsys):
         assert gradcheck("mylayers:Wrong", "--input", "2x4x3", "--input", "3") == 1
         assert "the gradient of input x is WRONG" in (out := capsys.readouterr().out)
@@ -100,7 +105,8 @@ class TestGradcheck:
             (["mylayers:Missing", "--input", "3"], "mylayers has no Missing; it has np, ta, Scale, Wrong, Dense, double, crash"),
             (["mylayers", "--input", "3"], "expected module:name or file.py:name"),
             (["nowhere:Layer", "--input", "3"], "No module named 'nowhere'"),
-            (["mylayers:crash", "--input", "3"], "RuntimeError: not finished yet"),
+            (["nowhere.py:Layer", "--input", "3"], "there is no file nowhere.py"),
+            (["mylayers:crash", "--input", "3"], "RuntimeError: not finished yet\n  mylayers.py, line "),
             (["mylayers:Scale"], "expected an input: --input SHAPE"),
         ],
     )
@@ -108,7 +114,7 @@ class TestGradcheck:
         assert gradcheck(*options) == 2
         error = capsys.readouterr().err
         assert message in error
-        assert error.count("\n") == 1
+        assert error.count("\n") == 1 + message.count("\n")
 
     @pytest.mark.parametrize(
         ("options", "message"),

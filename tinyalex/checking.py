@@ -167,7 +167,7 @@ def gradcheck(
             report.rows = _rows(probe, fast)
             layer = isinstance(getattr(f, "__self__", None), type) or hasattr(f, "named_parameters")
             report.problems += filter(None, [probe.minds_gaps(), probe.loses_float32(strict=layer)])
-        else:
+        elif not report.problems:  # who writes into its inputs repeats nothing either
             report.problems.append(
                 "Two forward passes with the same inputs differ, so that differences mean nothing. Random numbers must come from "
                 "tinyalex (functional.dropout, device.generator), which gradcheck holds still, and forward must keep no state."
@@ -257,7 +257,7 @@ def _hint(probe: Probe, name: str, gradient: np.ndarray, measured: dict[str, np.
             measured[other] = _elements(probe, other, t, np.zeros(t.shape))[1]
     shapes = {other: t.shape for other, t in probe.leaves.items()} | {"the output": probe.y.shape}
     others = {other: slopes for other, slopes in measured.items() if other != name}
-    return diagnose(Case(gradient, measured[name], wrong, others, shapes))
+    return diagnose(Case(gradient, measured[name], wrong, others, shapes, probe.cotangent))
 
 
 def _name(f: Any) -> str:

@@ -5,6 +5,7 @@ import ast
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -289,10 +290,19 @@ def _gradcheck(args: argparse.Namespace) -> int:
         f = _callable(layer, dict(args.option))
         report = gradcheck(f, inputs, h=args.h, rtol=args.rtol, seed=args.seed, fast=args.fast, raise_exception=False)
     except Exception as error:  # whatever a layer under construction raises, it is the answer
-        print(f"tinyalex gradcheck {args.layer}: {type(error).__name__}: {error}", file=sys.stderr)
+        print(f"tinyalex gradcheck {args.layer}: {type(error).__name__}: {error}{_where(error)}", file=sys.stderr)
         return 2
     print(report)
-    return 0 if report.ok else 1
+    return 2 if not report.rows else 0 if report.ok else 1
+
+
+def _where(error: Exception) -> str:
+    """The last line that was being executed in a file of the user's, if there was one: below the current folder, and not tinyalex's."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        file = Path(frame.filename)
+        if file.exists() and file.is_relative_to(Path.cwd()) and not file.is_relative_to(Path(__file__).parent):
+            return f"\n  {file.relative_to(Path.cwd())}, line {frame.lineno}: {frame.line}"
+    return ""
 
 
 def _find(layer: str) -> Any:
@@ -301,6 +311,8 @@ def _find(layer: str) -> Any:
     if not place or not name:
         raise ValueError("expected module:name or file.py:name, such as mylayers:Scale")
     path = Path(place)
+    if path.suffix == ".py" and not path.exists():
+        raise ValueError(f"there is no file {place}")
     sys.path.insert(0, str(path.resolve().parent if path.suffix == ".py" else Path.cwd()))
     module = importlib.import_module(path.stem if path.suffix == ".py" else place)
     if not hasattr(module, name):

@@ -28,6 +28,7 @@ class Case:
     wrong              bool: where they differ
     others             the numeric gradients of the other inputs, by name
     shapes             the shapes of all inputs and of the output, by name
+    cotangent          the gradient from above that both belong to, of the output's shape
     """
 
     analytic: np.ndarray
@@ -35,6 +36,7 @@ class Case:
     wrong: np.ndarray
     others: dict[str, np.ndarray]
     shapes: dict[str, tuple[int, ...]]
+    cotangent: np.ndarray
 
 
 def diagnose(case: Case) -> Hint:
@@ -76,6 +78,17 @@ def sign(case: Case) -> Hint | None:
     if not close(-case.analytic, case.numeric):
         return None
     return Hint("sign", "Every element has the opposite sign. A minus is lost, or one too many: the slope of x - y along y is -1.")
+
+
+def cotangent_forgotten(case: Case) -> Hint | None:
+    """Where each input has an output of its own, and only there."""
+    if case.cotangent.shape != case.analytic.shape or not close(case.analytic * case.cotangent, case.numeric):
+        return None
+    return Hint(
+        "cotangent",
+        "Every element would be right if it were multiplied by grad_output: this is the slope of the operation alone, and the chain rule "
+        "multiplies it by the slope of all that follows.",
+    )
 
 
 def factor(case: Case) -> Hint | None:
@@ -286,6 +299,7 @@ PATTERNS: list[Callable[[Case], Hint | None]] = [
     not_finite,
     zero,
     sign,
+    cotangent_forgotten,
     factor,
     exchanged,
     missing_zero,
