@@ -37,6 +37,11 @@ wrong(1, "divided by h", NUDGE_IN_PLACE.replace("/ h / 2", "/ h"))
 wrong(1, "divided by 2, multiplied by h", NUDGE_IN_PLACE.replace("/ h / 2", "/ 2 * h"))
 wrong(1, "up only, divided by 2*h", NUDGE_IN_PLACE.replace("old - h", "old"))
 wrong(1, "x stays nudged", NUDGE_IN_PLACE.replace("        flat[i] = old\n", ""))
+wrong(1, "f sees no difference", NUDGE_IN_PLACE.replace("x.reshape(-1)", "x.flatten()"))
+wrong(1, "flat", NUDGE_IN_PLACE.replace(".reshape(x.shape)", ""))
+wrong(1, "in proportion to x", NUDGE_IN_PLACE.replace("old + h", "old * (1 + h)").replace("old - h", "old * (1 - h)"))
+wrong(1, "a flat array for f", NUDGE_IN_PLACE.replace("f(x)", "f(flat)"))
+wrong(1, "h not used", NUDGE_IN_PLACE.replace("+ h", "+ 1e-5").replace("- h", "- 1e-5").replace("/ h / 2", "/ 2e-5"))
 
 SECOND_NAME = """
 import numpy as np
@@ -53,6 +58,48 @@ def numerical_gradient(f, x, h=1e-5):
 """
 wrong(1, "up only, divided by 2*h", SECOND_NAME)
 right(1, SECOND_NAME.replace("a = x\n", "a = x.copy()\n"))
+wrong(1, "a return in the loop", SECOND_NAME.replace("a = x\n", "a = x.copy()\n").replace("    return", "        return"))
+ROWS = """
+import numpy as np
+
+def numerical_gradient(f, x, h=1e-5):
+    out = np.zeros_like(x)
+    for i in range(len(x)):
+        old = x[i]
+        x[i] = old + h
+        up = f(x)
+        x[i] = old - h
+        out[i] = (up - f(x)) / (2 * h)
+        x[i] = old
+    return out
+"""
+wrong(1, "whole rows, which are no copies", ROWS)
+wrong(1, "all at once, one number", "def numerical_gradient(f, x, h=1e-5):\n    return (f(x + h) - f(x - h)) / h / 2\n")
+wrong(1, "one number for f", "def numerical_gradient(f, x, h=1e-5):\n    return [(f(v + h) - f(v - h)) / h / 2 for v in x]\n")
+
+TWO_COPIES = """
+import numpy as np
+
+def numerical_gradient(f, x, h=1e-5):
+    out = np.zeros_like(x)
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            up, down = x.copy(), x.copy()
+            up[i, j] += h
+            down[i, j] -= h
+            out[i, j] = (f(up) - f(down)) / (2 * h)
+    return out
+"""
+wrong(1, "two axes only", TWO_COPIES)
+TWO_COPIES = (
+    TWO_COPIES.replace("for j in range(x.shape[1])", "if True")
+    .replace("i, j", "i")
+    .replace("range(x.shape[0])", "np.ndindex(x.shape)")
+)
+right(1, TWO_COPIES)
+wrong(1, "f sees no difference", TWO_COPIES.replace("x.copy()", "x[:]"))
+COPIES = "    up, down = x.copy(), x.copy()\n"
+wrong(1, "copies made once", TWO_COPIES.replace(" " * 8 + COPIES, "").replace("    for", COPIES + "    for"))
 
 BY_LENGTH = """
 import numpy as np
@@ -146,6 +193,8 @@ class ChannelSlope(ta.Function):
 """
 right(4, BY_MASK)
 wrong(4, "mean", BY_MASK.replace("return dx, da", "return dx, da / dy[:, 0].size"))
+wrong(4, "0 counted as positive", BY_MASK.replace("self.x[n, c, i, j] > 0", "self.x[n, c, i, j] >= 0"))
+wrong(4, "one slope for all channels", BY_MASK.replace("self.a[c]", "self.a[0]"))
 wrong(4, "ReLU", BY_MASK.replace(" * self.a[c]", " * 0"))
 
 LOOPS = """
@@ -180,6 +229,49 @@ def im2col(x, kernel, stride, padding):
     return windows.transpose(1, 4, 5, 0, 2, 3).reshape(x.shape[1] * kernel**2, -1)
 """,
 )
+PATCH_BY_PATCH = """
+import numpy as np
+
+def im2col(x, kernel, stride, padding):
+    N, C, H, W = x.shape
+    padded = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    OH, OW = (H + 2 * padding - kernel) // stride + 1, (W + 2 * padding - kernel) // stride + 1
+    col = np.zeros((C * kernel * kernel, N * OH * OW))
+    for n in range(N):
+        for i in range(OH):
+            for j in range(OW):
+                patch = padded[n, :, i * stride : i * stride + kernel, j * stride : j * stride + kernel]
+                col[:, (n * OH + i) * OW + j] = patch.ravel()
+    return col
+"""
+right(5, PATCH_BY_PATCH)
+wrong(5, "window turned around", PATCH_BY_PATCH.replace("patch.ravel()", "patch[:, ::-1, ::-1].ravel()"))
+wrong(5, "border of pixels", PATCH_BY_PATCH.replace("g)))", "g)), 'edge')"))
+wrong(5, "the first image only", PATCH_BY_PATCH.replace("range(N)", "range(1)"))
+wrong(5, "rows read off again", PATCH_BY_PATCH.replace("return col", "return np.array(list(col.T)).reshape(col.shape)"))
+wrong(5, "counted in steps of OH", PATCH_BY_PATCH.replace("(n * OH + i) * OW + j", "n * OH * OW + i * OH + j"))
+wrong(5, "windows that reach out, height and width exchanged", PATCH_BY_PATCH.replace("H, W = x", "W, H = x"))
+wrong(
+    5,
+    "windows that reach out, as many down as to the right",
+    PATCH_BY_PATCH.replace("(OH)", "(OW)").replace("n * OH", "n * OW").replace("N * OH", "N * OW"),
+)
+wrong(
+    5,
+    "border on all axes",
+    PATCH_BY_PATCH.replace("((0, 0), (0, 0), (padding, padding), (padding, padding))", "padding").replace(
+        "    OH", "    N, C = padded.shape[:2]\n    OH"
+    ),
+)
+SWAPPED = LOOPS.replace("for i in range(OH)", "for j in range(OW)", 1).replace(
+    "                        for j in range(OW)", " " * 24 + "for i in range(OH)"
+)
+wrong(5, "positions column by column", SWAPPED)
+INSIDE = "0 <= h < H and 0 <= w < W"
+wrong(5, "the first row and column of pixels left out", LOOPS.replace(INSIDE, "0 < h < H and 0 < w < W"))
+wrong(5, "the last row and column of pixels left out", LOOPS.replace(INSIDE, "0 <= h < H - 1 and 0 <= w < W - 1"))
+wrong(5, "bounds exchanged", LOOPS.replace(INSIDE, "0 <= h < W and 0 <= w < H"))
+wrong(5, "plus padding for minus", LOOPS.replace("- padding", "+ padding"))
 wrong(5, "one position too few", LOOPS.replace(" + 1", ""))
 wrong(5, "pixels outside", LOOPS.replace(" if 0 <= h < H and 0 <= w < W else 0.0", ""))
 wrong(5, "pixels from the other end", LOOPS.replace("0 <= h < H and 0 <= w < W", "h < H and w < W"))
@@ -209,6 +301,38 @@ def col2im(col, shape, kernel, stride, padding):
     return x
 """
 right(6, ADD_AT)
+wrong(6, "= for +=, one number of the window after the other", ADD_AT.replace("+= six", "= six"))
+wrong(6, "columns before rows in the window", ADD_AT.replace("six[c, u, v", "six[c, v, u"))
+wrong(6, "the columns of the first image for all", ADD_AT.replace("v, n, i, j]", "v, 0, i, j]"))
+wrong(6, "rows for columns", ADD_AT.replace("col.reshape", "col.T.reshape"))
+wrong(6, "not begun with 0", ADD_AT.replace("np.zeros", "np.ones"))
+wrong(6, "one position too few for the reshape", ADD_AT.replace(" + 1", ""))
+wrong(6, "size without padding", ADD_AT.replace(" + 2 * padding", ""))
+wrong(
+    6,
+    "height and width exchanged",
+    ADD_AT.replace("H, W = shape", "W, H = shape").replace("np.zeros(shape)", "np.zeros((N, C, H, W))"),
+)
+wrong(6, "pixels at the other end", ADD_AT.replace(INSIDE, "h < H and w < W"))
+wrong(6, "pixels outside", ADD_AT.replace(INSIDE, "True"))
+wrong(6, "the first row and column of pixels left out", ADD_AT.replace(INSIDE, "0 < h < H and 0 < w < W"))
+COLUMN_BY_COLUMN = """
+import numpy as np
+
+def col2im(col, shape, kernel, stride, padding):
+    n, c, h, w = shape
+    oh, ow = (h + 2 * padding - kernel) // stride + 1, (w + 2 * padding - kernel) // stride + 1
+    x = np.zeros((n, c, h + 2 * padding, w + 2 * padding))
+    for k in range(n * oh * ow):
+        m, i, j = k // (oh * ow), k // ow % oh, k % ow
+        x[m, :, i * stride : i * stride + kernel, j * stride : j * stride + kernel] += col[:, k].reshape(c, kernel, kernel)
+    return x[:, :, padding : h + padding, padding : w + padding]
+"""
+right(6, COLUMN_BY_COLUMN)
+wrong(6, "positions column by column", COLUMN_BY_COLUMN.replace("k // ow % oh, k % ow", "k % oh, k // oh % ow"))
+wrong(6, "counted in steps of OH", COLUMN_BY_COLUMN.replace("k // ow % oh, k % ow", "k % (oh * ow) // oh, k % oh"))
+wrong(6, "one position too few", COLUMN_BY_COLUMN.replace(" + 1", ""))
+wrong(6, "one row for a patch", COLUMN_BY_COLUMN.replace("col[:, k]", "col[k]"))
 wrong(6, "steps of 1", ADD_AT.replace("i * stride", "i").replace("j * stride", "j"))
 wrong(
     6,
@@ -267,6 +391,63 @@ def max_pool_backward(dy, x, kernel, stride):
     return dx
 """
 right(8, ONE_TAP_AT_A_TIME)
+RUNNING_MAXIMUM = """
+import numpy as np
+
+def max_pool_backward(dy, x, kernel, stride):
+    N, C, OH, OW = dy.shape
+    dx = np.zeros(x.shape)
+    a = b = 0
+    for n in range(N):
+        for c in range(C):
+            for i in range(OH):
+                for j in range(OW):
+                    best = -np.inf
+                    for u in range(kernel):
+                        for v in range(kernel):
+                            if x[n, c, i * stride + u, j * stride + v] > best:
+                                best, a, b = x[n, c, i * stride + u, j * stride + v], u, v
+                    dx[n, c, i * stride + a, j * stride + b] += dy[n, c, i, j]
+    return dx
+"""
+right(8, RUNNING_MAXIMUM)
+BEST = "                    best = -np.inf\n"
+for least in ("0", "-1"):
+    begins = RUNNING_MAXIMUM.replace(BEST, BEST.replace("best = -np.inf", f"best, a, b = {least}, 0, 0"))
+    wrong(8, "the running maximum begins at 0", begins)
+wrong(8, "the maximum of the windows before", RUNNING_MAXIMUM.replace(BEST, "").replace("a = b = 0\n", "a = b = 0\n" + BEST[16:]))
+wrong(8, "the last of ties", RUNNING_MAXIMUM.replace("> best", ">= best"))
+wrong(8, "the smallest", RUNNING_MAXIMUM.replace("> best", "< best").replace("-np.inf", "np.inf"))
+wrong(8, "steps of 1", RUNNING_MAXIMUM.replace("i * stride", "i").replace("j * stride", "j"))
+wrong(8, "the maximum for dy", RUNNING_MAXIMUM.replace("+= dy[n, c, i, j]", "+= best"))
+wrong(8, "1 for dy", RUNNING_MAXIMUM.replace("+= dy[n, c, i, j]", "+= 1"))
+wrong(8, "begun with x", RUNNING_MAXIMUM.replace("np.zeros(x.shape)", "np.array(x)"))
+wrong(8, "as large as dy", RUNNING_MAXIMUM.replace("np.zeros(x.shape)", "np.zeros(dy.shape)"))
+wrong(8, "as many columns as rows", RUNNING_MAXIMUM.replace("range(OW)", "range(OH)"))
+wrong(8, "the last row and column of windows left out", RUNNING_MAXIMUM.replace("(OH)", "(OH - 1)").replace("(OW)", "(OW - 1)"))
+wrong(8, "the first image and channel only", RUNNING_MAXIMUM.replace("(N)", "(1)").replace("(C)", "(1)"))
+BY_ARGMAX = """
+import numpy as np
+
+def max_pool_backward(dy, x, kernel, stride):
+    dx = np.zeros(x.shape)
+    for n, c, i, j in np.ndindex(dy.shape):
+        h, w = i * stride, j * stride
+        window = x[n, c, h : h + kernel, w : w + kernel]
+        k = window.argmax()
+        dx[n, c, h + k // kernel, w + k % kernel] += dy[n, c, i, j]
+    return dx
+"""
+right(8, BY_ARGMAX)
+UNRAVELLED = (
+    BY_ARGMAX.replace("k = window.argmax()", "u, v = np.unravel_index(window.argmax(), window.shape)")
+    .replace("k // kernel", "u")
+    .replace("k % kernel", "v")
+)
+wrong(8, "divided by the stride", BY_ARGMAX.replace("k // kernel", "k // stride").replace("k % kernel", "k % stride"))
+wrong(8, "steps of the kernel's size", UNRAVELLED.replace("i * stride, j * stride", "i * kernel, j * kernel"))
+wrong(8, "one number for row and column", BY_ARGMAX.replace("k // kernel", "k").replace("k % kernel", "k"))
+wrong(8, "dy's row and column exchanged", BY_ARGMAX.replace("dy[n, c, i, j]", "dy[n, c, j, i]"))
 wrong(8, "given to all that are as large", ONE_TAP_AT_A_TIME.replace("taken |= wins", "pass"))
 wrong(
     8,
@@ -303,6 +484,8 @@ def lrn_backward(dy, x, size, alpha, beta, k):
 """
 right(9, BAND)
 wrong(9, "no second term", BAND.replace("first - 2 * alpha * beta * x * second", "first"))
+wrong(9, "the whole size on each side", BAND.replace("size // 2", "size"))
+wrong(9, "x for y", BAND.replace("s ** (beta + 1)", "s"))
 wrong(9, "the 2 forgotten", BAND.replace("- 2 *", "-"))
 wrong(9, "plus for minus", BAND.replace("first -", "first +"))
 
@@ -325,6 +508,8 @@ class Dropout(ta.Function):
 """
 right(10, DROPOUT)
 wrong(10, "backward not scaled", DROPOUT.replace(" / (1 - self.p)", ""))
+wrong(10, "> for >=", DROPOUT.replace("u < p", "u <= p"))
+wrong(10, "backward as in testing", DROPOUT.replace("return dy * self.mask / (1 - self.p)", "return dy"))
 wrong(10, "the dropped ones kept", DROPOUT.replace("0.0, 1.0", "1.0, 0.0"))
 wrong(
     10, "testing scaled", DROPOUT.replace("return x\n", "return x * (1 - p)\n").replace("return dy\n", "return dy * (1 - self.p)\n")
@@ -371,6 +556,7 @@ def momentum_step(w, v, g, lr, momentum=0.9, decay=0.0005):
 """
 right(13, STEP)
 wrong(13, "decay without the rate", STEP.replace("lr * (decay * w + g)", "decay * w - lr * g"))
+wrong(13, "0.9, whatever is given", STEP.replace("momentum * v", "0.9 * v"))
 wrong(13, "uphill", STEP.replace("- lr * (decay * w + g)", "+ lr * g - lr * decay * w"))
 wrong(13, "torch's form", STEP.replace("- lr * (decay * w + g)", "+ g + decay * w").replace("w + v", "w - lr * v"))
 
@@ -391,6 +577,9 @@ def ten_views(image, size):
     return views
 """
 right(14, FILL)
+MIDDLE = "(H - size) // 2, (W - size) // 2"
+wrong(14, "half of each", FILL.replace(MIDDLE, "H // 2 - size // 2, W // 2 - size // 2"))
+wrong(14, "the middle rounded up", FILL.replace(MIDDLE, "-(-(H - size) // 2), -(-(W - size) // 2)"))
 wrong(14, "upside down", FILL.replace("axis=2", "axis=1"))
 wrong(14, "upside down and mirrored", FILL.replace("axis=2", "axis=(1, 2)"))
 wrong(

@@ -281,7 +281,7 @@ def test_an_unknown_mistake_gets_what_gradcheck_makes_of_it():
         "import tinyalex as ta\nclass ReLU(ta.Function):\n" + CARELESS.replace("return dy", "return -3 * dy"), number=7
     )
     assert kind == "values"
-    assert "The gradient check says about input x: Every element is -3 times what it should be." in text
+    assert "The gradient check, with other numbers, says of the gradient of x: Every element is -3 times what it should be." in text
 
 
 @pytest.mark.parametrize("number", [1, 5])
@@ -304,6 +304,75 @@ def test_two_mistakes_at_once_are_both_told():
     _, text = said_about(source, number=5)
     assert "Two things at once. A position is missing in each direction." in text
     assert "And: Within a patch, rows and columns are exchanged" in text
+
+
+def test_a_pair_is_told_only_if_it_fits_in_all_cases():
+    source = BY_NUMBER[5].solution.read_text().replace(") // stride + 1", ") // stride").replace("(1, 2, 3, 0)", "(1, 3, 2, 0)")
+    later = source.replace("    return col", "    if padding:\n        col += 1\n    return col")
+    assert "Two things at once" not in said_about(later, number=5)[1]
+
+
+def test_of_several_mistakes_that_fit_it_is_the_one_that_fits_the_later_cases_too():
+    source = BY_NUMBER[3].solution.read_text()
+    early = source.replace("dy = dy.sum(axis=tuple(range(new)))", "dy = dy if len(shape) == 1 else dy.sum(axis=tuple(range(new)))")
+    kind, text = said_about(early)
+    assert kind == "form"
+    assert "The axes that `shape` does not have are still there" in text
+
+
+def test_an_error_is_not_put_down_to_a_mistake_that_the_source_does_not_show():
+    source = BY_NUMBER[1].solution.read_text()
+    wrong = source.replace("np.ndindex(x.shape)", "range(x.size)")
+    assert "x.size counts all numbers" in said_about(wrong, number=1)[1]
+    BY_NUMBER[1].file.unlink()
+    other = source.replace("    for", "    count = math.prod(x.shape)\n    for").replace("np.ndindex(x.shape)", "range(count)")
+    kind, text = said_about("import math\n" + other, number=1)
+    assert kind == "crash"
+    assert "An index runs past the end." in text
+
+
+def test_an_index_error_of_another_kind_is_another_mistake():
+    source = BY_NUMBER[8].solution.read_text()
+    assert "dx has dy's shape" in said_about(source.replace("zeros_like(x)", "zeros_like(dy)"), number=8)[1]
+    BY_NUMBER[8].file.unlink()
+    other = source.replace("zeros_like(x)", "zeros_like(dy)").replace("dx[n, c, ", "dx[n, c, 0, ")
+    assert "An index runs past the end." in said_about(other, number=8)[1]
+
+
+def test_the_gradient_check_s_guesses_are_not_passed_on():
+    source = BY_NUMBER[8].solution.read_text().replace("dy[n, c, i, j]", "dy[n, c, i, j] + i")
+    kind, text = said_about(source, number=8)
+    assert kind == "values"
+    assert "gradient check" not in text
+    assert "+=" not in text
+
+
+def test_small_inputs_are_shown_and_functions_described():
+    _, text = said_about(BY_NUMBER[1].solution.read_text().replace("return gradient", "return 7 * gradient"), number=1)
+    assert "f=cubes, the sum of x**3, x=[1.0, 2.0, -1.0], h=0.1" in text
+    verdict = verdict_on(BY_NUMBER[8], BY_NUMBER[8].solution.read_text().replace("return dx", "return dx + 7"))
+    assert "\n  x =    [[[[" in verdict.text
+    assert words(verdict.text).endswith("Stuck? tinyalex learn hint 8")
+    assert "work it out by hand" in verdict.text
+
+
+def test_inputs_of_two_images_are_shown_a_matrix_a_line():
+    x = np.arange(12.0).reshape(2, 1, 2, 3)
+    assert learning.comparing.describe("two images", {"x": x, "stride": 2}) == [
+        ("tried", "two images: x of shape (2, 1, 2, 3), stride=2"),
+        ("x =", "[[[[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]],\n [[[6.0, 7.0, 8.0], [9.0, 10.0, 11.0]]]]"),
+    ]
+
+
+def test_what_cannot_be_shown_need_not_be_worked_out_by_hand():
+    source = (
+        BY_NUMBER[14]
+        .solution.read_text()
+        .replace("    return np.concatenate", "    five = five + (h > 99)\n    return np.concatenate")
+    )
+    _, text = said_about(source, number=14)
+    assert "too many numbers to show" in text
+    assert "by hand" not in text
 
 
 def test_a_loop_without_end_is_stopped_and_shown():
@@ -358,6 +427,22 @@ def test_my_is_found_from_a_folder_within(capsys, tmp_path, monkeypatch):
         assert capsys.readouterr().out.startswith(f"{file} is as you got it")
 
 
+def test_in_the_repository_my_is_beside_pyproject(capsys, tmp_path, monkeypatch):
+    (tmp_path / "clone" / "lessons" / "exercises").mkdir(parents=True)
+    (tmp_path / "clone" / "pyproject.toml").touch()
+    monkeypatch.chdir(tmp_path / "clone" / "lessons")
+    learn("start", "5")
+    assert "It is in ../my/05_im2col.py." in capsys.readouterr().out
+    assert (tmp_path / "clone" / "my" / "05_im2col.py").exists()
+
+
+def test_start_says_that_it_is_there_already(capsys):
+    learn("start", "5")
+    capsys.readouterr()
+    assert learn("start", "5") == 0
+    assert "It is there already, untouched: my/05_im2col.py." in capsys.readouterr().out
+
+
 def test_check_tells_the_two_ways_of_an_exit_status(capsys):
     learn("start", "12")
     BY_NUMBER[12].file.write_text("def he_sigma(shape):\n    return (2 / shape[1]) ** 0.5\n")
@@ -392,10 +477,10 @@ def test_status_has_a_line_for_each(capsys):
     assert learn("status") == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[-1].strip() for line in lines[:4]] == [
-        "started",
+        "not begun",
         "passes",
-        "started (wrong shape or type)",
-        "not started",
+        "begun (wrong shape or type)",
+        "not begun",
     ]
     assert len(lines) == 14
 

@@ -5,7 +5,7 @@ An exercise is a folder NN_name, NN being the number of its lesson, with three f
     exercise.py   what the learner gets: one function to write, or the methods of one class
     solution.py   a right answer
     check.py      HINTS             three, each says more than the one before
-                  CASES             (words, inputs by name), simple ones first
+                  CASES             (words, inputs by name), simple ones first. Functions among them are described by their docstrings
                   RESULTS           the names of what comes back
                   answer(module, **inputs)   gets it, from the learner's module or the solution's
                   MISTAKES          what people write instead of lines of the solution

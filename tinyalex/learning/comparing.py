@@ -1,5 +1,6 @@
 """How what a learner's function gives back differs from what it should give, in words."""
 
+import re
 import textwrap
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,9 @@ RTOL = 1e-6
 
 WIDTH = 100
 """Of lines in a terminal."""
+
+SHOWN = 36
+"""Arrays of so many numbers, or fewer, are shown, to be tried again by hand."""
 
 ADVICE = {
     "NameError": "Nobody has given this name a value: a typo, or an import that is missing?",
@@ -47,7 +51,7 @@ def difference(expected: Outcome, got: Outcome, names: tuple[str, ...]) -> tuple
     for name, right, mine in zip(names, expected.returned if count > 1 else (expected.returned,), several, strict=True):
         if unlike := _unlike(np.asarray(right), mine):
             kind, text, advice = unlike
-            return kind, (name, text), advice
+            return kind, (name, text), advice or _by_hand(expected.inputs)
     for name, right in expected.inputs.items():
         mine = got.inputs[name]
         if isinstance(right, np.ndarray) and not (mine.shape == right.shape and _close(mine, right).all()):
@@ -59,9 +63,16 @@ def difference(expected: Outcome, got: Outcome, names: tuple[str, ...]) -> tuple
 
 
 def alike(expected: Outcome, got: Outcome, names: tuple[str, ...]) -> bool:
+    """Of errors the type, and of an IndexError the words too: NumPy's tell too many indices from one that is too large."""
     if expected.error or got.error:
+        if isinstance(expected.error, IndexError) and _words(expected.error) != _words(got.error):
+            return False
         return type(expected.error) is type(got.error)
     return difference(expected, got, names) is None
+
+
+def _words(error: BaseException | None) -> str:
+    return re.sub(r"-?\d+", "", str(error))
 
 
 def _unlike(right: np.ndarray, mine: Any) -> tuple[str, str, str] | None:
@@ -96,7 +107,13 @@ def _advice(mine: np.ndarray) -> str:
         return f"Your array holds {mine.dtype}: np.zeros_like(x), or np.zeros(shape, x.dtype), keeps the precision that x has."
     if not np.isfinite(mine).all():
         return "nan and inf come from 0 / 0, from the log of 0, and from exp of a large number: print what goes into those."
-    return "Take this one number, and work it out by hand from the formula: which term differs?"
+    return ""
+
+
+def _by_hand(inputs: dict[str, Any]) -> str:
+    if all(value.size <= SHOWN for value in inputs.values() if isinstance(value, np.ndarray)):
+        return "Take this one number, and work it out by hand from the formula: which term differs?"
+    return "This case has too many numbers to show. Make arrays of these shapes, of ones perhaps, and print that place."
 
 
 def _close(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -112,18 +129,29 @@ def _thing(x: Any) -> str:
     return "None" if x is None else "a Tensor" if isinstance(x, Tensor) else f"a {type(x).__name__}"
 
 
-def describe(inputs: dict[str, Any]) -> str:
-    """ "x of shape (2, 3), stride=2". Few numbers are shown as they are, to be tried again by hand."""
-    words = []
+def describe(words: str, inputs: dict[str, Any]) -> list[tuple[str, str]]:
+    """Rows: "two images: x of shape (2, 1, 3, 4), stride=2", and below it x in full, if it has few numbers."""
+    line, below = [], []
     for name, value in inputs.items():
         if isinstance(value, np.ndarray):
-            words.append(f"{name}={value.tolist()}" if value.size <= 6 else f"{name} of shape {value.shape}")
+            line.append(f"{name}={value.tolist()}" if value.size <= 6 else f"{name} of shape {value.shape}")
+            if 6 < value.size <= SHOWN:
+                below.append((f"{name} =", _nested(value)))
         elif callable(value):
-            words.append(f"{name}={value.__name__}")
+            line.append(f"{name}={value.__name__}, {value.__doc__}" if value.__doc__ else f"{name}={value.__name__}")
         else:
             text = repr(value)
-            words.append(f"{name}={text if len(text) <= 70 else text[:70] + ' ...'}")
-    return ", ".join(words)
+            line.append(f"{name}={text if len(text) <= 70 else text[:70] + ' ...'}")
+    return [("tried", f"{words}: {', '.join(line)}"), *below]
+
+
+def _nested(x: np.ndarray) -> str:
+    """As nested lists, a matrix a line, or if that is too long each of its rows."""
+    text = str(x.tolist())
+    lines = text.replace("]], ", "]],\n")
+    if max(map(len, lines.splitlines())) > WIDTH - 15:
+        lines = text.replace("], ", "],\n")
+    return "\n".join(" " * (x.ndim - len(line) + len(line.lstrip("["))) + line for line in lines.splitlines())
 
 
 def advice_on(error: BaseException) -> str:
@@ -131,10 +159,10 @@ def advice_on(error: BaseException) -> str:
 
 
 def row(label: str, what: str, width: int) -> str:
-    """Two columns, the first of them `width` wide. Code stays in one line."""
-    if label == "where":
-        return f"  {label:<{width}}{what}"
+    """Two columns, the first of them `width` wide. Code and arrays keep their lines."""
     indent = " " * (width + 2)
+    if label == "where" or label.endswith(" ="):
+        return f"  {label:<{width}}{textwrap.indent(what, indent).lstrip()}"
     return textwrap.fill(f"  {label:<{width}}{what}", WIDTH, subsequent_indent=indent, break_on_hyphens=False)
 
 

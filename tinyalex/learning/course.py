@@ -28,11 +28,12 @@ def start(exercise: Exercise) -> str:
         raise ValueError(
             f"{exercise.shown} has your work in it, and stays as it is. To begin again, rename or delete it, and start again."
         )
+    where = f"is there already, untouched: {exercise.shown}" if exercise.file.exists() else f"is in {exercise.shown}"
     exercise.file.parent.mkdir(exist_ok=True)
     shutil.copyfile(exercise.task, exercise.file)
     return (
         f"Exercise {exercise.number}: {exercise.title}.\n"
-        f"It is in {exercise.shown}: read it, write what is missing, then `tinyalex learn check {exercise.number}`."
+        f"It {where}. Read it, write what is missing, then `tinyalex learn check {exercise.number}`."
     )
 
 
@@ -58,6 +59,6 @@ def status() -> str:
     lines = []
     for exercise in exercises():
         kind = check(exercise).kind
-        word = {"right": "passes", "not started": "started" if exercise.file.exists() else "not started", "not written": "started"}
-        lines.append(f"{exercise.number:3}  {exercise.title:<60}  {word.get(kind, f'started ({STATES.get(kind)})')}")
+        word = {"right": "passes", "not started": "not begun", "not written": "begun"}
+        lines.append(f"{exercise.number:3}  {exercise.title:<60}  {word.get(kind, f'begun ({STATES.get(kind)})')}")
     return "\n".join(lines)

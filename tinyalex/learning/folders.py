@@ -37,10 +37,14 @@ class Exercise:
 
 
 def my() -> Path:
-    """Where the learner writes: my/ in the current folder, or in the first one above that has exercises in it, as seen from here."""
+    """Where the learner writes, as seen from here: the first my/ from here upwards that has exercises in it, or the repository's.
+
+    Elsewhere it is my/ in the current folder.
+    """
     here = Path.cwd()
     for folder in (here, *here.parents):
-        if any((folder / "my").glob("[0-9][0-9]_*.py")):
+        repository = (folder / "pyproject.toml").exists() and (folder / "lessons" / "exercises").is_dir()
+        if repository or any((folder / "my").glob("[0-9][0-9]_*.py")):
             return Path(os.path.relpath(folder / "my"))
     return Path("my")
 

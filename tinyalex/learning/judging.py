@@ -1,11 +1,13 @@
 """What is said about a learner's answer: how it differs from the solution's, and which mistake makes it differ so."""
 
 import copy
+import re
 import sys
 import threading
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import combinations
 from pathlib import Path
 from types import ModuleType
@@ -20,14 +22,27 @@ from tinyalex.learning.folders import Exercise, exercises, load
 SECONDS = 20.0
 """How long an answer may take."""
 
+COMMON = 12
+"""How many of an exercise's mistakes are also tried in pairs, the first ones: of many pairs some fit by chance."""
+
+EXACT = (
+    *("not finite", "zero", "sign", "factor", "cotangent", "exchanged", "transposed", "reversed", "shifted", "reordered"),
+    *("lets through", "lost places"),
+)
+"""Kinds of gradcheck's hints that describe a whole wrong gradient. The others guess at a cause, which the code may not have."""
+
 
 @dataclass(frozen=True)
 class Mistake:
-    """What people write instead of pieces of the solution, {right: wrong}, and what to tell them."""
+    """What people write instead of pieces of the solution, {right: wrong}, and what to tell them.
+
+    needs  a regular expression: an error is put down to this only if the learner's source has it, since other causes raise the same
+    """
 
     name: str
     instead: dict[str, str]
     hint: str
+    needs: str = ""
 
     def __add__(self, other: "Mistake") -> "Mistake":
         instead = {**other.instead, **self.instead}
@@ -110,15 +125,15 @@ class _Judge:
         right = load(exercise.solution)
         for i, (words, inputs) in enumerate(plan.CASES):
             got = self._try(module, inputs)
-            tried = [("tried", f"{words}: {describe(inputs)}")]
+            tried = describe(words, inputs)
             if isinstance(got.error, AttributeError) and got.error.obj is module:
                 missing = [("missing", f"{exercise.shown} has no {got.error.name}")]
                 advice = "Was it renamed, or is it indented so that it is part of something else? The name must stay."
                 return _verdict(exercise, "missing", missing, advice)
             if got.error:
-                return self._crash(got.error, tried, self._fitting(i, got))
+                return self._crash(got.error, tried, self._fitting(i, got, module))
             if unlike := difference(self._try(right, inputs), got, plan.RESULTS):
-                mistake = self._fitting(i, got)
+                mistake = self._fitting(i, got, module)
                 kind, found, advice = unlike
                 more = self._from_gradcheck(module) if kind == "values" and not mistake else ""
                 text = mistake.hint if mistake else " ".join(filter(None, [advice, more]))
@@ -133,22 +148,39 @@ class _Judge:
         except BaseException as error:
             return Outcome(inputs, error=error)
 
-    def _fitting(self, failing: int, got: Outcome) -> Mistake | None:
-        """The mistake, or else two, with which the solution passes the cases before this one, too, and then does as the learner's does.
+    def _fitting(self, failing: int, got: Outcome, module: ModuleType) -> Mistake | None:
+        """The mistake with which the solution does as the learner's does, in this case and in those before it.
 
-        Of an exception only the type can be compared, which is too little to believe in two mistakes.
+        If several do, it is the one that goes on doing so in most of the cases after it. If none does, it may be two at once: they
+        must do so in all cases, and each of them must change what comes out in this one. Of an exception too little can be compared
+        to believe in two.
         """
-        mistakes = self.plan.MISTAKES
-        pairs = [] if got.error else [a + b for a, b in combinations(mistakes, 2)]
-        outcomes = [*[self._try(load(self.exercise.solution), inputs) for _, inputs in self.plan.CASES[:failing]], got]
-        for mistake in [*mistakes, *pairs]:
+        cases = [inputs for _, inputs in self.plan.CASES]
+        right = load(self.exercise.solution)
+        learners = cache(lambda i: got if i == failing else self._try(right if i < failing else module, cases[i]))
+
+        def same(mistake: Mistake, i: int) -> bool:
+            return alike(self._try(with_mistake(self.exercise, mistake), cases[i]), learners(i), self.plan.RESULTS)
+
+        source = self.exercise.file.read_text(encoding="utf-8", errors="replace")
+        mistakes = [m for m in self.plan.MISTAKES if not got.error or re.search(m.needs, source)]
+        fitting = [m for m in mistakes if all(same(m, i) for i in range(failing, -1, -1))]
+        if len(fitting) > 1:
+            return max(fitting, key=lambda m: sum(same(m, i) for i in range(failing + 1, len(cases))))
+        if fitting or got.error:
+            return fitting[0] if fitting else None
+        expected = self._try(right, cases[failing])
+        changing = [
+            m
+            for m in mistakes[:COMMON]
+            if not alike(self._try(with_mistake(self.exercise, m), cases[failing]), expected, self.plan.RESULTS)
+        ]
+        for a, b in combinations(changing, 2):
             try:
-                wrong = with_mistake(self.exercise, mistake)
+                if all(same(a + b, i) for i in (failing, *range(len(cases)))):
+                    return a + b
             except (ValueError, SyntaxError):  # two that change the same piece
                 continue
-            tries = zip(outcomes, self.plan.CASES, strict=False)  # up to this case
-            if all(alike(self._try(wrong, inputs), outcome, self.plan.RESULTS) for outcome, (_, inputs) in tries):
-                return mistake
         return None
 
     def _from_gradcheck(self, module: ModuleType) -> str:
@@ -159,8 +191,8 @@ class _Judge:
             report = gradcheck(*self.plan.gradient(module), raise_exception=False)
         except Exception:
             return ""
-        hints = [(r.name, r.hint) for r in report.rows if r.hint and r.hint.kind not in ("none", "wrong term")]
-        return " ".join(f"The gradient check says about {name}: {hint.text}" for name, hint in hints)
+        hints = [(r.name.removeprefix("input "), r.hint.text) for r in report.rows if r.hint and r.hint.kind in EXACT]
+        return " ".join(f"The gradient check, with other numbers, says of the gradient of {name}: {text}" for name, text in hints)
 
     def _gradient(self, module: ModuleType) -> Verdict:
         exercise, count = self.exercise, len(self.plan.CASES)

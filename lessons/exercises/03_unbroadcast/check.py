@@ -15,13 +15,14 @@ HINTS = [
 ]
 
 COUNT = np.arange(1.0, 7.0).reshape(2, 3)
-MORE = np.random.default_rng(0).standard_normal((4, 2, 3))
+MORE = np.arange(1.0, 25.0).reshape(4, 2, 3)
 
 CASES = [
     ("nothing was repeated", {"dy": COUNT, "shape": (2, 3)}),
     ("a bias", {"dy": COUNT, "shape": (3,)}),
     ("a column", {"dy": COUNT, "shape": (2, 1)}),
     ("a new axis, and one of size 1", {"dy": MORE, "shape": (2, 1)}),
+    ("two new axes", {"dy": MORE, "shape": (3,)}),
     ("two axes of size 1", {"dy": MORE, "shape": (1, 2, 1)}),
     ("a single number", {"dy": MORE, "shape": ()}),
 ]
@@ -64,6 +65,11 @@ MISTAKES = [
         "new axes at the end",
         {"tuple(range(new))": "tuple(range(dy.ndim - new, dy.ndim))"},
         "The sum runs over the last axes. Broadcasting lines shapes up at their end, and puts new axes in front.",
+    ),
+    Mistake(
+        "one new axis only",
+        {"tuple(range(new))": "tuple(range(min(new, 1)))"},
+        "Only one of the new axes is summed. There are dy.ndim - len(shape) of them: `while dy.ndim > len(shape)`, not `if`.",
     ),
 ]
 

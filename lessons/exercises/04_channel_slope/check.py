@@ -20,6 +20,15 @@ CASES = [
         {"x": np.array([[[[2.0, -3.0], [-1.0, 4.0]]]]), "a": np.array([0.5]), "dy": np.array([[[[1.0, 10.0], [2.0, 3.0]]]])},
     ),
     (
+        "two channels",
+        {
+            "x": np.array([[[[2.0, -3.0, -1.0]], [[-2.0, 4.0, -5.0]]]]),
+            "a": np.array([0.5, 10.0]),
+            "dy": np.array([[[[1.0, 2.0, 3.0]], [[4.0, 5.0, 6.0]]]]),
+        },
+    ),
+    ("0 itself", {"x": np.array([[[[0.0, 1.0, -1.0]]]]), "a": np.array([0.5]), "dy": np.array([[[[2.0, 4.0, 6.0]]]])}),
+    (
         "two images, three channels",
         {
             "x": RANDOM.standard_normal((2, 3, 4, 5)),
@@ -74,6 +83,21 @@ MISTAKES = [
         "ReLU",
         {"np.where(positive, 1.0, self.a[:, None, None])": "np.where(positive, 1.0, 0.0)"},
         "Where x is not positive, dx is 0, as it would be for ReLU. This layer lets a[c] * x through, whose slope along x is a[c].",
+    ),
+    Mistake(
+        "one slope for all channels",
+        {"self.a[:, None, None]": "self.a[0]"},
+        "All channels have the slope of the first. Each has its own: a[:, None, None] lies along the channels.",
+    ),
+    Mistake(
+        "0 counted as positive",
+        {"positive = self.x > 0": "positive = self.x >= 0"},
+        "At x = 0 the slope is 1 here. There y is a[c] * x, since 0 is not > 0, and its slope a[c]: x > 0, without the =.",
+    ),
+    Mistake(
+        "da is not 0 where x is positive, but 1",
+        {"np.where(positive, 0.0, self.x)": "np.where(positive, 1.0, self.x)"},
+        "da counts dy itself where x is positive. There y is x, and does not depend on a: its slope along a is 0, not 1.",
     ),
 ]
 

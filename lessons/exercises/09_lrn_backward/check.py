@@ -32,8 +32,12 @@ CASES = [
         {"dy": column(1.0, 0.0, 0.0, 3.0), "x": column(1.0, 2.0, 3.0, 4.0), "size": 3, "alpha": 0.5, "beta": 0.75, "k": 2.0},
     ),
     (
+        "a window wider than the channels",
+        {"dy": column(1.0, 2.0), "x": column(3.0, -1.0), "size": 7, "alpha": 0.5, "beta": 1.0, "k": 1.0},
+    ),
+    (
         "the paper's numbers, on pixels from 0 to 255",
-        {"dy": RANDOM.standard_normal((2, 8, 3, 3)), "x": 60 * RANDOM.standard_normal((2, 8, 3, 3)), **PAPER},
+        {"dy": RANDOM.standard_normal((2, 8, 3, 4)), "x": 60 * RANDOM.standard_normal((2, 8, 3, 4)), **PAPER},
     ),
 ]
 
@@ -95,6 +99,27 @@ MISTAKES = [
         {"max(0, c - half)": "c - half"},
         "Near channel 0 the window begins at a negative number, which Python counts from the end, so that the slice is empty. "
         "Begin at max(0, c - size // 2).",
+    ),
+    Mistake(
+        "the last neighbour left out",
+        {"c + half + 1": "c + half"},
+        "The window ends one channel too early: a slice does not contain its end. It goes to c + size // 2, so the slice to c + "
+        "size // 2 + 1.",
+    ),
+    Mistake(
+        "the whole size on each side",
+        {"size // 2": "size"},
+        "The window is twice as wide as it should be. It has `size` channels in all: size // 2 on each side of c.",
+    ),
+    Mistake(
+        "s in the wrong power",
+        {"dy * s**-beta - 2": "dy * s**beta - 2"},
+        "The first term is multiplied by s**beta. y is divided by it, x * s**-beta, and so is dy.",
+    ),
+    Mistake(
+        "x for y",
+        {"around(dy * y / s, size)": "around(dy * x / s, size)"},
+        "In the sum stands x[j], where it is y[j] / s[j], the x[j] * s[j]**(-beta - 1) of the slope.",
     ),
 ]
 

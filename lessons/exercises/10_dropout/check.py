@@ -21,6 +21,7 @@ DY = np.array([10.0, 20.0, 30.0, 40.0])
 CASES = [
     ("p = 1/2", {"x": X, "dy": DY, "p": 0.5, "u": U, "training": True}),
     ("a fifth dropped", {"x": X, "dy": DY, "p": 0.2, "u": U, "training": True}),
+    ("u as large as p", {"x": X, "dy": DY, "p": 0.5, "u": np.array([0.5, 0.25, 0.75, 0.5]), "training": True}),
     ("testing", {"x": X, "dy": DY, "p": 0.2, "u": U, "training": False}),
     (
         "a batch",
@@ -85,6 +86,16 @@ MISTAKES = [
         {"else 1.0": "else 1 - p"},
         "In testing the numbers are multiplied by 1 - p, as the paper does it. Here the scaling is done in training, so testing "
         "does nothing.",
+    ),
+    Mistake(
+        "> for >=",
+        {"u >= p": "u > p"},
+        "A number whose u is p is dropped. It is kept where u >= p: u can be 0, and with p = 0 nothing may be dropped.",
+    ),
+    Mistake(
+        "backward as in testing",
+        {"return dy * self.scale": "return dy"},
+        "backward passes dy on as it is. In training it has the same gates as forward, and the same factor: keep them in self.",
     ),
 ]
 

@@ -23,6 +23,7 @@ CASES = [
     ("from rest, no decay", {**ONE, "lr": 0.1, "momentum": 0.9, "decay": 0.0}),
     ("moving", {**MOVING, "lr": 0.1, "momentum": 0.9, "decay": 0.0}),
     ("with decay", {**MOVING, "lr": 0.1, "momentum": 0.9, "decay": 0.5}),
+    ("less momentum", {**MOVING, "lr": 0.1, "momentum": 0.5, "decay": 0.5}),
     ("the paper's numbers", {**arrays(4, 3), "lr": 0.01, "momentum": 0.9, "decay": 0.0005}),
 ]
 
@@ -85,5 +86,16 @@ MISTAKES = [
         {"- decay * lr * w": "", "w + new_v,": "w + new_v - decay * lr * w,"},
         "The decay pulls at w directly, past the velocity (as in AdamW). In the paper it is part of v, and is carried on by "
         "momentum.",
+    ),
+    Mistake(
+        "0.9 and 0.0005, whatever is given",
+        {"momentum * v - decay": "0.9 * v - 0.0005"},
+        "The paper's 0.9 and 0.0005 stand in the code. They are only what is taken if nobody says otherwise: use momentum and "
+        "decay.",
+    ),
+    Mistake(
+        "0.9, whatever is given",
+        {"momentum * v": "0.9 * v"},
+        "The paper's 0.9 stands in the code. It is only what is taken if nobody says otherwise: use momentum.",
     ),
 ]

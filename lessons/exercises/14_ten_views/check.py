@@ -14,7 +14,9 @@ HINTS = [
 ]
 
 CASES = [
-    ("three rows of four pixels", {"image": np.arange(1.0, 13.0).reshape(1, 3, 4), "size": 2}),
+    ("three rows of five pixels", {"image": np.arange(1.0, 16.0).reshape(1, 3, 5), "size": 2}),
+    ("as high as the image", {"image": np.arange(1.0, 9.0).reshape(1, 2, 4), "size": 2}),
+    ("a window of 3 x 3", {"image": np.arange(1.0, 29.0).reshape(1, 4, 7), "size": 3}),
     ("a high image in colour", {"image": np.arange(3.0 * 9 * 6).reshape(3, 9, 6), "size": 4}),
     ("the paper's sizes", {"image": np.random.default_rng(0).random((3, 256, 256)), "size": 224}),
 ]
@@ -90,5 +92,15 @@ MISTAKES = [
         "height and width exchanged",
         {"h, w = image.shape[1:]": "w, h = image.shape[1:]"},
         "Height and width are exchanged: an image is (C, H, W), rows first.",
+    ),
+    Mistake(
+        "half of each",
+        {"(bottom // 2, right // 2)": "(h // 2 - size // 2, w // 2 - size // 2)"},
+        "The middle crop begins at H // 2 - size // 2, where both halves are rounded by themselves. It is (H - size) // 2.",
+    ),
+    Mistake(
+        "the middle rounded up",
+        {"(bottom // 2, right // 2)": "((bottom + 1) // 2, (right + 1) // 2)"},
+        "The middle crop begins a pixel too late where H - size is odd: round down, (H - size) // 2.",
     ),
 ]
