@@ -189,7 +189,7 @@ def _predict(args: argparse.Namespace) -> int:
         names = predicting.read_names(args.classes) if args.classes else None
         model = predicting.network(args.weights, args.variant, args.image_size).to(device.check(args.device))
     except (ValueError, OSError, ImportError, RuntimeError) as error:
-        print(f"tinyalex predict: {error}", file=sys.stderr)
+        print(f"tinyalex predict: {str(error).removeprefix('predict: ')}", file=sys.stderr)
         return 2
     return predicting.predict_files(model, args.images, top=args.top, views=args.views, names=names, figure=args.save)
 
