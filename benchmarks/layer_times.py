@@ -16,8 +16,8 @@ class LayerTimes:
     seconds  {name as in `model.named_modules()`: [forward, backward]}, in the order of computing
 
     A Function belongs to the layer whose parameters it reads; one that reads none to the layer that is being called; the loss to "loss".
-    What two layers do together in one Function (a convolution with its ReLU) is counted for the first of them. `wait` is called before
-    the clock is read, for devices that are asked and not waited for.
+    What two layers do together in one Function (a convolution with its ReLU, a ReLU with the pooling after it) is counted for
+    the convolution or the pooling. `wait` is called before the clock is read, for devices that are asked and not waited for.
 
     While it is open, `Function.apply` and `Module.__call__` are replaced in the whole process: one at a time.
     """

@@ -22,6 +22,7 @@ What is counted, a number being 4 bytes, each array once:
 import argparse
 import sys
 import types
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -91,13 +92,22 @@ def arguments() -> argparse.Namespace:
 def passes(
     network: dict[str, Any], batch: int, seconds: dict[str, list[float]], peak: float, bandwidth: float
 ) -> list[dict[str, Any]]:
-    """Each layer's passes with their times and roofs. A layer that was computed together with the one before is counted with it."""
+    """Each layer's passes with their times and roofs.
+
+    A layer that was computed together with the one before is counted with it; a ReLU before a max-pooling, which does it, with that.
+    """
     rows: list[dict[str, Any]] = []
+    pooled = {a["name"] for a, b in pairwise(network["layers"]) if (a["kind"], b["kind"]) == ("relu", "max_pool")}
+    waiting: dict[str, str] = {}
     for layer, which, flop, moved in work(network, batch):
         name = layer["name"]
         if name in seconds:
             rows.append({"layer": name, "kind": layer["kind"], "pass": which, "flop": flop, "bytes": moved})
             rows[-1]["seconds"] = seconds[name][PASSES.index(which)]
+            if which in waiting:
+                rows[-1]["with"] = waiting.pop(which)
+        elif name in pooled:
+            waiting[which] = name
         else:
             # What it does is done, but its arrays are not written and read again.
             before = next(row for row in reversed(rows) if row["pass"] == which)

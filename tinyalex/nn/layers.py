@@ -40,19 +40,16 @@ class Conv2d(Module):
         self.bias = Parameter(np.empty(out_channels, np.float32)) if bias else None
         init.torch_default_(self.weight, self.bias)
 
-    def forward(self, x: Any) -> Tensor:
-        return self._convolve(x)
+    def forward(self, x: Any, *, relu: bool = False) -> Tensor:
+        window = self.stride, self.padding, self.dilation, self.groups
+        return F.conv2d(x, self.weight, self.bias, *window, ceil_mode=self.ceil_mode, relu=relu)
 
     def _with_next(self, following: Module, *later: Module) -> Callable[[Any], Tensor] | None:
         """With a ReLU: the convolution makes it of its result while that is in the cache. Unless the ReLU goes with a pooling."""
         plain = type(self) is Conv2d and type(following) is ReLU and not (self._watched or following._watched)
         if not plain or (later and following._with_next(*later) is not None):
             return None
-        return partial(self._convolve, relu=True)
-
-    def _convolve(self, x: Any, relu: bool = False) -> Tensor:
-        window = self.stride, self.padding, self.dilation, self.groups
-        return F.conv2d(x, self.weight, self.bias, *window, ceil_mode=self.ceil_mode, relu=relu)
+        return partial(self, relu=True)
 
     def multiply_adds(self, output_shape: tuple[int, ...]) -> int:
         return math.prod(output_shape) * math.prod(self.weight.shape[1:])
@@ -98,7 +95,7 @@ class ReLU(Module):
         """
         if type(self) is not ReLU or type(following) is not MaxPool2d or self._watched or following._watched:
             return None
-        return partial(following._pool, relu=True) if pair("MaxPool2d", "dilation", following.dilation, 1) == (1, 1) else None
+        return partial(following, relu=True) if pair("MaxPool2d", "dilation", following.dilation, 1) == (1, 1) else None
 
 
 class Tanh(Module):
@@ -147,10 +144,7 @@ class MaxPool2d(Module):
             ceil_mode,
         )
 
-    def forward(self, x: Any) -> Tensor:
-        return self._pool(x)
-
-    def _pool(self, x: Any, relu: bool = False) -> Tensor:
+    def forward(self, x: Any, *, relu: bool = False) -> Tensor:
         return F.max_pool2d(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, relu=relu)
 
     def extra_repr(self) -> str:

@@ -58,7 +58,7 @@ class Module:
         return output
 
     def _with_next(self, following: "Module", *later: "Module") -> "Callable[[Any], Any] | None":
-        """A faster way through this part and the one that follows it in a Sequential, if there is one; their forward() is not called.
+        """A faster way through this part and the one that follows it in a Sequential, if there is one.
 
         `later`: the parts behind these two, which the following one may rather go with.
         """
