@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 import tinyalex as ta
+from tinyalex import device as devices
 from tinyalex import functional as F
 from tinyalex.functional.pooling import avg_pool2d_naive, max_pool2d_naive
 from tinyalex.functional.window import Window, output_size
@@ -80,6 +81,13 @@ def test_a_pixel_that_wins_in_overlapping_windows_gets_all_their_gradients():
     assert x.grad.sum() == 1111
 
 
+@pytest.mark.parametrize("kernel", [(1, 256), (256, 1), (1, 257)])
+def test_a_window_of_as_many_taps_as_a_byte_can_count(kernel, rng):
+    x = ta.Tensor(rng.standard_normal((1, 1, 256, 257)).astype("f"), requires_grad=True)
+    F.max_pool2d(x, kernel).sum().backward()
+    assert (x.grad != 0).sum() == F.max_pool2d(x, kernel).size
+
+
 def test_of_equal_numbers_the_first_gets_the_gradient():
     x = ta.Tensor(np.zeros((1, 1, 2, 2)), requires_grad=True)
     F.max_pool2d(x, 2).sum().backward()
@@ -139,3 +147,16 @@ def test_numbers_may_be_spelled_as_torch_spells_them(pool, rng):
 def test_a_divisor_of_zero_is_refused():
     with pytest.raises(ValueError, match="divisor_override must not be 0"):
         F.avg_pool2d(np.zeros((1, 1, 4, 4)), 2, divisor_override=0)
+
+
+def test_max_pool2d_with_relu_is_relu_after_it(device, rng):
+    x, dy = (rng.standard_normal(shape).astype("f") for shape in ((3, 4, 9, 8), (3, 4, 4, 3)))
+    results = []
+    for f in (lambda t: F.max_pool2d(t, 3, 2, relu=True), lambda t: F.relu(F.max_pool2d(t, 3, 2))):
+        t = ta.Tensor(x, requires_grad=True, device=device)
+        y = f(t)
+        y.backward(devices.to(dy, device))
+        results.append((y.numpy(), devices.to_numpy(t.grad)))
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert (results[0][0] == 0).any()

@@ -47,9 +47,26 @@ def test_inference_transforms_the_same_filters_once(rng, made):
     x, w = images(rng), weights(rng)
     first = infer(x, w)
     np.testing.assert_array_equal(infer(x, w), first)
+    infer(images(rng, size=20), w)
     assert len(made) == 1
-    infer(images(rng, size=20), w)  # another layout of tiles may need another size
+    before = winograd.setting()
+    try:
+        winograd.use("accurate")  # another size of tiles
+        infer(x, w)
+    finally:
+        winograd.use(before)
     assert len(made) == 2
+
+
+def test_a_write_while_filters_are_transformed_is_not_missed():
+    array = np.ones(3)
+
+    def make(numbers):
+        array[:] = 7  # as another thread may
+        return 2 * numbers
+
+    assert remembered.remembered(array, "", make).tolist() == [2, 2, 2]
+    assert remembered.remembered(array, "", make).tolist() == [14, 14, 14]
 
 
 def test_whoever_writes_into_the_weights_gets_what_they_are_now(rng, made):

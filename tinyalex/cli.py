@@ -297,10 +297,11 @@ def _gradcheck(args: argparse.Namespace) -> int:
 
 
 def _where(error: Exception) -> str:
-    """The last line that was being executed in a file of the user's, if there was one: below the current folder, and not tinyalex's."""
+    """The last line that was being executed in a file of the user's, if there was one: below the current folder, and no library's."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         file = Path(frame.filename)
-        if file.exists() and file.is_relative_to(Path.cwd()) and not file.is_relative_to(Path(__file__).parent):
+        elsewhere = (Path.cwd() not in file.parents, Path(__file__).parent in file.parents, "site-packages" in file.parts)
+        if file.exists() and not any(elsewhere):
             return f"\n  {file.relative_to(Path.cwd())}, line {frame.lineno}: {frame.line}"
     return ""
 

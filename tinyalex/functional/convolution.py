@@ -57,8 +57,8 @@ class Conv2d(Function):
                    dcol = w.T @ dy        and col2im adds each patch back to where it was taken from
 
     Keeps x and w for backward, not the columns: they are KH*KW times as large as x, and cheap to make again. Where a device has a faster
-    way for the shapes (kernels/winograd.py on the CPU), that is taken, and keeps what it needs. With `relu`, y is max(0, what is above),
-    and dy counts where y is positive (or NaN).
+    way for the shapes (on the CPU kernels/winograd.py, and kernels/whole_rows.py for images), that is taken, and keeps what it needs.
+    With `relu`, y is max(0, what is above), and dy counts where y is positive (or NaN).
     """
 
     def forward(

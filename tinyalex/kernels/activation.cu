@@ -1,9 +1,9 @@
 // instantiate: relu<T>, relu_backward<T>
 #include "numbers.cuh"
 
-// y = max(0, x). A NaN stays one: !(x <= 0) is true of it.
+// y = max(0, x). A NaN stays one: !(x <= 0) is true of it. y may be x, so neither is __restrict__.
 template <typename T>
-__global__ void relu(const T* __restrict__ x, T* __restrict__ y, int n) {
+__global__ void relu(const T* x, T* y, int n) {
   int at = thread_number();
   if (at >= n) return;
   const Wide<T> number = Wide<T>(x[at]);

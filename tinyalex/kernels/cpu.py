@@ -19,8 +19,8 @@ from tinyalex.kernels.patches import col2im as col2im
 from tinyalex.kernels.patches import im2col as im2col
 from tinyalex.kernels.rows import in_rows, row_blocks
 from tinyalex.kernels.taps import Pair, row_taps, taps
-from tinyalex.kernels.whole_rows import WholeRows
-from tinyalex.kernels.winograd import Winograd, winograd
+from tinyalex.kernels.whole_rows import WholeRows, whole_rows
+from tinyalex.kernels.winograd import Winograd, setting, winograd
 
 # Memory order
 
@@ -92,8 +92,9 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
 
 def fast_conv(x: np.ndarray, w: np.ndarray, window: Any, out: Pair, groups: int, want_dx: bool) -> Winograd | WholeRows | None:
     """A faster way to convolve x (N, C, H, W) with w (O, C/G, KH, KW) than tiles of images, if there is one for these shapes."""
-    found = winograd(x, w, window, out, groups)
-    return found or (WholeRows(window, out) if groups == 1 and not want_dx else None)
+    if setting() == "off":
+        return None
+    return winograd(x, w, window, out, groups) or (None if want_dx else whole_rows(x, w, window, out, groups))
 
 
 # Pooling
@@ -229,7 +230,7 @@ def _power(s: np.ndarray, beta: float, out: np.ndarray | None = None) -> np.ndar
 
 
 def relu(x: np.ndarray, y: np.ndarray) -> None:
-    """y = max(0, x)."""
+    """y = max(0, x). y may be x."""
     # NumPy's loop is four times as fast with an array of zeros as with a single one. An activation repeats one row of them.
     nothing = np.zeros_like(x) if x.ndim < 3 else np.zeros(x.shape[:2], x.dtype)[(..., *[None] * (x.ndim - 2))]
     np.maximum(x, nothing, out=y)

@@ -160,7 +160,7 @@ def spatial_norm_backward(dy: Array, x: Array, y: Array, s: Array, dx: Array, si
 
 
 def relu(x: Array, y: Array) -> None:
-    """y = max(0, x)."""
+    """y = max(0, x). y may be x."""
     launch("activation.cu", "relu", x.size, x, y, x.size)
 
 

@@ -24,7 +24,8 @@ def rows_then_columns(x, y, argmax, rows: slice, kernel: Pair, stride: Pair) -> 
         here = (slice(None), slice(None), slice(0, row.shape[2]))
         other[here] &= np.not_equal(row, tall[here])
         highest[here] += other[here].view(np.uint8)
-    highest *= kernel[1]
+    if kernel[0] > 1:  # else they are 0, and the product may be more than their type holds
+        highest *= kernel[1]
     candidates = ((v, highest[..., steps[v]], column, out) for v, (column, out) in enumerate(columns))
     _first(argmax[:, :, rows], candidates, best)
 

@@ -9,7 +9,8 @@ every position in them, and then
 
 The bias is one weight more, of an input that is always 1: a last row of ones in `col`. So db is the last row of what dw.T comes from.
 
-Rows of windows overlap, and with them what tiles would add to dx; so this is for who needs no dx: the first layer, and inference.
+Rows of windows overlap, and with them what tiles would add to dx; so this is for who needs no dx: the first layer, and inference. And the
+images are turned as a whole, so that they need their memory twice: it is for few channels, where most of the time goes into copies.
 """
 
 import math
@@ -18,9 +19,23 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinyalex import device
+from tinyalex.device.tiles import TILE_BYTES
 from tinyalex.kernels.patches import all_that_windows_see, windows
 from tinyalex.kernels.rows import as_rows, below_relu
 from tinyalex.kernels.taps import Pair
+
+FEW_CHANNELS = 8
+"""With more, the product takes so long that a copy of its result does not matter."""
+
+
+def whole_rows(x: np.ndarray, w: np.ndarray, window: Any, out: Pair, groups: int) -> "WholeRows | None":
+    """How to convolve x (N, C, H, W) with w (O, C/G, KH, KW), or None where tiles of images serve better.
+
+    Every worker needs rows of its own, and a row's columns room in a tile.
+    """
+    found = WholeRows(window, out)
+    fits = found.bytes_each(len(x), w) <= TILE_BYTES and out[0] >= 2 * device.workers()
+    return found if groups == 1 and x.shape[1] <= FEW_CHANNELS and window.kernel != (1, 1) and fits else None
 
 
 class WholeRows(NamedTuple):
@@ -46,13 +61,13 @@ class WholeRows(NamedTuple):
             if relu:
                 np.maximum(here, nothing, out=here)
 
-        device.for_tiles(rows, self.bytes_each(seen, w), tile)
+        device.for_tiles(rows, self.bytes_each(len(x), w), tile)
         return seen if keep else None
 
     def backward(
         self, dy: np.ndarray, w: np.ndarray, seen: np.ndarray, y: np.ndarray | None, dx: None, want_dw: bool
     ) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """(dw, db), if they are wanted. With y, the output after ReLU, dy counts where y is positive (or NaN)."""
+        """(dw, db), if they are wanted; dx never is. With y, the output after ReLU, dy counts where y is positive (or NaN)."""
         if not want_dw:
             return None, None
         rows = as_rows(dy)
@@ -61,7 +76,7 @@ class WholeRows(NamedTuple):
             slope = rows[lo:hi] if y is None else below_relu(rows[lo:hi], as_rows(y)[lo:hi], scratch)
             return self.columns(seen, lo, hi, scratch) @ slope.reshape(-1, len(w))
 
-        dtaps = device.for_tiles(rows, self.bytes_each(seen, w), tile)
+        dtaps = device.for_tiles(rows, self.bytes_each(seen.shape[1], w), tile)
         return np.ascontiguousarray(dtaps[:-1].T).reshape(w.shape), dtaps[-1]
 
     def arranged(self, x: np.ndarray) -> np.ndarray:
@@ -86,6 +101,6 @@ class WholeRows(NamedTuple):
         place[...] = windows(seen[:, :, lo * stride[0] :], kernel, out, stride, dilation)
         return col
 
-    def bytes_each(self, seen: np.ndarray, w: np.ndarray) -> int:
+    def bytes_each(self, images: int, w: np.ndarray) -> int:
         """Of the columns of one row of the output, of that row, and in backward of what is left of its gradient below a ReLU."""
-        return (w[0].size + 1 + 2 * len(w)) * self.out[1] * seen.shape[1] * seen.itemsize
+        return (w[0].size + 1 + 2 * len(w)) * self.out[1] * images * w.itemsize

@@ -45,7 +45,7 @@ _setting: list[str] = []
 
 
 def use(setting: str) -> None:
-    """Choose between "fast", "accurate" (smaller tiles, less rounding) and "off" (im2col and one product, on every shape).
+    """Choose between "fast", "accurate" (smaller tiles, less rounding) and "off" (im2col and one product, a tile of images at a time).
 
     A process begins with what the environment variable TINYALEX_WINOGRAD says, or with "fast". Where an image is infinite or NaN, so is
     the whole tile that it lies in, not just what a window sees.
@@ -101,7 +101,8 @@ class Winograd(NamedTuple):
         """y = the convolution of x with w, plus b; with `relu`, 0 where that is negative. What is to be kept for `backward` is returned."""
         if keep:
             forget(w)
-        u = self.for_forward(w) if keep else remembered(w, self, self.for_forward)
+        how = (self.m, self.r, self.fold, self.kernel, self.groups)
+        u = self.for_forward(w) if keep else remembered(w, how, self.for_forward)
         channels, kept = x.shape[1] * self.fold**2, {}
 
         def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
