@@ -309,11 +309,11 @@ def test_a_sequential_pools_before_it_makes_positive_which_is_the_same_bit_for_b
     def run(*parts):
         x = ta.Tensor(images, requires_grad=True)
         y = nn.Sequential(nn.Conv2d(3, 4, 3), *parts)
-        y[0].weight.data[...], y[0].bias.data[...] = weight, 0.1
+        y[0].load_state_dict({"weight": weight, "bias": np.full(4, 0.1, "f")})
         output = y(x)
         names, positive_by_then = convolutions_in(output), getattr(output.creator, "y", None) is not None
-        output.backward(np.random.default_rng(1).standard_normal(output.shape).astype("f"))
-        return names, positive_by_then, [output.numpy(), x.grad, y[0].weight.grad, y[0].bias.grad]
+        output.backward(ta.Tensor(np.random.default_rng(1).standard_normal(output.shape).astype("f")).data)
+        return names, positive_by_then, [ta.Tensor(a).numpy() for a in (output.data, x.grad, y[0].weight.grad, y[0].bias.grad)]
 
     images, weight = rng.standard_normal((2, 3, 9, 9)).astype("f"), rng.standard_normal((4, 3, 3, 3)).astype("f")
     images[0, 0, 4, 4] = np.nan
