@@ -15,7 +15,7 @@ import numpy as np
 from tinyalex import device
 from tinyalex.function import Function
 from tinyalex.hints import Case, Hint, diagnose
-from tinyalex.probing import KINK, WRONG, Probe
+from tinyalex.probing import KINK, WRONG, Probe, cotangent_seed
 from tinyalex.tensor import Tensor
 
 DIRECTIONS = 4
@@ -176,7 +176,7 @@ def gradcheck(
     if worst is not None and worst.wrong:
         report.advice = (
             f"Next: for {worst.name}, backward should give {worst.numeric:.6g} at {list(worst.index)}, where grad_output is "
-            f"np.random.default_rng([{seed}, 1]).standard_normal({probe.y.shape})."
+            f"np.random.default_rng({cotangent_seed(seed)}).standard_normal({probe.y.shape})."
         )
     if raise_exception and not report.ok:
         raise GradcheckError(str(report))

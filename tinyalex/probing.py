@@ -55,6 +55,11 @@ class Slope:
         return gap > 4 * self.noise + rtol * max(abs(self.left), abs(self.right)) and gap > 0.5 * gap_before
 
 
+def cotangent_seed(seed: int) -> list[int]:
+    """Not `seed` itself: inputs are often default_rng(0)'s first numbers, and a cotangent that equals an input hides their mixing up."""
+    return [seed, 1]
+
+
 class Probe:
     """One function at one point: its gradients by backward(), and its slopes by nudging.
 
@@ -66,8 +71,7 @@ class Probe:
     def __init__(self, f: Any, arguments: list[Any], leaves: dict[str, Tensor], h: float, rtol: float, seed: int) -> None:
         self.f, self.arguments, self.leaves, self.h, self.rtol = f, arguments, leaves, h, rtol
         self.y = self.forward()
-        # [seed, 1] and not seed: inputs are often default_rng(0)'s first numbers, and a cotangent equal to an input hides their mixing up.
-        self.cotangent = np.random.default_rng([seed, 1]).standard_normal(self.y.shape)
+        self.cotangent = np.random.default_rng(cotangent_seed(seed)).standard_normal(self.y.shape)
 
     def call(self) -> Tensor:
         """The output, with its graph. Random numbers are the same in every call."""

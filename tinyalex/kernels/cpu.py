@@ -143,10 +143,10 @@ def _first_visits(dy, dx, kernel: Pair, stride: Pair, padding: Pair, dilation: P
         dx.fill(0)
         return set()
     new = [range(size - step, size) for size, step in zip(kernel, stride, strict=True)]
-    for axis in (2, 3):
-        beside = np.moveaxis(dx, axis, 0)
-        beside[: max(0, new[axis - 2].start - padding[axis - 2])] = 0
-        beside[(dy.shape[axis] - 1) * stride[axis - 2] - padding[axis - 2] + kernel[axis - 2] :] = 0
+    for axis, (last, step, border) in enumerate(zip(new, stride, padding, strict=True), start=2):
+        lines = np.moveaxis(dx, axis, 0)
+        lines[: max(0, last.start - border)] = 0
+        lines[(dy.shape[axis] - 1) * step - border + last.stop :] = 0
     return {u * kernel[1] + v for u in new[0] for v in new[1]}
 
 

@@ -58,17 +58,11 @@ def tap_by_tap(x, y, argmax, rows: slice, kernel: Pair, stride: Pair, padding: P
 def _first(where: np.ndarray, candidates: Iterator[tuple], best: np.ndarray) -> None:
     """where[out] = the smallest tap + offset among the candidates (tap, offset, seen, out) that see the best number of their window."""
     nothing = np.iinfo(where.dtype).max
-    fresh = True
+    where.fill(nothing)
     for tap, offset, seen, out in candidates:
         # All bits set where the candidate is not it, so that "the first that is" is a minimum, and needs no masked store.
         found = np.not_equal(seen, best[out])
         found = found.view(where.dtype) if where.itemsize == 1 else found.astype(where.dtype)
         found *= nothing
         found |= offset + where.dtype.type(tap) if tap else offset
-        if fresh and found.shape == where.shape:
-            where[...] = found
-        else:
-            if fresh:
-                where.fill(nothing)
-            np.minimum(where[out], found, out=where[out])
-        fresh = False
+        np.minimum(where[out], found, out=where[out])

@@ -8,7 +8,7 @@ import numpy as np
 from tinyalex.device import Scratch
 
 
-def lies_in_rows(x: np.ndarray) -> bool:
+def _lies_in_rows(x: np.ndarray) -> bool:
     """Whether the numbers of all channels of all images (N, C, H, W) lie side by side at each place, as in an activation."""
     n, c, *_ = x.shape
     return (c == 1 or x.strides[1] == x.itemsize) and (n == 1 or x.strides[0] == c * x.itemsize)
@@ -16,17 +16,17 @@ def lies_in_rows(x: np.ndarray) -> bool:
 
 def in_rows(x: np.ndarray) -> np.ndarray:
     """`x` itself if it lies so, else a copy that does."""
-    return x if lies_in_rows(x) else np.ascontiguousarray(x.transpose(2, 3, 0, 1)).transpose(2, 3, 0, 1)
+    return x if _lies_in_rows(x) else np.ascontiguousarray(x.transpose(2, 3, 0, 1)).transpose(2, 3, 0, 1)
 
 
-BLOCK = 1 << 17
+_BLOCK = 1 << 17
 """Numbers that a step of a loop over rows works on: few enough to stay in a core's cache, enough for two threads not to wait for Python."""
 
 
 def row_blocks(a: np.ndarray) -> Iterator[slice]:
     """Slices of axis 2 of an activation."""
     n, c, rows, *rest = a.shape
-    step = max(1, BLOCK // max(1, n * c * math.prod(rest)))
+    step = max(1, _BLOCK // max(1, n * c * math.prod(rest)))
     return (slice(first, min(first + step, rows)) for first in range(0, rows, step))
 
 
