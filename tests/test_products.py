@@ -20,6 +20,59 @@ def test_they_are_what_numpy_gives(shape, order, rng, monkeypatch):
     np.testing.assert_allclose(out, a @ b, rtol=1e-12, atol=1e-12)
 
 
+LINEAR = [
+    (600, 768, 3),
+    (3, 768, 600),
+    (1024, 3, 512),
+    (500, 256, 32),
+    (400, 31, 128),
+    (997, 401, 7),
+    (7, 401, 997),
+    (397, 11, 401),
+]
+"""Few columns, few rows and short sums; sizes with many divisors, and prime ones."""
+
+
+@pytest.mark.parametrize("shape", LINEAR)
+@pytest.mark.parametrize("orders", ["CCC", "FFF", "CFC", "FCF", "CCF", "FFC"])
+@pytest.mark.parametrize("cut", [True, False])
+def test_those_of_linear_layers_in_pieces_and_whole(shape, orders, cut, rng, monkeypatch):
+    monkeypatch.setattr(devices, "blas_can_do_without_copies", lambda: cut)
+    monkeypatch.setattr(devices.tiles, "workers", lambda: 2)
+    rows, inner, columns = shape
+    drawn = rng.standard_normal((rows, inner)), rng.standard_normal((inner, columns)), np.full((rows, columns), np.nan)
+    a, b, out = (np.asarray(m, order=order) for m, order in zip(drawn, orders, strict=True))
+    products.matmul(a, b, out=out)
+    np.testing.assert_allclose(out, a @ b, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("shape", [(448, 64, 192), (997, 30, 70), (64, 300, 300), (2000, 40, 40), (0, 300, 100)])
+@pytest.mark.parametrize("cut", [True, False])
+def test_stacks_in_pieces_and_whole(shape, cut, rng, monkeypatch):
+    monkeypatch.setattr(devices, "blas_can_do_without_copies", lambda: cut)
+    rows, inner, columns = shape
+    a, b = rng.standard_normal((2, 3, inner, rows)).swapaxes(2, 3), rng.standard_normal((2, 3, inner, columns))
+    out = np.full((2, 3, rows, columns), np.nan)
+    products.matmul_stack(a, b, out)
+    np.testing.assert_allclose(out, a @ b, rtol=1e-11, atol=1e-11)
+
+
+def test_pieces_are_as_small_as_blas_wants_them(rng, monkeypatch):
+    monkeypatch.setattr(devices, "blas_can_do_without_copies", lambda: True)
+    sizes = []
+    matmul = np.matmul
+    monkeypatch.setattr(np, "matmul", lambda a, b, out: sizes.append(_work(a, b)) or matmul(a, b, out=out))
+    for rows, inner, columns in ((4096, 2048, 32), (4096, 2048, 3), (2048, 32, 4096), (4480, 64, 192)):
+        sizes.clear()
+        products.matmul(rng.standard_normal((rows, inner)), rng.standard_normal((inner, columns)), out=np.empty((rows, columns)))
+        assert 0 < max(sizes) <= products.UNCOPIED
+
+
+def _work(a, b):
+    """Multiplications of one product in the stack."""
+    return a.shape[-2] * a.shape[-1] * b.shape[-1]
+
+
 def test_long_ones_are_shared_and_short_ones_are_not(rng, monkeypatch):
     monkeypatch.setattr(devices.tiles, "workers", lambda: 2)
     shared = []

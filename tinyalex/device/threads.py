@@ -45,6 +45,12 @@ def blas_libraries() -> list[dict[str, Any]]:
     return [info for info in blas.info() if info["user_api"] == "blas"] if blas else []
 
 
+@cache
+def blas_can_do_without_copies() -> bool:
+    """Whether this is OpenBLAS with kernels that multiply small matrices as they lie: it has them for processors with AVX-512."""
+    return any(info.get("architecture") in ("SkylakeX", "Cooperlake", "SapphireRapids") for info in blas_libraries())
+
+
 SWITCH_INTERVAL = 1e-5
 """Seconds that a thread waits for Python's lock before it insists. A thread that lets go of it for one short NumPy loop has it back
 before another wakes up, which would then wait for Python's usual 5 ms."""

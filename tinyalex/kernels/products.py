@@ -1,7 +1,15 @@
-"""Products of matrices in NumPy, shared between the cores like everything else.
+"""Products of matrices in NumPy: shared between the cores like everything else, and in pieces that BLAS is fast on.
 
 BLAS has threads of its own, but they keep a core busy for some 20 ms after each product, waiting for the next one; the threads that share
 the tiles of a batch would wait for them.
+
+And before it multiplies, BLAS copies both matrices into an order of its own. Where each number is used often, that costs little. But the
+weights of a linear layer are used once a sample: with 32 samples the copy takes as long as the product. OpenBLAS has kernels that do
+without, on processors with AVX-512, for products of up to a million multiplications. There, larger ones are cut into such pieces:
+
+    few columns    out    = the sum over s of a[:, s] @ b[s]      x @ w.T and dy @ w of a linear layer, seen from the longer side
+    short sums     out[j] = a @ b[j], a piece of the columns      its dy.T @ x
+    small b        out[i] = a[i] @ b, a piece of the rows         convolutions
 """
 
 import numpy as np
@@ -11,21 +19,84 @@ from tinyalex import device
 SMALL = 1 << 18
 """Multiplications that one thread does sooner than others are woken."""
 
+UNCOPIED = 1_000_000
+"""Multiplications up to which OpenBLAS copies nothing."""
+
+PIECE = 1 << 19
+"""Multiplications that linear layers are cut to."""
+
+FEW = 32
+"""Columns, or terms of a sum, for which a linear layer is cut. With more, the copy is a small part of the work."""
+
+LEAST_ROWS = 44
+"""Of a piece, where b is not cut. Were there fewer, b would be so large that it is fetched anew for each of them."""
+
 
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """out = a @ b for matrices, each core making a part of the longer side of `out`."""
-    rows, columns = out.shape
-    product = np.multiply if a.shape[1] == 1 else np.matmul  # which BLAS is not asked for, and NumPy's own loop is slow
+    """out = a @ b for matrices, each core making a part of the longer side of `out`; where sums are short, of its rows in memory."""
+    (rows, columns), terms = out.shape, len(b)
+    large = rows * columns * terms > UNCOPIED and device.blas_can_do_without_copies()
+    short_sums = large and 1 < terms <= FEW
+    if out.strides[0] < out.strides[1] if short_sums else rows < columns:
+        a, b, out = b.T, a.T, out.T
+    few_columns = large and not short_sums and 1 < b.shape[1] <= FEW
+    if few_columns:
+        b = np.ascontiguousarray(b)
 
     def some_rows(lo: int, hi: int, scratch: device.Scratch) -> None:
-        product(a[lo:hi], b, out=out[lo:hi])
+        if short_sums:
+            _short_sums(a[lo:hi], b, out[lo:hi], scratch)
+        elif few_columns:
+            _few_columns(a[lo:hi], b, out[lo:hi], scratch)
+        elif terms == 1:
+            np.multiply(a[lo:hi], b, out=out[lo:hi])  # which BLAS is not asked for, and NumPy's own loop for products is slow
+        else:
+            matmul_stack(a[lo:hi], b, out[lo:hi])
 
-    def some_columns(lo: int, hi: int, scratch: device.Scratch) -> None:
-        product(a, b[:, lo:hi], out=out[:, lo:hi])
-
-    if rows * columns * a.shape[1] <= SMALL:
+    if rows * columns * terms <= SMALL:
         np.matmul(a, b, out=out)
-    elif rows >= columns:
-        device.for_tiles(out, 0, some_rows)
     else:
-        device.for_tiles(out.T, 0, some_columns)
+        device.for_tiles(out, 0, some_rows)
+
+
+def matmul_stack(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    """out = a @ b for stacks of matrices, (..., M, K) and (..., K, N)."""
+    rows, (terms, columns) = a.shape[-2], b.shape[-2:]
+    if rows * terms * columns > UNCOPIED >= LEAST_ROWS * terms * columns and device.blas_can_do_without_copies():
+        size = _divisor(rows, UNCOPIED // (terms * columns))
+        a, b, out = _cut(a, a.ndim - 2, size), b[..., None, :, :], _cut(out, out.ndim - 2, size)
+    np.matmul(a, b, out=out)
+
+
+def _few_columns(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.Scratch) -> None:
+    """The pieces of a follow each other as they lie in memory, so that it is read in one go."""
+    (rows, terms), columns = a.shape, b.shape[1]
+    by_rows = a.strides[0] > a.strides[1]
+    k = _divisor(terms, 512 if by_rows else 256)
+    r = _divisor(rows, min(128, PIECE // (k * columns)))
+    order = (0, 1, 2, 3) if by_rows else (1, 0, 2, 3)
+    shape = rows // r, terms // k, r, columns
+    partial = scratch.take("partial sums", tuple(shape[axis] for axis in order), out.dtype).transpose(order)
+    np.matmul(_cut(_cut(a, 1, k), 0, r).swapaxes(1, 2), _cut(b, 0, k), out=partial)
+    _cut(out, 0, r)[...] = partial.sum(axis=1)
+
+
+def _short_sums(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.Scratch) -> None:
+    """The columns are copied together once: each begins far from the next, often by a power of two, for which a cache has few places."""
+    (rows, terms), columns = a.shape, b.shape[1]
+    c = _divisor(columns, 64)
+    r = _divisor(rows, min(256, PIECE // (c * terms)))
+    pieces = scratch.take("columns", (columns // c, terms, c), b.dtype)
+    pieces[...] = _cut(b, 1, c).swapaxes(0, 1)
+    np.matmul(_cut(a, 0, r)[:, None], pieces, out=_cut(_cut(out, 1, c), 0, r).swapaxes(1, 2))
+
+
+def _divisor(n: int, most: int) -> int:
+    """The largest divisor of n up to `most`; n itself where that would leave small pieces."""
+    found = next((size for size in range(min(n, most), 0, -1) if n % size == 0), n)
+    return found if 4 * found >= most else n
+
+
+def _cut(m: np.ndarray, axis: int, size: int) -> np.ndarray:
+    """An axis as two: pieces, and what is in a piece."""
+    return m.reshape(*m.shape[:axis], m.shape[axis] // size, size, *m.shape[axis + 1 :], copy=False)

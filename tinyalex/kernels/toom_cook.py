@@ -61,29 +61,31 @@ def forward_transform(
     """v[a, b, i, j] = t @ (the tile at (first + i, j)) @ t.T: tiles of t.shape[1] pixels square, `step` apart, the first at -offset.
 
     x (H, W, R), v (A, A, tiles down, tiles across, R), where R counts images times channels. Tiles hang over the edges; there is zero.
+    Both directions take a whole row of tiles in one call: of many short ones, two threads that share Python would wait for each other.
     """
     height, width, count = x.shape
-    size, reach = t.shape
-    half = scratch.take("half transformed", (size, width, count), x.dtype)
+    (size, reach), across = t.shape, v.shape[3]
+    half = scratch.take("half transformed", (size, (across - 1) * step + reach, count), x.dtype)
+    half[:, :offset] = half[:, offset + width :] = 0
+    inside = half[:, offset : offset + width].swapaxes(0, 1)
+    a, b, c = half.strides
+    tiles = np.lib.stride_tricks.as_strided(half, (size, across, reach, count), (a, b * step, b, c))
     for i in range(v.shape[2]):
         rows, taps = _clipped((first + i) * step - offset, reach, height)
-        np.matmul(t[:, taps], x[rows].swapaxes(0, 1), out=half.swapaxes(0, 1))
-        for j in range(v.shape[3]):
-            cols, taps = _clipped(j * step - offset, reach, width)
-            np.matmul(t[:, taps], half[:, cols], out=v[:, :, i, j])
+        np.matmul(t[:, taps], x[rows, : len(inside)].swapaxes(0, 1), out=inside)
+        np.matmul(t, tiles, out=v[:, :, i].swapaxes(1, 2))
 
 
 def backward_transform(m: np.ndarray, at: np.ndarray, y: np.ndarray, scratch: device.Scratch) -> None:
     """y = at @ m[..., i, j] @ at.T at every tile (i, j). m (A, A, tiles down, tiles across, R), y (H, W, R)."""
     height, width, count = y.shape
-    step, size = at.shape
-    half = scratch.take("half transformed", (size, width, count), y.dtype)
+    (step, size), across = at.shape, m.shape[3]
+    half = scratch.take("half transformed", (size, across, step, count), y.dtype)
+    inside = half.reshape(size, across * step, count)[:, :width].swapaxes(0, 1)
     for i in range(m.shape[2]):
-        for j in range(m.shape[3]):
-            cols = slice(j * step, min(width, (j + 1) * step))
-            np.matmul(at[: cols.stop - cols.start], m[:, :, i, j], out=half[:, cols])
         rows = slice(i * step, min(height, (i + 1) * step))
-        np.matmul(at[: rows.stop - rows.start], half.swapaxes(0, 1), out=y[rows].swapaxes(0, 1))
+        np.matmul(at, m[:, :, i].swapaxes(1, 2), out=half)
+        np.matmul(at[: rows.stop - rows.start], inside, out=y[rows].swapaxes(0, 1))
 
 
 def _clipped(start: int, count: int, size: int) -> tuple[slice, slice]:

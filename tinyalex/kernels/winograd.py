@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinyalex import device
-from tinyalex.kernels.products import matmul
+from tinyalex.kernels.products import matmul, matmul_stack
 from tinyalex.kernels.remembered import forget, remembered
 from tinyalex.kernels.rows import as_rows, below_relu
 from tinyalex.kernels.toom_cook import ONE, backward_transform, forward_transform, matrices
@@ -144,7 +144,7 @@ class Winograd(NamedTuple):
             d = scratch.take("products", self.points(slope.shape[2]), dy.dtype)
             forward_transform(slope, a, self.m, 0, d, scratch)
             du = scratch.take("weights", (self.size**2, self.groups, filters // self.groups, channels), dy.dtype)
-            np.matmul(self.by_group(d, hi - lo).swapaxes(2, 3), self.by_group(kept[lo, hi], hi - lo), out=du)
+            matmul_stack(self.by_group(d, hi - lo).swapaxes(2, 3), self.by_group(kept[lo, hi], hi - lo), du)
             db = d[ONE, ONE].reshape(-1, filters).sum(axis=0)  # a's row for the point 1 is all ones: the sum of a tile
             return du.reshape(len(gg), -1).T @ gg, db
 
@@ -182,7 +182,7 @@ class Winograd(NamedTuple):
             )
             forward_transform(x, bt, self.m, self.offset(), here, scratch, first)
             m = scratch.take("products", (self.size, self.size, count, across, y.shape[2]), x.dtype)
-            np.matmul(self.by_group(here, n), u, out=self.by_group(m, n))
+            matmul_stack(self.by_group(here, n), u, self.by_group(m, n))
             if b is not None:
                 # at's column for the point 1 is all ones: what is added here, each output of the tile gets.
                 everywhere = m[ONE, ONE].reshape(-1, len(b))
