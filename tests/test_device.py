@@ -79,6 +79,29 @@ def test_a_failure_comes_out_when_nobody_works_any_more(two_workers):
     assert done == [1]
 
 
+def test_a_thread_waits_for_the_others_when_its_own_tile_fails(two_workers):
+    here, done = threading.get_ident(), []
+
+    def body(lo, hi, scratch):
+        if threading.get_ident() == here:
+            raise RuntimeError("here")
+        time.sleep(0.2)
+        done.append(lo)
+
+    with pytest.raises(RuntimeError, match="here"):
+        devices.for_tiles(np.zeros(2), 1, body)
+    assert len(done) == 1
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_little_work_is_done_by_this_thread_alone_and_by_one_of_blas(alone, two_workers):
+    by_whom = []
+    devices.for_tiles(np.zeros(8), 1, lambda lo, hi, scratch: by_whom.append((threading.get_ident(), *blas_threads())), alone=alone)
+    assert len({who for who, *_ in by_whom}) == (1 if alone else 2)
+    assert threading.get_ident() in {who for who, *_ in by_whom}
+    assert {threads for _, *all_threads in by_whom for threads in all_threads} <= {1}
+
+
 def blas_threads():
     return [info["num_threads"] for info in devices.blas_libraries()]
 

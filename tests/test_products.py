@@ -39,6 +39,7 @@ LINEAR = [
 def test_those_of_linear_layers_in_pieces_and_whole(shape, orders, cut, rng, monkeypatch):
     monkeypatch.setattr(devices, "blas_can_do_without_copies", lambda: cut)
     monkeypatch.setattr(devices.tiles, "workers", lambda: 2)
+    monkeypatch.setattr(products, "SMALL", products.TINY)
     rows, inner, columns = shape
     drawn = rng.standard_normal((rows, inner)), rng.standard_normal((inner, columns)), np.full((rows, columns), np.nan)
     a, b, out = (np.asarray(m, order=order) for m, order in zip(drawn, orders, strict=True))
@@ -75,12 +76,12 @@ def _work(a, b):
 
 def test_long_ones_are_shared_and_short_ones_are_not(rng, monkeypatch):
     monkeypatch.setattr(devices.tiles, "workers", lambda: 2)
-    shared = []
+    seen = []
     own = devices.for_tiles
-    monkeypatch.setattr(devices, "for_tiles", lambda *a, **options: shared.append(a[0].shape) or own(*a, **options))
-    for rows, columns in ((64, 64), (64, 1024)):
+    monkeypatch.setattr(devices, "for_tiles", lambda a, *rest, alone: seen.append((a.shape, alone)) or own(a, *rest, alone=alone))
+    for rows, columns in ((64, 64), (64, 1024), (64, 8192)):
         products.matmul(rng.standard_normal((rows, 64)), rng.standard_normal((64, columns)), out=np.empty((rows, columns)))
-    assert shared == [(1024, 64)]  # the longer side of the product is cut, seen from there
+    assert seen == [((1024, 64), True), ((8192, 64), False)]  # the longer side of the product is cut, seen from there
 
 
 @pytest.mark.parametrize("shape", [(4096, 1, 300), (300, 1, 4096), (1, 300, 4096), (4096, 300, 1)])

@@ -19,6 +19,9 @@ TILE_BYTES = 8 << 20
 GPU_TILE_BYTES = 1 << 30
 """And on a GPU, which wants large products: a whole batch of 128 images in each layer of AlexNet. Less where little memory is free."""
 
+SMALL_MAPS = 4 << 20
+"""Bytes that pooling and normalisation go through sooner in one thread: in many short loops, after which threads wait for Python's lock."""
+
 
 @cache
 def _gpu_tile_bytes(name: str) -> int:
@@ -59,6 +62,7 @@ def for_tiles(
     body: Callable[[int, int, Scratch], Any],
     *,
     least: int = 1,
+    alone: bool = False,
     tiles: list[tuple[int, int]] | None = None,
 ) -> Any:
     """Call `body(lo, hi, scratch)` on tiles that cover range(len(batch)), and return the sum of what it returned.
@@ -66,6 +70,7 @@ def for_tiles(
     batch       the array that is worked on, usually a batch of images; says how many there are, and on which device
     bytes_each  scratch that one of them needs; decides the size of a tile
     least       how many should be in a tile all the same, if each worker gets so many
+    alone       whether it is so little work that this thread has done it sooner than others are woken and Python's lock is passed on
     tiles       the [lo, hi) themselves, of an earlier loop for instance; bytes_each and least then decide nothing
     body        returns None, a new array, or a tuple of them; may run in several threads at once, on tiles that do not overlap
 
@@ -74,20 +79,22 @@ def for_tiles(
     the other, with scratch memory that goes back to the pool at the end.
     """
     place = of(batch)
-    team = 1 if place != "cpu" or _thread.in_tile else workers()
+    team = 1 if place != "cpu" or _thread.in_tile or alone else workers()
     if tiles is None:
         room = TILE_BYTES if place == "cpu" else _gpu_tile_bytes(place)
         tiles = _cut(len(batch), max(1, least, room // max(1, bytes_each)), team)
     team = min(team, len(tiles))
     if place != "cpu" or _thread.in_tile:
         return _work(tiles, body, Scratch(xp(batch)))
-    if team == 1:
-        return _work_in_thread(tiles, body)
+    if team == 1 and not alone:
+        return _work_in_thread(tiles, body)  # where BLAS may use all of its threads
     with one_blas_thread():
-        parts = [pool(team).submit(_work_in_thread, tiles[worker::team], body) for worker in range(team)]
-        wait(parts)  # also where one has failed: nobody writes any more once this is over
-    total = parts[0].result()
-    for part in parts[1:]:
+        others = [pool(workers() - 1).submit(_work_in_thread, tiles[worker::team], body) for worker in range(1, team)]
+        try:
+            total = _work_in_thread(tiles[::team], body)
+        finally:
+            wait(others)  # also where one has failed: nobody writes any more once this is over
+    for part in others:
         total = _add(total, part.result())
     return total
 

@@ -44,7 +44,7 @@ class LocalResponseNorm(Function):
         def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
             kernel.lrn(x[lo:hi], y[lo:hi], s[lo:hi], size, a, beta, k, groups)
 
-        device.for_tiles(x, x[:1, :, :1].nbytes, tile)
+        device.for_tiles(x, x[:1, :, :1].nbytes, tile, alone=x.nbytes <= device.SMALL_MAPS)
         return y
 
     def backward(self, dy: Array) -> Array:
@@ -56,7 +56,7 @@ class LocalResponseNorm(Function):
             x, y, s = self.x[lo:hi], self.y[lo:hi], self.s[lo:hi]
             kernel.lrn_backward(dy[lo:hi], x, y, s, dx[lo:hi], self.size, self.a, self.beta, self.groups)
 
-        device.for_tiles(dx, dx[:1, :, :1].nbytes, tile)
+        device.for_tiles(dx, dx[:1, :, :1].nbytes, tile, alone=dx.nbytes <= device.SMALL_MAPS)
         return dx
 
 

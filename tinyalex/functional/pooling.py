@@ -64,7 +64,7 @@ class MaxPool2d(Function):
             if relu:
                 k.relu(y[lo:hi], y[lo:hi])
 
-        device.for_tiles(x, x[:1].nbytes, tile)
+        device.for_tiles(x, x[:1].nbytes, tile, alone=x.nbytes <= device.SMALL_MAPS)
         return y
 
     def backward(self, dy: Array) -> Array:
@@ -79,7 +79,7 @@ class MaxPool2d(Function):
                 k.relu_backward(dy[lo:hi], y[lo:hi], slope)
             k.max_pool_backward(slope, self.argmax[lo:hi], dx[lo:hi], *self.window)
 
-        device.for_tiles(dx, dx[:1].nbytes, tile)
+        device.for_tiles(dx, dx[:1].nbytes, tile, alone=dx.nbytes <= device.SMALL_MAPS)
         return dx
 
 
@@ -121,7 +121,7 @@ class AvgPool2d(Function):
         def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
             k.avg_pool(x[lo:hi], y[lo:hi], divisor, window.kernel, window.stride, window.padding)
 
-        device.for_tiles(x, x[:1].nbytes, tile)
+        device.for_tiles(x, x[:1].nbytes, tile, alone=x.nbytes <= device.SMALL_MAPS)
         return y
 
     def backward(self, dy: Array) -> Array:
@@ -133,7 +133,7 @@ class AvgPool2d(Function):
             window = self.window
             k.avg_pool_backward(dy[lo:hi], self.divisor, dx[lo:hi], window.kernel, window.stride, window.padding)
 
-        device.for_tiles(dx, dx[:1].nbytes, tile)
+        device.for_tiles(dx, dx[:1].nbytes, tile, alone=dx.nbytes <= device.SMALL_MAPS)
         return dx
 
 

@@ -290,7 +290,7 @@ def random_mask(mask: np.ndarray, keep: float, key: tuple[int, int], step: int, 
 
 
 SMALL_UPDATE = 1 << 15
-"""Numbers that are updated sooner, in one tile, than other threads are woken."""
+"""Numbers that one thread has updated sooner than others are woken."""
 
 
 def sgd_update(w: np.ndarray, velocity: np.ndarray, grad: np.ndarray, lr: float, momentum: float, decay: float) -> None:
@@ -309,7 +309,7 @@ def sgd_update(w: np.ndarray, velocity: np.ndarray, grad: np.ndarray, lr: float,
         v -= np.multiply(grad[lo:hi], lr, out=change)
         part += v
 
-    device.for_tiles(w, 8 * w[:1].nbytes, block, tiles=[(0, len(w))] if w.size <= SMALL_UPDATE else None)
+    device.for_tiles(w, 8 * w[:1].nbytes, block, alone=w.size <= SMALL_UPDATE)
 
 
 def augment(images, mean, out: np.ndarray, moves: np.ndarray, colour: np.ndarray | None, scale: float) -> None:

@@ -16,8 +16,11 @@ import numpy as np
 
 from tinyalex import device
 
-SMALL = 1 << 18
-"""Multiplications that one thread does sooner than others are woken."""
+TINY = 1 << 18
+"""Multiplications for which BLAS does not wake its own threads."""
+
+SMALL = 1 << 24
+"""Multiplications that one thread has done sooner than others are woken."""
 
 UNCOPIED = 1_000_000
 """Multiplications up to which OpenBLAS copies nothing."""
@@ -35,7 +38,7 @@ LEAST_ROWS = 44
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a @ b for matrices, each core making a part of the longer side of `out`; where sums are short, of its rows in memory."""
     (rows, columns), terms = out.shape, len(b)
-    large = rows * columns * terms > UNCOPIED and device.blas_can_do_without_copies()
+    large = rows * columns * terms > SMALL and device.blas_can_do_without_copies()
     short_sums = large and 1 < terms <= FEW
     if out.strides[0] < out.strides[1] if short_sums else rows < columns:
         a, b, out = b.T, a.T, out.T
@@ -53,10 +56,10 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
         else:
             matmul_stack(a[lo:hi], b, out[lo:hi])
 
-    if rows * columns * terms <= SMALL:
+    if rows * columns * terms <= TINY:
         np.matmul(a, b, out=out)
     else:
-        device.for_tiles(out, 0, some_rows)
+        device.for_tiles(out, 0, some_rows, alone=rows * columns * terms <= SMALL)
 
 
 def matmul_stack(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
@@ -66,6 +69,16 @@ def matmul_stack(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
         size = _divisor(rows, UNCOPIED // (terms * columns))
         a, b, out = _cut(a, a.ndim - 2, size), b[..., None, :, :], _cut(out, out.ndim - 2, size)
     np.matmul(a, b, out=out)
+
+
+def sum_of_products(a: np.ndarray, b: np.ndarray, scratch: device.Scratch) -> np.ndarray:
+    """The sum of all a[i] @ b[i]. a (stack, M, K), b (stack, K, N)"""
+    (_, rows, terms), columns = a.shape, b.shape[2]
+    if rows * terms * columns > UNCOPIED and device.blas_can_do_without_copies():
+        size = _divisor(terms, UNCOPIED // (rows * columns))
+        a, b = _cut(a, 2, size).swapaxes(1, 2), _cut(b, 1, size)
+    partial = scratch.take("partial sums", (*a.shape[:-1], columns), a.dtype)
+    return np.matmul(a, b, out=partial).sum(axis=tuple(range(a.ndim - 2)))
 
 
 def _few_columns(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.Scratch) -> None:

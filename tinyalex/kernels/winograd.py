@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinyalex import device
-from tinyalex.kernels.products import matmul, matmul_stack
+from tinyalex.kernels.products import SMALL, matmul, matmul_stack
 from tinyalex.kernels.remembered import forget, remembered
 from tinyalex.kernels.rows import as_rows, below_relu
 from tinyalex.kernels.toom_cook import ONE, backward_transform, forward_transform, matrices
@@ -111,7 +111,7 @@ class Winograd(NamedTuple):
                 v = kept[lo, hi] = device.empty(self.points((hi - lo) * channels), x.dtype)
             self.convolve(self.pixels(x[lo:hi], scratch), u, b, as_rows(y[lo:hi]), scratch, v, relu)
 
-        device.for_tiles(x, self.bytes_each(channels + len(w)), tile, least=IMAGES)
+        device.for_tiles(x, self.bytes_each(channels + len(w)), tile, least=IMAGES, alone=self.is_small(x, u))
         return kept
 
     def backward(
@@ -149,7 +149,9 @@ class Winograd(NamedTuple):
             return du.reshape(len(gg), -1).T @ gg, db
 
         if not want_dw:
-            device.for_tiles(dy, turned.bytes_each(channels * self.groups + filters), tile, least=IMAGES)
+            device.for_tiles(
+                dy, turned.bytes_each(channels * self.groups + filters), tile, least=IMAGES, alone=self.is_small(dy, u)
+            )
             return None, None
         dtaps, db = device.for_tiles(dy, 0, tile, tiles=sorted(kept))
         return self.untaps(dtaps.reshape(filters, channels, -1)), db
@@ -210,6 +212,10 @@ class Winograd(NamedTuple):
     def bytes_each(self, channels: int) -> int:
         """Of transformed tiles, for an image of so many channels in float32."""
         return 4 * math.prod(self.points(channels))
+
+    def is_small(self, images: np.ndarray, u: np.ndarray) -> bool:
+        """Whether so few images are multiplied with U that one thread is enough."""
+        return len(images) * math.prod(self.tiles()) * u.size <= SMALL
 
     # Weights
 
