@@ -6,6 +6,7 @@ from tinyalex import device as devices
 from tinyalex import functional as F
 from tinyalex.functional.pooling import avg_pool2d_naive, max_pool2d_naive
 from tinyalex.functional.window import Window, output_size
+from tinyalex.kernels import rows
 
 pytestmark = pytest.mark.anywhere
 
@@ -174,7 +175,7 @@ def test_max_pool2d_with_relu_is_relu_after_it(device, rng):
 )
 def test_threads_give_what_one_gives(layer, rng, monkeypatch):
     x, answers = ta.Tensor(distinct(rng, (5, 4, 9, 8)) - 50, requires_grad=True), []
-    monkeypatch.setattr(devices, "SMALL_MAPS", 0)
+    monkeypatch.setattr(rows, "SMALL", 0)
     for workers in (1, 2, 3):
         monkeypatch.setattr(devices.tiles, "workers", lambda workers=workers: workers)
         x.grad = None

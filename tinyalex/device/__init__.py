@@ -12,10 +12,10 @@ from tinyalex.device.buffers import empty
 from tinyalex.device.choice import allow_tf32, check, cuda_is_available, default, memory, set_default, why_no_cuda
 from tinyalex.device.randomness import draw, generator, key, manual_seed, random_words, same_draws, seed, set_step, uniform
 from tinyalex.device.threads import blas_can_do_without_copies, blas_libraries, one_blas_thread, workers
-from tinyalex.device.tiles import SMALL_MAPS, Scratch, for_tiles
+from tinyalex.device.tiles import Scratch, for_tiles
 
 __all__ = [
-    "SMALL_MAPS", "Array", "Scratch", "allow_tf32", "asarray", "beside", "blas_can_do_without_copies", "blas_libraries", "check", "common",
+    "Array", "Scratch", "allow_tf32", "asarray", "beside", "blas_can_do_without_copies", "blas_libraries", "check", "common",
     "cuda_is_available", "current", "default", "draw", "empty", "for_tiles", "generator", "is_array", "key", "manual_seed", "memory",
     "of", "on", "one_blas_thread", "random_words", "same_draws", "seed", "set_default", "set_step", "to", "to_numpy", "uniform",
     "why_no_cuda", "workers", "xp",

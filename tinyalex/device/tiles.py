@@ -19,9 +19,6 @@ TILE_BYTES = 8 << 20
 GPU_TILE_BYTES = 1 << 30
 """And on a GPU, which wants large products: a whole batch of 128 images in each layer of AlexNet. Less where little memory is free."""
 
-SMALL_MAPS = 4 << 20
-"""Bytes that pooling and normalisation go through sooner in one thread: in many short loops, after which threads wait for Python's lock."""
-
 
 @cache
 def _gpu_tile_bytes(name: str) -> int:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyalex import device, kernels
+from tinyalex import kernels
 from tinyalex.device import Array
 from tinyalex.function import Function
 from tinyalex.functional.checks import float_tensors, with_batch
@@ -40,23 +40,14 @@ class LocalResponseNorm(Function):
         x = kernel.ready(x)
         y, s = kernel.activation(x.shape, x.dtype), kernel.activation(x.shape, x.dtype)
         self.x, self.y, self.s, self.size, self.a, self.beta, self.groups = x, y, s, size, a, beta, groups
-
-        def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
-            kernel.lrn(x[lo:hi], y[lo:hi], s[lo:hi], size, a, beta, k, groups)
-
-        device.for_tiles(x, x[:1, :, :1].nbytes, tile, alone=x.nbytes <= device.SMALL_MAPS)
+        kernel.lrn(x, y, s, size, a, beta, k, groups)
         return y
 
     def backward(self, dy: Array) -> Array:
         kernel = kernels.of(dy)
         dy = kernel.ready(dy)
         dx = kernel.activation(dy.shape, dy.dtype)
-
-        def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
-            x, y, s = self.x[lo:hi], self.y[lo:hi], self.s[lo:hi]
-            kernel.lrn_backward(dy[lo:hi], x, y, s, dx[lo:hi], self.size, self.a, self.beta, self.groups)
-
-        device.for_tiles(dx, dx[:1, :, :1].nbytes, tile, alone=dx.nbytes <= device.SMALL_MAPS)
+        kernel.lrn_backward(dy, self.x, self.y, self.s, dx, self.size, self.a, self.beta, self.groups)
         return dx
 
 

@@ -58,28 +58,19 @@ class MaxPool2d(Function):
         self.shape, self.window = x.shape, window
         self.argmax: Any = argmax
         self.y = y if relu else None
-
-        def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
-            k.max_pool(x[lo:hi], y[lo:hi], None if argmax is None else argmax[lo:hi], *window)
-            if relu:
-                k.relu(y[lo:hi], y[lo:hi])
-
-        device.for_tiles(x, x[:1].nbytes, tile, alone=x.nbytes <= device.SMALL_MAPS)
+        k.max_pool(x, y, argmax, *window)
+        if relu:
+            k.relu(y, y)
         return y
 
     def backward(self, dy: Array) -> Array:
         k = kernels.of(dy)
         dy = k.ready(dy)
-        dx, y = k.activation(self.shape, dy.dtype), self.y
-
-        def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
-            slope = dy[lo:hi]
-            if y is not None:
-                slope = k.activation(slope.shape, dy.dtype)
-                k.relu_backward(dy[lo:hi], y[lo:hi], slope)
-            k.max_pool_backward(slope, self.argmax[lo:hi], dx[lo:hi], *self.window)
-
-        device.for_tiles(dx, dx[:1].nbytes, tile, alone=dx.nbytes <= device.SMALL_MAPS)
+        dx = k.activation(self.shape, dy.dtype)
+        if self.y is not None:
+            dy, above = k.activation(dy.shape, dy.dtype), dy
+            k.relu_backward(above, self.y, dy)
+        k.max_pool_backward(dy, self.argmax, dx, *self.window)
         return dx
 
 
@@ -117,23 +108,14 @@ class AvgPool2d(Function):
         k = kernels.of(x)
         x = k.ready(x)
         y = k.activation((*x.shape[:2], *out), x.dtype)
-
-        def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
-            k.avg_pool(x[lo:hi], y[lo:hi], divisor, window.kernel, window.stride, window.padding)
-
-        device.for_tiles(x, x[:1].nbytes, tile, alone=x.nbytes <= device.SMALL_MAPS)
+        k.avg_pool(x, y, divisor, window.kernel, window.stride, window.padding)
         return y
 
     def backward(self, dy: Array) -> Array:
         k = kernels.of(dy)
         dy = k.ready(dy)
         dx = k.activation(self.shape, dy.dtype)
-
-        def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
-            window = self.window
-            k.avg_pool_backward(dy[lo:hi], self.divisor, dx[lo:hi], window.kernel, window.stride, window.padding)
-
-        device.for_tiles(dx, dx[:1].nbytes, tile, alone=dx.nbytes <= device.SMALL_MAPS)
+        k.avg_pool_backward(dy, self.divisor, dx, self.window.kernel, self.window.stride, self.window.padding)
         return dx
 
 

@@ -14,11 +14,14 @@ import numpy as np
 from tinyalex import device
 from tinyalex.kernels import products
 from tinyalex.kernels.channel_sums import ChannelSums
-from tinyalex.kernels.maxima import rows_then_columns, tap_by_tap
 from tinyalex.kernels.patches import col2im as col2im
 from tinyalex.kernels.patches import im2col as im2col
-from tinyalex.kernels.rows import in_rows, row_blocks
-from tinyalex.kernels.taps import Pair, row_taps, taps
+from tinyalex.kernels.pooling import avg_pool as avg_pool
+from tinyalex.kernels.pooling import avg_pool_backward as avg_pool_backward
+from tinyalex.kernels.pooling import max_pool as max_pool
+from tinyalex.kernels.pooling import max_pool_backward as max_pool_backward
+from tinyalex.kernels.rows import for_rows, row_blocks
+from tinyalex.kernels.taps import Pair
 from tinyalex.kernels.whole_rows import WholeRows, whole_rows
 from tinyalex.kernels.winograd import Winograd, setting, winograd
 
@@ -97,100 +100,39 @@ def fast_conv(x: np.ndarray, w: np.ndarray, window: Any, out: Pair, groups: int,
     return winograd(x, w, window, out, groups) or (None if want_dx else whole_rows(x, w, window, out, groups))
 
 
-# Pooling
-
-
-def max_pool(
-    x: np.ndarray, y: np.ndarray, argmax: np.ndarray | None, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
-) -> None:
-    """y = the largest number in each window, argmax = the tap u*KW + v that it was found at first.
-
-    NaN counts as largest, and of several NaN the last is taken.
-
-    x (N, C, H, W), y (N, C, OH, OW), argmax like y, of an integer type that holds KH*KW - 1, or None where nobody will ask.
-    """
-    begin_inside = all((out - 1) * step < size for out, step, size in zip(y.shape[2:], stride, x.shape[2:], strict=True))
-    plain = padding == (0, 0) and dilation == (1, 1) and begin_inside
-    for rows in row_blocks(y):
-        if plain:
-            rows_then_columns(x, y, argmax, rows, kernel, stride)
-        else:
-            tap_by_tap(x, y, argmax, rows, kernel, stride, padding, dilation)
-        if argmax is not None and np.isnan(y[:, :, rows]).any():
-            for tap, seen, out in row_taps(x, y, rows, kernel, stride, padding, dilation):
-                argmax[:, :, rows][out][np.isnan(seen)] = tap
-
-
-def max_pool_backward(dy, argmax, dx, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
-    """dx[pixel] = the sum of dy over all windows whose maximum it was: windows overlap, so a pixel can win several."""
-    dy = in_rows(dy)
-    first = _first_visits(dy, dx, kernel, stride, padding, dilation)
-    for rows in row_blocks(dy):
-        above, winners = dy[:, :, rows], argmax[:, :, rows]
-        for tap, seen, out in reversed([*row_taps(dx, dy, rows, kernel, stride, padding, dilation)]):
-            if tap in first:
-                np.multiply(above[out], winners[out] == tap, out=seen)
-            else:
-                seen += above[out] * (winners[out] == tap)
-
-
-def _first_visits(dy, dx, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> set[int]:
-    """The taps that come to each pixel first, if windows are gone through row by row and taps backwards; 0 is written where none comes.
-
-    The last stride x stride taps of the windows cover all pixels between them once: what they bring need not be added to anything.
-    """
-    if dilation != (1, 1) or any(size < step for size, step in zip(kernel, stride, strict=True)):
-        dx.fill(0)
-        return set()
-    new = [range(size - step, size) for size, step in zip(kernel, stride, strict=True)]
-    for axis, (last, step, border) in enumerate(zip(new, stride, padding, strict=True), start=2):
-        lines = np.moveaxis(dx, axis, 0)
-        lines[: max(0, last.start - border)] = 0
-        lines[(dy.shape[axis] - 1) * step - border + last.stop :] = 0
-    return {u * kernel[1] + v for u in new[0] for v in new[1]}
-
-
-def avg_pool(x: np.ndarray, y: np.ndarray, divisor: np.ndarray, kernel: Pair, stride: Pair, padding: Pair) -> None:
-    """y = the sum over each window / divisor. x (N, C, H, W), y (N, C, OH, OW), divisor (OH, OW)."""
-    y.fill(0)
-    for _, out, pixels in taps(x.shape[2:], y.shape[2:], kernel, stride, padding, (1, 1)):
-        y[out] += x[pixels]
-    y /= divisor
-
-
-def avg_pool_backward(dy: np.ndarray, divisor: np.ndarray, dx: np.ndarray, kernel: Pair, stride: Pair, padding: Pair) -> None:
-    """dx[pixel] = the sum of dy / divisor over all windows that contain it."""
-    dx.fill(0)
-    share = in_rows(dy) / divisor
-    for _, out, pixels in taps(dx.shape[2:], dy.shape[2:], kernel, stride, padding, (1, 1)):
-        dx[pixels] += share[out]
-
-
 # Local response normalisation
 
 
 def lrn(x, y, s, size: int, a: float, beta: float, k: float, groups: int) -> None:
     """s = k + a * (sum of x**2 over `size` channels), y = x * s**-beta. x, y, s: (N, C, ...)."""
-    sums = ChannelSums(x, size, groups, before=size // 2)
-    for xr, yr, sr in _rows_of_channels(x, y, s):
-        terms = sums.terms(xr.shape)
-        np.multiply(sums.grouped(xr), sums.grouped(xr), out=terms)
-        np.multiply(sums.of_windows(), a, out=sums.grouped(sr))
-        sr += k
-        np.divide(xr, _power(sr, beta, out=yr), out=yr)
+
+    def some_rows(own: slice) -> None:
+        sums = ChannelSums(x, size, groups, before=size // 2)
+        for xr, yr, sr in _rows_of_channels(own, x, y, s):
+            terms = sums.terms(xr.shape)
+            np.multiply(sums.grouped(xr), sums.grouped(xr), out=terms)
+            np.multiply(sums.of_windows(), a, out=sums.grouped(sr))
+            sr += k
+            np.divide(xr, _power(sr, beta, out=yr), out=yr)
+
+    for_rows(x, x.nbytes, some_rows)
 
 
 def lrn_backward(dy, x, y, s, dx, size: int, a: float, beta: float, groups: int) -> None:
     """dx = dy * s**-beta - 2*a*beta * x * (sum of dy*y/s over the channels whose window holds this one)."""
-    sums = ChannelSums(x, size, groups, before=(size - 1) // 2)
-    for dyr, xr, yr, sr, dxr in _rows_of_channels(dy, x, y, s, dx):
-        terms = sums.terms(xr.shape)
-        np.multiply(sums.grouped(dyr), sums.grouped(yr), out=terms)
-        terms /= sums.grouped(sr)
-        np.multiply(sums.of_windows(), -2 * a * beta, out=sums.grouped(dxr))
-        dxr *= xr
-        direct = _power(sr, beta)
-        dxr += np.divide(dyr, direct, out=direct)
+
+    def some_rows(own: slice) -> None:
+        sums = ChannelSums(x, size, groups, before=(size - 1) // 2)
+        for dyr, xr, yr, sr, dxr in _rows_of_channels(own, dy, x, y, s, dx):
+            terms = sums.terms(xr.shape)
+            np.multiply(sums.grouped(dyr), sums.grouped(yr), out=terms)
+            terms /= sums.grouped(sr)
+            np.multiply(sums.of_windows(), -2 * a * beta, out=sums.grouped(dxr))
+            dxr *= xr
+            direct = _power(sr, beta)
+            dxr += np.divide(dyr, direct, out=direct)
+
+    for_rows(x, x.nbytes, some_rows)
 
 
 def spatial_norm(x: np.ndarray, y: np.ndarray, s: np.ndarray, size: int, a: float, beta: float, k: float) -> None:
@@ -211,9 +153,9 @@ def spatial_norm_backward(dy, x, y, s, dx, size: int, a: float, beta: float) -> 
     dx += dy / _power(s, beta)
 
 
-def _rows_of_channels(*arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
+def _rows_of_channels(own: slice, *arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
     """Some rows at a time of arrays (N, C, H, ...), seen as (H, ..., N, C), which is how activations lie."""
-    for rows in row_blocks(arrays[0]):
+    for rows in row_blocks(arrays[0], own):
         yield tuple(np.moveaxis(a[:, :, rows], (0, 1), (-2, -1)) for a in arrays)
 
 
@@ -232,13 +174,19 @@ def _power(s: np.ndarray, beta: float, out: np.ndarray | None = None) -> np.ndar
 def relu(x: np.ndarray, y: np.ndarray) -> None:
     """y = max(0, x). y may be x."""
     # NumPy's loop is four times as fast with an array of zeros as with a single one. An activation repeats one row of them.
-    nothing = np.zeros_like(x) if x.ndim < 3 else np.zeros(x.shape[:2], x.dtype)[(..., *[None] * (x.ndim - 2))]
-    np.maximum(x, nothing, out=y)
+    if x.ndim < 3:
+        np.maximum(x, np.zeros_like(x), out=y)
+    else:
+        nothing = np.zeros(x.shape[:2], x.dtype)[(..., *[None] * (x.ndim - 2))]
+        for_rows(x, x.nbytes, lambda rows: np.maximum(x[:, :, rows], nothing, out=y[:, :, rows]))
 
 
 def relu_backward(dy: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
     """dx = dy where y is positive or NaN, else dy * 0: NaN, if dy is infinite."""
-    np.multiply(dy, np.logical_not(y <= 0), out=dx)
+    if y.ndim < 3:
+        np.multiply(dy, np.logical_not(y <= 0), out=dx)
+    else:
+        for_rows(y, y.nbytes, lambda rows: np.multiply(dy[:, :, rows], np.logical_not(y[:, :, rows] <= 0), out=dx[:, :, rows]))
 
 
 # Loss

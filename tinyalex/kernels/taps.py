@@ -36,3 +36,11 @@ def row_taps(
     top = (padding[0] - above, padding[1])
     for (u, v), out, pixels in taps(x.shape[2:], (rows.stop - rows.start, y.shape[3]), kernel, stride, top, dilation):
         yield u * kernel[1] + v, x[pixels], (slice(None), slice(None), *out[1:])
+
+
+def windows_on(rows: slice, out: int, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> tuple[slice, Pair]:
+    """Which rows of the `out` rows of windows reach some rows of the image, and the padding if those rows are all of the image."""
+    above = rows.start + padding[0]
+    first = max(0, -(((kernel[0] - 1) * dilation[0] - above) // stride[0]))
+    last = min(out, (rows.stop - 1 + padding[0]) // stride[0] + 1)
+    return slice(first, max(first, last)), (above - first * stride[0], padding[1])
