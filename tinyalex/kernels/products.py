@@ -31,6 +31,9 @@ PIECE = 1 << 19
 FEW = 32
 """Columns, or terms of a sum, for which a linear layer is cut. With more, the copy is a small part of the work."""
 
+LONG = 512
+"""Terms of a partial sum, of which there are several where columns are few."""
+
 LEAST_ROWS = 44
 """Of a piece, where b is not cut. Were there fewer, b would be so large that it is fetched anew for each of them."""
 
@@ -42,7 +45,7 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     short_sums = large and 1 < terms <= FEW
     if out.strides[0] < out.strides[1] if short_sums else rows < columns:
         a, b, out = b.T, a.T, out.T
-    few_columns = large and not short_sums and 1 < b.shape[1] <= FEW
+    few_columns = large and terms > LONG and 1 < b.shape[1] <= FEW
     if few_columns:
         b = np.ascontiguousarray(b)
 
@@ -82,10 +85,11 @@ def sum_of_products(a: np.ndarray, b: np.ndarray, scratch: device.Scratch) -> np
 
 
 def _few_columns(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.Scratch) -> None:
-    """The pieces of a follow each other as they lie in memory, so that it is read in one go."""
+    """The pieces of `a` follow each other as they lie in memory, so that it is read in one go; there are more rows in one that is read
+    by columns."""
     (rows, terms), columns = a.shape, b.shape[1]
     by_rows = a.strides[0] > a.strides[1]
-    k = _divisor(terms, 512 if by_rows else 256)
+    k = _divisor(terms, LONG if by_rows else LONG // 2)
     r = _divisor(rows, min(128, PIECE // (k * columns)))
     order = (0, 1, 2, 3) if by_rows else (1, 0, 2, 3)
     shape = rows // r, terms // k, r, columns
