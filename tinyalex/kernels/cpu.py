@@ -257,7 +257,7 @@ def sgd_update(w: np.ndarray, velocity: np.ndarray, grad: np.ndarray, lr: float,
         v -= np.multiply(grad[lo:hi], lr, out=change)
         part += v
 
-    device.for_tiles(w, 8 * w[:1].nbytes, block, alone=w.size <= SMALL_UPDATE)
+    device.for_tiles(w, 8 * w[:1].nbytes, block, tiles=[(0, len(w))] if w.size <= SMALL_UPDATE else None)
 
 
 def augment(images, mean, out: np.ndarray, moves: np.ndarray, colour: np.ndarray | None, scale: float) -> None:

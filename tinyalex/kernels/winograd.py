@@ -111,7 +111,7 @@ class Winograd(NamedTuple):
                 v = kept[lo, hi] = device.empty(self.points((hi - lo) * channels), x.dtype)
             self.convolve(self.pixels(x[lo:hi], scratch), u, b, as_rows(y[lo:hi]), scratch, v, relu)
 
-        device.for_tiles(x, self.bytes_each(channels + len(w)), tile, least=IMAGES, alone=self.is_small(x, u))
+        device.for_tiles(x, self.bytes_each(channels + len(w)), tile, least=IMAGES, alone=self.is_little(x, w))
         return kept
 
     def backward(
@@ -127,6 +127,7 @@ class Winograd(NamedTuple):
         filters, channels = dy.shape[1], w.shape[1] * self.fold**2
         turned = self._replace(border=self.r - 1 - self.offset(), fold=1, image=self.out, out=self.image)
         u: Any = None if dx is None else self.transformed(self.taps(w), mirrored=True)
+        little = self.is_little(dy, w)
 
         def tile(lo: int, hi: int, scratch: device.Scratch) -> tuple[np.ndarray, np.ndarray] | None:
             slope = as_rows(dy[lo:hi]) if y is None else below_relu(as_rows(dy[lo:hi]), as_rows(y[lo:hi]), scratch)
@@ -149,11 +150,9 @@ class Winograd(NamedTuple):
             return du.reshape(len(gg), -1).T @ gg, db
 
         if not want_dw:
-            device.for_tiles(
-                dy, turned.bytes_each(channels * self.groups + filters), tile, least=IMAGES, alone=self.is_small(dy, u)
-            )
+            device.for_tiles(dy, turned.bytes_each(channels * self.groups + filters), tile, least=IMAGES, alone=little)
             return None, None
-        dtaps, db = device.for_tiles(dy, 0, tile, tiles=sorted(kept))
+        dtaps, db = device.for_tiles(dy, 0, tile, tiles=sorted(kept), alone=little)
         return self.untaps(dtaps.reshape(filters, channels, -1)), db
 
     def convolve(
@@ -213,9 +212,9 @@ class Winograd(NamedTuple):
         """Of transformed tiles, for an image of so many channels in float32."""
         return 4 * math.prod(self.points(channels))
 
-    def is_small(self, images: np.ndarray, u: np.ndarray) -> bool:
-        """Whether so few images are multiplied with U that one thread is enough."""
-        return len(images) * math.prod(self.tiles()) * u.size <= SMALL
+    def is_little(self, images: np.ndarray, w: np.ndarray) -> bool:
+        """Whether so few numbers are multiplied that one thread does it."""
+        return math.prod(self.points(len(images))) * w.shape[0] * w.shape[1] * self.fold**2 <= SMALL
 
     # Weights
 
