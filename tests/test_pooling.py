@@ -164,24 +164,26 @@ def test_max_pool2d_with_relu_is_relu_after_it(device, rng):
     assert (results[0][0] == 0).any()
 
 
-@pytest.mark.parametrize(
-    "layer",
-    [
-        lambda x: F.max_pool2d(x, 3, 2, relu=True),
-        lambda x: F.avg_pool2d(x, 3, 2),
-        lambda x: F.local_response_norm(x, 3),
-    ],
-    ids=["max", "average", "normalisation"],
-)
-def test_threads_give_what_one_gives(layer, rng, monkeypatch):
-    x, answers = ta.Tensor(distinct(rng, (5, 4, 9, 8)) - 50, requires_grad=True), []
+APART = [((1, 1), (3, 2), (0, 0), (1, 1), False), ((2, 2), (3, 3), (1, 1), (1, 1), True)]
+"""Windows that leave pixels out."""
+
+
+@pytest.mark.parametrize("geometry", [*GEOMETRIES, *APART], ids=str)
+def test_threads_give_what_one_gives(geometry, rng, monkeypatch):
+    kernel, stride, padding, _, ceil_mode = geometry
     monkeypatch.setattr(rows, "SMALL", 0)
-    for workers in (1, 2, 3):
-        monkeypatch.setattr(devices.tiles, "workers", lambda workers=workers: workers)
-        x.grad = None
-        y = layer(x)
-        y.backward(distinct(np.random.default_rng(1), y.shape))
-        answers.append((y.numpy(), devices.to_numpy(x.grad)))
-    for other in answers[1:]:
-        for one, two in zip(answers[0], other, strict=True):
-            np.testing.assert_array_equal(one, two)
+    for layer in (
+        lambda x: F.max_pool2d(x, *geometry, relu=True),
+        lambda x: F.avg_pool2d(x, kernel, stride, padding, ceil_mode),
+        lambda x: F.local_response_norm(x, 3),
+    ):
+        x, answers = ta.Tensor(distinct(rng, (5, 4, 11, 8)) - 50, requires_grad=True), []
+        for workers in (1, 2, 3, 8):
+            monkeypatch.setattr(devices.tiles, "workers", lambda workers=workers: workers)
+            x.grad = None
+            y = layer(x)
+            y.backward(distinct(np.random.default_rng(1), y.shape))
+            answers.append((y.numpy(), devices.to_numpy(x.grad)))
+        for other in answers[1:]:
+            for one, two in zip(answers[0], other, strict=True):
+                np.testing.assert_array_equal(one, two)

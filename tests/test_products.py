@@ -13,6 +13,7 @@ from tinyalex.kernels import products
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_they_are_what_numpy_gives(shape, order, rng, monkeypatch):
     monkeypatch.setattr(devices.tiles, "workers", lambda: 2)
+    monkeypatch.setattr(products, "SMALL", products.TINY)
     rows, inner, columns = shape
     a, b = rng.standard_normal((rows, inner)), np.asarray(rng.standard_normal((inner, columns)), order=order)
     out = np.full((rows, columns), np.nan, order=order)
@@ -60,6 +61,7 @@ def test_stacks_in_pieces_and_whole(shape, cut, rng, monkeypatch):
 
 def test_pieces_are_as_small_as_blas_wants_them(rng, monkeypatch):
     monkeypatch.setattr(devices, "blas_can_do_without_copies", lambda: True)
+    monkeypatch.setattr(devices.tiles, "workers", lambda: 2)
     sizes = []
     matmul = np.matmul
     monkeypatch.setattr(np, "matmul", lambda a, b, out: sizes.append(_work(a, b)) or matmul(a, b, out=out))

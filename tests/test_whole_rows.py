@@ -6,15 +6,18 @@ import pytest
 import tinyalex as ta
 from tinyalex import device as devices
 from tinyalex import functional as F
-from tinyalex.kernels import winograd
+from tinyalex.kernels import products, winograd
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("relu", [True, False])
 @pytest.mark.parametrize(("stride", "padding", "dilation"), [(1, 2, 1), (2, 1, (1, 2)), (3, 0, 1)])
-def test_weights_of_a_layer_that_needs_no_dx_get_the_same_gradients(dtype, relu, stride, padding, dilation, rng, monkeypatch):
+@pytest.mark.parametrize("cut", [True, False])
+def test_weights_of_a_layer_that_needs_no_dx_get_the_same_gradients(dtype, relu, stride, padding, dilation, cut, rng, monkeypatch):
     monkeypatch.setattr(devices, "workers", lambda: 2)
-    x, w, b = (rng.standard_normal(shape).astype(dtype) for shape in ((6, 3, 40, 21), (8, 3, 5, 4), (8,)))
+    monkeypatch.setattr(devices, "blas_can_do_without_copies", lambda: cut)
+    monkeypatch.setattr(products, "UNCOPIED", 65 * 24 * 70)
+    x, w, b = (rng.standard_normal(shape).astype(dtype) for shape in ((6, 3, 40, 21), (24, 3, 5, 4), (24,)))
 
     def run(image_has_a_gradient, order):
         image = ta.Tensor(x, requires_grad=image_has_a_gradient)
@@ -47,6 +50,7 @@ def test_whole_rows_are_for_images_with_a_few_channels_and_many_rows(monkeypatch
     assert way((4, 4, 40, 40), (8, 2, 5, 5), groups=2) == "NoneType"
     assert way((4, 12, 40, 40), (8, 12, 5, 5)) == "NoneType"
     assert way((4, 3, 40, 40), (8, 3, 1, 1)) == "NoneType"
+    assert way((4, 3, 80, 80), (8, 3, 5, 5), stride=2) == "NoneType"  # its strips would be larger than twice y
     assert way((4, 3, 5, 40), (8, 3, 5, 5)) == "NoneType"
     assert way((4, 3, 40, 40), (8, 3, 11, 11)) == "NoneType"
     assert way((4, 3, 40, 40), (8, 3, 5, 5), dilation=(2, 1)) == "NoneType"

@@ -10,14 +10,14 @@ def im2col(x: np.ndarray, col: np.ndarray, kernel: Pair, stride: Pair, padding: 
 
     x (N, C, H, W), col (C, KH, KW, N, OH, OW).
     """
-    seen, image = all_that_windows_see(x, kernel, col.shape[4:], stride, padding, dilation)
+    seen, image = _all_that_windows_see(x, kernel, col.shape[4:], stride, padding, dilation)
     image[...] = x.swapaxes(0, 1)[:, :, : image.shape[2], : image.shape[3]]
-    col[...] = windows(seen, kernel, col.shape[4:], stride, dilation)
+    col[...] = _windows(seen, kernel, col.shape[4:], stride, dilation)
 
 
 def col2im(col: np.ndarray, x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
     """The adjoint of `im2col`: x[n, c, h, w] = the sum of all col[c, u, v, n, i, j] that im2col copies that pixel to."""
-    seen, image = all_that_windows_see(x, kernel, col.shape[4:], stride, padding, dilation)
+    seen, image = _all_that_windows_see(x, kernel, col.shape[4:], stride, padding, dilation)
     rows, cols = ((size - 1) * step + 1 for size, step in zip(col.shape[4:], stride, strict=True))
     for u in range(kernel[0]):
         for v in range(kernel[1]):
@@ -28,7 +28,7 @@ def col2im(col: np.ndarray, x: np.ndarray, kernel: Pair, stride: Pair, padding: 
     x[:, :, : image.shape[2], : image.shape[3]] = image.swapaxes(0, 1)
 
 
-def all_that_windows_see(
+def _all_that_windows_see(
     x: np.ndarray, kernel: Pair, out: Pair, stride: Pair, padding: Pair, dilation: Pair
 ) -> tuple[np.ndarray, np.ndarray]:
     """Zeros (C, N, rows, cols) from the first window's first tap to the last one's last, and in them the place of the image.
@@ -44,7 +44,7 @@ def all_that_windows_see(
     return seen, seen[:, :, padding[0] : padding[0] + h, padding[1] : padding[1] + w]
 
 
-def windows(seen: np.ndarray, kernel: Pair, out: Pair, stride: Pair, dilation: Pair) -> np.ndarray:
+def _windows(seen: np.ndarray, kernel: Pair, out: Pair, stride: Pair, dilation: Pair) -> np.ndarray:
     """seen (C, N, rows, cols) as (C, KH, KW, N, OH, OW), in the same memory."""
     c, n, h, w = seen.strides
     steps = (c, h * dilation[0], w * dilation[1], n, h * stride[0], w * stride[1])

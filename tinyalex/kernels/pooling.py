@@ -4,7 +4,7 @@ import numpy as np
 
 from tinyalex.kernels.maxima import rows_then_columns, tap_by_tap
 from tinyalex.kernels.rows import for_rows, in_rows, row_blocks
-from tinyalex.kernels.taps import Pair, row_taps, taps, windows_on
+from tinyalex.kernels.taps import Pair, row_taps, windows_on
 
 
 def max_pool(
@@ -91,7 +91,7 @@ def avg_pool_backward(dy: np.ndarray, divisor: np.ndarray, dx: np.ndarray, kerne
         windows, border = windows_on(own, dy.shape[2], kernel, stride, padding, (1, 1))
         pixels, share = dx[:, :, own], dy[:, :, windows] / divisor[windows]
         pixels.fill(0)
-        for _, out, seen in taps(pixels.shape[2:], share.shape[2:], kernel, stride, border, (1, 1)):
-            pixels[seen] += share[out]
+        for _, seen, out in row_taps(pixels, share, slice(0, share.shape[2]), kernel, stride, border, (1, 1)):
+            seen += share[out]
 
     for_rows(dx, dx.nbytes, some_rows)

@@ -10,6 +10,7 @@ without, on processors with AVX-512, for products of up to a million multiplicat
     few columns    out    = the sum over s of a[:, s] @ b[s]      x @ w.T and dy @ w of a linear layer, seen from the longer side
     short sums     out[j] = a @ b[j], a piece of the columns      its dy.T @ x
     small b        out[i] = a[i] @ b, a piece of the rows         convolutions
+    small out      out    = the sum over s of a[:, s] @ b[s]      the gradient of their filters
 """
 
 import numpy as np
@@ -26,7 +27,10 @@ UNCOPIED = 1_000_000
 """Multiplications up to which OpenBLAS copies nothing."""
 
 PIECE = 1 << 19
-"""Multiplications that linear layers are cut to."""
+"""Multiplications of a piece where columns are few."""
+
+BLOCK = 256, 64
+"""Rows and columns of a piece where sums are short."""
 
 FEW = 32
 """Columns, or terms of a sum, for which a linear layer is cut. With more, the copy is a small part of the work."""
@@ -34,16 +38,16 @@ FEW = 32
 LONG = 512
 """Terms of a partial sum, of which there are several where columns are few."""
 
-LEAST_ROWS = 44
-"""Of a piece, where b is not cut. Were there fewer, b would be so large that it is fetched anew for each of them."""
+LEAST_ROWS, LEAST_TERMS = 44, 64
+"""Of a piece, where b is not cut, or `out` is not. Were there fewer, these would be so large that they are fetched anew each time."""
 
 
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a @ b for matrices, each core making a part of the longer side of `out`; where sums are short, of its rows in memory."""
     (rows, columns), terms = out.shape, len(b)
     large = rows * columns * terms > SMALL and device.blas_can_do_without_copies()
-    short_sums = large and 1 < terms <= FEW
-    if out.strides[0] < out.strides[1] if short_sums else rows < columns:
+    short_sums = large and 1 < terms <= FEW and min(out.shape) >= BLOCK[0]
+    if (out.strides[0] < out.strides[1]) if short_sums else (rows < columns):
         a, b, out = b.T, a.T, out.T
     few_columns = large and terms > LONG and 1 < b.shape[1] <= FEW
     if few_columns:
@@ -62,14 +66,15 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     if rows * columns * terms <= TINY:
         np.matmul(a, b, out=out)
     else:
-        device.for_tiles(out, 0, some_rows, alone=rows * columns * terms <= SMALL)
+        partial_sums = terms // (LONG // 2) * b.shape[1] * b.itemsize if few_columns else 0
+        device.for_tiles(out, partial_sums, some_rows, alone=rows * columns * terms <= SMALL)
 
 
 def matmul_stack(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a @ b for stacks of matrices, (..., M, K) and (..., K, N)."""
     rows, (terms, columns) = a.shape[-2], b.shape[-2:]
     if rows * terms * columns > UNCOPIED >= LEAST_ROWS * terms * columns and device.blas_can_do_without_copies():
-        size = _divisor(rows, UNCOPIED // (terms * columns))
+        size = _divisor(rows, UNCOPIED // (terms * columns)) or rows
         a, b, out = _cut(a, a.ndim - 2, size), b[..., None, :, :], _cut(out, out.ndim - 2, size)
     np.matmul(a, b, out=out)
 
@@ -77,11 +82,14 @@ def matmul_stack(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
 def sum_of_products(a: np.ndarray, b: np.ndarray, scratch: device.Scratch) -> np.ndarray:
     """The sum of all a[i] @ b[i]. a (stack, M, K), b (stack, K, N)"""
     (_, rows, terms), columns = a.shape, b.shape[2]
-    if rows * terms * columns > UNCOPIED and device.blas_can_do_without_copies():
-        size = _divisor(terms, UNCOPIED // (rows * columns))
-        a, b = _cut(a, 2, size).swapaxes(1, 2), _cut(b, 1, size)
-    partial = scratch.take("partial sums", (*a.shape[:-1], columns), a.dtype)
-    return np.matmul(a, b, out=partial).sum(axis=tuple(range(a.ndim - 2)))
+    size = terms
+    if rows * terms * columns > UNCOPIED >= LEAST_TERMS * rows * columns and device.blas_can_do_without_copies():
+        size = _divisor(terms, UNCOPIED // (rows * columns)) or terms
+    total, partial = np.zeros((rows, columns), a.dtype), scratch.take("partial sums", (terms // size, rows, columns), a.dtype)
+    for left, right in zip(a, b, strict=True):
+        np.matmul(_cut(left, 1, size).swapaxes(0, 1), _cut(right, 0, size), out=partial)
+        total += partial.sum(axis=0)
+    return total
 
 
 def _few_columns(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.Scratch) -> None:
@@ -90,7 +98,10 @@ def _few_columns(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.
     (rows, terms), columns = a.shape, b.shape[1]
     by_rows = a.strides[0] > a.strides[1]
     k = _divisor(terms, LONG if by_rows else LONG // 2)
-    r = _divisor(rows, min(128, PIECE // (k * columns)))
+    r = _divisor(rows, min(128, PIECE // (k * columns))) if k else 0
+    if not r:
+        np.matmul(a, b, out=out)
+        return
     order = (0, 1, 2, 3) if by_rows else (1, 0, 2, 3)
     shape = rows // r, terms // k, r, columns
     partial = scratch.take("partial sums", tuple(shape[axis] for axis in order), out.dtype).transpose(order)
@@ -99,19 +110,21 @@ def _few_columns(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.
 
 
 def _short_sums(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.Scratch) -> None:
-    """The columns are copied together once: each begins far from the next, often by a power of two, for which a cache has few places."""
+    """Columns are copied together first: each begins far from the next, often by a power of two, for which a cache has few places."""
     (rows, terms), columns = a.shape, b.shape[1]
-    c = _divisor(columns, 64)
-    r = _divisor(rows, min(256, PIECE // (c * terms)))
+    r, c = _divisor(rows, BLOCK[0]), _divisor(columns, BLOCK[1])
+    if not (r and c):
+        np.matmul(a, b, out=out)
+        return
     pieces = scratch.take("columns", (columns // c, terms, c), b.dtype)
     pieces[...] = _cut(b, 1, c).swapaxes(0, 1)
     np.matmul(_cut(a, 0, r)[:, None], pieces, out=_cut(_cut(out, 1, c), 0, r).swapaxes(1, 2))
 
 
 def _divisor(n: int, most: int) -> int:
-    """The largest divisor of n up to `most`; n itself where that would leave small pieces."""
-    found = next((size for size in range(min(n, most), 0, -1) if n % size == 0), n)
-    return found if 4 * found >= most else n
+    """The largest divisor of n up to `most`; 0 where that would leave small pieces."""
+    found = next((size for size in range(min(n, most), 0, -1) if n % size == 0), 0)
+    return found if 4 * found >= most else 0
 
 
 def _cut(m: np.ndarray, axis: int, size: int) -> np.ndarray:

@@ -34,13 +34,16 @@ SMALL = 4 << 20
 """Bytes that one thread goes through sooner than several: in many short loops, after each of which threads wait for Python's lock."""
 
 
-def for_rows(a: np.ndarray, moved: int, body: Callable[[slice], None]) -> None:
-    """Call `body` with the rows of an activation (axis 2), each core with a part of them. It reads and writes `moved` bytes in all."""
+def for_rows(a: np.ndarray, size: int, body: Callable[[slice], None]) -> None:
+    """Call `body` with the rows of an activation (axis 2), each core with a part of them, if there are so many.
+
+    size: bytes of the largest array that it goes through.
+    """
 
     def some_rows(lo: int, hi: int, scratch: device.Scratch) -> None:
         body(slice(lo, hi))
 
-    device.for_tiles(np.moveaxis(a, 2, 0), 0, some_rows, alone=moved <= SMALL)
+    device.for_tiles(np.moveaxis(a, 2, 0), 0, some_rows, alone=size <= SMALL)
 
 
 def as_rows(x: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ the part that belongs to one row of the image is made,
     strips[h] = what the windows' rows see of row h     (KW*C, OW*N)
 
 since the rows that a window sees follow each other: strips[i*stride : i*stride + KH] are all columns of row i of the output, in the memory
-where they lie, KH times less of it than im2col's.
+where they lie, KH/stride times less of it than im2col's.
 
     forward     y[i]   = columns[i].T @ w.T          (OW*N, O)
     backward    dw.T  += columns[i] @ dy[i]          (KH*KW*C, O)
@@ -37,7 +37,7 @@ def whole_rows(x: np.ndarray, w: np.ndarray, window: Any, out: Pair, groups: int
 
     Every worker needs rows of its own, a window must see rows that lie side by side, and strips shall not be much larger than y.
     """
-    few = x.shape[1] <= FEW_CHANNELS and x.shape[1] * window.kernel[1] < 2 * len(w)
+    few = x.shape[1] <= FEW_CHANNELS and x.shape[1] * window.kernel[1] * window.stride[0] < 2 * len(w)
     plain = groups == 1 and window.dilation[0] == 1 and window.kernel != (1, 1)
     return WholeRows(window, out) if plain and few and out[0] >= 2 * device.workers() else None
 
