@@ -67,10 +67,11 @@ class MaxPool2d(Function):
         k = kernels.of(dy)
         dy = k.ready(dy)
         dx = k.activation(self.shape, dy.dtype)
+        slope = dy
         if self.y is not None:
-            dy, above = k.activation(dy.shape, dy.dtype), dy
-            k.relu_backward(above, self.y, dy)
-        k.max_pool_backward(dy, self.argmax, dx, *self.window)
+            slope = k.activation(dy.shape, dy.dtype)
+            k.relu_backward(dy, self.y, slope)
+        k.max_pool_backward(slope, self.argmax, dx, *self.window)
         return dx
 
 

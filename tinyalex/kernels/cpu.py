@@ -183,10 +183,14 @@ def relu(x: np.ndarray, y: np.ndarray) -> None:
 
 def relu_backward(dy: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
     """dx = dy where y is positive or NaN, else dy * 0: NaN, if dy is infinite."""
+
+    def part(where: Any) -> None:
+        np.multiply(dy[where], np.logical_not(y[where] <= 0), out=dx[where])
+
     if y.ndim < 3:
-        np.multiply(dy, np.logical_not(y <= 0), out=dx)
+        part(...)
     else:
-        for_rows(y, y.nbytes, lambda rows: np.multiply(dy[:, :, rows], np.logical_not(y[:, :, rows] <= 0), out=dx[:, :, rows]))
+        for_rows(y, y.nbytes, lambda rows: part((slice(None), slice(None), rows)))
 
 
 # Loss
@@ -257,6 +261,7 @@ def sgd_update(w: np.ndarray, velocity: np.ndarray, grad: np.ndarray, lr: float,
         v -= np.multiply(grad[lo:hi], lr, out=change)
         part += v
 
+    # One tile, and not `alone`: without a matrix product there is no need to hold BLAS to one thread.
     device.for_tiles(w, 8 * w[:1].nbytes, block, tiles=[(0, len(w))] if w.size <= SMALL_UPDATE else None)
 
 

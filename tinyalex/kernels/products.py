@@ -43,7 +43,7 @@ LEAST_ROWS, LEAST_TERMS = 44, 64
 
 
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """out = a @ b for matrices, each core making a part of the longer side of `out`; where sums are short, of its rows in memory."""
+    """out = a @ b for matrices, each core making a part of the longer side of `out`, or of its rows as they lie where sums are short."""
     (rows, columns), terms = out.shape, len(b)
     large = rows * columns * terms > SMALL and device.blas_can_do_without_copies()
     short_sums = large and 1 < terms <= FEW and min(out.shape) >= BLOCK[0]
