@@ -39,7 +39,17 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
 }
 
-FIXED = ("data", "model", "batch_size", "lr", "weight_decay", "augment", "schedule", "subset", "seed")
+FIXED = (
+    "data",
+    "model",
+    "batch_size",
+    "lr",
+    "weight_decay",
+    "augment",
+    "schedule",
+    "subset",
+    "seed",
+)
 """What must stay the same when a run is resumed."""
 
 
@@ -51,7 +61,9 @@ def by_model(name: str) -> str:
 
 
 def arguments() -> argparse.Namespace:
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument(
         "--data",
         default="cifar10",
@@ -63,7 +75,11 @@ def arguments() -> argparse.Namespace:
     p.add_argument("--model", choices=sorted(RECIPES), default="quick", help="default: quick")
     p.add_argument("--epochs", type=script.positive, help=by_model("epochs"))
     p.add_argument("--batch-size", type=script.positive, help=by_model("batch_size"))
-    p.add_argument("--lr", type=float, help=f"learning rate of the weights; biases have twice that ({by_model('lr')})")
+    p.add_argument(
+        "--lr",
+        type=float,
+        help=f"learning rate of the weights; biases have twice that ({by_model('lr')})",
+    )
     p.add_argument("--weight-decay", type=float, help=by_model("weight_decay"))
     p.add_argument("--augment", choices=["none", "flip", "crop+flip"], help=by_model("augment"))
     p.add_argument(
@@ -75,7 +91,9 @@ def arguments() -> argparse.Namespace:
             "validation error stops falling; dexp, cuda-convnet's discrete exponential"
         ),
     )
-    p.add_argument("--subset", type=script.positive, metavar="N", help="use the first N training images only")
+    p.add_argument(
+        "--subset", type=script.positive, metavar="N", help="use the first N training images only"
+    )
     script.add_running(p, "runs/cifar")
     args = p.parse_args()
     for name, value in RECIPES[args.model].items():
@@ -91,10 +109,14 @@ def load_data(args: argparse.Namespace) -> tuple[data.Dataset, data.Dataset, dat
     else:
         train, test = data.cifar10(None if args.data == "cifar10" else args.data)
     train = train[: args.subset]
-    shuffled = device.generator("split", 0, seed=0).permutation(len(train))  # the same split for every --seed
+    shuffled = device.generator("split", 0, seed=0).permutation(
+        len(train)
+    )  # the same split for every --seed
     held_out = np.isin(np.arange(len(train)), shuffled[: len(train) // 10])
     if not held_out.any():
-        raise ValueError(f"{len(train)} training images are too few: one in ten is set aside for validation. Use 10 or more.")
+        raise ValueError(
+            f"{len(train)} training images are too few: one in ten is set aside for validation. Use 10 or more."
+        )
     return train[~held_out], train[held_out], test
 
 
@@ -112,12 +134,20 @@ def main() -> int:
     mean = data.mean_image(train.images)
     scale = float(1 / train.images.std())
     normalize = data.Normalize(mean, scale=scale)
-    augment = normalize if args.augment == "none" else data.Augment(mean, scale=scale, padding=4 if "crop" in args.augment else 0)
+    augment = (
+        normalize
+        if args.augment == "none"
+        else data.Augment(mean, scale=scale, padding=4 if "crop" in args.augment else 0)
+    )
 
     model = models.cifar(args.model, num_classes=len(train.classes)).to(place)
     print(model.summary((3, 32, 32)))
-    print(f"{len(train)} images to train on, {len(valid)} to validate, {len(test)} to test, on {place}")
-    optimizer = optim.SGD(optim.paper_groups(model, args.lr, args.weight_decay), lr=args.lr, momentum=0.9)
+    print(
+        f"{len(train)} images to train on, {len(valid)} to validate, {len(test)} to test, on {place}"
+    )
+    optimizer = optim.SGD(
+        optim.paper_groups(model, args.lr, args.weight_decay), lr=args.lr, momentum=0.9
+    )
     trainer = training.Trainer(
         model,
         optimizer,
@@ -133,17 +163,23 @@ def main() -> int:
     )
     script.go_on(trainer, args.resume)
     # Only now: a run that cannot be resumed with these options keeps its own.
-    serialization.save(output / "preprocessing.safetensors", {"mean": mean, "scale": np.float32(scale)})
+    serialization.save(
+        output / "preprocessing.safetensors", {"mean": mean, "scale": np.float32(scale)}
+    )
     try:
         trainer.fit()
     except training.Interrupted:
-        print(f"\nStopped, and saved in {trainer.checkpoint}. To go on: the same command with --resume auto")
+        print(
+            f"\nStopped, and saved in {trainer.checkpoint}. To go on: the same command with --resume auto"
+        )
         return 130
 
     result = training.evaluate(model, data.Loader(test, 256, transform=normalize, device=place))
     plots.draw_filters(model.conv1.weight.numpy(), output / "filters.png")
     plots.draw_confusion(result.confusion, test.classes, output / "confusion.png")
-    print(f"pictures: {output}/curves.png, filters.png, confusion.png    weights: {output}/model.safetensors, best.safetensors")
+    print(
+        f"pictures: {output}/curves.png, filters.png, confusion.png    weights: {output}/model.safetensors, best.safetensors"
+    )
     print(f"time {time.perf_counter() - began:.0f} s")
     print(f"test error {100 * result.error:.2f} %")
     return 0

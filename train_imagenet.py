@@ -21,7 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import tinyalex as ta
-from tinyalex import data, device, models, nn, optim, plots, predicting, serialization, training
+from tinyalex import data, device, models, nn, optim, plots, serialization, training
+from tinyalex.cli import predict
 from tinyalex.training import script
 
 IN_MEMORY = 2 << 30
@@ -54,15 +55,30 @@ FIXED = [
 
 
 def arguments() -> argparse.Namespace:
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument(
-        "--data", required=True, metavar="PATH", help="class folders in train/ and val/, ILSVRC2012's tars, shards; or imagenette"
+        "--data",
+        required=True,
+        metavar="PATH",
+        help="class folders in train/ and val/, ILSVRC2012's tars, shards; or imagenette",
     )
     p.add_argument("--classes", type=script.positive, metavar="N", help="the first N classes only")
-    p.add_argument("--images-per-class", type=script.positive, metavar="M", help="the first M training images of each class only")
-    p.add_argument("--variant", choices=models.VARIANTS, default="paper", help="which AlexNet (default: paper)")
     p.add_argument(
-        "--image-size", type=script.positive, metavar="S", help="pixels of the squares it sees (default: the variant's, 224 or 227)"
+        "--images-per-class",
+        type=script.positive,
+        metavar="M",
+        help="the first M training images of each class only",
+    )
+    p.add_argument(
+        "--variant", choices=models.VARIANTS, default="paper", help="which AlexNet (default: paper)"
+    )
+    p.add_argument(
+        "--image-size",
+        type=script.positive,
+        metavar="S",
+        help="pixels of the squares it sees (default: the variant's, 224 or 227)",
     )
     p.add_argument(
         "--resize",
@@ -71,12 +87,27 @@ def arguments() -> argparse.Namespace:
         help="shorter side the images get first (default: 256/224 of that; section 2)",
     )
     p.add_argument(
-        "--init", choices=["own", "he"], default="own", help="initial weights: the variant's own (default; section 5), or He's"
+        "--init",
+        choices=["own", "he"],
+        default="own",
+        help="initial weights: the variant's own (default; section 5), or He's",
     )
     p.add_argument("--epochs", type=script.positive, default=90, help="default: 90 (section 5)")
-    p.add_argument("--batch-size", type=script.positive, default=128, help="default: 128 (section 5)")
-    p.add_argument("--lr", type=float, default=0.01, help="of the weights; biases have twice that (default: 0.01, section 5)")
-    p.add_argument("--weight-decay", type=float, default=0.0005, help="of the weights (default: 0.0005, section 5)")
+    p.add_argument(
+        "--batch-size", type=script.positive, default=128, help="default: 128 (section 5)"
+    )
+    p.add_argument(
+        "--lr",
+        type=float,
+        default=0.01,
+        help="of the weights; biases have twice that (default: 0.01, section 5)",
+    )
+    p.add_argument(
+        "--weight-decay",
+        type=float,
+        default=0.0005,
+        help="of the weights (default: 0.0005, section 5)",
+    )
     p.add_argument(
         "--schedule",
         choices=optim.lr_scheduler.NAMES,
@@ -86,7 +117,12 @@ def arguments() -> argparse.Namespace:
             "quarter of the epochs; dexp, the discrete exponential of cuda-convnet2"
         ),
     )
-    p.add_argument("--mean", choices=["image", "colour"], default="image", help="what is subtracted (default: image; section 2)")
+    p.add_argument(
+        "--mean",
+        choices=["image", "colour"],
+        default="image",
+        help="what is subtracted (default: image; section 2)",
+    )
     p.add_argument(
         "--colour-noise",
         choices=["own", "imagenet", "none"],
@@ -94,15 +130,38 @@ def arguments() -> argparse.Namespace:
         help="along the principal colours (section 4.1) of these training images (default) or of all of ImageNet, or none",
     )
     p.add_argument(
-        "--noise-until", type=script.positive, metavar="E", help="train without colour noise after epoch E (2012: from 67 of 91)"
+        "--noise-until",
+        type=script.positive,
+        metavar="E",
+        help="train without colour noise after epoch E (2012: from 67 of 91)",
     )
     p.add_argument(
-        "--together", type=script.positive, default=1, metavar="N", help="move and mirror N images alike (the 2012 code: 32)"
+        "--together",
+        type=script.positive,
+        default=1,
+        metavar="N",
+        help="move and mirror N images alike (the 2012 code: 32)",
     )
-    p.add_argument("--divide", type=float, default=1.0, metavar="D", help="pixels by this while noise is added to them (2012: 1.1)")
-    p.add_argument("--workers", type=script.positive, metavar="N", help="threads that decode (default: one a core)")
+    p.add_argument(
+        "--divide",
+        type=float,
+        default=1.0,
+        metavar="D",
+        help="pixels by this while noise is added to them (2012: 1.1)",
+    )
+    p.add_argument(
+        "--workers",
+        type=script.positive,
+        metavar="N",
+        help="threads that decode (default: one a core)",
+    )
     script.add_running(p, "runs/imagenet")
-    p.add_argument("--evaluate", nargs="+", metavar="FILE", help="do not train: test these weights, and the mean of their answers")
+    p.add_argument(
+        "--evaluate",
+        nargs="+",
+        metavar="FILE",
+        help="do not train: test these weights, and the mean of their answers",
+    )
     p.add_argument(
         "--views",
         type=int,
@@ -116,7 +175,11 @@ def arguments() -> argparse.Namespace:
 
 
 def find(args: argparse.Namespace) -> data.Source:
-    folder = data.imagenette() if args.data == "imagenette" and not Path(args.data).exists() else args.data
+    folder = (
+        data.imagenette()
+        if args.data == "imagenette" and not Path(args.data).exists()
+        else args.data
+    )
     return data.find_pictures(folder).subset(args.classes, args.images_per_class)
 
 
@@ -138,15 +201,21 @@ def measure(args: argparse.Namespace, source: data.Source, train: Any) -> Colour
         colour = np.array(source.note["mean"], np.float32)
         axes = data.principal_axes(np.array(source.note["covariance"]))
     # The squares of the axes' lengths add up to the variances of the three channels.
-    return Colours(image if args.mean == "image" else colour, axes, float(np.sqrt((axes**2).sum() / 3)))
+    return Colours(
+        image if args.mean == "image" else colour, axes, float(np.sqrt((axes**2).sum() / 3))
+    )
 
 
 class Views:
     """Images (N, 3, R, R) as a network wants them when it is tested: their middle, or with `ten` their ten views (section 4.1)."""
 
-    def __init__(self, preprocessing: models.Preprocessing, mean: np.ndarray | None, ten: bool) -> None:
+    def __init__(
+        self, preprocessing: models.Preprocessing, mean: np.ndarray | None, ten: bool
+    ) -> None:
         colour, deviation = preprocessing.in_bytes()
-        self.cut = (data.TenViews if ten else data.Normalize)(colour if mean is None else mean, size=preprocessing.size)
+        self.cut = (data.TenViews if ten else data.Normalize)(
+            colour if mean is None else mean, size=preprocessing.size
+        )
         self.deviation, self.reverse = deviation[:, None, None], preprocessing.channels == "BGR"
 
     def __call__(self, images: Any, *, epoch: int = 0, first: int = 0) -> Any:
@@ -166,11 +235,15 @@ def mean_of(model: models.AlexNet, weights: Path) -> np.ndarray | None:
     file = weights.with_name(MEAN)
     mean = serialization.load(file)["mean"] if file.exists() else None
     if mean is None or digest(mean) != model.mean_image:
-        raise ValueError(f"{weights} was trained with a mean image, and {file} is not it.\nCopy {MEAN} from its run beside it.")
+        raise ValueError(
+            f"{weights} was trained with a mean image, and {file} is not it.\nCopy {MEAN} from its run beside it."
+        )
     return mean
 
 
-def report(files: list[str], source: data.Source, args: argparse.Namespace, place: str) -> list[data.StoredPictures]:
+def report(
+    files: list[str], source: data.Source, args: argparse.Namespace, place: str
+) -> list[data.StoredPictures]:
     """How good the weights in each file are on the validation images, and all of them together: the mean of their answers.
 
     Returns the pictures as each was given them, which know which of them could not be read.
@@ -179,19 +252,30 @@ def report(files: list[str], source: data.Source, args: argparse.Namespace, plac
     for ten in (False, True) if args.views is None else (args.views == 10,):
         name, said = "ten views" if ten else "one view", []
         for file in files:
-            model = predicting.network(file).to(place)
+            model = predict.network(file).to(place)
             check_classes(file, model, source)
-            preprocessing = model.preprocessing or models.preprocessing(model.variant, model.image_size)
+            preprocessing = model.preprocessing or models.preprocessing(
+                model.variant, model.image_size
+            )
             pictures = data.StoredPictures(
-                source.val, source.classes, preprocessing.resize, args.workers, squash=preprocessing.squash
+                source.val,
+                source.classes,
+                preprocessing.resize,
+                args.workers,
+                squash=preprocessing.squash,
             )
             views = Views(preprocessing, mean_of(model, Path(file)), ten)
-            answer, labels = training.answers(model, data.Loader(pictures, 16 if ten else 128, transform=views, device=place))
+            answer, labels = training.answers(
+                model, data.Loader(pictures, 16 if ten else 128, transform=views, device=place)
+            )
             given.append(pictures)
             said.append(answer)
             print(f"{name:<9}  {file}: {training.score(answer, labels)}", flush=True)
         if len(files) > 1:
-            print(f"{name:<9}  all {len(files)}: {training.score(training.mean_answer(said), labels)}", flush=True)
+            print(
+                f"{name:<9}  all {len(files)}: {training.score(training.mean_answer(said), labels)}",
+                flush=True,
+            )
     return given
 
 
@@ -209,7 +293,11 @@ def check_classes(file: str, model: models.AlexNet, source: data.Source) -> None
 
 def name_unreadable(given: Iterable[data.StoredPictures]) -> None:
     """A line for each picture that was left out, and their number."""
-    reasons = {pictures.pictures[row].name: reason for pictures in given for row, reason in pictures.unreadable.items()}
+    reasons = {
+        pictures.pictures[row].name: reason
+        for pictures in given
+        for row, reason in pictures.unreadable.items()
+    }
     for name, reason in reasons.items():
         print(f"left out: {name}: {reason}")
     if reasons:
@@ -230,15 +318,23 @@ def kept(halves: list[data.StoredPictures]) -> list[Any]:
     return [half.in_memory() for half in halves]
 
 
-def train(args: argparse.Namespace, source: data.Source, halves: list[data.StoredPictures], place: str) -> None:
+def train(
+    args: argparse.Namespace, source: data.Source, halves: list[data.StoredPictures], place: str
+) -> None:
     output = Path(args.output)
     script.open_output(output, args.resume)
 
     fit, valid = kept(halves)
     colours = measure(args, source, fit)
     # Weights that are made for pixels from 0 to 255, or for a deviation of 1.
-    scale = 1.0 if args.init == "own" and args.variant not in ("torchvision", "keras") else 1 / (colours.deviation or 1.0)
-    noise = {"own": colours.axes, "imagenet": data.IMAGENET_COLOURS, "none": None}[args.colour_noise]
+    scale = (
+        1.0
+        if args.init == "own" and args.variant not in ("torchvision", "keras")
+        else 1 / (colours.deviation or 1.0)
+    )
+    noise = {"own": colours.axes, "imagenet": data.IMAGENET_COLOURS, "none": None}[
+        args.colour_noise
+    ]
     augment = data.Augment(
         colours.mean,
         size=args.image_size,
@@ -253,14 +349,20 @@ def train(args: argparse.Namespace, source: data.Source, halves: list[data.Store
     if args.init == "he":
         nn.init.kaiming_(model)
     colour = tuple(map(float, colours.mean.reshape(3, -1).mean(axis=1)))
-    model.preprocessing = models.Preprocessing(args.image_size, args.resize, mean=colour, std=(1 / scale,) * 3)
+    model.preprocessing = models.Preprocessing(
+        args.image_size, args.resize, mean=colour, std=(1 / scale,) * 3
+    )
     model.mean_image = digest(colours.mean) if args.mean == "image" else None
     model.classes = readable_names(source.classes)
     print(model.to(place).summary((3, args.image_size, args.image_size)))
-    print(f"{len(source.train)} images to train on, {len(source.val)} to validate, {len(source.classes)} classes, on {place}")
+    print(
+        f"{len(source.train)} images to train on, {len(source.val)} to validate, {len(source.classes)} classes, on {place}"
+    )
 
     seen = Views(model.preprocessing, colours.mean, ten=False)
-    optimizer = optim.SGD(optim.paper_groups(model, args.lr, args.weight_decay), lr=args.lr, momentum=0.9)  # section 5
+    optimizer = optim.SGD(
+        optim.paper_groups(model, args.lr, args.weight_decay), lr=args.lr, momentum=0.9
+    )  # section 5
 
     def draw(log: list[training.Epoch]) -> None:
         plots.draw_curves(log, output / "curves.png")
@@ -281,7 +383,9 @@ def train(args: argparse.Namespace, source: data.Source, halves: list[data.Store
         after_epoch=draw,
     )
     script.go_on(trainer, args.resume)
-    if args.mean == "image":  # only now: a run that cannot be resumed with these options keeps its own
+    if (
+        args.mean == "image"
+    ):  # only now: a run that cannot be resumed with these options keeps its own
         serialization.save(output / MEAN, {"mean": colours.mean})
     trainer.fit()
 
@@ -293,8 +397,16 @@ def draw_answers(model: nn.Module, valid: Any, seen: Views, path: Path) -> None:
     place = device.of(next(iter(model.parameters())).data)
     said, labels = training.answers(model, data.Loader(some, PANEL, transform=seen, device=place))
     likeliest = np.argsort(-said, axis=1, kind="stable")[:, :5]
-    answers = [[(model.classes[i], float(np.exp(one[i]))) for i in best] for one, best in zip(said, likeliest, strict=True)]
-    plots.draw_predictions(some.images.transpose(0, 2, 3, 1), answers, path, truths=[model.classes[label] for label in labels])
+    answers = [
+        [(model.classes[i], float(np.exp(one[i]))) for i in best]
+        for one, best in zip(said, likeliest, strict=True)
+    ]
+    plots.draw_predictions(
+        some.images.transpose(0, 2, 3, 1),
+        answers,
+        path,
+        truths=[model.classes[label] for label in labels],
+    )
 
 
 def main() -> int:
@@ -308,12 +420,17 @@ def main() -> int:
     if args.evaluate:
         name_unreadable(report(args.evaluate, source, args, place))
         return 0
-    halves = [data.StoredPictures(half, source.classes, args.resize, args.workers) for half in (source.train, source.val)]
+    halves = [
+        data.StoredPictures(half, source.classes, args.resize, args.workers)
+        for half in (source.train, source.val)
+    ]
     try:
         train(args, source, halves, place)
     except training.Interrupted:
         name_unreadable(halves)
-        print(f"\nStopped, and saved in {args.output}. To go on: the same command with --resume auto")
+        print(
+            f"\nStopped, and saved in {args.output}. To go on: the same command with --resume auto"
+        )
         return 130
     name_unreadable(halves)
     print(

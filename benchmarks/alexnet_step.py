@@ -55,7 +55,9 @@ def main() -> int:
     with turns.saved(network) as path:
         for mode in args.mode:
             for batch in args.batch:
-                found["results"].append(compare(args, taking_part, network, path, mode, batch, found["versions"]))
+                found["results"].append(
+                    compare(args, taking_part, network, path, mode, batch, found["versions"])
+                )
                 write(args, found)
         for batch in args.batch if args.layers else ():
             found["layers"].append(compare_layers(args, taking_part, network, path, batch))
@@ -66,21 +68,49 @@ def main() -> int:
 
 
 def arguments() -> argparse.Namespace:
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--against", type=names("torch", "chainer", "dezero"), default="torch,chainer,dezero", metavar="A,B")
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    p.add_argument(
+        "--against",
+        type=names("torch", "chainer", "dezero"),
+        default="torch,chainer,dezero",
+        metavar="A,B",
+    )
     p.add_argument("--variant", choices=networks.VARIANTS, default="torchvision")
     p.add_argument("--batch", type=numbers, default="32,128", metavar="N,M")
-    p.add_argument("--mode", type=names("train", "infer"), default="train,infer", metavar="train,infer")
+    p.add_argument(
+        "--mode", type=names("train", "infer"), default="train,infer", metavar="train,infer"
+    )
     p.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:1")
     p.add_argument("--rounds", type=positive, default=5)
-    p.add_argument("--seconds", type=float, default=3.0, help="of timed steps in each process, two steps at least (default: 3)")
+    p.add_argument(
+        "--seconds",
+        type=float,
+        default=3.0,
+        help="of timed steps in each process, two steps at least (default: 3)",
+    )
     p.add_argument("--layers", action="store_true", help="also layer by layer, against torch")
-    p.add_argument("--peers-python", type=Path, default=turns.OLD_PYTHON, metavar="PATH", help="a Python with Chainer and DeZero")
-    p.add_argument("--output", type=Path, default=report.RESULTS, metavar="FOLDER", help="default: benchmarks/results")
+    p.add_argument(
+        "--peers-python",
+        type=Path,
+        default=turns.OLD_PYTHON,
+        metavar="PATH",
+        help="a Python with Chainer and DeZero",
+    )
+    p.add_argument(
+        "--output",
+        type=Path,
+        default=report.RESULTS,
+        metavar="FOLDER",
+        help="default: benchmarks/results",
+    )
     p.add_argument("--name", help="of the files; default: step-VARIANT or step-VARIANT-cuda")
     args = p.parse_args()
     if args.name is None:
-        args.name = f"step-{args.variant}" + ("" if args.device == "cpu" else f"-{args.device.replace(':', '')}")
+        args.name = f"step-{args.variant}" + (
+            "" if args.device == "cpu" else f"-{args.device.replace(':', '')}"
+        )
     return args
 
 
@@ -88,7 +118,9 @@ def names(*known: str) -> Any:
     def parse(text: str) -> list[str]:
         found = [name for name in text.split(",") if name]
         if unknown := [name for name in found if name not in known]:
-            raise argparse.ArgumentTypeError(f"expected some of {','.join(known)}, got {unknown[0]!r}")
+            raise argparse.ArgumentTypeError(
+                f"expected some of {','.join(known)}, got {unknown[0]!r}"
+            )
         return found
 
     return parse
@@ -118,7 +150,12 @@ def compare(
     peaks = []
     for number in range(args.rounds):
         peaks.append(machine.sgemm_peak(args.device))
-        turn = {e.label: turns.turn(e, path, mode=mode, batch=batch, device=args.device, seconds=args.seconds) for e in taking_part}
+        turn = {
+            e.label: turns.turn(
+                e, path, mode=mode, batch=batch, device=args.device, seconds=args.seconds
+            )
+            for e in taking_part
+        }
         turns.check_same_network(turn)
         rounds.append(turn)
         times = ", ".join(f"{label} {median(r['seconds']):.4g} s" for label, r in turn.items())
@@ -128,7 +165,9 @@ def compare(
     return summary(rounds, max(peaks), mode, batch, networks.flop(network, mode))
 
 
-def summary(rounds: list[dict[str, dict[str, Any]]], peak: float, mode: str, batch: int, flop_per_image: int) -> dict[str, Any]:
+def summary(
+    rounds: list[dict[str, dict[str, Any]]], peak: float, mode: str, batch: int, flop_per_image: int
+) -> dict[str, Any]:
     """The rounds' medians and ratios."""
     seconds = {label: [median(turn[label]["seconds"]) for turn in rounds] for label in rounds[0]}
     contenders = {}
@@ -168,23 +207,36 @@ def busiest(others: list[float | None]) -> float | None:
 
 
 def compare_layers(
-    args: argparse.Namespace, taking_part: list[Entrant], network: dict[str, Any], path: str, batch: int
+    args: argparse.Namespace,
+    taking_part: list[Entrant],
+    network: dict[str, Any],
+    path: str,
+    batch: int,
 ) -> dict[str, Any]:
     """Medians over rounds and steps of each layer's forward and backward seconds, of tinyalex and torch."""
     able = [e for e in taking_part if e.framework in (OURS, "torch")]
     steps: dict[str, list[dict[str, list[float]]]] = {e.label: [] for e in able}
     for number in range(args.rounds):
         for e in able:
-            turn = turns.turn(e, path, mode="layers", batch=batch, device=args.device, seconds=args.seconds)
+            turn = turns.turn(
+                e, path, mode="layers", batch=batch, device=args.device, seconds=args.seconds
+            )
             steps[e.label] += turn["layers"]
         print(f"layers, batch {batch}, round {number + 1} of {args.rounds}", flush=True)
     rows = [e["name"] for e in network["layers"]] + ["loss", "update"]
     # tinyalex computes some layers together with the one before: those have no time of their own.
     middle = {
-        label: {name: [median(s.get(name, (0.0, 0.0))[i] for s in taken) for i in (0, 1)] for name in rows}
+        label: {
+            name: [median(s.get(name, (0.0, 0.0))[i] for s in taken) for i in (0, 1)]
+            for name in rows
+        }
         for label, taken in steps.items()
     }
-    return {"batch": batch, "seconds": middle, "merged": [name for name in rows if name not in steps[OURS][-1]]}
+    return {
+        "batch": batch,
+        "seconds": middle,
+        "merged": [name for name in rows if name not in steps[OURS][-1]],
+    }
 
 
 # What is shown
@@ -199,20 +251,37 @@ def write(args: argparse.Namespace, found: dict[str, Any]) -> None:
     report.write_json(args.output, args.name, found)
     report.write_text(args.output, args.name, as_text(found))
     if found["results"]:
-        report.draw_bars([panel(found, result) for result in found["results"]], "images a second", args.output / f"{args.name}.png")
+        report.draw_bars(
+            [panel(found, result) for result in found["results"]],
+            "images a second",
+            args.output / f"{args.name}.png",
+        )
 
 
 def as_text(found: dict[str, Any]) -> str:
     parts = [f"## {found['variant']} on {found['device']}", machine.as_text(found["machine"])]
     parts += [step_table(found)] if found["results"] else []
     parts += [layer_table(result) for result in found["layers"]]
-    parts += [f"Left out: {framework}, which {reason}." for framework, reason in found["left_out"].items()]
+    parts += [
+        f"Left out: {framework}, which {reason}." for framework, reason in found["left_out"].items()
+    ]
     parts.append(found["counted"])
     return "\n\n".join(parts)
 
 
 def step_table(found: dict[str, Any]) -> str:
-    head = ["step", "framework", "batch", "images/s", "s a step", "tinyalex is", "range", "GFLOP/s", "of sgemm", "memory"]
+    head = [
+        "step",
+        "framework",
+        "batch",
+        "images/s",
+        "s a step",
+        "tinyalex is",
+        "range",
+        "GFLOP/s",
+        "of sgemm",
+        "memory",
+    ]
     rows = []
     for result in found["results"]:
         for label, c in result["contenders"].items():
@@ -235,7 +304,9 @@ def step_table(found: dict[str, Any]) -> str:
     rounds = ", ".join(sorted({str(result["rounds"]) for result in found["results"]}))
     notes = f"Rounds: {rounds}. Sgemm peak: {found['sgemm_peak'] / 1e9:.0f} GFLOP/s."
     notes += headline(found)
-    others = busiest([c["others_busy"] for result in found["results"] for c in result["contenders"].values()])
+    others = busiest(
+        [c["others_busy"] for result in found["results"] for c in result["contenders"].values()]
+    )
     if others is not None:
         notes += f" While steps were timed, other programs kept at most {others:.2f} cores busy."
     return report.table(head, rows, left=2) + f"\n\n{notes}"
@@ -243,7 +314,9 @@ def step_table(found: dict[str, Any]) -> str:
 
 def headline(found: dict[str, Any]) -> str:
     """The ratios that count: against the faster of torch's two memory orders, whichever that was each time."""
-    best = [(result, result["faster_torch"]) for result in found["results"] if result["faster_torch"]]
+    best = [
+        (result, result["faster_torch"]) for result in found["results"] if result["faster_torch"]
+    ]
     if not best:
         return ""
     said = [
@@ -260,18 +333,26 @@ def layer_table(result: dict[str, Any]) -> str:
     for name in result["seconds"][OURS]:
         cells = [f"{1e3 * t:.2f}" for label in labels for t in result["seconds"][label][name]]
         rows.append([name, *(["-", "-"] if name in result["merged"] else cells[:2]), *cells[2:]])
-    totals = [f"{1e3 * sum(t[i] for t in result['seconds'][label].values()):.2f}" for label in labels for i in (0, 1)]
+    totals = [
+        f"{1e3 * sum(t[i] for t in result['seconds'][label].values()):.2f}"
+        for label in labels
+        for i in (0, 1)
+    ]
     return (
         f"Milliseconds a layer, batch {result['batch']} (-: computed together with the layer before; torch: cut at each layer's border):"
         f"\n\n{report.table(head, [*rows, ['sum', *totals]])}"
     )
 
 
-def panel(found: dict[str, Any], result: dict[str, Any]) -> tuple[str, list[tuple[str, float, str, bool]]]:
+def panel(
+    found: dict[str, Any], result: dict[str, Any]
+) -> tuple[str, list[tuple[str, float, str, bool]]]:
     bars = []
     for label, c in result["contenders"].items():
         ratio = result["ratios"].get(label)
-        text = f"{c['images_per_second']:.3g}" + (f"   tinyalex: {ratio['median']:.2f} x as fast" if ratio else "")
+        text = f"{c['images_per_second']:.3g}" + (
+            f"   tinyalex: {ratio['median']:.2f} x as fast" if ratio else ""
+        )
         bars.append((label, c["images_per_second"], text, label == OURS))
     kind = {"train": "training", "infer": "inference"}[result["mode"]]
     cores = f", {contender.cores()} cores" if found["device"] == "cpu" else ""

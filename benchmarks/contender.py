@@ -39,8 +39,17 @@ def main() -> None:
     images = rng.standard_normal((args.batch, *network["image"]), dtype=np.float32)
     labels = rng.integers(0, network["classes"], args.batch)
     contender.ready(images, labels, SETTINGS)
-    report = {"framework": args.framework, "versions": contender.versions(), "blas": blas(), "loss": contender.loss(CHECKED)}
-    step = {"train": contender.train, "infer": contender.infer, "layers": getattr(contender, "layers", None)}[args.mode]
+    report = {
+        "framework": args.framework,
+        "versions": contender.versions(),
+        "blas": blas(),
+        "loss": contender.loss(CHECKED),
+    }
+    step = {
+        "train": contender.train,
+        "infer": contender.infer,
+        "layers": getattr(contender, "layers", None),
+    }[args.mode]
     warm_up(step, contender.wait, args.seconds / 3)
     others = Others()
     report["seconds"], results = timed(step, contender.wait, args)
@@ -49,14 +58,18 @@ def main() -> None:
         report["layers"] = results
     after = contender.loss(CHECKED)
     if not (math.isfinite(report["loss"]) and math.isfinite(after)):
-        sys.exit(f"contender.py: {args.framework}'s loss is {report['loss']} and, at the end, {after}; expected numbers.")
+        sys.exit(
+            f"contender.py: {args.framework}'s loss is {report['loss']} and, at the end, {after}; expected numbers."
+        )
     # Only now: what was needed at most at any time.
     report["peak_memory"] = contender.peak_memory() or peak_resident()
     print(json.dumps(report))
 
 
 def arguments() -> argparse.Namespace:
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("framework", choices=FRAMEWORKS)
     p.add_argument("network", help="what networks.py printed, in a file")
     p.add_argument("--batch", type=int, default=32)
@@ -64,8 +77,18 @@ def arguments() -> argparse.Namespace:
     p.add_argument("--device", default="cpu")
     p.add_argument("--threads", type=int, default=cores())
     p.add_argument("--channels-last", action="store_true", help="torch: NHWC in memory")
-    p.add_argument("--seconds", type=float, default=3.0, help="time steps until so many have passed; warm up for a third of it")
-    p.add_argument("--steps", type=int, default=2, help="and take at least so many steps, whatever they last (default: 2)")
+    p.add_argument(
+        "--seconds",
+        type=float,
+        default=3.0,
+        help="time steps until so many have passed; warm up for a third of it",
+    )
+    p.add_argument(
+        "--steps",
+        type=int,
+        default=2,
+        help="and take at least so many steps, whatever they last (default: 2)",
+    )
     return p.parse_args()
 
 
@@ -109,7 +132,11 @@ class Others:
     the one whose threads wait for each other loses more than half: a comparison wants a quiet machine."""
 
     def __init__(self) -> None:
-        self.began, self.busy, self.own = time.perf_counter(), self.busy_seconds(), self.own_seconds()
+        self.began, self.busy, self.own = (
+            time.perf_counter(),
+            self.busy_seconds(),
+            self.own_seconds(),
+        )
 
     def cores(self) -> float | None:
         """None where the system does not tell."""
@@ -128,7 +155,9 @@ class Others:
     def busy_seconds() -> float | None:
         try:
             with open("/proc/stat", encoding="ascii") as file:
-                user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, file.readline().split()[1:9])
+                user, nice, system, _idle, _iowait, irq, softirq, steal = map(
+                    int, file.readline().split()[1:9]
+                )
         except (OSError, ValueError):
             return None
         return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
@@ -140,7 +169,9 @@ def peak_resident() -> int | None:
         import resource
     except ImportError:
         return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )
 
 
 def blas() -> list[str]:
@@ -150,7 +181,12 @@ def blas() -> list[str]:
     except ImportError:
         return []
     infos = [info for info in threadpool_info() if info["user_api"] == "blas"]
-    return [" ".join(str(info.get(k)) for k in ("internal_api", "version", "architecture") if info.get(k)) for info in infos]
+    return [
+        " ".join(
+            str(info.get(k)) for k in ("internal_api", "version", "architecture") if info.get(k)
+        )
+        for info in infos
+    ]
 
 
 if __name__ == "__main__":

@@ -35,7 +35,10 @@ def main() -> int:
     images = rng.integers(0, 256, (count, 3, 32, 32), dtype=np.uint8)
     dataset = data.Dataset(images, rng.integers(0, 10, count), tuple("0123456789"))
     augment = data.Augment(data.mean_image(images), scale=float(1 / images.std()), padding=4)
-    ahead, waiting = (data.Loader(dataset, args.batch, shuffle=True, transform=augment, prefetch=n, device=place) for n in (2, 0))
+    ahead, waiting = (
+        data.Loader(dataset, args.batch, shuffle=True, transform=augment, prefetch=n, device=place)
+        for n in (2, 0)
+    )
     step = Step(args.model, place)
     kept = next(ahead.epoch(0))
     runs: dict[str, Any] = {
@@ -62,7 +65,9 @@ def main() -> int:
         "seconds_by_round": seconds,
         "seconds": middle,
         # Round by round, as the machine was at the time.
-        "added": median(both - alone for both, alone in zip(seconds["both"], seconds["step alone"], strict=True)),
+        "added": median(
+            both - alone for both, alone in zip(seconds["both"], seconds["step alone"], strict=True)
+        ),
         "fair_share": middle["loader alone"] / contender.cores() if place == "cpu" else 0.0,
     }
     text = as_text(found)
@@ -70,24 +75,36 @@ def main() -> int:
     report.write_text(args.output, args.name, text)
     bars = [(name, 1e3 * t, f"{1e3 * t:.2f} ms", name == "both") for name, t in middle.items()]
     report.draw_bars(
-        [(f"{args.model}, batch {args.batch}, {place}", bars)], "milliseconds a batch", args.output / f"{args.name}.png"
+        [(f"{args.model}, batch {args.batch}, {place}", bars)],
+        "milliseconds a batch",
+        args.output / f"{args.name}.png",
     )
     print(f"{text}\n\nwritten: {args.output / args.name}.json, .md, .png")
     return 0
 
 
 def arguments() -> argparse.Namespace:
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("--model", choices=["quick", "alexnet"], default="quick")
     p.add_argument("--batch", type=positive, default=128)
     p.add_argument("--batches", type=positive, default=20, help="in a round (default: 20)")
     p.add_argument("--rounds", type=positive, default=5)
     p.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:1")
-    p.add_argument("--output", type=Path, default=report.RESULTS, metavar="FOLDER", help="default: benchmarks/results")
+    p.add_argument(
+        "--output",
+        type=Path,
+        default=report.RESULTS,
+        metavar="FOLDER",
+        help="default: benchmarks/results",
+    )
     p.add_argument("--name", help="of the files; default: pipeline-MODEL or pipeline-MODEL-cuda")
     args = p.parse_args()
     if args.name is None:
-        args.name = f"pipeline-{args.model}" + ("" if args.device == "cpu" else f"-{args.device.replace(':', '')}")
+        args.name = f"pipeline-{args.model}" + (
+            "" if args.device == "cpu" else f"-{args.device.replace(':', '')}"
+        )
     return args
 
 
@@ -109,7 +126,10 @@ class Step:
 
 
 def as_text(found: dict[str, Any]) -> str:
-    rows = [[name, f"{1e3 * t:.2f}", f"{found['batch'] / t:.0f}"] for name, t in found["seconds"].items()]
+    rows = [
+        [name, f"{1e3 * t:.2f}", f"{found['batch'] / t:.0f}"]
+        for name, t in found["seconds"].items()
+    ]
     loader = found["seconds"]["loader alone"]
     verdict = (
         f"The loader adds {1e3 * found['added']:.2f} ms to a step, of the {1e3 * loader:.2f} ms that its work takes alone "

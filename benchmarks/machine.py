@@ -47,7 +47,10 @@ def describe() -> dict[str, Any]:
 
 def as_text(found: dict[str, Any]) -> str:
     """The description in a few lines, for the top of a table."""
-    settings = " ".join(f"{name}={value}" for name, value in found["environment"].items()) or "nothing set that matters"
+    settings = (
+        " ".join(f"{name}={value}" for name, value in found["environment"].items())
+        or "nothing set that matters"
+    )
     libraries = [
         f"NumPy {found['numpy']} ({', '.join(found['blas'])})",
         f"PyTorch {found['torch']}" if found["torch"] else "no PyTorch",
@@ -87,7 +90,15 @@ def version(package: str) -> str | None:
 
 def commit() -> str | None:
     """With a + where the work tree differs from it."""
-    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+", "--exclude=*"]
+    git = [
+        "git",
+        "-C",
+        str(Path(__file__).parent),
+        "describe",
+        "--always",
+        "--dirty=+",
+        "--exclude=*",
+    ]
     try:
         return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
@@ -111,7 +122,11 @@ def bandwidth(device: str = "cpu", tries: int = 5) -> float:
     size = (1 << 26) // parts
     arrays = [tuple(xp.ones(size, np.float32) for _ in range(3)) for _ in range(parts)]
     with ThreadPoolExecutor(parts) as pool:
-        add = (lambda: list(pool.map(lambda abc: xp.add(abc[0], abc[1], out=abc[2]), arrays))) if parts > 1 else None
+        add = (
+            (lambda: list(pool.map(lambda abc: xp.add(abc[0], abc[1], out=abc[2]), arrays)))
+            if parts > 1
+            else None
+        )
         a, b, c = arrays[0]
         return 3 * 4 * size * parts / best(add or (lambda: xp.add(a, b, out=c)), wait, tries)
 

@@ -23,7 +23,7 @@ from alexnet_step import positive
 
 from tinyalex import device, optim
 from tinyalex import functional as F
-from tinyalex.device import buffers
+from tinyalex.kernels.cpu import memory
 
 
 def main() -> int:
@@ -34,7 +34,10 @@ def main() -> int:
         p.data.fill(0.01)
     optimizer = optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=0.0005)
     rng = np.random.default_rng(0)
-    x, labels = rng.standard_normal((args.batch, *image)).astype("f"), rng.integers(0, 10, args.batch)
+    x, labels = (
+        rng.standard_normal((args.batch, *image)).astype("f"),
+        rng.integers(0, 10, args.batch),
+    )
     for step in range(3):
         optimizer.zero_grad()
         loss = F.cross_entropy(model(x), labels)
@@ -51,15 +54,27 @@ def main() -> int:
     for node in graph(loss):
         kind = f"kept by {type(node).__name__}"
         held[kind] = held.get(kind, 0) + new_bytes(list(arrays_of(vars(node))), seen)
-    scratch = device.for_tiles(np.zeros(device.workers()), 0, lambda lo, hi, s: np.array([sum(b.size for b in s.buffers.values())]))
+    scratch = device.for_tiles(
+        np.zeros(device.workers()),
+        0,
+        lambda lo, hi, s: np.array([sum(b.size for b in s.buffers.values())]),
+    )
     held["scratch of the threads"] = int(scratch[0])
-    held["free for the next array"] = sum(idle.size for idle in (*buffers._buffers.idle, *buffers._buffers.returned))
+    held["free for the next array"] = sum(
+        idle.size for idle in (*memory._buffers.idle, *memory._buffers.returned)
+    )
     held["most in the process"] = peak()
-    rows = [[name, f"{size / 2**20:.0f} MB"] for name, size in held.items() if size >= 2**20 or name == "images"]
+    rows = [
+        [name, f"{size / 2**20:.0f} MB"]
+        for name, size in held.items()
+        if size >= 2**20 or name == "images"
+    ]
     table = report.table(["what", "memory"], rows)
     text = f"## Memory of {args.variant}, batch {args.batch}\n\n{machine.as_text(machine.describe())}\n\n{table}"
     print(text)
-    report.write_json(args.output, args.name, {"variant": args.variant, "batch": args.batch, "bytes": held})
+    report.write_json(
+        args.output, args.name, {"variant": args.variant, "batch": args.batch, "bytes": held}
+    )
     report.write_text(args.output, args.name, text)
     return 0
 
@@ -74,7 +89,11 @@ def graph(root: Any) -> Iterator[Any]:
     while to_visit:
         node = to_visit.pop()
         yield node
-        new = {source.creator for source in node.inputs if source is not None and source.creator is not None} - found
+        new = {
+            source.creator
+            for source in node.inputs
+            if source is not None and source.creator is not None
+        } - found
         found |= new
         to_visit += new
 
@@ -103,10 +122,14 @@ def new_bytes(arrays: list[np.ndarray], seen: set[int]) -> int:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--variant", default="torchvision", choices=networks.VARIANTS)
     parser.add_argument("--batch", type=positive, default=128)
-    parser.add_argument("--output", type=Path, default=report.RESULTS, help="folder for the table and the JSON")
+    parser.add_argument(
+        "--output", type=Path, default=report.RESULTS, help="folder for the table and the JSON"
+    )
     parser.add_argument("--name", help="of the files; default memory-VARIANT-BATCH")
     args = parser.parse_args()
     args.name = args.name or f"memory-{args.variant}-{args.batch}"

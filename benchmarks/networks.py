@@ -58,22 +58,41 @@ def _layer(step: Step) -> Layer:
     if isinstance(module, nn.Conv2d):
         out, per_group, kernel, _ = module.weight.shape
         channels = {"in": per_group * module.groups, "out": out, "groups": module.groups}
-        return {"kind": "conv", "kernel": kernel, "stride": module.stride, "padding": module.padding, **channels}
+        return {
+            "kind": "conv",
+            "kernel": kernel,
+            "stride": module.stride,
+            "padding": module.padding,
+            **channels,
+        }
     if isinstance(module, nn.Linear):
         return {"kind": "linear", "in": module.weight.shape[1], "out": module.weight.shape[0]}
     if isinstance(module, (nn.MaxPool2d, nn.AvgPool2d)):
         kind = "max_pool" if isinstance(module, nn.MaxPool2d) else "avg_pool"
-        return {"kind": kind, "kernel": module.kernel_size, "stride": module.stride, "ceil": _hangs_over(step)}
+        return {
+            "kind": kind,
+            "kernel": module.kernel_size,
+            "stride": module.stride,
+            "ceil": _hangs_over(step),
+        }
     if isinstance(module, nn.LocalResponseNorm):
         alpha = module.alpha if module.alpha_mode == "sum" else module.alpha / module.size
-        return {"kind": "lrn", "size": module.size, "alpha": alpha, "beta": module.beta, "k": module.k}
+        return {
+            "kind": "lrn",
+            "size": module.size,
+            "alpha": alpha,
+            "beta": module.beta,
+            "k": module.k,
+        }
     if isinstance(module, nn.AdaptiveAvgPool2d):
         return {"kind": "adaptive_avg_pool", "size": list(step.shape[1:])}
     if isinstance(module, nn.Dropout):
         return {"kind": "dropout", "p": module.p}
     kinds = {nn.ReLU: "relu", nn.Flatten: "flatten"}
     if type(module) not in kinds:
-        raise TypeError(f"networks: {step.name} is a {type(module).__name__}, which the other frameworks' builders do not know.")
+        raise TypeError(
+            f"networks: {step.name} is a {type(module).__name__}, which the other frameworks' builders do not know."
+        )
     return {"kind": kinds[type(module)]}
 
 
@@ -106,12 +125,18 @@ def lacks(framework: str, network: dict[str, Any]) -> str | None:
     layers = network["layers"]
     missing = []
     if framework in ("chainer", "dezero"):
-        missing += ["average pooling that rounds up"] * any(e["kind"] == "avg_pool" and e["ceil"] for e in layers)
-        missing += ["adaptive pooling"] * any(e["kind"] == "adaptive_avg_pool" and e["seen"] != e["shape"] for e in layers)
+        missing += ["average pooling that rounds up"] * any(
+            e["kind"] == "avg_pool" and e["ceil"] for e in layers
+        )
+        missing += ["adaptive pooling"] * any(
+            e["kind"] == "adaptive_avg_pool" and e["seen"] != e["shape"] for e in layers
+        )
     if framework == "dezero":
         missing += ["local response normalisation"] * any(e["kind"] == "lrn" for e in layers)
         missing += ["groups in convolutions"] * any(e.get("groups", 1) > 1 for e in layers)
-        missing += ["max pooling that rounds up"] * any(e["kind"] == "max_pool" and e["ceil"] for e in layers)
+        missing += ["max pooling that rounds up"] * any(
+            e["kind"] == "max_pool" and e["ceil"] for e in layers
+        )
     return f"has no {', no '.join(missing)}" if missing else None
 
 

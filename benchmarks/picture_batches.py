@@ -35,7 +35,9 @@ def tinyalex(args: argparse.Namespace) -> Iterator[Any]:
     from tinyalex import data
 
     source = data.find_pictures(args.folder)
-    stored = data.StoredPictures(source.train * repeats(args, len(source.train)), source.classes, RESIZE)
+    stored = data.StoredPictures(
+        source.train * repeats(args, len(source.train)), source.classes, RESIZE
+    )
     augment = data.Augment(255 * np.array(MEAN), scale=1 / (255 * DEVIATION), size=SIZE)
     return iter(data.Loader(stored, args.batch, shuffle=True, transform=augment, drop_last=True))
 
@@ -67,7 +69,11 @@ def data_loader(args: argparse.Namespace, tensors: bool = False) -> Iterator[Any
     loader = {"loader": lambda path: decode_image(path, mode="RGB")} if tensors else {}
     folder = ImageFolder(args.folder / "train", v2.Compose(steps), **loader)
     pictures = torch.utils.data.ConcatDataset([folder] * repeats(args, len(folder)))
-    return iter(torch.utils.data.DataLoader(pictures, args.batch, shuffle=True, num_workers=contender.cores(), drop_last=True))
+    return iter(
+        torch.utils.data.DataLoader(
+            pictures, args.batch, shuffle=True, num_workers=contender.cores(), drop_last=True
+        )
+    )
 
 
 PIPELINES = {
@@ -108,10 +114,14 @@ def main() -> None:
 
 
 def arguments() -> argparse.Namespace:
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("pipeline", choices=PIPELINES)
     p.add_argument(
-        "folder", type=Path, help="tinyalex: whatever data.find_pictures finds pictures in; torchvision: class folders in train/"
+        "folder",
+        type=Path,
+        help="tinyalex: whatever data.find_pictures finds pictures in; torchvision: class folders in train/",
     )
     p.add_argument("--batch", type=int, default=32)
     p.add_argument("--batches", type=int, default=100, help="that are timed (default: 100)")

@@ -52,7 +52,9 @@ def main() -> int:
         print(f"left out: torchvision {reason}", flush=True)
     each = [(pictures, pipeline) for pictures, pipeline in TURNS if pipeline == OURS or not reason]
     with tempfile.TemporaryDirectory(prefix="tinyalex-benchmark-") as temporary:
-        folders = {pictures: Path(temporary) / pictures for pictures in (UNTOUCHED, SHARDS, UNPACKED)}
+        folders = {
+            pictures: Path(temporary) / pictures for pictures in (UNTOUCHED, SHARDS, UNPACKED)
+        }
         count = link(args.pictures, folders[UNTOUCHED])
         print(f"{count} pictures; shards are made of them", flush=True)
         prepare(folders[UNTOUCHED], folders[SHARDS], Options(RESIZE), progress=False)
@@ -63,7 +65,9 @@ def main() -> int:
         "batch": args.batch,
         "batches": args.batches,
         "machine": machine.describe(),
-        "versions": {pipeline: rounds[0][pictures, pipeline]["versions"] for pictures, pipeline in each},
+        "versions": {
+            pipeline: rounds[0][pictures, pipeline]["versions"] for pictures, pipeline in each
+        },
         "left_out": {"torchvision": reason} if reason else {},
         "results": [result(rounds, turn) for turn in each],
     }
@@ -77,22 +81,45 @@ def main() -> int:
 
 
 def arguments() -> argparse.Namespace:
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("pictures", type=Path, help="a folder of class folders, or one with such folders in train/ and val/")
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    p.add_argument(
+        "pictures",
+        type=Path,
+        help="a folder of class folders, or one with such folders in train/ and val/",
+    )
     p.add_argument("--batch", type=positive, default=32)
-    p.add_argument("--batches", type=positive, default=100, help="that are timed in each process (default: 100)")
+    p.add_argument(
+        "--batches",
+        type=positive,
+        default=100,
+        help="that are timed in each process (default: 100)",
+    )
     p.add_argument("--rounds", type=positive, default=5)
     p.add_argument(
-        "--torchvision-python", type=Path, default=TORCHVISION, metavar="PATH", help="default: .venv/torchvision/bin/python"
+        "--torchvision-python",
+        type=Path,
+        default=TORCHVISION,
+        metavar="PATH",
+        help="default: .venv/torchvision/bin/python",
     )
-    p.add_argument("--output", type=Path, default=report.RESULTS, metavar="FOLDER", help="default: benchmarks/results")
+    p.add_argument(
+        "--output",
+        type=Path,
+        default=report.RESULTS,
+        metavar="FOLDER",
+        help="default: benchmarks/results",
+    )
     p.add_argument("--name", default="picture-pipeline", help="of the files")
     return p.parse_args()
 
 
 def link(source: Path, folder: Path) -> int:
     """All pictures of `source` under train/ in `folder`, as links; how many. Both halves: more pictures, and of more kinds."""
-    halves = [half for half in (source / "train", source / "val", source / "test") if half.is_dir()] or [source]
+    halves = [
+        half for half in (source / "train", source / "val", source / "test") if half.is_dir()
+    ] or [source]
     count = 0
     for half in halves:
         for name in class_names(half):
@@ -101,7 +128,9 @@ def link(source: Path, folder: Path) -> int:
                 (folder / "train" / name / f"{count}{file.suffix}").symlink_to(file.resolve())
                 count += 1
     if count == 0:
-        raise ValueError(f"there are no pictures in class folders in {source}, nor in its train/ and val/.\nCheck the path.")
+        raise ValueError(
+            f"there are no pictures in class folders in {source}, nor in its train/ and val/.\nCheck the path."
+        )
     (folder / "val").symlink_to("train")  # which `prepare` asks for, and nobody reads
     return count
 
@@ -114,7 +143,9 @@ def unpack(shards: Path, folder: Path) -> None:
         file.write_bytes(picture.stored.read())
 
 
-def play(args: argparse.Namespace, each: list[Turn], folders: dict[str, Path], number: int) -> dict[Turn, dict[str, Any]]:
+def play(
+    args: argparse.Namespace, each: list[Turn], folders: dict[str, Path], number: int
+) -> dict[Turn, dict[str, Any]]:
     """A round. RuntimeError where somebody's batches are not what the others' are."""
     found = {}
     for pictures, pipeline in each:
@@ -124,9 +155,16 @@ def play(args: argparse.Namespace, each: list[Turn], folders: dict[str, Path], n
         said = found[pictures, pipeline] = turns.ask(f"{pipeline}, {pictures}", command)
         first = next(iter(found.values()))
         # Which pictures come first, and what is cut from them, is drawn by each for itself.
-        if said["shape"] != [args.batch, 3, SIZE, SIZE] or any(abs(said[n] - first[n]) > 0.3 for n in ("mean", "deviation")):
-            raise RuntimeError(f"{pipeline}, {pictures}, does not give what {OURS} gives: {said}, not {first}.")
-    speeds = ", ".join(f"{pipeline} ({pictures}) {said['images_per_second']:.4g}" for (pictures, pipeline), said in found.items())
+        if said["shape"] != [args.batch, 3, SIZE, SIZE] or any(
+            abs(said[n] - first[n]) > 0.3 for n in ("mean", "deviation")
+        ):
+            raise RuntimeError(
+                f"{pipeline}, {pictures}, does not give what {OURS} gives: {said}, not {first}."
+            )
+    speeds = ", ".join(
+        f"{pipeline} ({pictures}) {said['images_per_second']:.4g}"
+        for (pictures, pipeline), said in found.items()
+    )
     print(f"round {number + 1} of {args.rounds}, images/s: {speeds}", flush=True)
     return found
 
@@ -146,7 +184,15 @@ def result(rounds: list[dict[Turn, dict[str, Any]]], turn: Turn) -> dict[str, An
 
 
 def as_text(found: dict[str, Any]) -> str:
-    head = ["pictures", "pipeline", "images/s", "tinyalex is", "range", "from shards it is", "range"]
+    head = [
+        "pictures",
+        "pipeline",
+        "images/s",
+        "tinyalex is",
+        "range",
+        "from shards it is",
+        "range",
+    ]
     rows = [
         [
             r["pictures"],
@@ -173,21 +219,36 @@ def as_text(found: dict[str, Any]) -> str:
             "\n".join([machine.as_text(found["machine"]), *versions]),
             report.table(head, rows, left=2),
             " ".join(filter(None, notes)),
-            *(f"Left out: {library}, which is {reason}." for library, reason in found["left_out"].items()),
+            *(
+                f"Left out: {library}, which is {reason}."
+                for library, reason in found["left_out"].items()
+            ),
         ]
     )
 
 
 def as_cells(ratio: dict[str, Any] | None) -> list[str]:
-    return [f"{ratio['median']:.2f} x", f"{ratio['lowest']:.2f} to {ratio['highest']:.2f}"] if ratio else ["", ""]
+    return (
+        [f"{ratio['median']:.2f} x", f"{ratio['lowest']:.2f} to {ratio['highest']:.2f}"]
+        if ratio
+        else ["", ""]
+    )
 
 
 def panel(found: dict[str, Any]) -> tuple[str, list[tuple[str, float, str, bool]]]:
     bars = [
-        (f"{r['pipeline']}, {r['pictures']}", r["images_per_second"], f"{r['images_per_second']:.4g}", r["pipeline"] == OURS)
+        (
+            f"{r['pipeline']}, {r['pictures']}",
+            r["images_per_second"],
+            f"{r['images_per_second']:.4g}",
+            r["pipeline"] == OURS,
+        )
         for r in found["results"]
     ]
-    return f"From picture files to batches of {found['batch']}, {found['machine']['cores']} cores", bars
+    return (
+        f"From picture files to batches of {found['batch']}, {found['machine']['cores']} cores",
+        bars,
+    )
 
 
 if __name__ == "__main__":

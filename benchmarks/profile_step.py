@@ -70,39 +70,68 @@ def main() -> int:
     report.write_text(args.output, args.name, text)
     title = f"{args.variant}, batch {args.batch}, {args.device}"
     shown = [p for p in found["passes"] if p["seconds"] and p["flop"]]
-    report.draw_roofline(found["sgemm_peak"], found["bandwidth"], shown, title, args.output / f"{args.name}.png")
+    report.draw_roofline(
+        found["sgemm_peak"], found["bandwidth"], shown, title, args.output / f"{args.name}.png"
+    )
     print(f"{text}\n\nwritten: {args.output / args.name}.json, .md, .png")
     return 0
 
 
 def arguments() -> argparse.Namespace:
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("--variant", choices=networks.VARIANTS, default="torchvision")
     p.add_argument("--batch", type=positive, default=32)
     p.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:1")
-    p.add_argument("--steps", type=positive, default=5, help="medians over so many (default: 5), after one that does not count")
-    p.add_argument("--output", type=Path, default=report.RESULTS, metavar="FOLDER", help="default: benchmarks/results")
-    p.add_argument("--name", help="of the files; default: profile-VARIANT-BATCH or profile-VARIANT-BATCH-cuda")
+    p.add_argument(
+        "--steps",
+        type=positive,
+        default=5,
+        help="medians over so many (default: 5), after one that does not count",
+    )
+    p.add_argument(
+        "--output",
+        type=Path,
+        default=report.RESULTS,
+        metavar="FOLDER",
+        help="default: benchmarks/results",
+    )
+    p.add_argument(
+        "--name", help="of the files; default: profile-VARIANT-BATCH or profile-VARIANT-BATCH-cuda"
+    )
     args = p.parse_args()
     if args.name is None:
-        args.name = f"profile-{args.variant}-{args.batch}" + ("" if args.device == "cpu" else f"-{args.device.replace(':', '')}")
+        args.name = f"profile-{args.variant}-{args.batch}" + (
+            "" if args.device == "cpu" else f"-{args.device.replace(':', '')}"
+        )
     return args
 
 
 def passes(
-    network: dict[str, Any], batch: int, seconds: dict[str, list[float]], peak: float, bandwidth: float
+    network: dict[str, Any],
+    batch: int,
+    seconds: dict[str, list[float]],
+    peak: float,
+    bandwidth: float,
 ) -> list[dict[str, Any]]:
     """Each layer's passes with their times and roofs.
 
     A layer that was computed together with the one before is counted with it; a ReLU before a max-pooling, which does it, with that.
     """
     rows: list[dict[str, Any]] = []
-    pooled = {a["name"] for a, b in pairwise(network["layers"]) if (a["kind"], b["kind"]) == ("relu", "max_pool")}
+    pooled = {
+        a["name"]
+        for a, b in pairwise(network["layers"])
+        if (a["kind"], b["kind"]) == ("relu", "max_pool")
+    }
     waiting: dict[str, str] = {}
     for layer, which, flop, moved in work(network, batch):
         name = layer["name"]
         if name in seconds:
-            rows.append({"layer": name, "kind": layer["kind"], "pass": which, "flop": flop, "bytes": moved})
+            rows.append(
+                {"layer": name, "kind": layer["kind"], "pass": which, "flop": flop, "bytes": moved}
+            )
             rows[-1]["seconds"] = seconds[name][PASSES.index(which)]
             if which in waiting:
                 rows[-1]["with"] = waiting.pop(which)
@@ -158,17 +187,47 @@ def work(network: dict[str, Any], batch: int) -> list[tuple[dict[str, Any], str,
 
 
 def as_text(found: dict[str, Any]) -> str:
-    head = ["layer", "pass", "ms", "GFLOP", "MB", "FLOP/byte", "GFLOP/s", "GB/s", "roof", "of roof", "bound by"]
+    head = [
+        "layer",
+        "pass",
+        "ms",
+        "GFLOP",
+        "MB",
+        "FLOP/byte",
+        "GFLOP/s",
+        "GB/s",
+        "roof",
+        "of roof",
+        "bound by",
+    ]
     rows = []
     for p in found["passes"]:
         name = p["layer"] + (f" + {p['with']}" if "with" in p else "")
         cells = [name, p["pass"], f"{1e3 * p['seconds']:.2f}"]
         if p["bytes"] and p["seconds"]:
-            cells += [f"{p['flop'] / 1e9:.3g}", f"{p['bytes'] / 1e6:.3g}", f"{p['intensity']:.3g}", f"{p['speed'] / 1e9:.3g}"]
-            cells += [f"{p['bytes'] / p['seconds'] / 1e9:.3g}", f"{p['roof'] / 1e9:.3g}", f"{100 * p['share']:.0f} %", p["bound"]]
+            cells += [
+                f"{p['flop'] / 1e9:.3g}",
+                f"{p['bytes'] / 1e6:.3g}",
+                f"{p['intensity']:.3g}",
+                f"{p['speed'] / 1e9:.3g}",
+            ]
+            cells += [
+                f"{p['bytes'] / p['seconds'] / 1e9:.3g}",
+                f"{p['roof'] / 1e9:.3g}",
+                f"{100 * p['share']:.0f} %",
+                p["bound"],
+            ]
         rows.append(cells + [""] * (len(head) - len(cells)))
     total = sum(p["seconds"] for p in found["passes"])
-    rows.append(["sum", "", f"{1e3 * total:.2f}", f"{sum(p['flop'] for p in found['passes']) / 1e9:.3g}", *[""] * (len(head) - 4)])
+    rows.append(
+        [
+            "sum",
+            "",
+            f"{1e3 * total:.2f}",
+            f"{sum(p['flop'] for p in found['passes']) / 1e9:.3g}",
+            *[""] * (len(head) - 4),
+        ]
+    )
     return "\n\n".join(
         [
             f"## {found['variant']}, batch {found['batch']}, {found['device']}: where a training step's time goes",

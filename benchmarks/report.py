@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tinyalex.files import replacing
 from tinyalex.plots.figures import INK, new_figure, save
+from tinyalex.serialization import atomic_write
 
 RESULTS = Path(__file__).resolve().parent / "results"
 OURS, THEIRS, OTHER = "#0b6e99", "#9aa5b1", "#c77d3f"
@@ -20,33 +20,53 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> 
     def line(cells: Sequence[str]) -> str:
         return (
             "| "
-            + " | ".join(c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True)))
+            + " | ".join(
+                c.ljust(w) if i < left else c.rjust(w)
+                for i, (c, w) in enumerate(zip(cells, widths, strict=True))
+            )
             + " |"
         )
 
-    rule = "|" + "|".join("-" * (w + 2) if i < left else "-" * (w + 1) + ":" for i, w in enumerate(widths)) + "|"
+    rule = (
+        "|"
+        + "|".join("-" * (w + 2) if i < left else "-" * (w + 1) + ":" for i, w in enumerate(widths))
+        + "|"
+    )
     return "\n".join([line(head), rule, *map(line, rows)])
 
 
 def write_json(folder: Path, name: str, found: dict[str, Any]) -> None:
-    with replacing(folder / f"{name}.json") as unfinished:
+    with atomic_write(folder / f"{name}.json") as unfinished:
         unfinished.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 def write_text(folder: Path, name: str, text: str) -> None:
-    with replacing(folder / f"{name}.md") as unfinished:
+    with atomic_write(folder / f"{name}.md") as unfinished:
         unfinished.write_text(text.rstrip() + "\n", encoding="utf-8")
 
 
-def draw_bars(panels: Sequence[tuple[str, Sequence[tuple[str, float, str, bool]]]], unit: str, path: Path) -> None:
+def draw_bars(
+    panels: Sequence[tuple[str, Sequence[tuple[str, float, str, bool]]]], unit: str, path: Path
+) -> None:
     """A panel a comparison, each with its own scale: (title, [(name, value, label at the bar's end, whether it is ours)])."""
     heights = [len(bars) + 1.1 for _, bars in panels]
     figure = new_figure(8.2, 0.31 * sum(heights) + 0.35)
-    for axes, (title, bars) in zip(figure.subplots(len(panels), height_ratios=heights, squeeze=False)[:, 0], panels, strict=True):
+    for axes, (title, bars) in zip(
+        figure.subplots(len(panels), height_ratios=heights, squeeze=False)[:, 0],
+        panels,
+        strict=True,
+    ):
         for place, (_, value, label, ours) in enumerate(bars):
             axes.barh(place, value, height=0.72, color=OURS if ours else THEIRS)
             axes.annotate(
-                label, (value, place), (5, 0), textcoords="offset points", va="center", fontsize=8.5, color=INK, parse_math=False
+                label,
+                (value, place),
+                (5, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8.5,
+                color=INK,
+                parse_math=False,
             )
         axes.set_yticks(range(len(bars)), [name for name, *_ in bars], fontsize=9, color=INK)
         axes.set_ylim(len(bars) - 0.5, -0.5)
@@ -60,24 +80,43 @@ def draw_bars(panels: Sequence[tuple[str, Sequence[tuple[str, float, str, bool]]
     save(figure, path)
 
 
-def draw_roofline(peak: float, bandwidth: float, points: Sequence[dict[str, Any]], title: str, path: Path) -> None:
+def draw_roofline(
+    peak: float, bandwidth: float, points: Sequence[dict[str, Any]], title: str, path: Path
+) -> None:
     """Operations a second over operations a byte, both logarithmic, under the two roofs: forward and backward passes."""
     figure = new_figure(11, 4.6)
     corner = peak / bandwidth
-    low, high = min(p["intensity"] for p in points) / 2, max([p["intensity"] for p in points] + [corner]) * 5
+    low, high = (
+        min(p["intensity"] for p in points) / 2,
+        max([p["intensity"] for p in points] + [corner]) * 5,
+    )
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
     for axes, which in zip(panels, ("forward", "backward"), strict=True):
-        axes.plot([low, corner, high], [bandwidth * low / 1e9, peak / 1e9, peak / 1e9], color=INK, linewidth=1.4)
+        axes.plot(
+            [low, corner, high],
+            [bandwidth * low / 1e9, peak / 1e9, peak / 1e9],
+            color=INK,
+            linewidth=1.4,
+        )
         _note(axes, f"sgemm {peak / 1e9:.0f} GFLOP/s", corner, peak, (-4, 2), ha="right")
         _note(axes, f"memory {bandwidth / 1e9:.0f} GB/s", corner / 4, peak / 4, (-5, 5), ha="right")
         groups = _neighbours([p for p in points if p["pass"] == which])
         for together in groups:
             for p in together:
-                axes.plot(p["intensity"], p["speed"] / 1e9, "o", markersize=6, color=OURS if p["matrix"] else OTHER, alpha=0.85)
+                axes.plot(
+                    p["intensity"],
+                    p["speed"] / 1e9,
+                    "o",
+                    markersize=6,
+                    color=OURS if p["matrix"] else OTHER,
+                    alpha=0.85,
+                )
             names = ", ".join(p["layer"] for p in together)
             first, last = (choose(together, key=lambda p: p["intensity"]) for choose in (min, max))
             others = [other for group in groups if group is not together for other in group]
-            if last["intensity"] > 200 or (last["matrix"] and any(_right_of(last, other) for other in others)):
+            if last["intensity"] > 200 or (
+                last["matrix"] and any(_right_of(last, other) for other in others)
+            ):
                 _note(axes, names, first["intensity"], first["speed"], (-6, -3), ha="right")
             else:
                 _note(axes, names, last["intensity"], last["speed"], (6, -3))
@@ -93,9 +132,19 @@ def draw_roofline(peak: float, bandwidth: float, points: Sequence[dict[str, Any]
     save(figure, path)
 
 
-def _note(axes: Any, text: str, x: float, speed: float, offset: tuple[int, int], ha: str = "left") -> None:
+def _note(
+    axes: Any, text: str, x: float, speed: float, offset: tuple[int, int], ha: str = "left"
+) -> None:
     axes.annotate(
-        text, (x, speed / 1e9), offset, textcoords="offset points", ha=ha, fontsize=8, color=INK, parse_math=False, zorder=4
+        text,
+        (x, speed / 1e9),
+        offset,
+        textcoords="offset points",
+        ha=ha,
+        fontsize=8,
+        color=INK,
+        parse_math=False,
+        zorder=4,
     )
 
 

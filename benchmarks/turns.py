@@ -33,7 +33,9 @@ class Entrant:
     kernels: str | None = None
 
 
-def entrants(against: list[str], network: dict[str, Any], device: str, old_python: Path) -> tuple[list[Entrant], dict[str, str]]:
+def entrants(
+    against: list[str], network: dict[str, Any], device: str, old_python: Path
+) -> tuple[list[Entrant], dict[str, str]]:
     """tinyalex and those of the others that can take part; and of those that cannot, why, and what to do about it."""
     found, left_out = [Entrant(OURS, OURS, sys.executable)], {}
     for framework in against:
@@ -94,19 +96,32 @@ def saved(network: dict[str, Any]) -> Iterator[str]:
         yield str(path)
 
 
-def turn(entrant: Entrant, path: str, *, mode: str, batch: int, device: str, seconds: float) -> dict[str, Any]:
+def turn(
+    entrant: Entrant, path: str, *, mode: str, batch: int, device: str, seconds: float
+) -> dict[str, Any]:
     """What contender.py printed. RuntimeError, with the end of its complaint, where it failed."""
-    command = [entrant.python, str(HERE / "contender.py"), entrant.framework, path, f"--batch={batch}", f"--mode={mode}"]
+    command = [
+        entrant.python,
+        str(HERE / "contender.py"),
+        entrant.framework,
+        path,
+        f"--batch={batch}",
+        f"--mode={mode}",
+    ]
     command += [f"--device={device}", f"--seconds={seconds}", *entrant.options]
     chosen = {"OPENBLAS_CORETYPE": entrant.kernels} if entrant.kernels else {}
     return ask(f"{entrant.label}, {mode}, batch {batch}", command, {**os.environ, **chosen})
 
 
-def ask(label: str, command: list[str], environment: dict[str, str] | None = None) -> dict[str, Any]:
+def ask(
+    label: str, command: list[str], environment: dict[str, str] | None = None
+) -> dict[str, Any]:
     """The JSON in the last line that a command prints. RuntimeError, with the end of its complaint, where it failed."""
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
-        said = "\n  ".join(done.stderr.strip().splitlines()[-6:]) or f"exit status {done.returncode}"
+        said = (
+            "\n  ".join(done.stderr.strip().splitlines()[-6:]) or f"exit status {done.returncode}"
+        )
         raise RuntimeError(f"{label}: {' '.join(command)} failed:\n  {said}")
     return json.loads(done.stdout.splitlines()[-1])
 

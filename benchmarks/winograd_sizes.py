@@ -3,7 +3,7 @@
 
     python benchmarks/winograd_sizes.py --batch 32
 
-For AlexNet's five convolutions and each setting of `tinyalex.kernels.winograd.use`: the relative l2 error of y, dx and dw in float32
+For AlexNet's five convolutions and each setting of `tinyalex.kernels.cpu.convolution.winograd.use`: the relative l2 error of y, dx and dw in float32
 against im2col in float64, on normally distributed numbers; and the time of a forward and backward pass, in turn with the others, as a
 multiple of im2col's ("off"; the median over rounds).
 """
@@ -22,7 +22,7 @@ from alexnet_step import positive
 
 import tinyalex as ta
 from tinyalex import functional as F
-from tinyalex.kernels import winograd
+from tinyalex.kernels.cpu.convolution import winograd
 
 LAYERS = {
     "conv1": ((3, 224), (96, 3, 11), {"stride": 4, "padding": 2}),
@@ -40,9 +40,13 @@ def main() -> int:
     for name, (image, weight, options) in LAYERS.items():
         rng = np.random.default_rng(0)
         x = rng.standard_normal((args.batch, image[0], image[1], image[1])).astype("f")
-        w = (rng.standard_normal((*weight, weight[2])) / np.sqrt(weight[1] * weight[2] ** 2)).astype("f")
+        w = (
+            rng.standard_normal((*weight, weight[2])) / np.sqrt(weight[1] * weight[2] ** 2)
+        ).astype("f")
         dy = rng.standard_normal(F.conv2d(x[:1], w, **options).shape[1:]).astype("f")
-        dy = np.broadcast_to(dy, (args.batch, *dy.shape)) * rng.standard_normal((args.batch, 1, 1, 1)).astype("f")
+        dy = np.broadcast_to(dy, (args.batch, *dy.shape)) * rng.standard_normal(
+            (args.batch, 1, 1, 1)
+        ).astype("f")
         few = slice(0, min(args.batch, 8))  # float64 takes its time
         winograd.use("off")
         right = passes(x[few].astype("d"), w.astype("d"), dy[few].astype("d"), options)
@@ -55,20 +59,32 @@ def main() -> int:
                 times += [time.perf_counter() - began] * (turn > 0)
         for setting, times in seconds.items():
             winograd.use(setting)
-            errors = [relative(a, b) for a, b in zip(passes(x[few], w, dy[few], options), right, strict=True)]
+            errors = [
+                relative(a, b)
+                for a, b in zip(passes(x[few], w, dy[few], options), right, strict=True)
+            ]
             speed = median(off / own for off, own in zip(seconds["off"], times, strict=True))
             rows.append({"layer": name, "setting": setting, "errors": errors, "speed": speed})
-    found = {"batch": args.batch, "rounds": args.rounds, "machine": machine.describe(), "rows": rows}
+    found = {
+        "batch": args.batch,
+        "rounds": args.rounds,
+        "machine": machine.describe(),
+        "rows": rows,
+    }
     text = as_text(found)
     print(text)
     report.write_json(args.output, args.name, found)
     report.write_text(args.output, args.name, text)
     panels = [(name, [bar(row) for row in rows if row["layer"] == name]) for name in LAYERS]
-    report.draw_bars(panels, "forward and backward, times as fast as im2col", args.output / f"{args.name}.png")
+    report.draw_bars(
+        panels, "forward and backward, times as fast as im2col", args.output / f"{args.name}.png"
+    )
     return 0
 
 
-def passes(x: np.ndarray, w: np.ndarray, dy: np.ndarray, options: dict[str, Any]) -> list[np.ndarray]:
+def passes(
+    x: np.ndarray, w: np.ndarray, dy: np.ndarray, options: dict[str, Any]
+) -> list[np.ndarray]:
     """y, dx and dw."""
     tensors = ta.Tensor(x, requires_grad=True), ta.Tensor(w, requires_grad=True)
     y = F.conv2d(*tensors, **options)
@@ -81,25 +97,40 @@ def relative(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def bar(row: dict[str, Any]) -> tuple[str, float, str, bool]:
-    return row["setting"], row["speed"], f"{row['speed']:.1f} x, error of y {row['errors'][0]:.1e}", row["setting"] == "fast"
+    return (
+        row["setting"],
+        row["speed"],
+        f"{row['speed']:.1f} x, error of y {row['errors'][0]:.1e}",
+        row["setting"] == "fast",
+    )
 
 
 def as_text(found: dict[str, Any]) -> str:
     rows = [
-        [row["layer"], row["setting"], *(f"{error:.1e}" for error in row["errors"]), f"{row['speed']:.2f} x"]
+        [
+            row["layer"],
+            row["setting"],
+            *(f"{error:.1e}" for error in row["errors"]),
+            f"{row['speed']:.2f} x",
+        ]
         for row in found["rows"]
     ]
     head = ["layer", "setting", "error of y", "of dx", "of dw", "speed"]
-    return (
-        f"## Winograd's sizes, batch {found['batch']}\n\n{machine.as_text(found['machine'])}\n\n{report.table(head, rows, left=2)}"
-    )
+    return f"## Winograd's sizes, batch {found['batch']}\n\n{machine.as_text(found['machine'])}\n\n{report.table(head, rows, left=2)}"
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--batch", type=positive, default=32)
     parser.add_argument("--rounds", type=positive, default=5)
-    parser.add_argument("--output", type=Path, default=report.RESULTS, help="folder for the table, the chart and the JSON")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=report.RESULTS,
+        help="folder for the table, the chart and the JSON",
+    )
     parser.add_argument("--name", default="winograd-sizes")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,8 @@ import numpy as np
 
 import tinyalex as ta
 from tinyalex import functional as F
-from tinyalex import lesson, nn
+from tinyalex import nn
+from tinyalex.learning import lesson
 
 args = lesson.options(__doc__)
 train = lesson.images(64).train
@@ -66,7 +67,9 @@ loss = exact.loss(exact.start)
 loss.backward()
 gradient = ta.Tensor(exact.filters.grad).numpy().copy()
 order = np.argsort(-abs(gradient), axis=None)
-large = [tuple(int(i) for i in np.unravel_index(flat, gradient.shape)) for flat in order[:16]]  # where the slopes are steepest
+large = [
+    tuple(int(i) for i in np.unravel_index(flat, gradient.shape)) for flat in order[:16]
+]  # where the slopes are steepest
 steepest = large[0]
 
 print(f"loss {loss.item():.6f}; the weight at {list(steepest)} is {exact.start[steepest]:+.6f}")
@@ -74,7 +77,10 @@ for h in (0.1, 0.01, 0.001, 0.0001):
     slope = (exact.nudged(steepest, h) - exact.nudged(steepest, 0)) / h
     print(f"  h = {h:<7g} measured slope {slope:+.8f}")
 print(f"  backward()  says          {gradient[steepest]:+.8f}")
-lesson.claim("the measured slope closes in on what backward() says", abs(slope / gradient[steepest] - 1) < 1e-3)
+lesson.claim(
+    "the measured slope closes in on what backward() says",
+    abs(slope / gradient[steepest] - 1) < 1e-3,
+)
 
 # %% [markdown]
 # Nobody told `backward()` about nudges. It goes through the layers from the last to the first with the rules of calculus, and comes out
@@ -84,9 +90,15 @@ lesson.claim("the measured slope closes in on what backward() says", abs(slope /
 weights = sum(p.size for p in exact.net.parameters())
 forward = timeit(lambda: exact.nudged(steepest, 0), number=5) / 5
 both = timeit(lambda: exact.loss(exact.start).backward(), number=5) / 5
-print(f"one forward pass: {1000 * forward:.1f} ms; forward and backward: {1000 * both:.1f} ms; ", end="")
+print(
+    f"one forward pass: {1000 * forward:.1f} ms; forward and backward: {1000 * both:.1f} ms; ",
+    end="",
+)
 print(f"the slopes of all {weights:,} weights by nudging: {weights * forward:.0f} s and more")
-lesson.claim(f"backward() is the cheaper way, by a factor of {weights * forward / both:,.0f}", weights * forward > 20 * both)
+lesson.claim(
+    f"backward() is the cheaper way, by a factor of {weights * forward / both:,.0f}",
+    weights * forward > 20 * both,
+)
 
 # %% [markdown]
 # AlexNet has 60 million weights (section 4 of the paper) and each of its forward passes is far longer. This is why there is a
@@ -108,15 +120,26 @@ step = 0.01
 def after(direction):
     """How far the loss falls for a step of fixed length into a direction."""
     with ta.no_grad():
-        return loss.item() - exact.loss(exact.start + step * direction / np.linalg.norm(direction)).item()
+        return (
+            loss.item()
+            - exact.loss(exact.start + step * direction / np.linalg.norm(direction)).item()
+        )
 
 
 best = after(-gradient)
 others = [after(random.standard_normal(gradient.shape)) for _ in range(200)]
-print(f"against the gradient the loss falls by {best:.6f}; in the best of {len(others)} random directions by {max(others):.6f}")
-lesson.claim(f"the best of {len(others)} guesses gains less than a quarter of what the gradient gains", max(others) < best / 4)
+print(
+    f"against the gradient the loss falls by {best:.6f}; in the best of {len(others)} random directions by {max(others):.6f}"
+)
+lesson.claim(
+    f"the best of {len(others)} guesses gains less than a quarter of what the gradient gains",
+    max(others) < best / 4,
+)
 expected = step * np.linalg.norm(gradient)
-lesson.claim(f"the gradient's length times the step foretells the fall: {expected:.6f}", abs(best / expected - 1) < 0.1)
+lesson.claim(
+    f"the gradient's length times the step foretells the fall: {expected:.6f}",
+    abs(best / expected - 1) < 0.1,
+)
 
 # %% [markdown]
 # With so many weights, nearly every random direction is nearly sideways. That is why we want the gradient and do not guess.
@@ -151,20 +174,35 @@ for name, curve in curves.items():
     print(f"{name:<20} smallest error {min(curve):.0e}, at h = {nudges[np.argmin(curve)]:.0e}")
 
 
-one, two = (np.polyfit(np.log(nudges[:4]), np.log(curves[f"float64, {name}"][:4]), 1)[0] for name in ("one side", "both sides"))
-lesson.claim(f"for large h the error of one side falls as h**{one:.2f}: in proportion to h", 0.8 < one < 1.2)
-lesson.claim(f"and that of both sides as h**{two:.2f}: a tenth of h, a hundredth of the error", 1.8 < two < 2.2)
+one, two = (
+    np.polyfit(np.log(nudges[:4]), np.log(curves[f"float64, {name}"][:4]), 1)[0]
+    for name in ("one side", "both sides")
+)
+lesson.claim(
+    f"for large h the error of one side falls as h**{one:.2f}: in proportion to h", 0.8 < one < 1.2
+)
+lesson.claim(
+    f"and that of both sides as h**{two:.2f}: a tenth of h, a hundredth of the error",
+    1.8 < two < 2.2,
+)
 coarse, fine = min(curves["float32, both sides"]), min(curves["float64, both sides"])
-lesson.claim(f"at its best h, float64 is {coarse / fine:,.0f} times as good as float32", coarse > 1000 * fine)
+lesson.claim(
+    f"at its best h, float64 is {coarse / fine:,.0f} times as good as float32", coarse > 1000 * fine
+)
 longest, *_, shortest = curves["float64, both sides"]
 lesson.claim("the best h lies in between: both ends are far worse", longest > 100 * fine < shortest)
 default = inspect.signature(ta.gradcheck).parameters["h"].default
 at_default = error(exact, default, True)
-lesson.claim(f"gradcheck does it like that, with h = {default:g}: here the error is {at_default:.0e}", at_default < 1e-7)
+lesson.claim(
+    f"gradcheck does it like that, with h = {default:g}: here the error is {at_default:.0e}",
+    at_default < 1e-7,
+)
 
 figure = lesson.figure(7.5, 4.6)
 labels = {"xlabel": "the nudge h, from large to small", "ylabel": "relative error of the slope"}
-axes = lesson.axes(figure, title="Too long a chord on the left, too few digits on the right", **labels)
+axes = lesson.axes(
+    figure, title="Too long a chord on the left, too few digits on the right", **labels
+)
 for name, curve in curves.items():
     colour, line = lesson.BLUE if "float64" in name else lesson.RED, "-" if "both" in name else "--"
     axes.loglog(nudges, curve, color=colour, linestyle=line, linewidth=2, label=name)
@@ -183,8 +221,13 @@ lesson.show(figure, "01_gradient")
 tiny = 1e-12
 measured = [(single.nudged(i, tiny) - single.nudged(i, 0)) / tiny for i in large]
 w = single.start[steepest]
-print(f"w = {w:.9f}, w + {tiny:g} = {w + np.float32(tiny):.9f}; the slopes measured: {set(measured)}")
-lesson.claim("every slope comes out as 0: a right backward looks wrong, and one that returns zeros looks right", not any(measured))
+print(
+    f"w = {w:.9f}, w + {tiny:g} = {w + np.float32(tiny):.9f}; the slopes measured: {set(measured)}"
+)
+lesson.claim(
+    "every slope comes out as 0: a right backward looks wrong, and one that returns zeros looks right",
+    not any(measured),
+)
 
 # %% [markdown]
 # The symptom to remember: a numerical gradient of exactly 0, or one that jumps about, speaks against the nudge before it speaks against

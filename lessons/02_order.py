@@ -19,7 +19,8 @@ from unittest.mock import patch
 import numpy as np
 
 import tinyalex as ta
-from tinyalex import function, lesson, nn, ops
+from tinyalex import function, nn, ops
+from tinyalex.learning import lesson
 
 args = lesson.options(__doc__)
 
@@ -92,14 +93,25 @@ def steps(a):
 
 
 truth, walks = (steps(3 + 1e-4)["d"] - steps(3 - 1e-4)["d"]) / 2e-4, {}
-print(f"the slope of d along a, by nudging: {truth:.4f}; gradients, and in brackets visits, of each walk:")
+print(
+    f"the slope of d along a, by nudging: {truth:.4f}; gradients, and in brackets visits, of each walk:"
+)
 for walk in (Number.as_found, Number.path_by_path, Number.when_complete):
     walks[walk.__name__] = graph = steps(Number(3.0))
     walk(graph["d"])
-    print(f"  {walk.__name__:<14}", *(f"{letter} {number.grad:g} ({number.visits})  " for letter, number in graph.items()))
+    print(
+        f"  {walk.__name__:<14}",
+        *(f"{letter} {number.grad:g} ({number.visits})  " for letter, number in graph.items()),
+    )
 early, paths, ordered = (graph["a"].grad for graph in walks.values())
-lesson.claim(f"in the order in which numbers are found, the slope comes out as {early:g}: wrong", abs(early / truth - 1) > 0.5)
-lesson.claim(f"path by path, and when complete, as {ordered:g}: right", paths == ordered and np.isclose(ordered, truth))
+lesson.claim(
+    f"in the order in which numbers are found, the slope comes out as {early:g}: wrong",
+    abs(early / truth - 1) > 0.5,
+)
+lesson.claim(
+    f"path by path, and when complete, as {ordered:g}: right",
+    paths == ordered and np.isclose(ordered, truth),
+)
 
 # %% [markdown]
 # Look at b in the first line. Its gradient is right in the end, but b had passed it on before c's share arrived, and nobody told a.
@@ -123,7 +135,9 @@ lesson.claim(f"path by path, visits double: {by_path}", by_path == [2 * 2**n - 1
 lesson.claim("when complete, there is one a number", in_order == [n + 1 for n in depths])
 depth, seconds = 50, timeit(doubled(Number(1.0), depths[-1]).path_by_path, number=1)
 years = seconds * 2.0 ** (depth - depths[-1]) / (365 * 24 * 3600)
-lesson.claim(f"path by path, {depth} additions would take {years:,.0f} years on this computer", years > 1)
+lesson.claim(
+    f"path by path, {depth} additions would take {years:,.0f} years on this computer", years > 1
+)
 
 # %% [markdown]
 # Many networks after AlexNet add what goes into a block of layers to what comes out: two ways through each, and the paths double.
@@ -137,10 +151,15 @@ lesson.claim(f"path by path, {depth} additions would take {years:,.0f} years on 
 # %%
 print(inspect.getsource(function.backward))
 x = ta.Tensor(1.0, requires_grad=True)
-with patch.object(ops.Add, "backward", autospec=True, side_effect=ops.Add.backward) as counted:  # the real one, with a counter
+with patch.object(
+    ops.Add, "backward", autospec=True, side_effect=ops.Add.backward
+) as counted:  # the real one, with a counter
     took = 1000 * timeit(doubled(x, depth).backward, number=1)
 right = counted.call_count == depth and x.grad == 2.0**depth
-lesson.claim(f"each of the {depth} additions is visited once, in {took:.1f} ms together, and the slope is 2**{depth}", right)
+lesson.claim(
+    f"each of the {depth} additions is visited once, in {took:.1f} ms together, and the slope is 2**{depth}",
+    right,
+)
 
 # %% [markdown]
 # `uses_left` is our `waiting_for`, `collected` our `grad`: what has come in so far. `_input_grads` calls the operation's own `backward`.
@@ -155,9 +174,18 @@ lesson.claim(f"each of the {depth} additions is visited once, in {took:.1f} ms t
 
 # %%
 random = np.random.default_rng(args.seed)
-chain = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.LocalResponseNorm(5), nn.Flatten(), nn.Linear(8 * 4 * 4, 10))
-pictures, points = random.standard_normal((2, 3, 6, 6)), np.linspace(-2, 2, 8) + 0.1 * random.random()
-cases = (chain, pictures), (lambda x: x * (1 + x * x) ** -0.75, points), (lambda x: (1 + x * x) ** -0.75 * x, points)
+chain = nn.Sequential(
+    nn.Conv2d(3, 8, 3), nn.ReLU(), nn.LocalResponseNorm(5), nn.Flatten(), nn.Linear(8 * 4 * 4, 10)
+)
+pictures, points = (
+    random.standard_normal((2, 3, 6, 6)),
+    np.linspace(-2, 2, 8) + 0.1 * random.random(),
+)
+cases = (
+    (chain, pictures),
+    (lambda x: x * (1 + x * x) ** -0.75, points),
+    (lambda x: (1 + x * x) ** -0.75 * x, points),
+)
 
 
 def checks():
@@ -165,12 +193,16 @@ def checks():
 
 
 real = function._count_uses
-lesson.claim("with the engine as it is, all gradients are right", all(report.ok for report in checks()))
+lesson.claim(
+    "with the engine as it is, all gradients are right", all(report.ok for report in checks())
+)
 with patch.object(function, "_count_uses", lambda root: dict.fromkeys(real(root), 1)):
     layers, x_first, x_last = checks()
 print(x_last)
 lesson.claim("with the broken one, the gradients of the network are right, still", layers.ok)
-lesson.claim("those of x * f(x) as well, and those of f(x) * x are wrong", x_first.ok and not x_last.ok)
+lesson.claim(
+    "those of x * f(x) as well, and those of f(x) * x are wrong", x_first.ok and not x_last.ok
+)
 
 # %% [markdown]
 # No error, and two ways to write the same thing that learn differently. The symptom to remember: a network that is one long chain
@@ -179,16 +211,41 @@ lesson.claim("those of x * f(x) as well, and those of f(x) * x are wrong", x_fir
 # %%
 figure, places = lesson.figure(8.5, 4.2), {"d": (0, 3), "c": (1, 2.2), "b": (0, 1.3), "a": (0, 0)}
 for i, (name, graph) in enumerate(walks.items(), 1):
-    axes = lesson.axes(figure, 1, 3, i, title=name.replace("_", " "), xlim=(-0.4, 2.3), ylim=(-0.4, 3.4))
+    axes = lesson.axes(
+        figure, 1, 3, i, title=name.replace("_", " "), xlim=(-0.4, 2.3), ylim=(-0.4, 3.4)
+    )
     axes.set_axis_off()
-    for use, source, bend in (("d", "b", 0), ("d", "c", 0), ("c", "b", 0.4), ("c", "b", 0), ("b", "a", 0.25), ("b", "a", -0.25)):
-        arrow = {"arrowstyle": "-|>", "color": lesson.GREY, "shrinkA": 15, "shrinkB": 15, "connectionstyle": f"arc3,rad={bend}"}
+    for use, source, bend in (
+        ("d", "b", 0),
+        ("d", "c", 0),
+        ("c", "b", 0.4),
+        ("c", "b", 0),
+        ("b", "a", 0.25),
+        ("b", "a", -0.25),
+    ):
+        arrow = {
+            "arrowstyle": "-|>",
+            "color": lesson.GREY,
+            "shrinkA": 15,
+            "shrinkB": 15,
+            "connectionstyle": f"arc3,rad={bend}",
+        }
         axes.annotate("", places[source], places[use], arrowprops=arrow)
     for letter, number in graph.items():
         ink = lesson.BLUE if number.grad == walks["when_complete"][letter].grad else lesson.RED
         x, y = places[letter]
-        axes.text(x, y, letter, color="white", ha="center", va="center", bbox={"boxstyle": "circle", "color": ink})
-        axes.text(x + 0.3, y, f"gradient {number.grad:g}\nvisits {number.visits}", va="center", color=ink)
+        axes.text(
+            x,
+            y,
+            letter,
+            color="white",
+            ha="center",
+            va="center",
+            bbox={"boxstyle": "circle", "color": ink},
+        )
+        axes.text(
+            x + 0.3, y, f"gradient {number.grad:g}\nvisits {number.visits}", va="center", color=ink
+        )
 lesson.show(figure, "02_order")
 
 # %% [markdown]

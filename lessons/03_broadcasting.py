@@ -17,7 +17,8 @@ import numpy as np
 
 import tinyalex as ta
 from tinyalex import functional as F
-from tinyalex import lesson, models, ops
+from tinyalex import models, ops
+from tinyalex.learning import lesson
 from tinyalex.nn import init
 from tinyalex.ops.arithmetic import unbroadcast
 
@@ -49,7 +50,9 @@ def gradient(numbers):
 
 db = gradient(bias)
 print(f"dy:\n{dy}\ngradient of the bias, by backward(): {db}")
-nudged = [(loss(bias + nudge).item() - loss(bias - nudge).item()) / 2e-3 for nudge in 1e-3 * np.eye(3)]
+nudged = [
+    (loss(bias + nudge).item() - loss(bias - nudge).item()) / 2e-3 for nudge in 1e-3 * np.eye(3)
+]
 lesson.claim(f"by nudging it is the same: {np.round(nudged, 6)}", np.allclose(nudged, db))
 lesson.claim("each is the sum of a column of dy", np.array_equal(db, dy.sum(axis=0)))
 
@@ -79,8 +82,13 @@ same = []
 for shape in ((3,), (1, 3), (4, 1), (), (4, 3)):
     b = np.asarray(random.standard_normal(shape))
     grad = gradient(b)
-    print(f"  b {shape!s:<7} each number used {dy.size // b.size:>2} times; gradient {grad.shape!s:<7} {grad.tolist()}")
-    same.append(np.isclose((np.broadcast_to(b, dy.shape) * dy).sum(), (b * grad).sum()) and grad.shape == b.shape)
+    print(
+        f"  b {shape!s:<7} each number used {dy.size // b.size:>2} times; gradient {grad.shape!s:<7} {grad.tolist()}"
+    )
+    same.append(
+        np.isclose((np.broadcast_to(b, dy.shape) * dy).sum(), (b * grad).sum())
+        and grad.shape == b.shape
+    )
 lesson.claim("the two ways agree for every shape", all(same))
 
 # %% [markdown]
@@ -95,9 +103,14 @@ lesson.claim("the two ways agree for every shape", all(same))
 # %%
 with init.skipped():
     conv1 = models.alexnet("paper").conv1
-F.conv2d(np.zeros((1, 3, 224, 224), "f"), conv1.weight, conv1.bias, stride=4, padding=2).sum().backward()
+F.conv2d(
+    np.zeros((1, 3, 224, 224), "f"), conv1.weight, conv1.bias, stride=4, padding=2
+).sum().backward()
 (uses,) = {int(n) for n in conv1.bias.grad}
-lesson.claim(f"each bias is used {uses:,} times a picture, once a place, so {128 * uses:,} times a step", uses == 55 * 55)
+lesson.claim(
+    f"each bias is used {uses:,} times a picture, once a place, so {128 * uses:,} times a step",
+    uses == 55 * 55,
+)
 
 # %% [markdown]
 # ## Break it: forget the sum
@@ -121,7 +134,10 @@ def refusal(action):
 
 message = refusal(HastyAdd.apply(ta.Tensor(x), ta.Tensor(bias, requires_grad=True)).sum().backward)
 print(message)
-lesson.claim("tinyalex compares shapes and says what to do", message and "sum its gradient over the repeated axes" in message)
+lesson.claim(
+    "tinyalex compares shapes and says what to do",
+    message and "sum its gradient over the repeated axes" in message,
+)
 
 # %% [markdown]
 # The engine can notice, since a gradient must have its input's shape. Plain NumPy knows no such rule. So let us move the bias by hand:
@@ -136,19 +152,28 @@ def learnt(summed):
     """The bias after some steps downhill, and its share of right answers on the labels that it learns from."""
     b = np.zeros(10)
     for _ in range(200):
-        scores = ta.Tensor(np.zeros((64, 10)) + b, requires_grad=True)  # a row for each picture; the highest is the answer
+        scores = ta.Tensor(
+            np.zeros((64, 10)) + b, requires_grad=True
+        )  # a row for each picture; the highest is the answer
         F.cross_entropy(scores, labels, reduction="sum").backward()
         b = b - 0.1 * summed(ta.Tensor(scores.grad).numpy())
     return b, ((np.zeros((64, 10)) + b).argmax(axis=1) == labels).mean()
 
 
 (right, share), (wrong, by_heart) = learnt(lambda dy: dy.sum(axis=0)), learnt(lambda dy: dy)
-print(f"summed: bias {right.shape}, {share:.0%} right; not summed: bias {wrong.shape}, {by_heart:.0%} right")
-lesson.claim("with the sum it is right as often as the most frequent label comes", share == np.bincount(labels).max() / 64)
+print(
+    f"summed: bias {right.shape}, {share:.0%} right; not summed: bias {wrong.shape}, {by_heart:.0%} right"
+)
+lesson.claim(
+    "with the sum it is right as often as the most frequent label comes",
+    share == np.bincount(labels).max() / 64,
+)
 lesson.claim("without the sum it is right always, and has not seen a single picture", by_heart == 1)
 elsewhere = (wrong.argmax(axis=1) == others).mean()
 lesson.claim(f"on 64 other pictures it is right in {elsewhere:.0%}", elsewhere < 0.5)
-lesson.claim("and 32 pictures it refuses: the shapes do not fit", refusal(lambda: np.zeros((32, 10)) + wrong))
+lesson.claim(
+    "and 32 pictures it refuses: the shapes do not fit", refusal(lambda: np.zeros((32, 10)) + wrong)
+)
 
 # %% [markdown]
 # No error: `b - 0.1 * dy` is broadcast too, and from the first step on b is a table, with a bias for each picture. The network learns
@@ -168,23 +193,61 @@ class MeanAdd(ops.Add):
 
 report = ta.gradcheck(MeanAdd, [x, bias], raise_exception=False)
 print(report)
-lesson.claim(f"the bias would learn at 1/{len(x)} of the rate, and gradcheck sees it", np.isclose(report.worst.ratio, 1 / len(x)))
-lesson.claim("it even names the axis", "axis 0: backward takes a mean where uses add up" in report.worst.hint.text)
+lesson.claim(
+    f"the bias would learn at 1/{len(x)} of the rate, and gradcheck sees it",
+    np.isclose(report.worst.ratio, 1 / len(x)),
+)
+lesson.claim(
+    "it even names the axis",
+    "axis 0: backward takes a mean where uses add up" in report.worst.hint.text,
+)
 
 # %%
 forward, backward = np.full((6, 3), np.nan), np.full((6, 5), np.nan)
 forward[0], forward[2:] = bias, bias
-backward[:4, :3], backward[5, :3], backward[:4, 4], backward[5, 4] = dy, dy.sum(axis=0), dy.sum(axis=1), dy.sum()
+backward[:4, :3], backward[5, :3], backward[:4, 4], backward[5, 4] = (
+    dy,
+    dy.sum(axis=0),
+    dy.sum(axis=1),
+    dy.sum(),
+)
 
 figure = lesson.figure(10, 4.4)
-for place, title, table in ((1, "forward: a row is repeated", forward), (2, "backward: the uses are summed", backward)):
-    shown = lesson.picture(figure, 1, 3, place, title=title, pixels=table, cmap="RdBu", vmin=-45, vmax=45)
+for place, title, table in (
+    (1, "forward: a row is repeated", forward),
+    (2, "backward: the uses are summed", backward),
+):
+    shown = lesson.picture(
+        figure, 1, 3, place, title=title, pixels=table, cmap="RdBu", vmin=-45, vmax=45
+    )
     shown.spines[:].set_visible(False)
     for (i, j), number in np.ndenumerate(table):
         shown.text(j, i, "" if np.isnan(number) else f"{number:+g}", ha="center", va="center")
-for i, j, text in ((4, 1, "sum of each column: (3,)"), (1.5, 3, "sum of each row: (4, 1)"), (4, 4, "all: ()")):
-    shown.text(j, i, text, ha="center", va="center", color="#555555", fontsize=8, rotation=90 if j == 3 else 0)
-table = lesson.picture(figure, 1, 3, 3, title="sum forgotten: a bias a picture", pixels=wrong[:24], cmap="Blues", aspect="auto")
+for i, j, text in (
+    (4, 1, "sum of each column: (3,)"),
+    (1.5, 3, "sum of each row: (4, 1)"),
+    (4, 4, "all: ()"),
+):
+    shown.text(
+        j,
+        i,
+        text,
+        ha="center",
+        va="center",
+        color="#555555",
+        fontsize=8,
+        rotation=90 if j == 3 else 0,
+    )
+table = lesson.picture(
+    figure,
+    1,
+    3,
+    3,
+    title="sum forgotten: a bias a picture",
+    pixels=wrong[:24],
+    cmap="Blues",
+    aspect="auto",
+)
 table.plot(labels[:24], np.arange(24), ".", color=lesson.RED)
 table.set(xlabel="ten outputs; red: the label", ylabel="a row for each picture (24 of 64)")
 lesson.show(figure, "03_broadcasting")

@@ -16,13 +16,14 @@ import numpy as np
 
 import tinyalex as ta
 from tinyalex import functional as F
-from tinyalex import lesson, ops
+from tinyalex import ops
 from tinyalex.functional.activation import ReLU, Sigmoid
+from tinyalex.functional.arguments import Window
 from tinyalex.functional.linear import Linear
 from tinyalex.functional.normalization import LocalResponseNorm
 from tinyalex.functional.pooling import AvgPool2d, avg_pool2d_naive
 from tinyalex.functional.softmax import Softmax
-from tinyalex.functional.window import Window
+from tinyalex.learning import lesson
 
 args = lesson.options(__doc__)
 random = np.random.default_rng((4, args.seed))  # not the stream that gradcheck draws from
@@ -52,7 +53,10 @@ class Standardise(ta.Function):
 rows, limit = random.standard_normal((3, 5)), 1e-6
 first = ta.gradcheck(Standardise, rows, raise_exception=False)
 print(first)
-lesson.claim(f"wrong in {first.worst.wrong} of {first.worst.checked} places", first.worst.wrong > first.worst.checked / 2)
+lesson.claim(
+    f"wrong in {first.worst.wrong} of {first.worst.checked} places",
+    first.worst.wrong > first.worst.checked / 2,
+)
 
 # %% [markdown]
 # Read the report from left to right: how many elements of x are right, where it is worst, what `backward` says there, what nudging says.
@@ -71,10 +75,14 @@ class SecondDraft(Standardise):
 
 class ThirdDraft(Standardise):
     def backward(self, dy):
-        return (dy - dy.mean(axis=1, keepdims=True) - self.y * (dy * self.y).mean(axis=1, keepdims=True)) / self.s
+        return (
+            dy - dy.mean(axis=1, keepdims=True) - self.y * (dy * self.y).mean(axis=1, keepdims=True)
+        ) / self.s
 
 
-second, third = (ta.gradcheck(draft, rows, raise_exception=False) for draft in (SecondDraft, ThirdDraft))
+second, third = (
+    ta.gradcheck(draft, rows, raise_exception=False) for draft in (SecondDraft, ThirdDraft)
+)
 print(second, third, sep="\n")
 lesson.claim("the second draft is still wrong", second.worst.wrong > 0)
 lesson.claim(f"the third is right in all {third.worst.checked} places", third.ok)
@@ -96,8 +104,12 @@ def off(kind, f, *inputs, h=1e-5):
     y.backward(u)
     for x, t in zip(inputs, tensors, strict=True):
         for direction in np.eye(x.size).reshape(-1, *x.shape):
-            up, down = ([z + h * side * direction if z is x else z for z in inputs] for side in (1, -1))
-            slope = (u * (f(*map(ta.Tensor, up)).numpy() - f(*map(ta.Tensor, down)).numpy())).sum() / (2 * h)
+            up, down = (
+                [z + h * side * direction if z is x else z for z in inputs] for side in (1, -1)
+            )
+            slope = (
+                u * (f(*map(ta.Tensor, up)).numpy() - f(*map(ta.Tensor, down)).numpy())
+            ).sum() / (2 * h)
             worst = max(worst, abs(slope - (ta.Tensor(t.grad).numpy() * direction).sum()))
     return worst
 
@@ -107,16 +119,27 @@ def both(f, *inputs):
 
 
 nothing = type("Nothing", (Standardise,), {"backward": lambda self, dy: 0 * dy})
-drafts = {"standardise: zeros": nothing, "first draft": Standardise, "second draft": SecondDraft, "third draft (right)": ThirdDraft}
+drafts = {
+    "standardise: zeros": nothing,
+    "first draft": Standardise,
+    "second draft": SecondDraft,
+    "third draft (right)": ThirdDraft,
+}
 found = {name: both(draft.apply, rows) for name, draft in drafts.items()}
 for name, (by_random, by_ones) in found.items():
     print(f"  {name:<19} with random numbers off by {by_random:.0e}, with ones by {by_ones:.0e}")
 verdicts = [[error < limit for error in errors] for errors in zip(*found.values(), strict=True)]
-lesson.claim("with random numbers only the third draft passes", verdicts[0] == [False, False, False, True])
 lesson.claim(
-    "with ones the second draft passes, and so does a backward that returns zeros", verdicts[1] == [True, False, True, True]
+    "with random numbers only the third draft passes", verdicts[0] == [False, False, False, True]
 )
-lesson.claim("the reason: each row of y adds up to 0, whatever x is", np.allclose(Standardise.apply(rows).sum(axis=1), 0))
+lesson.claim(
+    "with ones the second draft passes, and so does a backward that returns zeros",
+    verdicts[1] == [True, False, True, True],
+)
+lesson.claim(
+    "the reason: each row of y adds up to 0, whatever x is",
+    np.allclose(Standardise.apply(rows).sum(axis=1), 0),
+)
 
 # %% [markdown]
 # A sum that cannot change has no slope: the test compares 0 with 0. Softmax is such a layer too, since its outputs add up to 1. And where
@@ -139,27 +162,56 @@ def mean_for_bias(self, dy):
     return dx, dw, db / len(dy)
 
 
-x, square, maps = random.standard_normal((4, 5)), random.standard_normal((4, 4)), random.standard_normal((2, 6, 4, 4))
+x, square, maps = (
+    random.standard_normal((4, 5)),
+    random.standard_normal((4, 4)),
+    random.standard_normal((2, 6, 4, 4)),
+)
 layer = x, random.standard_normal((3, 5)), random.standard_normal(3)
 norm = {"size": 5, "a": 0.1, "beta": 0.75, "k": 2.0, "groups": 1}
-pool = {"window": Window((2, 2), (2, 2), (0, 0)), "out": (2, 2), "divisor": ta.Tensor(np.full((2, 2), 4.0)).data}
+pool = {
+    "window": Window((2, 2), (2, 2), (0, 0)),
+    "out": (2, 2),
+    "divisor": ta.Tensor(np.full((2, 2), 4.0)).data,
+}
 cases = {
     "ReLU lets all through": (sabotaged(ReLU, lambda self, dy: 1 * dy), x),
-    "tanh with sigmoid's slope": (sabotaged(ops.Tanh, lambda self, dy: dy * self.y * (1 - self.y)), x),
+    "tanh with sigmoid's slope": (
+        sabotaged(ops.Tanh, lambda self, dy: dy * self.y * (1 - self.y)),
+        x,
+    ),
     "linear: a mean for the bias": (sabotaged(Linear, mean_for_bias), *layer),
-    "LRN without its neighbours": (sabotaged(LocalResponseNorm, lambda self, dy: dy * self.s**-self.beta, **norm), maps),
+    "LRN without its neighbours": (
+        sabotaged(LocalResponseNorm, lambda self, dy: dy * self.s**-self.beta, **norm),
+        maps,
+    ),
     "sigmoid forgets dy": (sabotaged(Sigmoid, lambda self, dy: self.y * (1 - self.y)), x),
-    "transpose does not go back": (sabotaged(ops.Transpose, lambda self, dy: 1 * dy, axes=None), square),
-    "softmax with a wrong sign": (sabotaged(Softmax, lambda self, dy: -Softmax.backward(self, dy), axis=1), x),
-    "pooling mixes up channels": (sabotaged(AvgPool2d, lambda self, dy: AvgPool2d.backward(self, dy[:, ::-1]), **pool), maps),
+    "transpose does not go back": (
+        sabotaged(ops.Transpose, lambda self, dy: 1 * dy, axes=None),
+        square,
+    ),
+    "softmax with a wrong sign": (
+        sabotaged(Softmax, lambda self, dy: -Softmax.backward(self, dy), axis=1),
+        x,
+    ),
+    "pooling mixes up channels": (
+        sabotaged(AvgPool2d, lambda self, dy: AvgPool2d.backward(self, dy[:, ::-1]), **pool),
+        maps,
+    ),
 }
-reports = {name: ta.gradcheck(f, inputs, raise_exception=False) for name, (f, *inputs) in cases.items()}
+reports = {
+    name: ta.gradcheck(f, inputs, raise_exception=False) for name, (f, *inputs) in cases.items()
+}
 for name, report in reports.items():
     found[name] = both(*cases[name])
-    print(f"  {name}, seen by ones: {'yes' if found[name][1] > limit else 'NO'}\n      {report.worst.hint.text.split(': ')[0]}")
+    print(
+        f"  {name}, seen by ones: {'yes' if found[name][1] > limit else 'NO'}\n      {report.worst.hint.text.split(': ')[0]}"
+    )
 lesson.claim("gradcheck finds all eight", not any(report.ok for report in reports.values()))
 blind = [found[name][1] < limit for name in cases]
-lesson.claim("ones find the first four, and are blind to the others", blind == 4 * [False] + 4 * [True])
+lesson.claim(
+    "ones find the first four, and are blind to the others", blind == 4 * [False] + 4 * [True]
+)
 
 # %% [markdown]
 # The indented lines are gradcheck's guess at the mistake. It compares the whole gradient with the one measured, and looks for patterns.
@@ -177,14 +229,25 @@ def average(x):
 
 loops = avg_pool2d_naive(maps, pool["window"], pool["out"])
 lesson.claim("gradcheck is content", ta.gradcheck(average, maps).ok)
-lesson.claim("who compares with the definition, in loops, is not", not np.allclose(average(maps).numpy(), loops))
+lesson.claim(
+    "who compares with the definition, in loops, is not",
+    not np.allclose(average(maps).numpy(), loops),
+)
 
 # %%
 figure = lesson.figure(8.5, 4.8)
 labels = {"xlabel": "how far backward and nudging are apart", "ylim": (len(found) - 0.5, -0.5)}
 axes = lesson.axes(figure, title=f"What a check sees: below {limit:g}, nothing", **labels)
-for k, (ink, label) in enumerate(((lesson.BLUE, "cotangent of random numbers"), (lesson.RED, "cotangent of ones"))):
-    axes.semilogx([max(errors[k], 1e-13) for errors in found.values()], range(len(found)), "os"[k], color=ink, label=label)
+for k, (ink, label) in enumerate(
+    ((lesson.BLUE, "cotangent of random numbers"), (lesson.RED, "cotangent of ones"))
+):
+    axes.semilogx(
+        [max(errors[k], 1e-13) for errors in found.values()],
+        range(len(found)),
+        "os"[k],
+        color=ink,
+        label=label,
+    )
 axes.axvline(limit, color=lesson.GREY, linestyle=":")
 axes.set_yticks(range(len(found)), list(found))
 figure.legend(frameon=False, loc="outside lower center", ncols=2)

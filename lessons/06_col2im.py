@@ -14,8 +14,9 @@ what needs thought: one pixel was copied to many places, and each of them has a 
 import numpy as np
 
 import tinyalex as ta
-from tinyalex import device, kernels, lesson
+from tinyalex import device, kernels
 from tinyalex import functional as F
+from tinyalex.learning import lesson
 
 args = lesson.options(__doc__)
 photo = lesson.photos(1, 64).pixels / 255
@@ -55,19 +56,35 @@ def col2im(col, shape, stride, padding):
 def overlap(size, kernel, stride, padding):
     """For each pixel, in how many windows it is."""
     shape = 1, 1, size, size
-    return col2im(np.ones_like(im2col(np.ones(shape), kernel, stride, padding)), shape, stride, padding)[0, 0]
+    return col2im(
+        np.ones_like(im2col(np.ones(shape), kernel, stride, padding)), shape, stride, padding
+    )[0, 0]
 
 
 counts = overlap(7, 3, 2, 0)
 print(counts.astype(int))
-by_hand = [[sum(0 <= r - 2 * i < 3 and 0 <= c - 2 * j < 3 for i, j in np.ndindex(3, 3)) for c in range(7)] for r in range(7)]
-lesson.claim(f"counting windows pixel by pixel finds the same, up to {counts.max():.0f}", np.array_equal(counts, by_hand))
-lesson.claim("and each is its row's count times its column's", np.array_equal(counts, np.outer(counts[0], counts[:, 0])))
+by_hand = [
+    [sum(0 <= r - 2 * i < 3 and 0 <= c - 2 * j < 3 for i, j in np.ndindex(3, 3)) for c in range(7)]
+    for r in range(7)
+]
+lesson.claim(
+    f"counting windows pixel by pixel finds the same, up to {counts.max():.0f}",
+    np.array_equal(counts, by_hand),
+)
+lesson.claim(
+    "and each is its row's count times its column's",
+    np.array_equal(counts, np.outer(counts[0], counts[:, 0])),
+)
 conv1, conv2 = overlap(224, 11, 4, 2), overlap(27, 5, 1, 2)
 inside1, inside2 = (sorted({int(n) for n in c[12:-12, 12:-12].ravel()}) for c in (conv1, conv2))
-print(f"away from the edges: AlexNet's conv1 (11 x 11 in steps of 4) {inside1}, its conv2 (5 x 5 in steps of 1) {inside2}")
+print(
+    f"away from the edges: AlexNet's conv1 (11 x 11 in steps of 4) {inside1}, its conv2 (5 x 5 in steps of 1) {inside2}"
+)
 lesson.claim("conv2 has each pixel as often as its window has places", inside2 == [5 * 5])
-lesson.claim("in conv1 it depends on the place: 4 does not go into 11 evenly", inside1 == [2 * 2, 2 * 3, 3 * 3])
+lesson.claim(
+    "in conv1 it depends on the place: 4 does not go into 11 evenly",
+    inside1 == [2 * 2, 2 * 3, 3 * 3],
+)
 
 # %% [markdown]
 # ## The test that needs no derivative
@@ -86,13 +103,20 @@ worst = 0.0
 for kernel, stride, padding in ((3, 1, 1), (3, 2, 0), (5, 1, 2), (11, 4, 2), (2, 3, 0)):
     x = random.standard_normal((2, 3, 19, 22))
     c = random.standard_normal(im2col(x, kernel, stride, padding).shape)
-    left, right = (im2col(x, kernel, stride, padding) * c).sum(), (x * col2im(c, x.shape, stride, padding)).sum()
+    left, right = (
+        (im2col(x, kernel, stride, padding) * c).sum(),
+        (x * col2im(c, x.shape, stride, padding)).sum(),
+    )
     worst = max(worst, abs(left - right) / np.linalg.norm(c))
-    print(f"  window {kernel:>2}, step {stride}, padding {padding}:  <im2col x, c> = {left:+.9f}   <x, col2im c> = {right:+.9f}")
+    print(
+        f"  window {kernel:>2}, step {stride}, padding {padding}:  <im2col x, c> = {left:+.9f}   <x, col2im c> = {right:+.9f}"
+    )
 lesson.claim(f"they are equal, up to rounding ({worst:.0e})", worst < 1e-10)
 there_and_back = col2im(im2col(photo, 11, 4, 2), photo.shape, 4, 2)
 lesson.claim("there and back is not the picture", not np.allclose(there_and_back, photo))
-lesson.claim("but the picture times the overlap", np.allclose(there_and_back, photo * overlap(64, 11, 4, 2)))
+lesson.claim(
+    "but the picture times the overlap", np.allclose(there_and_back, photo * overlap(64, 11, 4, 2))
+)
 
 # %% [markdown]
 # Adjoint is not inverse. If you know matrices: im2col is a large matrix of zeros and ones, and col2im is that matrix with rows and columns
@@ -102,7 +126,10 @@ lesson.claim("but the picture times the overlap", np.allclose(there_and_back, ph
 pixels, cells = np.eye(25).reshape(25, 1, 1, 5, 5), np.eye(36).reshape(36, 1, 3, 3, 1, 2, 2)
 forward = np.stack([im2col(one, 3, 2, 0).ravel() for one in pixels], axis=1)
 backward = np.stack([col2im(one, (1, 1, 5, 5), 2, 0).ravel() for one in cells], axis=1)
-lesson.claim(f"col2im's matrix {backward.shape} is im2col's {forward.shape}, transposed", np.array_equal(backward, forward.T))
+lesson.claim(
+    f"col2im's matrix {backward.shape} is im2col's {forward.shape}, transposed",
+    np.array_equal(backward, forward.T),
+)
 
 # %% [markdown]
 # ## Three products
@@ -131,11 +158,18 @@ rows, columns = w.reshape(8, -1), col.reshape(3 * 5 * 5, -1)
 dmaps = dy.swapaxes(0, 1).reshape(8, -1)
 dw, dcol = dmaps @ columns.T, rows.T @ dmaps
 dx = col2im(dcol.reshape(col.shape), x.shape, 2, 1)
-print(f"w {rows.shape}, col {columns.shape}, dy {dmaps.shape} -> dw {dw.shape}, dcol {dcol.shape} -> dx {dx.shape}")
-lesson.claim("conv2d's own backward has the same dw", np.allclose(ta.Tensor(w_.grad).numpy(), dw.reshape(w.shape)))
+print(
+    f"w {rows.shape}, col {columns.shape}, dy {dmaps.shape} -> dw {dw.shape}, dcol {dcol.shape} -> dx {dx.shape}"
+)
+lesson.claim(
+    "conv2d's own backward has the same dw",
+    np.allclose(ta.Tensor(w_.grad).numpy(), dw.reshape(w.shape)),
+)
 lesson.claim("and the same dx", np.allclose(ta.Tensor(x_.grad).numpy(), dx))
 work = {a.size * b.shape[1] for a, b in ((rows, columns), (dmaps, columns.T), (rows.T, dmaps))}
-lesson.claim(f"each product takes {max(work):,} multiply-adds: backward costs two forwards", len(work) == 1)
+lesson.claim(
+    f"each product takes {max(work):,} multiply-adds: backward costs two forwards", len(work) == 1
+)
 
 # %% [markdown]
 # The first layer can save one of them: nobody asks for the gradient of the photo, so conv1 makes no dcol.
@@ -150,24 +184,39 @@ lesson.claim(f"each product takes {max(work):,} multiply-adds: backward costs tw
 
 # %%
 def hasty(col, shape, stride):
-    origin = im2col(np.arange(np.prod(shape), dtype=float).reshape(shape), col.shape[1], stride, 0).astype(int)
+    origin = im2col(
+        np.arange(np.prod(shape), dtype=float).reshape(shape), col.shape[1], stride, 0
+    ).astype(int)
     x = np.zeros(np.prod(shape))
-    x[origin] += col  # reads all, adds, writes all back: where a pixel occurs twice, only the last one stays
+    x[origin] += (
+        col  # reads all, adds, writes all back: where a pixel occurs twice, only the last one stays
+    )
     return x.reshape(shape)
 
 
 gaps = {}
 for kernel in (2, 3, 5):
     c = random.standard_normal(im2col(x, kernel, 2, 0).shape)
-    gaps[kernel] = abs((im2col(x, kernel, 2, 0) * c).sum() - (x * hasty(c, x.shape, 2)).sum()) / np.linalg.norm(c)
-    print(f"  window {kernel}, step 2: the two sides of the adjoint test differ by {gaps[kernel]:.0e}")
-lesson.claim("windows side by side: all is right, and a test without overlap passes", gaps[2] < 1e-10)
+    gaps[kernel] = abs(
+        (im2col(x, kernel, 2, 0) * c).sum() - (x * hasty(c, x.shape, 2)).sum()
+    ) / np.linalg.norm(c)
+    print(
+        f"  window {kernel}, step 2: the two sides of the adjoint test differ by {gaps[kernel]:.0e}"
+    )
+lesson.claim(
+    "windows side by side: all is right, and a test without overlap passes", gaps[2] < 1e-10
+)
 lesson.claim("windows that overlap: the adjoint test fails", min(gaps[3], gaps[5]) > 1e-6)
 restored = hasty(im2col(photo, 4, 2, 0), photo.shape, 2)
-lesson.claim("worse: it gives the picture back, so who expects an inverse is content with it", np.allclose(restored, photo))
+lesson.claim(
+    "worse: it gives the picture back, so who expects an inverse is content with it",
+    np.allclose(restored, photo),
+)
 wrong, right = hasty(c, x.shape, 2), col2im(c, x.shape, 2, 0)
 cosine = (wrong * right).sum() / np.linalg.norm(wrong) / np.linalg.norm(right)
-lesson.claim(f"and its gradient points roughly where it should: cosine {cosine:.2f}", 0.1 < cosine < 0.9)
+lesson.claim(
+    f"and its gradient points roughly where it should: cosine {cosine:.2f}", 0.1 < cosine < 0.9
+)
 
 # %% [markdown]
 # A cosine is 1 if two directions are the same, 0 if they have nothing to do with each other. A short step against a wrong gradient gains
@@ -176,12 +225,26 @@ lesson.claim(f"and its gradient points roughly where it should: cosine {cosine:.
 
 # %%
 figure = lesson.figure(10, 6.4)
-maps = {"3 x 3, step 2: in how many windows": overlap(13, 3, 2, 0), "conv1, 11 x 11, step 4: a corner": conv1[:32, :32]}
-for place, (title, count) in enumerate((maps | {"conv2, 5 x 5, step 1: all of it": conv2}).items(), 1):
+maps = {
+    "3 x 3, step 2: in how many windows": overlap(13, 3, 2, 0),
+    "conv1, 11 x 11, step 4: a corner": conv1[:32, :32],
+}
+for place, (title, count) in enumerate(
+    (maps | {"conv2, 5 x 5, step 1: all of it": conv2}).items(), 1
+):
     axes = lesson.picture(figure, 2, 3, place, title=title, pixels=count, cmap="Blues", vmin=0)
-    figure.colorbar(axes.images[0], ax=axes, shrink=0.9, ticks=np.unique(count)).ax.tick_params(labelsize=7)
+    figure.colorbar(axes.images[0], ax=axes, shrink=0.9, ticks=np.unique(count)).ax.tick_params(
+        labelsize=7
+    )
 lesson.picture(figure, 2, 3, 4, title="a picture", pixels=photo[0])
-lesson.picture(figure, 2, 3, 5, title="im2col, then col2im: times the overlap", pixels=there_and_back[0] / there_and_back.max())
+lesson.picture(
+    figure,
+    2,
+    3,
+    5,
+    title="im2col, then col2im: times the overlap",
+    pixels=there_and_back[0] / there_and_back.max(),
+)
 lesson.picture(figure, 2, 3, 6, title="the hasty one: looks right, is wrong", pixels=restored[0])
 lesson.show(figure, "06_col2im")
 

@@ -15,8 +15,9 @@ ReLU as with tanh. We look at what the curves do to gradients, and run a small r
 import numpy as np
 
 import tinyalex as ta
-from tinyalex import data, lesson, nn, optim
+from tinyalex import data, nn, optim
 from tinyalex import functional as F
+from tinyalex.learning import lesson
 from tinyalex.nn import init
 
 args = lesson.options(__doc__)
@@ -40,10 +41,17 @@ def slopes(unit, x):
 
 line = np.linspace(-6, 6, 1201)
 for name, unit in UNITS.items():
-    print(f"  {name:<8} steepest {slopes(unit, line).max():.4f}, at x = 5 {slopes(unit, np.array([5.0]))[0]:.4f}")
-lesson.claim("sigmoid passes on a quarter at most", np.isclose(slopes(nn.Sigmoid, line).max(), 0.25))
+    print(
+        f"  {name:<8} steepest {slopes(unit, line).max():.4f}, at x = 5 {slopes(unit, np.array([5.0]))[0]:.4f}"
+    )
+lesson.claim(
+    "sigmoid passes on a quarter at most", np.isclose(slopes(nn.Sigmoid, line).max(), 0.25)
+)
 passed, far = slopes(nn.ReLU, line), slopes(nn.ReLU, 10 * line)
-lesson.claim("ReLU passes on all or nothing, for ten times x as for x", set(passed) == {0, 1} and np.array_equal(passed, far))
+lesson.claim(
+    "ReLU passes on all or nothing, for ten times x as for x",
+    set(passed) == {0, 1} and np.array_equal(passed, far),
+)
 
 # %% [markdown]
 # Far out, sigmoid and tanh are flat: they *saturate*. To the right of 0 ReLU never does: for it no number is "far out".
@@ -60,19 +68,32 @@ lesson.claim("ReLU passes on all or nothing, for ten times x as for x", set(pass
 # %%
 def start(net, unit):
     for p in net.parameters():
-        init.normal_(p, std=np.sqrt((2 if unit == "ReLU" else 1) / init.fan_in(p))) if p.ndim > 1 else init.zeros_(p)
+        init.normal_(
+            p, std=np.sqrt((2 if unit == "ReLU" else 1) / init.fan_in(p))
+        ) if p.ndim > 1 else init.zeros_(p)
 
 
 x, labels, norms = random.standard_normal((200, 100)).astype("f"), random.integers(0, 10, 200), {}
 for name, unit in UNITS.items():
-    net = nn.Sequential(*(layer for _ in range(20) for layer in (nn.Linear(100, 100), unit())), nn.Linear(100, 10)).to(args.device)
+    net = nn.Sequential(
+        *(layer for _ in range(20) for layer in (nn.Linear(100, 100), unit())), nn.Linear(100, 10)
+    ).to(args.device)
     start(net, name)
     F.cross_entropy(net(ta.Tensor(x)), labels).backward()
-    norms[name] = [np.linalg.norm(ta.Tensor(p.grad).numpy()) for p in net.parameters() if p.ndim > 1][:-1]
-    print(f"  {name:<8} layer 1: {norms[name][0]:.1e}   layer 10: {norms[name][9]:.1e}   layer 20: {norms[name][19]:.1e}")
+    norms[name] = [
+        np.linalg.norm(ta.Tensor(p.grad).numpy()) for p in net.parameters() if p.ndim > 1
+    ][:-1]
+    print(
+        f"  {name:<8} layer 1: {norms[name][0]:.1e}   layer 10: {norms[name][9]:.1e}   layer 20: {norms[name][19]:.1e}"
+    )
 fall = {name: norm[0] / norm[-1] for name, norm in norms.items()}
-lesson.claim(f"in the sigmoid network, layer 1 hears {fall['sigmoid']:.0e} of what layer 20 hears", fall["sigmoid"] < 1e-6)
-lesson.claim("with tanh and with ReLU, more than a hundredth", min(fall["tanh"], fall["ReLU"]) > 0.01)
+lesson.claim(
+    f"in the sigmoid network, layer 1 hears {fall['sigmoid']:.0e} of what layer 20 hears",
+    fall["sigmoid"] < 1e-6,
+)
+lesson.claim(
+    "with tanh and with ReLU, more than a hundredth", min(fall["tanh"], fall["ReLU"]) > 0.01
+)
 
 # %% [markdown]
 # This is the *vanishing gradient*, and the end of sigmoid between layers. But tanh, well started, holds out. So why did it lose in 2012?
@@ -89,7 +110,10 @@ lesson.claim("with tanh and with ReLU, more than a hundredth", min(fall["tanh"],
 # %%
 train = lesson.images(50_000).train if args.full else data.shapes(2000, 0, seed=args.seed)[0]
 batch, width, most = (128, 32, 20) if args.full else (50, 16, 12)
-TARGET, SIGMAS = 0.25, (1e-4, 0.01, 0.01, 0.1)  # as in cuda-convnet's quick network, which has one layer more at the end
+TARGET, SIGMAS = (
+    0.25,
+    (1e-4, 0.01, 0.01, 0.1),
+)  # as in cuda-convnet's quick network, which has one layer more at the end
 RATES = {  # the best on shapes first, and the next is given up when it is slower; the third is for --full
     "2012": {"tanh": (0.01, 0.003, 0.03), "ReLU": (0.001, 0.0003, 0.003)},
     "today": {"tanh": (0.03, 0.01, 0.1), "ReLU": (0.01, 0.003, 0.03)},
@@ -100,8 +124,14 @@ def four_layers(recipe, unit):
     ta.manual_seed(args.seed)
     one = [nn.Conv2d(3, width, 5, stride=2, padding=2), UNITS[unit]()]
     two = [nn.Conv2d(width, width, 5, padding=2), UNITS[unit](), nn.MaxPool2d(3, 2, ceil_mode=True)]
-    three = [nn.Conv2d(width, 2 * width, 5, padding=2), UNITS[unit](), nn.MaxPool2d(3, 2, ceil_mode=True)]
-    net = nn.Sequential(*one, *two, *three, nn.Flatten(), nn.Linear(2 * width * 4 * 4, 10)).to(args.device)
+    three = [
+        nn.Conv2d(width, 2 * width, 5, padding=2),
+        UNITS[unit](),
+        nn.MaxPool2d(3, 2, ceil_mode=True),
+    ]
+    net = nn.Sequential(*one, *two, *three, nn.Flatten(), nn.Linear(2 * width * 4 * 4, 10)).to(
+        args.device
+    )
     start(net, unit)
     if recipe == "2012":
         for p, sigma in zip((p for p in net.parameters() if p.ndim > 1), SIGMAS, strict=True):
@@ -110,7 +140,10 @@ def four_layers(recipe, unit):
 
 
 def batches(recipe):
-    look = data.Normalize(data.mean_image(train.images), scale=1 if recipe == "2012" else float(1 / train.images.std()))
+    look = data.Normalize(
+        data.mean_image(train.images),
+        scale=1 if recipe == "2012" else float(1 / train.images.std()),
+    )
     return data.Loader(train, batch, shuffle=True, transform=look, device=args.device)
 
 
@@ -133,21 +166,38 @@ for recipe, unit in ((r, u) for r in RATES for u in RATES[r]):
         optimizer = optim.SGD(net.parameters(), lr=rate, momentum=0.9)
         while len(errors) <= limit and errors[-1] > TARGET:
             errors.append(epoch(net, optimizer, images))
-        print(f"  {recipe:<5} {unit:<4} rate {rate:<6g} errors {' '.join(f'{100 * e:.0f} %' for e in errors[1:])}")
+        print(
+            f"  {recipe:<5} {unit:<4} rate {rate:<6g} errors {' '.join(f'{100 * e:.0f} %' for e in errors[1:])}"
+        )
         before, last = errors[-2:]  # and of the last epoch only the part that it took:
         epochs = np.inf if last > TARGET else len(errors) - 2 + (before - TARGET) / (before - last)
-        if (epochs, last) <= (took.get((recipe, unit), np.inf), best.get((recipe, unit), errors)[-1]):
+        if (epochs, last) <= (
+            took.get((recipe, unit), np.inf),
+            best.get((recipe, unit), errors)[-1],
+        ):
             best[recipe, unit], took[recipe, unit], limit = errors, epochs, len(errors) - 1
-            flat[recipe, unit] = (slopes(UNITS[unit], net[0](next(iter(images))[0]).data) < 0.05).mean()
+            flat[recipe, unit] = (
+                slopes(UNITS[unit], net[0](next(iter(images))[0]).data) < 0.05
+            ).mean()
 for (recipe, unit), epochs in took.items():
-    print(f"{recipe:<5} {unit:<4} {epochs:.1f} epochs; then {flat[recipe, unit]:.0%} of the first unit's slopes are below 0.05")
+    print(
+        f"{recipe:<5} {unit:<4} {epochs:.1f} epochs; then {flat[recipe, unit]:.0%} of the first unit's slopes are below 0.05"
+    )
 lead = {recipe: took[recipe, "tanh"] / took[recipe, "ReLU"] for recipe in RATES}
 if args.full:
     lesson.skip("what the race shows", "what is said of it below is said of the drawn shapes")
 else:
-    lesson.claim(f"in the recipe of 2012 tanh needs {lead['2012']:.1f} times the epochs of ReLU", lead["2012"] > 1.2)
-    lesson.claim(f"in today's {lead['today']:.1f} times: ReLU has lost its lead", lead["today"] < 1.1)
-    lesson.claim("2012's recipe saturates tanh's first unit, today's not", flat["2012", "tanh"] > 0.8 > 0.3 > flat["today", "tanh"])
+    lesson.claim(
+        f"in the recipe of 2012 tanh needs {lead['2012']:.1f} times the epochs of ReLU",
+        lead["2012"] > 1.2,
+    )
+    lesson.claim(
+        f"in today's {lead['today']:.1f} times: ReLU has lost its lead", lead["today"] < 1.1
+    )
+    lesson.claim(
+        "2012's recipe saturates tanh's first unit, today's not",
+        flat["2012", "tanh"] > 0.8 > 0.3 > flat["today", "tanh"],
+    )
 
 # %% [markdown]
 # So the lead is real, and it depends on the rest of the recipe. Large pixels drive tanh into its flat ends, where it hardly learns. ReLU
@@ -171,7 +221,10 @@ for unit in ("tanh", "ReLU"):
     largest = max(abs(p.grad).max().item() for p in net.parameters() if p.ndim > 1)
     print(f"  {unit:<4} loss {loss.item():.2f}, the largest slope of all weights {largest:.1e}")
 lesson.claim("with ReLU, the gradient of every weight is exactly 0", largest == 0)
-lesson.claim(f"and the loss is about ln 10 = {np.log(10):.2f}, that of guessing", abs(loss.item() - np.log(10)) < 0.2)
+lesson.claim(
+    f"and the loss is about ln 10 = {np.log(10):.2f}, that of guessing",
+    abs(loss.item() - np.log(10)) < 0.2,
+)
 
 # %% [markdown]
 # *Dead units*: a step too long has pushed them below zero for every picture. There the slope is 0, so nothing pulls them back. tanh at
@@ -180,13 +233,30 @@ lesson.claim(f"and the loss is about ln 10 = {np.log(10):.2f}, that of guessing"
 
 # %%
 figure = lesson.figure(10.5, 4.4)
-axes = lesson.axes(figure, 1, 2, 1, title="Norm of each layer's gradient", xlabel="layer", xticks=(1, 5, 10, 15, 20), yscale="log")
+axes = lesson.axes(
+    figure,
+    1,
+    2,
+    1,
+    title="Norm of each layer's gradient",
+    xlabel="layer",
+    xticks=(1, 5, 10, 15, 20),
+    yscale="log",
+)
 for name in UNITS:
     axes.plot(range(1, 21), norms[name], color=COLOURS[name], linewidth=2, label=name)
 axes.legend(frameon=False)
-axes = lesson.axes(figure, 1, 2, 2, title="Training error in the race", xlabel="epoch", ylim=(0, 0.95))
+axes = lesson.axes(
+    figure, 1, 2, 2, title="Training error in the race", xlabel="epoch", ylim=(0, 0.95)
+)
 for (recipe, unit), errors in best.items():
-    axes.plot(errors, color=COLOURS[unit], linestyle="-" if recipe == "2012" else "--", linewidth=2, label=f"{unit}, {recipe}")
+    axes.plot(
+        errors,
+        color=COLOURS[unit],
+        linestyle="-" if recipe == "2012" else "--",
+        linewidth=2,
+        label=f"{unit}, {recipe}",
+    )
 axes.axhline(TARGET, color=lesson.GREY, linestyle=":", label=f"{TARGET:.0%}")
 axes.legend(frameon=False)
 lesson.show(figure, "07_relu")

@@ -21,14 +21,19 @@ import numpy as np
 
 import tinyalex as ta
 from tinyalex import functional as F
-from tinyalex import lesson, models
+from tinyalex import models
 from tinyalex.functional.normalization import LocalResponseNorm
+from tinyalex.learning import lesson
 from tinyalex.nn import init
 
 args = lesson.options(__doc__)
 photos = lesson.photos(4, 224).pixels
-pixels = (photos - photos.mean(axis=(0, 2, 3), keepdims=True)).astype("f")  # about -128 to 128: the scale of the paper's numbers
-alexnet = models.alexnet("paper", num_classes=10, image_size=67)  # of which we use conv1 and the norm behind it
+pixels = (photos - photos.mean(axis=(0, 2, 3), keepdims=True)).astype(
+    "f"
+)  # about -128 to 128: the scale of the paper's numbers
+alexnet = models.alexnet(
+    "paper", num_classes=10, image_size=67
+)  # of which we use conv1 and the norm behind it
 norm = alexnet.norm1
 
 # %% [markdown]
@@ -39,14 +44,19 @@ norm = alexnet.norm1
 
 # %%
 channels, loud = np.arange(16), 7
-row = np.where(channels == loud, 200.0, 40.0)[None, :, None]  # (N, C, places): one picture, sixteen channels, one place
+row = np.where(channels == loud, 200.0, 40.0)[
+    None, :, None
+]  # (N, C, places): one picture, sixteen channels, one place
 after = norm(row).numpy()[0, :, 0]
 divisors = row[0, :, 0] / after
 for name, numbers in (("x", row[0, :, 0]), ("y", after), ("x / y", divisors)):
     print(f"  {name:<6}", *(f"{number:6.2f}" for number in numbers))
 near = abs(channels - loud) <= norm.size // 2
 least, most = divisors[near].min(), divisors[~near].max()
-lesson.claim(f"the {near.sum()} around it are divided alike, by {least:.2f}", np.allclose(divisors[near], least))
+lesson.claim(
+    f"the {near.sum()} around it are divided alike, by {least:.2f}",
+    np.allclose(divisors[near], least),
+)
 lesson.claim(f"the others are divided by less, {most:.2f} at most", most < least)
 
 # %% [markdown]
@@ -69,7 +79,9 @@ usual, loudest = responses > 1, responses >= np.quantile(responses, 0.999)
 
 def divided_by(y):
     """The median of x / y: of usual responses, and of the loudest ones."""
-    return "{:7.2f} {:9.2f}".format(*(np.median(responses[where] / y[where]) for where in (usual, loudest)))
+    return "{:7.2f} {:9.2f}".format(
+        *(np.median(responses[where] / y[where]) for where in (usual, loudest))
+    )
 
 
 def by_sum(alpha, k, **options):
@@ -88,9 +100,15 @@ for variant in models.VARIANTS:
         numbers = f"{its.size:>2} {total:>6.0e} {its.beta:>5} {its.k:>2.0f} {its.groups:>8}"
         print(f"  {variant:<11} {numbers}         {divided_by(its(x).numpy())}   {order}")
 lesson.claim("torchvision's AlexNet has none", "torchvision" not in norms)
-lesson.claim("TensorFlow's defaults squeeze every response to 1 at most", norms["keras"](x).numpy().max() <= 1)
+lesson.claim(
+    "TensorFlow's defaults squeeze every response to 1 at most",
+    norms["keras"](x).numpy().max() <= 1,
+)
 code, caffe = (norms[variant](x).numpy() for variant in ("original", "caffe"))
-lesson.claim("the 2012 code's has a fifth of the paper's alpha, column by column", np.allclose(code, by_sum(2e-5, 2, groups=2)))
+lesson.claim(
+    "the 2012 code's has a fifth of the paper's alpha, column by column",
+    np.allclose(code, by_sum(2e-5, 2, groups=2)),
+)
 lesson.claim("Caffe's is that with k = 1, across the columns", np.allclose(caffe, by_sum(2e-5, 1)))
 
 # %% [markdown]
@@ -104,7 +122,8 @@ with ta.no_grad():
     norm_first, relu_first = F.relu(norm(signed)).numpy(), norm(x).numpy()
 lost = 1 - norm_first[responses > 0] / relu_first[responses > 0]
 lesson.claim(
-    f"no response is larger with LRN first, and some are {100 * lost.max():.0f} % smaller", -1e-5 < lost.min() < lost.max()
+    f"no response is larger with LRN first, and some are {100 * lost.max():.0f} % smaller",
+    -1e-5 < lost.min() < lost.max(),
 )
 
 # %% [markdown]
@@ -120,15 +139,22 @@ small = 255 * norm(x / 255).numpy()
 lesson.claim(f"it is alpha / {255**2}", np.allclose(small, by_sum(1e-4 / 255**2, 2), rtol=1e-5))
 quiet = norm.k**norm.beta
 off = abs(responses[usual] / small[usual] / quiet - 1).max()
-lesson.claim(f"LRN is off then: it divides everything by {quiet:.2f}, up to a factor of 1 + {off:.0e}", off < 1e-3)
+lesson.claim(
+    f"LRN is off then: it divides everything by {quiet:.2f}, up to a factor of 1 + {off:.0e}",
+    off < 1e-3,
+)
 
 # And beta? Let a channel be loud alone, and ever louder. With 0.5 its output levels off, as x / sqrt(alpha * x * x) does not depend on x.
 # With 0.75 the divisor wins, and in the end the output falls: look at the middle of the figure.
 alone = np.where(channels == loud, np.geomspace(1, 1e4, 2000)[:, None], 0)[:, :, None]
 curves = {name: its(alone).numpy()[:, loud, 0] for name, its in norms.items()}
-turn = (norm.k / (norm.alpha * (2 * norm.beta - 1))) ** 0.5  # where the slope of x / (k + alpha * x * x)**beta is zero
+turn = (
+    norm.k / (norm.alpha * (2 * norm.beta - 1))
+) ** 0.5  # where the slope of x / (k + alpha * x * x)**beta is zero
 past = np.diff(curves["paper"][alone[:, loud, 0] > turn])
-lesson.claim(f"the paper's output falls for lone responses above {turn:.0f}", past.size and (past < 0).all())
+lesson.claim(
+    f"the paper's output falls for lone responses above {turn:.0f}", past.size and (past < 0).all()
+)
 lesson.claim("TensorFlow's does not fall", (np.diff(curves["keras"]) >= 0).all())
 
 # %% [markdown]
@@ -147,21 +173,45 @@ h = 1e-4 * (channels == loud)[None, :, None]
 nudged = (norm(row + h) - norm(row - h)).numpy()[0, :, 0] / 2e-4
 print("  slopes", *(f"{slope:+.3f}" for slope in slopes))
 lesson.claim("backward() says what nudging says", np.allclose(slopes, nudged, atol=1e-8))
-lesson.claim("its neighbours fall, those outside the window stay", np.array_equal(slopes < 0, near & (channels != loud)))
+lesson.claim(
+    "its neighbours fall, those outside the window stay",
+    np.array_equal(slopes < 0, near & (channels != loud)),
+)
 lesson.claim(f"the slope of the sum is {slopes.sum():+.3f}: together they fall", slopes.sum() < 0)
 
 figure = lesson.figure(13, 4.2)
 labels = {"xlabel": "channel", "xticks": channels[::3]}
-axes = lesson.axes(figure, 1, 3, 1, title="The loud one quiets its window", ylabel="response", **labels)
+axes = lesson.axes(
+    figure, 1, 3, 1, title="The loud one quiets its window", ylabel="response", **labels
+)
 axes.bar(channels, row[0, :, 0] / quiet, color="#d5dbe1", label="x / k**beta")
 axes.bar(channels, after, width=0.5, color=lesson.BLUE, label="y")
 axes.legend(frameon=False, loc="upper left")
-axes = lesson.axes(figure, 1, 3, 2, title="Four layers, one name", xlabel="x, alone in its window", ylabel="y", ylim=(0.3, 1500))
-styles = {"paper": ("paper", lesson.BLUE, "-"), "original": ("2012 code", lesson.GREEN, "-"), "caffe": ("Caffe", lesson.GREY, "--")}
-for variant, (label, ink, line) in (styles | {"keras": ("TensorFlow's defaults", lesson.RED, "-")}).items():
-    axes.loglog(alone[:, loud, 0], curves[variant], color=ink, linestyle=line, linewidth=2, label=label)
+axes = lesson.axes(
+    figure,
+    1,
+    3,
+    2,
+    title="Four layers, one name",
+    xlabel="x, alone in its window",
+    ylabel="y",
+    ylim=(0.3, 1500),
+)
+styles = {
+    "paper": ("paper", lesson.BLUE, "-"),
+    "original": ("2012 code", lesson.GREEN, "-"),
+    "caffe": ("Caffe", lesson.GREY, "--"),
+}
+for variant, (label, ink, line) in (
+    styles | {"keras": ("TensorFlow's defaults", lesson.RED, "-")}
+).items():
+    axes.loglog(
+        alone[:, loud, 0], curves[variant], color=ink, linestyle=line, linewidth=2, label=label
+    )
 axes.legend(frameon=False, loc="upper left")
-axes = lesson.axes(figure, 1, 3, 3, title="Raise the loud one: who falls?", ylabel="slope of y", **labels)
+axes = lesson.axes(
+    figure, 1, 3, 3, title="Raise the loud one: who falls?", ylabel="slope of y", **labels
+)
 axes.bar(channels, slopes, color=[lesson.BLUE if slope > 0 else lesson.RED for slope in slopes])
 lesson.show(figure, "09_lrn")
 
@@ -185,9 +235,14 @@ def gradient(function, numbers):
 
 normal = abs(np.random.default_rng(args.seed).standard_normal((4, 16, 9)))
 error = abs(gradient(Forgetful, normal) / gradient(LocalResponseNorm, normal) - 1).max()
-lesson.claim(f"responses of about 1 hide it: the worst slope is off by {100 * error:.1f} %", error < 0.01)
+lesson.claim(
+    f"responses of about 1 hide it: the worst slope is off by {100 * error:.1f} %", error < 0.01
+)
 right, wrong = (gradient(function, row)[0, loud, 0] for function in (LocalResponseNorm, Forgetful))
-lesson.claim(f"in our row the loud one's slope is {right:+.3f}, and comes out as {wrong:+.3f}: wrong way", right < 0 < wrong)
+lesson.claim(
+    f"in our row the loud one's slope is {right:+.3f}, and comes out as {wrong:+.3f}: wrong way",
+    right < 0 < wrong,
+)
 
 # %% [markdown]
 # The symptom to remember: a backward that passes a coarse check on small numbers, and is wrong where it matters. Check at true scale.

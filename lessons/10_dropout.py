@@ -15,8 +15,9 @@ with a probability of one half. This is *dropout*. No unit can rely on a certain
 import numpy as np
 
 import tinyalex as ta
-from tinyalex import data, device, lesson, nn, optim, training
+from tinyalex import data, device, nn, optim, training
 from tinyalex import functional as F
+from tinyalex.learning import lesson
 from tinyalex.models.variants import Dropout2012
 from tinyalex.nn import init
 
@@ -24,7 +25,9 @@ args = lesson.options(__doc__)
 count, epochs = (2000, 60) if args.full else (400, 40)
 train, test, source = lesson.images(count, 2 * count)
 look = data.Normalize(data.mean_image(train.images), 1 / 64)  # about -2 to 2
-few, others = (data.Loader(images, 400, transform=look, device=args.device) for images in (train, test))
+few, others = (
+    data.Loader(images, 400, transform=look, device=args.device) for images in (train, test)
+)
 
 # %% [markdown]
 # ## With and without
@@ -41,7 +44,15 @@ def network(dropout, p=0.5):
     ta.manual_seed(args.seed)
     layers = [nn.Conv2d(3, 16, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2)]
     layers += [nn.Conv2d(16, 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Flatten()]
-    layers += [nn.Linear(32 * 7 * 7, 256), nn.ReLU(), dropout(p), nn.Linear(256, 256), nn.ReLU(), dropout(p), nn.Linear(256, 10)]
+    layers += [
+        nn.Linear(32 * 7 * 7, 256),
+        nn.ReLU(),
+        dropout(p),
+        nn.Linear(256, 256),
+        nn.ReLU(),
+        dropout(p),
+        nn.Linear(256, 10),
+    ]
     net = nn.Sequential(*layers)
     init.kaiming_(net)
     return net
@@ -69,17 +80,27 @@ logs = {name: trained(net) for name, net in nets.items()}
 for name, log in logs.items():
     print(f"{name}:")
     for epoch, seen, unseen in log[1::2]:
-        print(f"  epoch {epoch:>3}: loss {seen.loss:6.3f} in training, {unseen.loss:6.3f} in testing; ", end="")
+        print(
+            f"  epoch {epoch:>3}: loss {seen.loss:6.3f} in training, {unseen.loss:6.3f} in testing; ",
+            end="",
+        )
         print(f"wrong answers {100 * seen.error:5.1f} % and {100 * unseen.error:5.1f} %")
 (_, seen, unseen), (_, seen_d, unseen_d) = (log[-1] for log in logs.values())
 lowest = min(unseen.loss for _, _, unseen in logs["without"])
 lesson.claim("without dropout the training pictures are known by heart", seen.error < 0.01)
-lesson.claim(f"and the test loss, once {lowest:.2f}, has risen to {unseen.loss:.2f}", unseen.loss > 1.1 * lowest)
+lesson.claim(
+    f"and the test loss, once {lowest:.2f}, has risen to {unseen.loss:.2f}",
+    unseen.loss > 1.1 * lowest,
+)
 gap, gap_d = unseen.loss - seen.loss, unseen_d.loss - seen_d.loss
 lesson.claim(f"the gap is {gap:.2f} without dropout and {gap_d:.2f} with it", gap_d < 0.8 * gap)
-lesson.claim(f"with dropout the test loss is lower: {unseen_d.loss:.2f}", unseen_d.loss < unseen.loss)
+lesson.claim(
+    f"with dropout the test loss is lower: {unseen_d.loss:.2f}", unseen_d.loss < unseen.loss
+)
 fast, slow = (np.array([seen.loss for _, seen, _ in log]) for log in logs.values())
-lesson.claim("but it learns more slowly: its training loss is always above the other's", (slow > fast).all())
+lesson.claim(
+    "but it learns more slowly: its training loss is always above the other's", (slow > fast).all()
+)
 
 # %% [markdown]
 # Why does a test loss rise while the errors hardly do? The loss asks how sure an answer is (lesson 11), and who knows everything by heart
@@ -101,8 +122,16 @@ out = {}
 for name, layer in kinds.items():
     with device.same_draws():  # the same mask for both
         out[name] = layer.train()(ones).numpy(), layer.eval()(ones).numpy()
-    print(f"  {name:<8} in training", *(f"{number:g}" for number in out[name][0][0]), " in testing", f"{out[name][1][0, 0]:g} each")
-lesson.claim("one is always twice the other", all(np.array_equal(a, 2 * b) for a, b in zip(*out.values(), strict=True)))
+    print(
+        f"  {name:<8} in training",
+        *(f"{number:g}" for number in out[name][0][0]),
+        " in testing",
+        f"{out[name][1][0, 0]:g} each",
+    )
+lesson.claim(
+    "one is always twice the other",
+    all(np.array_equal(a, 2 * b) for a, b in zip(*out.values(), strict=True)),
+)
 
 # %% [markdown]
 # The difference can be put into the weights: the layer behind a 2012 dropout needs weights twice as large, and then the two networks are
@@ -124,7 +153,9 @@ def answers(net):
 
 with device.same_draws():
     in_training = answers(new)
-lesson.claim("in training, with the same masks, the same answers", np.array_equal(in_training, answers(old)))
+lesson.claim(
+    "in training, with the same masks, the same answers", np.array_equal(in_training, answers(old))
+)
 lesson.claim("in testing, too", np.array_equal(answers(new.eval()), answers(old.eval())))
 
 # %% [markdown]
@@ -139,15 +170,24 @@ lesson.claim("in testing, too", np.array_equal(answers(new.eval()), answers(old.
 new.train()
 thin = np.stack([answers(new) for _ in range(50)])
 new.eval()
-together = F.log_softmax(thin.mean(axis=0), 1).numpy()  # softmax makes the probabilities add up to 1 again
+together = F.log_softmax(
+    thin.mean(axis=0), 1
+).numpy()  # softmax makes the probabilities add up to 1 again
 one = float(np.mean([training.score(said, labels).loss for said in thin]))
 mean, whole = (training.score(said, labels).loss for said in (together, answers(new)))
-print(f"  test loss: a thin network {one:.3f}, the mean of {len(thin)} {mean:.3f}, the whole network {whole:.3f}")
-lesson.claim("a mask in testing costs something: a thin network is worse than the whole", one > 1.03 * whole)
-lesson.claim(
-    f"the whole one comes within {100 * abs(whole / mean - 1):.1f} % of the mean, at the cost of one", abs(whole / mean - 1) < 0.05
+print(
+    f"  test loss: a thin network {one:.3f}, the mean of {len(thin)} {mean:.3f}, the whole network {whole:.3f}"
 )
-lesson.claim("thin networks do not even agree with themselves", not np.array_equal(thin[0], thin[1]))
+lesson.claim(
+    "a mask in testing costs something: a thin network is worse than the whole", one > 1.03 * whole
+)
+lesson.claim(
+    f"the whole one comes within {100 * abs(whole / mean - 1):.1f} % of the mean, at the cost of one",
+    abs(whole / mean - 1) < 0.05,
+)
+lesson.claim(
+    "thin networks do not even agree with themselves", not np.array_equal(thin[0], thin[1])
+)
 
 # %% [markdown]
 # The last line is the symptom of a forgotten `net.eval()`: the same picture gets another answer each time.
@@ -164,20 +204,40 @@ forgetful.load_state_dict(old.state_dict())
 wrong, fine = training.evaluate(forgetful, others), training.evaluate(old, others)
 print(f"  halved as in 2012:   {fine}\n  halving forgotten:   {wrong}")
 lesson.claim("hardly a change in the errors", abs(wrong.error - fine.error) < 0.05)
-lesson.claim(f"but the loss is {wrong.loss / fine.loss:.1f} times as large", wrong.loss > 1.4 * fine.loss)
+lesson.claim(
+    f"but the loss is {wrong.loss / fine.loss:.1f} times as large", wrong.loss > 1.4 * fine.loss
+)
 
 figure = lesson.figure(11, 4.2)
 grid = figure.add_gridspec(1, 2, width_ratios=(1.6, 1))
-axes = lesson.axes(figure, grid[0], title="Known by heart is not known", xlabel="epoch", ylabel="loss")
+axes = lesson.axes(
+    figure, grid[0], title="Known by heart is not known", xlabel="epoch", ylabel="loss"
+)
 for (name, log), ink in zip(logs.items(), (lesson.RED, lesson.BLUE), strict=True):
     when, seen, unseen = zip(*log, strict=True)
-    axes.plot(when, [on.loss for on in unseen], color=ink, linewidth=2, label=f"{name}: test pictures")
-    axes.plot(when, [on.loss for on in seen], color=ink, linewidth=2, linestyle="--", label=f"{name}: training pictures")
+    axes.plot(
+        when, [on.loss for on in unseen], color=ink, linewidth=2, label=f"{name}: test pictures"
+    )
+    axes.plot(
+        when,
+        [on.loss for on in seen],
+        color=ink,
+        linewidth=2,
+        linestyle="--",
+        label=f"{name}: training pictures",
+    )
 axes.set_ylim(bottom=0)
 axes.legend(frameon=False)
 axes = lesson.axes(figure, grid[1], title="Testing with dropout's weights", xlabel="test loss")
-bars = {"halving forgotten": wrong.loss, "one thin network": one, "mean of many": mean, "whole network": whole}
-axes.barh(list(bars), list(bars.values()), color=[lesson.RED, lesson.GREY, lesson.GREY, lesson.BLUE])
+bars = {
+    "halving forgotten": wrong.loss,
+    "one thin network": one,
+    "mean of many": mean,
+    "whole network": whole,
+}
+axes.barh(
+    list(bars), list(bars.values()), color=[lesson.RED, lesson.GREY, lesson.GREY, lesson.BLUE]
+)
 lesson.show(figure, "10_dropout")
 
 # %% [markdown]

@@ -18,8 +18,9 @@ import math
 import numpy as np
 
 import tinyalex as ta
-from tinyalex import data, lesson, models, nn, optim
+from tinyalex import data, models, nn, optim
 from tinyalex import functional as F
+from tinyalex.learning import lesson
 
 args = lesson.options(__doc__)
 train = lesson.images(200).train
@@ -50,18 +51,27 @@ def one_step(x, labels):
 
 
 gaps = np.arange(0, 151)
-logits = np.stack([np.zeros(len(gaps)), gaps], axis=1).astype("f")  # (N, classes): class 0 is the right one
+logits = np.stack([np.zeros(len(gaps)), gaps], axis=1).astype(
+    "f"
+)  # (N, classes): class 0 is the right one
 right = np.zeros(len(gaps), int)
 ways = {"textbook": textbook, "softmax, then log": two_steps, "cross_entropy": one_step}
 with np.errstate(all="ignore"):
     losses = {name: ta.Tensor(way(logits, right)).numpy() for name, way in ways.items()}
 for gap in (1, 50, 88, 89, 103, 104, 150):
-    print(f"  gap {gap:>3}: " + ", ".join(f"{name} {loss[gap]:.4f}" for name, loss in losses.items()))
+    print(
+        f"  gap {gap:>3}: " + ", ".join(f"{name} {loss[gap]:.4f}" for name, loss in losses.items())
+    )
 last = {name: gaps[np.isfinite(loss)].max() for name, loss in losses.items()}
 largest, (book, steps, _) = math.log(np.finfo("f").max), last.values()
-lesson.claim(f"the textbook's holds up to {book}: no float32 is above e**{largest:.1f}", book == int(largest))
+lesson.claim(
+    f"the textbook's holds up to {book}: no float32 is above e**{largest:.1f}", book == int(largest)
+)
 lesson.claim(f"the next holds up to {steps}: then the probability is 0", 80 < steps < 110)
-lesson.claim("cross_entropy is right for every gap", np.allclose(losses["cross_entropy"], np.logaddexp(0, gaps), rtol=1e-6))
+lesson.claim(
+    "cross_entropy is right for every gap",
+    np.allclose(losses["cross_entropy"], np.logaddexp(0, gaps), rtol=1e-6),
+)
 
 # %% [markdown]
 # It has two tricks. It takes the largest logit from all of them first: the probabilities stay the same, and no exponential is above 1.
@@ -81,12 +91,23 @@ for name, x in (("too large", pixels), ("scaled", scaled)):
     lost = [100 * (~np.isfinite(loss)).mean() for loss in (by_book, in_two.numpy())]
     slope = ta.Tensor(net.conv1.weight.grad).numpy()
     print(f"pixels {name}, largest logit {answer.max():.1f}. ", end="")
-    print(f"Losses that are no number: {lost[0]:.0f} % by the textbook, {lost[1]:.0f} % in two steps")
-    lesson.claim(f"cross_entropy finds a number for all, {exact.mean():.1f} on average", np.isfinite(exact).all())
+    print(
+        f"Losses that are no number: {lost[0]:.0f} % by the textbook, {lost[1]:.0f} % in two steps"
+    )
+    lesson.claim(
+        f"cross_entropy finds a number for all, {exact.mean():.1f} on average",
+        np.isfinite(exact).all(),
+    )
     if name == "too large":
         lesson.claim("the other two do not", min(lost) > 0)
-        lesson.claim("one infinite loss is enough: the first layer's slopes are no numbers", np.isnan(slope).all())
-lesson.claim("with scaled pixels all three agree", np.allclose(by_book, exact, rtol=1e-3) and np.isfinite(slope).all())
+        lesson.claim(
+            "one infinite loss is enough: the first layer's slopes are no numbers",
+            np.isnan(slope).all(),
+        )
+lesson.claim(
+    "with scaled pixels all three agree",
+    np.allclose(by_book, exact, rtol=1e-3) and np.isfinite(slope).all(),
+)
 
 # %% [markdown]
 # ## What should the loss be before training?
@@ -101,13 +122,19 @@ for k in (10, 100, 1000):
     net = models.cifar("quick", k)
     with ta.no_grad():
         first = net(scaled)
-        start = -F.log_softmax(first, 1).mean().item()  # the mean over all classes: as if labels were drawn by lot
+        start = (
+            -F.log_softmax(first, 1).mean().item()
+        )  # the mean over all classes: as if labels were drawn by lot
         net.fc2.weight.data *= 0.01
         calm = -F.log_softmax(net(scaled), 1).mean().item()
     v = first.numpy().var(axis=1).mean()
-    print(f"  K = {k:>4}: ln K = {math.log(k):.3f}, loss {start:.3f}, v/2 {v / 2:.3f}; with small last weights {calm:.3f}")
+    print(
+        f"  K = {k:>4}: ln K = {math.log(k):.3f}, loss {start:.3f}, v/2 {v / 2:.3f}; with small last weights {calm:.3f}"
+    )
     excess = (start - math.log(k)) / (v / 2)
-    lesson.claim(f"the loss starts above ln K, by about v/2: {excess:.2f} times as much", 0.6 < excess < 1.4)
+    lesson.claim(
+        f"the loss starts above ln K, by about v/2: {excess:.2f} times as much", 0.6 < excess < 1.4
+    )
     lesson.claim("with small last weights it starts at ln K", 0 < calm - math.log(k) < 0.01)
 
 # %% [markdown]
@@ -133,28 +160,72 @@ onehot = np.eye(10, dtype="f")[labels]
 with ta.no_grad():
     p = F.softmax(answer, 1).numpy()
 gradient = slopes(answer, lambda x: one_step(x, labels))
-lesson.claim("the gradient is p - onehot, to the last digits", np.allclose(gradient, p - onehot, atol=1e-6))
-lesson.claim("it adds up to 0: what one logit gains, the others lose", abs(gradient.sum(axis=1)).max() < 1e-5)
+lesson.claim(
+    "the gradient is p - onehot, to the last digits", np.allclose(gradient, p - onehot, atol=1e-6)
+)
+lesson.claim(
+    "it adds up to 0: what one logit gains, the others lose", abs(gradient.sum(axis=1)).max() < 1e-5
+)
 entropy = -slopes(logits, lambda x: one_step(x, right))[:, 0]
 squares = -slopes(logits, lambda x: ((F.softmax(x, 1) - np.float32([1, 0])) ** 2).sum(axis=1))[:, 0]
 for gap in (0, 2, 5, 10, 20):
-    print(f"  behind by {gap:>2}: cross-entropy pushes the right logit by {entropy[gap]:.4f}, squares by {squares[gap]:.1e}")
-lesson.claim("the more wrong, the harder cross-entropy pushes, up to 1", (np.diff(entropy) >= 0).all() and entropy.max() <= 1)
-lesson.claim("squares push less and less: who is very wrong stays there", (np.diff(squares[2:20]) < 0).all() and squares[20] < 1e-6)
+    print(
+        f"  behind by {gap:>2}: cross-entropy pushes the right logit by {entropy[gap]:.4f}, squares by {squares[gap]:.1e}"
+    )
+lesson.claim(
+    "the more wrong, the harder cross-entropy pushes, up to 1",
+    (np.diff(entropy) >= 0).all() and entropy.max() <= 1,
+)
+lesson.claim(
+    "squares push less and less: who is very wrong stays there",
+    (np.diff(squares[2:20]) < 0).all() and squares[20] < 1e-6,
+)
 
 figure = lesson.figure(13, 4.2)
-axes = lesson.axes(figure, 1, 3, 1, title="The same loss, computed in three ways", xlabel="gap between the logits", ylabel="loss")
-for (name, loss), ink, width in zip(losses.items(), (lesson.RED, lesson.BLUE, "#d5dbe1"), (2, 4, 9), strict=True):
-    axes.plot(gaps, np.where(np.isfinite(loss), loss, np.nan), color=ink, linewidth=width, zorder=10 / width, label=name)
+axes = lesson.axes(
+    figure,
+    1,
+    3,
+    1,
+    title="The same loss, computed in three ways",
+    xlabel="gap between the logits",
+    ylabel="loss",
+)
+for (name, loss), ink, width in zip(
+    losses.items(), (lesson.RED, lesson.BLUE, "#d5dbe1"), (2, 4, 9), strict=True
+):
+    axes.plot(
+        gaps,
+        np.where(np.isfinite(loss), loss, np.nan),
+        color=ink,
+        linewidth=width,
+        zorder=10 / width,
+        label=name,
+    )
     if last[name] < gaps[-1]:
         axes.plot(last[name], loss[last[name]], "X", color=ink, markersize=11, zorder=11)
 axes.legend(frameon=False)
-axes = lesson.axes(figure, 1, 3, 2, title="How hard the loss pushes who is wrong", xlabel="gap", ylabel="slope", xlim=(0, 20))
+axes = lesson.axes(
+    figure,
+    1,
+    3,
+    2,
+    title="How hard the loss pushes who is wrong",
+    xlabel="gap",
+    ylabel="slope",
+    xlim=(0, 20),
+)
 axes.plot(gaps, entropy, color=lesson.BLUE, linewidth=2, label="cross-entropy")
 axes.plot(gaps, squares, color=lesson.RED, linewidth=2, label="squares")
 axes.legend(frameon=False, loc="center right")
-axes = lesson.axes(figure, 1, 3, 3, title="The gradient is p minus one-hot", xlabel="class", xticks=range(10))
-bars = {"p": (p[0], "#d5dbe1"), "minus one-hot": (-onehot[0], lesson.GREY), "gradient": (gradient[0], lesson.RED)}
+axes = lesson.axes(
+    figure, 1, 3, 3, title="The gradient is p minus one-hot", xlabel="class", xticks=range(10)
+)
+bars = {
+    "p": (p[0], "#d5dbe1"),
+    "minus one-hot": (-onehot[0], lesson.GREY),
+    "gradient": (gradient[0], lesson.RED),
+}
 for i, (name, (height, ink)) in enumerate(bars.items()):
     axes.bar(np.arange(10) + 0.28 * (i - 1), height, width=0.28, color=ink, label=name)
 axes.legend(frameon=False)
@@ -171,7 +242,9 @@ lesson.show(figure, "11_softmax_loss")
 ends = {}
 for name, end in (("right", []), ("softmax twice", [nn.Softmax(1)])):
     ta.manual_seed(args.seed)
-    net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 64), nn.ReLU(), nn.Linear(64, 10), *end)
+    net = nn.Sequential(
+        nn.Flatten(), nn.Linear(3 * 32 * 32, 64), nn.ReLU(), nn.Linear(64, 10), *end
+    )
     optimizer = optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
     for _ in range(200):
         optimizer.zero_grad()
@@ -181,9 +254,16 @@ for name, end in (("right", []), ("softmax twice", [nn.Softmax(1)])):
     ends[name] = loss.item()
     correct = (net(scaled).numpy().argmax(axis=1) == labels).mean()
     print(f"  {name}: loss {ends[name]:.4f}, {100 * correct:.0f} % of the answers are right")
-floor = F.cross_entropy(np.eye(10, dtype="f"), np.arange(10)).item()  # all of the probability on the right class
-lesson.claim(f"no error: it learns, but its loss cannot fall below {floor:.4f}", ends["softmax twice"] > floor and correct > 0.8)
-lesson.claim("it is ln(e + 9) - 1, for nine other classes", abs(floor - math.log(math.e + 9) + 1) < 1e-6)
+floor = F.cross_entropy(
+    np.eye(10, dtype="f"), np.arange(10)
+).item()  # all of the probability on the right class
+lesson.claim(
+    f"no error: it learns, but its loss cannot fall below {floor:.4f}",
+    ends["softmax twice"] > floor and correct > 0.8,
+)
+lesson.claim(
+    "it is ln(e + 9) - 1, for nine other classes", abs(floor - math.log(math.e + 9) + 1) < 1e-6
+)
 lesson.claim("done rightly, the loss goes to 0", ends["right"] < 0.01)
 
 # %% [markdown]

@@ -18,8 +18,9 @@ from itertools import chain, count, islice
 import numpy as np
 
 import tinyalex as ta
-from tinyalex import data, lesson, models, optim
+from tinyalex import data, models, optim
 from tinyalex import functional as F
+from tinyalex.learning import lesson
 from tinyalex.nn import init
 
 args = lesson.options(__doc__)
@@ -55,7 +56,10 @@ def spreads(net, pixels):
 
 
 alexnet = models.alexnet("paper")
-starts = {"0.01, pixels to 255": spreads(alexnet, photos), "0.01, pixels to 1": spreads(alexnet, photos / 255)}
+starts = {
+    "0.01, pixels to 255": spreads(alexnet, photos),
+    "0.01, pixels to 1": spreads(alexnet, photos / 255),
+}
 weights = {name: p for name, p in alexnet.named_parameters() if p.ndim > 1}
 paper_sigmas = np.array([p.numpy().std() for p in weights.values()])
 init.kaiming_(alexnet)
@@ -64,7 +68,10 @@ print(f"  {'':<8}" + "".join(f"{name:>22}" for name in starts))
 for layer in starts["He, deviation 1"]:
     print(f"  {layer:<8}" + "".join(f"{found[layer][0]:>22.5f}" for found in starts.values()))
 large, small, he = (found["fc8"][0] for found in starts.values())
-lesson.claim(f"with pixels to 255, the last layer's spread is {large / small:.0f} times that with pixels to 1", large > 50 * small)
+lesson.claim(
+    f"with pixels to 255, the last layer's spread is {large / small:.0f} times that with pixels to 1",
+    large > 50 * small,
+)
 lesson.claim(f"from He's weights, a picture still moves its numbers by {he:.2f}", he > 0.1)
 
 # %% [markdown]
@@ -74,11 +81,13 @@ lesson.claim(f"from He's weights, a picture still moves its numbers by {he:.2f}"
 # %%
 first, second = (starts[name]["relu7"][1] for name in ("0.01, pixels to 255", "0.01, pixels to 1"))
 lesson.claim(
-    f"by that measure, the last hidden layer looks the same in both: {first:.2f} and {second:.2f}", 0.9 < first / second < 1.1
+    f"by that measure, the last hidden layer looks the same in both: {first:.2f} and {second:.2f}",
+    0.9 < first / second < 1.1,
 )
 closed = [starts[name]["relu4"][2] for name in ("0.01, pixels to 255", "He, deviation 1")]
 lesson.claim(
-    f"biases of 1 do open the ReLUs: in conv4 {closed[0]:.0%} give 0, without them {closed[1]:.0%}", closed[0] < 0.1 < closed[1]
+    f"biases of 1 do open the ReLUs: in conv4 {closed[0]:.0%} give 0, without them {closed[1]:.0%}",
+    closed[0] < 0.1 < closed[1],
 )
 
 # %% [markdown]
@@ -99,10 +108,17 @@ he_sigmas = np.sqrt(2 / fans)
 for name, fan_in, wanted, sigma in zip(weights, fans, he_sigmas, paper_sigmas, strict=True):
     print(f"  {name:<13} fan-in {fan_in:>5}: He's sigma {wanted:.4f}, the paper's {sigma:.4f}")
 drawn = np.array([p.numpy().std() for p in weights.values()])
-lesson.claim("`init.kaiming_` draws with sqrt(2 / fan-in)", np.allclose(drawn, he_sigmas, rtol=0.03))
-lesson.claim("the paper's sigma is smaller than that in every layer", (paper_sigmas < he_sigmas).all())
+lesson.claim(
+    "`init.kaiming_` draws with sqrt(2 / fan-in)", np.allclose(drawn, he_sigmas, rtol=0.03)
+)
+lesson.claim(
+    "the paper's sigma is smaller than that in every layer", (paper_sigmas < he_sigmas).all()
+)
 shrunk = np.prod(he_sigmas / paper_sigmas)
-lesson.claim(f"taken together, the eight layers shrink a signal {shrunk:,.0f} times as much as He's would", shrunk > 1000)
+lesson.claim(
+    f"taken together, the eight layers shrink a signal {shrunk:,.0f} times as much as He's would",
+    shrunk > 1000,
+)
 
 # %% [markdown]
 # So the paper's start does not keep the size of signals. It begins with large ones and lives on that. Each recipe is a
@@ -130,7 +146,9 @@ def run(fill, scale, steps):
         fill(p) if p.ndim > 1 else init.zeros_(p)
     optimizer = optim.SGD(optim.paper_groups(net, lr=0.01), lr=0.01, momentum=0.9)
     normalize, losses = data.Normalize(mean, scale=scale), []
-    loader = data.Loader(train, 32, shuffle=True, transform=normalize, drop_last=True, device=args.device)
+    loader = data.Loader(
+        train, 32, shuffle=True, transform=normalize, drop_last=True, device=args.device
+    )
     for images, labels in islice(chain.from_iterable(map(loader.epoch, count())), steps):
         optimizer.zero_grad()
         loss = F.cross_entropy(net(images), labels)
@@ -147,21 +165,45 @@ floor = math.log(classes)
 print(f"ln {classes} = {floor:.4f}; mean losses of {steps // 6} steps each:")
 for name, losses in curves.items():
     print(f"  {name:<20} " + " ".join(f"{part.mean():.3f}" for part in np.split(losses, 6)))
-large, small, he = (losses[:300].reshape(6, 50).mean(axis=1).min() for losses in curves.values())  # the lowest of six means
-lesson.claim("0.01 with pixels to 1: the loss has not moved from ln 10 in 300 steps", abs(small - floor) < 0.01 * floor)
+large, small, he = (
+    losses[:300].reshape(6, 50).mean(axis=1).min() for losses in curves.values()
+)  # the lowest of six means
+lesson.claim(
+    "0.01 with pixels to 1: the loss has not moved from ln 10 in 300 steps",
+    abs(small - floor) < 0.01 * floor,
+)
 lesson.claim("the very same weights learn with pixels to 255", large < 0.97 * floor)
 lesson.claim("with He's weights and a deviation of 1 the network learns as well", he < 0.97 * floor)
 
 begun = [run(*plan, 1)[0].conv1.weight for plan in plans.values()]
-_, thin_pull, he_pull = (np.linalg.norm(ta.Tensor(w.grad).numpy()) / np.linalg.norm(w.numpy()) for w in begun)
-print(f"conv1's first gradient, relative to its weights: {thin_pull:.1e} from 0.01 with pixels to 1, {he_pull:.1e} from He's start")
-lesson.claim(f"from He's start it is {he_pull / thin_pull:,.0f} times as large", he_pull > 100 * thin_pull)
+_, thin_pull, he_pull = (
+    np.linalg.norm(ta.Tensor(w.grad).numpy()) / np.linalg.norm(w.numpy()) for w in begun
+)
+print(
+    f"conv1's first gradient, relative to its weights: {thin_pull:.1e} from 0.01 with pixels to 1, {he_pull:.1e} from He's start"
+)
+lesson.claim(
+    f"from He's start it is {he_pull / thin_pull:,.0f} times as large", he_pull > 100 * thin_pull
+)
 
 figure = lesson.figure(11, 4.2)
-left = lesson.axes(figure, 1, 2, 1, title="What is left of a picture in AlexNet", ylabel="spread between pictures", yscale="log")
-right = lesson.axes(figure, 1, 2, 2, title="Learning, or not", xlabel="step", ylabel="loss (mean of 15 steps)")
+left = lesson.axes(
+    figure,
+    1,
+    2,
+    1,
+    title="What is left of a picture in AlexNet",
+    ylabel="spread between pictures",
+    yscale="log",
+)
+right = lesson.axes(
+    figure, 1, 2, 2, title="Learning, or not", xlabel="step", ylabel="loss (mean of 15 steps)"
+)
 for name, ink in zip(starts, (lesson.GREEN, lesson.RED, lesson.BLUE), strict=True):
-    layers, spread = [layer.replace("relu", "layer ") for layer in starts[name]], [found[0] for found in starts[name].values()]
+    layers, spread = (
+        [layer.replace("relu", "layer ") for layer in starts[name]],
+        [found[0] for found in starts[name].values()],
+    )
     left.plot(layers, spread, "o-", color=ink, label=name)
     means = curves[name].reshape(-1, 15).mean(axis=1)
     right.plot(np.arange(len(means)) * 15 + 7, means, color=ink, linewidth=2)
@@ -182,11 +224,17 @@ lesson.show(figure, "12_initialization")
 
 # %%
 zeros, _ = run(init.zeros_, 1 / small_deviation, 30)
-lesson.claim("from zeros, no weight has moved", not any(p.numpy().any() for p in zeros.parameters() if p.ndim > 1))
+lesson.claim(
+    "from zeros, no weight has moved",
+    not any(p.numpy().any() for p in zeros.parameters() if p.ndim > 1),
+)
 same, _ = run(lambda p: init.constant_(p, 0.003), 1 / small_deviation, 30)
 filters = same.conv1.weight.numpy()
 moved, apart = abs(filters - 0.003).max(), abs(filters - filters[0]).max()
-lesson.claim(f"from equal weights, filters move by up to {moved:.0e}, and differ by {apart:.0e} at most", apart < 0.01 * moved)
+lesson.claim(
+    f"from equal weights, filters move by up to {moved:.0e}, and differ by {apart:.0e} at most",
+    apart < 0.01 * moved,
+)
 
 # %% [markdown]
 # Neurons that are alike get gradients that are alike, and stay so: 32 filters do the work of one. Randomness is what tells them apart.

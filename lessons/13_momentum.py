@@ -18,8 +18,9 @@ does not stay: when the validation error stops improving, it is divided by 10. T
 import numpy as np
 
 import tinyalex as ta
-from tinyalex import data, lesson, nn, optim
+from tinyalex import data, nn, optim
 from tinyalex import functional as F
+from tinyalex.learning import lesson
 
 args = lesson.options(__doc__)
 
@@ -58,7 +59,9 @@ lesson.claim("each step is longer than the one before", steps == sorted(steps))
 drop = 80
 place = ta.Tensor(np.array([0.0]), requires_grad=True)
 optimizer = optim.SGD([place], lr=1.0, momentum=momentum)
-schedule = optim.lr_scheduler.StepLR(optimizer, step_size=drop)  # a tenth after every `drop` calls of schedule.step()
+schedule = optim.lr_scheduler.StepLR(
+    optimizer, step_size=drop
+)  # a tenth after every `drop` calls of schedule.step()
 paper, torch, b = [], [], 0.0
 for _ in range(2 * drop):
     optimizer.zero_grad()
@@ -69,9 +72,18 @@ for _ in range(2 * drop):
     schedule.step()
     paper.append(before - place.item())
 longest, after = paper[drop - 1], (paper[drop], torch[drop])
-lesson.claim(f"a step grows to {longest:.2f} rates: 1 / (1 - momentum)", abs(longest * (1 - momentum) - 1) < 0.01)
-lesson.claim("as long as the rate stays the same, the two forms agree", np.allclose(paper[:drop], torch[:drop]))
-lesson.claim(f"right after the drop it is {after[0]:.2f} in the paper's form, {after[1]:.2f} in torch's", after[0] > 5 * after[1])
+lesson.claim(
+    f"a step grows to {longest:.2f} rates: 1 / (1 - momentum)",
+    abs(longest * (1 - momentum) - 1) < 0.01,
+)
+lesson.claim(
+    "as long as the rate stays the same, the two forms agree",
+    np.allclose(paper[:drop], torch[:drop]),
+)
+lesson.claim(
+    f"right after the drop it is {after[0]:.2f} in the paper's form, {after[1]:.2f} in torch's",
+    after[0] > 5 * after[1],
+)
 
 # %% [markdown]
 # In the paper's form the rate went into v when v was made, so what rolls rolls on; torch's form brakes at once.
@@ -89,9 +101,15 @@ optimizer = optim.SGD([idle], lr=rate, momentum=momentum, weight_decay=decay)
 for _ in range(2000):
     optimizer.step()
 kept = np.exp(-2000 * rate * decay / (1 - momentum))
-lesson.claim(f"2000 steps leave {idle.item():.3f} of such a weight; the formula says {kept:.3f}", abs(idle.item() - kept) < 0.001)
+lesson.claim(
+    f"2000 steps leave {idle.item():.3f} of such a weight; the formula says {kept:.3f}",
+    abs(idle.item() - kept) < 0.001,
+)
 weights, biases = optim.paper_groups(nn.Linear(3, 2), rate)
-lesson.claim("`paper_groups`: biases have twice the rate, no decay", (biases["lr"], biases["weight_decay"]) == (2 * rate, 0))
+lesson.claim(
+    "`paper_groups`: biases have twice the rate, no decay",
+    (biases["lr"], biases["weight_decay"]) == (2 * rate, 0),
+)
 
 # %% [markdown]
 # ## Why roll at all?
@@ -121,7 +139,9 @@ def walk(rate, momentum, steps=400, forget=True):
 best, needed = {}, {}
 for m in (0.0, momentum):
     walks = [(walk(r, m)[:, 2], r) for r in np.geomspace(0.002, 0.019, 12)]
-    needed[m], best[m] = min((len(losses) - np.argmax(losses[::-1] >= losses[0] / 10_000), r) for losses, r in walks)
+    needed[m], best[m] = min(
+        (len(losses) - np.argmax(losses[::-1] >= losses[0] / 10_000), r) for losses, r in walks
+    )
     print(f"  momentum {m}: {needed[m]} steps, at the rate {best[m]:.4f}")
 lesson.claim("with momentum it takes less than half as many", needed[momentum] < needed[0.0] / 2)
 
@@ -139,12 +159,19 @@ lesson.claim("with momentum it takes less than half as many", needed[momentum] <
 curves, epochs, fall, rate = {}, 16, 12, 0.004
 train = lesson.images(2000).train
 normalize = data.Normalize(data.mean_image(train.images), scale=1 / train.images.std())
-for name, m, drop_after in (("no momentum", 0.0, epochs), ("momentum", momentum, epochs), ("rate drops", momentum, fall)):
+for name, m, drop_after in (
+    ("no momentum", 0.0, epochs),
+    ("momentum", momentum, epochs),
+    ("rate drops", momentum, fall),
+):
     ta.manual_seed(args.seed)
     net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 10))
     optimizer = optim.SGD(optim.paper_groups(net, rate), lr=rate, momentum=m)
     falls = optim.lr_scheduler.StepLR(optimizer, step_size=drop_after)
-    curves[name], loader = [], data.Loader(train, 20, shuffle=True, transform=normalize, device=args.device)
+    curves[name], loader = (
+        [],
+        data.Loader(train, 20, shuffle=True, transform=normalize, device=args.device),
+    )
     for epoch in range(epochs):
         for images, labels in loader.epoch(epoch):
             optimizer.zero_grad()
@@ -152,11 +179,18 @@ for name, m, drop_after in (("no momentum", 0.0, epochs), ("momentum", momentum,
             optimizer.step()
         falls.step()
         with ta.no_grad():
-            curves[name].append(F.cross_entropy(net(ta.Tensor(normalize(train.images))), train.labels).item())
+            curves[name].append(
+                F.cross_entropy(net(ta.Tensor(normalize(train.images))), train.labels).item()
+            )
     print(f"  {name:<12} " + " ".join(f"{loss:.2f}" for loss in curves[name]))
 slow, noisy, settled = curves.values()
-lesson.claim("momentum and the drop reach less than half the loss of plain steps", settled[-1] < slow[-1] / 2)
-lesson.claim(f"the first epoch after the drop is the best so far: {settled[fall]:.2f}", settled[fall] < min(noisy[:fall]))
+lesson.claim(
+    "momentum and the drop reach less than half the loss of plain steps", settled[-1] < slow[-1] / 2
+)
+lesson.claim(
+    f"the first epoch after the drop is the best so far: {settled[fall]:.2f}",
+    settled[fall] < min(noisy[:fall]),
+)
 
 # %% [markdown]
 # The jitter shrinks with the rate. But a low rate is slow, and so it should come late: the paper drops it when the validation error no
@@ -170,18 +204,49 @@ lesson.claim(f"the first epoch after the drop is the best so far: {settled[fall]
 
 # %%
 losses = walk(best[momentum], momentum, steps=60, forget=False)[:, 2]
-lesson.claim(f"no error; after {len(losses)} steps the loss is {losses[-1]:.0e} times that of the start", losses[-1] > 1000)
+lesson.claim(
+    f"no error; after {len(losses)} steps the loss is {losses[-1]:.0e} times that of the start",
+    losses[-1] > 1000,
+)
 
 figure = lesson.figure(12, 3.8)
-valley = lesson.axes(figure, 1, 3, 1, title="Forty steps down a valley", xlabel="along", ylabel="across", ylim=(-0.14, 0.14))
+valley = lesson.axes(
+    figure,
+    1,
+    3,
+    1,
+    title="Forty steps down a valley",
+    xlabel="along",
+    ylabel="across",
+    ylim=(-0.14, 0.14),
+)
 x, y = np.meshgrid(np.linspace(-1.1, 0.3, 100), np.linspace(-0.14, 0.14, 100))
-valley.contour(x, y, x**2 + 100 * y**2, levels=np.geomspace(0.005, 2, 8), colors=lesson.GREY, linewidths=0.7)
+valley.contour(
+    x, y, x**2 + 100 * y**2, levels=np.geomspace(0.005, 2, 8), colors=lesson.GREY, linewidths=0.7
+)
 for m, ink, name in ((0.0, lesson.RED, "no momentum"), (momentum, lesson.BLUE, "momentum")):
     valley.plot(*walk(best[m], m, 40)[:, :2].T, ".-", color=ink, label=name, linewidth=1)
-lengths = lesson.axes(figure, 1, 3, 2, title="An even slope; the rate drops", xlabel="step", ylabel="length in rates", ylim=(0, 13))
+lengths = lesson.axes(
+    figure,
+    1,
+    3,
+    2,
+    title="An even slope; the rate drops",
+    xlabel="step",
+    ylabel="length in rates",
+    ylim=(0, 13),
+)
 lengths.plot(torch, color=lesson.RED, linewidth=2, label="torch's form brakes at once")
 lengths.plot(paper, color=lesson.BLUE, linewidth=2, label="the paper's rolls on")
-training = lesson.axes(figure, 1, 3, 3, title="Pictures in ten classes", xlabel="epoch", ylabel="loss over the training images")
+training = lesson.axes(
+    figure,
+    1,
+    3,
+    3,
+    title="Pictures in ten classes",
+    xlabel="epoch",
+    ylabel="loss over the training images",
+)
 for (name, losses), ink in zip(curves.items(), (lesson.RED, lesson.GREY, lesson.BLUE), strict=True):
     training.plot(range(1, epochs + 1), losses, color=ink, linewidth=2, label=name)
 training.set(ylim=0, xticks=range(0, epochs + 1, 4))

@@ -15,8 +15,9 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 import tinyalex as ta
-from tinyalex import data, lesson, nn, optim, training
+from tinyalex import data, nn, optim, training
 from tinyalex import functional as F
+from tinyalex.learning import lesson
 from tinyalex.nn import init
 
 args = lesson.options(__doc__)
@@ -45,8 +46,13 @@ for epoch in range(15):
     top, left, right = views[:, 0, 0, 0], views[:, 1, 0, 0], views[:, 1, 0, -1]
     np.add.at(found, (top, np.minimum(left, right), (left > right).astype(int)), 1)
 different = int((found > 0).sum())
-print(f"{found.sum():,} tries, {different} different results, each {found[found > 0].min()} to {found.max()} times")
-lesson.claim(f"there are {different}: {room + 1} rows * {room + 1} columns * 2", different == (room + 1) ** 2 * 2)
+print(
+    f"{found.sum():,} tries, {different} different results, each {found[found > 0].min()} to {found.max()} times"
+)
+lesson.claim(
+    f"there are {different}: {room + 1} rows * {room + 1} columns * 2",
+    different == (room + 1) ** 2 * 2,
+)
 
 # %% [markdown]
 # A square can move by 0, 1, 2 ... 32 pixels, and these are one more than 32: the mistake of the farmer who forgets the last post of his
@@ -67,7 +73,9 @@ some, others = (cut(photos, epoch=epoch, first=0) for epoch in (0, 1))
 same = abs(some - others).mean()
 strange = abs(some - np.roll(others, 1, axis=0)).mean()
 print(f"two crops of one photo: {same:.0f}; of two photos: {strange:.0f}")
-lesson.claim(f"crops of one photo differ by {same / strange:.0%} of what strangers do", same > strange / 4)
+lesson.claim(
+    f"crops of one photo differ by {same / strange:.0%} of what strangers do", same > strange / 4
+)
 
 # %% [markdown]
 # Of course, 2178 images of one cat are not as good as one each of 2178 cats; the paper itself calls them "highly interdependent".
@@ -86,8 +94,13 @@ spread = np.linalg.norm(axes, axis=1)
 for length, axis in zip(spread[::-1], axes[::-1], strict=True):
     print(f"  spread {length:5.1f} along red, green, blue = {np.round(axis / length, 2)}")
 share = spread[-1] ** 2 / (spread**2).sum()
-lesson.claim("the longest arrow goes from dark to light: red, green and blue together", abs(np.sign(axes[-1]).sum()) == 3)
-lesson.claim(f"it has {share:.0%} of the variance, the mean squared distance from the mean", share > 0.6)
+lesson.claim(
+    "the longest arrow goes from dark to light: red, green and blue together",
+    abs(np.sign(axes[-1]).sum()) == 3,
+)
+lesson.claim(
+    f"it has {share:.0%} of the variance, the mean squared distance from the mean", share > 0.6
+)
 tinted = data.Augment(mean, size=224, colours=axes)(photos, epoch=0, first=0)
 shift = tinted - some
 lesson.claim("a whole image is shifted by one colour", shift.std(axis=(2, 3)).max() < 0.01)
@@ -112,12 +125,18 @@ lesson.claim(f"{lost:.0%} of all values are beyond black or white", lost > 0.5)
 # with the mean added again, before you train. And a variance is in squared units; that alone should make one suspicious.
 
 # %%
-light, broken = (data.Augment(mean, size=224, colours=lengths * axes) for lengths in (1, spread[:, None]))
+light, broken = (
+    data.Augment(mean, size=224, colours=lengths * axes) for lengths in (1, spread[:, None])
+)
 photo = photos[[photos.std(axis=1).mean(axis=(1, 2)).argmax()]]  # the most colourful one
 figure = lesson.figure(12, 4.4)
 whole = lesson.picture(figure, 2, 6, 1, title="a photo", pixels=photo[0])
 inks = [lesson.BLUE, lesson.RED, lesson.GREEN, "#d9a21b", "#7d5ba6"]
-rows = [("moved, mirrored", cut, range(5)), ("and in other light", light, range(4)), ("broken: eigenvalues", broken, range(2))]
+rows = [
+    ("moved, mirrored", cut, range(5)),
+    ("and in other light", light, range(4)),
+    ("broken: eigenvalues", broken, range(2)),
+]
 for title, change, epochs in rows:
     for epoch in epochs:
         pixels = change(photo, epoch=epoch, first=0)[0] + mean[:, None, None]
@@ -125,9 +144,13 @@ for title, change, epochs in rows:
         frame = lesson.picture(figure, 2, 6, len(figure.axes) + 1, title=title, pixels=pixels)
         if change is cut:
             frame.spines[:].set(color=inks[epoch], linewidth=3)
-            row, *columns = augment(picture, epoch=epoch, first=0)[0, [0, 1, 1], 0, [0, 0, -1]]  # the same moves as the photo's
+            row, *columns = augment(picture, epoch=epoch, first=0)[
+                0, [0, 1, 1], 0, [0, 0, -1]
+            ]  # the same moves as the photo's
             place = (min(columns) - 0.5, row - 0.5)
-            whole.add_patch(Rectangle(place, 224, 224, fill=False, edgecolor=inks[epoch], linewidth=2))
+            whole.add_patch(
+                Rectangle(place, 224, 224, fill=False, edgecolor=inks[epoch], linewidth=2)
+            )
 lesson.show(figure, "14_augmentation")
 
 # %% [markdown]
@@ -143,7 +166,11 @@ lesson.show(figure, "14_augmentation")
 
 # %%
 train, test, _ = lesson.images(500, 1000)
-numbers = {"mean": data.mean_image(train.images).mean(axis=(1, 2)), "scale": 1 / train.images.std(), "size": 24}
+numbers = {
+    "mean": data.mean_image(train.images).mean(axis=(1, 2)),
+    "scale": 1 / train.images.std(),
+    "size": 24,
+}
 middle, ten = data.Normalize(**numbers), data.TenViews(**numbers)
 
 
@@ -152,11 +179,16 @@ def tested(net, images, views):
 
 
 results = {}
-for name, transform in (("the middle only", middle), ("a new crop each time", data.Augment(**numbers))):
+for name, transform in (
+    ("the middle only", middle),
+    ("a new crop each time", data.Augment(**numbers)),
+):
     ta.manual_seed(args.seed)
     first = nn.Conv2d(3, 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2)
     second = nn.Conv2d(32, 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2)
-    net = nn.Sequential(*first, *second, nn.Flatten(), nn.Linear(32 * 5 * 5, 64), nn.ReLU(), nn.Linear(64, 10))
+    net = nn.Sequential(
+        *first, *second, nn.Flatten(), nn.Linear(32 * 5 * 5, 64), nn.ReLU(), nn.Linear(64, 10)
+    )
     init.kaiming_(net)
     optimizer = optim.SGD(optim.paper_groups(net, lr=0.01), lr=0.01, momentum=0.9)
     loader = data.Loader(train, 50, shuffle=True, transform=transform, device=args.device)
@@ -165,15 +197,27 @@ for name, transform in (("the middle only", middle), ("a new crop each time", da
             optimizer.zero_grad()
             F.cross_entropy(net(images), labels).backward()
             optimizer.step()
-    results[name] = own, one, many = tested(net, train, middle), tested(net, test, middle), tested(net, test, ten)
-    print(f"  {name:<21} errors: its own images {own.error:.1%}, new ones {one.error:.1%}, by ten views {many.error:.1%}")
+    results[name] = own, one, many = (
+        tested(net, train, middle),
+        tested(net, test, middle),
+        tested(net, test, ten),
+    )
+    print(
+        f"  {name:<21} errors: its own images {own.error:.1%}, new ones {one.error:.1%}, by ten views {many.error:.1%}"
+    )
 (own, one, many), (own_cut, one_cut, ten_cut) = results.values()
-lesson.claim(f"the middle only: {own.error:.1%} of its own images wrong. Learnt by heart", own.error < 0.02)
+lesson.claim(
+    f"the middle only: {own.error:.1%} of its own images wrong. Learnt by heart", own.error < 0.02
+)
 lesson.claim("the other one makes more mistakes on its own images", own_cut.error > own.error)
 lesson.claim("and fewer on new ones", one_cut.error < one.error)
-lesson.claim(f"the loss on new images falls from {one.loss:.2f} to {one_cut.loss:.2f}", one_cut.loss < 0.7 * one.loss)
 lesson.claim(
-    "ten views make fewer mistakes than one, both networks together", many.error + ten_cut.error < one.error + one_cut.error
+    f"the loss on new images falls from {one.loss:.2f} to {one_cut.loss:.2f}",
+    one_cut.loss < 0.7 * one.loss,
+)
+lesson.claim(
+    "ten views make fewer mistakes than one, both networks together",
+    many.error + ten_cut.error < one.error + one_cut.error,
 )
 
 # %% [markdown]

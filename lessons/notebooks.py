@@ -39,7 +39,9 @@ def origin() -> str:
 
 
 def main() -> None:
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("--source", metavar="URL", default=origin())
     p.add_argument("--output", metavar="FOLDER", type=Path, default=Path("runs/notebooks"))
     args = p.parse_args()
@@ -49,7 +51,11 @@ def main() -> None:
         notebook.cells.insert(0, new_code_cell(INSTALL.format(source=args.source)))
         for number, cell in enumerate(notebook.cells):
             cell["id"] = f"cell-{number}"  # not a random one: the same lesson makes the same bytes
-        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        notebook.metadata["kernelspec"] = {
+            "name": "python3",
+            "display_name": "Python 3",
+            "language": "python",
+        }
         target = args.output / f"{lesson.stem}.ipynb"
         jupytext.write(notebook, target, fmt="ipynb")
         print(target.as_posix())

@@ -39,9 +39,17 @@ wrong(1, "up only, divided by 2*h", NUDGE_IN_PLACE.replace("old - h", "old"))
 wrong(1, "x stays nudged", NUDGE_IN_PLACE.replace("        flat[i] = old\n", ""))
 wrong(1, "f sees no difference", NUDGE_IN_PLACE.replace("x.reshape(-1)", "x.flatten()"))
 wrong(1, "flat", NUDGE_IN_PLACE.replace(".reshape(x.shape)", ""))
-wrong(1, "in proportion to x", NUDGE_IN_PLACE.replace("old + h", "old * (1 + h)").replace("old - h", "old * (1 - h)"))
+wrong(
+    1,
+    "in proportion to x",
+    NUDGE_IN_PLACE.replace("old + h", "old * (1 + h)").replace("old - h", "old * (1 - h)"),
+)
 wrong(1, "a flat array for f", NUDGE_IN_PLACE.replace("f(x)", "f(flat)"))
-wrong(1, "h not used", NUDGE_IN_PLACE.replace("+ h", "+ 1e-5").replace("- h", "- 1e-5").replace("/ h / 2", "/ 2e-5"))
+wrong(
+    1,
+    "h not used",
+    NUDGE_IN_PLACE.replace("+ h", "+ 1e-5").replace("- h", "- 1e-5").replace("/ h / 2", "/ 2e-5"),
+)
 
 SECOND_NAME = """
 import numpy as np
@@ -58,7 +66,11 @@ def numerical_gradient(f, x, h=1e-5):
 """
 wrong(1, "up only, divided by 2*h", SECOND_NAME)
 right(1, SECOND_NAME.replace("a = x\n", "a = x.copy()\n"))
-wrong(1, "a return in the loop", SECOND_NAME.replace("a = x\n", "a = x.copy()\n").replace("    return", "        return"))
+wrong(
+    1,
+    "a return in the loop",
+    SECOND_NAME.replace("a = x\n", "a = x.copy()\n").replace("    return", "        return"),
+)
 ROWS = """
 import numpy as np
 
@@ -74,8 +86,16 @@ def numerical_gradient(f, x, h=1e-5):
     return out
 """
 wrong(1, "whole rows, which are no copies", ROWS)
-wrong(1, "all at once, one number", "def numerical_gradient(f, x, h=1e-5):\n    return (f(x + h) - f(x - h)) / h / 2\n")
-wrong(1, "one number for f", "def numerical_gradient(f, x, h=1e-5):\n    return [(f(v + h) - f(v - h)) / h / 2 for v in x]\n")
+wrong(
+    1,
+    "all at once, one number",
+    "def numerical_gradient(f, x, h=1e-5):\n    return (f(x + h) - f(x - h)) / h / 2\n",
+)
+wrong(
+    1,
+    "one number for f",
+    "def numerical_gradient(f, x, h=1e-5):\n    return [(f(v + h) - f(v - h)) / h / 2 for v in x]\n",
+)
 
 TWO_COPIES = """
 import numpy as np
@@ -99,7 +119,11 @@ TWO_COPIES = (
 right(1, TWO_COPIES)
 wrong(1, "f sees no difference", TWO_COPIES.replace("x.copy()", "x[:]"))
 COPIES = "    up, down = x.copy(), x.copy()\n"
-wrong(1, "copies made once", TWO_COPIES.replace(" " * 8 + COPIES, "").replace("    for", COPIES + "    for"))
+wrong(
+    1,
+    "copies made once",
+    TWO_COPIES.replace(" " * 8 + COPIES, "").replace("    for", COPIES + "    for"),
+)
 
 BY_LENGTH = """
 import numpy as np
@@ -170,7 +194,13 @@ def unbroadcast(dy, shape):
 right(3, AXIS_BY_AXIS)
 wrong(3, "mean", AXIS_BY_AXIS.replace("sum", "mean"))
 wrong(3, "axes of size 1 forgotten", AXIS_BY_AXIS.replace("range(dy.ndim)", "[]"))
-wrong(3, "keepdims forgotten", AXIS_BY_AXIS.replace("range(dy.ndim)", "reversed(range(dy.ndim))").replace(", keepdims=True", ""))
+wrong(
+    3,
+    "keepdims forgotten",
+    AXIS_BY_AXIS.replace("range(dy.ndim)", "reversed(range(dy.ndim))").replace(
+        ", keepdims=True", ""
+    ),
+)
 
 BY_MASK = """
 import numpy as np
@@ -193,7 +223,9 @@ class ChannelSlope(ta.Function):
 """
 right(4, BY_MASK)
 wrong(4, "mean", BY_MASK.replace("return dx, da", "return dx, da / dy[:, 0].size"))
-wrong(4, "0 counted as positive", BY_MASK.replace("self.x[n, c, i, j] > 0", "self.x[n, c, i, j] >= 0"))
+wrong(
+    4, "0 counted as positive", BY_MASK.replace("self.x[n, c, i, j] > 0", "self.x[n, c, i, j] >= 0")
+)
 wrong(4, "one slope for all channels", BY_MASK.replace("self.a[c]", "self.a[0]"))
 wrong(4, "ReLU", BY_MASK.replace(" * self.a[c]", " * 0"))
 
@@ -245,12 +277,28 @@ def im2col(x, kernel, stride, padding):
     return col
 """
 right(5, PATCH_BY_PATCH)
-wrong(5, "window turned around", PATCH_BY_PATCH.replace("patch.ravel()", "patch[:, ::-1, ::-1].ravel()"))
+wrong(
+    5,
+    "window turned around",
+    PATCH_BY_PATCH.replace("patch.ravel()", "patch[:, ::-1, ::-1].ravel()"),
+)
 wrong(5, "border of pixels", PATCH_BY_PATCH.replace("g)))", "g)), 'edge')"))
 wrong(5, "the first image only", PATCH_BY_PATCH.replace("range(N)", "range(1)"))
-wrong(5, "rows read off again", PATCH_BY_PATCH.replace("return col", "return np.array(list(col.T)).reshape(col.shape)"))
-wrong(5, "counted in steps of OH", PATCH_BY_PATCH.replace("(n * OH + i) * OW + j", "n * OH * OW + i * OH + j"))
-wrong(5, "windows that reach out, height and width exchanged", PATCH_BY_PATCH.replace("H, W = x", "W, H = x"))
+wrong(
+    5,
+    "rows read off again",
+    PATCH_BY_PATCH.replace("return col", "return np.array(list(col.T)).reshape(col.shape)"),
+)
+wrong(
+    5,
+    "counted in steps of OH",
+    PATCH_BY_PATCH.replace("(n * OH + i) * OW + j", "n * OH * OW + i * OH + j"),
+)
+wrong(
+    5,
+    "windows that reach out, height and width exchanged",
+    PATCH_BY_PATCH.replace("H, W = x", "W, H = x"),
+)
 wrong(
     5,
     "windows that reach out, as many down as to the right",
@@ -259,17 +307,25 @@ wrong(
 wrong(
     5,
     "border on all axes",
-    PATCH_BY_PATCH.replace("((0, 0), (0, 0), (padding, padding), (padding, padding))", "padding").replace(
-        "    OH", "    N, C = padded.shape[:2]\n    OH"
-    ),
+    PATCH_BY_PATCH.replace(
+        "((0, 0), (0, 0), (padding, padding), (padding, padding))", "padding"
+    ).replace("    OH", "    N, C = padded.shape[:2]\n    OH"),
 )
 SWAPPED = LOOPS.replace("for i in range(OH)", "for j in range(OW)", 1).replace(
     "                        for j in range(OW)", " " * 24 + "for i in range(OH)"
 )
 wrong(5, "positions column by column", SWAPPED)
 INSIDE = "0 <= h < H and 0 <= w < W"
-wrong(5, "the first row and column of pixels left out", LOOPS.replace(INSIDE, "0 < h < H and 0 < w < W"))
-wrong(5, "the last row and column of pixels left out", LOOPS.replace(INSIDE, "0 <= h < H - 1 and 0 <= w < W - 1"))
+wrong(
+    5,
+    "the first row and column of pixels left out",
+    LOOPS.replace(INSIDE, "0 < h < H and 0 < w < W"),
+)
+wrong(
+    5,
+    "the last row and column of pixels left out",
+    LOOPS.replace(INSIDE, "0 <= h < H - 1 and 0 <= w < W - 1"),
+)
 wrong(5, "bounds exchanged", LOOPS.replace(INSIDE, "0 <= h < W and 0 <= w < H"))
 wrong(5, "plus padding for minus", LOOPS.replace("- padding", "+ padding"))
 wrong(5, "one position too few", LOOPS.replace(" + 1", ""))
@@ -311,11 +367,17 @@ wrong(6, "size without padding", ADD_AT.replace(" + 2 * padding", ""))
 wrong(
     6,
     "height and width exchanged",
-    ADD_AT.replace("H, W = shape", "W, H = shape").replace("np.zeros(shape)", "np.zeros((N, C, H, W))"),
+    ADD_AT.replace("H, W = shape", "W, H = shape").replace(
+        "np.zeros(shape)", "np.zeros((N, C, H, W))"
+    ),
 )
 wrong(6, "pixels at the other end", ADD_AT.replace(INSIDE, "h < H and w < W"))
 wrong(6, "pixels outside", ADD_AT.replace(INSIDE, "True"))
-wrong(6, "the first row and column of pixels left out", ADD_AT.replace(INSIDE, "0 < h < H and 0 < w < W"))
+wrong(
+    6,
+    "the first row and column of pixels left out",
+    ADD_AT.replace(INSIDE, "0 < h < H and 0 < w < W"),
+)
 COLUMN_BY_COLUMN = """
 import numpy as np
 
@@ -329,8 +391,16 @@ def col2im(col, shape, kernel, stride, padding):
     return x[:, :, padding : h + padding, padding : w + padding]
 """
 right(6, COLUMN_BY_COLUMN)
-wrong(6, "positions column by column", COLUMN_BY_COLUMN.replace("k // ow % oh, k % ow", "k % oh, k // oh % ow"))
-wrong(6, "counted in steps of OH", COLUMN_BY_COLUMN.replace("k // ow % oh, k % ow", "k % (oh * ow) // oh, k % oh"))
+wrong(
+    6,
+    "positions column by column",
+    COLUMN_BY_COLUMN.replace("k // ow % oh, k % ow", "k % oh, k // oh % ow"),
+)
+wrong(
+    6,
+    "counted in steps of OH",
+    COLUMN_BY_COLUMN.replace("k // ow % oh, k % ow", "k % (oh * ow) // oh, k % oh"),
+)
 wrong(6, "one position too few", COLUMN_BY_COLUMN.replace(" + 1", ""))
 wrong(6, "one row for a patch", COLUMN_BY_COLUMN.replace("col[:, k]", "col[k]"))
 wrong(6, "steps of 1", ADD_AT.replace("i * stride", "i").replace("j * stride", "j"))
@@ -413,9 +483,15 @@ def max_pool_backward(dy, x, kernel, stride):
 right(8, RUNNING_MAXIMUM)
 BEST = "                    best = -np.inf\n"
 for least in ("0", "-1"):
-    begins = RUNNING_MAXIMUM.replace(BEST, BEST.replace("best = -np.inf", f"best, a, b = {least}, 0, 0"))
+    begins = RUNNING_MAXIMUM.replace(
+        BEST, BEST.replace("best = -np.inf", f"best, a, b = {least}, 0, 0")
+    )
     wrong(8, "the running maximum begins at 0", begins)
-wrong(8, "the maximum of the windows before", RUNNING_MAXIMUM.replace(BEST, "").replace("a = b = 0\n", "a = b = 0\n" + BEST[16:]))
+wrong(
+    8,
+    "the maximum of the windows before",
+    RUNNING_MAXIMUM.replace(BEST, "").replace("a = b = 0\n", "a = b = 0\n" + BEST[16:]),
+)
 wrong(8, "the last of ties", RUNNING_MAXIMUM.replace("> best", ">= best"))
 wrong(8, "the smallest", RUNNING_MAXIMUM.replace("> best", "< best").replace("-np.inf", "np.inf"))
 wrong(8, "steps of 1", RUNNING_MAXIMUM.replace("i * stride", "i").replace("j * stride", "j"))
@@ -424,8 +500,16 @@ wrong(8, "1 for dy", RUNNING_MAXIMUM.replace("+= dy[n, c, i, j]", "+= 1"))
 wrong(8, "begun with x", RUNNING_MAXIMUM.replace("np.zeros(x.shape)", "np.array(x)"))
 wrong(8, "as large as dy", RUNNING_MAXIMUM.replace("np.zeros(x.shape)", "np.zeros(dy.shape)"))
 wrong(8, "as many columns as rows", RUNNING_MAXIMUM.replace("range(OW)", "range(OH)"))
-wrong(8, "the last row and column of windows left out", RUNNING_MAXIMUM.replace("(OH)", "(OH - 1)").replace("(OW)", "(OW - 1)"))
-wrong(8, "the first image and channel only", RUNNING_MAXIMUM.replace("(N)", "(1)").replace("(C)", "(1)"))
+wrong(
+    8,
+    "the last row and column of windows left out",
+    RUNNING_MAXIMUM.replace("(OH)", "(OH - 1)").replace("(OW)", "(OW - 1)"),
+)
+wrong(
+    8,
+    "the first image and channel only",
+    RUNNING_MAXIMUM.replace("(N)", "(1)").replace("(C)", "(1)"),
+)
 BY_ARGMAX = """
 import numpy as np
 
@@ -440,13 +524,27 @@ def max_pool_backward(dy, x, kernel, stride):
 """
 right(8, BY_ARGMAX)
 UNRAVELLED = (
-    BY_ARGMAX.replace("k = window.argmax()", "u, v = np.unravel_index(window.argmax(), window.shape)")
+    BY_ARGMAX.replace(
+        "k = window.argmax()", "u, v = np.unravel_index(window.argmax(), window.shape)"
+    )
     .replace("k // kernel", "u")
     .replace("k % kernel", "v")
 )
-wrong(8, "divided by the stride", BY_ARGMAX.replace("k // kernel", "k // stride").replace("k % kernel", "k % stride"))
-wrong(8, "steps of the kernel's size", UNRAVELLED.replace("i * stride, j * stride", "i * kernel, j * kernel"))
-wrong(8, "one number for row and column", BY_ARGMAX.replace("k // kernel", "k").replace("k % kernel", "k"))
+wrong(
+    8,
+    "divided by the stride",
+    BY_ARGMAX.replace("k // kernel", "k // stride").replace("k % kernel", "k % stride"),
+)
+wrong(
+    8,
+    "steps of the kernel's size",
+    UNRAVELLED.replace("i * stride, j * stride", "i * kernel, j * kernel"),
+)
+wrong(
+    8,
+    "one number for row and column",
+    BY_ARGMAX.replace("k // kernel", "k").replace("k % kernel", "k"),
+)
 wrong(8, "dy's row and column exchanged", BY_ARGMAX.replace("dy[n, c, i, j]", "dy[n, c, j, i]"))
 wrong(8, "given to all that are as large", ONE_TAP_AT_A_TIME.replace("taken |= wins", "pass"))
 wrong(
@@ -509,10 +607,18 @@ class Dropout(ta.Function):
 right(10, DROPOUT)
 wrong(10, "backward not scaled", DROPOUT.replace(" / (1 - self.p)", ""))
 wrong(10, "> for >=", DROPOUT.replace("u < p", "u <= p"))
-wrong(10, "backward as in testing", DROPOUT.replace("return dy * self.mask / (1 - self.p)", "return dy"))
+wrong(
+    10,
+    "backward as in testing",
+    DROPOUT.replace("return dy * self.mask / (1 - self.p)", "return dy"),
+)
 wrong(10, "the dropped ones kept", DROPOUT.replace("0.0, 1.0", "1.0, 0.0"))
 wrong(
-    10, "testing scaled", DROPOUT.replace("return x\n", "return x * (1 - p)\n").replace("return dy\n", "return dy * (1 - self.p)\n")
+    10,
+    "testing scaled",
+    DROPOUT.replace("return x\n", "return x * (1 - p)\n").replace(
+        "return dy\n", "return dy * (1 - self.p)\n"
+    ),
 )
 
 ROW_BY_ROW = """
@@ -558,7 +664,11 @@ right(13, STEP)
 wrong(13, "decay without the rate", STEP.replace("lr * (decay * w + g)", "decay * w - lr * g"))
 wrong(13, "0.9, whatever is given", STEP.replace("momentum * v", "0.9 * v"))
 wrong(13, "uphill", STEP.replace("- lr * (decay * w + g)", "+ lr * g - lr * decay * w"))
-wrong(13, "torch's form", STEP.replace("- lr * (decay * w + g)", "+ g + decay * w").replace("w + v", "w - lr * v"))
+wrong(
+    13,
+    "torch's form",
+    STEP.replace("- lr * (decay * w + g)", "+ g + decay * w").replace("w + v", "w - lr * v"),
+)
 
 FILL = """
 import numpy as np
@@ -586,6 +696,9 @@ wrong(
     14,
     "one after the other",
     FILL.replace("range(5)", "(4, 3, 2, 1, 0)")
-    .replace("views[i + 5]", "views[2 * i], views[2 * i + 1] = views[i].copy(), 0\n        views[2 * i + 1]")
+    .replace(
+        "views[i + 5]",
+        "views[2 * i], views[2 * i + 1] = views[i].copy(), 0\n        views[2 * i + 1]",
+    )
     .replace("np.flip(views[i]", "np.flip(views[2 * i]"),
 )

@@ -28,7 +28,12 @@ NEEDS = {
 }
 """Files that import, at their top, what a machine that is lent for its GPU may not have."""
 
-collect_ignore = [file for library, files in NEEDS.items() if importlib.util.find_spec(library) is None for file in files]
+collect_ignore = [
+    file
+    for library, files in NEEDS.items()
+    if importlib.util.find_spec(library) is None
+    for file in files
+]
 
 if "test_fuzz.py" not in collect_ignore:
     import hypothesis
@@ -40,14 +45,22 @@ if "test_fuzz.py" not in collect_ignore:
 
 def pytest_report_header():
     device = f"device: {DEVICE}{', the stand-in' if 'TINYALEX_STANDIN' in os.environ else ''}"
-    return [device, f"left out, for lack of a library: {', '.join(collect_ignore)}"] if collect_ignore else device
+    return (
+        [device, f"left out, for lack of a library: {', '.join(collect_ignore)}"]
+        if collect_ignore
+        else device
+    )
 
 
 # Skips
 
 
 def pytest_addoption(parser):
-    parser.addoption("--no-skips", action="store_true", help="fail if a selected test was skipped, and say why it was")
+    parser.addoption(
+        "--no-skips",
+        action="store_true",
+        help="fail if a selected test was skipped, and say why it was",
+    )
 
 
 class NoSkips:
@@ -107,7 +120,9 @@ def pytest_configure(config):
 
         standin.install()
     if DEVICE != "cpu" and (reason := devices.why_no_cuda()):
-        pytest.exit(f"TINYALEX_DEVICE={DEVICE}, but {reason}", returncode=pytest.ExitCode.USAGE_ERROR)
+        pytest.exit(
+            f"TINYALEX_DEVICE={DEVICE}, but {reason}", returncode=pytest.ExitCode.USAGE_ERROR
+        )
     if config.getoption("--no-skips"):
         config.pluginmanager.register(NoSkips())
     unpack = REPOSITORY.parent / "shared" / "data" / "unpack.py"

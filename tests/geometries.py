@@ -20,7 +20,12 @@ def convolutions(draw):
     image = draw(st.tuples(st.integers(1, 9), st.integers(1, 9)))
     batch = draw(st.sampled_from([(), (0,), (1,), (3,)]))
     padding = draw(st.one_of(pairs(0, 3), st.sampled_from(["same", "valid"])))
-    options = {"stride": draw(pairs(1, 3)), "padding": padding, "dilation": draw(pairs(1, 3)), "groups": groups}
+    options = {
+        "stride": draw(pairs(1, 3)),
+        "padding": padding,
+        "dilation": draw(pairs(1, 3)),
+        "groups": groups,
+    }
     shapes = [(*batch, channels, *image), (filters, channels // groups, *kernel), (filters,)]
     return shapes[: draw(st.integers(2, 3))], options
 

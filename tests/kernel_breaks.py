@@ -6,7 +6,7 @@ How: `comparison` with NumPy's results in one of three orders of the threads; `l
 
 from dataclasses import dataclass
 
-from tinyalex.kernels import sources
+from tinyalex.kernels.cuda import sources
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,9 @@ class Break:
 
     def text(self) -> str:
         text = sources.text(self.file)
-        assert text.count(self.old) == 1, f"{self.old!r} must be in {self.file} once, and is there {text.count(self.old)} times"
+        assert text.count(self.old) == 1, (
+            f"{self.old!r} must be in {self.file} once, and is there {text.count(self.old)} times"
+        )
         return text.replace(self.old, self.new)
 
 
@@ -51,12 +53,12 @@ BREAKS = [
         ("each image moves like the first", "i + moves[3 * n]", "i + moves[0]"),
         ("another image's mirror", "moves[3 * n + 2]", "moves[n + 2]"),
     ),
-    *_breaks("bias.cu", "from_columns",
+    *_breaks("columns.cu", "from_columns",
         ("images and filters swapped", "product[(o * images + t) * P + p]", "product[(t * O + o) * P + p]"),
         ("rectified before the bias", "if (biased) number +=", "if (rectified && number <= 0) number = Wide<T>(0);\n  if (biased) number +="),
         ("a NaN becomes 0", "rectified && number <= 0", "rectified && !(number > 0)"),
     ),
-    *_breaks("bias.cu", "to_columns",
+    *_breaks("columns.cu", "to_columns",
         ("images and filters swapped", "t = at / P % images", "t = at / P % O"),
         ("the output read where the product lies", "Wide<T>(y[from])", "Wide<T>(y[at])"),
     ),
@@ -69,7 +71,7 @@ BREAKS = [
         ("every block makes the same", "blockIdx.x * blockDim.x + threadIdx.x", "threadIdx.x"),
         ("a unit too likely by one in 2^32", "0xffffffffull) <", "0xffffffffull) <="),
     ),
-    *_breaks("im2col.cu", "im2col",
+    *_breaks("columns.cu", "im2col",
         ("strides swapped", "i * sh + u", "i * sw + u"),
         ("dilation left out", "v * dw - pw;\n      const bool", "v - pw;\n      const bool"),
         ("one row below the image", "row < H", "row <= H"),
@@ -77,7 +79,7 @@ BREAKS = [
         ("columns of a channel a tap apart", "c * KH * KW * positions", "c * KH * KH * positions"),
         ("a place in a short", "const int j = position", "const short j = position"),
     ),
-    *_breaks("im2col.cu", "col2im",
+    *_breaks("columns.cu", "col2im",
         ("positions between two strides", "down % sh != 0 || ", ""),
         ("added up in half precision", "Wide<T> sum = 0", "T sum = 0.0f", "comparison", "float16"),
         ("one output row too many", "down / sh >= OH", "down / sh > OH"),

@@ -16,7 +16,9 @@ DEVKIT_NUMBERS = {1: "n02119789", 2: "n02510455", 3: "n01440764", 1001: "n000017
 def picture(seed, size=(24, 18), kind="JPEG"):
     """The bytes of a smooth random picture: JPEG keeps it nearly as it is."""
     rng = np.random.default_rng(seed)
-    image = Image.fromarray(rng.integers(0, 256, (3, 3, 3), np.uint8)).resize(size, Image.Resampling.BICUBIC)
+    image = Image.fromarray(rng.integers(0, 256, (3, 3, 3), np.uint8)).resize(
+        size, Image.Resampling.BICUBIC
+    )
     file = io.BytesIO()
     image.save(file, kind, quality=95)
     return file.getvalue()
@@ -46,18 +48,27 @@ def official_files(root, labels=("n02510455", "n01440764", "n02119789", "n025104
     from scipy.io import savemat
 
     root.mkdir()
-    inner = {f"{wnid}.tar": tar_of({f"{wnid}_{i}.JPEG": picture(10 * w + i) for i in range(4)}) for w, wnid in enumerate(WNIDS)}
+    inner = {
+        f"{wnid}.tar": tar_of({f"{wnid}_{i}.JPEG": picture(10 * w + i) for i in range(4)})
+        for w, wnid in enumerate(WNIDS)
+    }
     (root / ilsvrc.TRAIN).write_bytes(tar_of(inner))
     names = [f"ILSVRC2012_val_{i + 1:08d}.JPEG" for i in range(len(labels))]
-    (root / ilsvrc.VAL).write_bytes(tar_of({name: picture(500 + i) for i, name in enumerate(names)}))
+    (root / ilsvrc.VAL).write_bytes(
+        tar_of({name: picture(500 + i) for i, name in enumerate(names)})
+    )
     synsets = np.array(
-        [(number, wnid, "") for number, wnid in DEVKIT_NUMBERS.items()], [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O")]
+        [(number, wnid, "") for number, wnid in DEVKIT_NUMBERS.items()],
+        [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O")],
     )
     meta = io.BytesIO()
     savemat(meta, {"synsets": synsets})
     numbers = {wnid: number for number, wnid in DEVKIT_NUMBERS.items()}
     truth = "".join(f"{numbers[wnid]}\n" for wnid in labels).encode()
     folder = "ILSVRC2012_devkit_t12/data/"
-    files = {folder + "meta.mat": meta.getvalue(), folder + "ILSVRC2012_validation_ground_truth.txt": truth}
+    files = {
+        folder + "meta.mat": meta.getvalue(),
+        folder + "ILSVRC2012_validation_ground_truth.txt": truth,
+    }
     (root / ilsvrc.DEVKIT).write_bytes(tar_of(files, "w:gz"))
     return root

@@ -13,13 +13,13 @@ import tinyalex as ta
 from tinyalex import kernels, ops
 from tinyalex.functional import activation, convolution, loss, normalization, pooling
 from tinyalex.functional.adaptive_pooling import AdaptiveAvgPool2d
+from tinyalex.functional.arguments import Window
 from tinyalex.functional.dropout import Dropout
 from tinyalex.functional.joining import Cat
 from tinyalex.functional.linear import Linear
 from tinyalex.functional.padding import Pad
 from tinyalex.functional.softmax import LogSoftmax, Softmax
-from tinyalex.functional.window import Window
-from tinyalex.kernels.taps import taps
+from tinyalex.kernels.cpu.windows import taps
 
 RNG = np.random.default_rng(0)
 
@@ -39,7 +39,9 @@ def mutation(name, hint, *inputs, **options):
     """Decorates a subclass of an operation: the mutation calls it on the inputs with the options."""
 
     def register(cls):
-        MUTATIONS.append(Mutation(name, hint, lambda *tensors: cls.apply(*tensors, **options), list(inputs)))
+        MUTATIONS.append(
+            Mutation(name, hint, lambda *tensors: cls.apply(*tensors, **options), list(inputs))
+        )
         return cls
 
     return register
@@ -59,25 +61,44 @@ def images_and_filters(groups):
 
 def conv_options(groups=1, stride=1):
     window = Window((3, 2), (stride, stride), (1, 0))
-    return {"window": window, "out": ((6 + 2 - 3) // stride + 1, (5 - 2) // stride + 1), "groups": groups}
+    return {
+        "window": window,
+        "out": ((6 + 2 - 3) // stride + 1, (5 - 2) // stride + 1),
+        "groups": groups,
+    }
 
 
 POOL = {"window": Window((3, 3), (2, 2), (1, 1)), "out": (3, 3)}
 LRN = {"size": 5, "a": 1.0, "beta": 0.75, "k": 2.0, "groups": 1}
 
 
-@mutation("LRN without the competition between channels", "wrong term", normal(2, 7, 3, 2), **LRN | {"a": 0.1})
+@mutation(
+    "LRN without the competition between channels",
+    "wrong term",
+    normal(2, 7, 3, 2),
+    **LRN | {"a": 0.1},
+)
 class LRNWithoutCrossTerm(normalization.LocalResponseNorm):
     def backward(self, dy):
         return dy * self.s**-self.beta
 
 
-@mutation("LRN at the paper's alpha without the competition", "wrong term", 30 * normal(2, 7, 3, 2), **LRN | {"a": 1e-4})
+@mutation(
+    "LRN at the paper's alpha without the competition",
+    "wrong term",
+    30 * normal(2, 7, 3, 2),
+    **LRN | {"a": 1e-4},
+)
 class LRNWithoutCrossTermAtSmallAlpha(LRNWithoutCrossTerm):
     pass
 
 
-@mutation("LRN with a competition that ignores the columns", "some elements", normal(2, 8, 3, 2), **LRN | {"groups": 2})
+@mutation(
+    "LRN with a competition that ignores the columns",
+    "some elements",
+    normal(2, 8, 3, 2),
+    **LRN | {"groups": 2},
+)
 class LRNAcrossColumns(normalization.LocalResponseNorm):
     def backward(self, dy):
         self.groups = 1
@@ -107,14 +128,25 @@ class MaxPoolForgetsTheWinner(pooling.MaxPool2d):
     divisor = np.ones((3, 3), "f")
 
 
-@mutation("max-pooling with rows and columns of the tap exchanged", "some elements", distinct(2, 2, 6, 6), **POOL)
+@mutation(
+    "max-pooling with rows and columns of the tap exchanged",
+    "some elements",
+    distinct(2, 2, 6, 6),
+    **POOL,
+)
 class MaxPoolTransposedTap(pooling.MaxPool2d):
     def backward(self, dy):
         self.argmax = self.argmax % 3 * 3 + self.argmax // 3
         return super().backward(dy)
 
 
-@mutation("average pooling without the division", "factor", normal(2, 2, 6, 6), **POOL, divisor=np.full((3, 3), 9.0))
+@mutation(
+    "average pooling without the division",
+    "factor",
+    normal(2, 2, 6, 6),
+    **POOL,
+    divisor=np.full((3, 3), 9.0),
+)
 class AvgPoolForgetsDivisor(pooling.AvgPool2d):
     def backward(self, dy):
         self.divisor = np.ones((3, 3), dy.dtype)
@@ -128,7 +160,14 @@ class CrossEntropy(loss.SoftmaxCrossEntropy):
         return super().forward(x, t, w, ignore=ignore, counts=np.empty(len(x)))
 
 
-@mutation("softmax without its off-diagonal", "lost places", normal(4, 5), RNG.integers(0, 5, 4), np.ones(5), ignore=-1)
+@mutation(
+    "softmax without its off-diagonal",
+    "lost places",
+    normal(4, 5),
+    RNG.integers(0, 5, 4),
+    np.ones(5),
+    ignore=-1,
+)
 class SoftmaxDiagonalOnly(CrossEntropy):
     def backward(self, dloss):
         dx, *_ = super().backward(dloss)
@@ -170,21 +209,33 @@ class MeanForgetsN(ops.Mean):
         return super().backward(dy) * self.count
 
 
-@mutation("convolution whose groups read the wrong weights", "none", *images_and_filters(2), **conv_options(groups=2))
+@mutation(
+    "convolution whose groups read the wrong weights",
+    "none",
+    *images_and_filters(2),
+    **conv_options(groups=2),
+)
 class ConvWrongGroup(convolution.Conv2d):
     def backward(self, dy):
         self.w = np.roll(self.w, 2, axis=0)
         return super().backward(dy)
 
 
-@mutation("convolution with the filter turned around", "none", *images_and_filters(1), **conv_options())
+@mutation(
+    "convolution with the filter turned around", "none", *images_and_filters(1), **conv_options()
+)
 class ConvTurnedFilter(convolution.Conv2d):
     def backward(self, dy):
         self.w = self.w[..., ::-1, ::-1]
         return super().backward(dy)
 
 
-@mutation("col2im that assigns where patches overlap", "wrong term", *images_and_filters(1), **conv_options())
+@mutation(
+    "col2im that assigns where patches overlap",
+    "wrong term",
+    *images_and_filters(1),
+    **conv_options(),
+)
 class ConvAssigns(convolution.Conv2d):
     def backward(self, dy):
         _, dw, db = super().backward(dy)
@@ -195,14 +246,21 @@ class ConvAssigns(convolution.Conv2d):
         return dx[:, :, 1:-1], dw, db
 
 
-@mutation("convolution whose stride is forgotten in backward", "none", *images_and_filters(1), **conv_options(stride=2))
+@mutation(
+    "convolution whose stride is forgotten in backward",
+    "none",
+    *images_and_filters(1),
+    **conv_options(stride=2),
+)
 class ConvForgetsStride(convolution.Conv2d):
     def backward(self, dy):
         self.window = self.window._replace(stride=(1, 1))
         return super().backward(dy)
 
 
-@mutation("bias gradient of the first sample only", "none", *images_and_filters(1), **conv_options())
+@mutation(
+    "bias gradient of the first sample only", "none", *images_and_filters(1), **conv_options()
+)
 class ConvBiasOfOneSample(convolution.Conv2d):
     def backward(self, dy):
         dx, dw, _ = super().backward(dy)
@@ -221,7 +279,9 @@ class ReLUFlipped(activation.ReLU):
         return dy * (self.y <= 0)
 
 
-@mutation("tanh that forgets the gradient from above", "cotangent", np.linspace(-2, 2, 20).reshape(4, 5))
+@mutation(
+    "tanh that forgets the gradient from above", "cotangent", np.linspace(-2, 2, 20).reshape(4, 5)
+)
 class TanhForgetsAbove(ops.Tanh):
     def backward(self, dy):
         return 1 - self.y**2
@@ -260,7 +320,9 @@ class LinearForgetsBias(Linear):
         return dx, dw, None
 
 
-@mutation("a product that sends both factors the same gradient", "exchanged", normal(3, 4), normal(3, 4))
+@mutation(
+    "a product that sends both factors the same gradient", "exchanged", normal(3, 4), normal(3, 4)
+)
 class MultiplyTwice(ops.Multiply):
     def dy(self, dz, x, y):
         return dz * y
@@ -285,7 +347,12 @@ class TransposeForgets(ops.Transpose):
         return dy.copy()
 
 
-@mutation("an index that loses one of two gradients", "some elements", normal(4), index=np.array([0, 0, 2]))
+@mutation(
+    "an index that loses one of two gradients",
+    "some elements",
+    normal(4),
+    index=np.array([0, 0, 2]),
+)
 class IndexAssigns(ops.Index):
     def backward(self, dy):
         dx = np.zeros_like(self.like)
@@ -293,7 +360,13 @@ class IndexAssigns(ops.Index):
         return dx
 
 
-@mutation("a sum that sends its gradient to one axis only", "lost places", normal(3, 4), axis=None, keepdims=False)
+@mutation(
+    "a sum that sends its gradient to one axis only",
+    "lost places",
+    normal(3, 4),
+    axis=None,
+    keepdims=False,
+)
 class SumToFirstRow(ops.Sum):
     def backward(self, dy):
         dx = super().backward(dy).copy()
@@ -308,7 +381,9 @@ class MaxGivesToAll(ops.Max):
         return super().backward(dy) * 4
 
 
-@mutation("a maximum that gives to the smallest", "other mask", distinct(3, 4), axis=1, keepdims=False)
+@mutation(
+    "a maximum that gives to the smallest", "other mask", distinct(3, 4), axis=1, keepdims=False
+)
 class MaxGivesToSmallest(ops.Max):
     def forward(self, x, **options):
         y = super().forward(x, **options)
@@ -316,13 +391,17 @@ class MaxGivesToSmallest(ops.Max):
         return y
 
 
-@mutation("a quotient whose divisor has the wrong sign", "sign", normal(3, 4), 2 + np.abs(normal(3, 4)))
+@mutation(
+    "a quotient whose divisor has the wrong sign", "sign", normal(3, 4), 2 + np.abs(normal(3, 4))
+)
 class DividePositive(ops.Divide):
     def dy(self, dz, x, y):
         return dz * x / (y * y)
 
 
-@mutation("a quotient whose divisor is not squared", "wrong term", normal(3, 4), 2 + np.abs(normal(3, 4)))
+@mutation(
+    "a quotient whose divisor is not squared", "wrong term", normal(3, 4), 2 + np.abs(normal(3, 4))
+)
 class DivideNotSquared(ops.Divide):
     def dy(self, dz, x, y):
         return -dz * x / y**3
@@ -366,13 +445,24 @@ class CatReversed(Cat):
         return super().backward(dy)[::-1]
 
 
-@mutation("a pad that goes back one pixel off", "shifted", normal(2, 9), widths=((0, 0), (2, 2)), value=0.0)
+@mutation(
+    "a pad that goes back one pixel off",
+    "shifted",
+    normal(2, 9),
+    widths=((0, 0), (2, 2)),
+    value=0.0,
+)
 class PadShifted(Pad):
     def backward(self, dy):
         return dy[:, 1:-3].copy()
 
 
-@mutation("adaptive pooling that divides by the number of outputs", "some elements", normal(1, 2, 5, 4), out=(2, 3))
+@mutation(
+    "adaptive pooling that divides by the number of outputs",
+    "some elements",
+    normal(1, 2, 5, 4),
+    out=(2, 3),
+)
 class AdaptiveAssigns(AdaptiveAvgPool2d):
     def backward(self, dy):
         dx = np.zeros(self.shape, dy.dtype)
@@ -382,7 +472,13 @@ class AdaptiveAssigns(AdaptiveAvgPool2d):
 
 
 @mutation(
-    "the spatial norm without the competition between places", "wrong term", normal(2, 2, 4, 4), size=3, a=0.2, beta=0.75, k=1.0
+    "the spatial norm without the competition between places",
+    "wrong term",
+    normal(2, 2, 4, 4),
+    size=3,
+    a=0.2,
+    beta=0.75,
+    k=1.0,
 )
 class SpatialNormWithoutCrossTerm(normalization.SpatialResponseNorm):
     def backward(self, dy):
@@ -491,6 +587,9 @@ class AbsDividesByZero(ta.Function):
 
 MUTATIONS.append(
     Mutation(
-        "a wrong sign hidden at a scale of 1e-8", "sign", lambda x: SubtractAsAdd.apply(x * 0, x * 1e-8), [np.abs(normal(4)) + 1]
+        "a wrong sign hidden at a scale of 1e-8",
+        "sign",
+        lambda x: SubtractAsAdd.apply(x * 0, x * 1e-8),
+        [np.abs(normal(4)) + 1],
     )
 )

@@ -9,7 +9,9 @@ pytestmark = pytest.mark.anywhere
 
 
 @pytest.mark.parametrize(
-    ("f", "naive"), [(F.relu, relu_naive), (F.tanh, tanh_naive), (F.sigmoid, sigmoid_naive)], ids=["relu", "tanh", "sigmoid"]
+    ("f", "naive"),
+    [(F.relu, relu_naive), (F.tanh, tanh_naive), (F.sigmoid, sigmoid_naive)],
+    ids=["relu", "tanh", "sigmoid"],
 )
 def test_it_equals_its_naive_version_and_passes_gradcheck(f, naive, dtype, rng):
     x = rng.standard_normal((3, 4, 5)).astype(dtype)

@@ -15,8 +15,15 @@ def test_each_output_is_the_mean_of_its_window_and_gradcheck_passes(size, dtype,
     rows, cols = y.shape[2:]
     for i in range(rows):
         for j in range(cols):
-            window = x[:, :, 6 * i // rows : -(-6 * (i + 1) // rows), 5 * j // cols : -(-5 * (j + 1) // cols)]
-            np.testing.assert_allclose(y.numpy()[:, :, i, j], window.mean(axis=(2, 3)), rtol=1e-5, atol=1e-6)
+            window = x[
+                :,
+                :,
+                6 * i // rows : -(-6 * (i + 1) // rows),
+                5 * j // cols : -(-5 * (j + 1) // cols),
+            ]
+            np.testing.assert_allclose(
+                y.numpy()[:, :, i, j], window.mean(axis=(2, 3)), rtol=1e-5, atol=1e-6
+            )
     assert ta.gradcheck(lambda t: F.adaptive_avg_pool2d(t, size), x[:1]).ok
 
 
@@ -29,7 +36,9 @@ def test_it_names_what_does_not_fit():
         F.adaptive_avg_pool2d(np.zeros((1, 1, 4, 4)), (-1, 2))
     with pytest.raises(TypeError, match="output_size is a whole number or a pair of them"):
         F.adaptive_avg_pool2d(np.zeros((1, 1, 4, 4)), (1, 2, 3))
-    with pytest.raises(TypeError, match=r"output_size is a whole number or a pair of them, got \(2,\)"):
+    with pytest.raises(
+        TypeError, match=r"output_size is a whole number or a pair of them, got \(2,\)"
+    ):
         F.adaptive_avg_pool2d(np.zeros((1, 1, 4, 4)), (2,))
     with pytest.raises(ValueError, match=r"input has shape \(1, 1, 0, 4\); only N may be 0"):
         F.adaptive_avg_pool2d(np.zeros((1, 1, 0, 4)), 1)

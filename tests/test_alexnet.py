@@ -9,16 +9,41 @@ import tinyalex as ta
 from tinyalex import models, nn
 from tinyalex.models.variants import Dropout2012
 
-GROUPED, WHOLE, OWT = (60_965_224, 724_406_816), (62_378_344, 1_135_256_096), (61_100_840, 714_188_480)
+GROUPED, WHOLE, OWT = (
+    (60_965_224, 724_406_816),
+    (62_378_344, 1_135_256_096),
+    (61_100_840, 714_188_480),
+)
 
 FACTS = {
-    "paper": (GROUPED, [(96, 55), (96, 27), (256, 27), (256, 13), (384, 13), (384, 13), (256, 13), (256, 6)]),
-    "original": (GROUPED, [(96, 55), (96, 27), (256, 27), (256, 13), (384, 13), (384, 13), (256, 13), (256, 6)]),
-    "single": (WHOLE, [(96, 55), (96, 27), (256, 27), (256, 13), (384, 13), (384, 13), (256, 13), (256, 6)]),
-    "caffe": (GROUPED, [(96, 55), (96, 27), (256, 27), (256, 13), (384, 13), (384, 13), (256, 13), (256, 6)]),
-    "caffenet": (GROUPED, [(96, 55), (96, 27), (256, 27), (256, 13), (384, 13), (384, 13), (256, 13), (256, 6)]),
-    "torchvision": (OWT, [(64, 55), (64, 27), (192, 27), (192, 13), (384, 13), (256, 13), (256, 13), (256, 6)]),
-    "keras": (WHOLE, [(96, 55), (96, 27), (256, 27), (256, 13), (384, 13), (384, 13), (256, 13), (256, 6)]),
+    "paper": (
+        GROUPED,
+        [(96, 55), (96, 27), (256, 27), (256, 13), (384, 13), (384, 13), (256, 13), (256, 6)],
+    ),
+    "original": (
+        GROUPED,
+        [(96, 55), (96, 27), (256, 27), (256, 13), (384, 13), (384, 13), (256, 13), (256, 6)],
+    ),
+    "single": (
+        WHOLE,
+        [(96, 55), (96, 27), (256, 27), (256, 13), (384, 13), (384, 13), (256, 13), (256, 6)],
+    ),
+    "caffe": (
+        GROUPED,
+        [(96, 55), (96, 27), (256, 27), (256, 13), (384, 13), (384, 13), (256, 13), (256, 6)],
+    ),
+    "caffenet": (
+        GROUPED,
+        [(96, 55), (96, 27), (256, 27), (256, 13), (384, 13), (384, 13), (256, 13), (256, 6)],
+    ),
+    "torchvision": (
+        OWT,
+        [(64, 55), (64, 27), (192, 27), (192, 13), (384, 13), (256, 13), (256, 13), (256, 6)],
+    ),
+    "keras": (
+        WHOLE,
+        [(96, 55), (96, 27), (256, 27), (256, 13), (384, 13), (384, 13), (256, 13), (256, 6)],
+    ),
 }
 """(parameters, multiply-adds), and maps and their side after conv1, pool1, conv2, pool2, conv3, conv4, conv5, pool5."""
 
@@ -31,11 +56,16 @@ def test_a_variant_has_the_parameters_sizes_and_work_that_it_is_known_for(varian
     seen = []
     for module in model.modules():
         if isinstance(module, (nn.Conv2d, nn.MaxPool2d)):
-            module.register_forward_hook(lambda module, inputs, output: seen.append((output.shape[1], output.shape[2])))
+            module.register_forward_hook(
+                lambda module, inputs, output: seen.append((output.shape[1], output.shape[2]))
+            )
     total = model.summary((3, model.image_size, model.image_size)).splitlines()[-1].split()
     assert total == ["total", f"{parameters:,}", f"{work:,}"]
     assert seen == maps
-    assert (model.variant, model.image_size) == (variant, 227 if variant.startswith("caffe") else 224)
+    assert (model.variant, model.image_size) == (
+        variant,
+        227 if variant.startswith("caffe") else 224,
+    )
 
 
 def small(variant, **options):
@@ -71,7 +101,8 @@ CONV, HIDDEN = ("conv1", "conv2", "conv3", "conv4", "conv5"), ("fc6", "fc7")
 
 SIGMAS = {
     "paper": dict.fromkeys([*CONV, *HIDDEN, "fc8"], 0.01),
-    "original": dict.fromkeys(["conv1", "conv2", *HIDDEN, "fc8"], 0.01) | dict.fromkeys(["conv3", "conv4", "conv5"], 0.03),
+    "original": dict.fromkeys(["conv1", "conv2", *HIDDEN, "fc8"], 0.01)
+    | dict.fromkeys(["conv3", "conv4", "conv5"], 0.03),
     "single": dict.fromkeys([*CONV, *HIDDEN, "fc8"], 0.01),
     "caffe": dict.fromkeys([*CONV, "fc8"], 0.01) | dict.fromkeys(HIDDEN, 0.005),
     "caffenet": dict.fromkeys([*CONV, "fc8"], 0.01) | dict.fromkeys(HIDDEN, 0.005),
@@ -83,7 +114,11 @@ BIASES = {"paper": 1.0, "original": 1.0, "single": 1.0, "caffe": 0.1, "caffenet"
 
 @pytest.mark.parametrize("variant", SIGMAS)
 def test_every_layer_has_the_initial_values_of_its_variant(variant):
-    found = {name: layer for name, layer in layers(small(variant)).items() if isinstance(layer, (nn.Conv2d, nn.Linear))}
+    found = {
+        name: layer
+        for name, layer in layers(small(variant)).items()
+        if isinstance(layer, (nn.Conv2d, nn.Linear))
+    }
     assert found.keys() == SIGMAS[variant].keys()
     for name, layer in found.items():
         assert spread(layer) == pytest.approx(SIGMAS[variant][name], rel=0.05), name
@@ -94,7 +129,9 @@ def test_every_layer_has_the_initial_values_of_its_variant(variant):
 def test_torchvisions_initial_values_are_torchs():
     for name, weight in small("torchvision").state_dict().items():
         if name.endswith("weight"):
-            assert np.abs(weight).max() == pytest.approx(1 / np.sqrt(weight[0].size), rel=0.01), name
+            assert np.abs(weight).max() == pytest.approx(1 / np.sqrt(weight[0].size), rel=0.01), (
+                name
+            )
 
 
 def test_column_lrn_stays_within_each_column():
@@ -120,11 +157,18 @@ class TestOriginalAndPaper:
 
     def test_the_same_layers_have_the_same_parameters(self, both):
         paper, original = (
-            {name: layer for name, layer in net.items() if isinstance(layer, (nn.Conv2d, nn.Linear))} for net in both
+            {
+                name: layer
+                for name, layer in net.items()
+                if isinstance(layer, (nn.Conv2d, nn.Linear))
+            }
+            for net in both
         )
         assert list(paper) == list(original)
         conv = [name for name in paper if name.startswith("conv")]
-        assert [paper[name].weight.shape for name in conv] == [original[name].weight.shape for name in conv]
+        assert [paper[name].weight.shape for name in conv] == [
+            original[name].weight.shape for name in conv
+        ]
 
     def test_conv1_has_no_border_and_its_last_windows_hang_over_the_edge(self, both):
         paper, original = both
@@ -134,7 +178,10 @@ class TestOriginalAndPaper:
         assert paper["conv1"](x).shape == original["conv1"](x).shape == (1, 96, 55, 55)
 
     def test_conv1_is_normalised_and_pooled_before_it_is_rectified(self, both):
-        assert [list(net)[1:4] for net in both] == [["relu1", "norm1", "pool1"], ["norm1", "pool1", "relu1"]]
+        assert [list(net)[1:4] for net in both] == [
+            ["relu1", "norm1", "pool1"],
+            ["norm1", "pool1", "relu1"],
+        ]
 
     def test_lrn_divides_alpha_by_its_size_and_stays_in_a_column(self, both):
         for name in ("norm1", "norm2"):
@@ -152,7 +199,13 @@ class TestOriginalAndPaper:
         assert "cnorm2" not in paper
         assert list(original)[5:9] == ["relu2", "norm2", "cnorm2", "pool2"]
         norm = original["cnorm2"]
-        assert (norm.size, norm.alpha, norm.beta, norm.k, norm.alpha_mode) == (5, 1e-3, 0.75, 1.0, "mean")
+        assert (norm.size, norm.alpha, norm.beta, norm.k, norm.alpha_mode) == (
+            5,
+            1e-3,
+            0.75,
+            1.0,
+            "mean",
+        )
 
     def test_pooling_rounds_up(self, both):
         for name in ("pool1", "pool2", "pool5"):
@@ -160,23 +213,39 @@ class TestOriginalAndPaper:
 
     def test_conv5_is_pooled_before_it_is_rectified(self, both):
         paper, original = (list(net) for net in both)
-        assert (paper.index("relu5") < paper.index("pool5"), original.index("relu5") < original.index("pool5")) == (True, False)
+        assert (
+            paper.index("relu5") < paper.index("pool5"),
+            original.index("relu5") < original.index("pool5"),
+        ) == (True, False)
 
     def test_everything_else_about_the_layers_is_the_same(self, both):
-        differ = {"conv1": {"padding"}, "norm1": {"alpha_mode", "groups"}, "norm2": {"alpha_mode", "groups"}}
+        differ = {
+            "conv1": {"padding"},
+            "norm1": {"alpha_mode", "groups"},
+            "norm2": {"alpha_mode", "groups"},
+        }
         for name in both[0].keys() & both[1].keys() - {"drop6", "drop7"}:
             paper, original = (
-                {key: value for key, value in vars(net[name]).items() if key not in ("weight", "bias", "ceil_mode", "training")}
+                {
+                    key: value
+                    for key, value in vars(net[name]).items()
+                    if key not in ("weight", "bias", "ceil_mode", "training")
+                }
                 for net in both
             )
             assert type(both[0][name]) is type(both[1][name])
-            assert {key for key in paper if paper[key] != original[key]} == differ.get(name, set()), name
+            assert {key for key in paper if paper[key] != original[key]} == differ.get(
+                name, set()
+            ), name
 
     def test_dropout_halves_in_testing_instead_of_doubling_in_training(self, both):
         paper, original = both
         assert (type(paper["drop6"]), type(original["drop6"])) == (nn.Dropout, Dropout2012)
         x = np.ones((4, 1000), "f")
-        for dropout, in_training, in_testing in ((paper["drop6"], {0.0, 2.0}, 1.0), (original["drop6"], {0.0, 1.0}, 0.5)):
+        for dropout, in_training, in_testing in (
+            (paper["drop6"], {0.0, 2.0}, 1.0),
+            (original["drop6"], {0.0, 1.0}, 0.5),
+        ):
             assert set(dropout.train()(x).numpy().ravel().tolist()) == in_training
             assert (dropout.eval()(x).numpy() == in_testing).all()
 
@@ -199,7 +268,9 @@ def test_caffes_biases_and_sigmas():
 def test_torchvisions_has_torchs_names_and_drops_before_the_linear_layers():
     model = small("torchvision")
     weights = [name for name in model.state_dict() if name.endswith("weight")]
-    assert weights == [f"features.{i}.weight" for i in (0, 3, 6, 8, 10)] + [f"classifier.{i}.weight" for i in (1, 4, 6)]
+    assert weights == [f"features.{i}.weight" for i in (0, 3, 6, 8, 10)] + [
+        f"classifier.{i}.weight" for i in (1, 4, 6)
+    ]
     assert [type(layer).__name__ for layer in model.classifier] == [
         "Dropout",
         "Linear",
@@ -279,7 +350,9 @@ def test_the_usual_pytorch_class_runs_with_its_imports_changed(rng):
         "import tinyalex as torch\nfrom tinyalex import nn\n" + USUAL_CLASS, names
     )  # instead of import torch, import torch.nn as nn
     theirs, ours = names["AlexNet"](num_classes=10).eval(), small("torchvision").eval()
-    assert {name: w.shape for name, w in theirs.state_dict().items()} == {name: w.shape for name, w in ours.state_dict().items()}
+    assert {name: w.shape for name, w in theirs.state_dict().items()} == {
+        name: w.shape for name, w in ours.state_dict().items()
+    }
     ours.load_state_dict(theirs.state_dict())
     x = rng.standard_normal((2, 3, 67, 67)).astype("f")
     np.testing.assert_array_equal(theirs(x).numpy(), ours(x).numpy())

@@ -48,7 +48,10 @@ def test_every_crop_and_mirror_image_is_as_likely_as_the_others(rng):
 def test_the_size_of_a_batch_changes_nothing(images, mean, batch_size):
     augment = Augment(mean)
     whole = augment(images, epoch=3, first=100)
-    parts = [augment(images[i : i + batch_size], epoch=3, first=100 + i) for i in range(0, len(images), batch_size)]
+    parts = [
+        augment(images[i : i + batch_size], epoch=3, first=100 + i)
+        for i in range(0, len(images), batch_size)
+    ]
     assert np.array_equal(np.concatenate(parts), whole)
 
 
@@ -69,8 +72,14 @@ def test_without_padding_and_mirror_an_image_is_normalized_and_nothing_else(imag
 
 
 def test_without_a_mirror_crops_are_upright(images, mean):
-    for image, x in zip(images, Augment(mean, padding=1, flip=False)(images, epoch=0, first=0), strict=True):
-        seen = [mirrored for (_, _, mirrored), crop in crops(image - mean, 1).items() if np.array_equal(x, crop)]
+    for image, x in zip(
+        images, Augment(mean, padding=1, flip=False)(images, epoch=0, first=0), strict=True
+    ):
+        seen = [
+            mirrored
+            for (_, _, mirrored), crop in crops(image - mean, 1).items()
+            if np.array_equal(x, crop)
+        ]
         assert seen == [False]
 
 
@@ -97,7 +106,9 @@ def test_an_empty_batch_stays_empty(images, mean):
 def test_a_mean_colour_is_a_mean_image_of_one_colour(transform, images):
     colour = np.array([120.5, 110.25, 100.0])
     image = np.broadcast_to(colour[:, None, None], (3, 8, 6))
-    one, two, three = (transform(m)(images, epoch=0, first=0) for m in (colour, colour[:, None, None], image))
+    one, two, three = (
+        transform(m)(images, epoch=0, first=0) for m in (colour, colour[:, None, None], image)
+    )
     assert np.array_equal(one, two)
     assert np.array_equal(one, three)
 
@@ -113,7 +124,10 @@ def test_float32_comes_out_and_the_images_stay_as_they_are(transform, kind, imag
 
 @pytest.mark.parametrize("transform", [Augment, Normalize])
 def test_a_mean_of_other_dimensions_is_refused(transform):
-    with pytest.raises(ValueError, match=rf"{transform.__name__}: expected a mean image \(C, H, W\) or .* got the shape \(8, 6\)"):
+    with pytest.raises(
+        ValueError,
+        match=rf"{transform.__name__}: expected a mean image \(C, H, W\) or .* got the shape \(8, 6\)",
+    ):
         transform(np.zeros((8, 6)))
 
 
@@ -127,18 +141,25 @@ def test_a_mean_that_does_not_fit_the_images_is_refused(transform, shape, images
 
 @pytest.mark.parametrize("transform", [Augment, Normalize])
 def test_a_single_image_is_refused(transform, images, mean):
-    with pytest.raises(ValueError, match=r"expected a batch of images \(N, C, H, W\), got the shape \(3, 8, 6\)"):
+    with pytest.raises(
+        ValueError, match=r"expected a batch of images \(N, C, H, W\), got the shape \(3, 8, 6\)"
+    ):
         transform(mean)(images[0], epoch=0, first=0)
 
 
 @pytest.mark.parametrize("padding", [-1, 1.5])
 def test_a_padding_that_is_no_number_of_pixels_is_refused(padding, mean):
-    with pytest.raises(ValueError, match=f"Augment: expected a padding of 0 or more whole pixels, got {padding}"):
+    with pytest.raises(
+        ValueError, match=f"Augment: expected a padding of 0 or more whole pixels, got {padding}"
+    ):
         Augment(mean, padding=padding)
 
 
 def test_a_padding_that_moves_an_image_out_of_sight_is_refused(images, mean):
-    with pytest.raises(ValueError, match=r"Augment: padding=6 would move images of 8 x 6 out of sight\.\nGive a padding below 6\."):
+    with pytest.raises(
+        ValueError,
+        match=r"Augment: padding=6 would move images of 8 x 6 out of sight\.\nGive a padding below 6\.",
+    ):
         Augment(mean, padding=6)(images, epoch=0, first=0)
 
 
@@ -162,12 +183,16 @@ def test_the_mean_image_is_the_mean_of_each_pixel(images, mean):
 def test_the_mean_image_loses_no_small_number_beside_a_large_one():
     images = np.ones((1024, 1, 2, 2), np.float32)
     images[0] = 2.0**24  # in float32, adding 1 to it changes nothing
-    assert np.array_equal(mean_image(images), np.full((1, 2, 2), (2.0**24 + 1023) / 1024, np.float32))
+    assert np.array_equal(
+        mean_image(images), np.full((1, 2, 2), (2.0**24 + 1023) / 1024, np.float32)
+    )
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 8, 6), (3, 8, 6)])
 def test_the_mean_image_of_no_images_is_refused(shape):
-    with pytest.raises(ValueError, match=r"mean_image: expected images \(N, C, H, W\), at least one, got the shape"):
+    with pytest.raises(
+        ValueError, match=r"mean_image: expected images \(N, C, H, W\), at least one, got the shape"
+    ):
         mean_image(np.zeros(shape, np.uint8))
 
 
@@ -176,21 +201,27 @@ def test_the_mean_image_of_no_images_is_refused(shape):
 
 def numbered(n=400, height=8, width=9):
     """Images whose pixels say where they are: 10*row + column."""
-    return np.broadcast_to((10 * np.arange(height)[:, None] + np.arange(width)).astype(np.uint8), (n, 3, height, width))
+    return np.broadcast_to(
+        (10 * np.arange(height)[:, None] + np.arange(width)).astype(np.uint8), (n, 3, height, width)
+    )
 
 
 def test_normalize_takes_the_middle():
     x = Normalize([0, 0, 0], size=4)(numbered(1))
     np.testing.assert_array_equal(x[0, 0], 10 * np.arange(2, 6)[:, None] + np.arange(2, 6))
     mean = np.broadcast_to(np.arange(8.0)[:, None], (3, 8, 9))
-    np.testing.assert_array_equal(Normalize(mean, size=4)(numbered(1))[0, 0], 9 * np.arange(2, 6)[:, None] + np.arange(2, 6))
+    np.testing.assert_array_equal(
+        Normalize(mean, size=4)(numbered(1))[0, 0], 9 * np.arange(2, 6)[:, None] + np.arange(2, 6)
+    )
 
 
 def test_augment_cuts_squares_at_every_place_and_no_other():
     x = Augment([0, 0, 0], padding=0, flip=False, size=5)(numbered(), epoch=0, first=0)
     assert x.shape == (400, 3, 5, 5)
     corners = x[:, 0, 0, 0].astype(int)
-    np.testing.assert_array_equal(x[:, 2], corners[:, None, None] + 10 * np.arange(5)[:, None] + np.arange(5))
+    np.testing.assert_array_equal(
+        x[:, 2], corners[:, None, None] + 10 * np.arange(5)[:, None] + np.arange(5)
+    )
     assert set(corners.tolist()) == {10 * row + column for row in range(4) for column in range(5)}
 
 
@@ -213,8 +244,12 @@ def test_the_ten_views_are_those_that_predict_takes(rng):
     photos = rng.integers(0, 256, (2, 11, 11, 3), np.uint8)
     views = TenViews([120, 110, 100], scale=0.5, size=8)(photos.transpose(0, 3, 1, 2))
     preprocess = Preprocessing(8, 11, mean=(120.0, 110.0, 100.0), std=(2.0, 2.0, 2.0))
-    np.testing.assert_allclose(views, np.stack([preprocess.views(photo) for photo in photos]), rtol=1e-6, atol=1e-5)
-    np.testing.assert_array_equal(views[:, 2], Normalize([120, 110, 100], scale=0.5, size=8)(photos.transpose(0, 3, 1, 2)))
+    np.testing.assert_allclose(
+        views, np.stack([preprocess.views(photo) for photo in photos]), rtol=1e-6, atol=1e-5
+    )
+    np.testing.assert_array_equal(
+        views[:, 2], Normalize([120, 110, 100], scale=0.5, size=8)(photos.transpose(0, 3, 1, 2))
+    )
 
 
 # What the 2012 run did
@@ -227,8 +262,12 @@ def test_neighbours_can_be_moved_and_mirrored_together_and_shifted_in_colour_apa
     x = Augment([0, 0, 0], size=5, together=32)(numbered(100), epoch=0, first=16)
     alike = [np.array_equal(x[i], x[i + 1]) for i in range(99)]
     assert [i for i in range(99) if not alike[i]] == [15, 47, 79]
-    np.testing.assert_array_equal(x[40:], Augment([0, 0, 0], size=5, together=32)(numbered(60), epoch=0, first=56))
-    with pytest.raises(ValueError, match="expected together to be a number of images from 1 on, got 0"):
+    np.testing.assert_array_equal(
+        x[40:], Augment([0, 0, 0], size=5, together=32)(numbered(60), epoch=0, first=56)
+    )
+    with pytest.raises(
+        ValueError, match="expected together to be a number of images from 1 on, got 0"
+    ):
         Augment([0, 0, 0], together=0)
 
 
@@ -253,13 +292,16 @@ def test_colours_can_be_left_alone_from_an_epoch_on():
 
 def test_imagenets_colours_are_axes():
     products = IMAGENET_COLOURS @ IMAGENET_COLOURS.T
-    np.testing.assert_allclose(products / np.outer(*2 * [np.sqrt(products.diagonal())]), np.eye(3), atol=1e-4)
+    np.testing.assert_allclose(
+        products / np.outer(*2 * [np.sqrt(products.diagonal())]), np.eye(3), atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("size", [0, 9, 2.5])
 @pytest.mark.parametrize("make", [Normalize, Augment])
 def test_a_square_that_cannot_be_cut_is_refused(make, size):
     with pytest.raises(
-        ValueError, match=rf"{make.__name__}: a square of size={size} cannot be cut from images of 8 x 9.\nGive at most 8"
+        ValueError,
+        match=rf"{make.__name__}: a square of size={size} cannot be cut from images of 8 x 9.\nGive at most 8",
     ):
         make([0, 0, 0], size=size)(numbered(1), epoch=0, first=0)

@@ -11,14 +11,35 @@ from PIL import Image
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 
-MACHINE = {"cpu", "cores", "instructions", "numpy", "blas", "torch", "environment", "date", "command", "commit"}
-CONTENDER = {"seconds", "images_per_second", "gflop_per_second", "share_of_peak", "peak_memory", "steps_by_round", "others_busy"}
+MACHINE = {
+    "cpu",
+    "cores",
+    "instructions",
+    "numpy",
+    "blas",
+    "torch",
+    "environment",
+    "date",
+    "command",
+    "commit",
+}
+CONTENDER = {
+    "seconds",
+    "images_per_second",
+    "gflop_per_second",
+    "share_of_peak",
+    "peak_memory",
+    "steps_by_round",
+    "others_busy",
+}
 
 
 def run(script, *options, folder):
     """What it printed, and the JSON that it left."""
     command = [sys.executable, BENCHMARKS / script, *options, "--output", folder, "--name", "found"]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, cwd=folder)
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, cwd=folder
+    )
     assert done.returncode == 0, done.stderr
     assert (folder / "found.png").read_bytes().startswith(b"\x89PNG")
     assert (folder / "found.md").read_text(encoding="utf-8").strip() in done.stdout
@@ -26,7 +47,16 @@ def run(script, *options, folder):
 
 
 def step(*options, folder):
-    return run("alexnet_step.py", "--variant", "quick", "--batch=2", "--rounds=1", "--seconds=0", *options, folder=folder)
+    return run(
+        "alexnet_step.py",
+        "--variant",
+        "quick",
+        "--batch=2",
+        "--rounds=1",
+        "--seconds=0",
+        *options,
+        folder=folder,
+    )
 
 
 @pytest.fixture
@@ -36,7 +66,13 @@ def scripts(monkeypatch):
 
 
 def test_who_is_not_installed_is_named_and_left_out(tmp_path):
-    options = ("--variant=alexnet", "--against=chainer,dezero", "--mode=infer", "--peers-python", tmp_path / "python")
+    options = (
+        "--variant=alexnet",
+        "--against=chainer,dezero",
+        "--mode=infer",
+        "--peers-python",
+        tmp_path / "python",
+    )
     said, found = step(*options, folder=tmp_path)
     assert "left out: chainer not installed: there is no" in said
     assert "`make benchmarks-peers` installs it" in found["left_out"]["chainer"]
@@ -48,16 +84,25 @@ def test_a_step_leaves_the_machine_and_all_that_was_timed(tmp_path):
     _, found = step("--against=", "--mode=train", folder=tmp_path)
     assert found["machine"].keys() >= MACHINE
     (result,) = found["results"]
-    assert (result["mode"], result["batch"], result["rounds"], result["ratios"]) == ("train", 2, 1, {})
+    assert (result["mode"], result["batch"], result["rounds"], result["ratios"]) == (
+        "train",
+        2,
+        1,
+        {},
+    )
     ours = result["contenders"]["tinyalex"]
     assert ours.keys() >= CONTENDER
     assert ours["images_per_second"] == pytest.approx(2 / ours["seconds"])
-    assert ours["share_of_peak"] == pytest.approx(1e9 * ours["gflop_per_second"] / found["sgemm_peak"])
+    assert ours["share_of_peak"] == pytest.approx(
+        1e9 * ours["gflop_per_second"] / found["sgemm_peak"]
+    )
     assert len(ours["steps_by_round"][0]) >= 2
 
 
 def test_the_profile_has_each_layer_forward_and_backward(tmp_path):
-    said, found = run("profile_step.py", "--variant", "quick", "--batch=2", "--steps=1", folder=tmp_path)
+    said, found = run(
+        "profile_step.py", "--variant", "quick", "--batch=2", "--steps=1", folder=tmp_path
+    )
     rows = {(row["layer"], row["pass"]): row for row in found["passes"]}
     for layer in ("conv1", "pool1", "conv2", "pool2", "conv3", "pool3", "fc1", "fc2", "loss"):
         for which in ("forward", "backward"):
@@ -84,7 +129,9 @@ def test_the_pipeline_is_timed_alone_and_together(tmp_path):
         (["avx2"], {"OPENBLAS_CORETYPE": "Haswell"}, ["tinyalex", "chainer"]),
     ],
 )
-def test_an_old_blas_takes_part_as_it_is_and_with_the_kernels_it_does_not_choose(scripts, monkeypatch, flags, chosen, labels):
+def test_an_old_blas_takes_part_as_it_is_and_with_the_kernels_it_does_not_choose(
+    scripts, monkeypatch, flags, chosen, labels
+):
     import networks
     import turns
 
@@ -101,7 +148,9 @@ def test_an_old_blas_takes_part_as_it_is_and_with_the_kernels_it_does_not_choose
 def pictures(tmp_path):
     """One to train on and two to validate with, of which one is grey."""
     folder = tmp_path / "pictures"
-    for number, (name, mode) in enumerate([("train/cat", "RGB"), ("val/cat", "L"), ("val/dog", "RGB")]):
+    for number, (name, mode) in enumerate(
+        [("train/cat", "RGB"), ("val/cat", "L"), ("val/dog", "RGB")]
+    ):
         (folder / name).mkdir(parents=True)
         pixels = np.random.default_rng(number).integers(0, 256, (300, 320, 3), np.uint8)
         Image.fromarray(pixels).convert(mode).save(folder / name / "1.jpg")
@@ -109,13 +158,25 @@ def pictures(tmp_path):
 
 
 def test_pictures_reach_the_network_from_files_and_from_shards(pictures, tmp_path):
-    options = ("--batch=2", "--batches=2", "--rounds=2", "--torchvision-python", tmp_path / "python")
+    options = (
+        "--batch=2",
+        "--batches=2",
+        "--rounds=2",
+        "--torchvision-python",
+        tmp_path / "python",
+    )
     said, found = run("picture_pipeline.py", pictures, *options, folder=tmp_path)
     assert "left out: torchvision not installed: there is no" in said
     assert "or give another Python with --torchvision-python" in found["left_out"]["torchvision"]
     assert found["pictures"] == 3
-    assert [(r["pictures"], r["pipeline"]) for r in found["results"]] == [("untouched files", "tinyalex"), ("shards", "tinyalex")]
-    assert all(len(r["by_round"]) == 2 and r["images_per_second"] == np.median(r["by_round"]) for r in found["results"])
+    assert [(r["pictures"], r["pipeline"]) for r in found["results"]] == [
+        ("untouched files", "tinyalex"),
+        ("shards", "tinyalex"),
+    ]
+    assert all(
+        len(r["by_round"]) == 2 and r["images_per_second"] == np.median(r["by_round"])
+        for r in found["results"]
+    )
 
 
 def test_batches_that_are_not_the_same_work_are_refused(scripts, monkeypatch):
@@ -131,8 +192,15 @@ def test_batches_that_are_not_the_same_work_are_refused(scripts, monkeypatch):
     )
     monkeypatch.setattr("turns.ask", lambda label, command: next(said))
     args = argparse.Namespace(batch=2, batches=1, rounds=1, torchvision_python="python")
-    with pytest.raises(RuntimeError, match="torchvision, untouched files, does not give what tinyalex gives"):
-        picture_pipeline.play(args, list(picture_pipeline.TURNS), dict.fromkeys(("untouched files", "shards"), Path()), 0)
+    with pytest.raises(
+        RuntimeError, match="torchvision, untouched files, does not give what tinyalex gives"
+    ):
+        picture_pipeline.play(
+            args,
+            list(picture_pipeline.TURNS),
+            dict.fromkeys(("untouched files", "shards"), Path()),
+            0,
+        )
 
 
 def test_a_ratio_is_of_the_same_round(scripts):
@@ -157,15 +225,24 @@ def test_what_frameworks_lack_is_known(scripts):
     import networks
 
     assert networks.lacks("dezero", networks.describe("torchvision")) is None
-    assert networks.lacks("dezero", networks.describe("paper")) == "has no local response normalisation, no groups in convolutions"
+    assert (
+        networks.lacks("dezero", networks.describe("paper"))
+        == "has no local response normalisation, no groups in convolutions"
+    )
     assert networks.lacks("chainer", networks.describe("paper")) is None
-    assert networks.lacks("chainer", networks.describe("quick")) == "has no average pooling that rounds up"
+    assert (
+        networks.lacks("chainer", networks.describe("quick"))
+        == "has no average pooling that rounds up"
+    )
 
 
 def test_another_network_is_refused(scripts):
     import turns
 
-    with pytest.raises(RuntimeError, match="torch NCHW does not compute the same network: its loss is 2.5, tinyalex's 2.4"):
+    with pytest.raises(
+        RuntimeError,
+        match="torch NCHW does not compute the same network: its loss is 2.5, tinyalex's 2.4",
+    ):
         turns.check_same_network({"tinyalex": {"loss": 2.4}, "torch NCHW": {"loss": 2.5}})
 
 
@@ -196,7 +273,9 @@ def test_torch_takes_part_twice_and_layer_by_layer(tmp_path):
     assert result["ratios"]["torch NCHW"].keys() == {"median", "lowest", "highest", "pairs"}
     assert "Against the faster of torch's two memory orders: train 2:" in said
     (layers,) = found["layers"]
-    assert all(times["conv2"][0] > 0 and times["conv2"][1] > 0 for times in layers["seconds"].values())
+    assert all(
+        times["conv2"][0] > 0 and times["conv2"][1] > 0 for times in layers["seconds"].values()
+    )
     assert "| conv3 " in said
 
 
@@ -220,8 +299,18 @@ def test_each_setting_of_winograd_is_held_against_float64(tmp_path):
 
 
 def test_memory_is_named(tmp_path):
-    command = [sys.executable, BENCHMARKS / "memory.py", "--variant=quick", "--batch=64", "--output", tmp_path, "--name=found"]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, cwd=tmp_path)
+    command = [
+        sys.executable,
+        BENCHMARKS / "memory.py",
+        "--variant=quick",
+        "--batch=64",
+        "--output",
+        tmp_path,
+        "--name=found",
+    ]
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     held = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))["bytes"]
     assert held["parameters"] == held["velocities"] == 4 * 145_578

@@ -37,13 +37,26 @@ NDARRAY = b"cnumpy\nndarray\n"
 def py2_array(x, reconstruct=b"cnumpy.core.multiarray\n_reconstruct\n", kind=NDARRAY, dtype=b"u1"):
     empty = reconstruct + b"(" + kind + py2_int(0) + b"\x85" + py2_bytes(b"b") + b"tR"
     u1 = b"cnumpy\ndtype\n(" + py2_bytes(dtype) + py2_int(0) + py2_int(1) + b"tR"
-    u1 += b"(" + py2_int(3) + py2_bytes(b"|") + b"NNN" + py2_int(-1) + py2_int(-1) + py2_int(0) + b"tb"
+    u1 += (
+        b"("
+        + py2_int(3)
+        + py2_bytes(b"|")
+        + b"NNN"
+        + py2_int(-1)
+        + py2_int(-1)
+        + py2_int(0)
+        + b"tb"
+    )
     shape = b"(" + b"".join(map(py2_int, x.shape)) + b"t"
     return empty + b"(" + py2_int(1) + shape + u1 + b"\x89" + py2_bytes(x.tobytes()) + b"tb"
 
 
 def py2_dict(**values):
-    return b"\x80\x02}(" + b"".join(py2_bytes(key.encode()) + value for key, value in values.items()) + b"u."
+    return (
+        b"\x80\x02}("
+        + b"".join(py2_bytes(key.encode()) + value for key, value in values.items())
+        + b"u."
+    )
 
 
 def py2_labels(labels):
@@ -51,12 +64,18 @@ def py2_labels(labels):
 
 
 def python_batch(images, labels, /, **changes):
-    data = {"batch_label": py2_bytes(b"fake"), "labels": py2_labels(labels), "data": py2_array(images.reshape(len(images), -1))}
+    data = {
+        "batch_label": py2_bytes(b"fake"),
+        "labels": py2_labels(labels),
+        "data": py2_array(images.reshape(len(images), -1)),
+    }
     return py2_dict(**(data | changes))
 
 
 def binary_batch(images, labels):
-    return np.concatenate([np.array(labels, np.uint8)[:, None], images.reshape(len(images), -1)], axis=1).tobytes()
+    return np.concatenate(
+        [np.array(labels, np.uint8)[:, None], images.reshape(len(images), -1)], axis=1
+    ).tobytes()
 
 
 @pytest.fixture
@@ -90,7 +109,9 @@ def make_archive(where, kind, expected, name=None):
 def assert_read(result, expected):
     """All images and labels are there, in the order of the batches."""
     images, labels = expected
-    for half, part in zip(result, (slice(0, 5 * PER_BATCH), slice(5 * PER_BATCH, None)), strict=True):
+    for half, part in zip(
+        result, (slice(0, 5 * PER_BATCH), slice(5 * PER_BATCH, None)), strict=True
+    ):
         np.testing.assert_array_equal(half.images, images[part])
         np.testing.assert_array_equal(half.labels, labels[part])
         assert half.classes == cifar.CLASSES
@@ -120,7 +141,9 @@ def test_cifar10_reads_an_archive_that_the_browser_has_unzipped(tmp_path, expect
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("make", [make_folder, make_archive])
-def test_cifar10_reads_a_folder_that_contains_the_folder_or_the_archive(tmp_path, make, kind, expected):
+def test_cifar10_reads_a_folder_that_contains_the_folder_or_the_archive(
+    tmp_path, make, kind, expected
+):
     make(tmp_path, kind, expected)
     assert_read(cifar10(str(tmp_path)), expected)
 
@@ -157,13 +180,14 @@ def test_cifar10_refuses_class_folders_with_images_of_another_size(tmp_path):
         (tmp_path / half / "cat").mkdir(parents=True)
         Image.new("RGB", (40, 30)).save(tmp_path / half / "cat" / "1.png")
     with pytest.raises(
-        ValueError, match=r"expected images of 32 x 32 in .*, got 30 x 40.\nResize .*image_folders\(path, size=32\)"
+        ValueError,
+        match=r"expected images of 32 x 32 in .*, got 30 x 40.\nResize .*image_folders\(path, size=32\)",
     ):
         cifar10(tmp_path)
 
 
 @pytest.mark.parametrize("make", [make_folder, make_archive])
-def test_without_a_path_cifar10_takes_what_TINYALEX_DATA_holds(tmp_path, monkeypatch, make, expected):  # noqa: N802
+def test_without_a_path_cifar10_reads_the_data_folder(tmp_path, monkeypatch, make, expected):
     make(tmp_path, "binary", expected)
     monkeypatch.setenv("TINYALEX_DATA", str(tmp_path))
     monkeypatch.setattr(cifar, "fetch", lambda *anything: pytest.fail("it downloads"))
@@ -187,12 +211,17 @@ def test_without_a_path_cifar10_downloads_what_is_not_there(tmp_path, monkeypatc
 
 
 def test_cifar10_says_that_a_path_does_not_exist(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"there is no .*nowhere.\nGive the folder or the archive"):
+    with pytest.raises(
+        FileNotFoundError, match=r"there is no .*nowhere.\nGive the folder or the archive"
+    ):
         cifar10(tmp_path / "nowhere")
 
 
 def test_cifar10_says_what_it_looks_for_in_a_folder_without_it(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"found no CIFAR-10 in .*cifar-10-batches-py or .*\nGive the path of one"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"found no CIFAR-10 in .*cifar-10-batches-py or .*\nGive the path of one",
+    ):
         cifar10(tmp_path)
 
 
@@ -203,7 +232,8 @@ def test_cifar10_names_the_missing_batches(tmp_path, kind, expected):
         gone.unlink()
     end = "" if kind == "python" else ".bin"
     with pytest.raises(
-        FileNotFoundError, match=rf"missing: data_batch_2{end}, data_batch_4{end}.\nThe official archive has them all"
+        FileNotFoundError,
+        match=rf"missing: data_batch_2{end}, data_batch_4{end}.\nThe official archive has them all",
     ):
         cifar10(folder)
 
@@ -217,7 +247,10 @@ def test_cifar10_names_the_missing_batches_of_an_archive_of_something_else(tmp_p
 
 def test_cifar10_refuses_a_file_that_is_no_archive(tmp_path):
     (tmp_path / "page.html").write_text("<html>Please log in</html>" * 100)
-    with pytest.raises(ValueError, match=r"expected .*page.html to be cifar-10-python.tar.gz or .*\nDownload it again"):
+    with pytest.raises(
+        ValueError,
+        match=r"expected .*page.html to be cifar-10-python.tar.gz or .*\nDownload it again",
+    ):
         cifar10(tmp_path / "page.html")
 
 
@@ -233,9 +266,13 @@ def test_cifar10_refuses_half_an_archive(tmp_path, part, expected):
 def test_cifar10_refuses_an_archive_with_a_single_wrong_bit(tmp_path, expected):
     archive = make_archive(tmp_path, "binary", expected)
     content = bytearray(archive.read_bytes())
-    content[len(content) // 2] ^= 1  # noise cannot be compressed: this is a pixel, and the archive can still be unpacked
+    content[len(content) // 2] ^= (
+        1  # noise cannot be compressed: this is a pixel, and the archive can still be unpacked
+    )
     archive.write_bytes(content)
-    with pytest.raises(ValueError, match="got a file that cannot be read as a whole tar archive: CRC check failed"):
+    with pytest.raises(
+        ValueError, match="got a file that cannot be read as a whole tar archive: CRC check failed"
+    ):
         cifar10(archive)
 
 
@@ -243,7 +280,10 @@ def test_cifar10_refuses_half_a_binary_batch(tmp_path, expected):
     folder = make_folder(tmp_path, "binary", expected)
     content = (folder / "data_batch_3.bin").read_bytes()
     (folder / "data_batch_3.bin").write_bytes(content[:-1])
-    with pytest.raises(ValueError, match=r"data_batch_3.bin in .*expected a multiple of 3073 bytes.*, got 9218.\nReplace it"):
+    with pytest.raises(
+        ValueError,
+        match=r"data_batch_3.bin in .*expected a multiple of 3073 bytes.*, got 9218.\nReplace it",
+    ):
         cifar10(folder)
 
 
@@ -251,29 +291,44 @@ def test_cifar10_refuses_half_a_python_batch(tmp_path, expected):
     folder = make_folder(tmp_path, "python", expected)
     content = (folder / "test_batch").read_bytes()
     (folder / "test_batch").write_bytes(content[:5000])
-    with pytest.raises(ValueError, match=r"test_batch in .* is not a batch of CIFAR-10: .*\nReplace it"):
+    with pytest.raises(
+        ValueError, match=r"test_batch in .* is not a batch of CIFAR-10: .*\nReplace it"
+    ):
         cifar10(folder)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_cifar10_refuses_labels_beyond_the_ten_classes(tmp_path, kind, expected):
     expected[1][7] = 12
-    with pytest.raises(ValueError, match=r"data_batch_3.* expected labels from 0 to 9, got \d to 12"):
+    with pytest.raises(
+        ValueError, match=r"data_batch_3.* expected labels from 0 to 9, got \d to 12"
+    ):
         cifar10(make_folder(tmp_path, kind, expected))
 
 
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"labels": py2_labels([1])}, r"expected data of the shape \(1, 3072\) for 1 labels, got \(3, 3072\)"),
+        (
+            {"labels": py2_labels([1])},
+            r"expected data of the shape \(1, 3072\) for 1 labels, got \(3, 3072\)",
+        ),
         ({"labels": b"](" + py2_bytes(b"cat") * 3 + b"e"}, "labels a list of whole numbers"),
         ({"data": py2_bytes(b"no array")}, "expected data to be an array"),
-        ({"data": py2_array(np.zeros((3, 3072), np.uint8), dtype=b"i1")}, "expected data to be an array of uint8"),
-        ({"data": py2_array(np.zeros((3, 3072), np.uint8), dtype=b"O")}, "expected data to be an array of uint8"),
+        (
+            {"data": py2_array(np.zeros((3, 3072), np.uint8), dtype=b"i1")},
+            "expected data to be an array of uint8",
+        ),
+        (
+            {"data": py2_array(np.zeros((3, 3072), np.uint8), dtype=b"O")},
+            "expected data to be an array of uint8",
+        ),
         ({"data": py2_array(np.zeros((3, 100), np.uint8))}, r"got \(3, 100\)"),
     ],
 )
-def test_cifar10_refuses_a_python_batch_whose_parts_do_not_fit(tmp_path, changes, complaint, expected):
+def test_cifar10_refuses_a_python_batch_whose_parts_do_not_fit(
+    tmp_path, changes, complaint, expected
+):
     folder = make_folder(tmp_path, "python", expected)
     images, labels = (part[:PER_BATCH] for part in expected)
     (folder / "data_batch_1").write_bytes(python_batch(images, labels, **changes))
@@ -311,7 +366,9 @@ def test_a_pickle_that_runs_a_command_is_refused_and_does_not_run_it(tmp_path, p
         with tarfile.open(tmp_path / "cifar-10-python.tar.gz", "w:gz") as tar:
             tar.add(source, source.name)
         source = tmp_path / "cifar-10-python.tar.gz"
-    with pytest.raises(ValueError, match=r"data_batch_1 in .* asks for \w+.system, .* was not run") as caught:
+    with pytest.raises(
+        ValueError, match=r"data_batch_1 in .* asks for \w+.system, .* was not run"
+    ) as caught:
         cifar10(source)
     assert str(source) in str(caught.value)
     assert not trace.exists()
@@ -323,14 +380,33 @@ def test_a_pickle_that_runs_a_command_is_refused_and_does_not_run_it(tmp_path, p
         (b"cnumpy\nload\n" + py2_bytes(b"x.npy") + b"\x85R", "asks for numpy.load"),
         (b"c__builtin__\neval\n" + py2_bytes(b"1") + b"\x85R", "asks for __builtin__.eval"),
         (b"c_codecs\nencode\n" + py2_bytes(b"1") + b"\x85R", "asks for _codecs.encode"),
-        (py2_array(np.zeros((3, 3072), np.uint8), kind=b"cnumpy\nmatrix\n"), "asks for numpy.matrix"),
-        (py2_array(np.zeros((3, 3072), np.uint8), kind=b"cnumpy\ndtype\n"), "asks _reconstruct for .*, where only numpy.ndarray"),
+        (
+            py2_array(np.zeros((3, 3072), np.uint8), kind=b"cnumpy\nmatrix\n"),
+            "asks for numpy.matrix",
+        ),
+        (
+            py2_array(np.zeros((3, 3072), np.uint8), kind=b"cnumpy\ndtype\n"),
+            "asks _reconstruct for .*, where only numpy.ndarray",
+        ),
         (py2_array(np.zeros((3, 3072), np.uint8), reconstruct=NDARRAY), "is not a batch"),
-        (b"cnumpy\ndtype\n)}" + py2_bytes(b"code") + py2_bytes(b"u1") + b"s\x86b", "is not a batch"),
+        (
+            b"cnumpy\ndtype\n)}" + py2_bytes(b"code") + py2_bytes(b"u1") + b"s\x86b",
+            "is not a batch",
+        ),
     ],
-    ids=["numpy.load", "eval", "encode", "foreign array", "dtype as array", "ndarray called", "class changed"],
+    ids=[
+        "numpy.load",
+        "eval",
+        "encode",
+        "foreign array",
+        "dtype as array",
+        "ndarray called",
+        "class changed",
+    ],
 )
-def test_a_pickle_that_asks_for_anything_but_a_plain_array_is_refused(tmp_path, data, complaint, expected):
+def test_a_pickle_that_asks_for_anything_but_a_plain_array_is_refused(
+    tmp_path, data, complaint, expected
+):
     folder = make_folder(tmp_path, "python", expected)
     images, labels = (part[:PER_BATCH] for part in expected)
     content = python_batch(images, labels, data=data)

@@ -60,10 +60,24 @@ class TestGradcheck:
     @pytest.mark.parametrize(
         ("options", "expected"),
         [
-            (["mylayers:Scale", "--input", "2x4x3", "--input", "3"], "gradcheck Scale: every gradient is right"),
-            (["mylayers.py:Scale", "--input", "2x4x3", "--input", "3", "--option", "power=3"], "  input w "),
             (
-                ["mylayers:Dense", "--input", "2x3", "--option", "width=4", "--option", "name=any text"],
+                ["mylayers:Scale", "--input", "2x4x3", "--input", "3"],
+                "gradcheck Scale: every gradient is right",
+            ),
+            (
+                ["mylayers.py:Scale", "--input", "2x4x3", "--input", "3", "--option", "power=3"],
+                "  input w ",
+            ),
+            (
+                [
+                    "mylayers:Dense",
+                    "--input",
+                    "2x3",
+                    "--option",
+                    "width=4",
+                    "--option",
+                    "name=any text",
+                ],
                 "parameter linear.weight 4 x 3",
             ),
             (["mylayers:double", "--input", "5", "--fast"], "4 of 4 directions"),
@@ -102,11 +116,17 @@ class TestGradcheck:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            (["mylayers:Missing", "--input", "3"], "mylayers has no Missing; it has np, ta, Scale, Wrong, Dense, double, crash"),
+            (
+                ["mylayers:Missing", "--input", "3"],
+                "mylayers has no Missing; it has np, ta, Scale, Wrong, Dense, double, crash",
+            ),
             (["mylayers", "--input", "3"], "expected module:name or file.py:name"),
             (["nowhere:Layer", "--input", "3"], "No module named 'nowhere'"),
             (["nowhere.py:Layer", "--input", "3"], "there is no file nowhere.py"),
-            (["mylayers:crash", "--input", "3"], "RuntimeError: not finished yet\n  mylayers.py, line "),
+            (
+                ["mylayers:crash", "--input", "3"],
+                "RuntimeError: not finished yet\n  mylayers.py, line ",
+            ),
             (["mylayers:Scale"], "expected an input: --input SHAPE"),
         ],
     )
@@ -131,7 +151,15 @@ class TestGradcheck:
 
 
 def test_python_m_tinyalex_is_the_same_program(tmp_path):
-    command = [sys.executable, "-m", "tinyalex", "gradcheck", "tinyalex.functional:relu", "--input", "7"]
+    command = [
+        sys.executable,
+        "-m",
+        "tinyalex",
+        "gradcheck",
+        "tinyalex.functional:relu",
+        "--input",
+        "7",
+    ]
     result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
 
@@ -148,27 +176,57 @@ class TestPredict:
     def photo(self, tmp_path):
         from PIL import Image
 
-        Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 120, 3)).astype(np.uint8)).save(tmp_path / "photo.png")
+        Image.fromarray(
+            np.random.default_rng(0).integers(0, 256, (90, 120, 3)).astype(np.uint8)
+        ).save(tmp_path / "photo.png")
         return str(tmp_path / "photo.png")
 
     def test_photos_are_named_with_their_classes_and_drawn(self, weights, photo, tmp_path, capsys):
-        options = ["--image-size", "67", "--classes", str(tmp_path / "names"), "--top", "2", "--save", str(tmp_path / "out.png")]
+        options = [
+            "--image-size",
+            "67",
+            "--classes",
+            str(tmp_path / "names"),
+            "--top",
+            "2",
+            "--save",
+            str(tmp_path / "out.png"),
+        ]
         assert main(["predict", photo, "--weights", str(weights), *options, "--device", "cpu"]) == 0
         out = capsys.readouterr().out
         assert sum(name in out for name in ("cat", "dog", "newt")) == 2
         assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
 
-    def test_a_photo_that_cannot_be_read_is_named_and_the_others_are_answered(self, weights, photo, tmp_path, capsys):
+    def test_a_photo_that_cannot_be_read_is_named_and_the_others_are_answered(
+        self, weights, photo, tmp_path, capsys
+    ):
         (tmp_path / "broken.jpg").write_bytes(b"no picture")
         files = [str(tmp_path / "broken.jpg"), photo]
-        assert main(["predict", *files, "--weights", str(weights), "--image-size", "67", "--device", "cpu"]) == 1
+        assert (
+            main(
+                [
+                    "predict",
+                    *files,
+                    "--weights",
+                    str(weights),
+                    "--image-size",
+                    "67",
+                    "--device",
+                    "cpu",
+                ]
+            )
+            == 1
+        )
         told = capsys.readouterr()
         assert "broken.jpg" in told.err
         assert photo in told.out
 
     def test_weights_that_are_not_there_end_with_status_2_and_one_line(self, photo, capsys):
         assert main(["predict", photo, "--weights", "nowhere.pth"]) == 2
-        assert capsys.readouterr().err == "tinyalex predict: load_weights: there is no file 'nowhere.pth'.\n"
+        assert (
+            capsys.readouterr().err
+            == "tinyalex predict: load_weights: there is no file 'nowhere.pth'.\n"
+        )
 
     def test_misspelt_numbers_are_refused(self, photo, capsys):
         with pytest.raises(SystemExit):

@@ -15,7 +15,9 @@ GEOMETRIES = [
     {"groups": 4, "stride": 3, "padding": 2, "dilation": 2},
     {"groups": 1, "stride": (1, 2), "padding": (2, 0), "dilation": (1, 2)},
 ]
-geometries = pytest.mark.parametrize("geometry", GEOMETRIES, ids=lambda g: ",".join(map(str, g.values())))
+geometries = pytest.mark.parametrize(
+    "geometry", GEOMETRIES, ids=lambda g: ",".join(map(str, g.values()))
+)
 
 
 def random_layer(rng, groups, dtype=np.float64, images=3):
@@ -26,19 +28,30 @@ def random_layer(rng, groups, dtype=np.float64, images=3):
 @geometries
 def test_conv2d_equals_its_naive_version(geometry, dtype, rng):
     x, w, b = random_layer(rng, geometry["groups"], dtype)
-    pairs = {name: v if isinstance(v, tuple) else (v, v) for name, v in geometry.items() if name != "groups"}
+    pairs = {
+        name: v if isinstance(v, tuple) else (v, v)
+        for name, v in geometry.items()
+        if name != "groups"
+    }
     y = F.conv2d(x, w, b, **geometry)
     assert y.dtype == dtype
-    np.testing.assert_allclose(y.numpy(), conv2d_naive(x, w, b, **pairs, groups=geometry["groups"]), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        y.numpy(), conv2d_naive(x, w, b, **pairs, groups=geometry["groups"]), rtol=1e-4, atol=1e-5
+    )
 
 
 @geometries
 def test_conv2d_passes_gradcheck(geometry, rng):
-    assert ta.gradcheck(lambda x, w, b: F.conv2d(x, w, b, **geometry), random_layer(rng, geometry["groups"], images=2)).ok
+    assert ta.gradcheck(
+        lambda x, w, b: F.conv2d(x, w, b, **geometry),
+        random_layer(rng, geometry["groups"], images=2),
+    ).ok
 
 
 def test_conv2d_without_bias_passes_gradcheck(rng):
-    assert ta.gradcheck(lambda x, w: F.conv2d(x, w, padding=1), random_layer(rng, 1, images=2)[:2]).ok
+    assert ta.gradcheck(
+        lambda x, w: F.conv2d(x, w, padding=1), random_layer(rng, 1, images=2)[:2]
+    ).ok
 
 
 def test_tiles_and_threads_do_not_change_the_answer(rng, monkeypatch):
@@ -46,7 +59,7 @@ def test_tiles_and_threads_do_not_change_the_answer(rng, monkeypatch):
     dy = rng.standard_normal((7, 4, 9, 11))
     answers = []
     for tile_bytes, threads in [(1 << 30, 1), (1, 1), (1, 3), (60_000, 2)]:
-        monkeypatch.setattr(devices.tiles, "TILE_BYTES", tile_bytes)
+        monkeypatch.setattr(devices.tiles, "MAX_TILE_BYTES", tile_bytes)
         monkeypatch.setattr(devices.tiles, "workers", lambda threads=threads: threads)
         for t in (x, w, b):
             t.grad = None
@@ -64,7 +77,9 @@ def test_same_keeps_the_size_and_valid_pads_nothing(rng):
     assert F.conv2d(x, w, padding="same").shape == (2, 5, 7, 8)
     np.testing.assert_array_equal(F.conv2d(x, w, padding="valid").numpy(), F.conv2d(x, w).numpy())
     zeros_behind = np.pad(x, [(0, 0), (0, 0), (1, 2), (1, 1)])
-    np.testing.assert_allclose(F.conv2d(x, w, padding="same").numpy(), F.conv2d(zeros_behind, w).numpy(), rtol=1e-12)
+    np.testing.assert_allclose(
+        F.conv2d(x, w, padding="same").numpy(), F.conv2d(zeros_behind, w).numpy(), rtol=1e-12
+    )
 
 
 def test_ceil_mode_reads_zeros_beyond_the_edge_as_the_2012_code_does(rng):
@@ -73,7 +88,9 @@ def test_ceil_mode_reads_zeros_beyond_the_edge_as_the_2012_code_does(rng):
     y = F.conv2d(x, w, stride=4, ceil_mode=True)
     assert y.shape == (1, 4, 55, 55)
     padded = np.pad(x, [(0, 0), (0, 0), (0, 3), (0, 3)])
-    np.testing.assert_allclose(y.numpy(), F.conv2d(padded, w, stride=4).numpy(), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        y.numpy(), F.conv2d(padded, w, stride=4).numpy(), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_an_image_without_a_batch_gives_one_without(rng):
@@ -93,7 +110,9 @@ def test_no_images_give_no_outputs_and_zero_gradients(rng):
 def test_activations_may_lie_in_any_order(rng):
     x, w, b = random_layer(rng, 2)
     other = np.asfortranarray(x)[:, ::-1][:, ::-1]
-    np.testing.assert_array_equal(F.conv2d(x, w, b, groups=2).numpy(), F.conv2d(other, w, b, groups=2).numpy())
+    np.testing.assert_array_equal(
+        F.conv2d(x, w, b, groups=2).numpy(), F.conv2d(other, w, b, groups=2).numpy()
+    )
 
 
 @pytest.mark.parametrize(
@@ -120,7 +139,10 @@ def test_conv2d_refuses_mixed_and_integer_dtypes():
     x, w = np.zeros((1, 3, 8, 8), "f"), np.zeros((4, 3, 3, 3))
     with pytest.raises(TypeError, match="conv2d: input is float32, but weight is float64"):
         F.conv2d(x, w)
-    with pytest.raises(TypeError, match=r"conv2d: input is uint8, but must be floating. Convert it: input.astype\('float32'\)"):
+    with pytest.raises(
+        TypeError,
+        match=r"conv2d: input is uint8, but must be floating. Convert it: input.astype\('float32'\)",
+    ):
         F.conv2d(x.astype("u1"), w)
     with pytest.raises(TypeError, match="conv2d: weight is None. Give a tensor or an array"):
         F.conv2d(w, None)
@@ -131,7 +153,10 @@ def test_conv2d_refuses_mixed_and_integer_dtypes():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])  # by Winograd and by im2col, on the CPU
 @pytest.mark.parametrize("bias", [True, False])
 def test_relu_with_the_convolution_is_relu_after_it_bit_for_bit(dtype, bias, rng):
-    arrays = [rng.standard_normal(shape).astype(dtype) for shape in ((20, 32, 13, 13), (48, 32, 3, 3), (48,))][: 2 + bias]
+    arrays = [
+        rng.standard_normal(shape).astype(dtype)
+        for shape in ((20, 32, 13, 13), (48, 32, 3, 3), (48,))
+    ][: 2 + bias]
     arrays[0][0, 0, 0, 0] = np.nan
     dy = rng.standard_normal((20, 48, 13, 13)).astype(dtype)
 
@@ -141,7 +166,10 @@ def test_relu_with_the_convolution_is_relu_after_it_bit_for_bit(dtype, bias, rng
         y.backward(ta.Tensor(dy).data)
         return [devices.to_numpy(a) for a in (y.data, *(t.grad for t in tensors))]
 
-    together, apart = run(lambda *a: F.conv2d(*a, padding=1, relu=True)), run(lambda *a: F.relu(F.conv2d(*a, padding=1)))
+    together, apart = (
+        run(lambda *a: F.conv2d(*a, padding=1, relu=True)),
+        run(lambda *a: F.relu(F.conv2d(*a, padding=1))),
+    )
     for one, other in zip(together, apart, strict=True):
         np.testing.assert_array_equal(one, other)
     assert np.isnan(together[0]).any()
@@ -149,5 +177,11 @@ def test_relu_with_the_convolution_is_relu_after_it_bit_for_bit(dtype, bias, rng
 
 
 def test_conv2d_with_relu_passes_gradcheck(rng):
-    arrays = rng.standard_normal((2, 4, 6, 5)), rng.standard_normal((6, 2, 3, 3)), rng.standard_normal(6)
-    assert ta.gradcheck(lambda *a: F.conv2d(*a, stride=2, padding=1, groups=2, relu=True), arrays).ok
+    arrays = (
+        rng.standard_normal((2, 4, 6, 5)),
+        rng.standard_normal((6, 2, 3, 3)),
+        rng.standard_normal(6),
+    )
+    assert ta.gradcheck(
+        lambda *a: F.conv2d(*a, stride=2, padding=1, groups=2, relu=True), arrays
+    ).ok

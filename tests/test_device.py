@@ -15,7 +15,9 @@ def test_device_names_have_one_spelling():
     assert devices.check("cpu") == "cpu"
     assert devices.check("auto") in ("cpu", "cuda")
     for name in ("gpu", "cuda:", "cuda:x", "cuda:-1", "", None, 0):
-        with pytest.raises(ValueError, match=r"device: expected 'auto', 'cpu', 'cuda' or 'cuda:1', got"):
+        with pytest.raises(
+            ValueError, match=r"device: expected 'auto', 'cpu', 'cuda' or 'cuda:1', got"
+        ):
             devices.check(name)
 
 
@@ -33,7 +35,7 @@ def test_numpy_numbers_lie_anywhere():
 @pytest.fixture
 def two_workers(monkeypatch):
     monkeypatch.setattr(devices.tiles, "workers", lambda: 2)
-    monkeypatch.setattr(devices.tiles, "TILE_BYTES", 1)
+    monkeypatch.setattr(devices.tiles, "MAX_TILE_BYTES", 1)
 
 
 def total(x):
@@ -96,7 +98,12 @@ def test_a_thread_waits_for_the_others_when_its_own_tile_fails(two_workers):
 @pytest.mark.parametrize("alone", [True, False])
 def test_little_work_is_done_by_this_thread_alone_and_by_one_of_blas(alone, two_workers):
     by_whom = []
-    devices.for_tiles(np.zeros(8), 1, lambda lo, hi, scratch: by_whom.append((threading.get_ident(), *blas_threads())), alone=alone)
+    devices.for_tiles(
+        np.zeros(8),
+        1,
+        lambda lo, hi, scratch: by_whom.append((threading.get_ident(), *blas_threads())),
+        single_threaded=alone,
+    )
     assert len({who for who, *_ in by_whom}) == (1 if alone else 2)
     assert threading.get_ident() in {who for who, *_ in by_whom}
     assert {threads for _, *all_threads in by_whom for threads in all_threads} <= {1}
@@ -112,7 +119,7 @@ def test_two_threads_at_once_leave_blas_as_it_was(two_workers):
     inside = []
 
     def hold():
-        with devices.one_blas_thread():
+        with devices.single_threaded_blas():
             both_are_in.wait()
             inside.append(blas_threads())
             both_are_in.wait()
@@ -147,3 +154,38 @@ def test_scratch_is_reused_and_grows(two_workers):
     assert np.shares_memory(first, scratch.take("a", (3,), np.float64))
     assert not np.shares_memory(first, scratch.take("b", (2, 3), np.float32))
     assert scratch.take("a", (100,), np.float32).shape == (100,)
+
+
+def blas_threads():
+    return [info["num_threads"] for info in devices.blas_libraries()]
+
+
+@pytest.mark.skipif(os.cpu_count() == 1, reason="BLAS has one thread on one core")
+def test_blas_gets_its_threads_back_from_whichever_thread_leaves_last():
+    before = blas_threads()
+    assert max(before) > 1
+    entered, both_in, left, end = (threading.Event() for _ in range(4))
+
+    def first_in():
+        with devices.single_threaded_blas():
+            entered.set()
+            both_in.wait()
+        left.set()
+        end.wait()  # alive while the other thread restores the count, as pool threads are
+
+    thread = threading.Thread(target=first_in)
+    thread.start()
+    try:
+        entered.wait()
+        with devices.single_threaded_blas():
+            both_in.set()
+            left.wait()
+            assert set(blas_threads()) == {1}
+        assert blas_threads() == before
+        with devices.single_threaded_blas():
+            assert set(blas_threads()) == {1}
+        assert blas_threads() == before
+    finally:
+        end.set()
+        thread.join()
+    assert blas_threads() == before

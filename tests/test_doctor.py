@@ -48,9 +48,18 @@ WORKING = "import sys; sys.path.insert(0, TESTS)\nimport standin; standin.instal
 
 
 def doctor(machine, **environment):
-    program = machine.replace("TESTS", repr(str(TESTS))) + "\nfrom tinyalex.cli import main; sys.exit(main(['doctor']))"
-    clean = {name: value for name, value in os.environ.items() if name not in ("TINYALEX_DATA", "TINYALEX_DEVICE")}
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=clean | environment)
+    program = (
+        machine.replace("TESTS", repr(str(TESTS)))
+        + "\nfrom tinyalex.cli import main; sys.exit(main(['doctor']))"
+    )
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("TINYALEX_DATA", "TINYALEX_DEVICE")
+    }
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=clean | environment
+    )
     assert result.stderr == ""
     return result.returncode, result.stdout.splitlines()
 
@@ -62,7 +71,9 @@ def line(lines, name):
 def test_a_bare_machine_is_ready_on_the_cpu():
     status, lines = doctor(NO_CUPY)
     assert status == 0
-    assert lines[-1].startswith("ready: the CPU can train. For a GPU: Install it: pip install 'cupy-cuda13x[ctk]'")
+    assert lines[-1].startswith(
+        "ready: the CPU can train. For a GPU: Install it: pip install 'cupy-cuda13x[ctk]'"
+    )
     assert line(lines, "NumPy").startswith("ok")
     assert line(lines, "BLAS") == "ok      BLAS          multiplies matrices"
     assert line(lines, "CuPy") == "-       CuPy          not installed"
@@ -96,14 +107,16 @@ def test_a_broken_toolkit_is_named_and_needs_cudas_libraries(machine, name, mess
 def test_a_driver_older_than_cupy_needs_another_cupy():
     status, lines = doctor(OLD_DRIVER)
     assert status == 1
-    assert line(lines, "driver").endswith("RuntimeError: for CUDA 12, older than the CUDA 13 that this CuPy is made for")
+    assert line(lines, "driver").endswith(
+        "RuntimeError: for CUDA 12, older than the CUDA 13 that this CuPy is made for"
+    )
     assert "or, for an older driver, the CuPy made for it: cupy-cuda12x" in lines[-1]
 
 
 def test_a_wrong_number_of_threads_is_a_finding():
     status, lines = doctor(NO_CUPY, TINYALEX_THREADS="zero")
     assert status == 1
-    assert "TINYALEX_THREADS: expected a whole number from 1 on, got 'zero'" in line(lines, "NumPy")
+    assert "TINYALEX_THREADS: expected an integer of at least 1, got 'zero'" in line(lines, "NumPy")
 
 
 def test_an_old_cupy_needs_a_newer_one():
@@ -121,7 +134,9 @@ def test_where_all_is_well_it_says_ready():
 
 def test_data_sets_are_listed_and_a_wrong_folder_is_an_error(tmp_path):
     (tmp_path / "cifar-10-batches-py").mkdir()
-    assert line(doctor(NO_CUPY, TINYALEX_DATA=str(tmp_path))[1], "data").endswith(": cifar-10-batches-py")
+    assert line(doctor(NO_CUPY, TINYALEX_DATA=str(tmp_path))[1], "data").endswith(
+        ": cifar-10-batches-py"
+    )
     status, lines = doctor(NO_CUPY, TINYALEX_DATA=str(tmp_path / "nowhere"))
     assert (status, lines[-1]) == (1, "Point TINYALEX_DATA at the folder with the data sets.")
 
@@ -129,4 +144,7 @@ def test_data_sets_are_listed_and_a_wrong_folder_is_an_error(tmp_path):
 def test_asking_for_cuda_says_why_there_is_none():
     program = NO_CUPY + "import tinyalex as ta; ta.Tensor([1.0], device='cuda')"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert "RuntimeError: device 'cuda': CuPy: not installed. Install it: pip install 'cupy-cuda13x[ctk]'" in result.stderr
+    assert (
+        "RuntimeError: device 'cuda': CuPy: not installed. Install it: pip install 'cupy-cuda13x[ctk]'"
+        in result.stderr
+    )

@@ -69,7 +69,11 @@ def get(server, tmp_path):
 
     def get(*behaviours, known_hash=SHA256, timeout=10.0):
         return fetch(
-            "data.tar.gz", [f"{server.url}/{b}" for b in behaviours], known_hash, folder=tmp_path / "cache", timeout=timeout
+            "data.tar.gz",
+            [f"{server.url}/{b}" for b in behaviours],
+            known_hash,
+            folder=tmp_path / "cache",
+            timeout=timeout,
         )
 
     return get
@@ -115,7 +119,12 @@ def test_fetch_passes_over_a_mirror_that_hangs(get, server, tmp_path, bad):
 def test_fetch_passes_over_a_host_that_does_not_answer(server, tmp_path):
     with serving() as gone:
         pass
-    assert fetch("data", [f"{gone.url}/good", f"{server.url}/good"], SHA256, folder=tmp_path).read_bytes() == GOOD
+    assert (
+        fetch(
+            "data", [f"{gone.url}/good", f"{server.url}/good"], SHA256, folder=tmp_path
+        ).read_bytes()
+        == GOOD
+    )
 
 
 @pytest.mark.parametrize("bad", ["missing", "wrong", "broken", "stalled"])
@@ -148,7 +157,9 @@ def test_an_interrupted_download_leaves_nothing_behind(get, server, tmp_path, mo
     assert server.asked == ["/good"]
 
 
-def test_when_all_mirrors_fail_the_error_gives_the_reason_of_each_and_a_way_on(get, server, tmp_path):
+def test_when_all_mirrors_fail_the_error_gives_the_reason_of_each_and_a_way_on(
+    get, server, tmp_path
+):
     with pytest.raises(ConnectionError) as caught:
         get("missing", "wrong", "broken", "stalled", timeout=0.2)
     wrong = hashlib.sha256(GOOD[::-1]).hexdigest()
@@ -171,7 +182,9 @@ def test_a_host_that_does_not_answer_is_named_with_its_reason(tmp_path, monkeypa
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with serving() as gone:
         pass
-    with pytest.raises(ConnectionError, match=rf"{gone.url}/good\n    no connection: Failed to establish .*refused"):
+    with pytest.raises(
+        ConnectionError, match=rf"{gone.url}/good\n    no connection: Failed to establish .*refused"
+    ):
         fetch("data", [f"{gone.url}/good"], SHA256, folder=tmp_path)
 
 

@@ -94,13 +94,18 @@ def test_a_linear_model_stays_under_half_of_the_test_images(drawn):
 
 @pytest.mark.parametrize(("name", "value"), [("n_train", -1), ("n_test", 2.5)])
 def test_a_number_of_images_that_is_none_is_refused(name, value):
-    with pytest.raises(ValueError, match=rf"shapes: expected a whole number of images from 0 on for {name}, got {value}\."):
+    with pytest.raises(
+        ValueError,
+        match=rf"shapes: expected a whole number of images from 0 on for {name}, got {value}\.",
+    ):
         shapes(**{name: value})
 
 
 @pytest.mark.parametrize("seed", [-1, 2**64, "a", None])
 def test_a_seed_that_is_none_is_refused(seed):
-    with pytest.raises(ValueError, match=r"shapes: expected a whole number from 0 to 2\*\*64 - 1 for seed"):
+    with pytest.raises(
+        ValueError, match=r"shapes: expected a whole number from 0 to 2\*\*64 - 1 for seed"
+    ):
         shapes(1, 1, seed=seed)
 
 

@@ -70,5 +70,7 @@ def test_one_number_can_be_dropped():
 
 
 def test_a_p_that_is_no_probability_is_refused():
-    with pytest.raises(ValueError, match=r"p is the probability of dropping a number, from 0 to 1, got 1\.5"):
+    with pytest.raises(
+        ValueError, match=r"p is the probability of dropping a number, from 0 to 1, got 1\.5"
+    ):
         F.dropout(np.ones(2), 1.5)

@@ -135,7 +135,13 @@ extern "C" __global__ void float_functions(const float* x, float* y) {
 }
 """
 
-NAMES = ["scan<float>", "scan<double>", "functions<float>", "functions<double>", "filled<unsigned char, 7>"]
+NAMES = [
+    "scan<float>",
+    "scan<double>",
+    "functions<float>",
+    "functions<double>",
+    "filled<unsigned char, 7>",
+]
 
 SCALE = """#line 1 "scale.cu"
 extern "C" __global__ void scale(const float* x, float* y, float a, int n) {
@@ -260,13 +266,18 @@ def test_numbers_from_bits(module):
     assert (y.tolist(), z.tolist()) == ([1, -np.inf], [np.inf])
 
 
-@pytest.mark.parametrize(("name", "dtype"), [("functions<float>", "f4"), ("functions<double>", "f8")])
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("functions<float>", "f4"), ("functions<double>", "f8")]
+)
 def test_mathematical_functions_of_both_types(module, name, dtype):
     x = np.array([0.25, 1, 3, np.inf, np.nan], dtype)
     y = poisoned((5, 8), dtype)
     module.get_function(name)((1,), (5,), (x, y))
     kind = np.isnan(x) + 2 * np.isinf(x)
-    expected = np.stack([x**0.5, x**-0.5, x**-0.75, np.exp(-x), np.log(x), kind, np.fmax(x, 1), np.fmin(x, 2)], axis=1)
+    expected = np.stack(
+        [x**0.5, x**-0.5, x**-0.75, np.exp(-x), np.log(x), kind, np.fmax(x, 1), np.fmin(x, 2)],
+        axis=1,
+    )
     np.testing.assert_allclose(y, expected, rtol=1e-6 if dtype == "f4" else 1e-14)
 
 
@@ -274,7 +285,11 @@ def test_mathematical_functions_for_floats(module):
     x = np.array([0.25, 1, 3], "f")
     y = poisoned((3, 6))
     module.get_function("float_functions")((1,), (3,), (x, y))
-    np.testing.assert_allclose(y, np.stack([x**0.5, x**-0.5, x**-0.75, np.exp(-x), np.log(x), np.fmax(x, 1)], axis=1), rtol=1e-6)
+    np.testing.assert_allclose(
+        y,
+        np.stack([x**0.5, x**-0.5, x**-0.75, np.exp(-x), np.log(x), np.fmax(x, 1)], axis=1),
+        rtol=1e-6,
+    )
 
 
 # Half precision
@@ -294,7 +309,13 @@ def test_a_float_becomes_the_half_that_numpy_makes_of_it(module, rng):
         middles = np.append((halves[:-2] + halves[1:-1]) / 2, np.float32(65520))
         middles = middles[np.isfinite(middles)]
         x = np.concatenate(
-            [halves, middles, np.nextafter(middles, np.float32(0)), np.nextafter(middles, np.float32(np.inf)), [1e9, np.nan]]
+            [
+                halves,
+                middles,
+                np.nextafter(middles, np.float32(0)),
+                np.nextafter(middles, np.float32(np.inf)),
+                [1e9, np.nan],
+            ]
         )
         x = np.resize(np.concatenate([x, -x]).astype("f4"), 1024 * 256)
         expected = x.astype("f2")
@@ -309,7 +330,9 @@ def test_arithmetic_of_halves_rounds_each_operation(module, rng):
     total, rounded_once = poisoned(100, "f2"), poisoned(100, "f2")
     module.get_function("add_halves")((1,), (128,), (x, y, total, rounded_once, np.int32(100)))
     np.testing.assert_array_equal(total, x + y + y)
-    np.testing.assert_array_equal(rounded_once, (x.astype("f") + y.astype("f") + y.astype("f")).astype("f2"))
+    np.testing.assert_array_equal(
+        rounded_once, (x.astype("f") + y.astype("f") + y.astype("f")).astype("f2")
+    )
     assert (total != rounded_once).any()
 
 
@@ -339,7 +362,9 @@ def test_an_assertion_says_which_thread_it_failed_in(module):
 def test_a_kernel_runs_again_after_one_that_failed(module):
     x = np.arange(64, dtype="f")
     with pytest.raises(LaunchError, match="overrun"):
-        module.get_function("scan<float>")((1,), (64,), (x, poisoned(64), np.int32(64)), shared_mem=4)
+        module.get_function("scan<float>")(
+            (1,), (64,), (x, poisoned(64), np.int32(64)), shared_mem=4
+        )
     y = poisoned(64)
     module.get_function("scan<float>")((1,), (64,), (x, y, np.int32(64)), shared_mem=256)
     np.testing.assert_array_equal(y, np.cumsum(x))
@@ -355,7 +380,9 @@ static __device__ void add(float* y, float x) {
 extern "C" __global__ void sum(const float* x, float* y) { add(y, x[threadIdx.x]); }
 """
     kernel = Module(code, "sums.cu", check=True).get_function("sum")
-    with pytest.raises(LaunchError, match=r"race on argument 1, element 0.*\(at sums.cuh:42 and sums.cuh:42\)\.$"):
+    with pytest.raises(
+        LaunchError, match=r"race on argument 1, element 0.*\(at sums.cuh:42 and sums.cuh:42\)\.$"
+    ):
         kernel((1,), (32,), (np.ones(32, "f"), np.zeros(1, "f")))
 
 
@@ -373,6 +400,8 @@ def test_arguments_that_share_memory_share_it_in_a_checked_launch():
 def test_a_checked_launch_that_fails_leaves_its_arrays_alone():
     kernel = Module(SCALE, "scale.cu", check=True).get_function("scale")
     y = np.zeros(8, "f")
-    with pytest.raises(LaunchError, match="reads 4 bytes out of bounds: element 4 of argument 0, which has 4"):
+    with pytest.raises(
+        LaunchError, match="reads 4 bytes out of bounds: element 4 of argument 0, which has 4"
+    ):
         kernel((1,), (8,), (np.ones(4, "f"), y, np.float32(2), np.int32(8)))
     assert not y.any()

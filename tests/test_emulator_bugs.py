@@ -54,7 +54,11 @@ def kernel(name, parameters, body):
 def variant(code, name, old, new):
     """The kernel under another name, with a piece of its text replaced."""
     assert code.count(old) == 1
-    return code.replace(old, new).replace("void gemm(", f"void {name}(").replace("void sum(", f"void {name}(")
+    return (
+        code.replace(old, new)
+        .replace("void gemm(", f"void {name}(")
+        .replace("void sum(", f"void {name}(")
+    )
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,9 @@ ALL = {"result", "order", "check"}
 BUGS = [
     Bug(
         "no_barrier_after_the_tile_load",
-        variant(GEMM, "no_barrier_after_the_tile_load", "__syncthreads(); // the tile is there", ""),
+        variant(
+            GEMM, "no_barrier_after_the_tile_load", "__syncthreads(); // the tile is there", ""
+        ),
         matrices,
         found_by=ALL,
         message="reads shared memory that no thread has written.*bugs.cu:",
@@ -139,7 +145,9 @@ BUGS = [
     ),
     Bug(
         "no_barrier_before_the_next_load",
-        variant(GEMM, "no_barrier_before_the_next_load", "__syncthreads(); // the tile is done with", ""),
+        variant(
+            GEMM, "no_barrier_before_the_next_load", "__syncthreads(); // the tile is done with", ""
+        ),
         matrices,
         found_by=ALL,
         message="race on shared memory, byte .* no barrier between them .at bugs.cu:.* and bugs.cu:",
@@ -147,7 +155,12 @@ BUGS = [
     ),
     Bug(
         "barrier_in_a_branch",
-        variant(GEMM, "barrier_in_a_branch", "__syncthreads(); // the tile is there", "if (row < M) __syncthreads();"),
+        variant(
+            GEMM,
+            "barrier_in_a_branch",
+            "__syncthreads(); // the tile is there",
+            "if (row < M) __syncthreads();",
+        ),
         matrices,
         found_by=ALL,
         message="race on shared memory|deadlock, threads wait at different barriers",
@@ -155,7 +168,12 @@ BUGS = [
     ),
     Bug(
         "return_before_a_barrier",
-        variant(GEMM, "return_before_a_barrier", "float sum = 0;", "float sum = 0; if (row >= M || col >= N) return;"),
+        variant(
+            GEMM,
+            "return_before_a_barrier",
+            "float sum = 0;",
+            "float sum = 0; if (row >= M || col >= N) return;",
+        ),
         matrices,
         found_by=ALL,
         message="threads ended before the __syncthreads at bugs.cu:",
@@ -184,7 +202,11 @@ BUGS = [
     ),
     Bug(
         "reads_past_the_end",
-        kernel("reads_past_the_end", "const float* x, float* y, int n", "if (t < n) { y[t] = x[t]; if (x[t + 1] == 7) y[t] = 1; }"),
+        kernel(
+            "reads_past_the_end",
+            "const float* x, float* y, int n",
+            "if (t < n) { y[t] = x[t]; if (x[t + 1] == 7) y[t] = 1; }",
+        ),
         from_ones(64, 64),
         ones(),
         {"check"},
@@ -192,7 +214,9 @@ BUGS = [
     ),
     Bug(
         "writes_through_const",
-        kernel("writes_through_const", "const float* x, float* y", "y[t] = x[t]; ((float*)x)[t] = 0;"),
+        kernel(
+            "writes_through_const", "const float* x, float* y", "y[t] = x[t]; ((float*)x)[t] = 0;"
+        ),
         from_ones(64),
         ones(),
         {"check"},
@@ -200,7 +224,11 @@ BUGS = [
     ),
     Bug(
         "plain_addition_where_an_atomic_one_is_needed",
-        kernel("plain_addition_where_an_atomic_one_is_needed", "const float* x, float* y", "y[0] += x[t];"),
+        kernel(
+            "plain_addition_where_an_atomic_one_is_needed",
+            "const float* x, float* y",
+            "y[0] += x[t];",
+        ),
         from_ones(1, start=0),
         [64],
         {"check"},
@@ -217,7 +245,11 @@ BUGS = [
     ),
     Bug(
         "relies_on_the_order_of_blocks",
-        kernel("relies_on_the_order_of_blocks", "float* y", "const int b = blockIdx.x; if (t == 0) y[b] = b ? y[b - 1] + 1 : 0;"),
+        kernel(
+            "relies_on_the_order_of_blocks",
+            "float* y",
+            "const int b = blockIdx.x; if (t == 0) y[b] = b ? y[b - 1] + 1 : 0;",
+        ),
         into(8),
         np.arange(8),
         {"order", "check"},
@@ -227,7 +259,9 @@ BUGS = [
     Bug(
         "too_little_dynamic_shared_memory",
         kernel(
-            "too_little_dynamic_shared_memory", "float* y", "extern __shared__ float s[]; s[t] = 1; __syncthreads(); y[t] = s[t];"
+            "too_little_dynamic_shared_memory",
+            "float* y",
+            "extern __shared__ float s[]; s[t] = 1; __syncthreads(); y[t] = s[t];",
         ),
         into(64),
         ones(),
@@ -258,7 +292,11 @@ BUGS = [
     ),
     Bug(
         "int_product_overflows",
-        kernel("int_product_overflows", "float* y, int n", "const int big = n * n; y[t] = big == 7 ? 0 : 1;"),
+        kernel(
+            "int_product_overflows",
+            "float* y, int n",
+            "const int big = n * n; y[t] = big == 7 ? 0 : 1;",
+        ),
         into(64, 70000),
         ones(),
         {"check"},
@@ -311,7 +349,9 @@ def outcome(builds, bug, *, check=False, order=0):
     """What a run of it says is wrong, or None."""
     arguments, result = bug.arguments()
     try:
-        builds[check].get_function(bug.name)(bug.grid, bug.block, arguments, shared_mem=bug.shared_mem, order=order)
+        builds[check].get_function(bug.name)(
+            bug.grid, bug.block, arguments, shared_mem=bug.shared_mem, order=order
+        )
         np.testing.assert_allclose(result, bug.expected, rtol=1e-5, atol=1e-5)
     except (LaunchError, AssertionError) as error:
         return str(error)
@@ -337,7 +377,9 @@ def test_a_planted_bug_is_found_by(builds, bug):
 @pytest.mark.parametrize("bug", BUGS, ids=[bug.name for bug in BUGS])
 def test_the_checked_build_says_what_is_wrong(builds, bug):
     with pytest.raises(LaunchError, match=bug.message):
-        builds[True].get_function(bug.name)(bug.grid, bug.block, bug.arguments()[0], shared_mem=bug.shared_mem)
+        builds[True].get_function(bug.name)(
+            bug.grid, bug.block, bug.arguments()[0], shared_mem=bug.shared_mem
+        )
 
 
 @pytest.mark.parametrize("order", [0, 1, 3])

@@ -95,7 +95,10 @@ def test_grid_and_block_are_tuples(scale):
 
 
 def test_dynamic_shared_memory_has_a_limit_that_can_be_raised(scale):
-    with pytest.raises(LaunchError, match="50000 bytes of dynamic shared memory, expected 0 to 49152. Use less, or raise"):
+    with pytest.raises(
+        LaunchError,
+        match="50000 bytes of dynamic shared memory, expected 0 to 49152. Use less, or raise",
+    ):
         scale((1,), (32,), (X, Y, A, N), shared_mem=50000)
     scale.max_dynamic_shared_size_bytes = 64 << 10
     scale((1,), (32,), (X, Y, A, N), shared_mem=50000)
@@ -122,7 +125,9 @@ class OnDevice:
 
 
 def test_arrays_of_another_library_are_unwrapped_and_numpys_refused():
-    kernel = Module(SCALE, "scale.cu", unwrap=lambda x: getattr(x, "array", None)).get_function("scale")
+    kernel = Module(SCALE, "scale.cu", unwrap=lambda x: getattr(x, "array", None)).get_function(
+        "scale"
+    )
     y = np.zeros(4, "f")
     kernel((1,), (32,), (OnDevice(X), OnDevice(y), A, N))
     assert y.tolist() == [2] * 4
@@ -212,7 +217,9 @@ def test_a_build_is_kept_and_needs_no_compiler_the_next_time(tmp_path, monkeypat
     monkeypatch.setenv("TINYALEX_CACHE", str(tmp_path))
     Module(SCALE, "scale.cu")
     assert [path.suffix for path in (tmp_path / "emulator").iterdir()] == [".so"]
-    monkeypatch.setattr(compiling.subprocess, "run", lambda *args, **options: pytest.fail("compiled again"))
+    monkeypatch.setattr(
+        compiling.subprocess, "run", lambda *args, **options: pytest.fail("compiled again")
+    )
     Module(SCALE, "scale.cu").get_function("scale")((1,), (32,), (X, np.zeros(4, "f"), A, N))
 
 
@@ -229,31 +236,45 @@ def test_without_a_compiler_the_message_says_how_to_get_one(tmp_path, monkeypatc
     monkeypatch.setenv("TINYALEX_CACHE", str(tmp_path))
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(
-        CompileError, match="scale.cu: .* no 'no-such-compiler' on this machine.\nInstall it: `apt install g\\+\\+`"
+        CompileError,
+        match="scale.cu: .* no 'no-such-compiler' on this machine.\nInstall it: `apt install g\\+\\+`",
     ):
         Module(SCALE, "scale.cu")
 
 
-def test_a_mistake_in_the_code_is_shown_with_its_own_line_and_leaves_nothing_behind(tmp_path, monkeypatch):
+def test_a_mistake_in_the_code_is_shown_with_its_own_line_and_leaves_nothing_behind(
+    tmp_path, monkeypatch
+):
     monkeypatch.setenv("TINYALEX_CACHE", str(tmp_path))
     code = '#line 1 "wrong.cu"\n// a comment\nextern "C" __global__ void f(int* x) { x[0] = undeclared; }\n'
-    with pytest.raises(CompileError, match="wrong.cu: g\\+\\+ cannot compile it.\n(.*\n)*wrong.cu:2:.*undeclared"):
+    with pytest.raises(
+        CompileError, match="wrong.cu: g\\+\\+ cannot compile it.\n(.*\n)*wrong.cu:2:.*undeclared"
+    ):
         Module(code, "wrong.cu")
     assert list((tmp_path / "emulator").iterdir()) == []
 
 
 def test_inline_ptx_does_not_compile():
     with pytest.raises(CompileError):
-        Module('extern "C" __global__ void f(unsigned* x) { asm volatile("mov.u32 %0, %laneid;" : "=r"(x[0])); }', "ptx.cu")
+        Module(
+            'extern "C" __global__ void f(unsigned* x) { asm volatile("mov.u32 %0, %laneid;" : "=r"(x[0])); }',
+            "ptx.cu",
+        )
 
 
 def test_cooperative_groups_do_not_compile():
     with pytest.raises(CompileError, match=r"cooperative_groups.h"):
-        Module('#include <cooperative_groups.h>\nextern "C" __global__ void f(int* x) { x[0] = 1; }', "groups.cu")
+        Module(
+            '#include <cooperative_groups.h>\nextern "C" __global__ void f(int* x) { x[0] = 1; }',
+            "groups.cu",
+        )
 
 
 def test_a_name_that_is_no_kernels_is_refused_before_anything_is_compiled():
-    with pytest.raises(CompileError, match=r"scale.cu: expected a kernel for the name 'scaled<float>'; the templates are none."):
+    with pytest.raises(
+        CompileError,
+        match=r"scale.cu: expected a kernel for the name 'scaled<float>'; the templates are none.",
+    ):
         Module(SCALE, "scale.cu", ["scaled<float>"])
 
 
@@ -278,13 +299,16 @@ def test_the_kernels_that_ran_can_be_asked_for_their_memory_reports():
     with emulator.running(stats=True) as kernels:
         cuda.relu(x, y)
     report = kernels["relu<float>"].memory_report()
-    assert {(use.access, use.requests, use.cost) for use in report} == {("load", 2, 4.0), ("store", 2, 4.0)}
+    assert {(use.access, use.requests, use.cost) for use in report} == {
+        ("load", 2, 4.0),
+        ("store", 2, 4.0),
+    }
 
 
 def test_what_ran_before_the_emulator_is_put_back_after_an_error():
-    from tinyalex.kernels import launch
+    from tinyalex.kernels.cuda import launching
 
-    before = launch._load
+    before = launching._load
     with pytest.raises(KeyError), emulator.running():
         raise KeyError
-    assert launch._load is before
+    assert launching._load is before

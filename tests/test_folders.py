@@ -35,7 +35,11 @@ def only_image(folder, **options):
 
 @pytest.fixture
 def dataset(rng):
-    return Dataset(rng.integers(0, 256, (5, 3, 2, 4), dtype=np.uint8), np.array([0, 1, 2, 1, 0]), ("ant", "bee", "cow"))
+    return Dataset(
+        rng.integers(0, 256, (5, 3, 2, 4), dtype=np.uint8),
+        np.array([0, 1, 2, 1, 0]),
+        ("ant", "bee", "cow"),
+    )
 
 
 def test_an_item_is_an_image_and_its_label(dataset):
@@ -90,18 +94,46 @@ IMAGES, LABELS = np.zeros((2, 3, 4, 4), np.uint8), np.array([0, 1])
 @pytest.mark.parametrize(
     ("parts", "error", "complaint"),
     [
-        ((IMAGES.tolist(), LABELS, ("a", "b")), TypeError, r"images must be .* uint8 \(N, C, H, W\), got list.\nGive np.asarray"),
-        ((IMAGES / 255, LABELS, ("a", "b")), TypeError, r"uint8 .*, got float64.\nGive images.astype\(np.uint8\)"),
-        ((IMAGES[0], LABELS, ("a", "b")), ValueError, r"got the shape \(3, 4, 4\).\nReshape images to 4 dimensions"),
-        ((IMAGES, LABELS.astype(np.uint8), ("a", "b")), TypeError, r"labels must be .* int64 .*, got uint8.\nGive labels.astype"),
-        ((IMAGES, LABELS[:, None], ("a", "b")), ValueError, r"\(N,\), got the shape \(2, 1\).\nReshape labels to 1 dimension\."),
-        ((IMAGES, LABELS[:1], ("a", "b")), ValueError, r"as many labels as images, got 2 images and 1 labels"),
+        (
+            (IMAGES.tolist(), LABELS, ("a", "b")),
+            TypeError,
+            r"images must be .* uint8 \(N, C, H, W\), got list.\nGive np.asarray",
+        ),
+        (
+            (IMAGES / 255, LABELS, ("a", "b")),
+            TypeError,
+            r"uint8 .*, got float64.\nGive images.astype\(np.uint8\)",
+        ),
+        (
+            (IMAGES[0], LABELS, ("a", "b")),
+            ValueError,
+            r"got the shape \(3, 4, 4\).\nReshape images to 4 dimensions",
+        ),
+        (
+            (IMAGES, LABELS.astype(np.uint8), ("a", "b")),
+            TypeError,
+            r"labels must be .* int64 .*, got uint8.\nGive labels.astype",
+        ),
+        (
+            (IMAGES, LABELS[:, None], ("a", "b")),
+            ValueError,
+            r"\(N,\), got the shape \(2, 1\).\nReshape labels to 1 dimension\.",
+        ),
+        (
+            (IMAGES, LABELS[:1], ("a", "b")),
+            ValueError,
+            r"as many labels as images, got 2 images and 1 labels",
+        ),
         (
             (IMAGES, LABELS, ("a",)),
             ValueError,
             r"expected labels from 0 to 0 for 1 classes, got 0 to 1.\nNumber the classes from 0",
         ),
-        ((IMAGES, LABELS - 1, ("a", "b")), ValueError, r"expected labels from 0 to 1 for 2 classes, got -1 to 0"),
+        (
+            (IMAGES, LABELS - 1, ("a", "b")),
+            ValueError,
+            r"expected labels from 0 to 1 for 2 classes, got -1 to 0",
+        ),
         ((IMAGES, LABELS, "ab"), TypeError, r"classes must be a tuple of names, got 'ab'"),
         ((IMAGES, LABELS, (0, 1)), TypeError, r"classes must be a tuple of names, got \(0, 1\)"),
     ],
@@ -154,7 +186,9 @@ def test_sixteen_bits_become_eight_and_keep_their_brightness(tmp_path):
 
 def test_thirty_two_bits_that_are_no_brightness_are_refused(tmp_path):
     save(tmp_path / "a" / "1.tif", np.array([[0, 100_000]], np.int32))
-    with pytest.raises(ValueError, match=r"1.tif cannot be read as an image: .* got values from 0 to 100000"):
+    with pytest.raises(
+        ValueError, match=r"1.tif cannot be read as an image: .* got values from 0 to 100000"
+    ):
         image_folder(tmp_path)
 
 
@@ -216,7 +250,13 @@ def test_photographs_are_turned_upright(tmp_path, orientation):
     }[orientation]
     exif = Image.Exif()
     exif[0x0112] = orientation
-    save(tmp_path / "a" / "1.jpg", np.ascontiguousarray(as_stored), exif=exif, quality=100, subsampling=0)
+    save(
+        tmp_path / "a" / "1.jpg",
+        np.ascontiguousarray(as_stored),
+        exif=exif,
+        quality=100,
+        subsampling=0,
+    )
     image = only_image(tmp_path)
     assert image.shape == (3, 16, 32)
     np.testing.assert_allclose(image, upright.transpose(2, 0, 1), atol=12)
@@ -225,7 +265,10 @@ def test_photographs_are_turned_upright(tmp_path, orientation):
 # Sizes
 
 
-@pytest.mark.parametrize(("size", "shape"), [(5, (3, 5, 5)), ((4, 7), (3, 4, 7)), ([4, 7], (3, 4, 7)), (np.int64(2), (3, 2, 2))])
+@pytest.mark.parametrize(
+    ("size", "shape"),
+    [(5, (3, 5, 5)), ((4, 7), (3, 4, 7)), ([4, 7], (3, 4, 7)), (np.int64(2), (3, 2, 2))],
+)
 def test_images_are_resized_to_height_and_width(tmp_path, size, shape):
     save(tmp_path / "a" / "1.png", RED)
     save(tmp_path / "a" / "2.png", Image.new("RGB", (30, 20), RED))
@@ -243,14 +286,18 @@ def test_resizing_takes_the_mean_of_what_becomes_one_pixel(tmp_path):
 @pytest.mark.parametrize("size", [0, -1, 1.5, "32", (1, 2, 3), (0, 4), True])
 def test_a_size_that_is_none_is_refused(tmp_path, size):
     save(tmp_path / "a" / "1.png", RED)
-    with pytest.raises(ValueError, match=r"size must be a whole number from 1 on, or a pair \(height, width\)"):
+    with pytest.raises(
+        ValueError, match=r"size must be a whole number from 1 on, or a pair \(height, width\)"
+    ):
         image_folder(tmp_path, size=size)
 
 
 def test_images_of_several_sizes_need_a_size(tmp_path):
     save(tmp_path / "a" / "1.png", RED)
     save(tmp_path / "b" / "2.png", Image.new("RGB", (9, 8)))
-    with pytest.raises(ValueError, match=r"several sizes: .*1.png is 4 x 6 .*, .*2.png is 8 x 9.\nGive size="):
+    with pytest.raises(
+        ValueError, match=r"several sizes: .*1.png is 4 x 6 .*, .*2.png is 8 x 9.\nGive size="
+    ):
         image_folder(tmp_path)
 
 
@@ -263,7 +310,9 @@ def test_a_broken_image_is_named(tmp_path, suffix, rng):
     broken = tmp_path / "a" / f"2.{suffix}"
     content = (tmp_path / "a" / f"1.{suffix}").read_bytes()
     broken.write_bytes(content[: len(content) // 2])
-    with pytest.raises(ValueError, match=rf"{broken} cannot be read as an image: .*\nReplace it, or remove it"):
+    with pytest.raises(
+        ValueError, match=rf"{broken} cannot be read as an image: .*\nReplace it, or remove it"
+    ):
         image_folder(tmp_path)
 
 
@@ -277,13 +326,18 @@ def test_a_file_that_only_says_it_is_an_image_is_named(tmp_path):
 def test_a_class_without_images_is_named(tmp_path):
     save(tmp_path / "a" / "1.png", RED)
     (tmp_path / "b").mkdir()
-    with pytest.raises(ValueError, match=r"/b has no images .*\nPut some there, or remove the folder"):
+    with pytest.raises(
+        ValueError, match=r"/b has no images .*\nPut some there, or remove the folder"
+    ):
         image_folder(tmp_path)
 
 
 def test_a_folder_without_class_folders_is_refused(tmp_path):
     save(tmp_path / "1.png", RED)
-    with pytest.raises(ValueError, match=r"expected a folder for each class in .*, found none.\nSort the images into folders"):
+    with pytest.raises(
+        ValueError,
+        match=r"expected a folder for each class in .*, found none.\nSort the images into folders",
+    ):
         image_folder(tmp_path)
 
 
@@ -320,32 +374,45 @@ def test_a_test_folder_without_classes_is_passed_over_for_val(tmp_path):
 def test_classes_of_one_half_only_are_named(tmp_path):
     for folder in ("train/a", "train/b", "train/c", "test/a", "test/d"):
         save(tmp_path / folder / "1.png", RED)
-    with pytest.raises(ValueError, match=r"same classes in both .*; only in train: b, c; only in test: d.\nAdd the missing"):
+    with pytest.raises(
+        ValueError,
+        match=r"same classes in both .*; only in train: b, c; only in test: d.\nAdd the missing",
+    ):
         image_folders(tmp_path)
 
 
 def test_of_many_classes_that_differ_ten_are_named(tmp_path):
     for folder in ("test/a", *(f"train/{i:03}" for i in range(200))):
         save(tmp_path / folder / "1.png", RED)
-    with pytest.raises(ValueError, match=r"only in train: 000, 001, .* 009 and 190 more; only in test: a\."):
+    with pytest.raises(
+        ValueError, match=r"only in train: 000, 001, .* 009 and 190 more; only in test: a\."
+    ):
         image_folders(tmp_path)
 
 
 def test_a_missing_half_is_named(tmp_path):
     save(tmp_path / "train" / "a" / "1.png", RED)
-    with pytest.raises(FileNotFoundError, match=r"expected the folders train/ and test/ \(or val/\) in "):
+    with pytest.raises(
+        FileNotFoundError, match=r"expected the folders train/ and test/ \(or val/\) in "
+    ):
         image_folders(tmp_path)
 
 
 def test_both_halves_must_have_one_size(tmp_path):
     save(tmp_path / "train" / "a" / "1.png", RED)
     save(tmp_path / "test" / "a" / "1.png", Image.new("RGB", (9, 8)))
-    with pytest.raises(ValueError, match=r"images of train and test have the sizes 4 x 6 and 8 x 9.\nGive size="):
+    with pytest.raises(
+        ValueError, match=r"images of train and test have the sizes 4 x 6 and 8 x 9.\nGive size="
+    ):
         image_folders(tmp_path)
 
 
 def test_the_libraries_for_images_and_downloads_are_loaded_when_they_are_needed():
-    modules = "tinyalex.data.dataset, tinyalex.data.cifar, tinyalex.data.folders, tinyalex.data.download"
+    modules = (
+        "tinyalex.data.dataset, tinyalex.data.cifar, tinyalex.data.folders, tinyalex.data.download"
+    )
     code = f"import sys, {modules}; print([m for m in ('PIL', 'pooch', 'tqdm', 'requests') if m in sys.modules])"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert result.stdout == "[]\n"

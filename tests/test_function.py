@@ -90,7 +90,9 @@ def test_two_leaves_never_share_one_gradient():
 def test_a_second_backward_says_that_the_graph_is_gone():
     y = (leaf(2) * 2).sum()
     y.backward()
-    with pytest.raises(RuntimeError, match=r"the graph behind Sum has been freed .* backward\(retain_graph=True\)"):
+    with pytest.raises(
+        RuntimeError, match=r"the graph behind Sum has been freed .* backward\(retain_graph=True\)"
+    ):
         y.backward()
 
 
@@ -178,20 +180,25 @@ def test_a_wrong_number_of_gradients_is_named_with_its_class():
 def test_a_gradient_of_a_wrong_shape_is_named_with_its_class():
     y = broken(lambda dy: (dy, dy)).apply(leaf(3, 2), leaf(2))
     with pytest.raises(
-        ValueError, match=r"Broken.backward: gradient 1 is float32 array of shape \(3, 2\), but input 1 is .* \(2,\).*sum its"
+        ValueError,
+        match=r"Broken.backward: gradient 1 is float32 array of shape \(3, 2\), but input 1 is .* \(2,\).*sum its",
     ):
         y.sum().backward()
 
 
 def test_a_gradient_of_a_wrong_dtype_is_named_with_its_class():
     y = broken(lambda dy: (dy, dy * np.float64(0.5))).apply(leaf(2), leaf(2))
-    with pytest.raises(ValueError, match=r"Broken.backward: gradient 1 is float64 .* Return it as float32"):
+    with pytest.raises(
+        ValueError, match=r"Broken.backward: gradient 1 is float64 .* Return it as float32"
+    ):
         y.sum().backward()
 
 
 def test_a_gradient_that_is_no_array_is_named_with_its_class():
     y = broken(lambda dy: (dy, 1.0)).apply(leaf(2), leaf(2))
-    with pytest.raises(ValueError, match=r"Broken.backward: gradient 1 is a float, but .* Return an array"):
+    with pytest.raises(
+        ValueError, match=r"Broken.backward: gradient 1 is a float, but .* Return an array"
+    ):
         y.sum().backward()
 
 
@@ -200,7 +207,9 @@ def test_a_forward_that_returns_no_array_is_named():
         def forward(self, x):
             return x, x
 
-    with pytest.raises(TypeError, match=r"Two.forward: expected one array to be returned, got a tuple"):
+    with pytest.raises(
+        TypeError, match=r"Two.forward: expected one array to be returned, got a tuple"
+    ):
         Two.apply(leaf(2))
 
 
@@ -243,12 +252,20 @@ def network(x, w, b, v):
     h = F.avg_pool2d(F.max_pool2d(h, 3, 2), 2, 1)
     h = F.dropout(F.linear(F.tanh(F.flatten(h, 1)), v), 0.5)
     loss = F.cross_entropy(h, np.zeros(len(h), int))
-    penalty = (w * w).mean() + (b**2).sum() / 2 + 1.5 * w.exp().log().max() - (v[0] @ v.transpose())[:2].mean()
+    penalty = (
+        (w * w).mean()
+        + (b**2).sum() / 2
+        + 1.5 * w.exp().log().max()
+        - (v[0] @ v.transpose())[:2].mean()
+    )
     return loss + 0.01 * penalty
 
 
 def test_every_gradient_has_the_dtype_of_its_tensor(dtype, rng):
-    arrays = [rng.standard_normal(shape).astype(dtype) for shape in [(2, 4, 8, 8), (6, 2, 3, 3), (6,), (5, 24)]]
+    arrays = [
+        rng.standard_normal(shape).astype(dtype)
+        for shape in [(2, 4, 8, 8), (6, 2, 3, 3), (6,), (5, 24)]
+    ]
     leaves = [ta.Tensor(a, requires_grad=True) for a in arrays]
     loss = network(*leaves)
     inner, to_visit = [], [loss]

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 import tinyalex as ta
 from tinyalex import functional as F
+from tinyalex.functional.arguments import Window, output_size
 from tinyalex.functional.convolution import conv2d_naive
 from tinyalex.functional.normalization import local_response_norm_naive
 from tinyalex.functional.pooling import avg_pool2d_naive, max_pool2d_naive
-from tinyalex.functional.window import Window, output_size
 
 pytestmark = [pytest.mark.anywhere, pytest.mark.slow]
 
@@ -35,7 +35,10 @@ def answer(f, *arrays, **options):
 def close(ours, naive, dtype):
     assert ours.dtype == dtype
     np.testing.assert_allclose(
-        ours.numpy(), naive, rtol=1e-4 if dtype == "float32" else 1e-10, atol=1e-5 if dtype == "float32" else 1e-12
+        ours.numpy(),
+        naive,
+        rtol=1e-4 if dtype == "float32" else 1e-10,
+        atol=1e-5 if dtype == "float32" else 1e-12,
     )
 
 
@@ -48,7 +51,11 @@ def test_conv2d(layer, dtype):
     if options["padding"] not in ("same", "valid"):
         x = arrays[0].reshape(-1, *arrays[0].shape[-3:])
         geometry = {name: both(options[name]) for name in ("stride", "padding", "dilation")}
-        close(y, conv2d_naive(x, *arrays[1:], **geometry, groups=options["groups"]).reshape(y.shape), dtype)
+        close(
+            y,
+            conv2d_naive(x, *arrays[1:], **geometry, groups=options["groups"]).reshape(y.shape),
+            dtype,
+        )
     assert ta.gradcheck(lambda *a: F.conv2d(*a, **options), arrays, fast=True).ok
 
 
@@ -63,7 +70,9 @@ def test_max_pool2d(layer, dtype):
         *(both(options[n] or options["kernel_size"]) for n in ("kernel_size", "stride")),
         *map(both, (options["padding"], options["dilation"])),
     )
-    out = output_size("max_pool2d", batch.shape[2:], window, window.padding, options["ceil_mode"], inside=True)
+    out = output_size(
+        "max_pool2d", batch.shape[2:], window, window.padding, options["ceil_mode"], inside=True
+    )
     try:
         naive = max_pool2d_naive(batch, window, out)
     except ValueError:  # a dilated window whose taps all miss the image has no largest number
@@ -80,8 +89,13 @@ def test_avg_pool2d(layer, dtype):
     y = answer(F.avg_pool2d, x, **options)
     if not options["count_include_pad"] and options["divisor_override"] is None:
         batch = x.reshape(-1, *shape[-3:])
-        window = Window(*(both(options[n] or options["kernel_size"]) for n in ("kernel_size", "stride")), both(options["padding"]))
-        out = output_size("avg_pool2d", batch.shape[2:], window, window.padding, options["ceil_mode"], inside=True)
+        window = Window(
+            *(both(options[n] or options["kernel_size"]) for n in ("kernel_size", "stride")),
+            both(options["padding"]),
+        )
+        out = output_size(
+            "avg_pool2d", batch.shape[2:], window, window.padding, options["ceil_mode"], inside=True
+        )
         close(y, avg_pool2d_naive(batch, window, out).reshape(y.shape), dtype)
     assert ta.gradcheck(lambda t: F.avg_pool2d(t, **options), x, fast=True).ok
 
@@ -94,8 +108,18 @@ def test_avg_pool2d(layer, dtype):
 def test_local_response_norm(groups, per_group, size, space, alpha, beta, mode, dtype):
     x = normal((2, groups * per_group, *space), dtype)
     y = F.local_response_norm(x, size, alpha, beta, 2.0, alpha_mode=mode, groups=groups)
-    close(y, local_response_norm_naive(x, size, alpha / size if mode == "mean" else alpha, beta, 2.0, groups), dtype)
-    assert ta.gradcheck(lambda t: F.local_response_norm(t, size, alpha, beta, 2.0, alpha_mode=mode, groups=groups), x, fast=True).ok
+    close(
+        y,
+        local_response_norm_naive(
+            x, size, alpha / size if mode == "mean" else alpha, beta, 2.0, groups
+        ),
+        dtype,
+    )
+    assert ta.gradcheck(
+        lambda t: F.local_response_norm(t, size, alpha, beta, 2.0, alpha_mode=mode, groups=groups),
+        x,
+        fast=True,
+    ).ok
 
 
 SHAPES = st.lists(st.integers(0, 3), max_size=4).map(tuple)
@@ -106,12 +130,21 @@ SHAPES = st.lists(st.integers(0, 3), max_size=4).map(tuple)
 def test_reductions_reshapes_and_indices(shape, data, dtype):
     x = normal(shape, dtype)
     axes = data.draw(
-        st.one_of(st.none(), st.lists(st.sampled_from(range(len(shape))), unique=True).map(tuple) if shape else st.none())
+        st.one_of(
+            st.none(),
+            st.lists(st.sampled_from(range(len(shape))), unique=True).map(tuple)
+            if shape
+            else st.none(),
+        )
     )
     keepdims = data.draw(st.booleans())
     f = lambda t: t.sum(axes, keepdims) + (t * t).mean(axes, keepdims)  # noqa: E731
     if x.size:
-        close(f(ta.Tensor(x)), x.sum(axes, keepdims=keepdims) + (x * x).mean(axes, keepdims=keepdims), dtype)
+        close(
+            f(ta.Tensor(x)),
+            x.sum(axes, keepdims=keepdims) + (x * x).mean(axes, keepdims=keepdims),
+            dtype,
+        )
     order = data.draw(st.permutations(range(len(shape))))
     moved = ta.Tensor(x).transpose(*order).reshape(-1)
     close(moved, x.transpose(order).reshape(-1), dtype)
@@ -126,7 +159,12 @@ def test_reductions_reshapes_and_indices(shape, data, dtype):
 @given(SHAPES, SHAPES, st.sampled_from(["+", "-", "*", "/"]), DTYPES)
 def test_broadcasting(one, two, operator, dtype):
     x, y = normal(one, dtype), normal(two, dtype) + 5
-    f = {"+": lambda a, b: a + b, "-": lambda a, b: a - b, "*": lambda a, b: a * b, "/": lambda a, b: a / b}[operator]
+    f = {
+        "+": lambda a, b: a + b,
+        "-": lambda a, b: a - b,
+        "*": lambda a, b: a * b,
+        "/": lambda a, b: a / b,
+    }[operator]
     try:
         np.broadcast_shapes(one, two)
     except ValueError:

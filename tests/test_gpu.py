@@ -16,7 +16,7 @@ from tinyalex import data, kernels, models, nn, optim, training
 from tinyalex import device as devices
 from tinyalex import functional as F
 from tinyalex.device import to_numpy
-from tinyalex.kernels import winograd
+from tinyalex.kernels.cpu.convolution import winograd
 
 pytestmark = pytest.mark.gpu
 
@@ -29,7 +29,9 @@ def by_im2col():
     winograd.use("fast")
 
 
-on_the_standin = pytest.mark.skipif("TINYALEX_STANDIN" not in os.environ, reason="a card does not count waits and launches")
+on_the_standin = pytest.mark.skipif(
+    "TINYALEX_STANDIN" not in os.environ, reason="a card does not count waits and launches"
+)
 
 
 def on_cpu(*shape):
@@ -77,7 +79,9 @@ def test_a_module_moves_with_its_parameters_and_the_optimizer_follows(device, rn
     def steps(model, optimizer, count, place):
         for _ in range(count):
             optimizer.zero_grad()
-            F.cross_entropy(model(ta.Tensor(x, device=place)), ta.Tensor(labels, device=place)).backward()
+            F.cross_entropy(
+                model(ta.Tensor(x, device=place)), ta.Tensor(labels, device=place)
+            ).backward()
             optimizer.step()
 
     answers = []
@@ -90,7 +94,11 @@ def test_a_module_moves_with_its_parameters_and_the_optimizer_follows(device, rn
         assert model.to(second_half) is model
         assert all(p is q for p, q in zip(parameters, model.parameters(), strict=True))
         steps(model, optimizer, 3, second_half)
-        assert {p.device for p in parameters} == {devices.of(v) for group in optimizer.velocity for v in group} == {second_half}
+        assert (
+            {p.device for p in parameters}
+            == {devices.of(v) for group in optimizer.velocity for v in group}
+            == {second_half}
+        )
         answers.append(model.state_dict())
     for name, weights in answers[0].items():
         np.testing.assert_allclose(answers[1][name], weights, rtol=1e-5, atol=1e-6)
@@ -120,7 +128,10 @@ def test_a_loader_makes_the_same_batches_on_both_devices(device):
     train, _ = data.shapes(30, 10)
     mean, axes = data.mean_image(train.images), data.colour_axes(train.images)
     transform = data.Augment(mean, scale=0.01, colours=axes)
-    here, there = (data.Loader(train, 8, shuffle=True, transform=transform, device=place) for place in ("cpu", device))
+    here, there = (
+        data.Loader(train, 8, shuffle=True, transform=transform, device=place)
+        for place in ("cpu", device)
+    )
     for (x, labels), (x_there, labels_there) in zip(here, there, strict=True):
         assert devices.of(x_there) == devices.of(labels_there) == device
         np.testing.assert_allclose(to_numpy(x_there), x, rtol=1e-5, atol=1e-5)
@@ -177,7 +188,12 @@ def small_run(place, output):
 def test_a_whole_run_trains_validates_and_saves(device, tmp_path):
     log = small_run(device, tmp_path).fit()
     assert np.isfinite(log[0].valid_loss)
-    assert {f.name for f in tmp_path.iterdir()} == {"best.safetensors", "checkpoint.safetensors", "log.csv", "model.safetensors"}
+    assert {f.name for f in tmp_path.iterdir()} == {
+        "best.safetensors",
+        "checkpoint.safetensors",
+        "log.csv",
+        "model.safetensors",
+    }
 
 
 @on_the_standin
@@ -213,14 +229,38 @@ def test_a_loader_waits_for_nothing_either(device, tmp_path):
 def test_the_script_trains_on_cuda_as_on_the_cpu(tmp_path):
     """train_cifar.py, 20 steps: the same losses to six digits."""
     root = Path(__file__).resolve().parent.parent
-    options = ["--data", "shapes", "--subset", "177", "--batch-size", "16", "--epochs", "2", "--model", "quick"]
+    options = [
+        "--data",
+        "shapes",
+        "--subset",
+        "177",
+        "--batch-size",
+        "16",
+        "--epochs",
+        "2",
+        "--model",
+        "quick",
+    ]
     losses = {}
     for place in ("cpu", "cuda"):
         program = [root / "tests" / "standin"] if place == "cuda" else []
         output = tmp_path / place
-        command = [sys.executable, *program, root / "train_cifar.py", *options, "--device", place, "--output", output]
-        environment = os.environ | {"TINYALEX_WINOGRAD": "off"}  # both convolve by im2col: another algorithm has other roundings
-        result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+        command = [
+            sys.executable,
+            *program,
+            root / "train_cifar.py",
+            *options,
+            "--device",
+            place,
+            "--output",
+            output,
+        ]
+        environment = os.environ | {
+            "TINYALEX_WINOGRAD": "off"
+        }  # both convolve by im2col: another algorithm has other roundings
+        result = subprocess.run(
+            command, capture_output=True, text=True, cwd=tmp_path, env=environment
+        )
         assert result.returncode == 0, result.stderr
         with open(output / "log.csv", newline="") as file:
             losses[place] = [float(line["train_loss"]) for line in csv.DictReader(file)]
@@ -232,14 +272,22 @@ def test_pictures_are_cut_and_looked_at_ten_times_on_the_device(device, tmp_path
     source = data.find_pictures(class_folders(tmp_path))
     pictures = data.StoredPictures(source.train, source.classes, 16)
     ta.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 10 * 10, 2)).to(device)
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 10 * 10, 2)
+    ).to(device)
     views = data.TenViews(np.full((3, 16, 16), 100.0), scale=0.01, size=12)
-    here, there = (list(data.Loader(pictures, 5, transform=views, device=place)) for place in ("cpu", device))
+    here, there = (
+        list(data.Loader(pictures, 5, transform=views, device=place)) for place in ("cpu", device)
+    )
     for (x, _), (x_there, labels_there) in zip(here, there, strict=True):
         assert devices.of(x_there) == devices.of(labels_there) == device
         np.testing.assert_array_equal(to_numpy(x_there), x)
-    one_by_one = np.concatenate([F.softmax(model(x.reshape(-1, 3, 12, 12)), 1).numpy() for x, _ in here]).reshape(-1, 10, 2)
-    np.testing.assert_allclose(np.exp(training.answers(model, there)[0]), one_by_one.mean(axis=1), rtol=1e-5)
+    one_by_one = np.concatenate(
+        [F.softmax(model(x.reshape(-1, 3, 12, 12)), 1).numpy() for x, _ in here]
+    ).reshape(-1, 10, 2)
+    np.testing.assert_allclose(
+        np.exp(training.answers(model, there)[0]), one_by_one.mean(axis=1), rtol=1e-5
+    )
 
 
 @on_the_standin
@@ -247,8 +295,28 @@ def test_pictures_are_cut_and_looked_at_ten_times_on_the_device(device, tmp_path
 def test_train_imagenet_runs_on_cuda(place, tmp_path):
     root = Path(__file__).resolve().parent.parent
     photos = class_folders(tmp_path / "photos", train=4, val=2)
-    options = ["--data", photos, "--image-size", "67", "--resize", "72", "--batch-size", "2", "--epochs", "1", "--device", place]
-    command = [sys.executable, root / "tests" / "standin", root / "train_imagenet.py", *options, "--output", tmp_path / "out"]
+    options = [
+        "--data",
+        photos,
+        "--image-size",
+        "67",
+        "--resize",
+        "72",
+        "--batch-size",
+        "2",
+        "--epochs",
+        "1",
+        "--device",
+        place,
+    ]
+    command = [
+        sys.executable,
+        root / "tests" / "standin",
+        root / "train_imagenet.py",
+        *options,
+        "--output",
+        tmp_path / "out",
+    ]
     result = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert f"on {place}" in result.stdout
@@ -289,7 +357,9 @@ def test_a_network_computes_in_each_floating_dtype(device, dtype, rng):
     loss = F.cross_entropy(model(x), [1, 2])
     loss.backward()
     assert loss.dtype == dtype
-    assert all(p.grad.dtype == dtype and np.isfinite(to_numpy(p.grad)).all() for p in model.parameters())
+    assert all(
+        p.grad.dtype == dtype and np.isfinite(to_numpy(p.grad)).all() for p in model.parameters()
+    )
 
 
 def test_kernels_of_an_array_are_those_of_its_device(device):

@@ -8,7 +8,7 @@ from kernel_breaks import BREAKS
 from test_kernels import CALLS, equals_numpy
 
 from tinyalex.emulator import CompileError, LaunchError, Module, nvrtc
-from tinyalex.kernels import launch, sources
+from tinyalex.kernels.cuda import launching, sources
 
 pytestmark = pytest.mark.cuda
 
@@ -20,7 +20,7 @@ FOUND = Counter()
 
 
 class Broken:
-    """Compiles another text than the file's, only the instantiation that is launched; for `kernels.launch.engine`."""
+    """Compiles another text than the file's, only the instantiation that is launched; for `kernels.cuda.launching.engine`."""
 
     def __init__(self, text, order=0, check=False):
         self.text, self.order, self.check = text, order, check
@@ -30,7 +30,9 @@ class Broken:
         return self
 
     def get_function(self, name):
-        kernel = Module(self.text, self.file, [name] if "<" in name else (), check=self.check).get_function(name)
+        kernel = Module(
+            self.text, self.file, [name] if "<" in name else (), check=self.check
+        ).get_function(name)
 
         def run(grid, block, arguments):
             roomy = [with_room(x) for x in arguments]
@@ -53,7 +55,7 @@ def with_room(x):
 
 
 def run_examples(engine, kernel, dtype):
-    with launch.engine(engine):
+    with launching.engine(engine):
         for call, example in CALLS.items():
             if example.primitive == kernel and call[1] == dtype:
                 equals_numpy(call)
@@ -100,11 +102,13 @@ def test_a_broken_kernel_is_found(b):
 
 
 def test_nothing_is_found_in_a_kernel_that_is_whole():
-    assert how_found(sources.text("bias.cu"), "from_columns", "float32") is None
+    assert how_found(sources.text("columns.cu"), "from_columns", "float32") is None
 
 
 def test_every_file_and_kernel_is_broken_and_no_break_is_there_twice(tell):
-    assert {b.kernel for b in BREAKS} == {name for file in sources.files() for name in sources.signatures(file)}
+    assert {b.kernel for b in BREAKS} == {
+        name for file in sources.files() for name in sources.signatures(file)
+    }
     assert len({(b.file, b.old, b.new) for b in BREAKS}) == len(BREAKS)
     how = {
         "comparison": "by comparison with NumPy",
@@ -113,4 +117,6 @@ def test_every_file_and_kernel_is_broken_and_no_break_is_there_twice(tell):
         "compiler": "by the compiler",
         "NVRTC": "by NVRTC",
     }
-    tell(f"{FOUND.total()} broken kernels found: {', '.join(f'{FOUND[found]} {how[found]}' for found in how if FOUND[found])}")
+    tell(
+        f"{FOUND.total()} broken kernels found: {', '.join(f'{FOUND[found]} {how[found]}' for found in how if FOUND[found])}"
+    )

@@ -7,9 +7,10 @@ import pytest
 
 from tinyalex import device as devices
 from tinyalex import emulator
-from tinyalex.kernels import cpu, cuda, sources
+from tinyalex.kernels import cpu, cuda
+from tinyalex.kernels.cuda import sources
+from tinyalex.kernels.cuda.launching import launch
 from tinyalex.kernels.examples import examples
-from tinyalex.kernels.launch import launch
 
 CALLS = {(str(e), dtype): e for dtype in ("float16", "float32", "float64") for e in examples(dtype)}
 TOLERANCE = {"float16": 2e-3, "float32": 1e-5, "float64": 1e-12}
@@ -29,7 +30,13 @@ def equals_numpy(call, place="cpu"):
     tolerance = TOLERANCE[call[1]]
     for i, (mine, theirs) in enumerate(zip(got, expected, strict=True)):
         if i in example.written:
-            np.testing.assert_allclose(devices.to_numpy(mine), theirs, rtol=tolerance, atol=tolerance, err_msg=f"argument {i}")
+            np.testing.assert_allclose(
+                devices.to_numpy(mine),
+                theirs,
+                rtol=tolerance,
+                atol=tolerance,
+                err_msg=f"argument {i}",
+            )
         elif isinstance(theirs, np.ndarray):
             np.testing.assert_array_equal(devices.to_numpy(mine), example.arguments[i])
 
@@ -61,7 +68,9 @@ def test_a_kernel_on_the_device_equals_numpy(call, device):
 
 def primitives(module):
     return {
-        name: f for name, f in vars(module).items() if inspect.isfunction(f) and f.__module__ == module.__name__ and name[0] != "_"
+        name: f
+        for name, f in vars(module).items()
+        if inspect.isfunction(f) and f.__module__ == module.__name__ and name[0] != "_"
     }
 
 
@@ -69,7 +78,9 @@ def test_every_primitive_has_its_twin_with_the_same_parameters():
     theirs = primitives(cuda)
     assert primitives(cpu).keys() <= theirs.keys()
     for name in theirs:
-        assert list(inspect.signature(getattr(cpu, name)).parameters) == list(inspect.signature(theirs[name]).parameters), name
+        assert list(inspect.signature(getattr(cpu, name)).parameters) == list(
+            inspect.signature(theirs[name]).parameters
+        ), name
 
 
 def test_the_list_of_calls_has_every_kernel():
@@ -81,7 +92,9 @@ def test_the_list_of_calls_has_every_kernel():
 @pytest.mark.parametrize("file", sources.files())
 def test_a_file_lists_each_of_its_kernels_for_every_type(file, real):
     listed = {name.split("<")[0] for name in sources.instantiations(file, real)}
-    assert listed == {name for name, signature in sources.signatures(file).items() if signature.templates}
+    assert listed == {
+        name for name, signature in sources.signatures(file).items() if signature.templates
+    }
 
 
 def x(shape=(4,), dtype="float32"):
@@ -93,7 +106,10 @@ def x(shape=(4,), dtype="float32"):
     ("arguments", "message"),
     [
         ((x(), x(dtype="float64"), 4), "relu: y must be float32, got float64. Use astype."),
-        ((x(dtype="int64"), x(), 4), "relu: x must be float16, float32 or float64, got int64. Use astype."),
+        (
+            (x(dtype="int64"), x(), 4),
+            "relu: x must be float16, float32 or float64, got int64. Use astype.",
+        ),
         ((x(), [0.0], 4), "relu: y must be an array, got a list."),
         ((x((2, 4))[:, ::2], x(), 4), "must be C-contiguous"),
         ((x(), x()), "relu: expected 3 arguments, got 2."),
@@ -115,7 +131,10 @@ def test_an_empty_launch_runs_nothing():
 @pytest.mark.cuda
 def test_an_array_too_large_for_int_is_refused():
     mask = np.empty(2**31, bool)  # which is never touched, and so takes no memory
-    with emulator.running(), pytest.raises(ValueError, match="random_mask: mask has 2147483648 numbers"):
+    with (
+        emulator.running(),
+        pytest.raises(ValueError, match="random_mask: mask has 2147483648 numbers"),
+    ):
         launch("dropout.cu", "random_mask", 1, mask, *[0] * 9)
 
 

@@ -16,7 +16,11 @@ from tinyalex import functional as F
 
 EXERCISES = learning.exercises()
 BY_NUMBER = {exercise.number: exercise for exercise in EXERCISES}
-MISTAKES = [(exercise, mistake) for exercise in EXERCISES for mistake in learning.load(exercise.checks).MISTAKES]
+MISTAKES = [
+    (exercise, mistake)
+    for exercise in EXERCISES
+    for mistake in learning.load(exercise.checks).MISTAKES
+]
 
 
 @pytest.fixture(autouse=True)
@@ -90,7 +94,9 @@ def test_a_mistake_fails_with_the_hint_that_fits(exercise, mistake):
 
 def test_how_many_there_are(tell):
     assert {number for number, *_ in WRONG} == {number for number, *_ in RIGHT} == set(BY_NUMBER)
-    tell(f"{len(EXERCISES)} exercises, {len(MISTAKES)} mistakes told by their hints, {len(WRONG)} of them in other words")
+    tell(
+        f"{len(EXERCISES)} exercises, {len(MISTAKES)} mistakes told by their hints, {len(WRONG)} of them in other words"
+    )
 
 
 @pytest.mark.parametrize(("number", "source"), RIGHT, ids=short)
@@ -194,7 +200,9 @@ def test_a_file_that_is_not_text_is_a_matter_of_syntax_too(source):
 
 
 def test_an_exception_is_shown_with_the_learners_own_line_and_the_case():
-    kind, text = said_about("def unbroadcast(dy, shape):\n    n = dy.ndim\n    return dy.sum(axis=n)\n")
+    kind, text = said_about(
+        "def unbroadcast(dy, shape):\n    n = dy.ndim\n    return dy.sum(axis=n)\n"
+    )
     assert kind == "crash"
     assert "nothing was repeated: dy=[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], shape=(2, 3)" in text
     assert "AxisError: axis 2 is out of bounds for array of dimension 2" in text
@@ -207,10 +215,16 @@ def test_an_exception_is_shown_with_the_learners_own_line_and_the_case():
     [
         ("import no_such_library", "ModuleNotFoundError"),
         ("def unbroadcast(dy, shape):\n    exit()", "SystemExit"),
-        ("def unbroadcast(dy, shape):\n    return unbroadcast(dy, shape)", "A function calls itself without end"),
+        (
+            "def unbroadcast(dy, shape):\n    return unbroadcast(dy, shape)",
+            "A function calls itself without end",
+        ),
         ("def unbroadcast(dy, shape):\n    return summed", "name 'summed' is not defined"),
         ("def unbroadcast(dy):\n    return dy", "takes 1 positional argument but 2 were given"),
-        ("def unbroadcast(dy):\n    return dy", "Names, arguments and their order must be as the exercise has them."),
+        (
+            "def unbroadcast(dy):\n    return dy",
+            "Names, arguments and their order must be as the exercise has them.",
+        ),
     ],
 )
 def test_other_exceptions_in_words(source, text):
@@ -220,7 +234,11 @@ def test_other_exceptions_in_words(source, text):
 
 
 def test_what_is_only_half_written_is_shown_by_its_line():
-    source = BY_NUMBER[10].task.read_text().replace("raise NotImplementedError", "self.scale = 1.0\n        return x", 1)
+    source = (
+        BY_NUMBER[10]
+        .task.read_text()
+        .replace("raise NotImplementedError", "self.scale = 1.0\n        return x", 1)
+    )
     kind, text = said_about(source, number=10)
     assert kind == "not written"
     assert text.startswith(
@@ -240,11 +258,20 @@ def test_a_function_that_was_renamed_is_missed():
         ("None", "expected an array of shape (2, 3), got None Is a `return` missing?"),
         ("dy.tolist()", "expected an array of shape (2, 3), got a list of 2 Make it an array"),
         ("dy[0]", "expected an array of shape (2, 3), got an array of shape (3,)"),
-        ("dy.astype('f') if shape == (2, 3) else 0", "the numbers are right, but float32 where float64 came in"),
-        ("(dy * 1.5).astype(int)", "at [0, 1]: expected 2, got 3 (1 of 6 numbers are right) Your array holds int64"),
+        (
+            "dy.astype('f') if shape == (2, 3) else 0",
+            "the numbers are right, but float32 where float64 came in",
+        ),
+        (
+            "(dy * 1.5).astype(int)",
+            "at [0, 1]: expected 2, got 3 (1 of 6 numbers are right) Your array holds int64",
+        ),
         ("__import__('tinyalex').Tensor(dy)", "got a Tensor Work with plain arrays."),
         ("dy.astype(object)", "expected numbers, got an array of object"),
-        ("dy * float('nan')", "expected 1, got nan (0 of 6 numbers are right) nan and inf come from"),
+        (
+            "dy * float('nan')",
+            "expected 1, got nan (0 of 6 numbers are right) nan and inf come from",
+        ),
     ],
 )
 def test_what_comes_back_wrong_is_named(returned, text):
@@ -254,13 +281,17 @@ def test_what_comes_back_wrong_is_named(returned, text):
 
 
 def test_one_thing_instead_of_two():
-    kind, text = said_about("def momentum_step(w, v, g, lr, momentum, decay):\n    return w\n", number=13)
+    kind, text = said_about(
+        "def momentum_step(w, v, g, lr, momentum, decay):\n    return w\n", number=13
+    )
     assert kind == "form"
     assert "expected 2 things, (w, v), got an array of shape (2,)" in text
 
 
 def test_an_input_that_is_changed():
-    kind, text = said_about("import tinyalex as ta\nclass ReLU(ta.Function):\n" + CARELESS, number=7)
+    kind, text = said_about(
+        "import tinyalex as ta\nclass ReLU(ta.Function):\n" + CARELESS, number=7
+    )
     assert kind == "input"
     assert "input dy was changed Others still need it as it was." in text
 
@@ -278,10 +309,15 @@ CARELESS = """
 
 def test_an_unknown_mistake_gets_what_gradcheck_makes_of_it():
     kind, text = said_about(
-        "import tinyalex as ta\nclass ReLU(ta.Function):\n" + CARELESS.replace("return dy", "return -3 * dy"), number=7
+        "import tinyalex as ta\nclass ReLU(ta.Function):\n"
+        + CARELESS.replace("return dy", "return -3 * dy"),
+        number=7,
     )
     assert kind == "values"
-    assert "The gradient check, with other numbers, says of the gradient of x: Every element is -3 times what it should be." in text
+    assert (
+        "The gradient check, with other numbers, says of the gradient of x: Every element is -3 times what it should be."
+        in text
+    )
 
 
 @pytest.mark.parametrize("number", [1, 5])
@@ -294,27 +330,42 @@ def test_gradcheck_is_silent_where_no_backward_is_written(number):
 
 
 def test_gradcheck_is_silent_where_only_an_input_was_changed():
-    kind, text = said_about("import tinyalex as ta\nclass ReLU(ta.Function):\n" + CARELESS, number=7)
+    kind, text = said_about(
+        "import tinyalex as ta\nclass ReLU(ta.Function):\n" + CARELESS, number=7
+    )
     assert kind == "input"
     assert "gradient check says" not in text
 
 
 def test_two_mistakes_at_once_are_both_told():
-    source = BY_NUMBER[5].solution.read_text().replace(") // stride + 1", ") // stride").replace("(1, 2, 3, 0)", "(1, 3, 2, 0)")
+    source = (
+        BY_NUMBER[5]
+        .solution.read_text()
+        .replace(") // stride + 1", ") // stride")
+        .replace("(1, 2, 3, 0)", "(1, 3, 2, 0)")
+    )
     _, text = said_about(source, number=5)
     assert "Two things at once. A position is missing in each direction." in text
     assert "And: Within a patch, rows and columns are exchanged" in text
 
 
 def test_a_pair_is_told_only_if_it_fits_in_all_cases():
-    source = BY_NUMBER[5].solution.read_text().replace(") // stride + 1", ") // stride").replace("(1, 2, 3, 0)", "(1, 3, 2, 0)")
+    source = (
+        BY_NUMBER[5]
+        .solution.read_text()
+        .replace(") // stride + 1", ") // stride")
+        .replace("(1, 2, 3, 0)", "(1, 3, 2, 0)")
+    )
     later = source.replace("    return col", "    if padding:\n        col += 1\n    return col")
     assert "Two things at once" not in said_about(later, number=5)[1]
 
 
 def test_of_several_mistakes_that_fit_it_is_the_one_that_fits_the_later_cases_too():
     source = BY_NUMBER[3].solution.read_text()
-    early = source.replace("dy = dy.sum(axis=tuple(range(new)))", "dy = dy if len(shape) == 1 else dy.sum(axis=tuple(range(new)))")
+    early = source.replace(
+        "dy = dy.sum(axis=tuple(range(new)))",
+        "dy = dy if len(shape) == 1 else dy.sum(axis=tuple(range(new)))",
+    )
     kind, text = said_about(early)
     assert kind == "form"
     assert "The axes that `shape` does not have are still there" in text
@@ -325,7 +376,9 @@ def test_an_error_is_not_put_down_to_a_mistake_that_the_source_does_not_show():
     wrong = source.replace("np.ndindex(x.shape)", "range(x.size)")
     assert "x.size counts all numbers" in said_about(wrong, number=1)[1]
     BY_NUMBER[1].file.unlink()
-    other = source.replace("    for", "    count = math.prod(x.shape)\n    for").replace("np.ndindex(x.shape)", "range(count)")
+    other = source.replace("    for", "    count = math.prod(x.shape)\n    for").replace(
+        "np.ndindex(x.shape)", "range(count)"
+    )
     kind, text = said_about("import math\n" + other, number=1)
     assert kind == "crash"
     assert "An index runs past the end." in text
@@ -333,7 +386,10 @@ def test_an_error_is_not_put_down_to_a_mistake_that_the_source_does_not_show():
 
 def test_an_index_error_of_another_kind_is_another_mistake():
     source = BY_NUMBER[8].solution.read_text()
-    assert "dx has dy's shape" in said_about(source.replace("zeros_like(x)", "zeros_like(dy)"), number=8)[1]
+    assert (
+        "dx has dy's shape"
+        in said_about(source.replace("zeros_like(x)", "zeros_like(dy)"), number=8)[1]
+    )
     BY_NUMBER[8].file.unlink()
     other = source.replace("zeros_like(x)", "zeros_like(dy)").replace("dx[n, c, ", "dx[n, c, 0, ")
     assert "An index runs past the end." in said_about(other, number=8)[1]
@@ -348,9 +404,14 @@ def test_the_gradient_check_s_guesses_are_not_passed_on():
 
 
 def test_small_inputs_are_shown_and_functions_described():
-    _, text = said_about(BY_NUMBER[1].solution.read_text().replace("return gradient", "return 7 * gradient"), number=1)
+    _, text = said_about(
+        BY_NUMBER[1].solution.read_text().replace("return gradient", "return 7 * gradient"),
+        number=1,
+    )
     assert "f=cubes, the sum of x**3, x=[1.0, 2.0, -1.0], h=0.1" in text
-    verdict = verdict_on(BY_NUMBER[8], BY_NUMBER[8].solution.read_text().replace("return dx", "return dx + 7"))
+    verdict = verdict_on(
+        BY_NUMBER[8], BY_NUMBER[8].solution.read_text().replace("return dx", "return dx + 7")
+    )
     assert "\n  x =    [[[[" in verdict.text
     assert words(verdict.text).endswith("Stuck? tinyalex learn hint 8")
     assert "work it out by hand" in verdict.text
@@ -368,7 +429,9 @@ def test_what_cannot_be_shown_need_not_be_worked_out_by_hand():
     source = (
         BY_NUMBER[14]
         .solution.read_text()
-        .replace("    return np.concatenate", "    five = five + (h > 99)\n    return np.concatenate")
+        .replace(
+            "    return np.concatenate", "    five = five + (h > 99)\n    return np.concatenate"
+        )
     )
     _, text = said_about(source, number=14)
     assert "too many numbers to show" in text
@@ -376,7 +439,9 @@ def test_what_cannot_be_shown_need_not_be_worked_out_by_hand():
 
 
 def test_a_loop_without_end_is_stopped_and_shown():
-    source = "import time\ndef unbroadcast(dy, shape):\n    while dy.ndim:\n        time.sleep(0.02)\n"
+    source = (
+        "import time\ndef unbroadcast(dy, shape):\n    while dy.ndim:\n        time.sleep(0.02)\n"
+    )
     kind, text = said_about(source, seconds=0.3)
     assert kind == "endless"
     assert "still running after 0.3 seconds" in text
@@ -400,7 +465,10 @@ def learn(*options):
 
 def test_start_puts_the_exercise_into_my_and_check_says_that_nothing_is_written(capsys, tmp_path):
     assert learn("check", "5") == 2
-    assert "There is no my/05_im2col.py yet. Begin with: tinyalex learn start 5" in capsys.readouterr().out
+    assert (
+        "There is no my/05_im2col.py yet. Begin with: tinyalex learn start 5"
+        in capsys.readouterr().out
+    )
     assert learn("start", "5") == 0
     assert (tmp_path / "my" / "05_im2col.py").read_bytes() == BY_NUMBER[5].task.read_bytes()
     assert learn("check", "5") == 2
@@ -413,7 +481,10 @@ def test_start_never_writes_over_what_was_written(capsys, tmp_path):
     file = tmp_path / "my" / "05_im2col.py"
     file.write_text("# my work")
     assert learn("start", "5") == 2
-    assert "my/05_im2col.py has your work in it, and stays as it is. To begin again, rename or delete it" in capsys.readouterr().err
+    assert (
+        "my/05_im2col.py has your work in it, and stays as it is. To begin again, rename or delete it"
+        in capsys.readouterr().err
+    )
     assert file.read_text() == "# my work"
 
 
@@ -448,9 +519,14 @@ def test_check_tells_the_two_ways_of_an_exit_status(capsys):
     BY_NUMBER[12].file.write_text("def he_sigma(shape):\n    return (2 / shape[1]) ** 0.5\n")
     assert learn("check", "12") == 1
     assert "Only the channels are counted." in capsys.readouterr().out
-    BY_NUMBER[12].file.write_text("def he_sigma(shape):\n    n = 1\n    for s in shape[1:]: n *= s\n    return (2 / n) ** 0.5\n")
+    BY_NUMBER[12].file.write_text(
+        "def he_sigma(shape):\n    n = 1\n    for s in shape[1:]: n *= s\n    return (2 / n) ** 0.5\n"
+    )
     assert learn("check", "12") == 0
-    assert "Exercise 12, he_sigma: right, in all of 5 cases.\nNext: tinyalex learn start 13" in capsys.readouterr().out
+    assert (
+        "Exercise 12, he_sigma: right, in all of 5 cases.\nNext: tinyalex learn start 13"
+        in capsys.readouterr().out
+    )
 
 
 def test_hints_come_one_after_the_other(capsys):
@@ -487,14 +563,19 @@ def test_status_has_a_line_for_each(capsys):
 
 def test_who_reads_only_the_beginning_gets_no_traceback(tmp_path):
     command = f"{sys.executable} -m tinyalex learn status | head -n 1"
-    result = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, cwd=tmp_path)
+    result = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, cwd=tmp_path
+    )
     assert result.stdout.split()[:1] == ["1"]
     assert result.stderr == ""
 
 
 @pytest.mark.parametrize(
     ("options", "text"),
-    [(["check"], "which lesson? For example: tinyalex learn check 5"), (["start", "99"], "lesson 99 has no exercise")],
+    [
+        (["check"], "which lesson? For example: tinyalex learn check 5"),
+        (["start", "99"], "lesson 99 has no exercise"),
+    ],
 )
 def test_which_exercise_is_asked_for(options, text, capsys):
     assert learn(*options) == 2
@@ -505,5 +586,7 @@ def test_without_the_repository_it_says_where_the_exercises_are(monkeypatch, tmp
     monkeypatch.setattr(learning.folders, "REPOSITORY", tmp_path / "site-packages")
     assert learn("status") == 2
     assert "the exercises are not in the installed package" in capsys.readouterr().err
-    shutil.copytree(EXERCISES[0].task.parent, tmp_path / "lessons" / "exercises" / "01_numerical_gradient")
+    shutil.copytree(
+        EXERCISES[0].task.parent, tmp_path / "lessons" / "exercises" / "01_numerical_gradient"
+    )
     assert learn("status") == 0

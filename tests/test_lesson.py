@@ -1,4 +1,4 @@
-"""tinyalex.lesson: options, claims, figures and images for the scripts in lessons/."""
+"""tinyalex.learning.lesson: options, claims, figures and images for the scripts in lessons/."""
 
 import io
 import os
@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinyalex import data, device, lesson
+from tinyalex import data, device
+from tinyalex.learning import lesson
 
 REAL = os.environ.get("TINYALEX_DATA")  # as it is before the fixture below hides it
 
@@ -67,7 +68,10 @@ def test_a_console_without_check_marks_gets_letters(monkeypatch):
     lesson.claim("two is two", True)
     lesson.skip("noses are wet", "no noses")
     console.flush()
-    assert console.buffer.getvalue().split() == b"ok two is two -- not checked: noses are wet (no noses)".split()
+    assert (
+        console.buffer.getvalue().split()
+        == b"ok two is two -- not checked: noses are wet (no noses)".split()
+    )
 
 
 def test_a_figure_is_written_under_its_name(tmp_path, capsys):

@@ -20,7 +20,10 @@ every_lesson = pytest.mark.parametrize("name", LESSONS)
 def cells(text):
     """(kind, text) of each cell, kind being "markdown" or "code"."""
     parts = re.split(r"^# %%(.*)\n", text, flags=re.MULTILINE)
-    return [(kind.strip().strip("[]") or "code", body) for kind, body in zip(parts[1::2], parts[2::2], strict=True)]
+    return [
+        (kind.strip().strip("[]") or "code", body)
+        for kind, body in zip(parts[1::2], parts[2::2], strict=True)
+    ]
 
 
 # Their form
@@ -45,7 +48,9 @@ def test_a_lesson_is_cells_of_text_and_code_from_a_question_to_exercises(name):
 
 
 @every_lesson
-def test_a_lesson_asks_for_a_prediction_breaks_something_claims_something_and_draws_one_figure(name):
+def test_a_lesson_asks_for_a_prediction_breaks_something_claims_something_and_draws_one_figure(
+    name,
+):
     text = TEXTS[name]
     assert "Before you run this" in text
     assert "## Break it" in text
@@ -56,7 +61,9 @@ def test_a_lesson_asks_for_a_prediction_breaks_something_claims_something_and_dr
 @every_lesson
 def test_the_readme_lists_a_lesson_with_its_question(name):
     question = re.search(r"^# \d+\. (.*)$", TEXTS[name], re.MULTILINE)[1]
-    assert f"| [{int(name[:2])}](lessons/{name}.py) | {question} |" in (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert f"| [{int(name[:2])}](lessons/{name}.py) | {question} |" in (
+        REPOSITORY / "README.md"
+    ).read_text(encoding="utf-8")
 
 
 def test_lessons_have_numbers_of_their_own():
@@ -73,12 +80,22 @@ def sources(name):
 
 def surroundings(folder, images):
     """The environment of a lesson that finds real images, or none."""
-    env = {name: value for name, value in os.environ.items() if images == "real" or name != "TINYALEX_DATA"}
-    return env | {"TINYALEX_CACHE": str(folder / "nothing"), "PYTHONPATH": str(REPOSITORY), "PYTHONIOENCODING": "utf-8"}
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if images == "real" or name != "TINYALEX_DATA"
+    }
+    return env | {
+        "TINYALEX_CACHE": str(folder / "nothing"),
+        "PYTHONPATH": str(REPOSITORY),
+        "PYTHONIOENCODING": "utf-8",
+    }
 
 
 @pytest.mark.lessons
-@pytest.mark.parametrize(("name", "images"), [(name, images) for name in LESSONS for images in sources(name)])
+@pytest.mark.parametrize(
+    ("name", "images"), [(name, images) for name in LESSONS for images in sources(name)]
+)
 def test_what_a_lesson_claims_is_so(name, images, tmp_path, request, tell):
     if images == "real":
         request.getfixturevalue("real_data")
@@ -86,7 +103,13 @@ def test_what_a_lesson_claims_is_so(name, images, tmp_path, request, tell):
     for seed in range(int(os.environ.get("SEEDS", "1"))):
         command = [sys.executable, "-W", "error", str(LESSONS[name]), "--seed", str(seed)]
         began = time.perf_counter()
-        result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=surroundings(tmp_path, images))
+        result = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=surroundings(tmp_path, images),
+        )
         seconds.append(time.perf_counter() - began)
         assert result.returncode == 0, f"seed {seed}\n{result.stdout}\n{result.stderr}"
         assert result.stderr == ""
@@ -102,9 +125,19 @@ def notebooks(tmp_path_factory):
     """The lessons as notebooks, by name."""
     folder = tmp_path_factory.mktemp("notebooks")
     script = REPOSITORY / "lessons" / "notebooks.py"
-    command = [sys.executable, str(script), "--source", "https://example.org/tinyalex", "--output", str(folder)]
+    command = [
+        sys.executable,
+        str(script),
+        "--source",
+        "https://example.org/tinyalex",
+        "--output",
+        str(folder),
+    ]
     subprocess.run(command, check=True, capture_output=True)
-    return {file.stem: json.loads(file.read_text(encoding="utf-8"))["cells"] for file in folder.glob("*.ipynb")}
+    return {
+        file.stem: json.loads(file.read_text(encoding="utf-8"))["cells"]
+        for file in folder.glob("*.ipynb")
+    }
 
 
 def source(cell):
@@ -115,10 +148,16 @@ def source(cell):
 def test_every_lesson_becomes_a_notebook_of_the_same_cells(notebooks):
     assert notebooks.keys() == LESSONS.keys()
     for name, made in notebooks.items():
-        assert [cell["cell_type"] for cell in made] == ["code", *(kind for kind, _ in cells(TEXTS[name]))]
+        assert [cell["cell_type"] for cell in made] == [
+            "code",
+            *(kind for kind, _ in cells(TEXTS[name])),
+        ]
         assert source(made[1]).startswith(f"# {int(name[:2])}. ")
         assert not any(
-            line.startswith(("# %%", '"""')) for cell in made for line in cell["source"] if cell["cell_type"] == "markdown"
+            line.startswith(("# %%", '"""'))
+            for cell in made
+            for line in cell["source"]
+            if cell["cell_type"] == "markdown"
         )
 
 
@@ -131,7 +170,9 @@ def test_the_first_cell_installs_on_colab_only_and_asks_for_no_cupy(notebooks, m
     assert ran == []
     monkeypatch.setitem(sys.modules, "google.colab", object())
     exec(first, {})
-    assert ran == [[sys.executable, "-m", "pip", "install", "--quiet", "git+https://example.org/tinyalex"]]
+    assert ran == [
+        [sys.executable, "-m", "pip", "install", "--quiet", "git+https://example.org/tinyalex"]
+    ]
 
 
 KERNEL = """
@@ -155,6 +196,8 @@ def test_a_notebook_runs_cell_by_cell_and_shows_its_figure(notebooks, tmp_path):
     code = [source(cell) for cell in notebooks[name] if cell["cell_type"] == "code"]
     program = KERNEL.replace("CELLS_HERE", repr(code))
     command = [sys.executable, "-W", "error", "-c", program]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=surroundings(tmp_path, "drawn"))
+    result = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, env=surroundings(tmp_path, "drawn")
+    )
     assert result.returncode == 0, result.stderr
     assert Path(ast.literal_eval(result.stdout.splitlines()[-1])[0]).name == f"{name}.png"

@@ -18,25 +18,38 @@ def test_it_equals_its_naive_version(dtype, rng):
 
 @pytest.mark.parametrize("shape", [(5,), (3, 5), (2, 3, 5), (0, 5)], ids=str)
 def test_any_leading_axes_pass_gradcheck(shape, rng):
-    assert ta.gradcheck(F.linear, [rng.standard_normal(shape), rng.standard_normal((4, 5)), rng.standard_normal(4)]).ok
+    assert ta.gradcheck(
+        F.linear, [rng.standard_normal(shape), rng.standard_normal((4, 5)), rng.standard_normal(4)]
+    ).ok
 
 
 def test_it_names_what_does_not_fit():
-    with pytest.raises(ValueError, match=r"input has shape \(2, 3\), but weight \(4, 5\) expects 5 features"):
+    with pytest.raises(
+        ValueError, match=r"input has shape \(2, 3\), but weight \(4, 5\) expects 5 features"
+    ):
         F.linear(np.zeros((2, 3)), np.zeros((4, 5)))
-    with pytest.raises(ValueError, match=r"bias has shape \(5,\), but weight \(4, 3\) has 4 outputs"):
+    with pytest.raises(
+        ValueError, match=r"bias has shape \(5,\), but weight \(4, 3\) has 4 outputs"
+    ):
         F.linear(np.zeros((2, 3)), np.zeros((4, 3)), np.zeros(5))
     with pytest.raises(ValueError, match=r"weight has shape \(3,\), expected \(out, in\)"):
         F.linear(np.zeros((2, 3)), np.zeros(3))
 
 
-@pytest.mark.parametrize(("dims", "shape"), [((), (24,)), ((1,), (2, 12)), ((0, 1), (6, 4)), ((-2, -1), (2, 12))], ids=str)
+@pytest.mark.parametrize(
+    ("dims", "shape"),
+    [((), (24,)), ((1,), (2, 12)), ((0, 1), (6, 4)), ((-2, -1), (2, 12))],
+    ids=str,
+)
 def test_flatten_joins_axes(dims, shape):
     assert F.flatten(np.zeros((2, 3, 4)), *dims).shape == shape
 
 
 def test_flatten_names_axes_that_are_not_there():
-    with pytest.raises(ValueError, match=r"start_dim=3 and end_dim=-1 are not both axes of an input of shape \(2, 3\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"start_dim=3 and end_dim=-1 are not both axes of an input of shape \(2, 3\)",
+    ):
         F.flatten(np.zeros((2, 3)), 3)
     with pytest.raises(ValueError, match="start_dim=1 comes after end_dim=0"):
         F.flatten(np.zeros((2, 3)), 1, 0)

@@ -28,7 +28,9 @@ def no_thread_is_left():
 
 
 def threads():
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("tinyalex-loader")]
+    return [
+        thread.name for thread in threading.enumerate() if thread.name.startswith("tinyalex-loader")
+    ]
 
 
 def labels(batches):
@@ -75,7 +77,13 @@ def test_without_a_transform_images_are_float32_pixels(numbered):
 
 
 def test_labels_of_other_whole_numbers_become_int64(numbered):
-    _, y = next(iter(Loader(SimpleNamespace(images=numbered.images, labels=numbered.labels.astype(np.uint8)), 5)))
+    _, y = next(
+        iter(
+            Loader(
+                SimpleNamespace(images=numbered.images, labels=numbered.labels.astype(np.uint8)), 5
+            )
+        )
+    )
     assert y.dtype == np.int64
 
 
@@ -88,7 +96,8 @@ def test_a_changed_batch_leaves_the_dataset_alone(numbered):
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "drop_last", "sizes"), [(10, False, [10, 10, 3]), (10, True, [10, 10]), (23, True, [23]), (99, False, [23])]
+    ("batch_size", "drop_last", "sizes"),
+    [(10, False, [10, 10, 3]), (10, True, [10, 10]), (23, True, [23]), (99, False, [23])],
 )
 def test_len_is_the_number_of_batches(numbered, batch_size, drop_last, sizes):
     loader = Loader(numbered, batch_size, drop_last=drop_last)
@@ -112,7 +121,9 @@ def test_the_transform_learns_the_epoch_and_where_the_batch_is_in_it(numbered):
 @pytest.mark.parametrize("batch_size", [1, 4, 23])
 def test_augmented_images_are_the_same_in_batches_of_any_size(numbered, batch_size):
     def epoch(size):
-        batches = Loader(numbered, size, shuffle=True, transform=Augment([0, 0, 0], padding=2)).epoch(2)
+        batches = Loader(
+            numbered, size, shuffle=True, transform=Augment([0, 0, 0], padding=2)
+        ).epoch(2)
         return [np.concatenate(parts) for parts in zip(*batches, strict=True)]
 
     for one, other in zip(epoch(batch_size), epoch(5), strict=True):
@@ -151,8 +162,12 @@ def test_without_a_seed_it_is_that_of_manual_seed_when_the_epoch_begins(numbered
 
 @prefetches
 @pytest.mark.parametrize("start", range(6))
-def test_an_epoch_that_was_cut_off_goes_on_with_the_batches_that_were_left(numbered, prefetch, start):
-    loader = Loader(numbered, 5, shuffle=True, transform=Augment([0, 0, 0], padding=1), prefetch=prefetch)
+def test_an_epoch_that_was_cut_off_goes_on_with_the_batches_that_were_left(
+    numbered, prefetch, start
+):
+    loader = Loader(
+        numbered, 5, shuffle=True, transform=Augment([0, 0, 0], padding=1), prefetch=prefetch
+    )
     whole, rest = list(loader.epoch(3)), list(loader.epoch(3, start=start))
     assert len(rest) == 5 - start
     for (x, y), (x_whole, y_whole) in zip(rest, whole[start:], strict=True):
@@ -185,7 +200,9 @@ def test_without_prefetch_there_is_no_thread(numbered):
 
 
 @prefetches
-def test_an_error_in_the_transform_comes_out_of_the_loop_after_the_batches_before_it(numbered, prefetch):
+def test_an_error_in_the_transform_comes_out_of_the_loop_after_the_batches_before_it(
+    numbered, prefetch
+):
     batches = Loader(numbered, 5, transform=fail_at(10), prefetch=prefetch).epoch(0)
     assert order([next(batches), next(batches)]) == list(range(10))
     with pytest.raises(KeyError, match="no such image") as error:
@@ -242,7 +259,9 @@ def test_an_iterator_that_is_never_asked_starts_no_thread(numbered):
 
 def test_a_program_that_keeps_an_iterator_ends():
     program = "from tinyalex.data import Loader, shapes; batches = iter(Loader(shapes(400, 0)[0], 4)); next(batches)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -264,14 +283,18 @@ def test_a_batch_size_that_makes_no_batches_is_refused(numbered, batch_size):
 
 def test_a_negative_prefetch_is_refused(numbered):
     with pytest.raises(
-        ValueError, match=r"Loader: expected prefetch to be a whole number from 0 on, got -1\..*\n?.*0 for no thread"
+        ValueError,
+        match=r"Loader: expected prefetch to be a whole number from 0 on, got -1\..*\n?.*0 for no thread",
     ):
         Loader(numbered, prefetch=-1)
 
 
 @pytest.mark.parametrize("seed", [-1, 2**64, 0.5])
 def test_a_seed_that_is_none_is_refused(numbered, seed):
-    with pytest.raises(ValueError, match=r"Loader: expected seed to be a whole number from 0 to 18446744073709551615, got"):
+    with pytest.raises(
+        ValueError,
+        match=r"Loader: expected seed to be a whole number from 0 to 18446744073709551615, got",
+    ):
         Loader(numbered, seed=seed)
 
 
@@ -286,15 +309,24 @@ def test_a_transform_that_is_none_is_refused(numbered):
 
 
 def test_an_epoch_without_batches_is_refused(numbered):
-    with pytest.raises(ValueError, match=r"Loader: 23 images with batch_size=24 and drop_last=True make no batch\."):
+    with pytest.raises(
+        ValueError, match=r"Loader: 23 images with batch_size=24 and drop_last=True make no batch\."
+    ):
         Loader(numbered, 24, drop_last=True)
-    with pytest.raises(ValueError, match=r"Loader: 0 images with batch_size=128 and drop_last=False make no batch\."):
+    with pytest.raises(
+        ValueError,
+        match=r"Loader: 0 images with batch_size=128 and drop_last=False make no batch\.",
+    ):
         Loader(numbered[:0])
 
 
 def test_a_start_behind_the_last_batch_is_refused(numbered):
     loader = Loader(numbered, 5)
-    with pytest.raises(ValueError, match=r"Loader: expected start to be a whole number from 0 to 5, got 6\."):
+    with pytest.raises(
+        ValueError, match=r"Loader: expected start to be a whole number from 0 to 5, got 6\."
+    ):
         loader.epoch(0, start=6)
-    with pytest.raises(ValueError, match=r"Loader: expected epoch to be a whole number from 0 on, got -1\."):
+    with pytest.raises(
+        ValueError, match=r"Loader: expected epoch to be a whole number from 0 on, got -1\."
+    ):
         loader.epoch(-1)

@@ -15,7 +15,9 @@ def test_cross_entropy_equals_its_naive_version_and_passes_gradcheck(reduction, 
     expected = cross_entropy_naive(x, labels)
     y = F.cross_entropy(x, labels, reduction=reduction)
     assert y.dtype == dtype
-    np.testing.assert_allclose(y.numpy(), expected if reduction == "none" else getattr(expected, reduction)(), rtol=1e-5)
+    np.testing.assert_allclose(
+        y.numpy(), expected if reduction == "none" else getattr(expected, reduction)(), rtol=1e-5
+    )
     assert ta.gradcheck(lambda t: F.cross_entropy(t, labels, reduction=reduction), x).ok
 
 
@@ -36,17 +38,24 @@ def test_huge_logits_overflow_nowhere():
 
 def test_cross_entropy_names_what_does_not_fit():
     x = np.zeros((3, 4))
-    with pytest.raises(ValueError, match=r"target has shape \(2,\), but input \(3, 4\) expects \(3,\)"):
+    with pytest.raises(
+        ValueError, match=r"target has shape \(2,\), but input \(3, 4\) expects \(3,\)"
+    ):
         F.cross_entropy(x, [0, 1])
     with pytest.raises(
-        ValueError, match=r"target has shape \(3,\), but probabilities need .* \(3, 4\). For class indices, give whole numbers"
+        ValueError,
+        match=r"target has shape \(3,\), but probabilities need .* \(3, 4\). For class indices, give whole numbers",
     ):
         F.cross_entropy(x, [0.0, 1.0, 2.0])
-    with pytest.raises(TypeError, match="target is bool, expected class indices from 0 to 3, or probabilities"):
+    with pytest.raises(
+        TypeError, match="target is bool, expected class indices from 0 to 3, or probabilities"
+    ):
         F.cross_entropy(x, [True, True, False])
     with pytest.raises(TypeError, match="cross_entropy: input is float64, but target is float32"):
         F.cross_entropy(x, x.astype("f"))
-    with pytest.raises(ValueError, match=r"weight has shape \(3,\), but input \(3, 4\) has 4 classes"):
+    with pytest.raises(
+        ValueError, match=r"weight has shape \(3,\), but input \(3, 4\) has 4 classes"
+    ):
         F.cross_entropy(x, [0, 1, 2], np.ones(3))
     with pytest.raises(ValueError, match=r"label_smoothing is a share from 0 to 1, got 2"):
         F.cross_entropy(x, [0, 1, 2], label_smoothing=2)
@@ -80,8 +89,14 @@ def test_probabilities_as_targets_get_a_gradient_too(weighted, smoothing, reduct
     x, t = rng.standard_normal((4, 5)), rng.dirichlet(np.ones(5), 4)
     w = rng.uniform(0.5, 2, 5) if weighted else np.ones(5)
     expected = soft_naive(x, (1 - smoothing) * t + smoothing / 5, w)
-    f = lambda a, b: F.cross_entropy(a, b, w if weighted else None, reduction=reduction, label_smoothing=smoothing)  # noqa: E731
-    np.testing.assert_allclose(f(x, t).numpy(), expected if reduction == "none" else getattr(expected, reduction)())
+    weight = w if weighted else None
+
+    def f(a, b):
+        return F.cross_entropy(a, b, weight, reduction=reduction, label_smoothing=smoothing)
+
+    np.testing.assert_allclose(
+        f(x, t).numpy(), expected if reduction == "none" else getattr(expected, reduction)()
+    )
     assert ta.gradcheck(f, [x, t]).ok
 
 
@@ -89,19 +104,27 @@ def test_probabilities_as_targets_get_a_gradient_too(weighted, smoothing, reduct
 def test_weights_ignored_classes_and_smoothing_pass_gradcheck(smoothing, rng):
     x, w, labels = rng.standard_normal((6, 5)), rng.uniform(0.5, 2, 5), np.array([0, 1, 2, 2, 4, 1])
     for reduction in ("mean", "sum", "none"):
-        assert ta.gradcheck(lambda t, r=reduction: F.cross_entropy(t, labels, w, 2, r, smoothing), x).ok
+        assert ta.gradcheck(
+            lambda t, r=reduction: F.cross_entropy(t, labels, w, 2, r, smoothing), x
+        ).ok
 
 
 def test_ignored_samples_change_nothing(rng):
     x, labels = rng.standard_normal((4, 5)), np.array([3, -100, 1, -100])
-    assert F.cross_entropy(x, labels).item() == pytest.approx(F.cross_entropy(x[::2], labels[::2]).item())
+    assert F.cross_entropy(x, labels).item() == pytest.approx(
+        F.cross_entropy(x[::2], labels[::2]).item()
+    )
     assert np.isnan(F.cross_entropy(x, np.full(4, -100)).item())
 
 
 def test_a_class_for_each_place_of_an_image(rng):
     x, labels = rng.standard_normal((2, 5, 3, 4)), rng.integers(0, 5, (2, 3, 4))
-    flat = F.cross_entropy(x.transpose(0, 2, 3, 1).reshape(-1, 5), labels.ravel(), reduction="none").numpy()
-    np.testing.assert_allclose(F.cross_entropy(x, labels, reduction="none").numpy(), flat.reshape(2, 3, 4))
+    flat = F.cross_entropy(
+        x.transpose(0, 2, 3, 1).reshape(-1, 5), labels.ravel(), reduction="none"
+    ).numpy()
+    np.testing.assert_allclose(
+        F.cross_entropy(x, labels, reduction="none").numpy(), flat.reshape(2, 3, 4)
+    )
     assert ta.gradcheck(lambda t: F.cross_entropy(t, labels), x).ok
 
 

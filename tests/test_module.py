@@ -14,7 +14,9 @@ pytestmark = pytest.mark.anywhere
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
-        self.features = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.ReLU(inplace=True), nn.MaxPool2d(2))
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 4, 3, bias=False), nn.ReLU(inplace=True), nn.MaxPool2d(2)
+        )
         self.scale = nn.Parameter(np.ones(4, "f"))
         self.heads = [nn.Linear(36, 2), nn.Linear(36, 2)]
         self.drop = nn.Dropout()
@@ -29,7 +31,14 @@ IMAGES = np.linspace(-1, 1, 2 * 3 * 8 * 8, dtype="f").reshape(2, 3, 8, 8)
 
 def test_parameters_have_dotted_names_in_the_order_of_their_making():
     names = [name for name, _ in Net().named_parameters()]
-    assert names == ["scale", "features.0.weight", "heads.0.weight", "heads.0.bias", "heads.1.weight", "heads.1.bias"]
+    assert names == [
+        "scale",
+        "features.0.weight",
+        "heads.0.weight",
+        "heads.0.bias",
+        "heads.1.weight",
+        "heads.1.bias",
+    ]
 
 
 def test_a_shared_parameter_is_listed_once():
@@ -66,7 +75,8 @@ def test_a_state_of_another_network_is_refused_name_by_name_and_changes_nothing(
     state["heads.0.bias"] = np.zeros(3)
     state["other"] = np.zeros(1)
     with pytest.raises(
-        ValueError, match=r"(?s)scale is missing.*other is not a parameter.*heads.0.bias has shape \(3,\), expected \(2,\)"
+        ValueError,
+        match=r"(?s)scale is missing.*other is not a parameter.*heads.0.bias has shape \(3,\), expected \(2,\)",
     ):
         net.load_state_dict(state)
     assert all(np.array_equal(before[name], value) for name, value in net.state_dict().items())
@@ -89,7 +99,9 @@ def test_to_converts_the_dtype_and_keeps_the_parameter_objects():
     assert all(a is b for a, b in zip(before, net.parameters(), strict=True))
     assert net(IMAGES.astype("f8")).dtype == "f8"
     assert net.to("cpu") is net
-    with pytest.raises(TypeError, match="expected a device such as 'cuda', or a floating dtype, got 'int32'"):
+    with pytest.raises(
+        TypeError, match="expected a device such as 'cuda', or a floating dtype, got 'int32'"
+    ):
         net.to("int32")
 
 
@@ -103,7 +115,9 @@ def test_zero_grad_forgets():
 
 def test_a_forward_hook_sees_inputs_and_output_until_it_is_taken_away():
     net, seen = Net(), []
-    take_away = net.features[0].register_forward_hook(lambda module, inputs, output: seen.append((inputs[0].shape, output.shape)))
+    take_away = net.features[0].register_forward_hook(
+        lambda module, inputs, output: seen.append((inputs[0].shape, output.shape))
+    )
     net(IMAGES)
     take_away()
     net(IMAGES)
@@ -113,7 +127,17 @@ def test_a_forward_hook_sees_inputs_and_output_until_it_is_taken_away():
 def test_summary_lists_output_shape_parameters_and_multiply_adds():
     net = Net()
     lines = net.summary((3, 8, 8)).splitlines()
-    assert lines[1].split() == ["features.0", "Conv2d", "4", "x", "6", "x", "6", "108", f"{4 * 6 * 6 * 27:,}"]
+    assert lines[1].split() == [
+        "features.0",
+        "Conv2d",
+        "4",
+        "x",
+        "6",
+        "x",
+        "6",
+        "108",
+        f"{4 * 6 * 6 * 27:,}",
+    ]
     assert lines[4].split() == ["heads.0", "Linear", "2", "74", "72"]
     assert net.training, "summary() puts the mode back"
 
@@ -141,7 +165,9 @@ def test_an_unknown_network_is_refused():
 
 
 def test_sequential_refuses_what_is_no_module():
-    with pytest.raises(TypeError, match=r"part 1 is .*, expected a Module: nn.ReLU\(\), not F.relu or nn.ReLU"):
+    with pytest.raises(
+        TypeError, match=r"part 1 is .*, expected a Module: nn.ReLU\(\), not F.relu or nn.ReLU"
+    ):
         nn.Sequential(nn.Linear(2, 2), nn.ReLU)
 
 
@@ -156,7 +182,10 @@ def test_a_module_without_forward_says_so():
 
 
 def test_repr_shows_the_parts():
-    assert repr(nn.Sequential(nn.Linear(2, 3), nn.ReLU())) == "Sequential(\n  (0): Linear(2, 3)\n  (1): ReLU()\n)"
+    assert (
+        repr(nn.Sequential(nn.Linear(2, 3), nn.ReLU()))
+        == "Sequential(\n  (0): Linear(2, 3)\n  (1): ReLU()\n)"
+    )
 
 
 def test_groups_that_do_not_divide_the_channels_are_refused():
@@ -236,7 +265,10 @@ def test_forward_may_have_options():
 def test_a_slice_of_a_named_sequential_keeps_the_names():
     net = nn.Sequential({"conv1": nn.Conv2d(3, 4, 3), "relu1": nn.ReLU(), "fc": nn.Linear(4, 2)})
     assert list(net[1:].state_dict()) == ["fc.weight", "fc.bias"]
-    assert list(nn.Sequential(nn.ReLU(), nn.Linear(4, 2))[1:].state_dict()) == ["1.weight", "1.bias"]
+    assert list(nn.Sequential(nn.ReLU(), nn.Linear(4, 2))[1:].state_dict()) == [
+        "1.weight",
+        "1.bias",
+    ]
 
 
 def test_a_part_that_knows_its_parent_is_walked_once():
@@ -269,7 +301,12 @@ def test_layers_without_inputs_or_outputs_are_refused(make, message):
 
 def test_numpys_whole_numbers_are_whole_numbers():
     two = np.int64(2)
-    assert nn.Conv2d(np.int64(4), two, 3, groups=two)(np.zeros((1, 4, 5, 5), "f")).shape == (1, 2, 3, 3)
+    assert nn.Conv2d(np.int64(4), two, 3, groups=two)(np.zeros((1, 4, 5, 5), "f")).shape == (
+        1,
+        2,
+        3,
+        3,
+    )
 
 
 def convolutions_in(output):
@@ -287,13 +324,23 @@ class MyReLU(nn.ReLU):
 
 
 def test_a_sequential_takes_a_convolution_and_its_relu_together_unless_somebody_watches(rng):
-    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.ReLU(), nn.Conv2d(4, 4, 1), MyReLU())
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 3),
+        nn.ReLU(),
+        nn.Conv2d(4, 4, 3),
+        nn.ReLU(),
+        nn.ReLU(),
+        nn.Conv2d(4, 4, 1),
+        MyReLU(),
+    )
     x = rng.standard_normal((2, 3, 8, 8)).astype("f")
     output = net(x)
     assert convolutions_in(output) == ["Add", "ReLU", "Conv2d", "ReLU", "Conv2d", "Conv2d"]
     seen = []
     for part in (net[0], net[3]):
-        remove = part.register_forward_hook(lambda module, inputs, output: seen.append(output.numpy()))
+        remove = part.register_forward_hook(
+            lambda module, inputs, output: seen.append(output.numpy())
+        )
         watched = net(x)
         assert convolutions_in(watched).count("ReLU") == 3
         np.testing.assert_array_equal(watched.numpy(), output.numpy())
@@ -311,11 +358,23 @@ def test_a_sequential_pools_before_it_makes_positive_which_is_the_same_bit_for_b
         y = nn.Sequential(nn.Conv2d(3, 4, 3), *parts)
         y[0].load_state_dict({"weight": weight, "bias": np.full(4, 0.1, "f")})
         output = y(x)
-        names, positive_by_then = convolutions_in(output), getattr(output.creator, "y", None) is not None
-        output.backward(ta.Tensor(np.random.default_rng(1).standard_normal(output.shape).astype("f")).data)
-        return names, positive_by_then, [ta.Tensor(a).numpy() for a in (output.data, x.grad, y[0].weight.grad, y[0].bias.grad)]
+        names, positive_by_then = (
+            convolutions_in(output),
+            getattr(output.creator, "y", None) is not None,
+        )
+        output.backward(
+            ta.Tensor(np.random.default_rng(1).standard_normal(output.shape).astype("f")).data
+        )
+        return (
+            names,
+            positive_by_then,
+            [ta.Tensor(a).numpy() for a in (output.data, x.grad, y[0].weight.grad, y[0].bias.grad)],
+        )
 
-    images, weight = rng.standard_normal((2, 3, 9, 9)).astype("f"), rng.standard_normal((4, 3, 3, 3)).astype("f")
+    images, weight = (
+        rng.standard_normal((2, 3, 9, 9)).astype("f"),
+        rng.standard_normal((4, 3, 3, 3)).astype("f"),
+    )
     images[0, 0, 4, 4] = np.nan
     *how, together = run(nn.ReLU(), nn.MaxPool2d(3, 2, padding=1))
     assert how == [["MaxPool2d", "Conv2d"], True]

@@ -17,7 +17,9 @@ VAGUE = {"none", "wrong term", "some elements"}
 @pytest.mark.parametrize("fast", [False, True], ids=["full", "fast"])
 def test_it_refuses_what_is_broken_and_says_why(mutation, fast):
     for seed in SEEDS[:1] if fast else SEEDS:
-        report = ta.gradcheck(mutation.function, mutation.inputs, fast=fast, seed=seed, raise_exception=False)
+        report = ta.gradcheck(
+            mutation.function, mutation.inputs, fast=fast, seed=seed, raise_exception=False
+        )
         assert report.worst.wrong
         kinds = {row.hint.kind for row in report.rows if row.hint}
         assert kinds & (VAGUE if mutation.hint == "none" else {mutation.hint}), report
@@ -27,7 +29,9 @@ def test_it_refuses_what_is_broken_and_says_why(mutation, fast):
 
 def test_there_are_forty_and_no_name_twice(tell):
     assert len({m.name for m in MUTATIONS}) == len(MUTATIONS) >= 40
-    tell(f"{len(MUTATIONS)} broken backward passes refused with their hints over {len(SEEDS)} seeds")
+    tell(
+        f"{len(MUTATIONS)} broken backward passes refused with their hints over {len(SEEDS)} seeds"
+    )
 
 
 def normal(rng, *shape):
@@ -41,10 +45,22 @@ RIGHT = {
     ),
     "max_pool2d": lambda r: (lambda x: F.max_pool2d(x, 3, 2, 1), [normal(r, 1, 2, 5, 5)]),
     "avg_pool2d": lambda r: (lambda x: F.avg_pool2d(x, 3, 2, 1), [normal(r, 1, 2, 5, 5)]),
-    "adaptive_avg_pool2d": lambda r: (lambda x: F.adaptive_avg_pool2d(x, (2, 3)), [normal(r, 1, 2, 5, 4)]),
-    "local_response_norm": lambda r: (lambda x: F.local_response_norm(x, 5, 1.0, k=2.0), [normal(r, 1, 7, 2, 2)]),
-    "the paper's norm": lambda r: (lambda x: F.local_response_norm(x, 5, k=2.0, alpha_mode="sum"), [50 * normal(r, 1, 7, 2, 2)]),
-    "spatial_response_norm": lambda r: (lambda x: F.spatial_response_norm(x, 3, 1.0), [normal(r, 1, 1, 4, 5)]),
+    "adaptive_avg_pool2d": lambda r: (
+        lambda x: F.adaptive_avg_pool2d(x, (2, 3)),
+        [normal(r, 1, 2, 5, 4)],
+    ),
+    "local_response_norm": lambda r: (
+        lambda x: F.local_response_norm(x, 5, 1.0, k=2.0),
+        [normal(r, 1, 7, 2, 2)],
+    ),
+    "the paper's norm": lambda r: (
+        lambda x: F.local_response_norm(x, 5, k=2.0, alpha_mode="sum"),
+        [50 * normal(r, 1, 7, 2, 2)],
+    ),
+    "spatial_response_norm": lambda r: (
+        lambda x: F.spatial_response_norm(x, 3, 1.0),
+        [normal(r, 1, 1, 4, 5)],
+    ),
     "relu": lambda r: (F.relu, [normal(r, 40)]),
     "tanh, sigmoid": lambda r: (lambda x: F.tanh(x) * F.sigmoid(3 * x), [5 * normal(r, 30)]),
     "dropout": lambda r: (F.dropout, [normal(r, 5, 6)]),
@@ -61,8 +77,14 @@ RIGHT = {
     ),
     "matmul": lambda r: (lambda x, y: x @ y, [normal(r, 2, 3, 4), normal(r, 4, 2)]),
     "indexing": lambda r: (lambda x: x[[0, 2, 2]] * x[:3].sum(0) + x.max(), [normal(r, 4, 3)]),
-    "reductions": lambda r: (lambda x: x.mean((0, 2)) * x.sum((0, 2)) - x.max(1).sum(), [normal(r, 2, 3, 4)]),
-    "cat, pad": lambda r: (lambda x, y: F.pad(F.cat([x, y, x], 1), (1, -1)) ** 2, [normal(r, 2, 3), normal(r, 2, 2)]),
+    "reductions": lambda r: (
+        lambda x: x.mean((0, 2)) * x.sum((0, 2)) - x.max(1).sum(),
+        [normal(r, 2, 3, 4)],
+    ),
+    "cat, pad": lambda r: (
+        lambda x, y: F.pad(F.cat([x, y, x], 1), (1, -1)) ** 2,
+        [normal(r, 2, 3), normal(r, 2, 2)],
+    ),
     "far from 1": lambda r: (lambda x: x * x * x, [np.exp(12 * r.uniform(-1, 1)) * normal(r, 20)]),
 }
 
@@ -77,4 +99,6 @@ def test_it_refuses_nothing_that_is_right(tell):
             if not report.ok:
                 alarms.append(f"{name}, seed {seed}: {report}")
     assert alarms == []
-    tell(f"{1000 // len(RIGHT) * len(RIGHT)} random right gradients of {len(RIGHT)} kinds accepted, no false alarm")
+    tell(
+        f"{1000 // len(RIGHT) * len(RIGHT)} random right gradients of {len(RIGHT)} kinds accepted, no false alarm"
+    )

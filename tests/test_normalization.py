@@ -10,26 +10,35 @@ pytestmark = pytest.mark.anywhere
 
 @pytest.mark.parametrize("alpha", [1.0, 1e-4])
 @pytest.mark.parametrize(
-    ("size", "groups", "beta", "k"), [(5, 1, 0.75, 2.0), (5, 2, 0.75, 2.0), (4, 1, 0.5, 1.0), (1, 4, 1.0, 1.0), (11, 1, 0.75, 1.0)]
+    ("size", "groups", "beta", "k"),
+    [(5, 1, 0.75, 2.0), (5, 2, 0.75, 2.0), (4, 1, 0.5, 1.0), (1, 4, 1.0, 1.0), (11, 1, 0.75, 1.0)],
 )
 class TestEachSetting:
-    def test_it_equals_its_naive_version_in_both_meanings_of_alpha(self, alpha, size, groups, beta, k, dtype, rng):
+    def test_it_equals_its_naive_version_in_both_meanings_of_alpha(
+        self, alpha, size, groups, beta, k, dtype, rng
+    ):
         x = rng.standard_normal((2, 8, 3, 2)).astype(dtype)
         for mode, a in (("sum", alpha), ("mean", alpha / size)):
             y = F.local_response_norm(x, size, alpha, beta, k, alpha_mode=mode, groups=groups)
             assert y.dtype == dtype
-            np.testing.assert_allclose(y.numpy(), local_response_norm_naive(x, size, a, beta, k, groups), rtol=1e-5)
+            np.testing.assert_allclose(
+                y.numpy(), local_response_norm_naive(x, size, a, beta, k, groups), rtol=1e-5
+            )
 
     @pytest.mark.parametrize("scale", [1.0, 30.0])
     def test_it_passes_gradcheck(self, alpha, size, groups, beta, k, scale, rng):
-        f = lambda x: F.local_response_norm(x, size, alpha, beta, k, alpha_mode="sum", groups=groups)  # noqa: E731
+        def f(x):
+            return F.local_response_norm(x, size, alpha, beta, k, alpha_mode="sum", groups=groups)
+
         assert ta.gradcheck(f, scale * rng.standard_normal((2, 8, 3, 2))).ok
 
 
 def test_groups_keep_the_columns_apart(rng):
     x = rng.standard_normal((2, 8, 3, 3))
     halves = [F.local_response_norm(part, 5, 1.0).numpy() for part in (x[:, :4], x[:, 4:])]
-    np.testing.assert_allclose(F.local_response_norm(x, 5, 1.0, groups=2).numpy(), np.concatenate(halves, 1))
+    np.testing.assert_allclose(
+        F.local_response_norm(x, 5, 1.0, groups=2).numpy(), np.concatenate(halves, 1)
+    )
 
 
 def test_raising_one_channel_lowers_its_neighbours():
@@ -43,7 +52,9 @@ def test_raising_one_channel_lowers_its_neighbours():
 @pytest.mark.parametrize("shape", [(2, 6, 4), (2, 6, 2, 3), (2, 6, 2, 1, 2)], ids=str)
 def test_any_number_of_axes_behind_the_channels(shape, rng):
     x = rng.standard_normal(shape)
-    np.testing.assert_allclose(F.local_response_norm(x, 3, 1.0).numpy(), local_response_norm_naive(x, 3, 1 / 3, 0.75, 1.0))
+    np.testing.assert_allclose(
+        F.local_response_norm(x, 3, 1.0).numpy(), local_response_norm_naive(x, 3, 1 / 3, 0.75, 1.0)
+    )
 
 
 def test_it_names_what_does_not_fit():
@@ -64,12 +75,18 @@ def test_the_spatial_norm_equals_its_naive_version_and_passes_gradcheck(size, dt
     for mode, a in (("sum", 1.0), ("mean", 1.0 / size**2)):
         y = F.spatial_response_norm(x, size, 1.0, k=2.0, alpha_mode=mode)
         assert y.dtype == dtype
-        np.testing.assert_allclose(y.numpy(), spatial_response_norm_naive(x, size, a, 0.75, 2.0), rtol=1e-5)
+        np.testing.assert_allclose(
+            y.numpy(), spatial_response_norm_naive(x, size, a, 0.75, 2.0), rtol=1e-5
+        )
     assert ta.gradcheck(lambda t: F.spatial_response_norm(t, size, 1.0), x[:1]).ok
 
 
 def test_the_spatial_norm_takes_an_image_without_a_batch(rng):
     x = rng.standard_normal((1, 3, 6, 4))
-    np.testing.assert_array_equal(F.spatial_response_norm(x[0], 3).numpy(), F.spatial_response_norm(x, 3).numpy()[0])
-    with pytest.raises(ValueError, match="spatial_response_norm: size is a whole number from 1 on, got 0"):
+    np.testing.assert_array_equal(
+        F.spatial_response_norm(x[0], 3).numpy(), F.spatial_response_norm(x, 3).numpy()[0]
+    )
+    with pytest.raises(
+        ValueError, match="spatial_response_norm: size is a whole number from 1 on, got 0"
+    ):
         F.spatial_response_norm(x, 0)

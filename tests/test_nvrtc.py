@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from tinyalex.emulator import CompileError, nvrtc
-from tinyalex.kernels import sources
-from tinyalex.kernels.launch import BLOCK
+from tinyalex.kernels.cuda import sources
+from tinyalex.kernels.cuda.launching import BLOCK
 
 try:
     nvrtc.version()
@@ -54,7 +54,9 @@ def test_a_kernel_of_ours_compiles_and_takes_what_a_gpu_has(file, arch):
     if arch not in nvrtc.architectures():
         pytest.skip(f"NVRTC {nvrtc.version()} no longer compiles for sm_{arch}, or does not yet")
     for real in sources.REAL.values():
-        for name, kernel in nvrtc.compile(sources.text(file), file, sources.instantiations(file, real), arch).items():
+        for name, kernel in nvrtc.compile(
+            sources.text(file), file, sources.instantiations(file, real), arch
+        ).items():
             assert kernel.spills == 0, name
             assert kernel.registers * BLOCK <= REGISTERS, name
             assert kernel.shared <= 48 << 10, name
@@ -87,12 +89,20 @@ def test_double_arithmetic_is_counted(compiled):
 def test_a_mistake_is_shown_with_its_line():
     code = '#line 7 "oops.cu"\nextern "C" __global__ void f(float* y) { y[0] = undeclared; }\n'
     with pytest.raises(
-        CompileError, match=r'oops.cu: NVRTC \S+ cannot compile it for sm_90.\noops.cu\(7\): error: identifier "undeclared"'
+        CompileError,
+        match=r'oops.cu: NVRTC \S+ cannot compile it for sm_90.\noops.cu\(7\): error: identifier "undeclared"',
     ):
         nvrtc.compile(code, "oops.cu", [], 90)
 
 
-@pytest.mark.parametrize("text", ["#include <math.h>\n", "#include <stdint.h>\n", "__device__ float far() { return INFINITY; }\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#include <math.h>\n",
+        "#include <stdint.h>\n",
+        "__device__ float far() { return INFINITY; }\n",
+    ],
+)
 def test_what_nvcc_takes_and_cupy_does_not_is_refused(text):
     with pytest.raises(CompileError):
         nvrtc.compile(text + CODE, "small.cu", [], 90)
@@ -112,5 +122,8 @@ def test_without_nvrtc_the_message_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(sys, "path", [])
     monkeypatch.setitem(sys.modules, "cuda.pathfinder", None)
     monkeypatch.setattr(nvrtc.ctypes.util, "find_library", lambda name: None)
-    with pytest.raises(ImportError, match="not installed. It needs no GPU: pip install nvidia-cuda-nvrtc nvidia-cuda-runtime"):
+    with pytest.raises(
+        ImportError,
+        match="not installed. It needs no GPU: pip install nvidia-cuda-nvrtc nvidia-cuda-runtime",
+    ):
         nvrtc._nvrtc.__wrapped__()

@@ -48,7 +48,9 @@ def test_a_parameter_without_a_gradient_stays():
 
 def test_groups_have_numbers_of_their_own():
     w, v = parameter(1.0), parameter(1.0)
-    optimizer = optim.SGD([{"params": [w], "lr": 0.5}, {"params": [v], "weight_decay": 1.0}], lr=0.1)
+    optimizer = optim.SGD(
+        [{"params": [w], "lr": 0.5}, {"params": [v], "weight_decay": 1.0}], lr=0.1
+    )
     w.grad = v.grad = gradient(1)
     optimizer.step()
     assert (w.item(), v.item()) == (0.5, pytest.approx(0.8))
@@ -60,7 +62,12 @@ def test_the_papers_groups_are_weights_with_decay_and_biases_at_twice_the_rate_w
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Linear(4, 2))
     weights, biases = optim.paper_groups(model, 0.01)
     assert [p.ndim for p in weights["params"] + biases["params"]] == [4, 2, 1, 1]
-    assert (weights["lr"], weights["weight_decay"], biases["lr"], biases["weight_decay"]) == (0.01, 0.0005, 0.02, 0.0)
+    assert (weights["lr"], weights["weight_decay"], biases["lr"], biases["weight_decay"]) == (
+        0.01,
+        0.0005,
+        0.02,
+        0.0,
+    )
 
 
 def test_an_optimizer_goes_on_from_its_state():
@@ -83,7 +90,9 @@ def test_an_optimizer_goes_on_from_its_state():
 
 def test_a_state_of_another_network_is_refused():
     state = optim.SGD([parameter(1.0)], lr=0.1).state_dict()
-    with pytest.raises(ValueError, match=r"expected velocities of shapes \[\[\(2,\)\]\], got \[\[\(1,\)\]\]"):
+    with pytest.raises(
+        ValueError, match=r"expected velocities of shapes \[\[\(2,\)\]\], got \[\[\(1,\)\]\]"
+    ):
         optim.SGD([parameter(1.0, 2.0)], lr=0.1).load_state_dict(state)
 
 
@@ -97,7 +106,9 @@ def test_sgd_names_what_does_not_fit():
 
 
 def optimizer_with_groups():
-    return optim.SGD([{"params": [parameter(1.0)]}, {"params": [parameter(1.0)], "lr": 0.2}], lr=0.1)
+    return optim.SGD(
+        [{"params": [parameter(1.0)]}, {"params": [parameter(1.0)], "lr": 0.2}], lr=0.1
+    )
 
 
 def rates(optimizer):
@@ -134,7 +145,9 @@ def test_the_plateau_schedule_stops_at_its_smallest_rate():
 
 def test_the_discrete_exponential_ends_at_its_target_in_equal_levels():
     optimizer = optimizer_with_groups()
-    schedule = lr_scheduler.DiscreteExponential(optimizer, epochs=8, target_factor=1000, num_steps=4)
+    schedule = lr_scheduler.DiscreteExponential(
+        optimizer, epochs=8, target_factor=1000, num_steps=4
+    )
     seen = [rates(optimizer)[0]]
     for _ in range(8):
         schedule.step()
@@ -142,11 +155,18 @@ def test_the_discrete_exponential_ends_at_its_target_in_equal_levels():
     np.testing.assert_allclose(seen, [1e-1, 1e-1, 1e-2, 1e-2, 1e-3, 1e-3, 1e-4, 1e-4, 1e-4])
 
 
-@pytest.mark.parametrize("make", [lambda o: lr_scheduler.StepLR(o, 1), lambda o: lr_scheduler.ReduceLROnPlateau(o, patience=0)])
+@pytest.mark.parametrize(
+    "make",
+    [lambda o: lr_scheduler.StepLR(o, 1), lambda o: lr_scheduler.ReduceLROnPlateau(o, patience=0)],
+)
 def test_a_schedule_goes_on_from_its_state(make):
     one, two = optimizer_with_groups(), optimizer_with_groups()
     first, second = make(one), make(two)
-    step = (lambda s: s.step(1.0)) if isinstance(first, lr_scheduler.ReduceLROnPlateau) else (lambda s: s.step())
+    step = (
+        (lambda s: s.step(1.0))
+        if isinstance(first, lr_scheduler.ReduceLROnPlateau)
+        else (lambda s: s.step())
+    )
     for _ in range(3):
         step(first)
     second.load_state_dict(first.state_dict())
@@ -166,7 +186,10 @@ def test_schedules_name_what_does_not_fit():
 
 def test_unknown_options_and_parameters_given_twice_are_refused():
     w = parameter(1.0)
-    with pytest.raises(ValueError, match="a group has params, lr, momentum and weight_decay, got 'learning_rate' too"):
+    with pytest.raises(
+        ValueError,
+        match="a group has params, lr, momentum and weight_decay, got 'learning_rate' too",
+    ):
         optim.SGD([{"params": [w], "learning_rate": 0.1}], lr=0.1)
     with pytest.raises(ValueError, match="a parameter is given twice"):
         optim.SGD([{"params": [w]}, {"params": [w], "lr": 1.0}], lr=0.1)

@@ -43,32 +43,54 @@ def assert_equal(ours, theirs, arrays, dtype):
 def test_conv2d(options, dtype, rng):
     groups = options.get("groups", 1)
     arrays = [rng.standard_normal(shape) for shape in [(3, 8, 9, 11), (8, 8 // groups, 3, 3), (8,)]]
-    assert_equal(lambda *a: F.conv2d(*a, **options), lambda *a: TF.conv2d(*a, **options), arrays, dtype)
+    assert_equal(
+        lambda *a: F.conv2d(*a, **options), lambda *a: TF.conv2d(*a, **options), arrays, dtype
+    )
 
 
 @pytest.mark.parametrize(
-    "args", [(3, 2), (3, 2, 1), (2,), ((3, 2), (1, 2), (1, 1), (2, 1)), (3, 2, 1, 1, True), (2, 3, 0, 1, True)], ids=str
+    "args",
+    [
+        (3, 2),
+        (3, 2, 1),
+        (2,),
+        ((3, 2), (1, 2), (1, 1), (2, 1)),
+        (3, 2, 1, 1, True),
+        (2, 3, 0, 1, True),
+    ],
+    ids=str,
 )
 def test_max_pool2d(args, dtype, rng):
     x = rng.standard_normal((2, 3, 10, 9)) - 3
     names = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
     options = dict(zip(names, args, strict=False))
-    assert_equal(lambda t: F.max_pool2d(t, **options), lambda t: TF.max_pool2d(t, **options), [x], dtype)
+    assert_equal(
+        lambda t: F.max_pool2d(t, **options), lambda t: TF.max_pool2d(t, **options), [x], dtype
+    )
 
 
 @pytest.mark.parametrize(
-    "args", [(3, 2), (3, 2, 1), (2,), (3, 2, 1, True), (3, 2, 1, True, False), (3, 2, 1, False, True, 5)], ids=str
+    "args",
+    [(3, 2), (3, 2, 1), (2,), (3, 2, 1, True), (3, 2, 1, True, False), (3, 2, 1, False, True, 5)],
+    ids=str,
 )
 def test_avg_pool2d(args, dtype, rng):
     x = rng.standard_normal((2, 3, 10, 9))
     assert_equal(lambda t: F.avg_pool2d(t, *args), lambda t: TF.avg_pool2d(t, *args), [x], dtype)
 
 
-@pytest.mark.parametrize("args", [(5,), (5, 1.0, 0.75, 2.0), (4, 0.5, 0.5), (3, 1.0, 1.0, 1.0)], ids=str)
+@pytest.mark.parametrize(
+    "args", [(5,), (5, 1.0, 0.75, 2.0), (4, 0.5, 0.5), (3, 1.0, 1.0, 1.0)], ids=str
+)
 @pytest.mark.parametrize("shape", [(2, 7, 3), (2, 7, 3, 4), (1, 4, 2, 2, 3)], ids=str)
 def test_local_response_norm(args, shape, dtype, rng):
     x = rng.standard_normal(shape)
-    assert_equal(lambda t: F.local_response_norm(t, *args), lambda t: TF.local_response_norm(t, *args), [x], dtype)
+    assert_equal(
+        lambda t: F.local_response_norm(t, *args),
+        lambda t: TF.local_response_norm(t, *args),
+        [x],
+        dtype,
+    )
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
@@ -94,7 +116,10 @@ def test_relu_tanh_linear_flatten(dtype, rng):
 
 def test_sgd_while_the_rate_is_constant(dtype, rng):
     start, grads = rng.standard_normal(5).astype(dtype), rng.standard_normal((6, 5)).astype(dtype)
-    mine, other = ta.Tensor(start.copy(), requires_grad=True), torch.tensor(start.copy(), requires_grad=True)
+    mine, other = (
+        ta.Tensor(start.copy(), requires_grad=True),
+        torch.tensor(start.copy(), requires_grad=True),
+    )
     options = {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.01}
     ours, theirs = optim.SGD([mine], **options), torch.optim.SGD([other], **options)
     for g in grads:
@@ -107,7 +132,10 @@ def test_sgd_while_the_rate_is_constant(dtype, rng):
 @pytest.mark.parametrize("epochs", [1, 3])
 def test_step_lr_and_plateau_schedules(epochs):
     w, v = ta.Tensor([1.0], requires_grad=True), torch.ones(1, requires_grad=True)
-    for name, options in (("StepLR", {"step_size": epochs}), ("ReduceLROnPlateau", {"patience": epochs, "factor": 0.5})):
+    for name, options in (
+        ("StepLR", {"step_size": epochs}),
+        ("ReduceLROnPlateau", {"patience": epochs, "factor": 0.5}),
+    ):
         ours, theirs = optim.SGD([w], lr=0.1), torch.optim.SGD([v], lr=0.1)
         mine = getattr(optim.lr_scheduler, name)(ours, **options)
         other = getattr(torch.optim.lr_scheduler, name)(theirs, **options)
@@ -127,7 +155,13 @@ def test_a_whole_cifar_network_trains_the_same(name, rng):
         match layer:
             case nn.Conv2d():
                 out, per_group, *kernel = layer.weight.shape
-                other = torch.nn.Conv2d(per_group * layer.groups, out, kernel, padding=layer.padding, groups=layer.groups)
+                other = torch.nn.Conv2d(
+                    per_group * layer.groups,
+                    out,
+                    kernel,
+                    padding=layer.padding,
+                    groups=layer.groups,
+                )
             case nn.Linear():
                 other = torch.nn.Linear(*reversed(layer.weight.shape))
             case nn.MaxPool2d():
@@ -135,7 +169,9 @@ def test_a_whole_cifar_network_trains_the_same(name, rng):
             case nn.AvgPool2d():
                 other = torch.nn.AvgPool2d(layer.kernel_size, layer.stride, ceil_mode=True)
             case nn.LocalResponseNorm():  # torch's alpha multiplies the mean
-                other = torch.nn.LocalResponseNorm(layer.size, layer.alpha * layer.size, layer.beta, layer.k)
+                other = torch.nn.LocalResponseNorm(
+                    layer.size, layer.alpha * layer.size, layer.beta, layer.k
+                )
             case nn.Dropout():
                 other = torch.nn.Identity()
             case nn.ReLU():
@@ -153,7 +189,10 @@ def test_a_whole_cifar_network_trains_the_same(name, rng):
         x, labels = rng.standard_normal((4, 3, 32, 32)), rng.integers(0, 10, 4)
         ours.zero_grad()
         theirs.zero_grad()
-        loss, other = F.cross_entropy(model(x), labels), TF.cross_entropy(peer(torch.tensor(x)), torch.tensor(labels))
+        loss, other = (
+            F.cross_entropy(model(x), labels),
+            TF.cross_entropy(peer(torch.tensor(x)), torch.tensor(labels)),
+        )
         assert loss.item() == pytest.approx(other.item(), rel=1e-10)
         loss.backward()
         other.backward()
@@ -174,7 +213,10 @@ def test_reductions(axis, keepdims, dtype, rng):
     dim = tuple(range(3)) if axis is None else axis
     for ours, theirs in (("sum", torch.sum), ("mean", torch.mean), ("max", torch.amax)):
         assert_equal(
-            lambda t, o=ours: getattr(t, o)(axis, keepdims), lambda t, f=theirs: f(t, dim=dim, keepdim=keepdims), [x], dtype
+            lambda t, o=ours: getattr(t, o)(axis, keepdims),
+            lambda t, f=theirs: f(t, dim=dim, keepdim=keepdims),
+            [x],
+            dtype,
         )
 
 
@@ -192,11 +234,17 @@ INDICES = [
 @pytest.mark.parametrize("index", INDICES, ids=str)
 def test_indexing(index, dtype, rng):
     torch_index = torch.tensor(index) if isinstance(index, np.ndarray) else index
-    assert_equal(lambda t: t[index], lambda t: t[torch_index], [rng.standard_normal((2, 3, 4))], dtype)
+    assert_equal(
+        lambda t: t[index], lambda t: t[torch_index], [rng.standard_normal((2, 3, 4))], dtype
+    )
 
 
 def test_arithmetic(dtype, rng):
-    arrays = [rng.uniform(0.5, 2, (2, 1, 3)), rng.uniform(0.5, 2, (4, 1)), rng.standard_normal((3, 5))]
+    arrays = [
+        rng.uniform(0.5, 2, (2, 1, 3)),
+        rng.uniform(0.5, 2, (4, 1)),
+        rng.standard_normal((3, 5)),
+    ]
     f = lambda x, y, z: (((x + 2) * y - 1 / x) ** y / (3 - y) + x.exp().log().tanh()) @ z  # noqa: E731
     assert_equal(f, f, arrays, dtype)
 

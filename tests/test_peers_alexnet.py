@@ -49,12 +49,17 @@ def assert_trains_the_same(ours, theirs, rng, scale):
     ours.eval().to("float64"), theirs.eval().double()
     before = ours.state_dict()
     options = {"lr": 0.01, "momentum": 0.9, "weight_decay": 0.0005}
-    mine, other = optim.SGD(ours.parameters(), **options), torch.optim.SGD(theirs.parameters(), **options)
+    mine, other = (
+        optim.SGD(ours.parameters(), **options),
+        torch.optim.SGD(theirs.parameters(), **options),
+    )
     for _ in range(3):
         images, labels = scale * rng.standard_normal((2, 3, 224, 224)), rng.integers(0, 1000, 2)
         mine.zero_grad(), other.zero_grad()
         F.cross_entropy(ours(images), labels).backward()
-        tnn.functional.cross_entropy(theirs(torch.from_numpy(images)), torch.from_numpy(labels)).backward()
+        tnn.functional.cross_entropy(
+            theirs(torch.from_numpy(images)), torch.from_numpy(labels)
+        ).backward()
         mine.step(), other.step()
     for (name, p), q in zip(ours.named_parameters(), theirs.parameters(), strict=True):
         p, q = p.numpy(), q.detach().numpy()
@@ -76,10 +81,23 @@ def torchvisions(num_classes=1000):
         features += [tnn.Conv2d(channels, width, kernel, stride, padding), tnn.ReLU(inplace=True)]
         features += [tnn.MaxPool2d(3, 2)] if pool else []
         channels = width
-    classifier = [tnn.Dropout(), tnn.Linear(256 * 6 * 6, 4096), tnn.ReLU(), tnn.Dropout(), tnn.Linear(4096, 4096), tnn.ReLU()]
-    parts = {"features": tnn.Sequential(*features), "avgpool": tnn.AdaptiveAvgPool2d(6), "flatten": tnn.Flatten()}
+    classifier = [
+        tnn.Dropout(),
+        tnn.Linear(256 * 6 * 6, 4096),
+        tnn.ReLU(),
+        tnn.Dropout(),
+        tnn.Linear(4096, 4096),
+        tnn.ReLU(),
+    ]
+    parts = {
+        "features": tnn.Sequential(*features),
+        "avgpool": tnn.AdaptiveAvgPool2d(6),
+        "flatten": tnn.Flatten(),
+    }
     model = tnn.Sequential()
-    for name, part in (parts | {"classifier": tnn.Sequential(*classifier, tnn.Linear(4096, num_classes))}).items():
+    for name, part in (
+        parts | {"classifier": tnn.Sequential(*classifier, tnn.Linear(4096, num_classes))}
+    ).items():
         model.add_module(name, part)
     return model
 
@@ -124,17 +142,29 @@ def test_the_papers_network_gives_torchs_logits_and_trains_the_same(rng):
 def test_caffes_weights_give_the_logits_of_bvlcs_own_graph(tmp_path, rng):
     """The graph that ships with onnx, whose weights are constants; they are replaced by random ones, and its input is set to 227."""
     onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
-    source = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light" / "light_bvlc_alexnet.onnx"
+    source = (
+        Path(onnx.__file__).parent
+        / "backend"
+        / "test"
+        / "data"
+        / "light"
+        / "light_bvlc_alexnet.onnx"
+    )
     ours = models.alexnet("caffe")
     with pytest.raises(
-        ValueError, match=re.escape("'conv1_w_0' is the output of ConstantOfShape of the graph, not numbers in the file")
+        ValueError,
+        match=re.escape(
+            "'conv1_w_0' is the output of ConstantOfShape of the graph, not numbers in the file"
+        ),
     ):
         models.load_weights(ours, source)
 
     file = onnx.load(source)
     graph = file.graph
     shapes = {
-        t.name.removesuffix("__SHAPE"): onnx.numpy_helper.to_array(t) for t in graph.initializer if t.name.endswith("__SHAPE")
+        t.name.removesuffix("__SHAPE"): onnx.numpy_helper.to_array(t)
+        for t in graph.initializer
+        if t.name.endswith("__SHAPE")
     }
     arrays = {}
     for name in (name for node in graph.node for name in node.output if name in shapes):
@@ -147,18 +177,24 @@ def test_caffes_weights_give_the_logits_of_bvlcs_own_graph(tmp_path, rng):
         values = [type(value).FromString(value.SerializeToString()) for value in values]
         del field[:]
         field.extend(values)
-    graph.initializer.extend(onnx.numpy_helper.from_array(array, name) for name, array in arrays.items())
+    graph.initializer.extend(
+        onnx.numpy_helper.from_array(array, name) for name, array in arrays.items()
+    )
     for d in graph.input[0].type.tensor_type.shape.dim[2:]:
         d.dim_value = 227
     logits = graph.node[-1].input[0]
-    graph.output.append(onnx.helper.make_tensor_value_info(logits, onnx.TensorProto.FLOAT, [1, 1000]))
+    graph.output.append(
+        onnx.helper.make_tensor_value_info(logits, onnx.TensorProto.FLOAT, [1, 1000])
+    )
     onnx.save(file, tmp_path / "bvlc.onnx")
 
     models.load_weights(ours, tmp_path / "bvlc.onnx")
     images = 60 * rng.standard_normal((2, 3, 227, 227), np.float32)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(tmp_path / "bvlc.onnx", options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        tmp_path / "bvlc.onnx", options, providers=["CPUExecutionProvider"]
+    )
     theirs = [session.run(["prob_1", logits], {"data_0": image[None]}) for image in images]
     mine = outputs(ours, images)
     assert_close(mine, np.concatenate([y for _, y in theirs]))
@@ -191,7 +227,9 @@ def keras_port(keras):
 def test_the_keras_port_gives_keras_own_probabilities(tmp_path, rng, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))  # where it writes its settings
-    keras = pytest.importorskip("keras", reason="keras is not installed: make test-peers installs it")
+    keras = pytest.importorskip(
+        "keras", reason="keras is not installed: make test-peers installs it"
+    )
     ours, theirs = randomized(models.alexnet("keras"), rng), keras_port(keras)
     weights = []
     for name, p in ours.named_parameters():
@@ -222,7 +260,10 @@ def ours_from(path):
 
 def strided(state):
     shared = torch.randn(2000)
-    return {name: torch.as_strided(shared, t.shape, [1, 3, 7, 11][: t.ndim], 5) for name, t in state.items()}
+    return {
+        name: torch.as_strided(shared, t.shape, [1, 3, 7, 11][: t.ndim], 5)
+        for name, t in state.items()
+    }
 
 
 def training_checkpoint(state):
@@ -257,7 +298,9 @@ STATES = {
 @pytest.mark.parametrize("kind", STATES)
 def test_what_torch_saves_is_what_is_loaded(kind, zipped, protocol, tmp_path):
     saved = STATES[kind](small().state_dict())
-    torch.save(saved, tmp_path / "w", _use_new_zipfile_serialization=zipped, pickle_protocol=protocol)
+    torch.save(
+        saved, tmp_path / "w", _use_new_zipfile_serialization=zipped, pickle_protocol=protocol
+    )
     state = saved.get("state_dict", saved.get("model", saved))
     theirs = {name.removeprefix("module."): t.detach().float().numpy() for name, t in state.items()}
     for name, p in ours_from(tmp_path / "w").named_parameters():
@@ -267,5 +310,10 @@ def test_what_torch_saves_is_what_is_loaded(kind, zipped, protocol, tmp_path):
 @pytest.mark.parametrize("zipped", [True, False])
 def test_a_whole_pickled_model_is_refused_by_the_name_of_its_class(zipped, tmp_path):
     torch.save(small(), tmp_path / "w", _use_new_zipfile_serialization=zipped)
-    with pytest.raises(ValueError, match=re.escape("it asks for 'torch.nn.modules.container.Sequential', which no weights need")):
+    with pytest.raises(
+        ValueError,
+        match=re.escape(
+            "it asks for 'torch.nn.modules.container.Sequential', which no weights need"
+        ),
+    ):
         ours_from(tmp_path / "w")

@@ -33,15 +33,27 @@ def max_pool(x, *, kernel_shape, strides=1, dilations=1, ceil_mode=0, storage_or
     return [F.max_pool2d(x, kernel_shape, strides, before, dilations, bool(ceil_mode))]
 
 
-def average_pool(x, *, kernel_shape, strides=1, ceil_mode=0, count_include_pad=0, dilations=None, **where):
+def average_pool(
+    x, *, kernel_shape, strides=1, ceil_mode=0, count_include_pad=0, dilations=None, **where
+):
     unsupported = {} if dilations is None else {"dilation": dilations}
-    pool = functools.partial(F.avg_pool2d, kernel_size=kernel_shape, stride=strides, ceil_mode=bool(ceil_mode), **unsupported)
+    pool = functools.partial(
+        F.avg_pool2d,
+        kernel_size=kernel_shape,
+        stride=strides,
+        ceil_mode=bool(ceil_mode),
+        **unsupported,
+    )
     before, after = padding(x, kernel_shape, strides, 1, **where)
     if torch_has(before, after, kernel_shape):
         return [pool(x, padding=before, count_include_pad=bool(count_include_pad))]
     y = pool(around(x, before, after, 0.0))
     # The share of each window that lies on the image.
-    return [y if count_include_pad else y / pool(around(ta.Tensor(np.ones_like(x.data)), before, after, 0.0))]
+    return [
+        y
+        if count_include_pad
+        else y / pool(around(ta.Tensor(np.ones_like(x.data)), before, after, 0.0))
+    ]
 
 
 def padding(x, kernel, strides, dilations, *, auto_pad=b"NOTSET", pads=None):
@@ -55,7 +67,9 @@ def padding(x, kernel, strides, dilations, *, auto_pad=b"NOTSET", pads=None):
         return (0,) * len(kernel), (0,) * len(kernel)
     strides, dilations = np.broadcast_to(strides, 2), np.broadcast_to(dilations, 2)
     size = np.array(x.shape[2:])
-    total = np.maximum((-(-size // strides) - 1) * strides + (np.array(kernel) - 1) * dilations + 1 - size, 0)
+    total = np.maximum(
+        (-(-size // strides) - 1) * strides + (np.array(kernel) - 1) * dilations + 1 - size, 0
+    )
     less, more = tuple((total // 2).tolist()), tuple((total - total // 2).tolist())
     return (less, more) if auto_pad == b"SAME_UPPER" else (more, less)
 
@@ -79,7 +93,10 @@ def gemm(a, b, c=0.0, *, alpha=1.0, beta=1.0, transA=0, transB=0):
 
 
 def loss(x, target, weight=None, *, reduction=b"mean", ignore_index=-100):
-    return [F.cross_entropy(x, target, weight, ignore_index, reduction.decode()), F.log_softmax(x, 1)]
+    return [
+        F.cross_entropy(x, target, weight, ignore_index, reduction.decode()),
+        F.log_softmax(x, 1),
+    ]
 
 
 OURS = {
@@ -115,7 +132,9 @@ ROUNDED = {"test_averagepool_2d_ceil_last_window_starts_on_pad": 1e-3}
 @functools.cache
 def cases():
     """{operation: [(name, attributes, inputs, outputs)]} of ONNX's cases that are one node."""
-    with warnings.catch_warnings():  # from making the cases of other operations, with overflows on purpose
+    with (
+        warnings.catch_warnings()
+    ):  # from making the cases of other operations, with overflows on purpose
         warnings.simplefilter("ignore")
         collected = node_cases.collect_testcases(None)
     found = {operation: [] for operation in OURS}
@@ -123,7 +142,9 @@ def cases():
         nodes = case.model.graph.node if case.model else []
         if len(nodes) == 1 and nodes[0].op_type in OURS:
             attributes = {a.name: onnx.helper.get_attribute_value(a) for a in nodes[0].attribute}
-            found[nodes[0].op_type] += [(case.name, attributes, inputs, outputs) for inputs, outputs in case.data_sets]
+            found[nodes[0].op_type] += [
+                (case.name, attributes, inputs, outputs) for inputs, outputs in case.data_sets
+            ]
     return found
 
 
@@ -134,17 +155,26 @@ def test_node_cases_give_onnxs_outputs(operation, tell):
         try:
             ys = OURS[operation](*map(ta.Tensor, inputs), **attributes)
             if len(ys) < len(outputs):
-                raise ValueError("1 output of 2: tinyalex does not tell the indices of the largest numbers")
+                raise ValueError(
+                    "1 output of 2: tinyalex does not tell the indices of the largest numbers"
+                )
         except (TypeError, ValueError) as error:
             texts = [text for text in UNSUPPORTED.get(operation, ()) if text in str(error)]
             if not texts:
                 raise
             refusals.update(texts)
             continue
-        for y, expected in zip(ys, outputs, strict=False):  # log-probabilities are asked for in some cases only
+        for y, expected in zip(
+            ys, outputs, strict=False
+        ):  # log-probabilities are asked for in some cases only
             assert (y.dtype, y.shape) == (expected.dtype, expected.shape), name
-            np.testing.assert_allclose(y.numpy(), expected, rtol=ROUNDED.get(name, 1e-5), atol=1e-6, err_msg=name)
+            np.testing.assert_allclose(
+                y.numpy(), expected, rtol=ROUNDED.get(name, 1e-5), atol=1e-6, err_msg=name
+            )
         equal += 1
     assert equal > 0
     assert set(refusals) == UNSUPPORTED.get(operation, set())
-    tell(f"ONNX's cases of {operation}: {equal} equal" + (f", {refusals.total()} unsupported" if refusals else ""))
+    tell(
+        f"ONNX's cases of {operation}: {equal} equal"
+        + (f", {refusals.total()} unsupported" if refusals else "")
+    )

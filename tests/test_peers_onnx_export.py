@@ -8,7 +8,9 @@ from tinyalex import models, nn
 from tinyalex.models.variants import Dropout2012
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: make test-peers installs it")
-onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: make test-peers installs it")
+onnxruntime = pytest.importorskip(
+    "onnxruntime", reason="onnxruntime is not installed: make test-peers installs it"
+)
 
 pytestmark = pytest.mark.peers
 
@@ -54,7 +56,9 @@ def randomized(model, rng):
         ("keras", 99, {}),
     ],
 )
-def test_every_variant_gives_its_logits_in_onnx_runtime_and_loads_back(variant, image_size, options, tmp_path, rng):
+def test_every_variant_gives_its_logits_in_onnx_runtime_and_loads_back(
+    variant, image_size, options, tmp_path, rng
+):
     classes = 1000 if image_size == 224 else 10
     model = randomized(models.alexnet(variant, classes, image_size, **options), rng)
     images = 50 * rng.standard_normal((2, 3, image_size, image_size), np.float32)
@@ -71,8 +75,15 @@ def test_every_variant_gives_its_logits_in_onnx_runtime_and_loads_back(variant, 
 
     file = onnx.load(path)
     assert {entry.key: entry.value for entry in file.metadata_props} == model.metadata()
-    assert (file.graph.name, file.producer_name, file.opset_import[0].version) == (variant, "tinyalex", 17)
-    shapes = [[d.dim_param or d.dim_value for d in io.type.tensor_type.shape.dim] for io in (*file.graph.input, *file.graph.output)]
+    assert (file.graph.name, file.producer_name, file.opset_import[0].version) == (
+        variant,
+        "tinyalex",
+        17,
+    )
+    shapes = [
+        [d.dim_param or d.dim_value for d in io.type.tensor_type.shape.dim]
+        for io in (*file.graph.input, *file.graph.output)
+    ]
     assert shapes == [["N", 3, image_size, image_size], ["N", classes]]
     assert models.read_weights(path).variant == variant
 
@@ -86,7 +97,9 @@ def test_the_cifar_networks_too(name, tmp_path, rng):
 
 
 LAYERS = {
-    "conv strided": nn.Conv2d(4, 6, (3, 5), stride=(2, 3), padding=(1, 2), dilation=(2, 1), groups=2),
+    "conv strided": nn.Conv2d(
+        4, 6, (3, 5), stride=(2, 3), padding=(1, 2), dilation=(2, 1), groups=2
+    ),
     "conv same": nn.Conv2d(4, 6, (4, 3), padding="same", dilation=(1, 2), bias=False),
     "conv valid": nn.Conv2d(4, 6, 3, padding="valid"),
     "conv ceil": nn.Conv2d(4, 6, 5, stride=3, padding=1, ceil_mode=True),
@@ -100,7 +113,9 @@ LAYERS = {
     "avg_pool": nn.AvgPool2d(3, 2, 1),
     "avg_pool ceil": nn.AvgPool2d(3, 2, ceil_mode=True),
     "avg_pool padded ceil": nn.AvgPool2d(4, 3, 2, ceil_mode=True),
-    "avg_pool without padding": nn.AvgPool2d((2, 3), 2, (1, 0), ceil_mode=True, count_include_pad=False),
+    "avg_pool without padding": nn.AvgPool2d(
+        (2, 3), 2, (1, 0), ceil_mode=True, count_include_pad=False
+    ),
     "avg_pool override": nn.AvgPool2d(3, divisor_override=4),
     "adaptive": nn.AdaptiveAvgPool2d((5, None)),
     "adaptive one": nn.AdaptiveAvgPool2d(1),
@@ -109,7 +124,9 @@ LAYERS = {
     "lrn": nn.LocalResponseNorm(3, alpha=0.5, beta=0.5, k=2.0),
     "lrn sum in groups": nn.LocalResponseNorm(5, alpha=0.5, alpha_mode="sum", groups=2),
     "spatial_norm": nn.SpatialResponseNorm(3, alpha=0.5),
-    "spatial_norm even sum": nn.SpatialResponseNorm(4, alpha=0.1, beta=0.5, k=2.0, alpha_mode="sum"),
+    "spatial_norm even sum": nn.SpatialResponseNorm(
+        4, alpha=0.1, beta=0.5, k=2.0, alpha_mode="sum"
+    ),
     "dropout": nn.Dropout(0.9),
     "dropout 2012": Dropout2012(0.9),
     "flatten": nn.Flatten(),
@@ -129,7 +146,9 @@ def test_every_layer_gives_its_output_in_onnx_runtime(layer, tmp_path, rng):
     model = nn.Sequential({"through": through, "layer": LAYERS[layer]})
     images = rng.standard_normal((3, 4, 10, 10), np.float32)
     models.export_onnx(model, tmp_path / "x.onnx", 10)
-    np.testing.assert_allclose(run(tmp_path / "x.onnx", images), logits_of(model, images), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        run(tmp_path / "x.onnx", images), logits_of(model, images), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_a_layer_that_stands_in_two_places_is_written_once(tmp_path, rng):
@@ -137,8 +156,13 @@ def test_a_layer_that_stands_in_two_places_is_written_once(tmp_path, rng):
     model = nn.Sequential(conv, nn.ReLU(), conv)
     images = rng.standard_normal((2, 3, 6, 6), np.float32)
     models.export_onnx(model, tmp_path / "x.onnx", 6)
-    assert [tensor.name for tensor in onnx.load(tmp_path / "x.onnx").graph.initializer] == ["0.weight", "0.bias"]
-    np.testing.assert_allclose(run(tmp_path / "x.onnx", images), logits_of(model, images), rtol=1e-5, atol=1e-6)
+    assert [tensor.name for tensor in onnx.load(tmp_path / "x.onnx").graph.initializer] == [
+        "0.weight",
+        "0.bias",
+    ]
+    np.testing.assert_allclose(
+        run(tmp_path / "x.onnx", images), logits_of(model, images), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_the_model_stays_in_its_mode_and_the_old_file_after_an_error(tmp_path):
@@ -174,9 +198,14 @@ def test_what_onnx_has_no_word_for_is_named(layers, message, tmp_path):
 
 
 def test_a_size_and_float32_are_needed(tmp_path):
-    with pytest.raises(ValueError, match="does not say for which size of images it is. Give image_size."):
+    with pytest.raises(
+        ValueError, match="does not say for which size of images it is. Give image_size."
+    ):
         models.export_onnx(nn.Sequential(nn.ReLU()), tmp_path / "x.onnx")
-    with pytest.raises(ValueError, match="expected a float32 network, got float64. Convert it: model.to\\('float32'\\)."):
+    with pytest.raises(
+        ValueError,
+        match="expected a float32 network, got float64. Convert it: model.to\\('float32'\\).",
+    ):
         models.export_onnx(nn.Sequential(nn.Conv2d(3, 1, 1)).to("float64"), tmp_path / "x.onnx", 10)
 
 
@@ -193,7 +222,10 @@ def write(path, nodes, arrays, inputs=("x",)):
         "g",
         [onnx.helper.make_tensor_value_info(name, FLOAT, None) for name in inputs],
         [onnx.helper.make_tensor_value_info("y", FLOAT, None)],
-        [a if isinstance(a, onnx.TensorProto) else onnx.numpy_helper.from_array(a, name) for name, a in arrays.items()],
+        [
+            a if isinstance(a, onnx.TensorProto) else onnx.numpy_helper.from_array(a, name)
+            for name, a in arrays.items()
+        ],
     )
     path.write_bytes(onnx.helper.make_model(graph).SerializeToString())
     return path
@@ -210,9 +242,18 @@ def loaded(path, outputs=2):
     [
         ([(("Gemm", ["x", "w", "b"], ["y"]), {"transB": 1})], {"w": W, "b": B}),
         ([(("Gemm", ["x", "w", "b"], ["y"]), {})], {"b": B, "w": W.T}),
-        ([(("MatMul", ["x", "w"], ["z"]), {}), (("Add", ["z", "b"], ["y"]), {})], {"w": W.T, "b": B}),
-        ([(("MatMul", ["x", "w"], ["z"]), {}), (("Add", ["b", "z"], ["y"]), {})], {"w": W.T, "b": B}),
-        ([(("Gemm", ["x", "w", "b"], ["y"]), {"transB": 1})], {"w": W.astype(np.float16), "b": B.astype(np.float16)}),
+        (
+            [(("MatMul", ["x", "w"], ["z"]), {}), (("Add", ["z", "b"], ["y"]), {})],
+            {"w": W.T, "b": B},
+        ),
+        (
+            [(("MatMul", ["x", "w"], ["z"]), {}), (("Add", ["b", "z"], ["y"]), {})],
+            {"w": W.T, "b": B},
+        ),
+        (
+            [(("Gemm", ["x", "w", "b"], ["y"]), {"transB": 1})],
+            {"w": W.astype(np.float16), "b": B.astype(np.float16)},
+        ),
         (
             [
                 (("Constant", [], ["w"]), {"value": onnx.numpy_helper.from_array(W)}),
@@ -222,10 +263,21 @@ def loaded(path, outputs=2):
         ),
         (
             [(("Gemm", ["x", "w", "b"], ["y"]), {"transB": 1})],
-            {"w": onnx.helper.make_tensor("w", onnx.TensorProto.BFLOAT16, (2, 3), W.ravel()), "b": B},
+            {
+                "w": onnx.helper.make_tensor("w", onnx.TensorProto.BFLOAT16, (2, 3), W.ravel()),
+                "b": B,
+            },
         ),
     ],
-    ids=["Gemm", "Gemm of (in, out)", "MatMul and Add", "Add the other way", "float16", "Constant", "bfloat16"],
+    ids=[
+        "Gemm",
+        "Gemm of (in, out)",
+        "MatMul and Add",
+        "Add the other way",
+        "float16",
+        "Constant",
+        "bfloat16",
+    ],
 )
 def test_linear_layers_are_read_however_they_are_written(nodes, arrays, tmp_path):
     layer = loaded(write(tmp_path / "x", nodes, arrays))
@@ -233,7 +285,9 @@ def test_linear_layers_are_read_however_they_are_written(nodes, arrays, tmp_path
     assert (layer.bias.numpy() == B).all()
 
 
-EXTERNAL = onnx.TensorProto(name="w", data_type=FLOAT, dims=[2, 3], data_location=onnx.TensorProto.EXTERNAL)
+EXTERNAL = onnx.TensorProto(
+    name="w", data_type=FLOAT, dims=[2, 3], data_location=onnx.TensorProto.EXTERNAL
+)
 EXTERNAL.external_data.add(key="location", value="/etc/passwd")
 GEMM = [(("Gemm", ["x", "w", "b"], ["y"]), {"transB": 1})]
 
@@ -248,7 +302,9 @@ GEMM = [(("Gemm", ["x", "w", "b"], ["y"]), {"transB": 1})]
         ([(("Gemm", ["x", "w", "b"], ["y"]), {"alpha": 0.5})], {"w": W.T, "b": B}, "has alpha, beta or transA, which would alter the weights"),
     ],
 )  # fmt: skip
-def test_weights_that_are_not_plain_numbers_in_the_file_are_refused(nodes, arrays, reason, tmp_path):
+def test_weights_that_are_not_plain_numbers_in_the_file_are_refused(
+    nodes, arrays, reason, tmp_path
+):
     with pytest.raises(ValueError, match=".") as info:
         loaded(write(tmp_path / "x", nodes, arrays, ("x", "w") if "an input" in reason else ("x",)))
     assert reason in str(info.value)

@@ -11,7 +11,9 @@ from tinyalex import functional as F
 
 torch = pytest.importorskip("torch", reason="torch is not installed: make test-peers installs it")
 pytest.importorskip("expecttest", reason="torch's samples import it: make test-peers installs it")
-with warnings.catch_warnings():  # deprecations within torch, for which our own code is not to be stopped
+with (
+    warnings.catch_warnings()
+):  # deprecations within torch, for which our own code is not to be stopped
     warnings.simplefilter("ignore")
     from torch.testing._internal.common_methods_invocations import op_db
     from torch.utils import _pytree as pytree
@@ -92,7 +94,11 @@ UNSUPPORTED = {
 }
 """What tinyalex says to the samples of an operation that it does not support. All others must be equal."""
 
-SAMPLED = {op.formatted_name: op for op in op_db if op.formatted_name in OURS or op.name == "nn.functional.dropout"}
+SAMPLED = {
+    op.formatted_name: op
+    for op in op_db
+    if op.formatted_name in OURS or op.name == "nn.functional.dropout"
+}
 DROPOUT = SAMPLED.pop("nn_functional_dropout")  # random: it has a test of its own
 
 
@@ -107,7 +113,10 @@ def test_samples_give_torchs_values_and_gradients_and_its_errors_are_refused(nam
     assert done["unsupported"] > 0 or name not in UNSUPPORTED
     if SAMPLED[name].error_inputs_func is not None:
         done.update(refuse(name, case.sample_input) for case in SAMPLED[name].error_inputs("cpu"))
-    tell(f"torch's samples of {name}: " + ", ".join(f"{count} {what}" for what, count in sorted(done.items())))
+    tell(
+        f"torch's samples of {name}: "
+        + ", ".join(f"{count} {what}" for what, count in sorted(done.items()))
+    )
 
 
 def samples(op):
@@ -133,7 +142,10 @@ def run(name, sample):
     for a, b in zip(pytree.tree_leaves(ours), pytree.tree_leaves(theirs), strict=True):
         if isinstance(a, ta.Tensor) and a.requires_grad:
             # An input that has no part in the result has no gradient with one of the two, and one of zeros with the other.
-            assert_close(np.zeros(a.shape) if a.grad is None else a.grad, torch.zeros_like(b) if b.grad is None else b.grad)
+            assert_close(
+                np.zeros(a.shape) if a.grad is None else a.grad,
+                torch.zeros_like(b) if b.grad is None else b.grad,
+            )
     return "equal"
 
 
@@ -147,13 +159,20 @@ def refuse(name, sample):
         return "errors apart (more axes than NumPy's 64)"
     sample.kwargs.pop("return_indices", None)  # refused in any case: not the error that is meant
     with pytest.raises((TypeError, ValueError, IndexError)):
-        OURS[name](*pytree.tree_map(to_ours, (sample.input, *sample.args)), **pytree.tree_map(to_ours, sample.kwargs))
+        OURS[name](
+            *pytree.tree_map(to_ours, (sample.input, *sample.args)),
+            **pytree.tree_map(to_ours, sample.kwargs),
+        )
     return "errors refused"
 
 
 def to_ours(x):
     """A tensor as ours, with the strides it has there; what is no tensor as it is."""
-    return ta.Tensor(x.detach().numpy(), requires_grad=x.requires_grad) if isinstance(x, torch.Tensor) else x
+    return (
+        ta.Tensor(x.detach().numpy(), requires_grad=x.requires_grad)
+        if isinstance(x, torch.Tensor)
+        else x
+    )
 
 
 def assert_close(ours, theirs):
@@ -164,7 +183,9 @@ def test_dropout_multiplies_by_the_same_factors_as_torchs(tell):
     count = 0
     for sample in samples(DROPOUT):
         factors = np.unique(F.dropout(np.ones(1000), **sample.kwargs).numpy())
-        assert_close(factors, torch.unique(DROPOUT(torch.ones(1000, dtype=torch.float64), **sample.kwargs)))
+        assert_close(
+            factors, torch.unique(DROPOUT(torch.ones(1000, dtype=torch.float64), **sample.kwargs))
+        )
         x = to_ours(sample.input)
         y = F.dropout(x, **sample.kwargs)
         y.backward(np.ones(x.shape))

@@ -60,7 +60,9 @@ def test_activations_are_those_of_the_layer_in_testing_mode(small, images):
 
 
 def test_the_last_features_are_what_the_last_linear_layer_sees(small, images):
-    np.testing.assert_array_equal(plots.last_features(small, images), plots.activations(small, images, "tanh"))
+    np.testing.assert_array_equal(
+        plots.last_features(small, images), plots.activations(small, images, "tanh")
+    )
 
 
 def test_measuring_leaves_the_network_as_it_was(small, images):
@@ -71,14 +73,19 @@ def test_measuring_leaves_the_network_as_it_was(small, images):
 
 
 def test_a_layer_that_there_is_not(small, images):
-    with pytest.raises(ValueError, match=r"activations: Sequential has no layer 'conv1'. It has conv, relu, pool, .*output\."):
+    with pytest.raises(
+        ValueError,
+        match=r"activations: Sequential has no layer 'conv1'. It has conv, relu, pool, .*output\.",
+    ):
         plots.activations(small, images, "conv1")
 
 
 def test_no_images_and_no_linear_layer(small, images):
     with pytest.raises(ValueError, match=r"activations: got no images"):
         plots.activations(small, images[:0], "conv")
-    with pytest.raises(ValueError, match=r"last_features: Sequential has no nn\.Linear. Name a layer"):
+    with pytest.raises(
+        ValueError, match=r"last_features: Sequential has no nn\.Linear. Name a layer"
+    ):
         plots.last_features(small[:3], images)
 
 
@@ -101,7 +108,10 @@ def test_what_is_among_them_finds_itself_first(rng):
 def test_neighbours_that_cannot_be_found():
     with pytest.raises(ValueError, match=r"nearest: count=6 neighbours cannot be found among 5"):
         plots.nearest(np.zeros((1, 4)), np.zeros((5, 4)))
-    with pytest.raises(ValueError, match=r"nearest: queries have 4 features and the others 3. Take both from the same layer"):
+    with pytest.raises(
+        ValueError,
+        match=r"nearest: queries have 4 features and the others 3. Take both from the same layer",
+    ):
         plots.nearest(np.zeros((1, 4)), np.zeros((9, 3)))
 
 
@@ -134,16 +144,21 @@ def test_the_square_has_the_value_and_the_step_and_the_class_that_are_asked_for(
     expected = softmax(np.array([[0.0, 8.0, 0.0]]), 1).numpy()[0, 0]
     assert result.label == 0
     assert result.probabilities.shape == (2, 2)
-    np.testing.assert_allclose(result.probabilities[1, 0], expected, rtol=1e-5)  # rows 4 to 6, columns 0 to 2
+    np.testing.assert_allclose(
+        result.probabilities[1, 0], expected, rtol=1e-5
+    )  # rows 4 to 6, columns 0 to 2
 
 
 def test_a_square_or_a_class_that_does_not_fit(looks_at_one_pixel):
     image = np.zeros((1, 3, 8, 8), np.float32)
     with pytest.raises(
-        ValueError, match=r"a square of side=9, moved by step=8, does not fit an image of 8 x 8\.\nGive a side from 1 to 8"
+        ValueError,
+        match=r"a square of side=9, moved by step=8, does not fit an image of 8 x 8\.\nGive a side from 1 to 8",
     ):
         plots.occlusion(looks_at_one_pixel, image, side=9)
-    with pytest.raises(ValueError, match=r"occlusion: there is no class 3; the network has 3, from 0 on"):
+    with pytest.raises(
+        ValueError, match=r"occlusion: there is no class 3; the network has 3, from 0 on"
+    ):
         plots.occlusion(looks_at_one_pixel, image, 3, side=2)
 
 
@@ -151,7 +166,10 @@ def test_a_square_or_a_class_that_does_not_fit(looks_at_one_pixel):
 
 
 def test_curves_are_drawn(tmp_path):
-    log = [Epoch(i + 1, 0.1 if i < 3 else 0.01, 2 / (i + 1), 0.5, 2.1 / (i + 1), 0.6, 100.0, 1.0) for i in range(5)]
+    log = [
+        Epoch(i + 1, 0.1 if i < 3 else 0.01, 2 / (i + 1), 0.5, 2.1 / (i + 1), 0.6, 100.0, 1.0)
+        for i in range(5)
+    ]
     plots.draw_curves(log, tmp_path / "curves.png")
     assert count(tmp_path / "curves.png", "#0b6e99") > 500
     assert [f.name for f in tmp_path.iterdir()] == ["curves.png"]
@@ -165,7 +183,10 @@ def test_filters_show_their_colours(tmp_path):
 
 
 def test_filters_must_look_at_colours(tmp_path):
-    with pytest.raises(ValueError, match=r"expected filters \(O, 3, KH, KW\) that look at colours, got shape \(8, 4, 5, 5\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"expected filters \(O, 3, KH, KW\) that look at colours, got shape \(8, 4, 5, 5\)",
+    ):
         plots.draw_filters(np.zeros((8, 4, 5, 5)), tmp_path / "x.png")
 
 
@@ -190,7 +211,8 @@ def test_maps_are_drawn_beside_their_picture(tmp_path, photo):
 
 def test_maps_of_several_images_are_refused(tmp_path):
     with pytest.raises(
-        ValueError, match=r"draw_maps: expected the maps \(C, H, W\) of one image, got shape \(1, 4, 8, 8\). Take one of"
+        ValueError,
+        match=r"draw_maps: expected the maps \(C, H, W\) of one image, got shape \(1, 4, 8, 8\). Take one of",
     ):
         plots.draw_maps(np.zeros((1, 4, 8, 8)), tmp_path / "x.png")
 
@@ -204,23 +226,33 @@ def test_the_bar_of_the_true_class_is_red(tmp_path, photo):
     assert count(tmp_path / "wrong.png", red) == count(tmp_path / "unknown.png", red) == 0
 
 
-@pytest.mark.parametrize(("pictures", "across"), [(1, 1), (3, 3), (4, 4), (5, 5), (6, 3), (7, 4), (9, 3)])
+@pytest.mark.parametrize(
+    ("pictures", "across"), [(1, 1), (3, 3), (4, 4), (5, 5), (6, 3), (7, 4), (9, 3)]
+)
 def test_predictions_leave_few_places_empty(pictures, across, tmp_path, photo):
     plots.draw_predictions([photo] * pictures, [[("cat", 1.0)]] * pictures, tmp_path / "x.png")
     assert pixels(tmp_path / "x.png").shape[1] == 375 * across
 
 
 def test_pictures_and_answers_must_be_as_many(tmp_path, photo):
-    with pytest.raises(ValueError, match=r"expected an answer for each picture, got 2 pictures, 1 answers"):
+    with pytest.raises(
+        ValueError, match=r"expected an answer for each picture, got 2 pictures, 1 answers"
+    ):
         plots.draw_predictions([photo] * 2, [[("cat", 1.0)]], tmp_path / "x.png")
-    with pytest.raises(ValueError, match=r"expected a list of neighbours for each picture, got 1 pictures, 2 lists"):
+    with pytest.raises(
+        ValueError, match=r"expected a list of neighbours for each picture, got 1 pictures, 2 lists"
+    ):
         plots.draw_neighbours([photo], [[photo]] * 2, tmp_path / "x.png")
 
 
 def test_neighbours_stand_in_rows(tmp_path):
     red, blue = (np.full((20, 20, 3), colour, np.uint8) for colour in ((255, 0, 0), (0, 0, 255)))
     plots.draw_neighbours(
-        [red, red], [[blue] * 3, [blue] * 2], tmp_path / "x.png", query_titles=["a", "b"], titles=[["c"] * 3, ["d"] * 2]
+        [red, red],
+        [[blue] * 3, [blue] * 2],
+        tmp_path / "x.png",
+        query_titles=["a", "b"],
+        titles=[["c"] * 3, ["d"] * 2],
     )
     reds, blues = count(tmp_path / "x.png", "#ff0000"), count(tmp_path / "x.png", "#0000ff")
     assert blues / reds == pytest.approx(5 / 2, rel=0.1)
@@ -230,7 +262,9 @@ def test_occlusion_is_drawn(tmp_path, photo):
     result = plots.Occlusion(1, 0.5, np.array([[0.1, 0.5], [0.5, 0.9]]), side=8, step=4)
     plots.draw_occlusion(photo, result, tmp_path / "x.png", name="$x$ cat")
     assert pixels(tmp_path / "x.png").shape == (630, 1290, 3)
-    plots.draw_occlusion(photo, plots.Occlusion(1, 0.5, np.full((2, 2), 0.5), 8, 4), tmp_path / "flat.png")
+    plots.draw_occlusion(
+        photo, plots.Occlusion(1, 0.5, np.full((2, 2), 0.5), 8, 4), tmp_path / "flat.png"
+    )
 
 
 # The network
@@ -256,7 +290,17 @@ def test_a_network_without_groups_is_drawn_in_one_column(tmp_path):
 def test_the_columns_begin_with_what_the_first_groups_read_and_end_before_the_output():
     stages = _stages(models.outline(models.cifar("alexnet"), (3, 32, 32)))
     columns = {stage.name: stage.columns for stage in stages}
-    assert columns == {"image": 1, "conv1": 2, "conv2": 2, "conv3": 2, "conv4": 2, "conv5": 2, "fc6": 2, "fc7": 2, "fc8": 1}
+    assert columns == {
+        "image": 1,
+        "conv1": 2,
+        "conv2": 2,
+        "conv3": 2,
+        "conv4": 2,
+        "conv5": 2,
+        "fc6": 2,
+        "fc7": 2,
+        "fc8": 1,
+    }
 
 
 def test_captions_say_what_is_computed():
@@ -265,7 +309,8 @@ def test_captions_say_what_is_computed():
         nn.Conv2d(8, 8, 3, groups=2), nn.Sigmoid(), nn.AvgPool2d(2, 1), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, 5),
     )  # fmt: skip
     captions = [
-        " | ".join(_caption(stage)).replace("\N{NO-BREAK SPACE}", " ") for stage in _stages(models.outline(net, (3, 32, 32)))
+        " | ".join(_caption(stage)).replace("\N{NO-BREAK SPACE}", " ")
+        for stage in _stages(models.outline(net, (3, 32, 32)))
     ]
     assert captions == [
         "zero padding",
@@ -276,7 +321,9 @@ def test_captions_say_what_is_computed():
 
 
 def test_linear_layers_alone_are_drawn_too(tmp_path):
-    plots.draw_network(nn.Sequential(nn.Linear(20, 10), nn.ReLU(), nn.Linear(10, 3)), tmp_path / "x.png", (20,))
+    plots.draw_network(
+        nn.Sequential(nn.Linear(20, 10), nn.ReLU(), nn.Linear(10, 3)), tmp_path / "x.png", (20,)
+    )
     assert count(tmp_path / "x.png", BLUE) > 500
 
 
@@ -285,7 +332,16 @@ def test_linear_layers_alone_are_drawn_too(tmp_path):
 
 def test_an_outline_lists_the_layers_as_they_compute(small):
     steps = models.outline(small, (3, 8, 8))
-    assert [step.name for step in steps] == ["conv", "relu", "pool", "flatten", "hidden", "tanh", "drop", "output"]
+    assert [step.name for step in steps] == [
+        "conv",
+        "relu",
+        "pool",
+        "flatten",
+        "hidden",
+        "tanh",
+        "drop",
+        "output",
+    ]
     assert all(before.shape == after.seen for before, after in itertools.pairwise(steps))
     assert steps[0].seen == (3, 8, 8)
     assert sum(step.parameters for step in steps) == sum(p.size for p in small.parameters())
@@ -298,6 +354,7 @@ def test_an_outline_has_the_numbers_of_the_summary(small):
 
 def test_an_outline_needs_to_know_the_images(small):
     with pytest.raises(
-        ValueError, match=r"outline: Sequential does not say which images it is for. Give input_shape, such as \(3, 32, 32\)"
+        ValueError,
+        match=r"outline: Sequential does not say which images it is for. Give input_shape, such as \(3, 32, 32\)",
     ):
         models.outline(small)

@@ -4,9 +4,9 @@ import pytest
 import tinyalex as ta
 from tinyalex import device as devices
 from tinyalex import functional as F
+from tinyalex.functional.arguments import Window, output_size
 from tinyalex.functional.pooling import avg_pool2d_naive, max_pool2d_naive
-from tinyalex.functional.window import Window, output_size
-from tinyalex.kernels import rows
+from tinyalex.kernels.cpu import layout
 
 pytestmark = pytest.mark.anywhere
 
@@ -41,7 +41,8 @@ def test_max_pool2d_equals_its_naive_version(geometry, dtype, rng):
 def test_without_a_gradient_the_maximum_is_the_same(geometry, dtype, rng):
     x = distinct(rng, (2, 3, 9, 8), dtype)
     np.testing.assert_array_equal(
-        F.max_pool2d(x, *geometry).numpy(), F.max_pool2d(ta.Tensor(x, requires_grad=True), *geometry).numpy()
+        F.max_pool2d(x, *geometry).numpy(),
+        F.max_pool2d(ta.Tensor(x, requires_grad=True), *geometry).numpy(),
     )
 
 
@@ -129,9 +130,13 @@ def test_an_image_without_a_batch_gives_one_without(rng):
 @pytest.mark.parametrize("pool", [F.max_pool2d, F.avg_pool2d], ids=["max", "avg"])
 def test_pooling_names_what_does_not_fit(pool):
     x, name = np.zeros((1, 1, 4, 4)), pool.__name__
-    with pytest.raises(ValueError, match=rf"{name}: padding \(2, 2\) is more than half of kernel_size \(3, 3\)"):
+    with pytest.raises(
+        ValueError, match=rf"{name}: padding \(2, 2\) is more than half of kernel_size \(3, 3\)"
+    ):
         pool(x, 3, 1, 2)
-    with pytest.raises(ValueError, match=f"{name}: a window of 5 x 5 pixels does not fit into an image of 4 x 4"):
+    with pytest.raises(
+        ValueError, match=f"{name}: a window of 5 x 5 pixels does not fit into an image of 4 x 4"
+    ):
         pool(x, 5)
     with pytest.raises(ValueError, match=f"{name}: kernel_size must be 1 or more"):
         pool(x, 0)
@@ -171,7 +176,7 @@ APART = [((1, 1), (3, 2), (0, 0), (1, 1), False), ((2, 2), (3, 3), (1, 1), (1, 1
 @pytest.mark.parametrize("geometry", [*GEOMETRIES, *APART], ids=str)
 def test_threads_give_what_one_gives(geometry, rng, monkeypatch):
     kernel, stride, padding, _, ceil_mode = geometry
-    monkeypatch.setattr(rows, "SMALL", 0)
+    monkeypatch.setattr(layout, "SMALL", 0)
     for layer in (
         lambda x: F.max_pool2d(x, *geometry, relu=True),
         lambda x: F.avg_pool2d(x, kernel, stride, padding, ceil_mode),

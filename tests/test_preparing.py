@@ -55,13 +55,23 @@ def test_the_official_tars_are_read_where_they_lie_and_labelled_by_sorted_wnid(t
     assert source.classes == WNIDS
     assert [p.label for p in source.train] == [0] * 4 + [1] * 4 + [2] * 4
     assert source.train[5].stored.read() == picture(11)
-    assert [(p.name[-6:-5], p.label) for p in source.val] == [("1", 2), ("2", 0), ("3", 1), ("4", 2)]
+    assert [(p.name[-6:-5], p.label) for p in source.val] == [
+        ("1", 2),
+        ("2", 0),
+        ("3", 1),
+        ("4", 2),
+    ]
     (root / ilsvrc.DEVKIT).unlink()
     with open(root / ilsvrc.KAGGLE, "w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["ImageId", "PredictionString"])
         for p in reversed(source.val):
-            rows.writerow([p.name.removesuffix(".JPEG"), f"{WNIDS[p.label]} 85 1 499 272 {WNIDS[p.label]} 1 2 3 4 "])
+            rows.writerow(
+                [
+                    p.name.removesuffix(".JPEG"),
+                    f"{WNIDS[p.label]} 85 1 499 272 {WNIDS[p.label]} 1 2 3 4 ",
+                ]
+            )
     assert find_pictures(root) == source
 
 
@@ -76,9 +86,14 @@ def test_the_official_tars_are_read_where_they_lie_and_labelled_by_sorted_wnid(t
             lambda root: (root / ilsvrc.DEVKIT).unlink(),
             "nothing in .* says which classes the validation pictures are of",
         ),
-        (lambda root: cut(root / ilsvrc.TRAIN, 9000), "ILSVRC2012_img_train.tar is not a whole tar archive: .*\nDownload it again"),
         (
-            lambda root: (root / ilsvrc.VAL).write_bytes(tar_of({"ILSVRC2012_val_00000001.JPEG": b""})),
+            lambda root: cut(root / ilsvrc.TRAIN, 9000),
+            "ILSVRC2012_img_train.tar is not a whole tar archive: .*\nDownload it again",
+        ),
+        (
+            lambda root: (root / ilsvrc.VAL).write_bytes(
+                tar_of({"ILSVRC2012_val_00000001.JPEG": b""})
+            ),
             "labels 4 validation pictures, but there are 1",
         ),
         (
@@ -93,8 +108,14 @@ def test_the_official_tars_are_read_where_they_lie_and_labelled_by_sorted_wnid(t
             lambda root: cut(root / ilsvrc.VAL, border(root / ilsvrc.VAL)),
             "ILSVRC2012_img_val.tar is not a whole tar archive: its end",
         ),
-        (lambda root: cut(root / ilsvrc.DEVKIT, 100), "devkit_t12.tar.gz cannot be read: .*\nDownload the devkit of 2012"),
-        (lambda root: (root / ilsvrc.DEVKIT).write_bytes(b"<html>"), "devkit_t12.tar.gz cannot be read: ReadError"),
+        (
+            lambda root: cut(root / ilsvrc.DEVKIT, 100),
+            "devkit_t12.tar.gz cannot be read: .*\nDownload the devkit of 2012",
+        ),
+        (
+            lambda root: (root / ilsvrc.DEVKIT).write_bytes(b"<html>"),
+            "devkit_t12.tar.gz cannot be read: ReadError",
+        ),
     ],
     ids=[
         "no val",
@@ -135,7 +156,10 @@ def cut(file, size):
 def test_other_folders_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no folder .*nowhere"):
         find_pictures(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match=r"expected in .* the folders train/ and val/.*\n.*ILSVRC2012_img_train.tar"):
+    with pytest.raises(
+        ValueError,
+        match=r"expected in .* the folders train/ and val/.*\n.*ILSVRC2012_img_train.tar",
+    ):
         find_pictures(tmp_path)
     class_folders(tmp_path)
     (tmp_path / "val" / "bird").mkdir()
@@ -167,7 +191,8 @@ def test_every_kind_of_picture_becomes_rgb(image, kind, expected):
 
 
 @pytest.mark.parametrize(
-    ("size", "expected"), [((40, 20), (20, 10)), ((20, 40), (10, 20)), ((5, 7), (10, 14)), ((1000, 750), (13, 10))]
+    ("size", "expected"),
+    [((40, 20), (20, 10)), ((20, 40), (10, 20)), ((5, 7), (10, 14)), ((1000, 750), (13, 10))],
 )
 def test_the_shorter_side_is_what_is_asked_for(size, expected):
     assert decode(picture(0, size), 10).size == expected
@@ -189,7 +214,9 @@ def test_a_jpeg_is_decoded_small_but_looks_the_same():
 
 
 @pytest.mark.parametrize(
-    "broken", [b"", b"no picture", picture(0)[:300], picture(0, kind="PNG")[:60]], ids=["empty", "text", "cut JPEG", "cut PNG"]
+    "broken",
+    [b"", b"no picture", picture(0)[:300], picture(0, kind="PNG")[:60]],
+    ids=["empty", "text", "cut JPEG", "cut PNG"],
 )
 def test_what_is_no_picture_is_an_error(broken):
     with pytest.raises(ValueError, match="not a picture that can be read"):
@@ -214,7 +241,9 @@ def exif_jpeg(orientation, entry):
 
 
 def test_a_line_of_pixels_is_no_picture():
-    with pytest.raises(ValueError, match="1010 x 10 pixels are a line; expected a picture at most 100 : 1"):
+    with pytest.raises(
+        ValueError, match="1010 x 10 pixels are a line; expected a picture at most 100 : 1"
+    ):
         decode(picture(0, (1010, 10)), 256)
 
 
@@ -229,13 +258,17 @@ def test_all_of_imagenets_untouched_files_decode(real_data, tell):
         if mode == "L":
             odd["grey"] += 1
             plain = np.repeat(plain[..., None], 3, axis=2)
-        turned = {3: plain[::-1, ::-1], 6: np.rot90(plain, -1), 8: np.rot90(plain)}.get(orientation, plain)
+        turned = {3: plain[::-1, ::-1], 6: np.rot90(plain, -1), 8: np.rot90(plain)}.get(
+            orientation, plain
+        )
         odd["turned"] += orientation in (3, 6, 8)
         np.testing.assert_array_equal(pixels, turned)
         assert min(decode(file.read_bytes(), 256).size) == 256
     assert len(files) == 200
     assert odd == {"grey": 14, "turned": 1}
-    tell(f"imagenet-sample-full: {len(files)} untouched files decoded, {odd['grey']} grey, {odd['turned']} turned")
+    tell(
+        f"imagenet-sample-full: {len(files)} untouched files decoded, {odd['grey']} grey, {odd['turned']} turned"
+    )
 
 
 # Preparing
@@ -244,18 +277,30 @@ def test_all_of_imagenets_untouched_files_decode(real_data, tell):
 def test_pictures_become_shards_with_all_that_training_needs(tmp_path):
     source = class_folders(tmp_path / "photos")
     index = prepare(source, tmp_path / "out", SMALL, progress=False)
-    assert index["shards"] == ["train-00000.tar", "train-00001.tar", "train-00002.tar", "val-00000.tar"]
+    assert index["shards"] == [
+        "train-00000.tar",
+        "train-00001.tar",
+        "train-00002.tar",
+        "val-00000.tar",
+    ]
     assert shards.read_index(tmp_path / "out") == index
     classes, train, val, note = find_pictures(tmp_path / "out")
     assert note == index
     assert (len(train), len(val), classes) == (12, 4, ("cat", "dog"))
     assert sorted(p.label for p in train) == [0] * 6 + [1] * 6
     assert [p.label for p in val] == [0, 0, 1, 1]
-    expected = np.asarray(decode(picture(100), 16))[:, 2:18].transpose(2, 0, 1)  # 21 x 16, its middle
-    assert np.abs(StoredPictures(val, classes, 16).take([0])[0][0].astype(int) - expected).max() < 25  # JPEG's error
-    pixels = np.concatenate([np.asarray(decode(p.stored.read(), 16)).reshape(-1, 3) for p in find_pictures(source).train]).astype(
-        "d"
-    )
+    expected = np.asarray(decode(picture(100), 16))[:, 2:18].transpose(
+        2, 0, 1
+    )  # 21 x 16, its middle
+    assert (
+        np.abs(StoredPictures(val, classes, 16).take([0])[0][0].astype(int) - expected).max() < 25
+    )  # JPEG's error
+    pixels = np.concatenate(
+        [
+            np.asarray(decode(p.stored.read(), 16)).reshape(-1, 3)
+            for p in find_pictures(source).train
+        ]
+    ).astype("d")
     np.testing.assert_allclose(index["mean"], pixels.mean(axis=0), rtol=1e-9)
     np.testing.assert_allclose(index["covariance"], np.cov(pixels.T, bias=True), rtol=1e-6)
 
@@ -272,7 +317,12 @@ def test_a_loader_takes_shards(tmp_path):
 def test_pictures_that_cannot_be_read_are_left_out_and_named(tmp_path, capsys):
     source = class_folders(tmp_path / "photos")
     (source / "train" / "cat" / "2.jpg").write_bytes(picture(2)[:200])
-    assert cli.main(["prepare", str(source), str(tmp_path / "out"), "--size", "16", "--per-shard", "5"]) == 0
+    assert (
+        cli.main(
+            ["prepare", str(source), str(tmp_path / "out"), "--size", "16", "--per-shard", "5"]
+        )
+        == 0
+    )
     out = capsys.readouterr().out
     assert "left out: train/cat/2.jpg: not a picture that can be read: " in out
     assert "2 classes, 4 shards in" in out
@@ -285,10 +335,26 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(tmp_path):
     prepare(source, tmp_path / "whole", SMALL, progress=False)
     expected = contents(tmp_path / "whole")
     out = tmp_path / "killed"
-    command = [sys.executable, "-m", "tinyalex", "prepare", source, out, "--size", "16", "--per-shard", "5"]
+    command = [
+        sys.executable,
+        "-m",
+        "tinyalex",
+        "prepare",
+        source,
+        out,
+        "--size",
+        "16",
+        "--per-shard",
+        "5",
+    ]
     kills = 0
     for shards_before in range(0, 16, 3):
-        process = subprocess.Popen(list(map(str, command)), cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            list(map(str, command)),
+            cwd=REPOSITORY,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         while process.poll() is None and len(list(out.glob("[tv]*.tar"))) <= shards_before:
             time.sleep(0.001)
         process.send_signal(signal.SIGKILL)
@@ -324,21 +390,30 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     out = tmp_path / "out"
     prepare(source, out, SMALL, progress=False)
     before = contents(out)
-    with pytest.raises(ValueError, match="was begun with other pictures or options: size 16, not 32"):
+    with pytest.raises(
+        ValueError, match="was begun with other pictures or options: size 16, not 32"
+    ):
         prepare(source, out, SMALL._replace(size=32), progress=False)
     (source / "train" / "cat" / "new.jpg").write_bytes(picture(7))
-    with pytest.raises(ValueError, match="was begun with other pictures or options: train 12, not 13; pictures "):
+    with pytest.raises(
+        ValueError, match="was begun with other pictures or options: train 12, not 13; pictures "
+    ):
         prepare(source, out, SMALL, progress=False)
     (source / "train" / "cat" / "new.jpg").unlink()
     own = (source / "train" / "cat" / "0.jpg").read_bytes()
     (source / "train" / "cat" / "0.jpg").write_bytes(picture(8, (60, 40)))
-    with pytest.raises(ValueError, match="was begun with other pictures or options: pictures [0-9a-f]+, not [0-9a-f]+\\."):
+    with pytest.raises(
+        ValueError,
+        match="was begun with other pictures or options: pictures [0-9a-f]+, not [0-9a-f]+\\.",
+    ):
         prepare(source, out, SMALL, progress=False)
     (source / "train" / "cat" / "0.jpg").write_bytes(own)
     assert contents(out) == before
     with pytest.raises(ValueError, match="has files of its own"):
         prepare(source, source, SMALL, progress=False)
-    with pytest.raises(ValueError, match="expected quality to be a whole number from 1 to 95, got 100"):
+    with pytest.raises(
+        ValueError, match="expected quality to be a whole number from 1 to 95, got 100"
+    ):
         prepare(source, out, Options(quality=100), progress=False)
     (out / ".index.json.swp").write_text("an editor's")
     prepare(source, out, SMALL, progress=False)
@@ -348,7 +423,10 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     with pytest.raises(ValueError, match="plan.json is not from `tinyalex prepare`"):
         prepare(source, tmp_path / "other", SMALL, progress=False)
     (out / "index.json").unlink()
-    with pytest.raises(FileNotFoundError, match=r"`tinyalex prepare` has not finished .*: there is no index.json.\nRun it again"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"`tinyalex prepare` has not finished .*: there is no index.json.\nRun it again",
+    ):
         find_pictures(out)
 
 
@@ -356,7 +434,9 @@ def test_a_shard_that_another_program_has_put_there_is_named(tmp_path):
     source = class_folders(tmp_path / "photos")
     prepare(source, tmp_path / "out", SMALL, progress=False)
     (tmp_path / "out" / "train-00001.tar").write_bytes(tar_of({"a.jpg": picture(1)}))
-    with pytest.raises(ValueError, match="train-00001.tar is not a shard that `tinyalex prepare` has written"):
+    with pytest.raises(
+        ValueError, match="train-00001.tar is not a shard that `tinyalex prepare` has written"
+    ):
         prepare(source, tmp_path / "out", SMALL, progress=False)
 
 
@@ -375,17 +455,27 @@ def test_webdatasets_shards_are_read(tmp_path):
     }
     (tmp_path / "x.tar").write_bytes(tar_of(files))
     pictures = list(shards.shard_pictures([tmp_path / "x.tar"]))
-    assert [(p.name, p.label) for p in pictures] == [("x.tar/a/0001", 1), ("x.tar/b", 1), ("x.tar/a/0002", 0)]
+    assert [(p.name, p.label) for p in pictures] == [
+        ("x.tar/a/0001", 1),
+        ("x.tar/b", 1),
+        ("x.tar/a/0002", 0),
+    ]
     images, labels = StoredPictures(pictures, ("cat", "dog"), 18).take(np.array([2, 0]))
     assert (images.shape, labels.tolist()) == ((2, 3, 18, 18), [0, 1])
-    np.testing.assert_array_equal(images[0], np.asarray(decode(picture(2, kind="PNG")))[:, 3:21].transpose(2, 0, 1))
+    np.testing.assert_array_equal(
+        images[0], np.asarray(decode(picture(2, kind="PNG")))[:, 3:21].transpose(2, 0, 1)
+    )
 
 
 def test_a_folder_of_others_shards_is_a_source(tmp_path):
     for name, label in (("train-0", b"1"), ("train-1", b"0"), ("val-0", b"1")):
         (tmp_path / f"{name}.tar").write_bytes(tar_of({"a.jpg": picture(1), "a.cls": label}))
     source = find_pictures(tmp_path)
-    assert (source.classes, [p.label for p in source.train], [p.label for p in source.val]) == (("0", "1"), [1, 0], [1])
+    assert (source.classes, [p.label for p in source.train], [p.label for p in source.val]) == (
+        ("0", "1"),
+        [1, 0],
+        [1],
+    )
     (tmp_path / "classes.txt").write_text("cat\ndog\n")
     assert find_pictures(tmp_path).classes == ("cat", "dog")
     (tmp_path / "classes.txt").write_text("cat\n")
@@ -403,19 +493,27 @@ def test_what_kaggles_archive_unpacks_to_is_a_source(tmp_path):
     ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(picture(0))
-    with pytest.raises(FileNotFoundError, match="nothing in .* says which classes the validation pictures are of"):
+    with pytest.raises(
+        FileNotFoundError, match="nothing in .* says which classes the validation pictures are of"
+    ):
         find_pictures(tmp_path)
     rows = "ImageId,PredictionString\nILSVRC2012_val_00000002,n01 1 2 3 4\nILSVRC2012_val_00000001,n02 1 2 3 4\n"
     (tmp_path / ilsvrc.KAGGLE).write_text(rows)
     source = find_pictures(tmp_path)
-    assert (source.classes, [p.label for p in source.train], [p.label for p in source.val]) == (("n01", "n02"), [0, 1], [1, 0])
+    assert (source.classes, [p.label for p in source.train], [p.label for p in source.val]) == (
+        ("n01", "n02"),
+        [0, 1],
+        [1, 0],
+    )
 
 
 def test_a_subset_has_the_first_classes_and_the_first_pictures_of_each(tmp_path):
     source = find_pictures(class_folders(tmp_path, train=12, val=6, classes=("cat", "dog", "eel")))
     small = source.subset(classes=2, per_class=3)
     assert small.classes == ("cat", "dog")
-    assert [p.name for p in small.train] == [f"train/{n}.jpg" for n in ("cat/0", "cat/3", "cat/6", "dog/1", "dog/10", "dog/4")]
+    assert [p.name for p in small.train] == [
+        f"train/{n}.jpg" for n in ("cat/0", "cat/3", "cat/6", "dog/1", "dog/10", "dog/4")
+    ]
     assert [p.label for p in small.val] == [0, 0, 1, 1]
     assert source.subset() == source
     with pytest.raises(ValueError, match=r"there are 3 classes, not 4.\nGive at most 3"):
@@ -446,7 +544,9 @@ def test_what_the_official_tars_unpack_to_is_a_source(tmp_path):
     (root / ilsvrc.TRAIN).unlink()
     (root / ilsvrc.VAL).unlink()
     found = find_pictures(root)
-    assert [(p.name, p.label) for p in (*found.train, *found.val)] == [(p.name, p.label) for p in (*tars.train, *tars.val)]
+    assert [(p.name, p.label) for p in (*found.train, *found.val)] == [
+        (p.name, p.label) for p in (*tars.train, *tars.val)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -454,8 +554,14 @@ def test_what_the_official_tars_unpack_to_is_a_source(tmp_path):
     [
         ({"a.jpg": picture(1)}, r"x.tar: the sample a has no class \(.cls\)"),
         ({"a.cls": b"1"}, r"x.tar: the sample a has no picture"),
-        ({"a.jpg": picture(1), "a.cls": b"cat"}, "the class of a is 'cat', expected a number from 0 on"),
-        ({"a.jpg": picture(1), "a.png": picture(1), "a.cls": b"1"}, "x.tar: there are two pictures with the key a"),
+        (
+            {"a.jpg": picture(1), "a.cls": b"cat"},
+            "the class of a is 'cat', expected a number from 0 on",
+        ),
+        (
+            {"a.jpg": picture(1), "a.png": picture(1), "a.cls": b"1"},
+            "x.tar: there are two pictures with the key a",
+        ),
     ],
 )
 def test_samples_that_are_not_whole_are_named(files, message, tmp_path):
@@ -476,21 +582,30 @@ def test_a_picture_that_cannot_be_read_is_left_out_of_its_batch_and_named(tmp_pa
     assert "not a picture that can be read" in found.unreadable[1]
     assert len(found.in_memory()) == 2
     assert len(found.take(np.array([1]))[0]) == 0
-    with pytest.raises(ValueError, match="None of 1 pictures can be read, p1 for instance: not a picture"):
+    with pytest.raises(
+        ValueError, match="None of 1 pictures can be read, p1 for instance: not a picture"
+    ):
         StoredPictures(pictures[1:2], ("cat", "dog"), 18).take(np.array([0]))
 
 
 def test_pictures_can_be_squashed_to_a_square(tmp_path):
     (tmp_path / "x.jpg").write_bytes(picture(1, (40, 20)))
-    images, _ = StoredPictures([Picture("x", 0, Stored(tmp_path / "x.jpg"))], ("cat",), 16, squash=True).take(np.array([0]))
+    images, _ = StoredPictures(
+        [Picture("x", 0, Stored(tmp_path / "x.jpg"))], ("cat",), 16, squash=True
+    ).take(np.array([0]))
     squashed = Preprocessing(size=16, resize=16, squash=True).crop(tmp_path / "x.jpg")
     np.testing.assert_array_equal(images[0], squashed.transpose(2, 0, 1))
 
 
 def test_a_tar_within_a_tar_is_read_where_it_lies(tmp_path):
-    (tmp_path / "outer.tar").write_bytes(tar_of({"folder/inner.tar": tar_of({"x": b"hello", "y": b"world"})}))
+    (tmp_path / "outer.tar").write_bytes(
+        tar_of({"folder/inner.tar": tar_of({"x": b"hello", "y": b"world"})})
+    )
     ((_, inner),) = members(Stored(tmp_path / "outer.tar"))
-    assert [(name, stored.read()) for name, stored in members(inner)] == [("x", b"hello"), ("y", b"world")]
+    assert [(name, stored.read()) for name, stored in members(inner)] == [
+        ("x", b"hello"),
+        ("y", b"world"),
+    ]
 
 
 def test_the_note_of_a_shard_is_for_tinyalex_alone(tmp_path):

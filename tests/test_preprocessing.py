@@ -12,7 +12,9 @@ from tinyalex.models.variants import BUILDERS
 @pytest.fixture
 def photo(rng):
     """A smooth picture, 400 wide and 300 high."""
-    return Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)).resize((400, 300), Image.Resampling.BICUBIC)
+    return Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)).resize(
+        (400, 300), Image.Resampling.BICUBIC
+    )
 
 
 def plain(colour):
@@ -20,20 +22,26 @@ def plain(colour):
 
 
 def resized(photo, size, left, top, side):
-    return np.asarray(photo.resize(size, Image.Resampling.BILINEAR))[top : top + side, left : left + side].astype(np.float64)
+    return np.asarray(photo.resize(size, Image.Resampling.BILINEAR))[
+        top : top + side, left : left + side
+    ].astype(np.float64)
 
 
 # The recipes
 
 
 def test_every_variant_has_one_and_it_gives_the_size_that_the_network_is_made_for():
-    assert {variant: preprocessing(variant).size for variant in models.VARIANTS} == {v: size for v, (_, size) in BUILDERS.items()}
+    assert {variant: preprocessing(variant).size for variant in models.VARIANTS} == {
+        v: size for v, (_, size) in BUILDERS.items()
+    }
 
 
 def test_torchvisions(photo):
     square = resized(photo, (341, 256), round((341 - 224) / 2), 16, 224)
     expected = (square / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
-    np.testing.assert_allclose(preprocessing("torchvision")(photo)[0], expected.transpose(2, 0, 1), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(
+        preprocessing("torchvision")(photo)[0], expected.transpose(2, 0, 1), rtol=0, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("variant", ["caffe", "caffenet"])
@@ -46,15 +54,21 @@ def test_caffes(photo, variant):
 @pytest.mark.parametrize("variant", ["paper", "original", "single"])
 def test_the_papers(photo, variant):
     square = resized(photo, (341, 256), round((341 - 224) / 2), 16, 224)
-    np.testing.assert_array_equal(preprocessing(variant)(photo)[0], (square - [123, 117, 104]).transpose(2, 0, 1))
+    np.testing.assert_array_equal(
+        preprocessing(variant)(photo)[0], (square - [123, 117, 104]).transpose(2, 0, 1)
+    )
 
 
 def test_what_the_keras_port_is_mostly_given(photo):
     square = resized(photo, (341, 256), round((341 - 224) / 2), 16, 224)
-    np.testing.assert_allclose(preprocessing("keras")(photo)[0], square.transpose(2, 0, 1) / 255, rtol=1e-6)
+    np.testing.assert_allclose(
+        preprocessing("keras")(photo)[0], square.transpose(2, 0, 1) / 255, rtol=1e-6
+    )
 
 
-@pytest.mark.parametrize(("variant", "red"), [("paper", 0), ("caffe", 2), ("torchvision", 0), ("keras", 0)])
+@pytest.mark.parametrize(
+    ("variant", "red"), [("paper", 0), ("caffe", 2), ("torchvision", 0), ("keras", 0)]
+)
 def test_red_is_where_the_network_expects_it(variant, red):
     channels = preprocessing(variant)(plain((255, 0, 0)))[0].mean(axis=(1, 2))
     assert channels.argmax() == red
@@ -94,7 +108,9 @@ def places():
     return np.stack([rows, np.minimum(columns, 255), 0 * rows], axis=2).astype(np.uint8)
 
 
-def test_ten_views_are_the_corners_and_the_middle_of_the_middle_square_and_their_mirror_images(places):
+def test_ten_views_are_the_corners_and_the_middle_of_the_middle_square_and_their_mirror_images(
+    places,
+):
     views = Preprocessing(224, 256).views(places)
     assert views.shape == (10, 3, 224, 224)
     corners = [tuple(view[:2, 0, 0].astype(int)) for view in views[:5]]
@@ -150,7 +166,8 @@ def test_whatever_colours_a_file_has_become_rgb(mode, tmp_path):
 def test_a_broken_file_is_named(content, tmp_path):
     (tmp_path / "broken.jpg").write_bytes(content)
     with pytest.raises(
-        ValueError, match=r"preprocessing: .*broken\.jpg cannot be read as an image: .*\nReplace it, or leave it out\."
+        ValueError,
+        match=r"preprocessing: .*broken\.jpg cannot be read as an image: .*\nReplace it, or leave it out\.",
     ):
         preprocessing("paper")(tmp_path / "broken.jpg")
 
@@ -163,9 +180,13 @@ def test_half_a_file_is_named(photo, tmp_path):
 
 
 def test_a_file_that_is_missing_and_a_folder_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"preprocessing: there is no file .*nothing\.jpg. Check the path\."):
+    with pytest.raises(
+        FileNotFoundError, match=r"preprocessing: there is no file .*nothing\.jpg. Check the path\."
+    ):
         preprocessing("paper")(tmp_path / "nothing.jpg")
-    with pytest.raises(IsADirectoryError, match=r"expected an image, got the folder .*\. Give the files in it\."):
+    with pytest.raises(
+        IsADirectoryError, match=r"expected an image, got the folder .*\. Give the files in it\."
+    ):
         preprocessing("paper")(tmp_path)
 
 
@@ -180,25 +201,32 @@ def test_a_file_that_is_missing_and_a_folder_are_named(tmp_path):
 )
 def test_an_array_must_be_pixels(array, came):
     with pytest.raises(
-        ValueError, match=rf"expected an array of uint8 with the shape \(H, W, 3\), got {came}\.\nGive pixels from 0"
+        ValueError,
+        match=rf"expected an array of uint8 with the shape \(H, W, 3\), got {came}\.\nGive pixels from 0",
     ):
         preprocessing("paper")(array)
 
 
 def test_what_is_no_image_is_named():
-    with pytest.raises(TypeError, match=r"expected a path, a Pillow image or a uint8 array \(H, W, 3\), got int"):
+    with pytest.raises(
+        TypeError, match=r"expected a path, a Pillow image or a uint8 array \(H, W, 3\), got int"
+    ):
         preprocessing("paper")(7)
 
 
 def test_a_variant_that_there_is_not():
-    with pytest.raises(ValueError, match=r"models\.preprocessing: expected one of paper, original, .*, got 'vgg'\."):
+    with pytest.raises(
+        ValueError, match=r"models\.preprocessing: expected one of paper, original, .*, got 'vgg'\."
+    ):
         preprocessing("vgg")
     with pytest.raises(ValueError, match=r"image_size must be 1 or more, got 0"):
         preprocessing("paper", 0)
 
 
 def test_a_recipe_that_cannot_be():
-    with pytest.raises(ValueError, match=r"a square of size=224 cannot be cut from resize=200 pixels"):
+    with pytest.raises(
+        ValueError, match=r"a square of size=224 cannot be cut from resize=200 pixels"
+    ):
         Preprocessing(224, 200)
     with pytest.raises(ValueError, match=r"expected channels 'RGB' or 'BGR', got 'GBR'"):
         Preprocessing(224, 256, channels="GBR")

@@ -18,7 +18,9 @@ OUTPUTS = re.findall(r"```\n(gradcheck .*?)```", README, re.DOTALL)
 
 
 def run(program, folder=None):
-    result = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, cwd=folder)
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, cwd=folder
+    )
     assert result.returncode == 0, result.stderr
     return result.stdout
 
@@ -33,7 +35,9 @@ def test_its_links_lead_somewhere():
 def test_alexnet_takes_weights_and_becomes_an_onnx_file(tmp_path):
     import torch
 
-    state = {name: torch.tensor(w) for name, w in models.alexnet("torchvision").state_dict().items()}
+    state = {
+        name: torch.tensor(w) for name, w in models.alexnet("torchvision").state_dict().items()
+    }
     torch.save(state, tmp_path / "alexnet-owt-7be5be79.pth")
     run(ALEXNET, tmp_path)
     assert (tmp_path / "alexnet.onnx").stat().st_size > 4 * 61_100_840

@@ -6,7 +6,11 @@ from tinyalex import serialization
 
 
 def test_a_state_comes_back(tmp_path, rng):
-    state = {"a": rng.standard_normal((2, 3)).astype("f"), "b": ta.Tensor([1.0, 2.0]), "c": np.array(7)}
+    state = {
+        "a": rng.standard_normal((2, 3)).astype("f"),
+        "b": ta.Tensor([1.0, 2.0]),
+        "c": np.array(7),
+    }
     ta.save(tmp_path / "x", state)
     loaded = ta.load(tmp_path / "x")
     np.testing.assert_array_equal(loaded["a"], state["a"])
@@ -34,7 +38,14 @@ def test_nested_states_come_back(tmp_path):
     loaded = ta.load(tmp_path / "x")
     np.testing.assert_array_equal(loaded["model"].pop("w"), np.ones(2))
     np.testing.assert_array_equal(loaded["groups"][0].pop("v")[0], np.zeros(1))
-    assert loaded == {"model": {}, "groups": [{"lr": 0.1}], "best": float("inf"), "name": "x", "none": None, "on": True}
+    assert loaded == {
+        "model": {},
+        "groups": [{"lr": 0.1}],
+        "best": float("inf"),
+        "name": "x",
+        "none": None,
+        "on": True,
+    }
 
 
 def test_a_flat_state_is_plain_safetensors_with_the_metadata(tmp_path):
@@ -47,7 +58,9 @@ def test_a_flat_state_is_plain_safetensors_with_the_metadata(tmp_path):
 
 def test_the_same_state_gives_the_same_bytes(tmp_path):
     for name in "ab":
-        ta.save(tmp_path / name, {"w": np.ones(2), "b": np.zeros(3, "f")}, metadata={"variant": "paper"})
+        ta.save(
+            tmp_path / name, {"w": np.ones(2), "b": np.zeros(3, "f")}, metadata={"variant": "paper"}
+        )
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
@@ -66,7 +79,9 @@ def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkey
 
 
 def test_what_cannot_be_saved_is_named_with_its_place(tmp_path):
-    with pytest.raises(TypeError, match="save: model/hook is a function. Expected tensors, arrays, numbers"):
+    with pytest.raises(
+        TypeError, match="save: model/hook is a function. Expected tensors, arrays, numbers"
+    ):
         ta.save(tmp_path / "x", {"model": {"hook": lambda: 0}})
     assert not list(tmp_path.iterdir())
 
@@ -91,7 +106,9 @@ def test_metadata_stays_with_a_nested_state_too(tmp_path):
 
 
 def test_complex_numbers_are_refused_by_name(tmp_path):
-    with pytest.raises(TypeError, match=r"save: a/0 is an array of complex128. Expected real numbers or bools"):
+    with pytest.raises(
+        TypeError, match=r"save: a/0 is an array of complex128. Expected real numbers or bools"
+    ):
         ta.save(tmp_path / "x.safetensors", {"a": [np.ones(2, complex)]})
     assert list(tmp_path.iterdir()) == []
 

@@ -35,7 +35,10 @@ def test_huge_numbers_overflow_nowhere():
 
 
 def test_an_axis_that_is_not_there_is_named():
-    with pytest.raises(ValueError, match=r"softmax: dim=2 is no axis of a tensor of shape \(3, 4\), which has the axes 0 to 1"):
+    with pytest.raises(
+        ValueError,
+        match=r"softmax: dim=2 is no axis of a tensor of shape \(3, 4\), which has the axes 0 to 1",
+    ):
         F.softmax(np.zeros((3, 4)), 2)
     with pytest.raises(TypeError, match=r"log_softmax: dim is a whole number, got 'C'"):
         F.log_softmax(np.zeros((3, 4)), "C")

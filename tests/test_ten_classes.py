@@ -15,7 +15,10 @@ def archive(files):
 
 
 PICTURES = {
-    f"imagenette2-160/{split}/n0144{c}/{i}.JPEG": picture(i) for split in ("train", "val") for c in range(2) for i in range(2)
+    f"imagenette2-160/{split}/n0144{c}/{i}.JPEG": picture(i)
+    for split in ("train", "val")
+    for c in range(2)
+    for i in range(2)
 }
 
 
@@ -26,7 +29,9 @@ def offered(tmp_path, monkeypatch):
     asked = []
 
     def offer(content):
-        monkeypatch.setitem(module.ARCHIVES, 160, ("imagenette2-160.tgz", "md5:" + hashlib.md5(content).hexdigest()))
+        monkeypatch.setitem(
+            module.ARCHIVES, 160, ("imagenette2-160.tgz", "md5:" + hashlib.md5(content).hexdigest())
+        )
 
         def fetch(name, mirrors, known_hash):
             asked.append((name, *mirrors))
@@ -58,10 +63,14 @@ def test_an_archive_that_would_write_elsewhere_is_refused(offered, tmp_path):
     assert not (tmp_path / "cache" / "imagenette2-160").exists()
 
 
-@pytest.mark.parametrize("content", [archive(PICTURES)[:1000], archive({"a/1": b"", "b/2": b""}), b"no archive"])
+@pytest.mark.parametrize(
+    "content", [archive(PICTURES)[:1000], archive({"a/1": b"", "b/2": b""}), b"no archive"]
+)
 def test_what_is_not_the_archive_leaves_nothing_behind(content, tmp_path):
     (tmp_path / "x.tgz").write_bytes(content)
-    with pytest.raises(ValueError, match=r"x.tgz is not the archive of one folder that it should be: .*\nRemove it"):
+    with pytest.raises(
+        ValueError, match=r"x.tgz is not the archive of one folder that it should be: .*\nRemove it"
+    ):
         unpack(tmp_path / "x.tgz", tmp_path / "folder")
     assert [file.name for file in tmp_path.iterdir()] == ["x.tgz"]
 
@@ -69,5 +78,8 @@ def test_what_is_not_the_archive_leaves_nothing_behind(content, tmp_path):
 def test_other_sizes_are_refused_and_all_is_checked():
     with pytest.raises(ValueError, match="expected a shorter side of 160 or 320 pixels, got 224"):
         imagenette(224)
-    assert all(known_hash.startswith("md5:") and len(known_hash) == 36 for _, known_hash in ARCHIVES.values())
+    assert all(
+        known_hash.startswith("md5:") and len(known_hash) == 36
+        for _, known_hash in ARCHIVES.values()
+    )
     assert all(host.startswith("https://") for host in HOSTS)

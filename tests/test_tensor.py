@@ -10,16 +10,26 @@ pytestmark = pytest.mark.anywhere
 
 
 def test_python_numbers_become_float32_and_arrays_keep_their_dtype():
-    assert [ta.Tensor(x).dtype for x in (1, 2.5, [1, 2], np.ones(2), np.arange(2))] == ["f4", "f4", "f4", "f8", "i8"]
+    assert [ta.Tensor(x).dtype for x in (1, 2.5, [1, 2], np.ones(2), np.arange(2))] == [
+        "f4",
+        "f4",
+        "f4",
+        "f8",
+        "i8",
+    ]
 
 
 def test_a_ragged_list_is_refused():
-    with pytest.raises(ValueError, match="expected numbers, a regular list of numbers, or an array"):
+    with pytest.raises(
+        ValueError, match="expected numbers, a regular list of numbers, or an array"
+    ):
         ta.Tensor([[1, 2], [3]])
 
 
 def test_only_floating_tensors_have_gradients():
-    with pytest.raises(TypeError, match=r"needs a floating dtype, got int64\. Convert the array first"):
+    with pytest.raises(
+        TypeError, match=r"needs a floating dtype, got int64\. Convert the array first"
+    ):
         ta.Tensor(np.arange(3), requires_grad=True)
 
 
@@ -51,7 +61,11 @@ def test_mixed_dtypes_promote_and_gradients_come_back_in_each(rng):
     ],
     ids=["+", "-", "*", "/", "**", "numbers", "reflected", "log exp tanh"],
 )
-@pytest.mark.parametrize("shapes", [((2, 3), (2, 3)), ((2, 3), (3,)), ((2, 1, 3), (4, 1)), ((), (2, 2)), ((1,), (1, 1))], ids=str)
+@pytest.mark.parametrize(
+    "shapes",
+    [((2, 3), (2, 3)), ((2, 3), (3,)), ((2, 1, 3), (4, 1)), ((), (2, 2)), ((1,), (1, 1))],
+    ids=str,
+)
 def test_arithmetic_with_broadcasting_passes_gradcheck(f, shapes, rng):
     x, y = (rng.uniform(0.5, 2, shape) * rng.choice([-1, 1], shape) for shape in shapes)
     assert ta.gradcheck(f, [x, y]).ok
@@ -59,7 +73,14 @@ def test_arithmetic_with_broadcasting_passes_gradcheck(f, shapes, rng):
 
 @pytest.mark.parametrize(
     "shapes",
-    [((2, 3), (3, 4)), ((3,), (3, 4)), ((2, 3), (3,)), ((3,), (3,)), ((5, 1, 2, 3), (4, 3, 2)), ((3,), (2, 3, 2))],
+    [
+        ((2, 3), (3, 4)),
+        ((3,), (3, 4)),
+        ((2, 3), (3,)),
+        ((3,), (3,)),
+        ((5, 1, 2, 3), (4, 3, 2)),
+        ((3,), (2, 3, 2)),
+    ],
     ids=str,
 )
 def test_matmul_passes_gradcheck(shapes, rng):
@@ -68,13 +89,23 @@ def test_matmul_passes_gradcheck(shapes, rng):
 
 def test_an_array_on_the_left_meets_a_tensor():
     x = ta.Tensor(np.ones((2, 2)), requires_grad=True)
-    for y in (np.ones((2, 2)) @ x, np.ones(2) + x, np.ones(2) - x, np.ones(2) * x, np.ones(2) / x, np.full(2, 2.0) ** x):
+    for y in (
+        np.ones((2, 2)) @ x,
+        np.ones(2) + x,
+        np.ones(2) - x,
+        np.ones(2) * x,
+        np.ones(2) / x,
+        np.full(2, 2.0) ** x,
+    ):
         assert isinstance(y, ta.Tensor)
         assert y.requires_grad
 
 
 def test_powers_have_finite_gradients_at_zero():
-    x, y = ta.Tensor([0.0, 0.0, 2.0], requires_grad=True), ta.Tensor([1.0, 0.0, 2.0], requires_grad=True)
+    x, y = (
+        ta.Tensor([0.0, 0.0, 2.0], requires_grad=True),
+        ta.Tensor([1.0, 0.0, 2.0], requires_grad=True),
+    )
     (x**y).sum().backward()
     np.testing.assert_allclose(to_numpy(x.grad), [1, 0, 4])
     np.testing.assert_allclose(to_numpy(y.grad), [0, 0, 4 * np.log(2)], rtol=1e-6)
@@ -161,7 +192,9 @@ def test_item_wants_one_number():
 
 def test_backward_of_many_numbers_wants_weights():
     x = ta.Tensor([1.0, 2.0], requires_grad=True)
-    with pytest.raises(ValueError, match=r"a tensor of shape \(2,\) is not one number.*y\.sum\(\)\.backward\(\)"):
+    with pytest.raises(
+        ValueError, match=r"a tensor of shape \(2,\) is not one number.*y\.sum\(\)\.backward\(\)"
+    ):
         (x * 2).backward()
     with pytest.raises(ValueError, match=r"grad has shape \(3,\), but the tensor has shape \(2,\)"):
         (x * 2).backward(np.ones(3))
@@ -170,7 +203,9 @@ def test_backward_of_many_numbers_wants_weights():
 
 
 def test_backward_without_anything_to_learn_says_so():
-    with pytest.raises(RuntimeError, match="nothing this tensor was made from has requires_grad=True"):
+    with pytest.raises(
+        RuntimeError, match="nothing this tensor was made from has requires_grad=True"
+    ):
         ta.Tensor([1.0]).sum().backward()
 
 
@@ -193,15 +228,30 @@ def test_operators_refuse_what_is_no_number():
 @pytest.mark.parametrize(
     ("f", "message"),
     [
-        (lambda x: x + np.ones(4), r"Add: shapes \(2, 3\) and \(4,\) do not broadcast. From the last axis on, sizes must be equal"),
+        (
+            lambda x: x + np.ones(4),
+            r"Add: shapes \(2, 3\) and \(4,\) do not broadcast. From the last axis on, sizes must be equal",
+        ),
         (lambda x: np.ones((2, 2)) / x, r"Divide: shapes \(2, 2\) and \(2, 3\) do not broadcast"),
-        (lambda x: x @ x, r"MatMul: shapes \(2, 3\) and \(2, 3\) do not fit. Expected \(..., n, k\) @ \(..., k, m\)"),
+        (
+            lambda x: x @ x,
+            r"MatMul: shapes \(2, 3\) and \(2, 3\) do not fit. Expected \(..., n, k\) @ \(..., k, m\)",
+        ),
         (lambda x: x @ 2.0, r"MatMul: shapes \(2, 3\) and \(\) do not fit"),
-        (lambda x: x.reshape(4, -1), r"reshape: 6 numbers of shape \(2, 3\) do not fit into shape \(4, -1\)"),
-        (lambda x: x.transpose(0, 0), r"transpose: \(0, 0\) does not name each axis of a tensor of shape \(2, 3\) once"),
+        (
+            lambda x: x.reshape(4, -1),
+            r"reshape: 6 numbers of shape \(2, 3\) do not fit into shape \(4, -1\)",
+        ),
+        (
+            lambda x: x.transpose(0, 0),
+            r"transpose: \(0, 0\) does not name each axis of a tensor of shape \(2, 3\) once",
+        ),
         (lambda x: x.transpose(2, 0), r"transpose: \(2, 0\) does not name each axis"),
         (lambda x: x.sum(2), r"sum: axis=2 is no axis of a tensor of shape \(2, 3\)"),
-        (lambda x: x.mean((0, -2)), r"mean: axis=\(0, -2\) names an axis of a tensor of shape \(2, 3\) twice"),
+        (
+            lambda x: x.mean((0, -2)),
+            r"mean: axis=\(0, -2\) names an axis of a tensor of shape \(2, 3\) twice",
+        ),
         (lambda x: x[:0].max(), r"max: a tensor of shape \(0, 3\) has no numbers along axis=None"),
     ],
     ids=lambda v: v if isinstance(v, str) else "",
@@ -219,18 +269,27 @@ def test_a_number_lets_axis_0_be_named():
 
 
 def test_whole_numbers_have_no_mean_bools_no_negative_and_none_is_no_tensor():
-    with pytest.raises(TypeError, match=r"mean: the tensor is int64, but must be floating. Convert it: .astype\('float32'\)"):
+    with pytest.raises(
+        TypeError,
+        match=r"mean: the tensor is int64, but must be floating. Convert it: .astype\('float32'\)",
+    ):
         ta.Tensor(np.arange(3)).mean()
     with pytest.raises(TypeError, match="a bool tensor has no negative. Convert it first"):
         -ta.Tensor(np.array([True]))
-    with pytest.raises(TypeError, match="Tensor: expected numbers, a regular list of numbers, or an array, got None"):
+    with pytest.raises(
+        TypeError,
+        match="Tensor: expected numbers, a regular list of numbers, or an array, got None",
+    ):
         ta.Tensor(None)
 
 
-@pytest.mark.parametrize("array", [np.array([1j]), np.array(["a"]), np.array([None]), np.array([1 + 2j], "c8")], ids=str)
+@pytest.mark.parametrize(
+    "array", [np.array([1j]), np.array(["a"]), np.array([None]), np.array([1 + 2j], "c8")], ids=str
+)
 def test_what_is_no_real_number_is_refused(array):
     with pytest.raises(
-        TypeError, match=r"is not supported. tinyalex computes with real numbers.*Of complex numbers, give the real"
+        TypeError,
+        match=r"is not supported. tinyalex computes with real numbers.*Of complex numbers, give the real",
     ):
         ta.Tensor(array)
 
@@ -254,7 +313,10 @@ def test_infinities_and_nan_are_answers_without_warnings():
 def test_a_hook_must_return_a_gradient_of_the_same_kind_and_can_be_taken_away():
     x = ta.Tensor([1.0, 2.0], requires_grad=True)
     remove = x.register_hook(lambda grad: grad[:1])
-    with pytest.raises(ValueError, match=r"must return None or an array float32 \(2,\) in its place, got float32 \(1,\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"must return None or an array float32 \(2,\) in its place, got float32 \(1,\)",
+    ):
         x.sum().backward()
     remove()
     x.sum().backward()
@@ -263,5 +325,7 @@ def test_a_hook_must_return_a_gradient_of_the_same_kind_and_can_be_taken_away():
 
 @pytest.mark.parametrize("numbers", [[None], ["1"], "1", [1, None], [1j]], ids=str)
 def test_what_only_looks_like_numbers_is_refused(numbers):
-    with pytest.raises(TypeError, match="Tensor: expected numbers, a regular list of numbers, or an array"):
+    with pytest.raises(
+        TypeError, match="Tensor: expected numbers, a regular list of numbers, or an array"
+    ):
         ta.Tensor(numbers)

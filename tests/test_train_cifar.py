@@ -28,7 +28,9 @@ def pictures(tmp_path_factory):
 
 
 def run(*options, **kwargs):
-    return subprocess.run([sys.executable, SCRIPT, *map(str, options)], capture_output=True, text=True, **kwargs)
+    return subprocess.run(
+        [sys.executable, SCRIPT, *map(str, options)], capture_output=True, text=True, **kwargs
+    )
 
 
 def test_it_trains_and_leaves_what_it_promises(pictures, tmp_path):
@@ -65,14 +67,19 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_bytes(pictures, tmp_path):
     resumed = run(*options, "--output", tmp_path / "stopped", "--resume", "auto")
     assert resumed.returncode == 0, resumed.stderr
     assert resumed.stdout.splitlines()[-1] == whole.stdout.splitlines()[-1]
-    assert (tmp_path / "whole/model.safetensors").read_bytes() == (tmp_path / "stopped/model.safetensors").read_bytes()
+    assert (tmp_path / "whole/model.safetensors").read_bytes() == (
+        tmp_path / "stopped/model.safetensors"
+    ).read_bytes()
 
 
 def test_a_finished_run_is_not_overwritten(pictures, tmp_path):
     (tmp_path / "checkpoint.safetensors").write_bytes(b"precious")
     result = run("--data", pictures, "--output", tmp_path)
     assert result.returncode == 1
-    assert "holds a run already. Go on with it (--resume auto), or choose another folder (--output)" in result.stderr
+    assert (
+        "holds a run already. Go on with it (--resume auto), or choose another folder (--output)"
+        in result.stderr
+    )
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == b"precious"
 
 
@@ -80,7 +87,10 @@ def test_a_finished_run_is_not_overwritten(pictures, tmp_path):
     ("options", "message"),
     [
         (["--data", "no/such/place"], "no/such/place"),
-        (["--data", "shapes", "--subset", "5"], "5 training images are too few: one in ten is set aside for validation"),
+        (
+            ["--data", "shapes", "--subset", "5"],
+            "5 training images are too few: one in ten is set aside for validation",
+        ),
         (["--data", "shapes", "--device", "cuda"], "device 'cuda': "),
         (["--data", "shapes", "--epochs", "0"], "expected a whole number from 1 on, got '0'"),
         (["--data", "shapes", "--resume", "no/such/file"], "there is no file 'no/such/file'"),

@@ -15,7 +15,8 @@ import pytest
 from made_pictures import class_folders, official_files, picture
 
 import tinyalex as ta
-from tinyalex import data, predicting
+from tinyalex import data
+from tinyalex.cli import predict
 from tinyalex.data.preparing import Options, prepare
 
 SCRIPT = Path(__file__).resolve().parent.parent / "train_imagenet.py"
@@ -23,7 +24,9 @@ SMALL = ("--image-size", 67, "--resize", 72, "--batch-size", 6)
 
 
 def run(*options):
-    return subprocess.run([sys.executable, SCRIPT, *map(str, options)], capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, SCRIPT, *map(str, options)], capture_output=True, text=True
+    )
 
 
 def done(*options):
@@ -34,8 +37,23 @@ def done(*options):
 
 @pytest.mark.slow
 def test_from_the_official_tars_to_shards_to_a_network_and_its_test(tmp_path):
-    source, shards, output = official_files(tmp_path / "ILSVRC2012"), tmp_path / "shards", tmp_path / "out"
-    command = [sys.executable, "-m", "tinyalex", "prepare", source, shards, "--size", "72", "--per-shard", "5"]
+    source, shards, output = (
+        official_files(tmp_path / "ILSVRC2012"),
+        tmp_path / "shards",
+        tmp_path / "out",
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "tinyalex",
+        "prepare",
+        source,
+        shards,
+        "--size",
+        "72",
+        "--per-shard",
+        "5",
+    ]
     subprocess.run(list(map(str, command)), check=True, capture_output=True, cwd=SCRIPT.parent)
     out = done("--data", shards, *SMALL, "--epochs", 2, "--output", output)
     assert "12 images to train on, 4 to validate, 3 classes, on cpu" in out
@@ -49,10 +67,17 @@ def test_from_the_official_tars_to_shards_to_a_network_and_its_test(tmp_path):
     assert [line.split(": ")[0] for line in tested.splitlines()] == [
         f"{views}  {of}" for views in ("one view ", "ten views") for of in (best, last, "all 2")
     ]
-    losses = [float(re.search(r": loss ([\d.]+), top-1 error .*, 4 images$", line)[1]) for line in tested.splitlines()]
+    losses = [
+        float(re.search(r": loss ([\d.]+), top-1 error .*, 4 images$", line)[1])
+        for line in tested.splitlines()
+    ]
     with open(output / "log.csv", newline="") as file:
-        assert losses[1] == pytest.approx(float(list(csv.DictReader(file))[-1]["valid_loss"]), abs=1e-4)
-    assert losses[2] <= max(losses[:2])  # the mean of two answers is no worse than the worse of them
+        assert losses[1] == pytest.approx(
+            float(list(csv.DictReader(file))[-1]["valid_loss"]), abs=1e-4
+        )
+    assert losses[2] <= max(
+        losses[:2]
+    )  # the mean of two answers is no worse than the worse of them
     # The same when the tars themselves are read: only JPEG's second loss lies between.
     straight = done("--data", source, "--evaluate", last, "--views", 1)
     assert losses[1] == pytest.approx(float(re.search(r"loss ([\d.]+)", straight)[1]), abs=0.05)
@@ -62,23 +87,52 @@ def test_from_the_official_tars_to_shards_to_a_network_and_its_test(tmp_path):
     assert "was trained with a mean image, and" in run("--data", shards, "--evaluate", moved).stderr
     photos = class_folders(tmp_path / "photos", classes=("cat", "dog", "eel"))
     refused = run("--data", photos, "--evaluate", last)
-    assert "has learned 3 classes (tench, kit fox, giant panda), the pictures are of 3 (cat, dog, eel)" in refused.stderr
+    assert (
+        "has learned 3 classes (tench, kit fox, giant panda), the pictures are of 3 (cat, dog, eel)"
+        in refused.stderr
+    )
     # What the file says of itself is enough for `predict`.
-    model = predicting.network(best)
+    model = predict.network(best)
     assert (model.variant, model.image_size, model.preprocessing.resize) == ("paper", 67, 72)
     assert model.classes == ("tench", "kit fox", "giant panda")
-    np.testing.assert_allclose(model.preprocessing.mean, ta.load(output / "mean.safetensors")["mean"].mean(axis=(1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(
+        model.preprocessing.mean,
+        ta.load(output / "mean.safetensors")["mean"].mean(axis=(1, 2)),
+        rtol=1e-5,
+    )
 
 
 @pytest.mark.slow
 def test_a_stopped_run_goes_on_with_the_same_bytes_and_broken_pictures_are_named(tmp_path):
     photos = class_folders(tmp_path / "photos")
     (photos / "train" / "cat" / "4.jpg").write_bytes(picture(4)[:200])
-    options = ("--data", photos, *SMALL, "--init", "he", "--mean", "colour", "--together", 2, "--divide", 1.1, "--epochs", 2)
+    options = (
+        "--data",
+        photos,
+        *SMALL,
+        "--init",
+        "he",
+        "--mean",
+        "colour",
+        "--together",
+        2,
+        "--divide",
+        1.1,
+        "--epochs",
+        2,
+    )
     whole = done(*options, "--workers", 1, "--output", tmp_path / "whole")
     assert "left out: train/cat/4.jpg: not a picture that can be read" in whole
     assert "1 pictures could not be read, and were left out" in whole
-    command = [sys.executable, SCRIPT, *map(str, options), "--workers", "2", "--output", tmp_path / "stopped"]
+    command = [
+        sys.executable,
+        SCRIPT,
+        *map(str, options),
+        "--workers",
+        "2",
+        "--output",
+        tmp_path / "stopped",
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not (tmp_path / "stopped" / "log.csv").exists() and process.poll() is None:
         time.sleep(0.01)
@@ -87,17 +141,34 @@ def test_a_stopped_run_goes_on_with_the_same_bytes_and_broken_pictures_are_named
     assert process.returncode == 130, errors
     assert "To go on: the same command with --resume auto" in output
     done(*options, "--output", tmp_path / "stopped", "--resume", "auto")
-    assert (tmp_path / "whole/model.safetensors").read_bytes() == (tmp_path / "stopped/model.safetensors").read_bytes()
+    assert (tmp_path / "whole/model.safetensors").read_bytes() == (
+        tmp_path / "stopped/model.safetensors"
+    ).read_bytes()
     assert not (tmp_path / "whole" / "mean.safetensors").exists()
     again = run(*options, "--output", tmp_path / "whole")
-    assert "holds a run already. Go on with it (--resume auto), or choose another folder (--output)" in again.stderr
-    other = run(*options[:-2], "--epochs", 3, "--divide", 1, "--output", tmp_path / "whole", "--resume", "auto")
+    assert (
+        "holds a run already. Go on with it (--resume auto), or choose another folder (--output)"
+        in again.stderr
+    )
+    other = run(
+        *options[:-2],
+        "--epochs",
+        3,
+        "--divide",
+        1,
+        "--output",
+        tmp_path / "whole",
+        "--resume",
+        "auto",
+    )
     assert "divide was 1.1, now 1.0" in other.stderr
     (photos / "train" / "cat" / "new.jpg").write_bytes(picture(99))
     more = run(*options[:-2], "--epochs", 3, "--output", tmp_path / "whole", "--resume", "auto")
     assert "is from a run with other options: pictures was" in more.stderr
     (photos / "val" / "cat" / "0.jpg").write_bytes(b"no picture")
-    tested = done("--data", photos, "--evaluate", tmp_path / "whole" / "best.safetensors", "--views", 1)
+    tested = done(
+        "--data", photos, "--evaluate", tmp_path / "whole" / "best.safetensors", "--views", 1
+    )
     assert "3 images\nleft out: val/cat/0.jpg: not a picture that can be read" in tested
 
 
@@ -106,7 +177,10 @@ def test_a_stopped_run_goes_on_with_the_same_bytes_and_broken_pictures_are_named
     [
         (["--data", "no/such/place"], "there is no folder no/such/place"),
         (["--data", "PHOTOS", "--image-size", "20"], "alexnet: image_size=20 is too small"),
-        (["--data", "PHOTOS", "--resize", "100"], "a square of size=224 cannot be cut from resize=100 pixels"),
+        (
+            ["--data", "PHOTOS", "--resize", "100"],
+            "a square of size=224 cannot be cut from resize=100 pixels",
+        ),
         (["--data", "PHOTOS", "--device", "cuda"], "device 'cuda': "),
         (["--data", "PHOTOS", "--divide", "0"], "expected divide to be a number above 0, got 0.0"),
         (["--data", "PHOTOS", "--classes", "3"], "there are 2 classes, not 3"),
@@ -117,7 +191,9 @@ def test_a_stopped_run_goes_on_with_the_same_bytes_and_broken_pictures_are_named
 )
 def test_bad_options_end_in_one_line_that_says_why(options, message, tmp_path):
     photos = str(class_folders(tmp_path / "photos", train=2, val=2))
-    result = run(*(option.replace("PHOTOS", photos) for option in options), "--output", tmp_path / "out")
+    result = run(
+        *(option.replace("PHOTOS", photos) for option in options), "--output", tmp_path / "out"
+    )
     assert result.returncode != 0
     assert message in result.stderr
     assert "Traceback" not in result.stderr
@@ -140,8 +216,20 @@ def script(monkeypatch):
 
 def test_the_defaults_are_the_recipe_of_2012(script):
     args = script.parsed("--data", "x")
-    assert (args.variant, args.image_size, args.resize, args.init, args.mean) == ("paper", 224, 256, "own", "image")
-    assert (args.epochs, args.batch_size, args.lr, args.weight_decay, args.schedule) == (90, 128, 0.01, 0.0005, "plateau")
+    assert (args.variant, args.image_size, args.resize, args.init, args.mean) == (
+        "paper",
+        224,
+        256,
+        "own",
+        "image",
+    )
+    assert (args.epochs, args.batch_size, args.lr, args.weight_decay, args.schedule) == (
+        90,
+        128,
+        0.01,
+        0.0005,
+        "plateau",
+    )
     assert (args.colour_noise, args.together, args.divide) == ("own", 1, 1.0)
     assert script.parsed("--data", "x", "--variant", "caffe").image_size == 227
     assert script.parsed("--data", "x", "--image-size", 112).resize == 128
@@ -154,7 +242,9 @@ def test_colours_are_those_that_prepare_has_measured(script, tmp_path):
     train = data.StoredPictures(data.find_pictures(shards).train, ("cat", "dog"), 18)
     measured = script.measure(args, data.find_pictures(shards), train)
     np.testing.assert_allclose(measured.mean, index["mean"], rtol=1e-6)
-    np.testing.assert_allclose(measured.axes.T @ measured.axes, index["covariance"], rtol=1e-3, atol=1)
+    np.testing.assert_allclose(
+        measured.axes.T @ measured.axes, index["covariance"], rtol=1e-3, atol=1
+    )
     assert measured.deviation == pytest.approx(np.sqrt(np.trace(index["covariance"]) / 3), rel=1e-4)
     args.mean = "image"
     images = train.in_memory().images
@@ -176,7 +266,12 @@ def test_the_number_of_workers_changes_no_crop(workers, tmp_path):
     source = data.find_pictures(class_folders(tmp_path))
     augment = data.Augment([100, 100, 100], size=12, colours=data.IMAGENET_COLOURS)
     loaders = [
-        data.Loader(data.StoredPictures(source.train, source.classes, 16, count), 5, shuffle=True, transform=augment)
+        data.Loader(
+            data.StoredPictures(source.train, source.classes, 16, count),
+            5,
+            shuffle=True,
+            transform=augment,
+        )
         for count in (workers, 2)
     ]
     for (x, y), (same_x, same_y) in zip(*loaders, strict=True):

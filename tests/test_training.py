@@ -23,7 +23,12 @@ def toy(output, *, epochs, lr=0.05, schedule=None, **options):
         (image if label else image.transpose(0, 2, 1))[:, place] += 150
     dataset = data.Dataset(images, labels, ("upright", "lying"))
     model = nn.Sequential(
-        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Flatten(), nn.Dropout(0.2), nn.Linear(72, 2)
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(3, 2),
+        nn.Flatten(),
+        nn.Dropout(0.2),
+        nn.Linear(72, 2),
     )
     optimizer = optim.SGD(optim.paper_groups(model, lr), lr=lr, momentum=0.9)
     mean = data.mean_image(images)
@@ -31,7 +36,9 @@ def toy(output, *, epochs, lr=0.05, schedule=None, **options):
         model,
         optimizer,
         optim.lr_scheduler.StepLR(optimizer, 3) if schedule is None else schedule(optimizer),
-        data.Loader(dataset[:80], 16, shuffle=True, transform=data.Augment(mean, padding=1, scale=1 / 64)),
+        data.Loader(
+            dataset[:80], 16, shuffle=True, transform=data.Augment(mean, padding=1, scale=1 / 64)
+        ),
         data.Loader(dataset[80:], 16, transform=data.Normalize(mean, scale=1 / 64)),
         epochs=epochs,
         output=output,
@@ -55,7 +62,10 @@ def test_it_leaves_log_weights_and_checkpoint(tmp_path):
         "model.safetensors",
     ]
     lines = (tmp_path / "log.csv").read_text().splitlines()
-    assert lines[0] == "epoch,lr,train_loss,train_error,valid_loss,valid_error,images_per_second,seconds,valid_top5_error,waited"
+    assert (
+        lines[0]
+        == "epoch,lr,train_loss,train_error,valid_loss,valid_error,images_per_second,seconds,valid_top5_error,waited"
+    )
     assert float(lines[2].split(",")[2]) == log[1].train_loss
     assert ta.serialization.load_metadata(tmp_path / "model.safetensors") == {"variant": "toy"}
 
@@ -84,7 +94,9 @@ def interrupt_after(trainer, steps, monkeypatch, number=signal.SIGINT):
     [(3, signal.SIGINT), (5, signal.SIGINT), (12, signal.SIGINT), (12, signal.SIGTERM)],
     ids=["within the first epoch", "at its end", "within a later one", "by SIGTERM"],
 )
-def test_a_run_that_was_stopped_and_resumed_gives_the_same_bytes(tmp_path, steps, number, monkeypatch):
+def test_a_run_that_was_stopped_and_resumed_gives_the_same_bytes(
+    tmp_path, steps, number, monkeypatch
+):
     whole = toy(tmp_path / "whole", epochs=4)
     whole.fit()
     stopped = toy(tmp_path / "stopped", epochs=4)
@@ -96,7 +108,9 @@ def test_a_run_that_was_stopped_and_resumed_gives_the_same_bytes(tmp_path, steps
     resumed.resume(resumed.checkpoint)
     log = resumed.fit()
     for file in ("model.safetensors", "best.safetensors"):
-        assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "stopped" / file).read_bytes()
+        assert (tmp_path / "whole" / file).read_bytes() == (
+            tmp_path / "stopped" / file
+        ).read_bytes()
     assert [line.train_loss for line in log] == [line.train_loss for line in whole.log]
 
 
@@ -126,7 +140,9 @@ def test_checkpoints_are_written_within_an_epoch_too(tmp_path, monkeypatch):
     resumed.resume(resumed.checkpoint)
     assert resumed.progress.step == 7
     resumed.fit()
-    assert (tmp_path / "whole/model.safetensors").read_bytes() == (tmp_path / "killed/model.safetensors").read_bytes()
+    assert (tmp_path / "whole/model.safetensors").read_bytes() == (
+        tmp_path / "killed/model.safetensors"
+    ).read_bytes()
 
 
 def test_a_longer_run_can_go_on_from_a_finished_one(tmp_path):
@@ -142,7 +158,12 @@ def test_patience_stops_when_nothing_gets_better(tmp_path):
 
 
 def test_the_plateau_schedule_is_steered_by_the_validation_error(tmp_path):
-    trainer = toy(tmp_path, epochs=4, lr=1e-9, schedule=lambda o: optim.lr_scheduler.ReduceLROnPlateau(o, patience=0))
+    trainer = toy(
+        tmp_path,
+        epochs=4,
+        lr=1e-9,
+        schedule=lambda o: optim.lr_scheduler.ReduceLROnPlateau(o, patience=0),
+    )
     log = trainer.fit()
     assert log[-1].lr < log[0].lr
 
@@ -153,7 +174,9 @@ def test_a_diverging_run_says_so_and_keeps_its_last_checkpoint(tmp_path):
     trainer = toy(tmp_path, epochs=3)
     trainer.resume(trainer.checkpoint)
     trainer.optimizer.param_groups[0]["lr"] = 1e30
-    with pytest.raises(FloatingPointError, match=r"The loss is (nan|inf) at step \d+: training has diverged.*--lr"):
+    with pytest.raises(
+        FloatingPointError, match=r"The loss is (nan|inf) at step \d+: training has diverged.*--lr"
+    ):
         trainer.fit()
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
 
@@ -198,7 +221,9 @@ def test_evaluate_counts_answers_and_puts_the_mode_back():
 def test_a_network_that_explodes_in_the_last_step_of_an_epoch_is_not_saved(tmp_path):
     trainer = toy(tmp_path, epochs=1, lr=1e30)
     trainer.train.batch_size = 80  # one step an epoch
-    with pytest.raises(FloatingPointError, match=r"training has diverged. Start again with a lower rate"):
+    with pytest.raises(
+        FloatingPointError, match=r"training has diverged. Start again with a lower rate"
+    ):
         trainer.fit()
     assert list(tmp_path.iterdir()) == []
 
@@ -245,7 +270,9 @@ def make_data_slow(trainer):
 def test_waiting_for_data_counts_as_time(tmp_path):
     trainer = toy(tmp_path, epochs=1)
     make_data_slow(trainer)
-    assert trainer.fit()[0].seconds > 4 * 0.05  # five batches; a sleep is never shorter than it says
+    assert (
+        trainer.fit()[0].seconds > 4 * 0.05
+    )  # five batches; a sleep is never shorter than it says
 
 
 def test_evaluate_averages_the_probabilities_of_views(rng):
@@ -263,7 +290,9 @@ def test_evaluate_averages_the_probabilities_of_views(rng):
 
 def test_an_ensembles_answer_is_the_mean_of_its_networks_answers(rng):
     one, two = (rng.dirichlet(np.ones(7), size=5) for _ in range(2))
-    np.testing.assert_allclose(np.exp(training.mean_answer([np.log(one), np.log(two)])), (one + two) / 2)
+    np.testing.assert_allclose(
+        np.exp(training.mean_answer([np.log(one), np.log(two)])), (one + two) / 2
+    )
 
 
 def test_top_5_counts_who_is_among_the_five_likeliest():
@@ -271,11 +300,15 @@ def test_top_5_counts_who_is_among_the_five_likeliest():
     result = training.score(said, np.array([0] * 10 + [4] * 40 + [5] * 30 + [6] * 20))
     assert (result.error, result.top5_error) == (pytest.approx(0.9), pytest.approx(0.5))
     assert result.standard_error(result.top5_error) == pytest.approx(0.05)
-    assert str(result).endswith("top-1 error 90.00 % (standard error 3.00), top-5 error 50.00 % (standard error 5.00), 100 images")
+    assert str(result).endswith(
+        "top-1 error 90.00 % (standard error 3.00), top-5 error 50.00 % (standard error 5.00), 100 images"
+    )
 
 
 def test_top_5_of_five_classes_says_nothing_and_is_not_said():
-    five, six = (training.score(np.zeros((8, classes)), np.arange(8) % classes) for classes in (5, 6))
+    five, six = (
+        training.score(np.zeros((8, classes)), np.arange(8) % classes) for classes in (5, 6)
+    )
     assert "top-5" not in str(five)
     assert "top-5" in str(six)
 
@@ -312,7 +345,9 @@ def test_the_bar_tells_waiting_for_data_from_steps(tmp_path, monkeypatch):
     trainer = toy(tmp_path, epochs=1)
     make_data_slow(trainer)
     log = trainer.fit()
-    waits = [int(re.search(r"a batch waits (\d+) ms for data, steps \d+ ms", text)[1]) for text in shown]
+    waits = [
+        int(re.search(r"a batch waits (\d+) ms for data, steps \d+ ms", text)[1]) for text in shown
+    ]
     assert len(waits) == 5
     assert min(waits) >= 50
     assert log[0].waited > 5 * 0.05
@@ -330,4 +365,9 @@ def test_a_batch_without_a_readable_picture_is_passed_over(tmp_path):
     assert len(trainer.fit()) == 2
     assert trainer.progress.step == 10
     whole = list(trainer.valid)
-    assert training.evaluate(trainer.model, [*whole, (whole[0][0][:0], whole[0][1][:0])]).confusion.sum() == 16
+    assert (
+        training.evaluate(
+            trainer.model, [*whole, (whole[0][0][:0], whole[0][1][:0])]
+        ).confusion.sum()
+        == 16
+    )

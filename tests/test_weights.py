@@ -24,7 +24,9 @@ ARRAYS = {
 
 
 def network():
-    return nn.Sequential({"conv": nn.Conv2d(3, 2, 2), "flatten": nn.Flatten(), "fc": nn.Linear(2, 5)})
+    return nn.Sequential(
+        {"conv": nn.Conv2d(3, 2, 2), "flatten": nn.Flatten(), "fc": nn.Linear(2, 5)}
+    )
 
 
 def assert_has(model, arrays):
@@ -60,11 +62,21 @@ ORDERED = named("collections.OrderedDict") + b")R"
 
 
 def storage(key, length, kind="FloatStorage", view=b""):
-    return row(text("storage"), named(f"torch.{kind}"), text(key), text("cpu"), number(length), view) + b"Q"
+    return (
+        row(text("storage"), named(f"torch.{kind}"), text(key), text("cpu"), number(length), view)
+        + b"Q"
+    )
 
 
 def tensor(stored, shape, strides, offset=0):
-    arguments = (stored, number(offset), row(*map(number, shape)), row(*map(number, strides)), b"\x89", ORDERED)
+    arguments = (
+        stored,
+        number(offset),
+        row(*map(number, shape)),
+        row(*map(number, strides)),
+        b"\x89",
+        ORDERED,
+    )
     return named("torch._utils._rebuild_tensor_v2") + row(*arguments) + b"R"
 
 
@@ -77,7 +89,10 @@ def c_strides(shape):
 
 
 def tensors_of(arrays, kind="FloatStorage"):
-    return {name: tensor(storage(name, a.size, kind), a.shape, c_strides(a.shape)) for name, a in arrays.items()}
+    return {
+        name: tensor(storage(name, a.size, kind), a.shape, c_strides(a.shape))
+        for name, a in arrays.items()
+    }
 
 
 # Files
@@ -104,12 +119,19 @@ def write_legacy(path, pickled, storages):
 
 def zipped(path, entries=None, arrays=ARRAYS, kind="FloatStorage", **more):
     storages = {name: a.tobytes() for name, a in arrays.items()}
-    return write_zip(path, program(dictionary(tensors_of(arrays, kind) if entries is None else entries)), storages, **more)
+    return write_zip(
+        path,
+        program(dictionary(tensors_of(arrays, kind) if entries is None else entries)),
+        storages,
+        **more,
+    )
 
 
 def legacy(path, entries=None, arrays=ARRAYS):
     storages = {name: (a.size, a.tobytes()) for name, a in arrays.items()}
-    return write_legacy(path, program(dictionary(tensors_of(arrays) if entries is None else entries)), storages)
+    return write_legacy(
+        path, program(dictionary(tensors_of(arrays) if entries is None else entries)), storages
+    )
 
 
 FORMS = pytest.mark.parametrize("write", [zipped, legacy])
@@ -143,18 +165,33 @@ def test_a_state_of_torch_is_loaded(write, tmp_path):
 @FORMS
 @pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model"])
 def test_a_training_checkpoint_of_torch_is_loaded(write, key, tmp_path):
-    state = ORDERED + b"(" + b"".join(text(f"module.{name}") + value for name, value in tensors_of(ARRAYS).items()) + b"u"
+    state = (
+        ORDERED
+        + b"("
+        + b"".join(text(f"module.{name}") + value for name, value in tensors_of(ARRAYS).items())
+        + b"u"
+    )
     state += dictionary({"_metadata": ORDERED}) + b"b"  # the attribute that torch gives it
-    entries = {"epoch": number(90), key: state, "optimizer": dictionary({"state": dictionary({}), "param_groups": b"]"})}
+    entries = {
+        "epoch": number(90),
+        key: state,
+        "optimizer": dictionary({"state": dictionary({}), "param_groups": b"]"}),
+    }
     model = network()
     models.load_weights(model, write(tmp_path / "w", entries))
     assert_has(model, ARRAYS)
 
 
-@pytest.mark.parametrize("wrapped", ["module.{}", "_orig_mod.{}", "module._orig_mod.{}", "{}.module.{}"])
+@pytest.mark.parametrize(
+    "wrapped", ["module.{}", "_orig_mod.{}", "module._orig_mod.{}", "{}.module.{}"]
+)
 def test_names_are_freed_of_what_torchs_wrappers_add(wrapped, tmp_path):
     ta.save(
-        tmp_path / "w", {wrapped.format(*(name.split(".") if wrapped.count("{}") > 1 else [name])): a for name, a in ARRAYS.items()}
+        tmp_path / "w",
+        {
+            wrapped.format(*(name.split(".") if wrapped.count("{}") > 1 else [name])): a
+            for name, a in ARRAYS.items()
+        },
     )
     model = network()
     models.load_weights(model, tmp_path / "w")
@@ -191,7 +228,11 @@ def test_tensors_with_strides_and_offsets_are_views_of_their_storage(write, tmp_
 
 def test_parameters_and_the_oldest_spelling_of_tensors_are_taken(tmp_path):
     entries = tensors_of(ARRAYS)
-    entries["conv.bias"] = named("torch._utils._rebuild_parameter") + row(entries["conv.bias"], b"\x88", ORDERED) + b"R"
+    entries["conv.bias"] = (
+        named("torch._utils._rebuild_parameter")
+        + row(entries["conv.bias"], b"\x88", ORDERED)
+        + b"R"
+    )
     arguments = (storage("fc.bias", 5), number(0), row(number(5)), row(number(1)))
     entries["fc.bias"] = named("torch._utils._rebuild_tensor") + row(*arguments) + b"R"
     model = network()
@@ -253,7 +294,9 @@ def refused(path, model=None, error=ValueError):
     return str(info.value)
 
 
-@pytest.mark.parametrize("write", [zipped, legacy, lambda path, arrays: ta.save(path, arrays) or path])
+@pytest.mark.parametrize(
+    "write", [zipped, legacy, lambda path, arrays: ta.save(path, arrays) or path]
+)
 def test_every_name_and_shape_that_does_not_fit_is_named(write, tmp_path):
     arrays = {**ARRAYS, "fc.weight": np.ones((5, 3), "f"), "fc8.bias": np.ones(1, "f")}
     del arrays["conv.bias"]
@@ -280,20 +323,29 @@ def test_wrapped_names_that_would_become_one_are_left_as_they_are(tmp_path):
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    assert refused(tmp_path / "w", error=FileNotFoundError) == f"load_weights: there is no file {str(tmp_path / 'w')!r}."
+    assert (
+        refused(tmp_path / "w", error=FileNotFoundError)
+        == f"load_weights: there is no file {str(tmp_path / 'w')!r}."
+    )
 
 
 @pytest.mark.parametrize("content", [b"", b"<!DOCTYPE html>", b"version https://git-lfs"])
 def test_a_file_of_another_kind_is_told_by_its_beginning(content, tmp_path):
     (tmp_path / "alexnet.pth").write_bytes(content)
     message = refused(tmp_path / "alexnet.pth")
-    assert "to be a file of safetensors, of torch (.pth) or of ONNX, got one that begins with " + repr(content[:9]) in message
+    assert (
+        "to be a file of safetensors, of torch (.pth) or of ONNX, got one that begins with "
+        + repr(content[:9])
+        in message
+    )
 
 
 def test_without_the_package_onnx_the_message_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     (tmp_path / "x.onnx").write_bytes(b"\x08\x03\x12\x0bonnx-caffe2")
-    message = "ONNX files need the package onnx, which is not installed: pip install 'tinyalex[onnx]'"
+    message = (
+        "ONNX files need the package onnx, which is not installed: pip install 'tinyalex[onnx]'"
+    )
     assert refused(tmp_path / "x.onnx", error=ImportError) == message
     with pytest.raises(ImportError, match="pip install 'tinyalex\\[onnx\\]'"):
         models.export_onnx(network(), tmp_path / "y.onnx", 4)
@@ -348,14 +400,21 @@ def test_whatever_else_a_pickle_asks_for_is_refused_by_its_name(write, name, tmp
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("target", sorted({f"{module}.{name}" for module, name in torch_files.STAND_INS}))
+@pytest.mark.parametrize(
+    "target", sorted({f"{module}.{name}" for module, name in torch_files.STAND_INS})
+)
 @pytest.mark.parametrize("slots", [False, True])
 def test_a_pickle_cannot_change_the_stand_ins(target, slots, tmp_path):
     change = dictionary({"__doc__": text("changed"), "of_tensor": b"N", "_make": b"N"})
     state = row(b"N", change) if slots else change
-    before = [vars(cls).copy() for cls in (torch_files.TensorInFile, torch_files._Parameter, torch_files._Dict)]
+    before = [
+        vars(cls).copy()
+        for cls in (torch_files.TensorInFile, torch_files._Parameter, torch_files._Dict)
+    ]
     refused(zipped(tmp_path / "w", tensors_of(ARRAYS) | {"extra": named(target) + state + b"b"}))
-    assert before == [vars(cls) for cls in (torch_files.TensorInFile, torch_files._Parameter, torch_files._Dict)]
+    assert before == [
+        vars(cls) for cls in (torch_files.TensorInFile, torch_files._Parameter, torch_files._Dict)
+    ]
 
 
 LIES = {
@@ -364,11 +423,17 @@ LIES = {
     "are not whole numbers from 0 on": tensor(storage("fc.bias", 5), (5,), (-1,), 4),
     "place, shape or strides": tensor(storage("fc.bias", 5), (5,), ()),
     "has 20 bytes, not those of 6 numbers": tensor(storage("fc.bias", 6), (5,), (1,)),
-    "has 20 bytes, not those of 5 numbers": tensor(storage("fc.bias", 5, "DoubleStorage"), (5,), (1,)),
-    "the numbers of storage '../fc.bias' are not in it": tensor(storage("../fc.bias", 5), (5,), (1,)),
+    "has 20 bytes, not those of 5 numbers": tensor(
+        storage("fc.bias", 5, "DoubleStorage"), (5,), (1,)
+    ),
+    "the numbers of storage '../fc.bias' are not in it": tensor(
+        storage("../fc.bias", 5), (5,), (1,)
+    ),
     "in a way that torch does not": text("fc.bias") + b"Q",
     "it has no tensors as fc.bias": number(5),
-    "it gives a tensor attributes": tensor(storage("fc.bias", 5), (5,), (1,)) + dictionary({"shape": number(1)}) + b"b",
+    "it gives a tensor attributes": tensor(storage("fc.bias", 5), (5,), (1,))
+    + dictionary({"shape": number(1)})
+    + b"b",
     "would fill the memory": b"Nr\xff\xff\xff\xff",
 }
 
@@ -393,7 +458,9 @@ def test_a_storage_that_claims_more_than_the_file_has_is_refused(tmp_path):
 
 
 def test_compressed_and_overlapping_entries_are_refused(tmp_path):
-    assert "with compressed entries" in refused(zipped(tmp_path / "w", compression=zipfile.ZIP_DEFLATED))
+    assert "with compressed entries" in refused(
+        zipped(tmp_path / "w", compression=zipfile.ZIP_DEFLATED)
+    )
     content = bytearray(zipped(tmp_path / "w").read_bytes())
     entry = content.rfind(b"PK\x01\x02")  # its sizes stand 20 bytes on
     content[entry + 20 : entry + 28] = struct.pack("<II", 1 << 30, 1 << 30)
@@ -413,13 +480,20 @@ def test_a_pickle_that_is_no_dict_of_tensors_is_refused(tmp_path):
     assert "expected a dict of tensors by their names, got a list without" in message
     entries = {"weights": dictionary(tensors_of(ARRAYS)), "epoch": number(3)}
     message = refused(zipped(tmp_path / "w", entries))
-    assert "one that has it as state_dict, model_state_dict, model; it has no tensors as weights, epoch" in message
+    assert (
+        "one that has it as state_dict, model_state_dict, model; it has no tensors as weights, epoch"
+        in message
+    )
 
 
 def test_a_header_of_safetensors_that_does_not_describe_the_file_is_refused(tmp_path):
     from safetensors.numpy import save_file
 
-    save_file({"w": np.ones(1, "f")}, tmp_path / "w", metadata={"tinyalex.structure": '{"dict": {"w": {"tensor": "v"}}}'})
+    save_file(
+        {"w": np.ones(1, "f")},
+        tmp_path / "w",
+        metadata={"tinyalex.structure": '{"dict": {"w": {"tensor": "v"}}}'},
+    )
     assert "as a state of safetensors" in refused(tmp_path / "w")
 
 
@@ -432,17 +506,25 @@ def test_torchvisions_weights_are_fetched_with_their_checksum(tmp_path, monkeypa
     assert models.fetch_weights("torchvision") == tmp_path
     name, urls, known_hash = asked[0]
     assert urls == ("https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",)
-    assert known_hash.startswith("sha256:7be5be79")  # torch's convention: the name has the beginning
+    assert known_hash.startswith(
+        "sha256:7be5be79"
+    )  # torch's convention: the name has the beginning
     assert len(known_hash.removeprefix("sha256:")) == len(hashlib.sha256().hexdigest())
     assert name == "alexnet-owt-7be5be79.pth"
 
 
 def test_weights_that_nobody_has_published(tmp_path):
-    with pytest.raises(ValueError, match="^fetch_weights: expected one of torchvision, got 'paper'. Give a file of weights.$"):
+    with pytest.raises(
+        ValueError,
+        match="^fetch_weights: expected one of torchvision, got 'paper'. Give a file of weights.$",
+    ):
         models.fetch_weights("paper")
 
 
 def test_the_reader_leaves_torch_and_onnx_alone(tmp_path):
     path = zipped(tmp_path / "w")
     code = f"import sys; from tinyalex import models; models.read_weights({str(path)!r}); print([m for m in ('torch', 'onnx') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip()
+        == "[]"
+    )

@@ -10,7 +10,7 @@ import pytest
 import tinyalex as ta
 from tinyalex import functional as F
 from tinyalex import models, nn
-from tinyalex.kernels import winograd
+from tinyalex.kernels.cpu.convolution import winograd
 from tinyalex.nn.module import hooked
 
 
@@ -36,7 +36,9 @@ class Chosen(ta.Function):
     def backward(self, dy):
         n, c, *_ = self.shape
         dx = np.zeros((n * c, np.prod(self.shape[2:])))
-        np.add.at(dx, (np.arange(n * c)[:, None], self.pixels.reshape(n * c, -1)), dy.reshape(n * c, -1))
+        np.add.at(
+            dx, (np.arange(n * c)[:, None], self.pixels.reshape(n * c, -1)), dy.reshape(n * c, -1)
+        )
         return dx.reshape(self.shape)
 
 
@@ -53,7 +55,9 @@ def winners(pool, x, y):
     k, s, found = pool.kernel_size, pool.stride, np.full(y.shape, -1)
     for u in reversed(range(k)):
         for v in reversed(range(k)):
-            seen = x[:, :, u : u + (y.shape[2] - 1) * s + 1 : s, v : v + (y.shape[3] - 1) * s + 1 : s]
+            seen = x[
+                :, :, u : u + (y.shape[2] - 1) * s + 1 : s, v : v + (y.shape[3] - 1) * s + 1 : s
+            ]
             rows, cols = np.indices(y.shape[2:]) * s
             found = np.where(seen == y, (rows + u) * x.shape[3] + cols + v, found)
     return found
@@ -79,7 +83,9 @@ def test_gradients_are_those_of_float64_with_the_same_decisions(variant, seed):
     rng = np.random.default_rng(seed)
     model = models.alexnet(variant, num_classes=10).eval()  # without dropout
     for p in model.parameters():
-        if p.ndim > 1:  # He's: the paper's own sigmas, made for pixels up to 255, would leave nothing to compare after eight layers
+        if (
+            p.ndim > 1
+        ):  # He's: the paper's own sigmas, made for pixels up to 255, would leave nothing to compare after eight layers
             p.data[...] = rng.standard_normal(p.shape) * np.sqrt(2 / np.prod(p.shape[1:]))
         else:
             p.data[...] = rng.standard_normal(p.shape) * 0.1
@@ -93,13 +99,17 @@ def test_gradients_are_those_of_float64_with_the_same_decisions(variant, seed):
         def hook(module, inputs, output):
             x, y = inputs[0].numpy(), output.numpy()
             decided[name] = (
-                Decided(Through, positive=y > 0) if isinstance(module, nn.ReLU) else Decided(Chosen, pixels=winners(module, x, y))
+                Decided(Through, positive=y > 0)
+                if isinstance(module, nn.ReLU)
+                else Decided(Chosen, pixels=winners(module, x, y))
             )
 
         return hook
 
     assert winograd.setting() == "fast"
-    deciding = {name: m for name, m in model.named_modules() if isinstance(m, (nn.ReLU, nn.MaxPool2d))}
+    deciding = {
+        name: m for name, m in model.named_modules() if isinstance(m, (nn.ReLU, nn.MaxPool2d))
+    }
     with hooked([(m, decide(name)) for name, m in deciding.items()]):
         fast = gradients(model, images, labels)
     own = dict(exact.named_modules())

@@ -10,9 +10,9 @@ import pytest
 import tinyalex as ta
 from tinyalex import device as devices
 from tinyalex import functional as F
-from tinyalex.functional.window import Window
-from tinyalex.kernels import toom_cook
-from tinyalex.kernels import winograd as w
+from tinyalex.functional.arguments import Window
+from tinyalex.kernels.cpu.convolution import toom_cook
+from tinyalex.kernels.cpu.convolution import winograd as w
 
 SHAPES = {
     "3x3": {"x": (9, 32, 13, 13), "w": (48, 32, 3, 3), "padding": 1},
@@ -48,7 +48,9 @@ def gradients(x, weight, bias, dy, dtype, **options):
 def test_the_matrices_compute_a_correlation_exactly(m, r, rng):
     at, g, bt = toom_cook.matrices(m, r)
     x, taps = rng.integers(-9, 9, m + r - 1), rng.integers(-9, 9, r)
-    np.testing.assert_allclose(at @ ((g @ taps) * (bt @ x)), np.correlate(x, taps, "valid"), rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(
+        at @ ((g @ taps) * (bt @ x)), np.correlate(x, taps, "valid"), rtol=1e-11, atol=1e-11
+    )
 
 
 def test_the_point_one_sees_every_output():
@@ -80,7 +82,9 @@ def test_off_is_im2col_and_more_accurate_tiles_are_more_accurate(setting, rng):
         setting(name)
         errors[name] = error(F.conv2d(x.astype("f"), weight.astype("f"), padding=1).numpy(), right)
     assert max(errors["off"], errors["accurate"]) < errors["fast"] / 2 < 2.5e-6
-    with pytest.raises(ValueError, match=r"winograd.use: expected one of fast, accurate, off, got 'slow'"):
+    with pytest.raises(
+        ValueError, match=r"winograd.use: expected one of fast, accurate, off, got 'slow'"
+    ):
         w.use("slow")
 
 
@@ -112,14 +116,21 @@ def test_threads_give_the_same_bits_each_time(rng, monkeypatch):
 
 
 def test_images_that_lie_in_any_order_give_the_same_answer(rng):
-    x, weight = rng.standard_normal((8, 32, 13, 13)).astype("f"), rng.standard_normal((32, 32, 3, 3)).astype("f")
+    x, weight = (
+        rng.standard_normal((8, 32, 13, 13)).astype("f"),
+        rng.standard_normal((32, 32, 3, 3)).astype("f"),
+    )
     lies_otherwise = np.asfortranarray(x)[:, ::-1][:, ::-1]
-    np.testing.assert_array_equal(F.conv2d(x, weight).numpy(), F.conv2d(lies_otherwise, weight).numpy())
+    np.testing.assert_array_equal(
+        F.conv2d(x, weight).numpy(), F.conv2d(lies_otherwise, weight).numpy()
+    )
 
 
 def test_a_process_begins_with_what_the_environment_says():
-    program = "from tinyalex.kernels import winograd; print(winograd.setting())"
+    program = "from tinyalex.kernels.cpu.convolution import winograd; print(winograd.setting())"
     for value, expected in (("accurate", "accurate"), ("", "fast")):
         environment = os.environ | {"TINYALEX_WINOGRAD": value}
-        result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+        result = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, env=environment
+        )
         assert result.stdout.strip() == expected

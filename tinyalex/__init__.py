@@ -1,10 +1,10 @@
 """AlexNet from scratch, on CuPy with NumPy as the fallback: an autograd engine and its layers, forward and backward by hand."""
 
 from tinyalex import data, functional, models, nn, optim
-from tinyalex.checking import GradcheckError, gradcheck
 from tinyalex.device import cuda_is_available, manual_seed
 from tinyalex.function import Function, no_grad
 from tinyalex.functional import flatten
+from tinyalex.gradient_check.check import GradcheckError, gradcheck
 from tinyalex.serialization import load, save
 from tinyalex.tensor import Tensor
 

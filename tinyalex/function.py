@@ -58,10 +58,14 @@ class Function:
     needs_input_grad: tuple[bool, ...]
 
     def forward(self, *arrays: Any, **options: Any) -> Array:
-        raise TypeError(f"{type(self).__name__} has no forward(self, *arrays). Write one; see help(tinyalex.Function).")
+        raise TypeError(
+            f"{type(self).__name__} has no forward(self, *arrays). Write one; see help(tinyalex.Function)."
+        )
 
     def backward(self, grad_output: Array) -> Any:
-        raise TypeError(f"{type(self).__name__} has no backward(self, grad_output). Write one; see help(tinyalex.Function).")
+        raise TypeError(
+            f"{type(self).__name__} has no backward(self, grad_output). Write one; see help(tinyalex.Function)."
+        )
 
     @classmethod
     def apply(cls, *inputs: Any, **options: Any) -> Any:
@@ -72,7 +76,9 @@ class Function:
         node = cls()
         tensors = [x if _is_tensor(x) else None for x in inputs]
         recording = no_grad.depth.value == 0
-        node.inputs = tuple(t if t is not None and t.requires_grad and recording else None for t in tensors)
+        node.inputs = tuple(
+            t if t is not None and t.requires_grad and recording else None for t in tensors
+        )
         node.needs_input_grad = tuple(t is not None for t in node.inputs)
         arrays = [x if t is None else t.data for x, t in zip(inputs, tensors, strict=True)]
         place = device.common(cls.__name__, arrays)
@@ -80,7 +86,9 @@ class Function:
         with device.on(place), np.errstate(all="ignore"):
             array = node.forward(*arrays, **options)
         if not device.is_array(array):
-            raise TypeError(f"{cls.__name__}.forward: expected one array to be returned, got {_describe(array)}.")
+            raise TypeError(
+                f"{cls.__name__}.forward: expected one array to be returned, got {_describe(array)}."
+            )
         first = next((t for t in tensors if t is not None), None)
         if first is None:
             return array
@@ -121,8 +129,10 @@ def backward(root: Any, grad: Array, retain_graph: bool) -> None:
                 continue
             key = _node(source)
             if share is not None:
-                with device.beside(share):
-                    collected[key] = device.asarray(collected[key] + share) if key in collected else share
+                with device.on_device_of(share):
+                    collected[key] = (
+                        device.asarray(collected[key] + share) if key in collected else share
+                    )
             uses_left[key] -= 1
             if uses_left[key] == 0:
                 ready.append(source)
@@ -161,7 +171,7 @@ def _input_grads(node: Function, grad_output: Array | None) -> tuple[Array | Non
     expected = len(node.needs_input_grad)
     if grad_output is None:
         return (None,) * expected
-    with device.beside(grad_output):
+    with device.on_device_of(grad_output):
         grads = node.backward(grad_output)
     grads = grads if isinstance(grads, (tuple, list)) else (grads,)
     name = type(node).__name__
@@ -177,15 +187,22 @@ def _input_grads(node: Function, grad_output: Array | None) -> tuple[Array | Non
         if source is None or grad is None:
             checked.append(None)
             continue
-        if not device.is_array(grad) or grad.shape != source.shape or grad.dtype != source.dtype or not _beside(grad, source):
+        if (
+            not device.is_array(grad)
+            or grad.shape != source.shape
+            or grad.dtype != source.dtype
+            or not _beside(grad, source)
+        ):
             raise ValueError(
                 f"{name}.backward: gradient {i} is {_describe(grad)}, but input {i} is {source.dtype} array of shape {source.shape}. "
                 + _advice(grad, source)
             )
         # A leaf keeps what it is given for good, and others may have the same memory: another leaf, or the operation itself.
         grad = device.asarray(grad)
-        with device.beside(grad):
-            checked.append(grad.copy() if source.creator is None and id(_owner(grad)) in held else grad)
+        with device.on_device_of(grad):
+            checked.append(
+                grad.copy() if source.creator is None and id(_owner(grad)) in held else grad
+            )
         held.add(id(_owner(grad)))
     return tuple(checked)
 
@@ -194,7 +211,11 @@ def _arrays_of(node: Function) -> Iterator[Array]:
     """What an operation read and what it keeps as attributes, alone or in a tuple or list."""
     yield from (source.data for source in node.inputs or () if source is not None)
     for value in vars(node).values():
-        yield from (part for part in (value if isinstance(value, (tuple, list)) else (value,)) if device.is_array(part))
+        yield from (
+            part
+            for part in (value if isinstance(value, (tuple, list)) else (value,))
+            if device.is_array(part)
+        )
 
 
 def _owner(a: Array) -> Array:

@@ -6,14 +6,14 @@ lists, numbers, text) goes into the file's header as JSON.
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tinyalex import device
-from tinyalex.files import replacing
 from tinyalex.tensor import Tensor
 
 STRUCTURE = "tinyalex.structure"
@@ -32,9 +32,11 @@ def save(path: str | os.PathLike[str], state: Any, metadata: dict[str, str] | No
 
     tensors: dict[str, np.ndarray] = {}
     structure = _take_apart(state, "", tensors)
-    flat = isinstance(state, dict) and all(isinstance(value, Tensor) or device.is_array(value) for value in state.values())
+    flat = isinstance(state, dict) and all(
+        isinstance(value, Tensor) or device.is_array(value) for value in state.values()
+    )
     header = dict(metadata or {}) | ({} if flat else {STRUCTURE: json.dumps(structure)})
-    with replacing(path) as unfinished:
+    with atomic_write(path) as unfinished:
         save_file(tensors, unfinished, metadata=header or None)
         _sort_text(unfinished)
 
@@ -48,7 +50,9 @@ def _sort_text(path: Path) -> None:
         if len(header.get("__metadata__", {})) > 1:
             header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
             file.seek(8)
-            file.write(json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode().ljust(length))
+            file.write(
+                json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode().ljust(length)
+            )
 
 
 def load(path: str | os.PathLike[str]) -> Any:
@@ -93,13 +97,19 @@ def _take_apart(value: Any, place: str, tensors: dict[str, np.ndarray]) -> Any:
             raise ValueError(
                 f"save: two arrays would both be called {place!r} in the file. Rename one; a / joins the names of a nest."
             )
-        array = tensors[place] = value.numpy() if isinstance(value, Tensor) else device.to_numpy(value)
+        array = tensors[place] = (
+            value.numpy() if isinstance(value, Tensor) else device.to_numpy(value)
+        )
         if array.dtype.kind not in "fiub":
-            raise TypeError(f"save: {place or 'the state'} is an array of {array.dtype}. Expected real numbers or bools.")
+            raise TypeError(
+                f"save: {place or 'the state'} is an array of {array.dtype}. Expected real numbers or bools."
+            )
         return {"tensor": place}
     inner = f"{place}/" if place else ""
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {"dict": {key: _take_apart(item, inner + key, tensors) for key, item in value.items()}}
+        return {
+            "dict": {key: _take_apart(item, inner + key, tensors) for key, item in value.items()}
+        }
     if isinstance(value, (list, tuple)):
         return {"list": [_take_apart(item, f"{inner}{i}", tensors) for i, item in enumerate(value)]}
     if value is None or isinstance(value, (bool, int, float, str)):
@@ -119,3 +129,21 @@ def _put_together(node: Any, tensors: dict[str, np.ndarray]) -> Any:
         case {"list": items}:
             return [_put_together(item, tensors) for item in items]
     return node["value"]
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A path to write to. At the end its file takes the place of `path`, at once, even if the power fails; after an error it is gone.
+
+    Folders on the way are made.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield unfinished
+        with open(unfinished, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -30,11 +30,15 @@ class Tensor:
            [6., 8.]], dtype=float32)
     """
 
-    __array_ufunc__ = None  # ndarray + Tensor asks Tensor.__radd__ instead of looping over the elements
+    __array_ufunc__ = (
+        None  # ndarray + Tensor asks Tensor.__radd__ instead of looping over the elements
+    )
 
     def __init__(self, array: Any, requires_grad: bool = False, device: str | None = None) -> None:
         numbers = array.data if isinstance(array, Tensor) else array
-        self.data: Array = devices.asarray(numbers) if devices.is_array(numbers) else _from_python(numbers)
+        self.data: Array = (
+            devices.asarray(numbers) if devices.is_array(numbers) else _from_python(numbers)
+        )
         if self.data.dtype.kind not in "fiub":
             raise TypeError(
                 f"Tensor: {self.data.dtype} is not supported. tinyalex computes with real numbers: floating (float32 to learn), whole, or "
@@ -42,7 +46,11 @@ class Tensor:
             )
         if device is not None and device != self.device:
             self.data = devices.to(self.data, devices.check(device))
-        elif device is None and not isinstance(array, Tensor) and self.device == "cpu" != devices.default():
+        elif (
+            device is None
+            and not isinstance(array, Tensor)
+            and self.device == "cpu" != devices.default()
+        ):
             self.data = devices.to(self.data, devices.default())
         self.grad: Array | None = None
         self.creator: Function | None = None
@@ -88,7 +96,11 @@ class Tensor:
     def __repr__(self) -> str:
         numbers = np.array2string(devices.to_numpy(self.data), separator=", ", prefix="Tensor(")
         made_by = (
-            f", made by {type(self.creator).__name__}" if self.creator else ", requires_grad=True" if self.requires_grad else ""
+            f", made by {type(self.creator).__name__}"
+            if self.creator
+            else ", requires_grad=True"
+            if self.requires_grad
+            else ""
         )
         return f"Tensor({numbers}, dtype={self.dtype}{made_by})"
 
@@ -101,7 +113,9 @@ class Tensor:
     def item(self) -> float:
         """The one number in it, as a Python number. ValueError if there are more."""
         if self.size != 1:
-            raise ValueError(f"item(): expected one number, got a tensor of shape {self.shape}. Reduce it first, or use .numpy().")
+            raise ValueError(
+                f"item(): expected one number, got a tensor of shape {self.shape}. Reduce it first, or use .numpy()."
+            )
         return self.data.item()
 
     def numpy(self) -> np.ndarray:
@@ -126,7 +140,7 @@ class Tensor:
                     f"backward: a tensor of shape {self.shape} is not one number. Reduce it, as in y.sum().backward(), "
                     "or pass grad=, an array of its shape to weight its elements with."
                 )
-            with devices.beside(self.data):
+            with devices.on_device_of(self.data):
                 grad = Tensor(devices.xp(self.data).ones_like(self.data), device=self.device)
         grad = devices.asarray(as_tensor(grad).data, self.dtype)
         devices.common("backward: grad", [self.data, grad])
@@ -134,7 +148,7 @@ class Tensor:
             raise ValueError(
                 f"backward: grad has shape {grad.shape}, but the tensor has shape {self.shape}. Give it the same shape."
             )
-        with devices.beside(grad):
+        with devices.on_device_of(grad):
             grad = grad.copy() if self.creator is None else grad
         function.backward(self, grad, retain_graph)
 
@@ -144,13 +158,20 @@ class Tensor:
             changed = hook(grad)
             if changed is None:
                 continue
-            if not devices.is_array(changed) or (changed.shape, changed.dtype) != (grad.shape, grad.dtype):
-                got = f"{changed.dtype} {changed.shape}" if devices.is_array(changed) else f"a {type(changed).__name__}"
+            if not devices.is_array(changed) or (changed.shape, changed.dtype) != (
+                grad.shape,
+                grad.dtype,
+            ):
+                got = (
+                    f"{changed.dtype} {changed.shape}"
+                    if devices.is_array(changed)
+                    else f"a {type(changed).__name__}"
+                )
                 raise ValueError(
                     f"a gradient's hook must return None or an array {grad.dtype} {grad.shape} in its place, got {got}."
                 )
             grad = devices.asarray(changed)
-        with devices.beside(grad):
+        with devices.on_device_of(grad):
             self.grad = grad if self.grad is None else devices.asarray(self.grad + grad)
 
     def register_hook(self, fn: Callable[[Array], Array | None]) -> Callable[[], None]:
@@ -160,7 +181,9 @@ class Tensor:
         that takes the hook away again.
         """
         if self.creator is not None or not self.requires_grad:
-            raise ValueError("register_hook: only a leaf with requires_grad=True collects a gradient that a hook can see.")
+            raise ValueError(
+                "register_hook: only a leaf with requires_grad=True collects a gradient that a hook can see."
+            )
         self.hooks.append(fn)
         return lambda: self.hooks.remove(fn)
 
@@ -177,7 +200,7 @@ class Tensor:
         """The tensor in another dtype. Gradients come back through it between floating dtypes only."""
         dtype = np.dtype(dtype)
         if dtype.kind != "f":
-            with devices.beside(self.data):
+            with devices.on_device_of(self.data):
                 return Tensor(self.data.astype(dtype), device=self.device)
         return ops.Cast.apply(self, dtype=dtype)
 
@@ -221,7 +244,9 @@ class Tensor:
 
     def __neg__(self) -> "Tensor":
         if self.dtype == bool:
-            raise TypeError("-: a bool tensor has no negative. Convert it first: -x.astype('float32').")
+            raise TypeError(
+                "-: a bool tensor has no negative. Convert it first: -x.astype('float32')."
+            )
         return self * -1
 
     def exp(self) -> "Tensor":
@@ -275,7 +300,9 @@ def _from_python(numbers: Any) -> Array:
             raise TypeError(f"it holds {raw.dtype}")
         array = raw.astype(np.float32)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"Tensor: expected numbers, a regular list of numbers, or an array, got {numbers!r} ({error}).") from None
+        raise type(error)(
+            f"Tensor: expected numbers, a regular list of numbers, or an array, got {numbers!r} ({error})."
+        ) from None
     return devices.asarray(array)
 
 
@@ -302,7 +329,11 @@ def _axis(axis: Any) -> Any:
 
 def _several(numbers: tuple) -> tuple[int, ...]:
     """`f(2, 3)` and `f((2, 3))` mean the same."""
-    numbers = tuple(numbers[0]) if len(numbers) == 1 and isinstance(numbers[0], (tuple, list)) else numbers
+    numbers = (
+        tuple(numbers[0])
+        if len(numbers) == 1 and isinstance(numbers[0], (tuple, list))
+        else numbers
+    )
     return tuple(map(operator.index, numbers))
 
 

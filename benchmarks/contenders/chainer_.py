@@ -25,7 +25,9 @@ class Network(Steps, chainer.ChainList):
         kind = e["kind"]
         if kind in ("conv", "linear"):
             if kind == "conv":
-                link = L.Convolution2D(e["in"], e["out"], e["kernel"], e["stride"], e["padding"], groups=e["groups"])
+                link = L.Convolution2D(
+                    e["in"], e["out"], e["kernel"], e["stride"], e["padding"], groups=e["groups"]
+                )
             else:
                 link = L.Linear(e["in"], e["out"])
             self.add_link(link)
@@ -38,7 +40,9 @@ class Network(Steps, chainer.ChainList):
             return lambda x: F.average_pooling_2d(x, e["kernel"], e["stride"])
         if kind == "lrn":
             # alpha multiplies the sum here too.
-            return lambda x: F.local_response_normalization(x, e["size"], e["k"], e["alpha"], e["beta"])
+            return lambda x: F.local_response_normalization(
+                x, e["size"], e["k"], e["alpha"], e["beta"]
+            )
         if kind == "dropout":
             return lambda x: F.dropout(x, e["p"])
         if kind == "flatten":
@@ -73,7 +77,9 @@ class Contender(CpuOnly):
 
     def loss(self, count: int) -> float:
         with chainer.using_config("train", False), chainer.no_backprop_mode():
-            return float(F.softmax_cross_entropy(self.model(self.images[:count]), self.labels[:count]).array)
+            return float(
+                F.softmax_cross_entropy(self.model(self.images[:count]), self.labels[:count]).array
+            )
 
     def versions(self) -> dict[str, str]:
         return {"chainer": chainer.__version__, "numpy": np.__version__}

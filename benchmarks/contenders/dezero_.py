@@ -52,12 +52,18 @@ class Contender(CpuOnly):
     def weights(self) -> list[np.ndarray]:
         layers = [step for step in self.model.steps if isinstance(step, L.Layer)]
         # Linear weights are (in, out) here.
-        return [p for layer in layers for p in (layer.W.data.T if layer.W.ndim == 2 else layer.W.data, layer.b.data)]
+        return [
+            p
+            for layer in layers
+            for p in (layer.W.data.T if layer.W.ndim == 2 else layer.W.data, layer.b.data)
+        ]
 
     def ready(self, images: np.ndarray, labels: np.ndarray, settings: dict[str, float]) -> None:
         # int16: with wider labels its cross-entropy turns the gradients, and so the whole backward pass, into float64.
         self.images, self.labels = images, labels.astype(np.int16)
-        self.optimizer = dezero.optimizers.MomentumSGD(settings["lr"], settings["momentum"]).setup(self.model)
+        self.optimizer = dezero.optimizers.MomentumSGD(settings["lr"], settings["momentum"]).setup(
+            self.model
+        )
         self.optimizer.add_hook(dezero.optimizers.WeightDecay(settings["weight_decay"]))
 
     def train(self) -> None:
@@ -71,7 +77,9 @@ class Contender(CpuOnly):
 
     def loss(self, count: int) -> float:
         with dezero.test_mode(), dezero.no_grad():
-            return float(F.softmax_cross_entropy(self.model(self.images[:count]), self.labels[:count]).data)
+            return float(
+                F.softmax_cross_entropy(self.model(self.images[:count]), self.labels[:count]).data
+            )
 
     def versions(self) -> dict[str, str]:
         return {"dezero": importlib.metadata.version("dezero"), "numpy": np.__version__}

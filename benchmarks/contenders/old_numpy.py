@@ -21,11 +21,15 @@ class CpuOnly:
 
     def __init__(self, network: dict[str, Any], args: Any) -> None:
         if args.device != "cpu":
-            raise ValueError(f"{args.framework} needs a CuPy of its own age on a GPU; it takes part with --device cpu only.")
+            raise ValueError(
+                f"{args.framework} needs a CuPy of its own age on a GPU; it takes part with --device cpu only."
+            )
         self.model = self.build(network["layers"])
 
     def build(self, layers: list[dict[str, Any]]) -> Any:
-        raise TypeError(f"{type(self).__name__} has no build(layers). Write one that returns the network.")
+        raise TypeError(
+            f"{type(self).__name__} has no build(layers). Write one that returns the network."
+        )
 
     def wait(self) -> None:
         pass

@@ -12,7 +12,9 @@ def module(e: dict[str, Any], inplace: bool) -> nn.Module:
     """A layer of networks.py's description. ReLU works in place, as torchvision's AlexNet has it."""
     kind = e["kind"]
     if kind == "conv":
-        return nn.Conv2d(e["in"], e["out"], e["kernel"], e["stride"], e["padding"], groups=e["groups"])
+        return nn.Conv2d(
+            e["in"], e["out"], e["kernel"], e["stride"], e["padding"], groups=e["groups"]
+        )
     if kind == "linear":
         return nn.Linear(e["in"], e["out"])
     if kind == "relu":
@@ -22,7 +24,9 @@ def module(e: dict[str, Any], inplace: bool) -> nn.Module:
     if kind == "avg_pool":
         return nn.AvgPool2d(e["kernel"], e["stride"], ceil_mode=e["ceil"])
     if kind == "lrn":
-        return nn.LocalResponseNorm(e["size"], e["size"] * e["alpha"], e["beta"], e["k"])  # torch divides alpha by the size
+        return nn.LocalResponseNorm(
+            e["size"], e["size"] * e["alpha"], e["beta"], e["k"]
+        )  # torch divides alpha by the size
     if kind == "adaptive_avg_pool":
         return nn.AdaptiveAvgPool2d(e["size"])
     if kind == "dropout":
@@ -40,14 +44,19 @@ class Contender:
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.benchmark = True
         self.names = [e["name"] for e in network["layers"]]
-        self.model = nn.Sequential(*(module(e, inplace=args.mode != "layers") for e in network["layers"]))
+        self.model = nn.Sequential(
+            *(module(e, inplace=args.mode != "layers") for e in network["layers"])
+        )
         self.device, self.channels_last = args.device, args.channels_last
 
     def weights(self) -> list[np.ndarray]:
         return [p.detach().numpy() for p in self.model.parameters()]
 
     def ready(self, images: np.ndarray, labels: np.ndarray, settings: dict[str, float]) -> None:
-        self.images, self.labels = torch.from_numpy(images).to(self.device), torch.from_numpy(labels).to(self.device)
+        self.images, self.labels = (
+            torch.from_numpy(images).to(self.device),
+            torch.from_numpy(labels).to(self.device),
+        )
         self.model.to(self.device)
         if self.channels_last:
             self.model.to(memory_format=torch.channels_last)
@@ -78,7 +87,10 @@ class Contender:
         seconds: dict[str, list[float]] = {}
         passed = []
         x = self.images
-        for name, layer in [*zip(self.names, self.model, strict=True), ("loss", lambda x: self.criterion(x, self.labels))]:
+        for name, layer in [
+            *zip(self.names, self.model, strict=True),
+            ("loss", lambda x: self.criterion(x, self.labels)),
+        ]:
             x = x.detach().requires_grad_(bool(passed))  # nobody asks for the image's gradient
             began = time.perf_counter()
             y = layer(x)

@@ -23,7 +23,16 @@ from types import ModuleType
 from standin.modules import MODULES, compute_types, cupy
 from standin.state import SyncError, launches, no_sync, stats
 
-__all__ = ["Installation", "SyncError", "compute_types", "cupy", "install", "launches", "no_sync", "stats"]
+__all__ = [
+    "Installation",
+    "SyncError",
+    "compute_types",
+    "cupy",
+    "install",
+    "launches",
+    "no_sync",
+    "stats",
+]
 
 BLOCKED = ("cupyx", "cupy_backends")
 """Packages that come with CuPy and would load the real one."""
@@ -36,8 +45,14 @@ class Installation:
 
     def __init__(self) -> None:
         if "cupy" in sys.modules:
-            which = "The stand-in" if sys.modules["cupy"] is cupy else f"Another cupy ({sys.modules['cupy']!r})"
-            raise RuntimeError(f"{which} is imported already. Call standin.install() once, before anything imports cupy.")
+            which = (
+                "The stand-in"
+                if sys.modules["cupy"] is cupy
+                else f"Another cupy ({sys.modules['cupy']!r})"
+            )
+            raise RuntimeError(
+                f"{which} is imported already. Call standin.install() once, before anything imports cupy."
+            )
         sys.modules.update(MODULES)
         self._blocked = [name for name in BLOCKED if name not in sys.modules]
         for name in self._blocked:

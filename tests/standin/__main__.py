@@ -10,7 +10,9 @@ def main(arguments: list[str]) -> None:
     here = Path(__file__).resolve().parent
     sys.path = [folder for folder in sys.path if Path(folder).resolve() != here]
     if not arguments or arguments == ["-m"]:
-        sys.exit("usage: python tests/standin SCRIPT [ARGUMENT ...]\n       python tests/standin -m MODULE [ARGUMENT ...]")
+        sys.exit(
+            "usage: python tests/standin SCRIPT [ARGUMENT ...]\n       python tests/standin -m MODULE [ARGUMENT ...]"
+        )
     sys.path.insert(0, str(here.parent))
     import standin
 

@@ -6,7 +6,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-API: dict[str, Any] = json.loads(Path(__file__).with_name("cupy_api.json").read_text(encoding="utf-8"))
+API: dict[str, Any] = json.loads(
+    Path(__file__).with_name("cupy_api.json").read_text(encoding="utf-8")
+)
 VERSION: str = API["version"]
 
 

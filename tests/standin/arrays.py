@@ -41,7 +41,11 @@ class Flags(Strict):
         return self._flags.owndata
 
     def __getitem__(self, name: str) -> bool:
-        names = {"C_CONTIGUOUS": "c_contiguous", "F_CONTIGUOUS": "f_contiguous", "OWNDATA": "owndata"}
+        names = {
+            "C_CONTIGUOUS": "c_contiguous",
+            "F_CONTIGUOUS": "f_contiguous",
+            "OWNDATA": "owndata",
+        }
         if name not in names:
             raise KeyError(f"{name} is not defined for cupy.ndarray.flags")
         return getattr(self._flags, names[name])
@@ -55,9 +59,18 @@ class ndarray(Strict):  # noqa: N801, CuPy's name
     __array_priority__ = 100
     _known_as = "cupy.ndarray"
 
-    def __new__(cls, shape: Any, dtype: Any = float, memptr: Any = None, strides: Any = None, order: str = "C") -> "ndarray":
+    def __new__(
+        cls,
+        shape: Any,
+        dtype: Any = float,
+        memptr: Any = None,
+        strides: Any = None,
+        order: str = "C",
+    ) -> "ndarray":
         if memptr is not None or strides is not None:
-            raise NotImplementedError("cupy.ndarray(memptr=, strides=): CuPy has them, the stand-in does not.")
+            raise NotImplementedError(
+                "cupy.ndarray(memptr=, strides=): CuPy has them, the stand-in does not."
+            )
         return fresh(poisoned(shape, dtype, order))
 
     # What it is
@@ -130,7 +143,11 @@ class ndarray(Strict):  # noqa: N801, CuPy's name
 
     @property
     def imag(self) -> "ndarray":
-        return view(self._array.imag, self) if self.dtype.kind == "c" else fresh(np.zeros_like(self._array))
+        return (
+            view(self._array.imag, self)
+            if self.dtype.kind == "c"
+            else fresh(np.zeros_like(self._array))
+        )
 
     def __len__(self) -> int:
         return len(self._array)
@@ -152,7 +169,13 @@ class ndarray(Strict):  # noqa: N801, CuPy's name
 
     # To the host and back
 
-    def get(self, stream: Any = None, order: str = "C", out: np.ndarray | None = None, blocking: bool = True) -> np.ndarray:
+    def get(
+        self,
+        stream: Any = None,
+        order: str = "C",
+        out: np.ndarray | None = None,
+        blocking: bool = True,
+    ) -> np.ndarray:
         return self._get("ndarray.get()", order, out)
 
     def _get(self, what: str, order: str = "C", out: np.ndarray | None = None) -> np.ndarray:
@@ -161,9 +184,13 @@ class ndarray(Strict):  # noqa: N801, CuPy's name
         if out is None:
             return np.array(self._array, order=order)
         if not isinstance(out, np.ndarray) or out.dtype != self.dtype:
-            raise TypeError(f"{what}: expected a NumPy array of {self.dtype} as out, got {getattr(out, 'dtype', type(out))}.")
+            raise TypeError(
+                f"{what}: expected a NumPy array of {self.dtype} as out, got {getattr(out, 'dtype', type(out))}."
+            )
         if out.shape != self.shape:
-            raise ValueError(f"{what}: expected out to have the shape {self.shape}, got {out.shape}.")
+            raise ValueError(
+                f"{what}: expected out to have the shape {self.shape}, got {out.shape}."
+            )
         out[...] = self._array
         return out
 
@@ -235,7 +262,9 @@ class ndarray(Strict):  # noqa: N801, CuPy's name
 
     def __setitem__(self, slices: Any, value: Any) -> None:
         if not isinstance(value, (ndarray, *SCALARS)):
-            raise TypeError(f"Unsupported type {type(value)}: expected a cupy.ndarray or a number on the right of x[...] = value.")
+            raise TypeError(
+                f"Unsupported type {type(value)}: expected a cupy.ndarray or a number on the right of x[...] = value."
+            )
         unwrap(self)
         index, _ = as_index(slices)
         count("launch")
@@ -258,7 +287,9 @@ def as_index(slices: Any) -> tuple[tuple[Any, ...], bool]:
         picks |= isinstance(part, (ndarray, bool, np.bool_))
         index.append(unwrap(part))
     if not any(part is Ellipsis for part in index):
-        index.append(Ellipsis)  # a single element is a view too, as it is in CuPy, and not a NumPy scalar
+        index.append(
+            Ellipsis
+        )  # a single element is a view too, as it is in CuPy, and not a NumPy scalar
     return tuple(index), picks
 
 

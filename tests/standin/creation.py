@@ -27,11 +27,15 @@ def array(
     if type(obj) in (list, tuple) and any(True for _ in device_arrays(obj)):
         return _from_device_sequence(obj, dtype, order, ndmin)
     if copy is False:
-        raise ValueError(f"cupy.array(copy=False): a {type(obj).__name__} of the host cannot come to the device without a copy.")
+        raise ValueError(
+            f"cupy.array(copy=False): a {type(obj).__name__} of the host cannot come to the device without a copy."
+        )
     if blocking:
         wait("cupy.array(blocking=True)")
     source = np.array(obj, dtype, copy=None, ndmin=ndmin)
-    fortran = order == "F" or (order != "C" and source.flags.f_contiguous and not source.flags.c_contiguous)
+    fortran = order == "F" or (
+        order != "C" and source.flags.f_contiguous and not source.flags.c_contiguous
+    )
     return from_host(source, "F" if fortran else "C")
 
 
@@ -48,7 +52,9 @@ def _from_device(obj: ndarray, dtype: Any, copy: bool | None, order: str, ndmin:
 
 def _from_device_sequence(obj: Any, dtype: Any, order: str | None, ndmin: int) -> ndarray:
     def is_device(part: Any) -> bool:
-        return all(map(is_device, part)) if type(part) in (list, tuple) else isinstance(part, ndarray)
+        return (
+            all(map(is_device, part)) if type(part) in (list, tuple) else isinstance(part, ndarray)
+        )
 
     if not is_device(obj):
         raise TypeError(TO_NUMPY)
@@ -56,11 +62,25 @@ def _from_device_sequence(obj: Any, dtype: Any, order: str | None, ndmin: int) -
     return fresh(np.array(unwrap(obj), dtype, order="F" if order == "F" else "C", ndmin=ndmin))
 
 
-def asarray(a: Any, dtype: Any = None, order: str | None = None, *, copy: bool | None = None, blocking: bool = False) -> ndarray:
+def asarray(
+    a: Any,
+    dtype: Any = None,
+    order: str | None = None,
+    *,
+    copy: bool | None = None,
+    blocking: bool = False,
+) -> ndarray:
     return array(a, dtype, copy, order, blocking=blocking)
 
 
-def asanyarray(a: Any, dtype: Any = None, order: str | None = None, *, copy: bool | None = None, blocking: bool = False) -> ndarray:
+def asanyarray(
+    a: Any,
+    dtype: Any = None,
+    order: str | None = None,
+    *,
+    copy: bool | None = None,
+    blocking: bool = False,
+) -> ndarray:
     return array(a, dtype, copy, order, blocking=blocking)
 
 
@@ -71,8 +91,14 @@ def ascontiguousarray(a: ndarray, dtype: Any = None) -> ndarray:
     return wrap("ascontiguousarray", np.asarray(unwrap(a), dtype, order="C"), [a])
 
 
-def asnumpy(a: Any, stream: Any = None, order: str = "C", out: Any = None, *, blocking: bool = True) -> np.ndarray:
-    return a._get("cupy.asnumpy()", order, out) if isinstance(a, ndarray) else np.asarray(a, order=order)
+def asnumpy(
+    a: Any, stream: Any = None, order: str = "C", out: Any = None, *, blocking: bool = True
+) -> np.ndarray:
+    return (
+        a._get("cupy.asnumpy()", order, out)
+        if isinstance(a, ndarray)
+        else np.asarray(a, order=order)
+    )
 
 
 def empty(shape: Any, dtype: Any = float, order: str = "C") -> ndarray:
@@ -80,8 +106,12 @@ def empty(shape: Any, dtype: Any = float, order: str = "C") -> ndarray:
     return fresh(poisoned(shape, dtype, order))
 
 
-def empty_like(prototype: ndarray, dtype: Any = None, order: str = "K", subok: None = None, shape: Any = None) -> ndarray:
-    like = np.empty_like(unwrap(prototype), check_dtype(dtype or prototype.dtype), order, shape=shape)
+def empty_like(
+    prototype: ndarray, dtype: Any = None, order: str = "K", subok: None = None, shape: Any = None
+) -> ndarray:
+    like = np.empty_like(
+        unwrap(prototype), check_dtype(dtype or prototype.dtype), order, shape=shape
+    )
     like[...] = poisoned((), like.dtype)
     return fresh(like)
 

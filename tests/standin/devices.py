@@ -26,7 +26,9 @@ class Device(Strict):
     def __init__(self, device: "int | Device | None" = None) -> None:
         self.id = thread.device if device is None else int(device)
         if not 0 <= self.id < DEVICES:
-            raise CUDARuntimeError(f"cudaErrorInvalidDevice: invalid device ordinal {self.id}, there are {DEVICES}")
+            raise CUDARuntimeError(
+                f"cudaErrorInvalidDevice: invalid device ordinal {self.id}, there are {DEVICES}"
+            )
 
     def use(self) -> None:
         thread.device = self.id
@@ -81,7 +83,13 @@ class Stream(Strict):
     _known_as = "cupy.cuda.Stream"
     null: "Stream"
 
-    def __init__(self, null: bool = False, non_blocking: bool = False, ptds: bool = False, priority: int | None = None) -> None:
+    def __init__(
+        self,
+        null: bool = False,
+        non_blocking: bool = False,
+        ptds: bool = False,
+        priority: int | None = None,
+    ) -> None:
         self.ptr = 0 if null else id(self)
         self.device_id = -1 if null else thread.device
         self.is_non_blocking = non_blocking
@@ -89,7 +97,9 @@ class Stream(Strict):
 
     def use(self) -> "Stream":
         if self.device_id not in (-1, thread.device):
-            raise RuntimeError(f"A stream of device {self.device_id} was used while device {thread.device} is the current one.")
+            raise RuntimeError(
+                f"A stream of device {self.device_id} was used while device {thread.device} is the current one."
+            )
         thread.streams[thread.device] = self
         return self
 
@@ -124,7 +134,9 @@ class Event(Strict):
 
     _known_as = "cupy.cuda.Event"
 
-    def __init__(self, block: bool = False, disable_timing: bool = False, interprocess: bool = False) -> None:
+    def __init__(
+        self, block: bool = False, disable_timing: bool = False, interprocess: bool = False
+    ) -> None:
         self._timed = not disable_timing
         self._recorded_at: float | None = None
         self.done = True
@@ -140,7 +152,9 @@ def get_elapsed_time(start_event: Event, end_event: Event) -> float:
     """Milliseconds between two events."""
     for event in (start_event, end_event):
         if not event._timed or event._recorded_at is None:
-            raise CUDARuntimeError("cudaErrorInvalidResourceHandle: an event without timing, or that was not recorded")
+            raise CUDARuntimeError(
+                "cudaErrorInvalidResourceHandle: an event without timing, or that was not recorded"
+            )
     return (end_event._recorded_at - start_event._recorded_at) * 1e3
 
 

@@ -11,7 +11,15 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-MODULES = ["cupy", "cupy.cuda", "cupy.cuda.runtime", "cupy.linalg", "cupy.random", "cupy._core", "cupy._core._routines_linalg"]
+MODULES = [
+    "cupy",
+    "cupy.cuda",
+    "cupy.cuda.runtime",
+    "cupy.linalg",
+    "cupy.random",
+    "cupy._core",
+    "cupy._core._routines_linalg",
+]
 CLASSES = [
     "cupy.ndarray",
     "cupy.ufunc",
@@ -36,20 +44,35 @@ def api() -> dict[str, Any]:
         names[module] = entries(import_module(module), cupy)
     for path in CLASSES:
         owner, _, name = path.rpartition(".")
-        names[path] = entries(getattr(import_module(owner), name), cupy, operators=path == "cupy.ndarray")
+        names[path] = entries(
+            getattr(import_module(owner), name), cupy, operators=path == "cupy.ndarray"
+        )
     return names
 
 
 def entries(owner: Any, cupy: ModuleType, *, operators: bool = False) -> dict[str, Any]:
     """What `owner` has by its public names, and by those of its operators too."""
-    wanted = [name for name in dir(owner) if not name.startswith("_") or (operators and name.startswith("__"))]
+    wanted = [
+        name
+        for name in dir(owner)
+        if not name.startswith("_") or (operators and name.startswith("__"))
+    ]
     wanted = [name for name in wanted if type(getattr(owner, name)).__module__ != "__future__"]
-    return {name: entry(getattr(owner, name), cupy) for name in wanted if name not in ("__doc__", "__pyx_vtable__", "__slots__")}
+    return {
+        name: entry(getattr(owner, name), cupy)
+        for name in wanted
+        if name not in ("__doc__", "__pyx_vtable__", "__slots__")
+    }
 
 
 def entry(value: Any, cupy: ModuleType) -> dict[str, Any]:
     if isinstance(value, cupy.ufunc):
-        return {"kind": "ufunc", "nin": value.nin, "nout": value.nout, "at": value._scatter_op is not None}
+        return {
+            "kind": "ufunc",
+            "nin": value.nin,
+            "nout": value.nout,
+            "at": value._scatter_op is not None,
+        }
     if isinstance(value, ModuleType):
         return {"kind": "module"}
     if isinstance(value, type):
@@ -68,7 +91,10 @@ def signature(function: Any) -> str | None:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return embedded_signature(function.__doc__ or "")
-    plain = [p.replace(annotation=p.empty, default=p.empty if p.default is p.empty else 0) for p in parameters]
+    plain = [
+        p.replace(annotation=p.empty, default=p.empty if p.default is p.empty else 0)
+        for p in parameters
+    ]
     return str(inspect.Signature(plain))
 
 
@@ -89,7 +115,9 @@ def text(names: dict[str, Any]) -> str:
     sections = []
     for section, found in names.items():
         if isinstance(found, dict):
-            lines = ",\n".join(f"    {json.dumps(name)}: {json.dumps(found[name])}" for name in sorted(found))
+            lines = ",\n".join(
+                f"    {json.dumps(name)}: {json.dumps(found[name])}" for name in sorted(found)
+            )
             sections.append(f"  {json.dumps(section)}: {{\n{lines}\n  }}")
         else:
             sections.append(f"  {json.dumps(section)}: {json.dumps(found)}")

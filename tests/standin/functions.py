@@ -64,7 +64,9 @@ class Function:
         arrays = list(device_arrays((args, kwargs)))
         if not arrays and self.__name__ not in FROM_NUMBERS | ABOUT_ARRAYS:
             unwrap((args, tuple(kwargs.values())))  # which has the better words for a NumPy array
-            raise TypeError(f"{self.path}: expected a cupy.ndarray, got {', '.join(type(x).__name__ for x in args)}.")
+            raise TypeError(
+                f"{self.path}: expected a cupy.ndarray, got {', '.join(type(x).__name__ for x in args)}."
+            )
         if self.waits and not (self.__name__ == "where" and len(args) + len(kwargs) > 1):
             wait(f"{self.path}()")
         return compute(self.__name__, self.run, arrays, args, kwargs)
@@ -96,12 +98,18 @@ class ufunc(Strict):  # noqa: N801, CuPy's name
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         path = f"cupy.{self._short}"
         if wrong := sorted(kwargs.keys() - {"out", "dtype", "casting"}):
-            raise TypeError(f"Wrong arguments for {path}: {', '.join(wrong)}. CuPy's ufuncs take out, dtype and casting.")
+            raise TypeError(
+                f"Wrong arguments for {path}: {', '.join(wrong)}. CuPy's ufuncs take out, dtype and casting."
+            )
         if not self.nin <= len(args) <= self.nargs:
-            raise TypeError(f"{path}: expected {self.nin} arguments, or {self.nargs} with outputs, got {len(args)}.")
+            raise TypeError(
+                f"{path}: expected {self.nin} arguments, or {self.nargs} with outputs, got {len(args)}."
+            )
         for x in args[: self.nin]:
             if not isinstance(x, (ndarray, *SCALARS)):
-                raise TypeError(f"Unsupported type {type(x)}: {path} expects arrays of CuPy's and numbers.")
+                raise TypeError(
+                    f"Unsupported type {type(x)}: {path} expects arrays of CuPy's and numbers."
+                )
         if self._run is None:
             raise NotImplementedError(f"{path}: CuPy {VERSION} has it, the stand-in does not.")
         if len(args) > self.nin:
@@ -116,22 +124,35 @@ class ufunc(Strict):  # noqa: N801, CuPy's name
         if not isinstance(a, ndarray):
             raise TypeError(f"{path}: expected a cupy.ndarray, got {type(a).__name__}.")
         if not isinstance(b, (ndarray, *SCALARS)):
-            raise TypeError(f"Unsupported type {type(b)}: {path} expects an array of CuPy's or a number.")
+            raise TypeError(
+                f"Unsupported type {type(b)}: {path} expects an array of CuPy's or a number."
+            )
         index, picks = as_index(indices)
         if picks and a.dtype.char not in AT_DTYPES[self._short]:
             supported = dict.fromkeys(np.dtype(letter).name for letter in AT_DTYPES[self._short])
-            raise TypeError(f"{path} only supports {', '.join(supported)} as data type, got {a.dtype}.")
+            raise TypeError(
+                f"{path} only supports {', '.join(supported)} as data type, got {a.dtype}."
+            )
         count("launch")
         with np.errstate(all="ignore"):
             self._run.at(unwrap(a), index, np.asarray(unwrap(b)).astype(a.dtype))
 
-    def reduce(self, array: ndarray, axis: Any = 0, dtype: Any = None, out: Any = None, keepdims: bool = False) -> ndarray:
+    def reduce(
+        self,
+        array: ndarray,
+        axis: Any = 0,
+        dtype: Any = None,
+        out: Any = None,
+        keepdims: bool = False,
+    ) -> ndarray:
         method = {"add": "sum", "multiply": "prod"}.get(self._short)
         if method is None:
             raise NotImplementedError(f"`{self.name}.reduce` is not supported yet")
         return getattr(array, method)(axis, dtype, out, keepdims)
 
-    def accumulate(self, array: ndarray, axis: Any = 0, dtype: Any = None, out: Any = None) -> ndarray:
+    def accumulate(
+        self, array: ndarray, axis: Any = 0, dtype: Any = None, out: Any = None
+    ) -> ndarray:
         method = {"add": "cumsum", "multiply": "cumprod"}.get(self._short)
         if method is None:
             raise NotImplementedError(f"`{self.name}.accumulate` is not supported yet")
@@ -152,7 +173,13 @@ def device_arrays(x: Any) -> Iterator[ndarray]:
         yield from device_arrays(list(x.values()))
 
 
-def compute(name: str, run: Callable[..., Any], arrays: list[ndarray], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def compute(
+    name: str,
+    run: Callable[..., Any],
+    arrays: list[ndarray],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
     """Let NumPy do the work, and say what kind of thing its result is on the device. `arrays` are those in the arguments."""
     options = {key: unwrap(value) for key, value in kwargs.items()}
     if options.get("dtype") is not None:
@@ -187,11 +214,17 @@ def wrap(name: str, result: Any, arrays: list[ndarray]) -> Any:
 
 # The tables, and what an array has of them
 
-UFUNCS = {name: ufunc(name, getattr(np, name, None)) for name, known in API["cupy"].items() if known["kind"] == "ufunc"}
+UFUNCS = {
+    name: ufunc(name, getattr(np, name, None))
+    for name, known in API["cupy"].items()
+    if known["kind"] == "ufunc"
+}
 
 FUNCTIONS = {
     owner: {
-        name: Function(owner, name, getattr(numpy, name, None)) for name, known in API[owner].items() if known["kind"] == "function"
+        name: Function(owner, name, getattr(numpy, name, None))
+        for name, known in API[owner].items()
+        if known["kind"] == "function"
     }
     for owner, numpy in (("cupy", np), ("cupy.linalg", np.linalg))
 }
@@ -222,10 +255,17 @@ COMPARISONS = {
     "ne": UFUNCS["not_equal"],
 }
 
-SIGNS = {"neg": UFUNCS["negative"], "pos": UFUNCS["positive"], "abs": UFUNCS["absolute"], "invert": UFUNCS["invert"]}
+SIGNS = {
+    "neg": UFUNCS["negative"],
+    "pos": UFUNCS["positive"],
+    "abs": UFUNCS["absolute"],
+    "invert": UFUNCS["invert"],
+}
 
 
-def operator(function: Callable[..., Any], *, swapped: bool = False, in_place: bool = False) -> Callable[..., Any]:
+def operator(
+    function: Callable[..., Any], *, swapped: bool = False, in_place: bool = False
+) -> Callable[..., Any]:
     def operate(self: ndarray, other: Any) -> Any:
         if isinstance(other, np.ndarray):
             raise TypeError(f"Unsupported type {np.ndarray}: expected a cupy.ndarray or a number.")
@@ -244,10 +284,18 @@ def sign(function: Callable[..., Any]) -> Callable[..., Any]:
 def from_numpy_ufunc(self: ndarray, called: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
     """What np.float32(2) * x and numpy.sqrt(x) come to."""
     if any(isinstance(x, np.ndarray) for x in inputs):
-        raise TypeError(f"Unsupported type {np.ndarray}: numpy.{called.__name__} with arrays of both NumPy and CuPy.")
+        raise TypeError(
+            f"Unsupported type {np.ndarray}: numpy.{called.__name__} with arrays of both NumPy and CuPy."
+        )
     if method == "__call__" and not kwargs and any(isinstance(x, np.generic) for x in inputs):
-        return OPERATORS["matmul"](*inputs) if called is np.matmul else UFUNCS[called.__name__](*inputs)
-    raise TypeError(f"numpy.{called.__name__} was given a CuPy array. CuPy takes it; the stand-in wants cupy.{called.__name__}.")
+        return (
+            OPERATORS["matmul"](*inputs)
+            if called is np.matmul
+            else UFUNCS[called.__name__](*inputs)
+        )
+    raise TypeError(
+        f"numpy.{called.__name__} was given a CuPy array. CuPy takes it; the stand-in wants cupy.{called.__name__}."
+    )
 
 
 def complete(cls: type[ndarray]) -> None:
@@ -265,7 +313,13 @@ def complete(cls: type[ndarray]) -> None:
     cls.__array_ufunc__ = from_numpy_ufunc
     for name, entry in known.items():
         if entry["kind"] == "function" and not name.startswith("_") and name not in vars(cls):
-            setattr(cls, name, Method("cupy.ndarray", name, getattr(np.ndarray, name, None) or getattr(np, name, None)))
+            setattr(
+                cls,
+                name,
+                Method(
+                    "cupy.ndarray", name, getattr(np.ndarray, name, None) or getattr(np, name, None)
+                ),
+            )
 
 
 complete(ndarray)

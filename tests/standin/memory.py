@@ -86,7 +86,9 @@ class MemoryPool(Strict):
     _known_as = "cupy.cuda.MemoryPool"
 
     def __init__(self, *args: Any) -> None:
-        raise NotImplementedError("cupy.cuda.MemoryPool(): the stand-in has the default pool only, get_default_memory_pool().")
+        raise NotImplementedError(
+            "cupy.cuda.MemoryPool(): the stand-in has the default pool only, get_default_memory_pool()."
+        )
 
     def used_bytes(self) -> int:
         return accounts[thread.device].used
@@ -106,7 +108,9 @@ class MemoryPool(Strict):
 
     def set_limit(self, size: int | None = None, fraction: float | None = None) -> None:
         if (size is None) == (fraction is None):
-            raise ValueError(f"set_limit: expected either size or fraction, got size={size}, fraction={fraction}.")
+            raise ValueError(
+                f"set_limit: expected either size or fraction, got size={size}, fraction={fraction}."
+            )
         accounts[thread.device].limit = int(size if fraction is None else fraction * DEVICE_BYTES)
 
 

@@ -14,7 +14,9 @@ from standin.state import thread, wait
 
 COMPUTE_TYPES = {
     f"COMPUTE_TYPE_{name}": number
-    for number, name in enumerate(["TBD", "DEFAULT", "PEDANTIC", "FP16", "FP32", "FP64", "BF16", "TF32"])
+    for number, name in enumerate(
+        ["TBD", "DEFAULT", "PEDANTIC", "FP16", "FP32", "FP64", "BF16", "TF32"]
+    )
 }
 
 compute_types: dict[str, int] = {}
@@ -61,7 +63,8 @@ def from_numpy() -> dict[str, Any]:
     return {
         name: getattr(np, name)
         for name, known in API["cupy"].items()
-        if hasattr(np, name) and (known["kind"] == "value" or (known["kind"] == "type" and known["numpy"]))
+        if hasattr(np, name)
+        and (known["kind"] == "value" or (known["kind"] == "type" and known["numpy"]))
     }
 
 
@@ -92,7 +95,10 @@ runtime = StandInModule(
 
 memory_module = StandInModule(
     "cupy.cuda.memory",
-    {name: getattr(memory, name) for name in ("Memory", "MemoryPointer", "MemoryPool", "OutOfMemoryError")},
+    {
+        name: getattr(memory, name)
+        for name in ("Memory", "MemoryPointer", "MemoryPool", "OutOfMemoryError")
+    },
 )
 
 nvtx = StandInModule("cupy.cuda.nvtx", {"RangePush": range_push, "RangePop": range_pop})
@@ -137,11 +143,22 @@ core = StandInModule(
     },
 )
 
-linalg = StandInModule("cupy.linalg", {**FUNCTIONS["cupy.linalg"], "LinAlgError": np.linalg.LinAlgError})
+linalg = StandInModule(
+    "cupy.linalg", {**FUNCTIONS["cupy.linalg"], "LinAlgError": np.linalg.LinAlgError}
+)
 
 random = StandInModule("cupy.random", {})  # tinyalex draws its own numbers
 
-CREATION = ("array", "asarray", "asanyarray", "ascontiguousarray", "asnumpy", "empty", "empty_like", "get_array_module")
+CREATION = (
+    "array",
+    "asarray",
+    "asanyarray",
+    "ascontiguousarray",
+    "asnumpy",
+    "empty",
+    "empty_like",
+    "get_array_module",
+)
 
 cupy = StandInModule(
     "cupy",
@@ -167,5 +184,16 @@ cupy = StandInModule(
 
 MODULES = {
     module.__name__: module
-    for module in (cupy, cuda_module, runtime, memory_module, nvtx, core, routines_linalg, flags_module, linalg, random)
+    for module in (
+        cupy,
+        cuda_module,
+        runtime,
+        memory_module,
+        nvtx,
+        core,
+        routines_linalg,
+        flags_module,
+        linalg,
+        random,
+    )
 }

@@ -38,11 +38,23 @@ class RawModule(Strict):
         if not isinstance(options, tuple):
             raise TypeError(f"RawModule: options must be a tuple, got {type(options).__name__}.")
         if not isinstance(name_expressions, (tuple, list, type(None))):
-            raise TypeError(f"RawModule: name_expressions must be a tuple or a list, got {type(name_expressions).__name__}.")
-        if path is not None or backend != "nvrtc" or translate_cucomplex or enable_cooperative_groups or jitify:
-            raise NotImplementedError("RawModule: the stand-in takes code, options and name_expressions only.")
+            raise TypeError(
+                f"RawModule: name_expressions must be a tuple or a list, got {type(name_expressions).__name__}."
+            )
+        if (
+            path is not None
+            or backend != "nvrtc"
+            or translate_cucomplex
+            or enable_cooperative_groups
+            or jitify
+        ):
+            raise NotImplementedError(
+                "RawModule: the stand-in takes code, options and name_expressions only."
+            )
         if others := [option for option in options if not STANDARD.fullmatch(option)]:
-            raise NotImplementedError(f"RawModule: of all options the stand-in knows --std=c++17 only, got {' '.join(others)}.")
+            raise NotImplementedError(
+                f"RawModule: of all options the stand-in knows --std=c++17 only, got {' '.join(others)}."
+            )
         self.code = code
         self.options = options
         self.backend = backend
@@ -55,7 +67,9 @@ class RawModule(Strict):
         said = re.match(r'\s*#line 1 "(.*)"', self.code)
         file = said[1] if said else "<RawModule>"
         checked = os.environ.get("TINYALEX_CHECKED") == "1"
-        return Module(self.code, file, tuple(self.name_expressions or ()), check=checked, unwrap=_numpy_array)
+        return Module(
+            self.code, file, tuple(self.name_expressions or ()), check=checked, unwrap=_numpy_array
+        )
 
     def compile(self, log_stream: Any = None) -> None:
         self._module  # noqa: B018, looking at it compiles
@@ -69,7 +83,14 @@ class RawKernel(Strict):
 
     _known_as = "cupy.RawKernel"
 
-    def __init__(self, code: str, name: str, options: tuple[str, ...] = (), backend: str = "nvrtc", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        code: str,
+        name: str,
+        options: tuple[str, ...] = (),
+        backend: str = "nvrtc",
+        **kwargs: Any,
+    ) -> None:
         self._make(RawModule(code=code, options=options, backend=backend, **kwargs), name)
 
     @classmethod

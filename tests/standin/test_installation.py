@@ -32,7 +32,9 @@ def python(*arguments, **environment):
     """Run Python with tests/ on its path."""
     path = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
     env = os.environ | {"PYTHONPATH": path} | environment
-    return subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True, env=env)
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)], capture_output=True, text=True, env=env
+    )
 
 
 # Host and device
@@ -78,7 +80,10 @@ def test_host_and_device_do_not_mix(x, mistake):
 
 
 def test_implicit_conversion_raises_cupys_own_words(x):
-    with pytest.raises(TypeError, match=r"Implicit conversion to a NumPy array is not allowed. Please use `.get\(\)`"):
+    with pytest.raises(
+        TypeError,
+        match=r"Implicit conversion to a NumPy array is not allowed. Please use `.get\(\)`",
+    ):
         np.asarray(x)
 
 
@@ -154,7 +159,18 @@ def test_pickles_and_deep_copies_stay_on_the_device(x):
 
 
 @pytest.mark.parametrize(
-    "name", ["insert", "block", "geomspace", "errstate", "nditer", "ndenumerate", "longdouble", "unstack", "asmatrix"]
+    "name",
+    [
+        "insert",
+        "block",
+        "geomspace",
+        "errstate",
+        "nditer",
+        "ndenumerate",
+        "longdouble",
+        "unstack",
+        "asmatrix",
+    ],
 )
 def test_names_that_only_numpy_has_are_missing(name):
     assert hasattr(np, name)
@@ -212,10 +228,17 @@ def test_dtypes_that_cupy_lacks_are_refused(dtype):
 
 def test_the_stand_ins_classes_have_no_public_names_that_cupys_lack():
     for path in (
-        path for path in api.API if (path.startswith("cupy.") and path.rpartition(".")[2][0].isupper()) or path == "cupy.ndarray"
+        path
+        for path in api.API
+        if (path.startswith("cupy.") and path.rpartition(".")[2][0].isupper())
+        or path == "cupy.ndarray"
     ):
         found = standin.modules.MODULES["cupy" if path.count(".") == 1 else path.rpartition(".")[0]]
-        names = {name for name in dir(getattr(found, path.rpartition(".")[2])) if not name.startswith("_")}
+        names = {
+            name
+            for name in dir(getattr(found, path.rpartition(".")[2]))
+            if not name.startswith("_")
+        }
         assert names <= api.API[path].keys(), path
 
 
@@ -227,10 +250,15 @@ def test_the_stand_ins_modules_have_no_names_that_cupys_lack():
 
 
 def test_the_table_of_names_is_that_of_the_installed_cupy():
-    versions = {distribution.metadata["Name"]: distribution.version for distribution in importlib.metadata.distributions()}
+    versions = {
+        distribution.metadata["Name"]: distribution.version
+        for distribution in importlib.metadata.distributions()
+    }
     found = [versions[name] for name in CUPYS if name in versions]
     if api.VERSION not in found:
-        pytest.skip(f"cupy_api.json is of CuPy {api.VERSION}; installed here: {', '.join(found) or 'none'}")
+        pytest.skip(
+            f"cupy_api.json is of CuPy {api.VERSION}; installed here: {', '.join(found) or 'none'}"
+        )
     dumped = python(FOLDER / "dump_api.py")
     assert dumped.returncode == 0, dumped.stderr
     assert json.loads(dumped.stdout) == api.API
@@ -263,7 +291,10 @@ def test_installed_it_is_what_import_finds_and_removed_it_leaves_nothing():
 @pytest.mark.parametrize("first", ["standin.install()", "sys.modules['cupy'] = sys"])
 def test_it_is_not_installed_over_a_cupy(first):
     result = python("-c", f"import sys, standin; {first}; standin.install()")
-    assert "imported already. Call standin.install() once, before anything imports cupy." in result.stderr
+    assert (
+        "imported already. Call standin.install() once, before anything imports cupy."
+        in result.stderr
+    )
 
 
 def test_a_script_runs_with_it_in_the_place_of_cupy(tmp_path):
@@ -277,7 +308,9 @@ def test_a_script_runs_with_it_in_the_place_of_cupy(tmp_path):
 
 
 def test_a_module_runs_with_it_too(tmp_path):
-    (tmp_path / "program.py").write_text("import sys, cupy\nprint(cupy.ones(3).sum(), sys.argv[1:])\n")
+    (tmp_path / "program.py").write_text(
+        "import sys, cupy\nprint(cupy.ones(3).sum(), sys.argv[1:])\n"
+    )
     result = python(FOLDER, "-m", "program", "x", PYTHONPATH=str(tmp_path))
     assert (result.stdout, result.stderr) == ("3.0 ['x']\n", "")
 

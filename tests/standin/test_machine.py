@@ -104,7 +104,8 @@ def test_an_array_of_another_device_is_refused_until_it_is_copied(x):
             lambda: cupy.exp(x),
         ):
             with pytest.raises(
-                ValueError, match=r"device where the array resides \(0\) is different from the current device \(1\)"
+                ValueError,
+                match=r"device where the array resides \(0\) is different from the current device \(1\)",
             ):
                 use()
         y = cupy.asarray(x)
@@ -151,7 +152,10 @@ def test_streams_are_entered_and_left_on_their_device():
     with stream:
         assert cupy.cuda.get_current_stream() is stream
     assert cupy.cuda.get_current_stream() is cupy.cuda.Stream.null
-    with Device(1), pytest.raises(RuntimeError, match="A stream of device 0 was used while device 1"):
+    with (
+        Device(1),
+        pytest.raises(RuntimeError, match="A stream of device 0 was used while device 1"),
+    ):
         stream.use()
 
 

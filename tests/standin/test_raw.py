@@ -49,7 +49,15 @@ def test_a_raw_kernel_runs_on_device_arrays(x, scale, stats):
         (lambda x: (x, x, np.int32(12), x.sum()), TypeError),
         (lambda x: (x, x, np.int32(12)), TypeError),
     ],
-    ids=["NumPy array", "float64 array", "transposed", "Python int", "Python float", "array for a number", "one too few"],
+    ids=[
+        "NumPy array",
+        "float64 array",
+        "transposed",
+        "Python int",
+        "Python float",
+        "array for a number",
+        "one too few",
+    ],
 )
 def test_a_raw_kernels_arguments_are_checked(x, scale, change, error):
     with pytest.raises(error):

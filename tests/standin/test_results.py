@@ -9,7 +9,15 @@ pytestmark = pytest.mark.cuda
 
 
 def test_reductions_and_single_elements_are_arrays_of_no_dimensions(x):
-    for y in (x.sum(), x.max(), cupy.mean(x), x[0, 0], x[(1, 2)], cupy.allclose(x, x), cupy.array_equal(x, x)):
+    for y in (
+        x.sum(),
+        x.max(),
+        cupy.mean(x),
+        x[0, 0],
+        x[(1, 2)],
+        cupy.allclose(x, x),
+        cupy.array_equal(x, x),
+    ):
         assert type(y) is cupy.ndarray
         assert y.shape == ()
 
@@ -47,13 +55,24 @@ def test_astype_without_a_need_to_copy_is_the_array_itself(x):
 def test_what_is_computed_is_in_c_order(x):
     fortran = cupy.asarray(np.ones((2, 3, 4), order="F"))
     swapped = cupy.ones((3, 2, 4)).swapaxes(0, 1)
-    for y in (fortran + fortran, cupy.exp(swapped), swapped.sum(axis=2), cupy.where(swapped > 0, swapped, 0), swapped[[0, 1]]):
+    for y in (
+        fortran + fortran,
+        cupy.exp(swapped),
+        swapped.sum(axis=2),
+        cupy.where(swapped > 0, swapped, 0),
+        swapped[[0, 1]],
+    ):
         assert y.flags.c_contiguous
 
 
 def test_the_likes_of_an_array_keep_its_order():
     fortran = cupy.asarray(np.ones((2, 3), order="F"))
-    for y in (cupy.zeros_like(fortran), cupy.ones_like(fortran), cupy.empty_like(fortran), fortran.astype("d")):
+    for y in (
+        cupy.zeros_like(fortran),
+        cupy.ones_like(fortran),
+        cupy.empty_like(fortran),
+        fortran.astype("d"),
+    ):
         assert y.flags.f_contiguous
     assert fortran.copy().flags.c_contiguous
 
@@ -143,7 +162,8 @@ def test_at_takes_tuples_of_indices_and_numbers(x):
 
 def test_at_is_there_for_what_cupy_has_atomic_operations_for():
     with pytest.raises(
-        TypeError, match="cupy.add.at only supports int32, float16, float32, float64, uint32, uint64 as data type, got int64"
+        TypeError,
+        match="cupy.add.at only supports int32, float16, float32, float64, uint32, uint64 as data type, got int64",
     ):
         cupy.add.at(cupy.zeros(3, np.int64), cupy.asarray([0]), 1)
     with pytest.raises(NotImplementedError, match="`cupy_multiply.at` is not supported yet"):

@@ -12,7 +12,15 @@ in folders, ImageNet's tars or shards, are found by `find_pictures` and read whe
 (500, 3, 32, 32) (500,)
 """
 
-from tinyalex.data.augmentation import IMAGENET_COLOURS, Augment, Normalize, TenViews, colour_axes, mean_image, principal_axes
+from tinyalex.data.augmentation import (
+    IMAGENET_COLOURS,
+    Augment,
+    Normalize,
+    TenViews,
+    colour_axes,
+    mean_image,
+    principal_axes,
+)
 from tinyalex.data.cifar import cifar10
 from tinyalex.data.dataset import Dataset
 from tinyalex.data.drawing import shapes

@@ -52,8 +52,10 @@ class Normalize:
         top, left = _middle(images.shape[2] - height), _middle(images.shape[3] - width)
         middle = (..., slice(top, top + height), slice(left, left + width))
         mean = self.mean.at(device.of(images))
-        with device.beside(images):
-            x = device.xp(images).subtract(images[middle], mean if mean.shape[1:] == (1, 1) else mean[middle], dtype=np.float32)
+        with device.on_device_of(images):
+            x = device.xp(images).subtract(
+                images[middle], mean if mean.shape[1:] == (1, 1) else mean[middle], dtype=np.float32
+            )
             if self.scale != 1:
                 x *= self.scale
             return x
@@ -116,10 +118,20 @@ class Augment:
                 "Give data.colour_axes(train.images), or None."
             )
         if not isinstance(together, (int, np.integer)) or together < 1:
-            raise ValueError(f"Augment: expected together to be a number of images from 1 on, got {together!r}.")
+            raise ValueError(
+                f"Augment: expected together to be a number of images from 1 on, got {together!r}."
+            )
         if divide <= 0:
-            raise ValueError(f"Augment: expected divide to be a number above 0, got {divide!r}.\nGive 1 to divide by nothing.")
-        self.padding, self.flip, self.size, self.until, self.together = padding, flip, size, until, together
+            raise ValueError(
+                f"Augment: expected divide to be a number above 0, got {divide!r}.\nGive 1 to divide by nothing."
+            )
+        self.padding, self.flip, self.size, self.until, self.together = (
+            padding,
+            flip,
+            size,
+            until,
+            together,
+        )
         self.divide = divide
 
     def __call__(self, images: Array, *, epoch: int, first: int) -> Array:
@@ -134,13 +146,17 @@ class Augment:
         numbers = range(first, first + len(images))
         u = device.uniform("augment", epoch, numbers, 3 if colours is None else 7)
         if self.together > 1:
-            u[:, :3] = device.uniform("augment", epoch, [number // self.together for number in numbers], 3)
+            u[:, :3] = device.uniform(
+                "augment", epoch, [number // self.together for number in numbers], 3
+            )
         moves = np.empty((len(images), 3), np.int32)
         places = np.subtract(images.shape[2:], seen) + 2 * self.padding + 1
         moves[:, :2] = np.floor(u[:, :2] * places) - self.padding
         moves[:, 2] = (u[:, 2] < 0.5) & self.flip
         colour = (
-            None if colours is None else (0.1 * _normal(u[:, 3:])[:, : len(colours)] @ colours).astype(np.float32)
+            None
+            if colours is None
+            else (0.1 * _normal(u[:, 3:])[:, : len(colours)] @ colours).astype(np.float32)
         )  # section 4.1
         place = device.of(images)
         x = device.xp(images).empty((*images.shape[:2], *seen), np.float32)
@@ -169,8 +185,10 @@ class TenViews:
         height, width = _seen("TenViews", images, self.size)
         low, right = images.shape[2] - height, images.shape[3] - width
         corners = [(0, 0), (0, right), (_middle(low), _middle(right)), (low, 0), (low, right)]
-        with device.beside(x):
-            five = device.xp(x).stack([x[:, :, top : top + height, left : left + width] for top, left in corners], 1)
+        with device.on_device_of(x):
+            five = device.xp(x).stack(
+                [x[:, :, top : top + height, left : left + width] for top, left in corners], 1
+            )
             return device.xp(x).concatenate([five, five[..., ::-1]], 1)
 
 
@@ -183,8 +201,14 @@ def mean_image(images: Array) -> Array:
     array([[[10.5, 30. ]]], dtype=float32)
     """
     if images.ndim != 4 or len(images) == 0:
-        raise ValueError(f"mean_image: expected images (N, C, H, W), at least one, got the shape {images.shape}.")
-    total = device.for_tiles(images, 8 * images[0].size, lambda lo, hi, scratch: images[lo:hi].sum(axis=0, dtype=np.float64))
+        raise ValueError(
+            f"mean_image: expected images (N, C, H, W), at least one, got the shape {images.shape}."
+        )
+    total = device.for_tiles(
+        images,
+        8 * images[0].size,
+        lambda lo, hi, scratch: images[lo:hi].sum(axis=0, dtype=np.float64),
+    )
     return (total / len(images)).astype(np.float32)
 
 
@@ -194,7 +218,9 @@ def colour_axes(images: Array) -> Array:
     Section 4.1: the paper shifts each training image along the axes of the whole training set.
     """
     if images.ndim != 4 or images.size == 0:
-        raise ValueError(f"colour_axes: expected images (N, C, H, W), at least one, got the shape {images.shape}.")
+        raise ValueError(
+            f"colour_axes: expected images (N, C, H, W), at least one, got the shape {images.shape}."
+        )
 
     def sums(lo: int, hi: int, scratch: device.Scratch) -> tuple[Array, Array]:
         pixels = images[lo:hi].swapaxes(0, 1).reshape(images.shape[1], -1).astype(np.float64)

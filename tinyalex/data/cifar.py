@@ -63,7 +63,10 @@ def cifar10(path: str | Path | None = None) -> tuple[Dataset, Dataset]:
     """
     if path is None:
         data = os.environ.get("TINYALEX_DATA")
-        return _from_batches((_official(Path(data).expanduser()) if data else None) or fetch(ARCHIVE, MIRRORS, SHA256))
+        return _from_batches(
+            (_official(Path(data).expanduser()) if data else None)
+            or fetch(ARCHIVE, MIRRORS, SHA256)
+        )
     root = Path(path).expanduser()
     source = _official(root)
     return _from_batches(source) if source else _from_images(root)
@@ -108,7 +111,9 @@ def _from_batches(source: Path) -> tuple[Dataset, Dataset]:
         )
     images, labels = zip(*(batches[name] for name in names), strict=True)
     train = Dataset(np.concatenate(images[:-1]), np.concatenate(labels[:-1]), CLASSES)
-    return train, Dataset(images[-1].copy(), labels[-1], CLASSES)  # a copy, because bytes read from a file cannot be written
+    return train, Dataset(
+        images[-1].copy(), labels[-1], CLASSES
+    )  # a copy, because bytes read from a file cannot be written
 
 
 def _files(source: Path) -> Iterator[tuple[str, bytes]]:
@@ -143,7 +148,9 @@ def _batch(name: str, content: bytes, source: Path) -> tuple[np.ndarray, np.ndar
     try:
         pixels, labels = read(content)
         if len(labels) and not 0 <= labels.min() <= labels.max() < len(CLASSES):
-            raise ValueError(f"expected labels from 0 to {len(CLASSES) - 1}, got {labels.min()} to {labels.max()}")
+            raise ValueError(
+                f"expected labels from 0 to {len(CLASSES) - 1}, got {labels.min()} to {labels.max()}"
+            )
     # A damaged or hostile pickle can end in any exception at all: what it asks for is done, as far as it is allowed.
     except Exception as error:
         raise ValueError(
@@ -157,7 +164,9 @@ def _binary_batch(content: bytes) -> tuple[np.ndarray, np.ndarray]:
     """A record an image: one byte label, then the pixels, channel by channel."""
     record = 1 + PIXELS
     if not content or len(content) % record:
-        raise ValueError(f"expected a multiple of {record} bytes, a label and {PIXELS} pixels an image, got {len(content)}")
+        raise ValueError(
+            f"expected a multiple of {record} bytes, a label and {PIXELS} pixels an image, got {len(content)}"
+        )
     records = np.frombuffer(content, np.uint8).reshape(-1, record)
     return records[:, 1:], records[:, 0].astype(np.int64)
 
@@ -168,11 +177,17 @@ def _python_batch(content: bytes) -> tuple[np.ndarray, np.ndarray]:
     if not isinstance(batch, dict) or not {b"data", b"labels"} <= batch.keys():
         raise ValueError("expected a dictionary with data and labels")
     data, labels = batch[b"data"], batch[b"labels"]
-    if not isinstance(data, _Array) or not isinstance(labels, list) or not all(type(label) is int for label in labels):
+    if (
+        not isinstance(data, _Array)
+        or not isinstance(labels, list)
+        or not all(type(label) is int for label in labels)
+    ):
         raise ValueError("expected data to be an array and labels a list of whole numbers")
     pixels = data.to_numpy()
     if pixels.shape != (len(labels), PIXELS):
-        raise ValueError(f"expected data of the shape ({len(labels)}, {PIXELS}) for {len(labels)} labels, got {pixels.shape}")
+        raise ValueError(
+            f"expected data of the shape ({len(labels)}, {PIXELS}) for {len(labels)} labels, got {pixels.shape}"
+        )
     return pixels, np.array(labels, np.int64)
 
 
@@ -187,7 +202,9 @@ class BatchUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in _STAND_INS:
             return _STAND_INS[module, name]
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no batch of CIFAR-10 needs, so it was not run")
+        raise pickle.UnpicklingError(
+            f"it asks for {module}.{name}, which no batch of CIFAR-10 needs, so it was not run"
+        )
 
 
 class _Array:
@@ -195,15 +212,23 @@ class _Array:
 
     def __init__(self, kind: Any, shape: Any, code: Any) -> None:
         if kind is not _NDARRAY:
-            raise pickle.UnpicklingError(f"it asks _reconstruct for {kind!r}, where only numpy.ndarray is allowed")
+            raise pickle.UnpicklingError(
+                f"it asks _reconstruct for {kind!r}, where only numpy.ndarray is allowed"
+            )
 
     def __setstate__(self, state: Any) -> None:
         _, self.shape, self.dtype, self.by_columns, self.content = state
 
     def to_numpy(self) -> np.ndarray:
-        if not isinstance(self.dtype, _Dtype) or self.dtype.code not in ("u1", b"u1") or not isinstance(self.content, bytes):
+        if (
+            not isinstance(self.dtype, _Dtype)
+            or self.dtype.code not in ("u1", b"u1")
+            or not isinstance(self.content, bytes)
+        ):
             raise ValueError("expected data to be an array of uint8")
-        return np.frombuffer(self.content, np.uint8).reshape(self.shape, order="F" if self.by_columns else "C")
+        return np.frombuffer(self.content, np.uint8).reshape(
+            self.shape, order="F" if self.by_columns else "C"
+        )
 
 
 class _Dtype:

@@ -40,8 +40,12 @@ class Dataset:
                 f"Dataset: expected as many labels as images, got {len(self.images)} images and {len(self.labels)} labels.\n"
                 "Give one label an image."
             )
-        if not isinstance(self.classes, tuple) or not all(isinstance(name, str) for name in self.classes):
-            raise TypeError(f"Dataset: classes must be a tuple of names, got {self.classes!r}.\nGive for example ('cat', 'dog').")
+        if not isinstance(self.classes, tuple) or not all(
+            isinstance(name, str) for name in self.classes
+        ):
+            raise TypeError(
+                f"Dataset: classes must be a tuple of names, got {self.classes!r}.\nGive for example ('cat', 'dog')."
+            )
         if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes):
             raise ValueError(
                 f"Dataset: expected labels from 0 to {len(self.classes) - 1} for {len(self.classes)} classes, "
@@ -64,7 +68,9 @@ class Dataset:
             array = np.asarray(index)
             if array.ndim == 1 and array.dtype == bool:
                 if len(array) != len(self):
-                    raise IndexError(f"Dataset: a mask must have {len(self)} entries, one an image, got {len(array)}.")
+                    raise IndexError(
+                        f"Dataset: a mask must have {len(self)} entries, one an image, got {len(array)}."
+                    )
                 return array
             if array.ndim == 1 and (array.size == 0 or np.issubdtype(array.dtype, np.integer)):
                 return array.astype(np.intp)
@@ -80,8 +86,12 @@ class Dataset:
 def _check_array(name: str, array: Any, dtype: type, shape: str, ndim: int) -> None:
     wanted = f"Dataset: {name} must be a NumPy array {np.dtype(dtype)} {shape}"
     if not isinstance(array, np.ndarray):
-        raise TypeError(f"{wanted}, got {type(array).__name__}.\nGive np.asarray({name}, np.{np.dtype(dtype)}).")
+        raise TypeError(
+            f"{wanted}, got {type(array).__name__}.\nGive np.asarray({name}, np.{np.dtype(dtype)})."
+        )
     if array.dtype != dtype:
         raise TypeError(f"{wanted}, got {array.dtype}.\nGive {name}.astype(np.{np.dtype(dtype)}).")
     if array.ndim != ndim:
-        raise ValueError(f"{wanted}, got the shape {array.shape}.\nReshape {name} to {ndim} dimension{'s' * (ndim > 1)}.")
+        raise ValueError(
+            f"{wanted}, got the shape {array.shape}.\nReshape {name} to {ndim} dimension{'s' * (ndim > 1)}."
+        )

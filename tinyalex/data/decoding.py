@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from tinyalex.pictures import LONGEST, upright_rgb
+from tinyalex.data.images import LONGEST, upright_rgb
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 """Kinds of picture files. Pillow knows others too, and would start Ghostscript for some."""
@@ -36,7 +36,9 @@ def decode_square(data: bytes, side: int, *, squash: bool = False) -> Any:
         if squash:
             return rgb.resize((side, side), bilinear)
         left, top = ((length - min(rgb.size)) // 2 for length in rgb.size)
-        return rgb.resize((side, side), bilinear, box=(left, top, left + min(rgb.size), top + min(rgb.size)))
+        return rgb.resize(
+            (side, side), bilinear, box=(left, top, left + min(rgb.size), top + min(rgb.size))
+        )
 
     return _decode(data, None if squash else side, resized)
 
@@ -48,7 +50,9 @@ def _decode(data: bytes, short_side: int | None, shape: Callable[[Any, Any], Any
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if max(image.size) > LONGEST * min(image.size):
-                raise ValueError(f"{image.size[0]} x {image.size[1]} pixels are a line; expected a picture at most {LONGEST} : 1")
+                raise ValueError(
+                    f"{image.size[0]} x {image.size[1]} pixels are a line; expected a picture at most {LONGEST} : 1"
+                )
             if short_side is not None:
                 # A JPEG file can be decoded at a half, a quarter or an eighth of its size, and no smaller than is asked for here.
                 image.draft(None, _with_short_side(image.size, short_side))
@@ -64,5 +68,7 @@ def _decode(data: bytes, short_side: int | None, shape: Callable[[Any, Any], Any
 
 def _with_short_side(size: tuple[int, int], short_side: int) -> tuple[int, int]:
     """(width, height), the longer side in proportion."""
-    width, height = (max(short_side, math.floor(side * short_side / min(size) + 0.5)) for side in size)
+    width, height = (
+        max(short_side, math.floor(side * short_side / min(size) + 0.5)) for side in size
+    )
     return width, height

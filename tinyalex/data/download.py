@@ -17,7 +17,14 @@ def cache_folder() -> Path:
     return Path(chosen).expanduser() if chosen else Path(pooch.os_cache("tinyalex"))
 
 
-def fetch(name: str, mirrors: Sequence[str], known_hash: str, *, folder: Path | None = None, timeout: float = 20.0) -> Path:
+def fetch(
+    name: str,
+    mirrors: Sequence[str],
+    known_hash: str,
+    *,
+    folder: Path | None = None,
+    timeout: float = 20.0,
+) -> Path:
     """The path of the file `name`, downloaded from the first mirror that has the right bytes unless it is there already.
 
     mirrors     addresses of the same bytes, tried in this order
@@ -37,13 +44,17 @@ def fetch(name: str, mirrors: Sequence[str], known_hash: str, *, folder: Path | 
         with _progress_bar(name) as bar:
             downloader = pooch.HTTPDownloader(progressbar=bar, chunk_size=CHUNK, timeout=timeout)
             try:
-                return Path(pooch.retrieve(url, known_hash, fname=name, path=folder, downloader=downloader))
+                return Path(
+                    pooch.retrieve(url, known_hash, fname=name, path=folder, downloader=downloader)
+                )
             # Pooch reports a wrong checksum as ValueError. A full disk or a folder that cannot be written is an OSError of
             # another kind and goes to the caller: the next mirror would not help.
             except (RequestException, ValueError) as error:
                 failures.append(f"  {url}\n    {_reason(error, timeout)}")
     raise ConnectionError(
-        f"{name}: none of {len(mirrors)} mirrors gave the expected file.\n" + "\n".join(failures) + "\n"
+        f"{name}: none of {len(mirrors)} mirrors gave the expected file.\n"
+        + "\n".join(failures)
+        + "\n"
         f"Try again later; or download it by hand from any of them, check that its checksum is {known_hash}, and either say "
         f"where it is (--data PATH or --weights FILE on the command line, the argument path in Python) or put it into {folder} as {name}."
     )
@@ -75,4 +86,6 @@ def _progress_bar(name: str) -> Any:
     from tqdm import tqdm
 
     # A bar with a total of 0 counts as false, and pooch asks whether there is a bar before it tells the bar its total.
-    return tqdm(total=1, desc=name, unit="B", unit_scale=True, dynamic_ncols=True, leave=False, disable=None)
+    return tqdm(
+        total=1, desc=name, unit="B", unit_scale=True, dynamic_ncols=True, leave=False, disable=None
+    )

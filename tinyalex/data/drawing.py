@@ -117,9 +117,13 @@ def shapes(n_train: int = 10_000, n_test: int = 2_000, seed: int = 0) -> tuple[D
     """
     for name, n in ("n_train", n_train), ("n_test", n_test):
         if not isinstance(n, (int, np.integer)) or n < 0:
-            raise ValueError(f"shapes: expected a whole number of images from 0 on for {name}, got {n!r}.")
+            raise ValueError(
+                f"shapes: expected a whole number of images from 0 on for {name}, got {n!r}."
+            )
     if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
-        raise ValueError(f"shapes: expected a whole number from 0 to 2**64 - 1 for seed, got {seed!r}.")
+        raise ValueError(
+            f"shapes: expected a whole number from 0 to 2**64 - 1 for seed, got {seed!r}."
+        )
     return _half(0, n_train, seed), _half(1, n_test, seed)
 
 
@@ -130,12 +134,18 @@ def _half(which: int, n: int, seed: int) -> Dataset:
         images[lo:hi] = _draw(which, lo, hi, seed)
 
     device.for_tiles(images, 12 * images[:1].size, tile)
-    return Dataset(images, np.arange(n, dtype=np.int64) % len(OBJECTS), tuple(draw.__name__ for draw in OBJECTS))
+    return Dataset(
+        images,
+        np.arange(n, dtype=np.int64) % len(OBJECTS),
+        tuple(draw.__name__ for draw in OBJECTS),
+    )
 
 
 def _draw(half: int, lo: int, hi: int, seed: int) -> np.ndarray:
     """uint8 (hi - lo, 3, SIZE, SIZE): images lo to hi of one half; image i shows OBJECTS[i % 10]."""
-    words = device.random_words(device.key("shapes", seed), half, 0, range(lo, hi), DICE + 3 * SIZE * SIZE // 4)
+    words = device.random_words(
+        device.key("shapes", seed), half, 0, range(lo, hi), DICE + 3 * SIZE * SIZE // 4
+    )
     dice = Dice(words[:, :DICE])
     across = np.arange(SIZE, dtype=np.float32) - (SIZE - 1) / 2
     x, y = across[None, None, :], across[None, :, None]
@@ -160,7 +170,9 @@ def _draw(half: int, lo: int, hi: int, seed: int) -> np.ndarray:
     _paint(canvas, colour - 0.08 * y[:, None], distance)
 
     # The difference of two random bytes is the grain of a camera's sensor: most values near 0, fewer and fewer outwards.
-    grain = words[:, DICE:].astype("<u8", copy=False).view(np.uint8).reshape(-1, 2, *canvas.shape[1:])
+    grain = (
+        words[:, DICE:].astype("<u8", copy=False).view(np.uint8).reshape(-1, 2, *canvas.shape[1:])
+    )
     canvas *= 255
     canvas += np.subtract(grain[:, 0], grain[:, 1], dtype=np.float32) * dice(0.02, 0.14)[:, None]
     return np.clip(canvas, 0, 255, out=canvas).astype(np.uint8)
@@ -169,11 +181,16 @@ def _draw(half: int, lo: int, hi: int, seed: int) -> np.ndarray:
 def _background(dice: Dice, x: Field, y: Field, light: Field, hue: Field) -> np.ndarray:
     """(N, 3, SIZE, SIZE): one colour that runs into another, a weave of waves, and dots and lines that mean nothing."""
     strength = dice(0.02, 0.2)
-    near, far = (_colour(light + dice(-0.07, 0.07), strength, hue + dice(-0.08, 0.08)) for _ in range(2))
+    near, far = (
+        _colour(light + dice(-0.07, 0.07), strength, hue + dice(-0.08, 0.08)) for _ in range(2)
+    )
     run = _turn(dice(0, math.tau), x, y)[0] / (1.4 * SIZE) + 0.5
     canvas = near + run[:, None] * (far - near)
 
-    waves = [np.sin(dice(0.05, 0.9) * _turn(dice(0, math.tau), x, y)[0] + dice(0, math.tau)) for _ in range(2)]
+    waves = [
+        np.sin(dice(0.05, 0.9) * _turn(dice(0, math.tau), x, y)[0] + dice(0, math.tau))
+        for _ in range(2)
+    ]
     canvas += (dice(0, 0.12) * waves[0] * waves[1])[:, None]
 
     edge = SIZE / 2

@@ -8,9 +8,24 @@ import numpy as np
 
 from tinyalex import device
 from tinyalex.data.dataset import Dataset
-from tinyalex.pictures import upright_rgb
+from tinyalex.data.images import upright_rgb
 
-SUFFIXES = frozenset([".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm"])
+SUFFIXES = frozenset(
+    [
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".png",
+        ".bmp",
+        ".gif",
+        ".tif",
+        ".tiff",
+        ".webp",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+    ]
+)
 """What counts as an image. Other files in a class folder (notes, lists, thumbnail databases) are passed over."""
 
 
@@ -47,7 +62,9 @@ def image_folder(path: str | Path, size: int | tuple[int, int] | None = None) ->
     return Dataset(_read_all(files, _height_width(size)), np.array(labels, np.int64), classes)
 
 
-def image_folders(path: str | Path, size: int | tuple[int, int] | None = None) -> tuple[Dataset, Dataset]:
+def image_folders(
+    path: str | Path, size: int | tuple[int, int] | None = None
+) -> tuple[Dataset, Dataset]:
     """(train, test) from a folder that holds `train/` and `test/` (or `val/`), each a folder of class folders.
 
     `size` and the images are as in `image_folder`. Raises FileNotFoundError if one of the two is missing, ValueError if they
@@ -89,8 +106,12 @@ def class_names(folder: Path) -> tuple[str, ...]:
     if not folder.exists():
         raise FileNotFoundError(f"image_folder: there is no {folder}.\nCheck the path.")
     if not folder.is_dir():
-        raise NotADirectoryError(f"image_folder: expected a folder of class folders, got the file {folder}.\nGive its folder.")
-    return tuple(sorted(f.name for f in folder.iterdir() if f.is_dir() and not f.name.startswith(".")))
+        raise NotADirectoryError(
+            f"image_folder: expected a folder of class folders, got the file {folder}.\nGive its folder."
+        )
+    return tuple(
+        sorted(f.name for f in folder.iterdir() if f.is_dir() and not f.name.startswith("."))
+    )
 
 
 def train_and_test(folder: Path) -> tuple[Path, Path] | None:
@@ -110,7 +131,9 @@ def image_files(folder: Path) -> list[Path]:
     return [
         file
         for file, name in inside
-        if file.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in name.parts) and file.is_file()
+        if file.suffix.lower() in SUFFIXES
+        and not any(part.startswith(".") for part in name.parts)
+        and file.is_file()
     ]
 
 
@@ -121,9 +144,13 @@ def _height_width(size: Any) -> tuple[int, int] | None:
     if (
         not isinstance(pair, (tuple, list))
         or len(pair) != 2
-        or not all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0 for n in pair)
+        or not all(
+            isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0 for n in pair
+        )
     ):
-        raise ValueError(f"image_folder: size must be a whole number from 1 on, or a pair (height, width) of them, got {size!r}.")
+        raise ValueError(
+            f"image_folder: size must be a whole number from 1 on, or a pair (height, width) of them, got {size!r}."
+        )
     return int(pair[0]), int(pair[1])
 
 
@@ -160,4 +187,6 @@ def _read(file: Path, size: tuple[int, int] | None) -> np.ndarray:
             return np.asarray(rgb).transpose(2, 0, 1)
     # Not only OSError: on broken bytes Pillow's decoders also raise SyntaxError, ValueError, struct.error and others.
     except Exception as error:
-        raise ValueError(f"image_folder: {file} cannot be read as an image: {error}.\nReplace it, or remove it.") from error
+        raise ValueError(
+            f"image_folder: {file} cannot be read as an image: {error}.\nReplace it, or remove it."
+        ) from error

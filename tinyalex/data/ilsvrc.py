@@ -37,8 +37,14 @@ def pictures(root: Path) -> tuple[list[Labelled], list[Labelled]]:
     """
     for name in (TRAIN, VAL):
         if not (root / name).exists():
-            raise FileNotFoundError(f"there is no {name} in {root}.\nPut the official files {TRAIN} and {VAL} there, both.")
-    val = [(Path(name).name, stored) for name, stored in members(Stored(root / VAL)) if not _of_macos(name)]
+            raise FileNotFoundError(
+                f"there is no {name} in {root}.\nPut the official files {TRAIN} and {VAL} there, both."
+            )
+    val = [
+        (Path(name).name, stored)
+        for name, stored in members(Stored(root / VAL))
+        if not _of_macos(name)
+    ]
     return sorted(_train(root / TRAIN)), _labelled(root, sorted(val))
 
 
@@ -48,20 +54,32 @@ def unpacked(root: Path, folder: Path) -> tuple[list[Labelled], list[Labelled]]:
     Raises as `pictures` does.
     """
     train = [
-        (file.name, name, Stored(file)) for name in class_names(folder / "train") for file in image_files(folder / "train" / name)
+        (file.name, name, Stored(file))
+        for name in class_names(folder / "train")
+        for file in image_files(folder / "train" / name)
     ]
-    return train, _labelled(root, [(file.name, Stored(file)) for file in image_files(folder / "val")])
+    return train, _labelled(
+        root, [(file.name, Stored(file)) for file in image_files(folder / "val")]
+    )
 
 
 def _train(archive: Path) -> Iterator[Labelled]:
     from tqdm import tqdm
 
     for name, inner in tqdm(
-        members(Stored(archive)), f"looking through {archive.name}", unit=" classes", leave=False, disable=None
+        members(Stored(archive)),
+        f"looking through {archive.name}",
+        unit=" classes",
+        leave=False,
+        disable=None,
     ):
         wnid = Path(name).stem
         if not _of_macos(name):
-            yield from ((Path(picture).name, wnid, stored) for picture, stored in members(inner) if not _of_macos(picture))
+            yield from (
+                (Path(picture).name, wnid, stored)
+                for picture, stored in members(inner)
+                if not _of_macos(picture)
+            )
 
 
 def _of_macos(name: str) -> bool:
@@ -101,8 +119,13 @@ def _from_devkit(archive: Path) -> list[str]:
     """The wnid of each validation picture."""
     try:
         with tarfile.open(archive, "r:gz") as tar:
-            files = {Path(member.name).name: member for member in tar.getmembers() if member.isfile()}
-            truth, meta = (_contents(tar, files[name]) for name in ("ILSVRC2012_validation_ground_truth.txt", "meta.mat"))
+            files = {
+                Path(member.name).name: member for member in tar.getmembers() if member.isfile()
+            }
+            truth, meta = (
+                _contents(tar, files[name])
+                for name in ("ILSVRC2012_validation_ground_truth.txt", "meta.mat")
+            )
         wnids = _numbers_of_devkit(meta)
         return [wnids[int(line)] for line in truth.decode().split()]
     except RuntimeError:
@@ -130,14 +153,19 @@ def _numbers_of_devkit(meta: bytes) -> dict[int, str]:
             f"{KAGGLE} into the folder instead of the devkit."
         ) from None
     synsets = loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"]
-    return {int(number): str(wnid) for number, wnid in zip(synsets["ILSVRC2012_ID"], synsets["WNID"], strict=True)}
+    return {
+        int(number): str(wnid)
+        for number, wnid in zip(synsets["ILSVRC2012_ID"], synsets["WNID"], strict=True)
+    }
 
 
 def _from_kaggle(file: Path) -> dict[str, str]:
     """The wnid of each picture's name: a line holds `name,wnid x1 y1 x2 y2 ...`, a wnid and a box for each object, all of one class."""
     try:
         with open(file, newline="", encoding="utf-8-sig") as lines:
-            return {row["ImageId"]: row["PredictionString"].split()[0] for row in csv.DictReader(lines)}
+            return {
+                row["ImageId"]: row["PredictionString"].split()[0] for row in csv.DictReader(lines)
+            }
     except (KeyError, IndexError, AttributeError) as error:
         raise ValueError(
             f"{file} is not Kaggle's: expected the columns ImageId and PredictionString, with a wnid first.\nDownload it again."

@@ -56,7 +56,9 @@ class Loader:
         seed: int | None = None,
         device: str = "cpu",
     ) -> None:
-        if not (hasattr(dataset, "labels") and (hasattr(dataset, "images") or hasattr(dataset, "take"))):
+        if not (
+            hasattr(dataset, "labels") and (hasattr(dataset, "images") or hasattr(dataset, "take"))
+        ):
             raise TypeError(
                 f"Loader: expected a Dataset, got {type(dataset).__name__}.\n"
                 "Give data.Dataset(images, labels, classes), or an object with `images` and `labels`."
@@ -65,11 +67,28 @@ class Loader:
             raise TypeError(
                 f"Loader: expected a transform to call, got {transform!r}.\nGive data.Augment(mean), data.Normalize(mean) or None."
             )
-        _check_whole("batch_size", batch_size, 1, "Give the number of images in a batch, such as batch_size=128.")
-        _check_whole("prefetch", prefetch, 0, "Give the number of batches to prepare ahead, or 0 for no threads.")
+        _check_whole(
+            "batch_size",
+            batch_size,
+            1,
+            "Give the number of images in a batch, such as batch_size=128.",
+        )
+        _check_whole(
+            "prefetch",
+            prefetch,
+            0,
+            "Give the number of batches to prepare ahead, or 0 for no threads.",
+        )
         if seed is not None:
-            _check_whole("seed", seed, 0, "Give None for the seed of tinyalex.manual_seed.", below=2**64)
-        self.dataset, self.batch_size, self.shuffle, self.transform = dataset, batch_size, shuffle, transform
+            _check_whole(
+                "seed", seed, 0, "Give None for the seed of tinyalex.manual_seed.", below=2**64
+            )
+        self.dataset, self.batch_size, self.shuffle, self.transform = (
+            dataset,
+            batch_size,
+            shuffle,
+            transform,
+        )
         self.drop_last, self.prefetch, self.seed = drop_last, prefetch, seed
         self.device = devices.check(device)
         self._take = _placed(dataset, self.device)
@@ -94,9 +113,19 @@ class Loader:
         Raises ValueError for a negative epoch, or a start that is not from 0 to len(loader).
         """
         _check_whole("epoch", epoch, 0, "Epochs are numbered 0, 1, 2, ...")
-        _check_whole("start", start, 0, f"Give the number of batches to leave out, at most {len(self)}.", below=len(self) + 1)
+        _check_whole(
+            "start",
+            start,
+            0,
+            f"Give the number of batches to leave out, at most {len(self)}.",
+            below=len(self) + 1,
+        )
         n = len(self.dataset.labels)
-        order = devices.generator("shuffle", epoch, seed=self.seed).permutation(n) if self.shuffle else np.arange(n)
+        order = (
+            devices.generator("shuffle", epoch, seed=self.seed).permutation(n)
+            if self.shuffle
+            else np.arange(n)
+        )
         return self._batches(epoch, order, start)
 
     def _batches(self, epoch: int, order: np.ndarray, start: int) -> Iterator[Batch]:
@@ -106,7 +135,10 @@ class Loader:
                 yield self._transformed(epoch, number, self._read(order, number))
             return
         # One thread reads, another transforms what it has read: each does one batch after the other.
-        reader, maker = (ThreadPoolExecutor(1, thread_name_prefix=f"tinyalex-loader-{work}") for work in ("read", "transform"))
+        reader, maker = (
+            ThreadPoolExecutor(1, thread_name_prefix=f"tinyalex-loader-{work}")
+            for work in ("read", "transform")
+        )
 
         def prepare(number: int) -> Future[Batch]:
             rows = reader.submit(self._read, order, number)
@@ -126,14 +158,21 @@ class Loader:
     def _read(self, order: np.ndarray, number: int) -> Batch:
         first = number * self.batch_size
         with devices.on(self.device):  # which each thread chooses for itself
-            images, labels = (devices.to(a, self.device) for a in self._take(order[first : first + self.batch_size]))
+            images, labels = (
+                devices.to(a, self.device)
+                for a in self._take(order[first : first + self.batch_size])
+            )
             return images, labels
 
     def _transformed(self, epoch: int, number: int, rows: Batch) -> Batch:
         images, labels = rows
         with devices.on(self.device):
             first = number * self.batch_size
-            x = self.transform(images, epoch=epoch, first=first) if self.transform else images.astype(np.float32)
+            x = (
+                self.transform(images, epoch=epoch, first=first)
+                if self.transform
+                else images.astype(np.float32)
+            )
             return x, labels.astype(np.int64, copy=False)
 
 
@@ -142,7 +181,11 @@ def _placed(dataset: Any, device: str) -> Callable[[np.ndarray], Batch]:
     if hasattr(dataset, "take"):
         return dataset.take
     images, labels = dataset.images, dataset.labels
-    if device != "cpu" and devices.is_array(images) and images.nbytes <= devices.memory(device)["free"] // 2:
+    if (
+        device != "cpu"
+        and devices.is_array(images)
+        and images.nbytes <= devices.memory(device)["free"] // 2
+    ):
         images, labels = devices.to(images, device), devices.to(labels, device)
 
     def take(rows: np.ndarray) -> Batch:
@@ -153,6 +196,13 @@ def _placed(dataset: Any, device: str) -> Callable[[np.ndarray], Batch]:
 
 
 def _check_whole(name: str, value: Any, least: int, fix: str, below: int | None = None) -> None:
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least or (below and value >= below):
+    if (
+        not isinstance(value, (int, np.integer))
+        or isinstance(value, bool)
+        or value < least
+        or (below and value >= below)
+    ):
         wanted = f"from {least} on" if below is None else f"from {least} to {below - 1}"
-        raise ValueError(f"Loader: expected {name} to be a whole number {wanted}, got {value!r}.\n{fix}")
+        raise ValueError(
+            f"Loader: expected {name} to be a whole number {wanted}, got {value!r}.\n{fix}"
+        )

@@ -19,10 +19,10 @@ from tinyalex.data.decoding import decode
 from tinyalex.data.shards import INDEX, PLAN, read_note, write_shard
 from tinyalex.data.sources import Source, find_pictures
 from tinyalex.data.stored import Picture
-from tinyalex.files import replacing
+from tinyalex.serialization import atomic_write
 
 LEFT_OVER = re.compile(r"\.(plan\.json|index\.json|(train|val)-\d{5,}\.tar)\.\d+")
-"""What a run leaves that was killed while it wrote one of its files (see `files.replacing`)."""
+"""What a run leaves that was killed while it wrote one of its files (see `files.atomic_write`)."""
 
 JPEG_SIDE = 65500
 """Pixels, the most that libjpeg writes."""
@@ -44,7 +44,9 @@ class Shard(NamedTuple):
     pictures: list[Picture]
 
 
-def prepare(source: str | Path, out: str | Path, options: Options | None = None, *, progress: bool = True) -> dict[str, Any]:
+def prepare(
+    source: str | Path, out: str | Path, options: Options | None = None, *, progress: bool = True
+) -> dict[str, Any]:
     """Write the pictures of `source` (see `find_pictures`) into shards in the folder `out`; returns its index.
 
     Pictures that cannot be read are left out, and named in the index under "skipped". Training pictures are shuffled, once, so that
@@ -54,7 +56,11 @@ def prepare(source: str | Path, out: str | Path, options: Options | None = None,
     _check(chosen)
     found, folder = _shuffled(find_pictures(source)), Path(out).expanduser()
     _claim(folder, found, chosen)
-    shards = [shard for split in ("train", "val") for shard in _shards(folder, split, found, chosen.per_shard)]
+    shards = [
+        shard
+        for split in ("train", "val")
+        for shard in _shards(folder, split, found, chosen.per_shard)
+    ]
     total = sum(len(shard.pictures) for shard in shards)
     with _bar(total, progress) as bar, ThreadPoolExecutor(device.workers()) as pool:
         for shard in shards:
@@ -62,7 +68,7 @@ def prepare(source: str | Path, out: str | Path, options: Options | None = None,
                 _write(shard, chosen, pool)
             bar.update(len(shard.pictures))
     index = _index(found, shards, chosen)
-    with replacing(folder / INDEX) as unfinished:
+    with atomic_write(folder / INDEX) as unfinished:
         unfinished.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
     return index
 
@@ -74,7 +80,9 @@ def _check(options: Options) -> None:
         ("per_shard", options.per_shard, 1, 10**6),
     ):
         if not isinstance(value, int) or not least <= value <= most:
-            raise ValueError(f"expected {name} to be a whole number from {least} to {most}, got {value!r}.")
+            raise ValueError(
+                f"expected {name} to be a whole number from {least} to {most}, got {value!r}."
+            )
 
 
 def _shuffled(found: Source) -> Source:
@@ -95,16 +103,22 @@ def _claim(folder: Path, found: Source, options: Options) -> None:
     }
     if (folder / PLAN).exists():
         before = _read_plan(folder)
-        changed = [f"{name} {before.get(name)}, not {value}" for name, value in plan.items() if before.get(name) != value]
+        changed = [
+            f"{name} {before.get(name)}, not {value}"
+            for name, value in plan.items()
+            if before.get(name) != value
+        ]
         if changed:
             raise ValueError(
                 f"{folder} was begun with other pictures or options: {'; '.join(changed)}.\n"
                 "Give a new or empty folder, or what it was begun with."
             )
     elif folder.exists() and any(not file.name.startswith(".") for file in folder.iterdir()):
-        raise ValueError(f"{folder} has files of its own, and is not from `tinyalex prepare`.\nGive a new or empty folder.")
+        raise ValueError(
+            f"{folder} has files of its own, and is not from `tinyalex prepare`.\nGive a new or empty folder."
+        )
     else:
-        with replacing(folder / PLAN) as unfinished:
+        with atomic_write(folder / PLAN) as unfinished:
             unfinished.write_text(json.dumps(plan, indent=1) + "\n", encoding="utf-8")
     for file in list(folder.iterdir()):
         if LEFT_OVER.fullmatch(file.name) and file.is_file():
@@ -117,14 +131,18 @@ def _read_plan(folder: Path) -> dict[str, Any]:
     except ValueError:
         plan = None
     if not isinstance(plan, dict) or "pictures" not in plan:
-        raise ValueError(f"{folder / PLAN} is not from `tinyalex prepare`.\nGive a new or empty folder.")
+        raise ValueError(
+            f"{folder / PLAN} is not from `tinyalex prepare`.\nGive a new or empty folder."
+        )
     return plan
 
 
 def _shards(folder: Path, split: str, found: Source, per_shard: int) -> Iterator[Shard]:
     pictures = getattr(found, split)
     for number, first in enumerate(range(0, len(pictures), per_shard)):
-        yield Shard(folder / f"{split}-{number:05d}.tar", first, pictures[first : first + per_shard])
+        yield Shard(
+            folder / f"{split}-{number:05d}.tar", first, pictures[first : first + per_shard]
+        )
 
 
 def _write(shard: Shard, options: Options, pool: ThreadPoolExecutor) -> None:
@@ -140,7 +158,12 @@ def _write(shard: Shard, options: Options, pool: ThreadPoolExecutor) -> None:
         data, (count, total, squares) = result
         samples.append((f"{shard.first + number:08d}", data, picture.label))
         pixels, sums, products = pixels + count, sums + total, products + squares
-    note = {"skipped": skipped, "pixels": pixels, "sums": sums.tolist(), "products": products.tolist()}
+    note = {
+        "skipped": skipped,
+        "pixels": pixels,
+        "sums": sums.tolist(),
+        "products": products.tolist(),
+    }
     write_shard(shard.path, samples, note)
 
 
@@ -157,14 +180,20 @@ def _small(picture: Picture, options: Options) -> Any:
     colours = np.asarray(image).reshape(-1, 3)
     # Whole numbers: their sums are exact, in whatever order they are made. float64 holds those of a picture, and is what BLAS multiplies.
     wide = colours.astype(np.float64)
-    return file.getvalue(), (len(colours), colours.sum(axis=0, dtype=np.int64), (wide.T @ wide).astype(np.int64))
+    return file.getvalue(), (
+        len(colours),
+        colours.sum(axis=0, dtype=np.int64),
+        (wide.T @ wide).astype(np.int64),
+    )
 
 
 def _index(found: Source, shards: list[Shard], options: Options) -> dict[str, Any]:
     notes = {shard.path.name: read_note(shard.path) for shard in shards}
     training = [note for name, note in notes.items() if name.startswith("train")]
     pixels = sum(note["pixels"] for note in training)
-    mean = np.array([sum(values) for values in zip(*(note["sums"] for note in training), strict=True)]) / max(1, pixels)
+    mean = np.array(
+        [sum(values) for values in zip(*(note["sums"] for note in training), strict=True)]
+    ) / max(1, pixels)
     products = sum(np.array(note["products"], np.float64) for note in training) / max(1, pixels)
     return {
         "classes": list(found.classes),

@@ -13,7 +13,7 @@ from typing import Any
 
 from tinyalex.data.stored import Picture, Stored
 from tinyalex.data.tars import members
-from tinyalex.files import replacing
+from tinyalex.serialization import atomic_write
 
 PLAN, INDEX = "plan.json", "index.json"
 """What `tinyalex prepare` writes first, and last."""
@@ -26,7 +26,10 @@ def write_shard(path: Path, samples: Iterable[tuple[str, bytes, int]], note: Any
     """A shard of samples (key, JPEG file, label). The same samples and note give the same bytes; the file is whole or not there."""
     contents = list(samples)
     header = {NOTE: json.dumps(note, sort_keys=True)}
-    with replacing(path) as unfinished, tarfile.open(unfinished, "w", format=tarfile.PAX_FORMAT, pax_headers=header) as tar:
+    with (
+        atomic_write(path) as unfinished,
+        tarfile.open(unfinished, "w", format=tarfile.PAX_FORMAT, pax_headers=header) as tar,
+    ):
         for key, picture, label in contents:
             for name, data in ((f"{key}.jpg", picture), (f"{key}.cls", str(label).encode())):
                 member = tarfile.TarInfo(name)
@@ -49,13 +52,18 @@ def read_index(folder: Path) -> dict[str, Any]:
     """What `tinyalex prepare` has noted about its shards. ValueError, FileNotFoundError for a folder that it has not finished."""
     try:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-        return {name: index[name] for name in ("classes", "size", "quality", "shards", "mean", "covariance", "skipped")}
+        return {
+            name: index[name]
+            for name in ("classes", "size", "quality", "shards", "mean", "covariance", "skipped")
+        }
     except FileNotFoundError:
         raise FileNotFoundError(
             f"`tinyalex prepare` has not finished {folder}: there is no {INDEX}.\nRun it again: tinyalex prepare SOURCE {folder}"
         ) from None
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{folder / INDEX} is not from `tinyalex prepare`: {error!r}.\nPrepare again, in a new folder.") from None
+        raise ValueError(
+            f"{folder / INDEX} is not from `tinyalex prepare`: {error!r}.\nPrepare again, in a new folder."
+        ) from None
 
 
 def shard_pictures(paths: Iterable[Path]) -> Iterator[Picture]:
@@ -68,7 +76,9 @@ def shard_pictures(paths: Iterable[Path]) -> Iterator[Picture]:
                 picture, label = found.get(key, (None, None))
                 if suffix in PICTURES:
                     if picture is not None:
-                        raise ValueError(f"{path}: there are two pictures with the key {key}. Expected one.")
+                        raise ValueError(
+                            f"{path}: there are two pictures with the key {key}. Expected one."
+                        )
                     found[key] = (stored, label)
                 elif suffix == ".cls":
                     file.seek(stored.offset)
@@ -91,5 +101,7 @@ def _split(name: str) -> tuple[str, str]:
 
 def _label(text: bytes, path: Path, key: str) -> int:
     if not text.strip().isdigit():
-        raise ValueError(f"{path}: the class of {key} is {text.decode(errors='replace')!r}, expected a number from 0 on.")
+        raise ValueError(
+            f"{path}: the class of {key} is {text.decode(errors='replace')!r}, expected a number from 0 on."
+        )
     return int(text)

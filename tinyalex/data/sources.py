@@ -25,8 +25,14 @@ class Source(NamedTuple):
         """A number that changes with the pictures' names, classes, order and sizes in bytes."""
         found = hashlib.sha256("\0".join(self.classes).encode("utf-8", "surrogateescape"))
         for picture in (*self.train, *self.val):
-            size = picture.stored.size if picture.stored.size >= 0 else picture.stored.file.stat().st_size
-            found.update(f"{picture.name}\0{picture.label}\0{size}\n".encode("utf-8", "surrogateescape"))
+            size = (
+                picture.stored.size
+                if picture.stored.size >= 0
+                else picture.stored.file.stat().st_size
+            )
+            found.update(
+                f"{picture.name}\0{picture.label}\0{size}\n".encode("utf-8", "surrogateescape")
+            )
         return found.hexdigest()
 
     def subset(self, classes: int | None = None, per_class: int | None = None) -> "Source":
@@ -37,15 +43,21 @@ class Source(NamedTuple):
         if classes is None and per_class is None:
             return self
         if classes is not None and classes > len(self.classes):
-            raise ValueError(f"there are {len(self.classes)} classes, not {classes}.\nGive at most {len(self.classes)}.")
+            raise ValueError(
+                f"there are {len(self.classes)} classes, not {classes}.\nGive at most {len(self.classes)}."
+            )
         kept = self.classes[:classes]
         seen = np.zeros(len(self.classes), np.int64)
         train = []
         for picture in self.train:
             seen[picture.label] += 1
-            if picture.label < len(kept) and (per_class is None or seen[picture.label] <= per_class):
+            if picture.label < len(kept) and (
+                per_class is None or seen[picture.label] <= per_class
+            ):
                 train.append(picture)
-        return _whole(Source(kept, train, [picture for picture in self.val if picture.label < len(kept)]))
+        return _whole(
+            Source(kept, train, [picture for picture in self.val if picture.label < len(kept)])
+        )
 
 
 def find_pictures(path: str | Path) -> Source:
@@ -61,19 +73,33 @@ def find_pictures(path: str | Path) -> Source:
     root = Path(path).expanduser()
     if not root.is_dir():
         raise FileNotFoundError(f"there is no folder {root}.\nCheck the path.")
-    if (root / ilsvrc.TRAIN).exists() or ((root / ilsvrc.VAL).exists() and not (root / "train").is_dir()):
+    if (root / ilsvrc.TRAIN).exists() or (
+        (root / ilsvrc.VAL).exists() and not (root / "train").is_dir()
+    ):
         return _numbered(*ilsvrc.pictures(root))
     for folder in (root / ilsvrc.UNPACKED, root):
         train, val = folder / "train", folder / "val"
-        if train.is_dir() and val.is_dir() and class_names(train) and not class_names(val) and image_files(val):
+        if (
+            train.is_dir()
+            and val.is_dir()
+            and class_names(train)
+            and not class_names(val)
+            and image_files(val)
+        ):
             return _numbered(*ilsvrc.unpacked(root, folder))
     if (root / INDEX).exists() or (root / PLAN).exists():
         index = read_index(root)
-        return _of_shards(tuple(index["classes"]), [root / name for name in index["shards"]])._replace(note=index)
+        return _of_shards(
+            tuple(index["classes"]), [root / name for name in index["shards"]]
+        )._replace(note=index)
     if any(root.glob("*train*.tar")):
         return _of_shards(_listed(root / "classes.txt"), sorted(root.glob("*.tar")))
     by_name = (root / "train", root / "val")
-    halves = by_name if all(half.is_dir() and class_names(half) for half in by_name) else train_and_test(root)
+    halves = (
+        by_name
+        if all(half.is_dir() and class_names(half) for half in by_name)
+        else train_and_test(root)
+    )
     if halves is None:
         raise ValueError(
             f"expected in {root} the folders train/ and val/, each with a folder for each class; shards,\n"
@@ -93,11 +119,16 @@ def find_pictures(path: str | Path) -> Source:
 
 
 def _of_shards(classes: tuple[str, ...] | None, shards: list[Path]) -> Source:
-    train, val = (list(shard_pictures(shard for shard in shards if split in shard.name)) for split in ("train", "val"))
+    train, val = (
+        list(shard_pictures(shard for shard in shards if split in shard.name))
+        for split in ("train", "val")
+    )
     most = max((picture.label for picture in (*train, *val)), default=0)
     names = tuple(map(str, range(most + 1))) if classes is None else classes
     if most >= len(names):
-        raise ValueError(f"the shards have pictures of class {most}, but there are {len(names)} names of classes.\nName them all.")
+        raise ValueError(
+            f"the shards have pictures of class {most}, but there are {len(names)} names of classes.\nName them all."
+        )
     return _whole(Source(names, train, val))
 
 
@@ -114,7 +145,9 @@ def _numbered(train: list[ilsvrc.Labelled], val: list[ilsvrc.Labelled]) -> Sourc
             f"there are validation pictures of {', '.join(unknown[:10])}, but none to train on.\n"
             "Add them to the training pictures, or take these away."
         )
-    pictures = [[Picture(name, numbers[of], stored) for name, of, stored in half] for half in (train, val)]
+    pictures = [
+        [Picture(name, numbers[of], stored) for name, of, stored in half] for half in (train, val)
+    ]
     return _whole(Source(classes, pictures[0], pictures[1]))
 
 

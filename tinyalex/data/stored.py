@@ -80,7 +80,9 @@ class StoredPictures:
         if len(self.unreadable) == len(self):
             row, reason = next(iter(self.unreadable.items()))
             name = self.pictures[row].name
-            raise ValueError(f"None of {len(self)} pictures can be read, {name} for instance: {reason}.\nLook at the files.")
+            raise ValueError(
+                f"None of {len(self)} pictures can be read, {name} for instance: {reason}.\nLook at the files."
+            )
         labels = self.labels[rows]
         return (images, labels) if readable.all() else (images[readable], labels[readable])
 

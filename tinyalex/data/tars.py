@@ -15,7 +15,11 @@ def members(archive: Stored) -> Iterator[tuple[str, Stored]]:
         file.seek(archive.offset)
         try:
             with tarfile.open(fileobj=file, mode="r:") as tar:
-                end = archive.offset + archive.size if archive.size >= 0 else archive.file.stat().st_size
+                end = (
+                    archive.offset + archive.size
+                    if archive.size >= 0
+                    else archive.file.stat().st_size
+                )
                 while (member := tar.next()) is not None:
                     # What next() has read is not needed again; ImageNet has a million.
                     tar.members.clear()  # type: ignore[attr-defined]
@@ -27,7 +31,13 @@ def members(archive: Stored) -> Iterator[tuple[str, Stored]]:
                 # next() also stops at a header that is broken or cut off; a whole archive stops at a block of zeros.
                 file.seek(tar.offset)
                 block = file.read(tarfile.BLOCKSIZE)
-                if len(block) < tarfile.BLOCKSIZE or any(block) or tar.offset + tarfile.BLOCKSIZE > end:
+                if (
+                    len(block) < tarfile.BLOCKSIZE
+                    or any(block)
+                    or tar.offset + tarfile.BLOCKSIZE > end
+                ):
                     raise ValueError("its end is missing")
         except (tarfile.TarError, ValueError) as error:
-            raise ValueError(f"{archive.file} is not a whole tar archive: {error}.\nDownload it again.") from error
+            raise ValueError(
+                f"{archive.file} is not a whole tar archive: {error}.\nDownload it again."
+            ) from error

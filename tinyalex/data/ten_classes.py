@@ -13,7 +13,10 @@ ARCHIVES = {
 }
 """By the pixels of the shorter side: 99 and 341 MB."""
 
-HOSTS = ("https://s3.amazonaws.com/fast-ai-imageclas/", "https://fast-ai-imageclas.s3.amazonaws.com/")
+HOSTS = (
+    "https://s3.amazonaws.com/fast-ai-imageclas/",
+    "https://fast-ai-imageclas.s3.amazonaws.com/",
+)
 
 
 def imagenette(short_side: int = 320) -> Path:
@@ -22,7 +25,9 @@ def imagenette(short_side: int = 320) -> Path:
     Raises ValueError for another size than 160 and 320, ConnectionError if the download fails or has other bytes than the published ones.
     """
     if short_side not in ARCHIVES:
-        raise ValueError(f"imagenette: expected a shorter side of 160 or 320 pixels, got {short_side!r}.")
+        raise ValueError(
+            f"imagenette: expected a shorter side of 160 or 320 pixels, got {short_side!r}."
+        )
     name, known_hash = ARCHIVES[short_side]
     folder = cache_folder() / Path(name).stem
     if not folder.is_dir():

@@ -1,22 +1,86 @@
-"""Where arrays live, how a loop over images is cut into tiles and threads, and where random numbers come from.
+"""Devices, arrays, tiles of a batch and their threads, random numbers.
 
-Two idioms keep the rest of tinyalex free of devices: `xp = device.xp(x)` is the array library of `x`, NumPy or CuPy, and
-`k = kernels.of(x)` its set of primitives. Only this package and `kernels/` know which libraries there are.
+`xp = device.xp(x)` is the array library of `x`, NumPy or CuPy; `k = kernels.of(x)` its primitives.
+Only this package and `kernels/` import CuPy.
 
-A device is "cpu", "cuda" (the first GPU) or "cuda:1". CuPy is imported, and CUDA touched, when a GPU is first asked for: a process that
-has used CUDA cannot fork any more.
+A device is "cpu", "cuda" (the first GPU) or "cuda:1". CuPy is imported, and CUDA initialised, when
+a GPU is first requested: a process that has initialised CUDA can no longer fork.
 """
 
-from tinyalex.device.arrays import Array, asarray, beside, common, current, is_array, of, on, to, to_numpy, xp
-from tinyalex.device.buffers import empty
-from tinyalex.device.choice import allow_tf32, check, cuda_is_available, default, memory, set_default, why_no_cuda
-from tinyalex.device.randomness import draw, generator, key, manual_seed, random_words, same_draws, seed, set_step, uniform
-from tinyalex.device.threads import blas_can_do_without_copies, blas_libraries, one_blas_thread, workers
-from tinyalex.device.tiles import Scratch, for_tiles
+from tinyalex.device.arrays import (
+    Array,
+    asarray,
+    common,
+    current,
+    is_array,
+    of,
+    on,
+    on_device_of,
+    to,
+    to_numpy,
+    xp,
+)
+from tinyalex.device.availability import why_no_cuda
+from tinyalex.device.choice import (
+    allow_tf32,
+    check,
+    cuda_is_available,
+    default,
+    memory,
+    set_default,
+)
+from tinyalex.device.randomness import (
+    draw,
+    generator,
+    key,
+    manual_seed,
+    random_words,
+    same_draws,
+    seed,
+    set_step,
+    uniform,
+)
+from tinyalex.device.tiles import (
+    Scratch,
+    blas_libraries,
+    blas_multiplies_without_packing,
+    for_tiles,
+    single_threaded_blas,
+    workers,
+)
 
 __all__ = [
-    "Array", "Scratch", "allow_tf32", "asarray", "beside", "blas_can_do_without_copies", "blas_libraries", "check", "common",
-    "cuda_is_available", "current", "default", "draw", "empty", "for_tiles", "generator", "is_array", "key", "manual_seed", "memory",
-    "of", "on", "one_blas_thread", "random_words", "same_draws", "seed", "set_default", "set_step", "to", "to_numpy", "uniform",
-    "why_no_cuda", "workers", "xp",
+    "Array",
+    "Scratch",
+    "allow_tf32",
+    "asarray",
+    "blas_libraries",
+    "blas_multiplies_without_packing",
+    "check",
+    "common",
+    "cuda_is_available",
+    "current",
+    "default",
+    "draw",
+    "for_tiles",
+    "generator",
+    "is_array",
+    "key",
+    "manual_seed",
+    "memory",
+    "of",
+    "on",
+    "on_device_of",
+    "random_words",
+    "same_draws",
+    "seed",
+    "set_default",
+    "set_step",
+    "single_threaded_blas",
+    "to",
+    "to_numpy",
+    "uniform",
+    "why_no_cuda",
+    "workers",
+    "xp",
 ]  # fmt: skip

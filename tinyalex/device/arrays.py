@@ -1,4 +1,4 @@
-"""Arrays of two libraries: which one an array belongs to, where it lies, and how it gets elsewhere."""
+"""Arrays of NumPy and CuPy: the library and the device of an array, and copies between devices."""
 
 import sys
 from collections.abc import Iterable
@@ -8,27 +8,27 @@ from typing import Any
 
 import numpy as np
 
-Array = Any
-"""An array of any device's library. NumPy's own type would be a lie for the others."""
+Array = np.ndarray[Any, np.dtype[Any]]
+"""A NumPy or CuPy array. Type checkers see NumPy's class; CuPy's has the same methods."""
 
 
 def gpu_library() -> ModuleType:
-    """CuPy, imported. Nobody has an array of it before that."""
+    """CuPy. It is imported on first use: a process that never needs a GPU does not load it."""
     import cupy
 
     return cupy
 
 
-def gpu_name(number: int) -> str:
-    return "cuda" if number == 0 else f"cuda:{number}"
+def gpu_name(index: int) -> str:
+    return "cuda" if index == 0 else f"cuda:{index}"
 
 
-def _number(name: str) -> int:
+def _gpu_index(name: str) -> int:
     return int(name.partition(":")[2] or 0)
 
 
 def is_array(x: object) -> bool:
-    """Whether `x` is an array of a library that tinyalex computes with (NumPy's scalars count as 0-d arrays)."""
+    """Whether `x` is a NumPy or CuPy array. NumPy scalars count as 0-d arrays."""
     return isinstance(x, (np.ndarray, np.generic)) or _is_on_gpu(x)
 
 
@@ -38,8 +38,8 @@ def _is_on_gpu(x: object) -> bool:
 
 
 def of(x: Array) -> str:
-    """The device that an array lies on."""
-    return gpu_name(x.device.id) if _is_on_gpu(x) else "cpu"
+    """The device of an array."""
+    return gpu_name(x.device.id) if _is_on_gpu(x) else "cpu"  # type: ignore[attr-defined]
 
 
 def xp(x: Array) -> ModuleType:
@@ -47,17 +47,17 @@ def xp(x: Array) -> ModuleType:
     return gpu_library() if _is_on_gpu(x) else np
 
 
-def asarray(x: object, dtype: Any = None, *, like: Array | None = None) -> Array:
-    """`x` as an array, where it lies; Python's numbers and lists go to the CPU, or to where `like` lies."""
+def asarray(x: Any, dtype: Any = None, *, like: Array | None = None) -> Array:
+    """`x` as an array. Arrays stay on their device; numbers and lists go to that of `like`, or the CPU."""
     if _is_on_gpu(x):
-        with beside(x):
-            return x if dtype is None else x.astype(dtype, copy=False)  # type: ignore[attr-defined]
+        with on_device_of(x):
+            return x if dtype is None else x.astype(dtype, copy=False)
     array = np.asarray(x, dtype)
     return array if like is None or is_array(x) else to(array, of(like))
 
 
 def to(x: Array, name: str) -> Array:
-    """`x` on the device of that (canonical) name: itself if it lies there already, else a C-contiguous copy."""
+    """`x` on the device `name` (canonical): `x` itself if it is there, else a C-contiguous copy."""
     if name == of(x):
         return x
     if name == "cpu":
@@ -67,39 +67,43 @@ def to(x: Array, name: str) -> Array:
 
 
 def to_numpy(x: Array) -> np.ndarray:
-    """`x` as a C-contiguous NumPy array. Shares memory with `x` where `x` is one already; waits for the GPU where it is not."""
+    """`x` as a C-contiguous NumPy array. Shares memory with a NumPy `x`; synchronises with a GPU."""
     return gpu_library().asnumpy(x, order="C") if _is_on_gpu(x) else np.asarray(x, order="C")
 
 
 def on(name: str) -> AbstractContextManager[Any]:
-    """Within it, what a GPU is asked to do is done by the one of that name."""
-    return nullcontext() if name == "cpu" else gpu_library().cuda.Device(_number(name))
+    """A context in which the GPU `name` is CuPy's current device."""
+    return nullcontext() if name == "cpu" else gpu_library().cuda.Device(_gpu_index(name))
 
 
-def beside(x: Array) -> AbstractContextManager[Any]:
-    """Within it, the device that `x` lies on is the one that works. CuPy makes copies and results where it works, not where `x` lies."""
+def on_device_of(x: Array) -> AbstractContextManager[Any]:
+    """A context in which the device of `x` is current.
+
+    CuPy allocates results on the current device, not on the device of the operands.
+    """
     return on(of(x))
 
 
 def current() -> str:
-    """The GPU that works now; "cpu" where CuPy has not been needed yet."""
+    """CuPy's current GPU; "cpu" if CuPy has not been imported."""
     cupy = sys.modules.get("cupy")
     return "cpu" if cupy is None else gpu_name(cupy.cuda.runtime.getDevice())
 
 
 def common(op: str, arrays: Iterable[Any]) -> str:
-    """The one device that all of these arrays lie on. NumPy's scalars, and what is no array, lie anywhere.
+    """The device that all arrays are on. NumPy scalars and objects that are no arrays are skipped.
 
-    Raises ValueError, naming two devices, where they are mixed.
+    Raises ValueError, naming two devices, if the arrays are on more than one.
     """
-    places = [of(x) if isinstance(x, np.ndarray) or _is_on_gpu(x) else None for x in arrays]
-    first = next((i for i, place in enumerate(places) if place), None)
+    names = [of(x) if isinstance(x, np.ndarray) or _is_on_gpu(x) else None for x in arrays]
+    first = next((i for i, name in enumerate(names) if name), None)
     if first is None:
         return "cpu"
-    for i, place in enumerate(places):
-        if place not in (None, places[first]):
-            gpu = next(name for name in (place, places[first]) if name != "cpu")
+    for i, name in enumerate(names):
+        if name not in (None, names[first]):
+            gpu = next(other for other in (name, names[first]) if other != "cpu")
             raise ValueError(
-                f"{op}: input {first} lies on {places[first]}, but input {i} on {place}. Move one of them, as in x.to({gpu!r})."
+                f"{op}: input {first} is on {names[first]}, but input {i} is on {name}. "
+                f"Move one of them, as in x.to({gpu!r})."
             )
-    return str(places[first])
+    return str(names[first])

@@ -40,7 +40,9 @@ def seed() -> int:
 def set_step(step: int) -> None:
     """Say which training step comes now. Draws then depend on it, and not on how many there were before."""
     _randomness.step = step
-    _randomness.calls = {stream: call for stream, call in _randomness.calls.items() if stream == "init"}  # which no step belongs to
+    _randomness.calls = {
+        stream: call for stream, call in _randomness.calls.items() if stream == "init"
+    }  # which no step belongs to
 
 
 @contextmanager
@@ -55,7 +57,9 @@ def same_draws() -> Any:
 
 def key(stream: str, seed: int | None = None) -> tuple[int, int]:
     """The Philox key of a stream: the seed, and the stream's name of up to eight letters read as a number."""
-    return (_randomness.seed if seed is None else seed), int.from_bytes(stream.encode().ljust(8)[:8])
+    return (_randomness.seed if seed is None else seed), int.from_bytes(
+        stream.encode().ljust(8)[:8]
+    )
 
 
 def draw(stream: str) -> tuple[int, int]:
@@ -65,7 +69,9 @@ def draw(stream: str) -> tuple[int, int]:
     return _randomness.step, call
 
 
-def random_words(key: tuple[int, int], step: int, call: int, samples: Iterable[int], count: int) -> np.ndarray:
+def random_words(
+    key: tuple[int, int], step: int, call: int, samples: Iterable[int], count: int
+) -> np.ndarray:
     """uint64 (samples, count): word i of a sample is word i % 4 of the Philox block with the counter (1 + i // 4, sample, step, call)."""
     philox = np.random.Philox(key=np.array(key, np.uint64))
     state: Any = philox.state
@@ -77,15 +83,21 @@ def random_words(key: tuple[int, int], step: int, call: int, samples: Iterable[i
     return np.array(rows, np.uint64).reshape(len(rows), count)
 
 
-def uniform(stream: str, step: int, samples: Iterable[int], count: int, *, seed: int | None = None) -> np.ndarray:
+def uniform(
+    stream: str, step: int, samples: Iterable[int], count: int, *, seed: int | None = None
+) -> np.ndarray:
     """float64 (samples, count) from [0, 1): the numbers that belong to each sample of a step, whichever process draws them."""
     return (random_words(key(stream, seed), step, 0, samples, count) >> np.uint64(11)) * 2.0**-53
 
 
-def generator(stream: str, step: int, sample: int = 0, *, seed: int | None = None) -> np.random.Generator:
+def generator(
+    stream: str, step: int, sample: int = 0, *, seed: int | None = None
+) -> np.random.Generator:
     """NumPy's generator at the beginning of the numbers that belong to (seed, stream, step, sample).
 
     Philox4x64-10 (Salmon et al. 2011): key (seed, stream), counter (block, sample, step, 0), the block counting up.
     """
     words = np.array([0, sample, step, 0], np.uint64)
-    return np.random.Generator(np.random.Philox(counter=words, key=np.array(key(stream, seed), np.uint64)))
+    return np.random.Generator(
+        np.random.Philox(counter=words, key=np.array(key(stream, seed), np.uint64))
+    )

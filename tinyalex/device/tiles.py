@@ -1,8 +1,16 @@
-"""A loop over a batch, cut into tiles that share scratch memory and, on the CPU, threads."""
+"""A loop over a batch, cut into tiles with scratch memory that, on the CPU, worker threads share.
 
+BLAS has threads of its own. While workers run it is limited to one thread, because running
+BLAS threads inside pool threads oversubscribes the cores.
+"""
+
+import math
+import os
+import sys
 import threading
-from collections.abc import Callable
-from concurrent.futures import wait
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -11,39 +19,109 @@ import numpy as np
 
 from tinyalex.device.arrays import Array, of, xp
 from tinyalex.device.choice import memory
-from tinyalex.device.threads import one_blas_thread, pool, workers
 
-TILE_BYTES = 8 << 20
-"""Scratch a tile may use on the CPU. Near the size of a core's share of the cache: larger tiles spill, smaller ones starve the BLAS."""
+MAX_TILE_BYTES = 8 << 20
+"""Scratch memory of a CPU tile, about a core's share of the cache: more spills, less starves BLAS."""
 
-GPU_TILE_BYTES = 1 << 30
-"""And on a GPU, which wants large products: a whole batch of 128 images in each layer of AlexNet. Less where little memory is free."""
+MAX_GPU_TILE_BYTES = 1 << 30
+"""Scratch memory of a GPU tile: a batch of 128 images in each layer of AlexNet fits."""
 
+SWITCH_INTERVAL_SECONDS = 1e-5
+"""Python's thread switch interval while workers run.
 
-@cache
-def _gpu_tile_bytes(name: str) -> int:
-    """An eighth of what was free at first, so that a small card is not filled by one layer's columns."""
-    return min(GPU_TILE_BYTES, memory(name)["free"] // 8)
+With the usual 5 ms, a worker between two short NumPy calls keeps the others waiting for the GIL.
+"""
 
 
 class Scratch:
-    """Buffers by name, kept and reused: what a tile writes there is gone with the next tile."""
+    """Reusable buffers by name. The next tile overwrites what a tile leaves in them."""
 
     def __init__(self, library: ModuleType) -> None:
         self.library = library
         self.buffers: dict[str, Array] = {}
 
     def take(self, name: str, shape: tuple[int, ...], dtype: Any) -> Array:
-        """An uninitialised array. Two arrays that are needed at the same time need two names."""
-        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        """An uninitialised array. Arrays that are in use at the same time need different names."""
+        size = math.prod(shape) * np.dtype(dtype).itemsize
         buffer = self.buffers.get(name)
         if buffer is None or buffer.size < size:
             buffer = self.buffers[name] = self.library.empty(size, np.uint8)
         return buffer[:size].view(dtype).reshape(shape)
 
 
+Body = Callable[[int, int, Scratch], Any]
+
+
+def for_tiles(
+    batch: Array,
+    bytes_each: int,
+    body: Body,
+    *,
+    min_tile: int = 1,
+    single_threaded: bool = False,
+    tiles: list[tuple[int, int]] | None = None,
+) -> Any:
+    """Calls `body(lo, hi, scratch)` on tiles that cover range(len(batch)); returns the sum of the results.
+
+    batch            the array to work on, for its length and its device
+    bytes_each       scratch memory per element of the batch; determines the tile size
+    min_tile         the tile size aimed at when that would be smaller, if each worker gets a tile
+    single_threaded  run in the calling thread: the work is too small to wake other threads
+    tiles            the [lo, hi) to use instead, for example those of an earlier loop
+    body             returns None, a new array, or a tuple of them; may run in several threads at
+                     once, on tiles that do not overlap
+
+    Workers get tiles by index and partial sums are added in a fixed order, so that the same number
+    of workers gives the same bits. A GPU runs one tile after the other.
+    """
+    device = of(batch)
+    serial = device != "cpu" or _thread.in_tile
+    num_workers = 1 if serial or single_threaded else workers()
+    if tiles is None:
+        room = MAX_TILE_BYTES if device == "cpu" else _gpu_tile_bytes(device)
+        tiles = _cut(len(batch), max(1, min_tile, room // max(1, bytes_each)), num_workers)
+    num_workers = min(num_workers, len(tiles))
+    if serial:
+        return _run(tiles, body, Scratch(xp(batch)))
+    if num_workers == 1 and not single_threaded:
+        return _run_in_thread(tiles, body)  # BLAS may use all of its threads
+    with single_threaded_blas():
+        others = [
+            _pool(workers() - 1).submit(_run_in_thread, tiles[worker::num_workers], body)
+            for worker in range(1, num_workers)
+        ]
+        try:
+            total = _run_in_thread(tiles[::num_workers], body)
+        finally:
+            wait(others)  # after an error too: no thread may write once this has returned
+    for part in others:
+        total = _add(total, part.result())
+    return total
+
+
+@cache
+def _gpu_tile_bytes(name: str) -> int:
+    """At most an eighth of the free memory, so that one layer's columns do not fill a small card."""
+    return min(MAX_GPU_TILE_BYTES, memory(name)["free"] // 8)
+
+
+def _cut(n: int, max_size: int, num_workers: int) -> list[tuple[int, int]]:
+    """Tiles of nearly equal size, at most `max_size`, the same number for each worker."""
+    count = min(n, -(-n // (max_size * num_workers)) * num_workers)
+    # An empty batch still gets a tile: sums over no image are zero, not missing.
+    return [(i * n // count, (i + 1) * n // count) for i in range(count)] or [(0, 0)]
+
+
+@np.errstate(all="ignore")  # NumPy keeps this setting per thread
+def _run(tiles: list[tuple[int, int]], body: Body, scratch: Scratch) -> Any:
+    total = None
+    for lo, hi in tiles:
+        total = _add(total, body(lo, hi, scratch))
+    return total
+
+
 class _Thread(threading.local):
-    """What a thread has of its own: its scratch, and whether it is working on a tile."""
+    """Per thread: its scratch memory, and whether it is running a tile."""
 
     def __init__(self) -> None:
         self.scratch = Scratch(np)
@@ -53,67 +131,11 @@ class _Thread(threading.local):
 _thread = _Thread()
 
 
-def for_tiles(
-    batch: Array,
-    bytes_each: int,
-    body: Callable[[int, int, Scratch], Any],
-    *,
-    least: int = 1,
-    alone: bool = False,
-    tiles: list[tuple[int, int]] | None = None,
-) -> Any:
-    """Call `body(lo, hi, scratch)` on tiles that cover range(len(batch)), and return the sum of what it returned.
-
-    batch       the array that is worked on, usually a batch of images; says how many there are, and on which device
-    bytes_each  scratch that one of them needs; decides the size of a tile
-    least       how many should be in a tile all the same, if each worker gets so many
-    alone       whether it is so little work that this thread has done it sooner than others are woken and Python's lock is passed on
-    tiles       the [lo, hi) themselves, of an earlier loop for instance; bytes_each and least then decide nothing
-    body        returns None, a new array, or a tuple of them; may run in several threads at once, on tiles that do not overlap
-
-    On the CPU tiles go to workers by their number alone and partial sums are added in a fixed order, so that the same number of workers
-    gives the same bits; while tiles run, BLAS is held to one thread: two crowds on the same cores only wait. A GPU takes one tile after
-    the other, with scratch memory that goes back to the pool at the end.
-    """
-    place = of(batch)
-    team = 1 if place != "cpu" or _thread.in_tile or alone else workers()
-    if tiles is None:
-        room = TILE_BYTES if place == "cpu" else _gpu_tile_bytes(place)
-        tiles = _cut(len(batch), max(1, least, room // max(1, bytes_each)), team)
-    team = min(team, len(tiles))
-    if place != "cpu" or _thread.in_tile:
-        return _work(tiles, body, Scratch(xp(batch)))
-    if team == 1 and not alone:
-        return _work_in_thread(tiles, body)  # where BLAS may use all of its threads
-    with one_blas_thread():
-        others = [pool(workers() - 1).submit(_work_in_thread, tiles[worker::team], body) for worker in range(1, team)]
-        try:
-            total = _work_in_thread(tiles[::team], body)
-        finally:
-            wait(others)  # also where one has failed: nobody writes any more once this is over
-    for part in others:
-        total = _add(total, part.result())
-    return total
-
-
-def _cut(n: int, most: int, team: int) -> list[tuple[int, int]]:
-    """Tiles of nearly equal size, `most` at most, as many for each worker."""
-    count = min(n, -(-n // (most * team)) * team)
-    return [(i * n // count, (i + 1) * n // count) for i in range(count)] or [(0, 0)]  # sums over no image are zero, not missing
-
-
-@np.errstate(all="ignore")  # which each thread has of its own
-def _work(tiles: list[tuple[int, int]], body: Callable[[int, int, Scratch], Any], scratch: Scratch) -> Any:
-    total = None
-    for lo, hi in tiles:
-        total = _add(total, body(lo, hi, scratch))
-    return total
-
-
-def _work_in_thread(tiles: list[tuple[int, int]], body: Callable[[int, int, Scratch], Any]) -> Any:
-    _thread.in_tile = True  # for_tiles within a tile stays in its thread: the others are busy, and may be waiting for this one
+def _run_in_thread(tiles: list[tuple[int, int]], body: Body) -> Any:
+    # A nested for_tiles stays in its thread: the other workers are busy and may wait for this one.
+    _thread.in_tile = True
     try:
-        return _work(tiles, body, _thread.scratch)
+        return _run(tiles, body, _thread.scratch)
     finally:
         _thread.in_tile = False
 
@@ -125,3 +147,122 @@ def _add(total: Any, part: Any) -> Any:
         return tuple(map(_add, total, part))
     total += part
     return total
+
+
+@cache
+def workers() -> int:
+    """The number of worker threads: TINYALEX_THREADS, or the cores this process may use.
+
+    One if threadpoolctl is missing: BLAS cannot be limited then.
+    """
+    if _blas() is None:
+        return 1
+    if text := os.environ.get("TINYALEX_THREADS"):
+        if not text.isdigit() or int(text) < 1:
+            raise ValueError(f"TINYALEX_THREADS: expected an integer of at least 1, got {text!r}.")
+        return int(text)
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+@cache
+def _pool(size: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(size, thread_name_prefix="tinyalex-worker")
+
+
+@cache
+def _blas() -> Any:
+    try:
+        from threadpoolctl import ThreadpoolController
+    except ImportError:
+        return None
+    return ThreadpoolController()
+
+
+def blas_libraries() -> list[dict[str, Any]]:
+    """The BLAS libraries in this process as threadpoolctl describes them: name, version, threads."""
+    blas = _blas()
+    return [info for info in blas.info() if info["user_api"] == "blas"] if blas else []
+
+
+@cache
+def blas_multiplies_without_packing() -> bool:
+    """Whether this is an OpenBLAS whose small-matrix kernels skip packing: those for AVX-512."""
+    kernels = ("SkylakeX", "Cooperlake", "SapphireRapids")
+    return any(info.get("architecture") in kernels for info in blas_libraries())
+
+
+class _BlasLimit:
+    """BLAS's thread count and Python's switch interval belong to the process, not to a thread.
+
+    The first thread to enter lowers them, the last one to leave restores them.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.users = threading.Lock(), 0
+        self.limit: Any = nullcontext()
+        self.interval = sys.getswitchinterval()
+
+    def enter(self) -> None:
+        with self.lock:
+            self.users += 1
+            if self.users == 1:
+                if (blas := _blas()) is not None:
+                    _take_control_of_openblas()
+                    self.limit = blas.limit(limits=1, user_api="blas")
+                self.limit.__enter__()
+                self.interval = sys.getswitchinterval()
+                sys.setswitchinterval(min(SWITCH_INTERVAL_SECONDS, self.interval))
+
+    def leave(self) -> None:
+        with self.lock:
+            self.users -= 1
+            if self.users == 0:
+                self.restore()
+
+    def restore(self) -> None:
+        _take_control_of_openblas()
+        self.limit.__exit__(None, None, None)
+        self.limit = nullcontext()
+        _take_control_of_openblas()
+        sys.setswitchinterval(self.interval)
+
+
+def _take_control_of_openblas() -> None:
+    """Lets any thread set OpenBLAS's thread count.
+
+    From version 3.8, threadpoolctl ignores every thread but the one that set a limit first, as
+    long as that one is alive. The thread that restores the count is often another one.
+    """
+    if _blas() is not None:
+        import threadpoolctl
+
+        controller = threadpoolctl.OpenBLASController
+        if hasattr(controller, "clear_controlling_thread"):
+            controller.clear_controlling_thread(force=True)
+
+
+_blas_limit = _BlasLimit()
+
+
+@contextmanager
+def single_threaded_blas() -> Iterator[None]:
+    """A context in which BLAS runs each matrix multiplication in the calling thread."""
+    _blas_limit.enter()
+    try:
+        yield
+    finally:
+        _blas_limit.leave()
+
+
+def _after_fork() -> None:
+    """A child process has none of its parent's threads; one of them may have held the lock."""
+    global _blas_limit
+    _pool.cache_clear()
+    if _blas_limit.users:
+        _blas_limit.restore()
+    _blas_limit = _BlasLimit()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -59,14 +59,21 @@ class Arena:
                 address = array.ctypes.data
                 start = -(-(used + GAP) // ALIGNMENT) * ALIGNMENT + address % 16
             end = max(end, array.ctypes.data + array.nbytes)
-            self._placed.append(_Placed(array, i, parameters[i].is_const, start + array.ctypes.data - address))
+            self._placed.append(
+                _Placed(array, i, parameters[i].is_const, start + array.ctypes.data - address)
+            )
             used = start + end - address
         memory = np.full(used + GAP + ALIGNMENT, FILL, np.uint8)
         self._memory = memory[-memory.ctypes.data % ALIGNMENT :]
         for item in self._placed:
             self._memory[item.start : item.end] = _bytes(item.array)
         self._spans = (ArraySpan * len(self._placed))(
-            *(ArraySpan(p.start, p.array.nbytes, p.argument, max(1, p.array.itemsize), p.is_const, 0) for p in self._placed)
+            *(
+                ArraySpan(
+                    p.start, p.array.nbytes, p.argument, max(1, p.array.itemsize), p.is_const, 0
+                )
+                for p in self._placed
+            )
         )
 
     @property
@@ -104,7 +111,9 @@ class Arena:
         for item in written:
             _bytes(item.array)[...] = self._memory[item.start : item.end]
         for item in self._placed:
-            if item.is_const and not np.array_equal(_bytes(item.array), self._memory[item.start : item.end]):
+            if item.is_const and not np.array_equal(
+                _bytes(item.array), self._memory[item.start : item.end]
+            ):
                 raise LaunchError(f"{kernel}: wrote argument {item.argument}, a pointer to const.")
 
 

@@ -39,18 +39,31 @@ class Parameter:
 def parse_signature(signature: str) -> tuple[Parameter, ...]:
     """The parameters in what `Kernel::signature()` in cuda_on_cpu.h returns: "c*f4,*f4,i4"."""
     codes = signature.split(",") if signature else []
-    return tuple(Parameter("*" in code, code.startswith("c"), code.rpartition("*")[2]) for code in codes)
+    return tuple(
+        Parameter("*" in code, code.startswith("c"), code.rpartition("*")[2]) for code in codes
+    )
 
 
-def check(kernel: str, parameters: tuple[Parameter, ...], arguments: tuple[object, ...], unwrap: Unwrap | None) -> list[np.ndarray]:
+def check(
+    kernel: str,
+    parameters: tuple[Parameter, ...],
+    arguments: tuple[object, ...],
+    unwrap: Unwrap | None,
+) -> list[np.ndarray]:
     """The arguments as NumPy arrays: those behind the pointers, and one of 0 dimensions for each number."""
     if len(arguments) != len(parameters):
         signature = ", ".join(map(str, parameters))
-        raise TypeError(f"{kernel}: expected {len(parameters)} arguments ({signature}), got {len(arguments)}.")
+        raise TypeError(
+            f"{kernel}: expected {len(parameters)} arguments ({signature}), got {len(arguments)}."
+        )
     checked = []
     for i, (parameter, value) in enumerate(zip(parameters, arguments, strict=True)):
         where = f"{kernel}: argument {i} ({parameter})"
-        checked.append(_array(where, parameter, value, unwrap) if parameter.is_pointer else _number(where, parameter, value))
+        checked.append(
+            _array(where, parameter, value, unwrap)
+            if parameter.is_pointer
+            else _number(where, parameter, value)
+        )
     return checked
 
 
@@ -58,12 +71,18 @@ def _array(where: str, parameter: Parameter, value: object, unwrap: Unwrap | Non
     array = value
     if unwrap:
         if isinstance(value, np.ndarray):
-            raise TypeError(f"{where} got a NumPy array, which no GPU can read. Move it to the device first.")
+            raise TypeError(
+                f"{where} got a NumPy array, which no GPU can read. Move it to the device first."
+            )
         array = unwrap(value)
     if not isinstance(array, np.ndarray):
-        raise TypeError(f"{where} is a pointer: expected an array, got type {type(value).__name__}.")
+        raise TypeError(
+            f"{where} is a pointer: expected an array, got type {type(value).__name__}."
+        )
     if parameter.dtype is not None and array.dtype != parameter.dtype:
-        raise TypeError(f"{where} points to {parameter.dtype}, got an array of {array.dtype}. Use astype.")
+        raise TypeError(
+            f"{where} points to {parameter.dtype}, got an array of {array.dtype}. Use astype."
+        )
     if not array.flags.c_contiguous:
         raise ValueError(
             f"{where}: the array of shape {array.shape} and strides {array.strides} is not C-contiguous, and a kernel counts "
@@ -75,16 +94,23 @@ def _array(where: str, parameter: Parameter, value: object, unwrap: Unwrap | Non
         )
     if parameter.code.startswith("V") and (size := int(parameter.code[1:])):
         if array.nbytes % size or array.ctypes.data % min(16, size):
-            raise ValueError(f"{where}: an array of {array.nbytes} bytes does not divide into aligned elements of {size} bytes.")
+            raise ValueError(
+                f"{where}: an array of {array.nbytes} bytes does not divide into aligned elements of {size} bytes."
+            )
     return array
 
 
 def _number(where: str, parameter: Parameter, value: object) -> np.ndarray:
     expected = parameter.dtype
     if expected is None:
-        raise TypeError(f"{where} is passed by value, which works for numbers only. Pass a pointer, or its parts one by one.")
+        raise TypeError(
+            f"{where} is passed by value, which works for numbers only. Pass a pointer, or its parts one by one."
+        )
     if type(value) in _PYTHON:
-        given, what = _PYTHON[type(value)], f"the Python {type(value).__name__} {value!r}, which CuPy passes on as"
+        given, what = (
+            _PYTHON[type(value)],
+            f"the Python {type(value).__name__} {value!r}, which CuPy passes on as",
+        )
     elif isinstance(value, np.generic):
         given, what = value.dtype, "a"
     else:

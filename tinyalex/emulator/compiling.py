@@ -33,7 +33,9 @@ def cache_folder() -> Path:
     """TINYALEX_CACHE/emulator, or emulator in tinyalex's part of the user's cache folder."""
     if chosen := os.environ.get("TINYALEX_CACHE"):
         return Path(chosen).expanduser() / "emulator"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinyalex" / "emulator"
+    return (
+        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinyalex" / "emulator"
+    )
 
 
 def build(source: str, file: str, *, check: bool, stats: bool) -> Path:
@@ -44,7 +46,9 @@ def build(source: str, file: str, *, check: bool, stats: bool) -> Path:
     compiler = shlex.split(os.environ.get("CXX") or "g++")
     flags = [*FLAGS, *(CHECK_FLAGS if check else ()), *(("-DCUDA_ON_CPU_STATS",) if stats else ())]
     headers = [path.read_text(encoding="utf-8") for path in sorted(INCLUDE.glob("*.h"))]
-    key = "\0".join([sys.platform, platform.machine(), *compiler, *flags, *LINK_FLAGS, *headers, source])
+    key = "\0".join(
+        [sys.platform, platform.machine(), *compiler, *flags, *LINK_FLAGS, *headers, source]
+    )
     folder = cache_folder()
     library = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.so"
     if library.exists():
@@ -60,7 +64,11 @@ def build(source: str, file: str, *, check: bool, stats: bool) -> Path:
     # Built under another name and renamed: whoever finds the library, in another process too, finds all of it.
     with tempfile.TemporaryDirectory(dir=folder, prefix="building-") as here:
         compiled, linked = Path(here, "kernel.o"), Path(here, "kernel.so")
-        _run([*compiler, *flags, f"-I{INCLUDE}", "-c", "-xc++", "-", "-o", str(compiled)], source, file)
+        _run(
+            [*compiler, *flags, f"-I{INCLUDE}", "-c", "-xc++", "-", "-o", str(compiled)],
+            source,
+            file,
+        )
         # Linked without -fsanitize: the functions that the checks call are ours, not those of the compiler's libraries.
         _run([*compiler, "-shared", *LINK_FLAGS, str(compiled), "-o", str(linked)], "", file)
         linked.replace(library)
@@ -68,6 +76,8 @@ def build(source: str, file: str, *, check: bool, stats: bool) -> Path:
 
 
 def _run(command: Sequence[str], text: str, file: str) -> None:
-    result = subprocess.run(command, input=text, text=True, encoding="utf-8", errors="replace", capture_output=True)
+    result = subprocess.run(
+        command, input=text, text=True, encoding="utf-8", errors="replace", capture_output=True
+    )
     if result.returncode:
         raise CompileError(f"{file}: {command[0]} cannot compile it.\n{result.stderr.strip()}")

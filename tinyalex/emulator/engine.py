@@ -10,7 +10,7 @@ from tinyalex.emulator.module import Module
 
 
 class _Engine:
-    """What `kernels.launch.engine` is given: compiles a file, and remembers the kernels that were asked for."""
+    """What `kernels.cuda.launching.engine` is given: compiles a file, and remembers the kernels that were asked for."""
 
     def __init__(self, order: int, check: bool, stats: bool):
         self.order, self.check, self.stats = order, check, stats
@@ -36,7 +36,9 @@ _engine = cache(_Engine)
 
 
 @contextmanager
-def running(*, order: int = 0, check: bool = False, stats: bool = False) -> Iterator[dict[str, Kernel]]:
+def running(
+    *, order: int = 0, check: bool = False, stats: bool = False
+) -> Iterator[dict[str, Kernel]]:
     """Within it, the primitives of `tinyalex.kernels.cuda` take NumPy arrays and run on the CPU.
 
     order, check and stats are those of `Kernel` and `Module`. Gives the kernels used so far by name, for their memory reports:
@@ -45,8 +47,8 @@ def running(*, order: int = 0, check: bool = False, stats: bool = False) -> Iter
             cuda.relu(x, y)
         kernels["relu<float>"].memory_report()
     """
-    from tinyalex.kernels import launch
+    from tinyalex.kernels.cuda import launching
 
     engine = _engine(order, check, stats)
-    with launch.engine(engine):
+    with launching.engine(engine):
         yield engine.kernels

@@ -13,9 +13,10 @@ from tinyalex.emulator.errors import CompileError
 from tinyalex.emulator.launching import Kernel
 from tinyalex.emulator.module import Module
 from tinyalex.emulator.reports import SECTOR, MemoryUse
-from tinyalex.kernels import cpu, cuda, sources
+from tinyalex.kernels import cpu, cuda
+from tinyalex.kernels.cuda import sources
+from tinyalex.kernels.cuda.launching import BLOCK, engine
 from tinyalex.kernels.examples import examples
-from tinyalex.kernels.launch import BLOCK, engine
 
 WIDTH = 118
 ARCH = 90
@@ -50,11 +51,15 @@ def explain(name: str) -> str:
     """
     files = {kernel: file for file in sources.files() for kernel in sources.signatures(file)}
     if name not in files:
-        raise ValueError(f"explain: expected the name of a kernel, got {name!r}. There are {', '.join(sorted(files))}.")
+        raise ValueError(
+            f"explain: expected the name of a kernel, got {name!r}. There are {', '.join(sorted(files))}."
+        )
     file = files[name]
     launches = [_launched(title, name, arguments) for title, arguments in _calls(name).items()]
     parts = [
-        _filled(f"{launches[0].kernel} of {file}, run on the CPU with every access to memory counted:"),
+        _filled(
+            f"{launches[0].kernel} of {file}, run on the CPU with every access to memory counted:"
+        ),
         [line for launched in launches for line in _heading(file, name, launched)],
         _filled(_resources(file, launches[0].kernel)),
         _filled(
@@ -69,7 +74,9 @@ def explain(name: str) -> str:
 
 
 def _filled(text: str, indent: str = "") -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+    )
 
 
 # What is launched
@@ -79,10 +86,18 @@ def _calls(name: str) -> dict[str, tuple[Any, ...]]:
     """The arguments of a primitive in each of its launches, by what they stand for; of the largest example if none is made here."""
     random = np.random.default_rng(0)
     makers = (_convolution, _pooling, _normalization, _activation, _loss, _training)
-    made = {title: arguments for make in makers for primitive, title, arguments in make(random) if primitive == name}
+    made = {
+        title: arguments
+        for make in makers
+        for primitive, title, arguments in make(random)
+        if primitive == name
+    }
     if made:
         return made
-    largest = max((e for e in examples("float32") if e.primitive == name), key=lambda e: sum(np.size(x) for x in e.arguments))
+    largest = max(
+        (e for e in examples("float32") if e.primitive == name),
+        key=lambda e: sum(np.size(x) for x in e.arguments),
+    )
     return {largest.label or "an example": tuple(largest.copies())}
 
 
@@ -96,7 +111,12 @@ def _empty(*shape: int) -> np.ndarray:
 
 def _convolution(random: np.random.Generator) -> Iterator[Call]:
     windows = {
-        "conv1, 11 x 11, stride 4, a channel of it": ((1, 1, 227, 227), (1, 11, 11, 1, 55, 55), (4, 4), (0, 0)),
+        "conv1, 11 x 11, stride 4, a channel of it": (
+            (1, 1, 227, 227),
+            (1, 11, 11, 1, 55, 55),
+            (4, 4),
+            (0, 0),
+        ),
         "conv3, 3 x 3, four channels of it": ((1, 4, 13, 13), (4, 3, 3, 1, 13, 13), (1, 1), (1, 1)),
     }
     for title, (image, columns, stride, padding) in windows.items():
@@ -105,13 +125,21 @@ def _convolution(random: np.random.Generator) -> Iterator[Call]:
         yield "col2im", title, (_normal(random, *columns), _empty(*image), *window)
     for title, size in (("conv1, two images", 55), ("conv3, two images", 13)):
         product, y = _normal(random, 8, 2, size, size), _normal(random, 2, 8, size, size)
-        yield "from_columns", title + ", eight filters", (product, _normal(random, 8), _empty(*y.shape))
+        yield (
+            "from_columns",
+            title + ", eight filters",
+            (product, _normal(random, 8), _empty(*y.shape)),
+        )
         yield "to_columns", title + ", eight filters", (y, _empty(*product.shape))
 
 
 def _pooling(random: np.random.Generator) -> Iterator[Call]:
     title, window = "3 x 3, stride 2, after conv1, four channels", ((3, 3), (2, 2), (0, 0))
-    x, y, winners = _normal(random, 1, 4, 55, 55), _empty(1, 4, 27, 27), np.zeros((1, 4, 27, 27), np.uint8)
+    x, y, winners = (
+        _normal(random, 1, 4, 55, 55),
+        _empty(1, 4, 27, 27),
+        np.zeros((1, 4, 27, 27), np.uint8),
+    )
     dy, divisor = _normal(random, *y.shape), np.full(y.shape[2:], 9, np.float32)
     yield "max_pool", title, (x, y, winners, *window, (1, 1))
     won = winners.copy()
@@ -124,10 +152,22 @@ def _pooling(random: np.random.Generator) -> Iterator[Call]:
 def _normalization(random: np.random.Generator) -> Iterator[Call]:
     x, dy, y = _normal(random, 1, 96, 27, 27), _normal(random, 1, 96, 27, 27), _empty(1, 96, 27, 27)
     yield "lrn", "5 of 96 channels, after pooling", (x, y, _empty(*x.shape), 5, 1e-4, 0.75, 2.0, 1)
-    yield "lrn_backward", "5 of 96 channels, after pooling", (dy, x, y, y + 2, _empty(*x.shape), 5, 1e-4, 0.75, 1)
+    yield (
+        "lrn_backward",
+        "5 of 96 channels, after pooling",
+        (dy, x, y, y + 2, _empty(*x.shape), 5, 1e-4, 0.75, 1),
+    )
     x, dy, y = _normal(random, 1, 8, 32, 32), _normal(random, 1, 8, 32, 32), _empty(1, 8, 32, 32)
-    yield "spatial_norm", "5 x 5 places of CIFAR's 32 x 32", (x, y, _empty(*x.shape), 5, 1e-4, 0.75, 1.0)
-    yield "spatial_norm_backward", "5 x 5 places of CIFAR's 32 x 32", (dy, x, y, y + 1, _empty(*x.shape), 5, 1e-4, 0.75)
+    yield (
+        "spatial_norm",
+        "5 x 5 places of CIFAR's 32 x 32",
+        (x, y, _empty(*x.shape), 5, 1e-4, 0.75, 1.0),
+    )
+    yield (
+        "spatial_norm_backward",
+        "5 x 5 places of CIFAR's 32 x 32",
+        (dy, x, y, y + 1, _empty(*x.shape), 5, 1e-4, 0.75),
+    )
 
 
 def _activation(random: np.random.Generator) -> Iterator[Call]:
@@ -138,9 +178,22 @@ def _activation(random: np.random.Generator) -> Iterator[Call]:
 
 
 def _loss(random: np.random.Generator) -> Iterator[Call]:
-    x, p, t, loss = _normal(random, 8, 1000), np.full((8, 1000), 1e-3, np.float32), np.arange(8) * 111, _empty(8)
-    yield "cross_entropy", "1000 classes, eight images", (x, t, np.ones(1000, np.float32), p, loss, loss.copy(), -100)
-    yield "cross_entropy_backward", "1000 classes, eight images", (loss + 1, p, t, loss + 1, _empty(*x.shape))
+    x, p, t, loss = (
+        _normal(random, 8, 1000),
+        np.full((8, 1000), 1e-3, np.float32),
+        np.arange(8) * 111,
+        _empty(8),
+    )
+    yield (
+        "cross_entropy",
+        "1000 classes, eight images",
+        (x, t, np.ones(1000, np.float32), p, loss, loss.copy(), -100),
+    )
+    yield (
+        "cross_entropy_backward",
+        "1000 classes, eight images",
+        (loss + 1, p, t, loss + 1, _empty(*x.shape)),
+    )
 
 
 def _training(random: np.random.Generator) -> Iterator[Call]:
@@ -149,7 +202,11 @@ def _training(random: np.random.Generator) -> Iterator[Call]:
     images, mean = random.integers(0, 256, (1, 1, 256, 256), np.uint8), _normal(random, 1, 256, 256)
     for title, flip in (("a crop of 227 x 227, one channel", 0), ("the same mirrored", 1)):
         moves = np.array([[14, 9, flip]], np.int32)
-        yield "augment", title, (images, mean, _empty(1, 1, 227, 227), moves, _normal(random, 1, 1), 1.0)
+        yield (
+            "augment",
+            title,
+            (images, mean, _empty(1, 1, 227, 227), moves, _normal(random, 1, 1), 1.0),
+        )
 
 
 class _Counted:
@@ -164,10 +221,14 @@ class _Counted:
         return self
 
     def get_function(self, name: str) -> Callable[..., None]:
-        self.kernel = Module(self._source, self._file, [name] if "<" in name else (), stats=True).get_function(name)
+        self.kernel = Module(
+            self._source, self._file, [name] if "<" in name else (), stats=True
+        ).get_function(name)
         return self._run
 
-    def _run(self, grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
+    def _run(
+        self, grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...]
+    ) -> None:
         self.grid, self.arguments = grid, arguments
         self.kernel(grid, block, arguments)
 
@@ -176,7 +237,9 @@ def _launched(title: str, name: str, arguments: tuple[Any, ...]) -> Launched:
     counted = _Counted()
     with engine(counted):
         getattr(cuda, name)(*arguments)
-    return Launched(title, counted.kernel.name, counted.grid, counted.arguments, counted.kernel.memory_report())
+    return Launched(
+        title, counted.kernel.name, counted.grid, counted.arguments, counted.kernel.memory_report()
+    )
 
 
 # What is shown
@@ -184,13 +247,23 @@ def _launched(title: str, name: str, arguments: tuple[Any, ...]) -> Launched:
 
 def _heading(file: str, name: str, launched: Launched) -> list[str]:
     arrays, numbers = [], []
-    for parameter, value in zip(sources.signatures(file)[name].parameters, launched.arguments, strict=True):
+    for parameter, value in zip(
+        sources.signatures(file)[name].parameters, launched.arguments, strict=True
+    ):
         if parameter.is_array:
             arrays.append(f"{parameter.name} {value.shape}")
         else:
-            numbers.append(f"{parameter.name}={value:g}" if isinstance(value, np.floating) else f"{parameter.name}={value}")
+            numbers.append(
+                f"{parameter.name}={value:g}"
+                if isinstance(value, np.floating)
+                else f"{parameter.name}={value}"
+            )
     blocks = f"{launched.grid[0]:,} block{'s' * (launched.grid[0] > 1)} of {BLOCK} threads"
-    return [f"  {launched.title}: {blocks}", *_filled(", ".join(arrays), "    "), *_filled(", ".join(numbers), "    ")]
+    return [
+        f"  {launched.title}: {blocks}",
+        *_filled(", ".join(arrays), "    "),
+        *_filled(", ".join(numbers), "    "),
+    ]
 
 
 def _resources(file: str, kernel: str) -> str:
@@ -235,7 +308,9 @@ def _numbered(number: int, text: str) -> list[str]:
     """A line of the source, folded where it is too wide."""
     indent = " " * (len(text) - len(text.lstrip()))
     comment = "// " if text.lstrip().startswith("//") else "    "
-    folded = textwrap.wrap(text.strip(), WIDTH - 7, initial_indent=indent, subsequent_indent=indent + comment) or [""]
+    folded = textwrap.wrap(
+        text.strip(), WIDTH - 7, initial_indent=indent, subsequent_indent=indent + comment
+    ) or [""]
     return [f"{number if i == 0 else '':>4} | {part}".rstrip() for i, part in enumerate(folded)]
 
 
@@ -247,7 +322,9 @@ def _notes(place: str, launches: Sequence[Launched]) -> list[str]:
             if use.line == place:
                 unit = "sectors" if use.space == "global" else "passes through the banks"
                 what = f"{use.cost:.1f} {unit} a {use.access} of {use.space} memory"
-                notes.append(f"     > {which}{what}{f', {use.ideal:.1f} would do' if use.cost > NEAR * use.ideal else ''}")
+                notes.append(
+                    f"     > {which}{what}{f', {use.ideal:.1f} would do' if use.cost > NEAR * use.ideal else ''}"
+                )
     return notes
 
 
@@ -298,7 +375,9 @@ def _meaning(launched: Launched) -> str:
     worst = max(uses, key=lambda use: (use.cost - use.ideal) * use.requests)
     most = max(uses, key=lambda use: use.cost * use.requests)
     moved = sum(use.requests * use.cost for use in uses)
-    needed = sum(use.requests * min(use.cost, use.ideal) for use in uses)  # it costs less where threads share a number
+    needed = sum(
+        use.requests * min(use.cost, use.ideal) for use in uses
+    )  # it costs less where threads share a number
     traffic = f"In all, the sectors of {sum(use.requests for use in uses):,} requests come to {_kilobytes(moved)}"
     if moved > NEAR * needed:
         traffic += f", where {_kilobytes(needed)} would do"
@@ -333,9 +412,5 @@ def _coalescing(use: MemoryUse) -> str:
 
 def _conflicts(use: MemoryUse) -> str:
     if use.cost <= NEAR * use.ideal:
-        return (
-            "Shared memory has no bank conflicts: what a warp wants at once lies in different banks, or is one and the same number."
-        )
-    return (
-        f"Shared memory has bank conflicts: {_site(use)} go through the banks {use.cost:.1f} times, where {use.ideal:.1f} would do."
-    )
+        return "Shared memory has no bank conflicts: what a warp wants at once lies in different banks, or is one and the same number."
+    return f"Shared memory has bank conflicts: {_site(use)} go through the banks {use.cost:.1f} times, where {use.ideal:.1f} would do."

@@ -71,7 +71,13 @@ class Kernel:
         self._memory_sites: str | None = None
 
     def __call__(
-        self, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[object, ...], *, shared_mem: int = 0, order: int = 0
+        self,
+        grid: tuple[int, ...],
+        block: tuple[int, ...],
+        args: tuple[object, ...],
+        *,
+        shared_mem: int = 0,
+        order: int = 0,
     ) -> None:
         """Run it. order: 0 goes through blocks and threads forward, 1 in reverse, any other number shuffles them with it as the seed.
 
@@ -85,11 +91,17 @@ class Kernel:
         if arena:
             launch.arena, launch.arena_bytes = arena.address, arena.nbytes
             launch.arrays, launch.array_count = ctypes.addressof(arena.spans), len(arena.spans)
-            addresses = [arena.address_of(i) if p.is_pointer else addresses[i] for i, p in enumerate(self.parameters)]
+            addresses = [
+                arena.address_of(i) if p.is_pointer else addresses[i]
+                for i, p in enumerate(self.parameters)
+            ]
         # As cuLaunchKernel has it: the address of each argument, which for a pointer is where the pointer itself lies.
         pointers = np.array([*addresses, 0], np.uintp)
         slots = (ctypes.c_void_p * (len(values) + 1))(
-            *(pointers[i:].ctypes.data if p.is_pointer else addresses[i] for i, p in enumerate(self.parameters))
+            *(
+                pointers[i:].ctypes.data if p.is_pointer else addresses[i]
+                for i, p in enumerate(self.parameters)
+            )
         )
         with _one_at_a_time:
             failed = self._function(ctypes.byref(launch), slots)
@@ -97,28 +109,43 @@ class Kernel:
                 self._memory_sites = memory_sites(self._loaded)
         self.waits = launch.waits
         if failed:
-            raise LaunchError(f"{self.name}: {launch.error.decode(errors='replace')}{self._where(launch)}.")
+            raise LaunchError(
+                f"{self.name}: {launch.error.decode(errors='replace')}{self._where(launch)}."
+            )
         if arena:
             arena.copy_back(self.name)
 
     def memory_report(self) -> list[MemoryUse]:
         """What the last launch did to memory, by source line. For a module built with `stats=True`."""
         if not self._stats:
-            raise ValueError(f"{self.name}: memory accesses are counted in a Module(..., stats=True) only.")
+            raise ValueError(
+                f"{self.name}: memory accesses are counted in a Module(..., stats=True) only."
+            )
         if self._memory_sites is None:
             raise ValueError(f"{self.name}: there is nothing to report before the kernel has run.")
         return memory_report(self._library, self._loaded, self._memory_sites)
 
-    def _launch(self, grid: tuple[int, ...], block: tuple[int, ...], shared_mem: int, order: int) -> Launch:
+    def _launch(
+        self, grid: tuple[int, ...], block: tuple[int, ...], shared_mem: int, order: int
+    ) -> Launch:
         where = f"{self.name}: grid {grid} and block {block}"
-        if not (isinstance(grid, tuple) and isinstance(block, tuple) and 0 < len(grid) <= 3 and 0 < len(block) <= 3):
+        if not (
+            isinstance(grid, tuple)
+            and isinstance(block, tuple)
+            and 0 < len(grid) <= 3
+            and 0 < len(block) <= 3
+        ):
             raise TypeError(f"{where} must be tuples of one to three ints.")
         blocks = [operator.index(n) for n in (*grid, 1, 1)][:3]
         threads = [operator.index(n) for n in (*block, 1, 1)][:3]
         if min(blocks) < 1 or min(threads) < 1:
-            raise LaunchError(f"{where} are an empty launch, for which CuPy would run one block or thread. Do not launch at all.")
+            raise LaunchError(
+                f"{where} are an empty launch, for which CuPy would run one block or thread. Do not launch at all."
+            )
         if int(np.prod(threads)) > MAX_THREADS or any(map(operator.gt, threads, MAX_BLOCK)):
-            raise LaunchError(f"{where}: a block has at most {MAX_THREADS} threads, {MAX_BLOCK} a side.")
+            raise LaunchError(
+                f"{where}: a block has at most {MAX_THREADS} threads, {MAX_BLOCK} a side."
+            )
         if any(map(operator.gt, blocks, MAX_GRID)):
             raise LaunchError(f"{where}: a grid has at most {MAX_GRID} blocks a side.")
         if not 0 <= shared_mem <= self.max_dynamic_shared_size_bytes:
@@ -127,9 +154,15 @@ class Kernel:
                 "Use less, or raise max_dynamic_shared_size_bytes first."
             )
         if not 0 <= order < 2**32:
-            raise ValueError(f"{self.name}: order is 0 (forward), 1 (reverse) or the seed of a shuffle below 2**32, got {order}.")
-        return Launch((ctypes.c_uint * 3)(*blocks), (ctypes.c_uint * 3)(*threads), shared_mem, order)
+            raise ValueError(
+                f"{self.name}: order is 0 (forward), 1 (reverse) or the seed of a shuffle below 2**32, got {order}."
+            )
+        return Launch(
+            (ctypes.c_uint * 3)(*blocks), (ctypes.c_uint * 3)(*threads), shared_mem, order
+        )
 
     def _where(self, launch: Launch) -> str:
-        lines = source_lines(self._library, self._loaded, [address for address in launch.code if address])
+        lines = source_lines(
+            self._library, self._loaded, [address for address in launch.code if address]
+        )
         return f" (at {' and '.join(lines)})" if lines else ""

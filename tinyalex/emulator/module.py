@@ -33,7 +33,9 @@ class Module:
         self.file = file
         self.names = translation.kernels_of(code, file, names)
         check = check or stats
-        library = compiling.build(translation.translate(code, file, self.names), file, check=check, stats=stats)
+        library = compiling.build(
+            translation.translate(code, file, self.names), file, check=check, stats=stats
+        )
         loaded = ctypes.CDLL(str(library))
         self._kernels = {}
         for i, name in enumerate(self.names):
@@ -41,7 +43,9 @@ class Module:
             signature.restype = ctypes.c_char_p
             parameters = arguments.parse_signature(signature().decode())
             function = getattr(loaded, f"launch_{i}")
-            self._kernels[name] = Kernel(name, parameters, function, library, loaded, check=check, stats=stats, unwrap=unwrap)
+            self._kernels[name] = Kernel(
+                name, parameters, function, library, loaded, check=check, stats=stats, unwrap=unwrap
+            )
 
     def get_function(self, name: str) -> Kernel:
         if name not in self._kernels:

@@ -59,10 +59,14 @@ def compile(code: str, file: str, names: Sequence[str], arch: int | str) -> dict
         for name in names:
             _call("nvrtcAddNameExpression", program, name.encode())
         encoded = [option.encode() for option in options]
-        status = library.nvrtcCompileProgram(program, len(encoded), (ctypes.c_char_p * len(encoded))(*encoded))
+        status = library.nvrtcCompileProgram(
+            program, len(encoded), (ctypes.c_char_p * len(encoded))(*encoded)
+        )
         log = _text(program, "ProgramLog")
         if status:
-            raise CompileError(f"{file}: NVRTC {'.'.join(map(str, version()))} cannot compile it for sm_{arch}.\n{log.strip()}")
+            raise CompileError(
+                f"{file}: NVRTC {'.'.join(map(str, version()))} cannot compile it for sm_{arch}.\n{log.strip()}"
+            )
         called = {}
         for name in names:
             symbol = ctypes.c_char_p()
@@ -91,7 +95,9 @@ def architectures() -> list[int]:
 
 def include_options() -> list[str]:
     """-I for CUDA's headers, cuda_fp16.h for one: those of the packages, or of the toolkit that CUDA_PATH names."""
-    folders = [folder for path in sys.path for folder in sorted(Path(path).glob("nvidia/*/include"))]
+    folders = [
+        folder for path in sys.path for folder in sorted(Path(path).glob("nvidia/*/include"))
+    ]
     toolkit = os.environ.get("CUDA_PATH") or "/usr/local/cuda"
     if not folders and Path(toolkit, "include").is_dir():
         folders = [Path(toolkit, "include")]
@@ -114,7 +120,9 @@ def _nvrtc() -> ctypes.CDLL:
         pass
     if name := ctypes.util.find_library("nvrtc"):
         return ctypes.CDLL(name)
-    raise ImportError(f"NVRTC, the compiler that CuPy uses, is not installed. It needs no GPU: {INSTALL}")
+    raise ImportError(
+        f"NVRTC, the compiler that CuPy uses, is not installed. It needs no GPU: {INSTALL}"
+    )
 
 
 def _call(function: str, *arguments: object) -> None:
@@ -134,7 +142,9 @@ def _text(program: ctypes.c_void_p, what: str) -> str:
 
 # Its reports
 
-_ENTRY = re.compile(r"Compiling entry function '([^']+)' for '\w+'(.*?)(?=Compiling entry function|\Z)", re.S)
+_ENTRY = re.compile(
+    r"Compiling entry function '([^']+)' for '\w+'(.*?)(?=Compiling entry function|\Z)", re.S
+)
 _PTX_ENTRY = re.compile(r"\.entry\s+(\w+)\s*\((.*?)\n\}", re.S)
 _DOUBLE = re.compile(r"\b(?:add|mul|fma|div|cvt|sub|sqrt|ex2|rcp|neg|setp|max|min)\.(?:\w+\.)*f64")
 
@@ -148,7 +158,8 @@ def _resources(log: str, ptx: str, called: dict[str, str]) -> dict[str, Compiled
         compiled[called.get(symbol, symbol)] = Compiled(
             registers=_number(r"Used (\d+) registers", report),
             stack=_number(r"(\d+) bytes stack frame", report),
-            spills=_number(r"(\d+) bytes spill stores", report) + _number(r"(\d+) bytes spill loads", report),
+            spills=_number(r"(\d+) bytes spill stores", report)
+            + _number(r"(\d+) bytes spill loads", report),
             shared=_number(r"(\d+) bytes smem", report),
             barriers=_number(r"used (\d+) barriers", report),
             doubles=doubles.get(symbol, 0),

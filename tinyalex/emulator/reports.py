@@ -53,7 +53,9 @@ def memory_sites(loaded: ctypes.CDLL) -> str:
 def memory_report(library: Path, loaded: ctypes.CDLL, text: str) -> list[MemoryUse]:
     """What `memory_sites` gave, by source line."""
     sites = [[int(word) for word in line.split()] for line in text.splitlines()]
-    lines = source_lines(library, loaded, [site[0] for site in sites]) or [f"at {site[0]:#x}" for site in sites]
+    lines = source_lines(library, loaded, [site[0] for site in sites]) or [
+        f"at {site[0]:#x}" for site in sites
+    ]
     # One line can be many instructions, of an unrolled loop for one.
     totals: dict[tuple[str, bool, bool], list[int]] = defaultdict(lambda: [0, 0, 0])
     for line, (_, shared, write, requests, size, sectors, passes) in zip(lines, sites, strict=True):

@@ -32,7 +32,9 @@ def kernels_of(code: str, file: str, names: Sequence[str]) -> tuple[str, ...]:
         (templates if is_template else plain).append(match[1])
     for name in names:
         if name.partition("<")[0].strip() not in [*templates, *plain]:
-            raise CompileError(f"{file}: expected a kernel for the name {name!r}; the templates are {templates or 'none'}.")
+            raise CompileError(
+                f"{file}: expected a kernel for the name {name!r}; the templates are {templates or 'none'}."
+            )
     return tuple(dict.fromkeys([*plain, *names]))
 
 
@@ -48,7 +50,16 @@ def translate(code: str, file: str, kernels: Sequence[str]) -> str:
     code = _DYNAMIC_SHARED.sub(r"\1* \2 = cuda_on_cpu::dynamic_shared<\1>();", code)
     code = _STATIC_SHARED.sub(_shared_array, code)
     return "\n".join(
-        ['#include "cuda_on_cpu.h"', f'#line 1 "{file}"', code, '#line 1 "<launchers>"', 'extern "C" {', *launchers, "}", ""]
+        [
+            '#include "cuda_on_cpu.h"',
+            f'#line 1 "{file}"',
+            code,
+            '#line 1 "<launchers>"',
+            'extern "C" {',
+            *launchers,
+            "}",
+            "",
+        ]
     )
 
 
@@ -57,7 +68,10 @@ def _shared_array(match: re.Match[str]) -> str:
     declaration, last = match[1], match[2]
     placed = f"static struct {{ cuda_on_cpu::Guard before; {declaration} cuda_on_cpu::Guard behind; }} guarded_{last};"
     names = re.findall(r"(\w+)\s*(?:\[[^],;]*\]\s*)*[,;]", re.sub(r"<[^<>]*>", "", declaration))
-    told = (f"auto& {n} = guarded_{last}.{n}; static cuda_on_cpu::RegisterShared registers_{n}(&{n}, sizeof({n}));" for n in names)
+    told = (
+        f"auto& {n} = guarded_{last}.{n}; static cuda_on_cpu::RegisterShared registers_{n}(&{n}, sizeof({n}));"
+        for n in names
+    )
     return " ".join([placed, *told])
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from tinyalex import device, kernels, ops
 from tinyalex.device import Array
 from tinyalex.function import Function
-from tinyalex.functional.checks import float_tensors
+from tinyalex.functional.arguments import float_tensors
 from tinyalex.tensor import Tensor
 
 
@@ -48,7 +48,9 @@ def relu(input: Any, inplace: bool = False) -> Tensor:
 
 def tanh_naive(x: np.ndarray) -> np.ndarray:
     """(e**x - e**-x) / (e**x + e**-x), one number after the other."""
-    return np.array([(math.exp(v) - math.exp(-v)) / (math.exp(v) + math.exp(-v)) for v in x.ravel()], x.dtype).reshape(x.shape)
+    return np.array(
+        [(math.exp(v) - math.exp(-v)) / (math.exp(v) + math.exp(-v)) for v in x.ravel()], x.dtype
+    ).reshape(x.shape)
 
 
 def tanh(input: Any) -> Tensor:

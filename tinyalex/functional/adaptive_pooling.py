@@ -7,7 +7,7 @@ from typing import Any
 from tinyalex import kernels
 from tinyalex.device import Array
 from tinyalex.function import Function
-from tinyalex.functional.checks import Pair, float_tensors, pair, with_batch
+from tinyalex.functional.arguments import Pair, float_tensors, pair, with_batch
 from tinyalex.functional.pooling import avg_pool2d
 from tinyalex.tensor import Tensor
 
@@ -56,15 +56,25 @@ def adaptive_avg_pool2d(input: Any, output_size: Any) -> Tensor:
     sizes = output_size
     if isinstance(output_size, (tuple, list)):
         if len(output_size) != 2:
-            raise TypeError(f"adaptive_avg_pool2d: output_size is a whole number or a pair of them, got {output_size!r}.")
-        sizes = tuple(own if size is None else size for size, own in zip(output_size, x.shape[2:], strict=True))
+            raise TypeError(
+                f"adaptive_avg_pool2d: output_size is a whole number or a pair of them, got {output_size!r}."
+            )
+        sizes = tuple(
+            own if size is None else size
+            for size, own in zip(output_size, x.shape[2:], strict=True)
+        )
     out = pair("adaptive_avg_pool2d", "output_size", sizes, 0)
     if 0 in x.shape[1:]:
         raise ValueError(f"adaptive_avg_pool2d: input has shape {x.shape}; only N may be 0.")
     if out == x.shape[2:]:
         y = x.reshape(x.shape)  # each mean is of one number
-    elif 0 not in out and all(size % count == 0 for size, count in zip(x.shape[2:], out, strict=True)):
-        kernel = x.shape[2] // out[0], x.shape[3] // out[1]  # equal windows side by side: average pooling proper
+    elif 0 not in out and all(
+        size % count == 0 for size, count in zip(x.shape[2:], out, strict=True)
+    ):
+        kernel = (
+            x.shape[2] // out[0],
+            x.shape[3] // out[1],
+        )  # equal windows side by side: average pooling proper
         y = avg_pool2d(x, kernel)
     else:
         y = AdaptiveAvgPool2d.apply(x, out=out)

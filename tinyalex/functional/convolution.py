@@ -9,8 +9,7 @@ import numpy as np
 from tinyalex import device, kernels
 from tinyalex.device import Array
 from tinyalex.function import Function
-from tinyalex.functional.checks import Pair, float_tensors, pair, with_batch
-from tinyalex.functional.window import Window, output_size
+from tinyalex.functional.arguments import Pair, Window, float_tensors, output_size, pair, with_batch
 from tinyalex.tensor import Tensor
 
 
@@ -38,7 +37,12 @@ def conv2d_naive(
                     for c_ in range(c_group):
                         for u in range(kh):
                             for v in range(kw):
-                                pixel = padded[n, first + c_, i * stride[0] + u * dilation[0], j * stride[1] + v * dilation[1]]
+                                pixel = padded[
+                                    n,
+                                    first + c_,
+                                    i * stride[0] + u * dilation[0],
+                                    j * stride[1] + v * dilation[1],
+                                ]
                                 y[n, f, i, j] += w[f, c_, u, v] * pixel
             y[n, f] += 0 if b is None else b[f]
     return y
@@ -62,7 +66,15 @@ class Conv2d(Function):
     """
 
     def forward(
-        self, x: Array, w: Array, b: Array | None = None, *, window: Window, out: Pair, groups: int, relu: bool = False
+        self,
+        x: Array,
+        w: Array,
+        b: Array | None = None,
+        *,
+        window: Window,
+        out: Pair,
+        groups: int,
+        relu: bool = False,
     ) -> Array:
         k = kernels.of(x)
         x, w, b = k.ready(x), k.ready(w), b if b is None else k.ready(b)
@@ -86,13 +98,17 @@ class Conv2d(Function):
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         w = self.w
-        want_dx, want_dw, *want_db = self.needs_input_grad  # conv1: nobody asks for the image's gradient
+        want_dx, want_dw, *want_db = (
+            self.needs_input_grad
+        )  # conv1: nobody asks for the image's gradient
         k = kernels.of(dy)
         dy = k.ready(dy)
         dx = k.activation(self.shape, dy.dtype) if want_dx else None
         if self.fast is not None:
             dw, db = self.fast.backward(dy, w, self.kept, self.y, dx, want_dw or any(want_db))
-            return (dx, dw if want_dw else None, db if any(want_db) else None)[: len(self.needs_input_grad)]
+            return (dx, dw if want_dw else None, db if any(want_db) else None)[
+                : len(self.needs_input_grad)
+            ]
         x, y, window = self.x, self.y, self.window
 
         def tile(lo: int, hi: int, scratch: device.Scratch) -> tuple[Array | None, Array | None]:
@@ -101,7 +117,9 @@ class Conv2d(Function):
             dw = db = None
             if want_dw:
                 # Turned round, dw.T = col @ dy.T: what BLAS is twice as fast on where there are few filters.
-                dw = device.xp(w).empty((self.groups, math.prod(w.shape[1:]), len(w) // self.groups), w.dtype)
+                dw = device.xp(w).empty(
+                    (self.groups, math.prod(w.shape[1:]), len(w) // self.groups), w.dtype
+                )
                 k.im2col(x[lo:hi], col, *window)
                 for dwg, cg, pg in self.by_group(dw, k.matrix(col), k.matrix(dproduct)):
                     k.matmul(cg, pg.T, out=dwg[0])
@@ -115,21 +133,36 @@ class Conv2d(Function):
             return dw, db
 
         dw, db = device.for_tiles(x, self.bytes_each(), tile)
-        return (dx, dw if dw is None else dw.swapaxes(1, 2).reshape(w.shape), db)[: len(self.needs_input_grad)]
+        return (dx, dw if dw is None else dw.swapaxes(1, 2).reshape(w.shape), db)[
+            : len(self.needs_input_grad)
+        ]
 
     def workspace(self, scratch: device.Scratch, images: int) -> tuple[Array, Array]:
         """Room for a tile's columns (C, KH, KW, T, OH, OW) and for the product's result (O, T, OH, OW)."""
         k = kernels.of(self.x)
-        col = k.columns(scratch, "columns", (self.x.shape[1], *self.window.kernel), images, self.out, self.x.dtype)
+        col = k.columns(
+            scratch,
+            "columns",
+            (self.x.shape[1], *self.window.kernel),
+            images,
+            self.out,
+            self.x.dtype,
+        )
         return col, k.positions(scratch, "product", len(self.w), images, self.out, self.x.dtype)
 
     def bytes_each(self) -> int:
-        return (self.x.shape[1] * math.prod(self.window.kernel) + len(self.w)) * math.prod(self.out) * self.x.itemsize
+        return (
+            (self.x.shape[1] * math.prod(self.window.kernel) + len(self.w))
+            * math.prod(self.out)
+            * self.x.itemsize
+        )
 
     def by_group(self, *matrices: Array) -> Iterator[tuple[Array, ...]]:
         """The matrices cut into `groups` bands of rows: band g of each, for every g."""
         for g in range(self.groups):
-            yield tuple(m[g * len(m) // self.groups : (g + 1) * len(m) // self.groups] for m in matrices)
+            yield tuple(
+                m[g * len(m) // self.groups : (g + 1) * len(m) // self.groups] for m in matrices
+            )
 
 
 def rows(w: Array) -> Array:
@@ -170,13 +203,17 @@ def conv2d(
     before, after = _padding(padding, kernel, steps, dilations)
     window = Window(kernel, steps, before, dilations)
     out = output_size("conv2d", x.shape[2:], window, after, ceil_mode)
-    y = Conv2d.apply(x, w, *(() if b is None else (b,)), window=window, out=out, groups=groups, relu=relu)
+    y = Conv2d.apply(
+        x, w, *(() if b is None else (b,)), window=window, out=out, groups=groups, relu=relu
+    )
     return y.reshape(y.shape[1:]) if unbatched else y
 
 
 def _check_weight(x: Tensor, w: Tensor, b: Tensor | None, groups: int) -> None:
     if w.ndim != 4 or 0 in w.shape:
-        raise ValueError(f"conv2d: weight has shape {w.shape}, expected (O, C/groups, KH, KW) without a size of 0.")
+        raise ValueError(
+            f"conv2d: weight has shape {w.shape}, expected (O, C/groups, KH, KW) without a size of 0."
+        )
     if not isinstance(groups, (int, np.integer)) or groups < 1 or len(w) % groups:
         raise ValueError(
             f"conv2d: groups={groups!r} does not divide the {len(w)} filters of weight {w.shape}. Use a divisor of both channel counts."
@@ -201,10 +238,14 @@ def _padding(padding: Any, kernel: Pair, stride: Pair, dilation: Pair) -> tuple[
         return (0, 0), (0, 0)
     if padding == "same":
         if stride != (1, 1):
-            raise ValueError(f"conv2d: padding='same' needs stride 1, got stride={stride!r}. Give the padding in numbers.")
+            raise ValueError(
+                f"conv2d: padding='same' needs stride 1, got stride={stride!r}. Give the padding in numbers."
+            )
         total = [d * (size - 1) for d, size in zip(dilation, kernel, strict=True)]
         return (total[0] // 2, total[1] // 2), (total[0] - total[0] // 2, total[1] - total[1] // 2)
     if isinstance(padding, str):
-        raise ValueError(f"conv2d: padding={padding!r}, expected a number, a pair, 'same' or 'valid'.")
+        raise ValueError(
+            f"conv2d: padding={padding!r}, expected a number, a pair, 'same' or 'valid'."
+        )
     both = pair("conv2d", "padding", padding, 0)
     return both, both

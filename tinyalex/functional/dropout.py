@@ -7,13 +7,16 @@ import numpy as np
 from tinyalex import device, kernels
 from tinyalex.device import Array
 from tinyalex.function import Function
-from tinyalex.functional.checks import float_tensors
+from tinyalex.functional.arguments import float_tensors
 from tinyalex.tensor import Tensor
 
 
 def dropout_naive(x: np.ndarray, mask: np.ndarray, p: float) -> np.ndarray:
     """x / (1 - p) where the mask says to keep a number, else 0, one after the other."""
-    kept = [number / (1 - p) if keep else 0.0 for number, keep in zip(x.ravel(), mask.ravel(), strict=True)]
+    kept = [
+        number / (1 - p) if keep else 0.0
+        for number, keep in zip(x.ravel(), mask.ravel(), strict=True)
+    ]
     return np.array(kept, x.dtype).reshape(x.shape)
 
 
@@ -27,7 +30,9 @@ class Dropout(Function):
 
     def forward(self, x: Array, *, p: float) -> Array:
         self.mask = device.xp(x).empty(x.shape or (1,), bool)
-        kernels.of(x).random_mask(self.mask, 1 - p, device.key("dropout"), *device.draw("dropout"), first=0)
+        kernels.of(x).random_mask(
+            self.mask, 1 - p, device.key("dropout"), *device.draw("dropout"), first=0
+        )
         self.mask = self.mask.reshape(x.shape)
         self.scale = 1 / (1 - p) if p < 1 else 0.0
         return x * self.mask * self.scale
@@ -42,6 +47,8 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = F
     `inplace` is accepted as torch has it, and makes no difference here.
     """
     if not 0 <= p <= 1:
-        raise ValueError(f"dropout: p is the probability of dropping a number, from 0 to 1, got {p!r}.")
+        raise ValueError(
+            f"dropout: p is the probability of dropping a number, from 0 to 1, got {p!r}."
+        )
     (x,) = float_tensors("dropout", input=input)
     return Dropout.apply(x, p=p) if training and p > 0 else x

@@ -22,5 +22,7 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
             f"flatten: start_dim={start_dim} and end_dim={end_dim} are not both axes of an input of shape {x.shape}."
         ) from None
     if start > end:
-        raise ValueError(f"flatten: start_dim={start_dim} comes after end_dim={end_dim} in an input of shape {x.shape}.")
+        raise ValueError(
+            f"flatten: start_dim={start_dim} comes after end_dim={end_dim} in an input of shape {x.shape}."
+        )
     return x.reshape(*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :])

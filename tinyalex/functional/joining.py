@@ -6,7 +6,7 @@ from typing import Any
 from tinyalex import device
 from tinyalex.device import Array
 from tinyalex.function import Function
-from tinyalex.functional.checks import axis_of, float_tensors
+from tinyalex.functional.arguments import axis_of, float_tensors
 from tinyalex.tensor import Tensor
 
 
@@ -37,10 +37,16 @@ def cat(tensors: Sequence[Any], dim: int = 0) -> Tensor:
     full = [(i, part) for i, part in enumerate(parts) if part.shape != (0,)] or [(0, parts[0])]
     (at, first), *_ = full
     if first.ndim == 0:
-        raise ValueError("cat: numbers (tensors of shape ()) have no axis to be joined along. Reshape them to (1,).")
+        raise ValueError(
+            "cat: numbers (tensors of shape ()) have no axis to be joined along. Reshape them to (1,)."
+        )
     axis = axis_of("cat", "dim", dim, first.shape)
     for i, part in full:
-        if part.ndim != first.ndim or part.shape[:axis] + part.shape[axis + 1 :] != first.shape[:axis] + first.shape[axis + 1 :]:
+        if (
+            part.ndim != first.ndim
+            or part.shape[:axis] + part.shape[axis + 1 :]
+            != first.shape[:axis] + first.shape[axis + 1 :]
+        ):
             raise ValueError(
                 f"cat: along dim={dim}, tensor {i} of shape {part.shape} does not fit tensor {at} of shape {first.shape}: "
                 "all other axes must have the same sizes."

@@ -8,7 +8,7 @@ import numpy as np
 from tinyalex import kernels
 from tinyalex.device import Array
 from tinyalex.function import Function
-from tinyalex.functional.checks import float_tensors
+from tinyalex.functional.arguments import float_tensors
 from tinyalex.tensor import Tensor
 
 
@@ -33,7 +33,10 @@ class Linear(Function):
 
     def forward(self, x: Array, w: Array, b: Array | None = None) -> Array:
         k = kernels.of(x)
-        self.x, self.w = x.reshape(math.prod(x.shape[:-1]), w.shape[1]), w  # one product of matrices, whatever the leading axes
+        self.x, self.w = (
+            x.reshape(math.prod(x.shape[:-1]), w.shape[1]),
+            w,
+        )  # one product of matrices, whatever the leading axes
         y = k.activation((len(self.x), len(w)), x.dtype)
         k.matmul(self.x, w.T, out=y)
         if b is not None:
@@ -65,7 +68,9 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
     if w.ndim != 2:
         raise ValueError(f"linear: weight has shape {w.shape}, expected (out, in).")
     if x.ndim == 0 or x.shape[-1] != w.shape[1]:
-        raise ValueError(f"linear: input has shape {x.shape}, but weight {w.shape} expects {w.shape[1]} features in its last axis.")
+        raise ValueError(
+            f"linear: input has shape {x.shape}, but weight {w.shape} expects {w.shape[1]} features in its last axis."
+        )
     if b is not None and b.shape != (len(w),):
         raise ValueError(
             f"linear: bias has shape {b.shape}, but weight {w.shape} has {len(w)} outputs. Give it the shape ({len(w)},)."

@@ -12,7 +12,7 @@ import numpy as np
 from tinyalex import device, kernels
 from tinyalex.device import Array
 from tinyalex.function import Function
-from tinyalex.functional.checks import float_tensors
+from tinyalex.functional.arguments import float_tensors
 from tinyalex.functional.softmax import log_probabilities
 from tinyalex.tensor import Tensor, as_tensor
 
@@ -112,21 +112,33 @@ def cross_entropy(
     2.3026
     """
     x, w = float_tensors("cross_entropy", optional="weight", input=input, weight=weight)
-    t = Tensor(np.asarray(target), device=x.device) if isinstance(target, (list, tuple, int)) else as_tensor(target)
+    t = (
+        Tensor(np.asarray(target), device=x.device)
+        if isinstance(target, (list, tuple, int))
+        else as_tensor(target)
+    )
     device.common("cross_entropy", [x.data, t.data, None if w is None else w.data])
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"cross_entropy: reduction is 'mean', 'sum' or 'none', got {reduction!r}.")
     if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"cross_entropy: label_smoothing is a share from 0 to 1, got {label_smoothing!r}.")
+        raise ValueError(
+            f"cross_entropy: label_smoothing is a share from 0 to 1, got {label_smoothing!r}."
+        )
     if x.ndim == 0:
-        raise ValueError("cross_entropy: input has shape (), expected logits (N, C), (C,) or (N, C, ...).")
+        raise ValueError(
+            "cross_entropy: input has shape (), expected logits (N, C), (C,) or (N, C, ...)."
+        )
     classes = x.shape[0 if x.ndim == 1 else 1]
     if w is not None and w.shape != (classes,):
         raise ValueError(
             f"cross_entropy: weight has shape {w.shape}, but input {x.shape} has {classes} classes. Give it ({classes},)."
         )
     with device.on(x.device):
-        w = device.xp(x.data).ones(classes, x.dtype) if w is None else kernels.of(w.data).ready(w.data)
+        w = (
+            device.xp(x.data).ones(classes, x.dtype)
+            if w is None
+            else kernels.of(w.data).ready(w.data)
+        )
     places = x.shape[:0] if x.ndim == 1 else (x.shape[0], *x.shape[2:])
     if t.dtype.kind == "f":
         losses, counts = _soft(x, t, w, label_smoothing)
@@ -146,7 +158,9 @@ def _rows(x: Tensor) -> Tensor:
     return x.transpose(0, *range(2, x.ndim), 1).reshape(-1, x.shape[1])
 
 
-def _hard(x: Tensor, t: Tensor, w: Array, places: tuple[int, ...], ignore: int, smoothing: float) -> tuple[Tensor, Array]:
+def _hard(
+    x: Tensor, t: Tensor, w: Array, places: tuple[int, ...], ignore: int, smoothing: float
+) -> tuple[Tensor, Array]:
     """(losses, how much each counts) for class indices."""
     classes, labels = len(w), t.data
     if t.shape != places:
@@ -154,15 +168,22 @@ def _hard(x: Tensor, t: Tensor, w: Array, places: tuple[int, ...], ignore: int, 
             f"cross_entropy: target has shape {t.shape}, but input {x.shape} expects {places}, one class index a sample."
         )
     if labels.dtype.kind not in "iu":
-        raise TypeError(f"cross_entropy: target is {t.dtype}, expected class indices from 0 to {classes - 1}, or probabilities.")
+        raise TypeError(
+            f"cross_entropy: target is {t.dtype}, expected class indices from 0 to {classes - 1}, or probabilities."
+        )
     kernels.of(labels).check_labels(labels, ignore, classes)
-    with device.beside(w):
+    with device.on_device_of(w):
         xp, rows, labels = device.xp(w), _rows(x), labels.reshape(-1).astype(np.int64, copy=False)
         counts = xp.empty(len(labels), w.dtype)
         losses = SoftmaxCrossEntropy.apply(rows, labels, w, ignore=ignore, counts=counts)
         if smoothing:
-            everywhere = xp.where((labels != ignore)[:, None], w / classes, 0).astype(w.dtype, copy=False)
-            losses = losses * (1 - smoothing) + SoftCrossEntropy.apply(rows, everywhere, xp.ones_like(w)) * smoothing
+            everywhere = xp.where((labels != ignore)[:, None], w / classes, 0).astype(
+                w.dtype, copy=False
+            )
+            losses = (
+                losses * (1 - smoothing)
+                + SoftCrossEntropy.apply(rows, everywhere, xp.ones_like(w)) * smoothing
+            )
     return losses, counts
 
 
@@ -177,5 +198,5 @@ def _soft(x: Tensor, t: Tensor, w: Array, smoothing: float) -> tuple[Tensor, Arr
     if smoothing:
         t = t * (1 - smoothing) + smoothing / len(w)
     losses = SoftCrossEntropy.apply(_rows(x), _rows(t), w)
-    with device.beside(w):
+    with device.on_device_of(w):
         return losses, device.xp(w).ones(losses.shape, w.dtype)

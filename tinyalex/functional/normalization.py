@@ -7,11 +7,13 @@ import numpy as np
 from tinyalex import kernels
 from tinyalex.device import Array
 from tinyalex.function import Function
-from tinyalex.functional.checks import float_tensors, with_batch
+from tinyalex.functional.arguments import float_tensors, with_batch
 from tinyalex.tensor import Tensor
 
 
-def local_response_norm_naive(x: np.ndarray, size: int, a: float, beta: float, k: float, groups: int = 1) -> np.ndarray:
+def local_response_norm_naive(
+    x: np.ndarray, size: int, a: float, beta: float, k: float, groups: int = 1
+) -> np.ndarray:
     """The formula of `LocalResponseNorm` in loops, for reading and for tests."""
     y = np.zeros_like(x)
     channels, width = x.shape[1], x.shape[1] // groups
@@ -35,11 +37,21 @@ class LocalResponseNorm(Function):
     raising x[c] lowers every neighbour's y.
     """
 
-    def forward(self, x: Array, *, size: int, a: float, beta: float, k: float, groups: int) -> Array:
+    def forward(
+        self, x: Array, *, size: int, a: float, beta: float, k: float, groups: int
+    ) -> Array:
         kernel = kernels.of(x)
         x = kernel.ready(x)
         y, s = kernel.activation(x.shape, x.dtype), kernel.activation(x.shape, x.dtype)
-        self.x, self.y, self.s, self.size, self.a, self.beta, self.groups = x, y, s, size, a, beta, groups
+        self.x, self.y, self.s, self.size, self.a, self.beta, self.groups = (
+            x,
+            y,
+            s,
+            size,
+            a,
+            beta,
+            groups,
+        )
         kernel.lrn(x, y, s, size, a, beta, k, groups)
         return y
 
@@ -47,12 +59,21 @@ class LocalResponseNorm(Function):
         kernel = kernels.of(dy)
         dy = kernel.ready(dy)
         dx = kernel.activation(dy.shape, dy.dtype)
-        kernel.lrn_backward(dy, self.x, self.y, self.s, dx, self.size, self.a, self.beta, self.groups)
+        kernel.lrn_backward(
+            dy, self.x, self.y, self.s, dx, self.size, self.a, self.beta, self.groups
+        )
         return dx
 
 
 def local_response_norm(
-    input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0, *, alpha_mode: str = "mean", groups: int = 1
+    input: Any,
+    size: int,
+    alpha: float = 1e-4,
+    beta: float = 0.75,
+    k: float = 1.0,
+    *,
+    alpha_mode: str = "mean",
+    groups: int = 1,
 ) -> Tensor:
     """Divide each number by (k + alpha * the mean of the squares of `size` neighbouring channels) ** beta.
 
@@ -66,14 +87,20 @@ def local_response_norm(
     """
     (x,) = float_tensors("local_response_norm", input=input)
     if x.ndim < 3:
-        raise ValueError(f"local_response_norm: input has shape {x.shape}, expected (N, C, ...) with three axes or more.")
+        raise ValueError(
+            f"local_response_norm: input has shape {x.shape}, expected (N, C, ...) with three axes or more."
+        )
     a = _alpha("local_response_norm", size, size, alpha, alpha_mode)
     if not isinstance(groups, (int, np.integer)) or groups < 1 or x.shape[1] % groups:
-        raise ValueError(f"local_response_norm: groups={groups!r} does not divide the {x.shape[1]} channels of input {x.shape}.")
+        raise ValueError(
+            f"local_response_norm: groups={groups!r} does not divide the {x.shape[1]} channels of input {x.shape}."
+        )
     return LocalResponseNorm.apply(x, size=size, a=a, beta=beta, k=k, groups=groups)
 
 
-def spatial_response_norm_naive(x: np.ndarray, size: int, a: float, beta: float, k: float) -> np.ndarray:
+def spatial_response_norm_naive(
+    x: np.ndarray, size: int, a: float, beta: float, k: float
+) -> np.ndarray:
     """The formula of `SpatialResponseNorm` in loops, for reading and for tests."""
     y = np.zeros_like(x)
     before, after = size // 2, (size - 1) // 2
@@ -105,12 +132,20 @@ class SpatialResponseNorm(Function):
     def backward(self, dy: Array) -> Array:
         kernel = kernels.of(dy)
         dx = kernel.activation(dy.shape, dy.dtype)
-        kernel.spatial_norm_backward(kernel.ready(dy), self.x, self.y, self.s, dx, self.size, self.a, self.beta)
+        kernel.spatial_norm_backward(
+            kernel.ready(dy), self.x, self.y, self.s, dx, self.size, self.a, self.beta
+        )
         return dx
 
 
 def spatial_response_norm(
-    input: Any, size: int, alpha: float = 1e-3, beta: float = 0.75, k: float = 1.0, *, alpha_mode: str = "mean"
+    input: Any,
+    size: int,
+    alpha: float = 1e-3,
+    beta: float = 0.75,
+    k: float = 1.0,
+    *,
+    alpha_mode: str = "mean",
 ) -> Tensor:
     """Divide each number by (k + alpha * the mean of the squares of the size x size places around it in its map) ** beta.
 
@@ -128,5 +163,7 @@ def _alpha(op: str, size: Any, count: int, alpha: float, alpha_mode: str) -> flo
     if not isinstance(size, (int, np.integer)) or size < 1:
         raise ValueError(f"{op}: size is a whole number from 1 on, got {size!r}. The paper's is 5.")
     if alpha_mode not in ("mean", "sum"):
-        raise ValueError(f"{op}: alpha_mode is 'mean' (torch, Caffe) or 'sum' (the paper's formula), got {alpha_mode!r}.")
+        raise ValueError(
+            f"{op}: alpha_mode is 'mean' (torch, Caffe) or 'sum' (the paper's formula), got {alpha_mode!r}."
+        )
     return alpha / count if alpha_mode == "mean" else alpha

@@ -8,8 +8,7 @@ import numpy as np
 from tinyalex import device, kernels
 from tinyalex.device import Array
 from tinyalex.function import Function
-from tinyalex.functional.checks import Pair, float_tensors, pair, with_batch
-from tinyalex.functional.window import Window, output_size
+from tinyalex.functional.arguments import Pair, Window, float_tensors, output_size, pair, with_batch
 from tinyalex.tensor import Tensor
 
 
@@ -93,7 +92,9 @@ def max_pool2d(
     >>> max_pool2d([[[1.0, 5.0, 2.0], [0.0, 3.0, 4.0], [7.0, 6.0, 8.0]]], 2, stride=1).numpy().tolist()
     [[[5.0, 5.0], [7.0, 8.0]]]
     """
-    x, unbatched, window, out = _pooling("max_pool2d", input, kernel_size, stride, padding, dilation, ceil_mode)
+    x, unbatched, window, out = _pooling(
+        "max_pool2d", input, kernel_size, stride, padding, dilation, ceil_mode
+    )
     y = MaxPool2d.apply(x, window=window, out=out, relu=relu)
     return y.reshape(y.shape[1:]) if unbatched else y
 
@@ -116,7 +117,9 @@ class AvgPool2d(Function):
         k = kernels.of(dy)
         dy = k.ready(dy)
         dx = k.activation(self.shape, dy.dtype)
-        k.avg_pool_backward(dy, self.divisor, dx, self.window.kernel, self.window.stride, self.window.padding)
+        k.avg_pool_backward(
+            dy, self.divisor, dx, self.window.kernel, self.window.stride, self.window.padding
+        )
         return dx
 
 
@@ -134,16 +137,30 @@ def avg_pool2d(
     count_include_pad: divide by the whole window where it lies in the padding, instead of by what it sees of the image.
     divisor_override: divide by this instead.
     """
-    x, unbatched, window, out = _pooling("avg_pool2d", input, kernel_size, stride, padding, 1, ceil_mode)
+    x, unbatched, window, out = _pooling(
+        "avg_pool2d", input, kernel_size, stride, padding, 1, ceil_mode
+    )
     if divisor_override is not None and divisor_override == 0:
-        raise ValueError("avg_pool2d: divisor_override must not be 0. Leave it out to divide by the size of the window.")
-    divisor = _divisor(x.shape[2:], window, out, bool(count_include_pad), divisor_override, str(x.dtype), x.device)
+        raise ValueError(
+            "avg_pool2d: divisor_override must not be 0. Leave it out to divide by the size of the window."
+        )
+    divisor = _divisor(
+        x.shape[2:], window, out, bool(count_include_pad), divisor_override, str(x.dtype), x.device
+    )
     y = AvgPool2d.apply(x, window=window, out=out, divisor=divisor)
     return y.reshape(y.shape[1:]) if unbatched else y
 
 
 @lru_cache(64)  # a network asks for the same few in every step
-def _divisor(image: Pair, window: Window, out: Pair, include_pad: bool, override: int | None, dtype: str, place: str) -> Array:
+def _divisor(
+    image: Pair,
+    window: Window,
+    out: Pair,
+    include_pad: bool,
+    override: int | None,
+    dtype: str,
+    place: str,
+) -> Array:
     """(OH, OW): how many numbers each window's sum is divided by."""
     if override is not None:
         return device.to(np.full(out, override, dtype), place)
@@ -169,4 +186,9 @@ def _pooling(
         )
     step = kernel if stride is None or stride == () else pair(op, "stride", stride, 1)
     window = Window(kernel, step, before, pair(op, "dilation", dilation, 1))
-    return x, unbatched, window, output_size(op, x.shape[2:], window, before, ceil_mode, inside=True)
+    return (
+        x,
+        unbatched,
+        window,
+        output_size(op, x.shape[2:], window, before, ceil_mode, inside=True),
+    )

@@ -8,7 +8,7 @@ import numpy as np
 from tinyalex import device
 from tinyalex.device import Array
 from tinyalex.function import Function
-from tinyalex.functional.checks import axis_of, float_tensors
+from tinyalex.functional.arguments import axis_of, float_tensors
 from tinyalex.tensor import Tensor
 
 

@@ -28,7 +28,10 @@ class Example:
 
     def in_double(self) -> "Example":
         """The same call with all floating arrays in float64."""
-        wide = tuple(x.astype(np.float64) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x for x in self.arguments)
+        wide = tuple(
+            x.astype(np.float64) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x
+            for x in self.arguments
+        )
         return Example(self.primitive, self.label, wide, self.written)
 
     def __str__(self) -> str:
@@ -64,7 +67,17 @@ LONG = {
 
 def examples(dtype: Any) -> Iterator[Example]:
     """All calls with arrays of a floating dtype; the same numbers each time."""
-    for make in (_convolution, _max_pooling, _average_pooling, _normalization, _sums, _activation, _loss, _dropout, _training):
+    for make in (
+        _convolution,
+        _max_pooling,
+        _average_pooling,
+        _normalization,
+        _sums,
+        _activation,
+        _loss,
+        _dropout,
+        _training,
+    ):
         yield from make(np.random.default_rng(0), np.dtype(dtype))
 
 
@@ -74,7 +87,8 @@ def _empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
 
 def _out(image: tuple[int, ...], kernel, stride, padding, dilation) -> tuple[int, ...]:
     return tuple(
-        (size + 2 * p - d * (k - 1) - 1) // s + 1 for size, k, s, p, d in zip(image, kernel, stride, padding, dilation, strict=True)
+        (size + 2 * p - d * (k - 1) - 1) // s + 1
+        for size, k, s, p, d in zip(image, kernel, stride, padding, dilation, strict=True)
     )
 
 
@@ -85,23 +99,48 @@ def _with_long(windows: dict[str, Any], dtype: np.dtype) -> dict[str, Any]:
 def _convolution(random: np.random.Generator, dtype: np.dtype) -> Iterator[Example]:
     for label, (shape, kernel, *rest) in _with_long(WINDOWS, dtype).items():
         col = (shape[1], *kernel, shape[0], *_out(shape[2:], kernel, *rest))
-        x, y = random.standard_normal(shape).astype(dtype), random.standard_normal(col).astype(dtype)
+        x, y = (
+            random.standard_normal(shape).astype(dtype),
+            random.standard_normal(col).astype(dtype),
+        )
         yield Example("im2col", label, (x, _empty(col, dtype), kernel, *rest), (1,))
         yield Example("col2im", label, (y, _empty(shape, dtype), kernel, *rest), (1,))
-    outputs = {"": (7, 3, 5, 4), "a long row": (2, 1, 1, 33000), "many filters": (33000, 2, 1, 1), "many images": (2, 33000, 1, 1)}
+    outputs = {
+        "": (7, 3, 5, 4),
+        "a long row": (2, 1, 1, 33000),
+        "many filters": (33000, 2, 1, 1),
+        "many images": (2, 33000, 1, 1),
+    }
     for label, (o, n, *out) in outputs.items():
         if label and dtype != np.float32:
             continue
-        product, y = random.standard_normal((o, n, *out)).astype(dtype), random.standard_normal((n, o, *out)).astype(dtype)
+        product, y = (
+            random.standard_normal((o, n, *out)).astype(dtype),
+            random.standard_normal((n, o, *out)).astype(dtype),
+        )
         bias = random.standard_normal(o).astype(dtype)
-        yield Example("from_columns", f"{label} with bias", (product, bias, _empty(y.shape, dtype)), (2,))
-        yield Example("from_columns", f"{label} without", (product, None, _empty(y.shape, dtype)), (2,))
+        yield Example(
+            "from_columns", f"{label} with bias", (product, bias, _empty(y.shape, dtype)), (2,)
+        )
+        yield Example(
+            "from_columns", f"{label} without", (product, None, _empty(y.shape, dtype)), (2,)
+        )
         yield Example("to_columns", label, (y, _empty(product.shape, dtype)), (1,))
         rectified = np.maximum(random.standard_normal(y.shape), 0).astype(dtype)
         special = product.copy()
         special.flat[0] = rectified.flat[1] = np.nan
-        yield Example("from_columns", f"{label} with bias and ReLU", (special, bias, _empty(y.shape, dtype), True), (2,))
-        yield Example("to_columns", f"{label} below a ReLU", (y, _empty(product.shape, dtype), rectified), (1,))
+        yield Example(
+            "from_columns",
+            f"{label} with bias and ReLU",
+            (special, bias, _empty(y.shape, dtype), True),
+            (2,),
+        )
+        yield Example(
+            "to_columns",
+            f"{label} below a ReLU",
+            (y, _empty(product.shape, dtype), rectified),
+            (1,),
+        )
 
 
 def _max_pooling(random: np.random.Generator, dtype: np.dtype) -> Iterator[Example]:
@@ -115,12 +154,22 @@ def _max_pooling(random: np.random.Generator, dtype: np.dtype) -> Iterator[Examp
         argmax = np.dtype(np.uint8 if window[0][0] * window[0][1] <= 256 else np.int32)
         out = (*shape[:2], *_out(shape[2:], *window))
         for kind, image in (("", x), (", with NaN and -inf", special), (", rising", rising)):
-            yield Example("max_pool", label + kind, (image, _empty(out, dtype), _empty(out, argmax), *window), (1, 2))
+            yield Example(
+                "max_pool",
+                label + kind,
+                (image, _empty(out, dtype), _empty(out, argmax), *window),
+                (1, 2),
+            )
         dy = random.standard_normal(out).astype(dtype)
         for kind, image in (("", x), (", rising", rising)):
             y, winners = np.empty(out, dtype), np.empty(out, argmax)
             cpu.max_pool(image, y, winners, *window)
-            yield Example("max_pool_backward", label + kind, (dy, winners, _empty(shape, dtype), *window), (2,))
+            yield Example(
+                "max_pool_backward",
+                label + kind,
+                (dy, winners, _empty(shape, dtype), *window),
+                (2,),
+            )
 
 
 def _average_pooling(random: np.random.Generator, dtype: np.dtype) -> Iterator[Example]:
@@ -128,10 +177,15 @@ def _average_pooling(random: np.random.Generator, dtype: np.dtype) -> Iterator[E
         window = kernel, stride, padding
         out = (*shape[:2], *_out(shape[2:], *window, (1, 1)))
         divisor = random.uniform(1, 9, out[2:]).astype(dtype)
-        x, dy = random.standard_normal(shape).astype(dtype), random.standard_normal(out).astype(dtype)
+        x, dy = (
+            random.standard_normal(shape).astype(dtype),
+            random.standard_normal(out).astype(dtype),
+        )
         if dilation == (1, 1):
             yield Example("avg_pool", label, (x, _empty(out, dtype), divisor, *window), (1,))
-            yield Example("avg_pool_backward", label, (dy, divisor, _empty(shape, dtype), *window), (2,))
+            yield Example(
+                "avg_pool_backward", label, (dy, divisor, _empty(shape, dtype), *window), (2,)
+            )
 
 
 def _normalization(random: np.random.Generator, dtype: np.dtype) -> Iterator[Example]:
@@ -141,7 +195,10 @@ def _normalization(random: np.random.Generator, dtype: np.dtype) -> Iterator[Exa
         ("in groups, even", (2, 12, 5, 7), 4, 0.5, 3),
     ]
     if dtype == np.float32:
-        across += [("many channels", (2, 33000, 1, 1), 3, 0.75, 1), ("a long row", (1, 2, 1, 33000), 3, 0.75, 1)]
+        across += [
+            ("many channels", (2, 33000, 1, 1), 3, 0.75, 1),
+            ("a long row", (1, 2, 1, 33000), 3, 0.75, 1),
+        ]
     for label, shape, size, beta, groups in across:
         x, dy = random.standard_normal((2, *shape)).astype(dtype)
         y, s = np.empty_like(x), np.empty_like(x)
@@ -149,9 +206,17 @@ def _normalization(random: np.random.Generator, dtype: np.dtype) -> Iterator[Exa
         empty = _empty(x.shape, dtype)
         yield Example("lrn", label, (x, empty, empty, size, 0.1, beta, 2.0, groups), (1, 2))
         yield Example("lrn_backward", label, (dy, x, y, s, empty, size, 0.1, beta, groups), (4,))
-    within = [("5x5", (2, 3, 6, 5), 5), ("2x2", (2, 3, 6, 5), 2), ("larger than the map", (2, 3, 6, 5), 9)]
+    within = [
+        ("5x5", (2, 3, 6, 5), 5),
+        ("2x2", (2, 3, 6, 5), 2),
+        ("larger than the map", (2, 3, 6, 5), 9),
+    ]
     if dtype == np.float32:
-        within += [("a long row", (1, 2, 1, 33000), 3), ("a tall column", (1, 2, 33000, 1), 3), ("many maps", (2, 33000, 1, 1), 1)]
+        within += [
+            ("a long row", (1, 2, 1, 33000), 3),
+            ("a tall column", (1, 2, 33000, 1), 3),
+            ("many maps", (2, 33000, 1, 1), 1),
+        ]
     for label, shape, size in within:
         x, dy = random.standard_normal((2, *shape)).astype(dtype)
         y, s = np.empty_like(x), np.empty_like(x)
@@ -164,28 +229,48 @@ def _normalization(random: np.random.Generator, dtype: np.dtype) -> Iterator[Exa
 def _sums(random: np.random.Generator, dtype: np.dtype) -> Iterator[Example]:
     """A large number and then many small ones: added up in half precision, the small ones are lost."""
 
-    def uneven(shape: tuple[int, ...], small: float, large: float, at: tuple[Any, ...]) -> np.ndarray:
+    def uneven(
+        shape: tuple[int, ...], small: float, large: float, at: tuple[Any, ...]
+    ) -> np.ndarray:
         x = random.uniform(small, 1.5 * small, shape)
         x[at] = large
         return x.astype(dtype)
 
-    label, image, out, window = "a large number and small ones", (1, 1, 20, 20), (1, 1, 11, 11), ((10, 10), (1, 1), (0, 0))
-    x, dy, ones = uneven(image, 0.1, 1000, (0, 0, 0, 0)), uneven(out, 0.1, 1000, (0, 0, -1, -1)), np.ones(out[2:], dtype)
+    label, image, out, window = (
+        "a large number and small ones",
+        (1, 1, 20, 20),
+        (1, 1, 11, 11),
+        ((10, 10), (1, 1), (0, 0)),
+    )
+    x, dy, ones = (
+        uneven(image, 0.1, 1000, (0, 0, 0, 0)),
+        uneven(out, 0.1, 1000, (0, 0, -1, -1)),
+        np.ones(out[2:], dtype),
+    )
     yield Example("avg_pool", label, (x, _empty(out, dtype), ones, *window), (1,))
     yield Example("avg_pool_backward", label, (dy, ones, _empty(image, dtype), *window), (2,))
     y, winners = np.empty(out, dtype), np.empty(out, np.uint8)
     cpu.max_pool(uneven(image, 0.1, 1, (0, 0, 10, 10)), y, winners, *window, (1, 1))
-    yield Example("max_pool_backward", label, (dy, winners, _empty(image, dtype), *window, (1, 1)), (2,))
+    yield Example(
+        "max_pool_backward", label, (dy, winners, _empty(image, dtype), *window, (1, 1)), (2,)
+    )
 
     for primitive, shape, at, size, more in (
         ("lrn", (1, 64, 2, 3), (0, 0), 33, (1,)),
         ("spatial_norm", (1, 1, 15, 14), (0, 0, 0, 0), 13, ()),
     ):
-        x, dy, y, s = uneven(shape, 0.1, 10, at), uneven(shape, 10, 1000, at), np.empty(shape, dtype), np.empty(shape, dtype)
+        x, dy, y, s = (
+            uneven(shape, 0.1, 10, at),
+            uneven(shape, 10, 1000, at),
+            np.empty(shape, dtype),
+            np.empty(shape, dtype),
+        )
         getattr(cpu, primitive)(x, y, s, size, 0.1, 0.75, 2.0, *more)
         empty = _empty(shape, dtype)
         yield Example(primitive, label, (x, empty, empty, size, 0.1, 0.75, 2.0, *more), (1, 2))
-        yield Example(f"{primitive}_backward", label, (dy, x, y, s, empty, size, 0.1, 0.75, *more), (4,))
+        yield Example(
+            f"{primitive}_backward", label, (dy, x, y, s, empty, size, 0.1, 0.75, *more), (4,)
+        )
 
 
 def _activation(random: np.random.Generator, dtype: np.dtype) -> Iterator[Example]:
@@ -210,12 +295,19 @@ def _loss(random: np.random.Generator, dtype: np.dtype) -> Iterator[Example]:
         t[-1] = -100
         w = random.uniform(0.5, 2, classes).astype(dtype)
         p, loss, weight = _empty(x.shape, dtype), _empty((n,), dtype), _empty((n,), dtype)
-        yield Example("cross_entropy", f"{classes} classes", (x, t, w, p, loss, weight, -100), (3, 4, 5))
+        yield Example(
+            "cross_entropy", f"{classes} classes", (x, t, w, p, loss, weight, -100), (3, 4, 5)
+        )
         p, loss, weight = np.empty_like(x), np.empty(n, dtype), np.empty(n, dtype)
         with np.errstate(invalid="ignore"):
             cpu.cross_entropy(x, t, w, p, loss, weight, -100)
         dloss = random.standard_normal(n).astype(dtype)
-        yield Example("cross_entropy_backward", f"{classes} classes", (dloss, p, t, weight, _empty(x.shape, dtype)), (4,))
+        yield Example(
+            "cross_entropy_backward",
+            f"{classes} classes",
+            (dloss, p, t, weight, _empty(x.shape, dtype)),
+            (4,),
+        )
 
 
 def _dropout(random: np.random.Generator, dtype: np.dtype) -> Iterator[Example]:
@@ -226,7 +318,12 @@ def _dropout(random: np.random.Generator, dtype: np.dtype) -> Iterator[Example]:
         ("later samples", (3, 9), 0.9, 1000),
         ("all", (2, 8), 1.0, 0),
         ("none", (2, 8), 0.0, 0),
-        ("as much as is drawn", (1, 16), float(drawn.ravel()[drawn.ravel() % 2 == 1][0]) / 2**32, 0),
+        (
+            "as much as is drawn",
+            (1, 16),
+            float(drawn.ravel()[drawn.ravel() % 2 == 1][0]) / 2**32,
+            0,
+        ),
         ("many blocks", (3, 5000), 0.5, 0),
     ]
     if dtype == np.float32:
@@ -247,17 +344,34 @@ def _training(random: np.random.Generator, dtype: np.dtype) -> Iterator[Example]
             ("a tall column", (1, 2, 33000, 1)),
             ("many images", (33000, 2, 1, 1)),
         ):
-            some, mean = random.integers(0, 256, long).astype(np.uint8), random.uniform(0, 255, long[1:]).astype(dtype)
+            some, mean = (
+                random.integers(0, 256, long).astype(np.uint8),
+                random.uniform(0, 255, long[1:]).astype(dtype),
+            )
             moved = np.tile(np.array([[0, 0, 1]], np.int32), (long[0], 1))
-            yield Example("augment", label, (some, mean, _empty(long, dtype), moved, None, 1.0), (2,))
-    shape, moves = (5, 3, 9, 8), np.array([[-2, 1, 0], [3, -4, 1], [0, 0, 1], [9, 0, 0], [1, 2, 1]], np.int32)
-    bytes_, mean = random.integers(0, 256, shape).astype(np.uint8), random.uniform(0, 255, shape[1:]).astype(dtype)
+            yield Example(
+                "augment", label, (some, mean, _empty(long, dtype), moved, None, 1.0), (2,)
+            )
+    shape, moves = (
+        (5, 3, 9, 8),
+        np.array([[-2, 1, 0], [3, -4, 1], [0, 0, 1], [9, 0, 0], [1, 2, 1]], np.int32),
+    )
+    bytes_, mean = (
+        random.integers(0, 256, shape).astype(np.uint8),
+        random.uniform(0, 255, shape[1:]).astype(dtype),
+    )
     colour = random.standard_normal((5, 3)).astype(dtype)
     out = _empty(shape, dtype)
     yield Example("augment", "bytes", (bytes_, mean, out, moves, None, 1.0), (2,))
     yield Example(
-        "augment", "smaller crops, shifted colours", (bytes_, mean, _empty((5, 3, 6, 5), dtype), moves, colour, 0.5), (2,)
+        "augment",
+        "smaller crops, shifted colours",
+        (bytes_, mean, _empty((5, 3, 6, 5), dtype), moves, colour, 0.5),
+        (2,),
     )
     yield Example(
-        "augment", "floats, mean colour", (bytes_.astype(np.float32), mean[:, :1, :1].copy(), out, moves, colour, 0.25), (2,)
+        "augment",
+        "floats, mean colour",
+        (bytes_.astype(np.float32), mean[:, :1, :1].copy(), out, moves, colour, 0.25),
+        (2,),
     )

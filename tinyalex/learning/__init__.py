@@ -20,4 +20,15 @@ from tinyalex.learning.course import hint, start, status
 from tinyalex.learning.folders import Exercise, exercises, find, load
 from tinyalex.learning.judging import Mistake, Verdict, check
 
-__all__ = ["Exercise", "Mistake", "Verdict", "check", "exercises", "find", "hint", "load", "start", "status"]
+__all__ = [
+    "Exercise",
+    "Mistake",
+    "Verdict",
+    "check",
+    "exercises",
+    "find",
+    "hint",
+    "load",
+    "start",
+    "status",
+]

@@ -41,23 +41,27 @@ class Outcome:
     error: BaseException | None = None
 
 
-def difference(expected: Outcome, got: Outcome, names: tuple[str, ...]) -> tuple[str, tuple[str, str], str] | None:
+def difference(
+    expected: Outcome, got: Outcome, names: tuple[str, ...]
+) -> tuple[str, tuple[str, str], str] | None:
     """(kind of verdict, (name, what is different), advice); None if there is no difference."""
     count = len(names)
     several = got.returned if count > 1 else (got.returned,)
     if not isinstance(several, (tuple, list)) or len(several) != count:
         text = f"expected {count} things, ({', '.join(names)}), got {_thing(got.returned)}"
         return "form", ("returned", text), "Return them in this order, with commas between them."
-    for name, right, mine in zip(names, expected.returned if count > 1 else (expected.returned,), several, strict=True):
+    for name, right, mine in zip(
+        names, expected.returned if count > 1 else (expected.returned,), several, strict=True
+    ):
         if unlike := _unlike(np.asarray(right), mine):
             kind, text, advice = unlike
             return kind, (name, text), advice or _by_hand(expected.inputs)
     for name, right in expected.inputs.items():
         mine = got.inputs[name]
-        if isinstance(right, np.ndarray) and not (mine.shape == right.shape and _close(mine, right).all()):
-            advice = (
-                "Others still need it as it was. Work on a copy: `a = a * 2` makes a new array, `a *= 2` and `a[...] = ` do not."
-            )
+        if isinstance(right, np.ndarray) and not (
+            mine.shape == right.shape and _close(mine, right).all()
+        ):
+            advice = "Others still need it as it was. Work on a copy: `a = a * 2` makes a new array, `a *= 2` and `a[...] = ` do not."
             return "input", ("input " + name, "was changed"), advice
     return None
 
@@ -80,14 +84,22 @@ def _unlike(right: np.ndarray, mine: Any) -> tuple[str, str, str] | None:
     if mine is None:
         return "form", f"expected {_thing(right)}, got None", "Is a `return` missing?"
     if not isinstance(mine, (np.ndarray, np.generic, int, float)):
-        advice = "Make it an array, with np.array or np.stack." if isinstance(mine, (list, tuple)) else "Work with plain arrays."
+        advice = (
+            "Make it an array, with np.array or np.stack."
+            if isinstance(mine, (list, tuple))
+            else "Work with plain arrays."
+        )
         return "form", f"expected {_thing(right)}, got {_thing(mine)}", advice
     mine = np.asarray(mine)
     if mine.shape != right.shape:
         advice = "Print the shape after each of your lines: where does it first differ from what you had in mind?"
         return "form", f"expected {_thing(right)}, got {_thing(mine)}", advice
     if mine.dtype.kind not in "biuf":
-        return "form", f"expected numbers, got an array of {mine.dtype}", "Print it: what is in there?"
+        return (
+            "form",
+            f"expected numbers, got an array of {mine.dtype}",
+            "Print it: what is in there?",
+        )
     close = _close(mine, right)
     if not close.all():
         index = tuple(map(int, np.argwhere(~close)[0]))
@@ -98,7 +110,11 @@ def _unlike(right: np.ndarray, mine: Any) -> tuple[str, str, str] | None:
         share = f"   ({close.sum()} of {close.size} numbers are right)" if close.size > 1 else ""
         return "values", f"{at}expected {a}, got {b}{share}", _advice(mine)
     if right.ndim and mine.dtype != right.dtype:
-        return "form", f"the numbers are right, but {mine.dtype} where {right.dtype} came in", _advice(mine)
+        return (
+            "form",
+            f"the numbers are right, but {mine.dtype} where {right.dtype} came in",
+            _advice(mine),
+        )
     return None
 
 
@@ -134,11 +150,17 @@ def describe(words: str, inputs: dict[str, Any]) -> list[tuple[str, str]]:
     line, below = [], []
     for name, value in inputs.items():
         if isinstance(value, np.ndarray):
-            line.append(f"{name}={value.tolist()}" if value.size <= 6 else f"{name} of shape {value.shape}")
+            line.append(
+                f"{name}={value.tolist()}" if value.size <= 6 else f"{name} of shape {value.shape}"
+            )
             if 6 < value.size <= SHOWN:
                 below.append((f"{name} =", _nested(value)))
         elif callable(value):
-            line.append(f"{name}={value.__name__}, {value.__doc__}" if value.__doc__ else f"{name}={value.__name__}")
+            line.append(
+                f"{name}={value.__name__}, {value.__doc__}"
+                if value.__doc__
+                else f"{name}={value.__name__}"
+            )
         else:
             text = repr(value)
             line.append(f"{name}={text if len(text) <= 70 else text[:70] + ' ...'}")
@@ -151,7 +173,9 @@ def _nested(x: np.ndarray) -> str:
     lines = text.replace("]], ", "]],\n")
     if max(map(len, lines.splitlines())) > WIDTH - 15:
         lines = text.replace("], ", "],\n")
-    return "\n".join(" " * (x.ndim - len(line) + len(line.lstrip("["))) + line for line in lines.splitlines())
+    return "\n".join(
+        " " * (x.ndim - len(line) + len(line.lstrip("["))) + line for line in lines.splitlines()
+    )
 
 
 def advice_on(error: BaseException) -> str:
@@ -163,13 +187,17 @@ def row(label: str, what: str, width: int) -> str:
     indent = " " * (width + 2)
     if label == "where" or label.endswith(" ="):
         return f"  {label:<{width}}{textwrap.indent(what, indent).lstrip()}"
-    return textwrap.fill(f"  {label:<{width}}{what}", WIDTH, subsequent_indent=indent, break_on_hyphens=False)
+    return textwrap.fill(
+        f"  {label:<{width}}{what}", WIDTH, subsequent_indent=indent, break_on_hyphens=False
+    )
 
 
 def wrapped(text: str) -> str:
     """Paragraphs to read in a terminal; tables as they are."""
     lines = [
-        line if "  " in line else textwrap.fill(line, WIDTH, break_on_hyphens=False, break_long_words=False)
+        line
+        if "  " in line
+        else textwrap.fill(line, WIDTH, break_on_hyphens=False, break_long_words=False)
         for line in text.splitlines()
     ]
     return "\n".join(lines)

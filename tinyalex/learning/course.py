@@ -28,7 +28,11 @@ def start(exercise: Exercise) -> str:
         raise ValueError(
             f"{exercise.shown} has your work in it, and stays as it is. To begin again, rename or delete it, and start again."
         )
-    where = f"is there already, untouched: {exercise.shown}" if exercise.file.exists() else f"is in {exercise.shown}"
+    where = (
+        f"is there already, untouched: {exercise.shown}"
+        if exercise.file.exists()
+        else f"is in {exercise.shown}"
+    )
     exercise.file.parent.mkdir(exist_ok=True)
     shutil.copyfile(exercise.task, exercise.file)
     return (
@@ -60,5 +64,7 @@ def status() -> str:
     for exercise in exercises():
         kind = check(exercise).kind
         word = {"right": "passes", "not started": "not begun", "not written": "begun"}
-        lines.append(f"{exercise.number:3}  {exercise.title:<60}  {word.get(kind, f'begun ({STATES.get(kind)})')}")
+        lines.append(
+            f"{exercise.number:3}  {exercise.title:<60}  {word.get(kind, f'begun ({STATES.get(kind)})')}"
+        )
     return "\n".join(lines)

@@ -43,7 +43,9 @@ def my() -> Path:
     """
     here = Path.cwd()
     for folder in (here, *here.parents):
-        repository = (folder / "pyproject.toml").exists() and (folder / "lessons" / "exercises").is_dir()
+        repository = (folder / "pyproject.toml").exists() and (
+            folder / "lessons" / "exercises"
+        ).is_dir()
         if repository or any((folder / "my").glob("[0-9][0-9]_*.py")):
             return Path(os.path.relpath(folder / "my"))
     return Path("my")
@@ -62,7 +64,9 @@ def exercises() -> list[Exercise]:
 def find(number: int) -> Exercise:
     known = {exercise.number: exercise for exercise in exercises()}
     if number not in known:
-        raise ValueError(f"lesson {number} has no exercise. There are {', '.join(map(str, known))}.")
+        raise ValueError(
+            f"lesson {number} has no exercise. There are {', '.join(map(str, known))}."
+        )
     return known[number]
 
 

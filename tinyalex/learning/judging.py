@@ -15,8 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from tinyalex.checking import gradcheck
-from tinyalex.learning.comparing import Outcome, advice_on, alike, describe, difference, row, wrapped
+from tinyalex.gradient_check.check import gradcheck
+from tinyalex.learning.comparing import (
+    Outcome,
+    advice_on,
+    alike,
+    describe,
+    difference,
+    row,
+    wrapped,
+)
 from tinyalex.learning.folders import Exercise, exercises, load
 
 SECONDS = 20.0
@@ -26,7 +34,18 @@ COMMON = 12
 """How many of an exercise's mistakes are also tried in pairs, the first ones: of many pairs some fit by chance."""
 
 EXACT = (
-    *("not finite", "zero", "sign", "factor", "cotangent", "exchanged", "transposed", "reversed", "shifted", "reordered"),
+    *(
+        "not finite",
+        "zero",
+        "sign",
+        "factor",
+        "cotangent",
+        "exchanged",
+        "transposed",
+        "reversed",
+        "shifted",
+        "reordered",
+    ),
     *("lets through", "lost places"),
 )
 """Kinds of gradcheck's hints that describe a whole wrong gradient. The others guess at a cause, which the code may not have."""
@@ -46,7 +65,11 @@ class Mistake:
 
     def __add__(self, other: "Mistake") -> "Mistake":
         instead = {**other.instead, **self.instead}
-        return Mistake(f"{self.name}, {other.name}", instead, f"Two things at once. {self.hint} And: {other.hint}")
+        return Mistake(
+            f"{self.name}, {other.name}",
+            instead,
+            f"Two things at once. {self.hint} And: {other.hint}",
+        )
 
 
 @dataclass(frozen=True)
@@ -65,7 +88,9 @@ def check(exercise: Exercise, seconds: float | None = None) -> Verdict:
     """What there is to say about my/NN_name.py."""
     number, file = exercise.number, exercise.shown
     if not exercise.file.exists():
-        return Verdict("not started", f"There is no {file} yet. Begin with: tinyalex learn start {number}")
+        return Verdict(
+            "not started", f"There is no {file} yet. Begin with: tinyalex learn start {number}"
+        )
     if not exercise.started:
         return Verdict(
             "not started",
@@ -157,23 +182,35 @@ class _Judge:
         """
         cases = [inputs for _, inputs in self.plan.CASES]
         right = load(self.exercise.solution)
-        learners = cache(lambda i: got if i == failing else self._try(right if i < failing else module, cases[i]))
+        learners = cache(
+            lambda i: got if i == failing else self._try(right if i < failing else module, cases[i])
+        )
 
         def same(mistake: Mistake, i: int) -> bool:
-            return alike(self._try(with_mistake(self.exercise, mistake), cases[i]), learners(i), self.plan.RESULTS)
+            return alike(
+                self._try(with_mistake(self.exercise, mistake), cases[i]),
+                learners(i),
+                self.plan.RESULTS,
+            )
 
         source = self.exercise.file.read_text(encoding="utf-8", errors="replace")
         mistakes = [m for m in self.plan.MISTAKES if not got.error or re.search(m.needs, source)]
         fitting = [m for m in mistakes if all(same(m, i) for i in range(failing, -1, -1))]
         if len(fitting) > 1:
-            return max(fitting, key=lambda m: sum(same(m, i) for i in range(failing + 1, len(cases))))
+            return max(
+                fitting, key=lambda m: sum(same(m, i) for i in range(failing + 1, len(cases)))
+            )
         if fitting or got.error:
             return fitting[0] if fitting else None
         expected = self._try(right, cases[failing])
         changing = [
             m
             for m in mistakes[:COMMON]
-            if not alike(self._try(with_mistake(self.exercise, m), cases[failing]), expected, self.plan.RESULTS)
+            if not alike(
+                self._try(with_mistake(self.exercise, m), cases[failing]),
+                expected,
+                self.plan.RESULTS,
+            )
         ]
         for a, b in combinations(changing, 2):
             try:
@@ -191,8 +228,15 @@ class _Judge:
             report = gradcheck(*self.plan.gradient(module), raise_exception=False)
         except Exception:
             return ""
-        hints = [(r.name.removeprefix("input "), r.hint.text) for r in report.rows if r.hint and r.hint.kind in EXACT]
-        return " ".join(f"The gradient check, with other numbers, says of the gradient of {name}: {text}" for name, text in hints)
+        hints = [
+            (r.name.removeprefix("input "), r.hint.text)
+            for r in report.rows
+            if r.hint and r.hint.kind in EXACT
+        ]
+        return " ".join(
+            f"The gradient check, with other numbers, says of the gradient of {name}: {text}"
+            for name, text in hints
+        )
 
     def _gradient(self, module: ModuleType) -> Verdict:
         exercise, count = self.exercise, len(self.plan.CASES)
@@ -202,14 +246,30 @@ class _Judge:
                 report = gradcheck(*self.plan.gradient(module), raise_exception=False)
             except Exception as error:
                 return self._crash(error, [("tried", "the gradient check")])
-            if not report.rows or not all(row.ok for row in report.rows):  # float32 need not stay float32 here
-                return _verdict(exercise, "gradient", [("tried", "the gradient check; all cases are right")], str(report))
+            if not report.rows or not all(
+                row.ok for row in report.rows
+            ):  # float32 need not stay float32 here
+                return _verdict(
+                    exercise,
+                    "gradient",
+                    [("tried", "the gradient check; all cases are right")],
+                    str(report),
+                )
             checked = f" The gradient check agrees at each of {sum(row.checked for row in report.rows)} numbers."
         following = [e.number for e in exercises() if e.number > exercise.number]
-        after = f"Next: tinyalex learn start {following[0]}" if following else "That was the last exercise."
-        return Verdict("right", f"Exercise {exercise.number}, {exercise.name}: right, in all of {count} cases.{checked}\n{after}")
+        after = (
+            f"Next: tinyalex learn start {following[0]}"
+            if following
+            else "That was the last exercise."
+        )
+        return Verdict(
+            "right",
+            f"Exercise {exercise.number}, {exercise.name}: right, in all of {count} cases.{checked}\n{after}",
+        )
 
-    def _crash(self, error: BaseException, tried: list[tuple[str, str]], mistake: Mistake | None = None) -> Verdict:
+    def _crash(
+        self, error: BaseException, tried: list[tuple[str, str]], mistake: Mistake | None = None
+    ) -> Verdict:
         exercise, file = self.exercise, self.exercise.shown
         lines = list(_own_lines(traceback.walk_tb(error.__traceback__), exercise.file))
         if isinstance(error, NotImplementedError) and lines:
@@ -232,7 +292,12 @@ class _Judge:
         if mistake:
             return _verdict(exercise, "crash", found, mistake.hint, mistake)
         if not lines:
-            return _verdict(exercise, "crash", found, "Names, arguments and their order must be as the exercise has them.")
+            return _verdict(
+                exercise,
+                "crash",
+                found,
+                "Names, arguments and their order must be as the exercise has them.",
+            )
         return _verdict(exercise, "crash", found, advice_on(error))
 
 
@@ -248,7 +313,13 @@ def with_mistake(exercise: Exercise, mistake: Mistake) -> ModuleType:
     return load(exercise.solution, source.encode())
 
 
-def _verdict(exercise: Exercise, kind: str, found: list[tuple[str, str]], advice: str, mistake: Mistake | None = None) -> Verdict:
+def _verdict(
+    exercise: Exercise,
+    kind: str,
+    found: list[tuple[str, str]],
+    advice: str,
+    mistake: Mistake | None = None,
+) -> Verdict:
     width = max(len(label) for label, _ in found) + 2
     text = [
         f"Exercise {exercise.number}, {exercise.name}: not right yet.",

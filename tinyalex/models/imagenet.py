@@ -21,9 +21,16 @@ def imagenet_classes() -> tuple[ImageNetClass, ...]:
     >>> imagenet_classes()[207]
     ImageNetClass(wnid='n02099601', name='golden retriever', synonyms=('golden retriever',))
     """
-    lines = Path(__file__).with_name("imagenet_classes.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    lines = (
+        Path(__file__)
+        .with_name("imagenet_classes.tsv")
+        .read_text(encoding="utf-8")
+        .splitlines()[1:]
+    )
     rows = (line.split("\t") for line in lines)
-    return tuple(ImageNetClass(wnid, name, tuple(synonyms.split(", "))) for _, wnid, name, synonyms in rows)
+    return tuple(
+        ImageNetClass(wnid, name, tuple(synonyms.split(", "))) for _, wnid, name, synonyms in rows
+    )
 
 
 def names_by_wnid() -> dict[str, str]:
@@ -38,4 +45,7 @@ def class_names() -> tuple[str, ...]:
     ('bittern', 'crane (n02012849)')
     """
     uses = Counter(row.name for row in imagenet_classes())
-    return tuple(row.name if uses[row.name] == 1 else f"{row.name} ({row.wnid})" for row in imagenet_classes())
+    return tuple(
+        row.name if uses[row.name] == 1 else f"{row.name} ({row.wnid})"
+        for row in imagenet_classes()
+    )

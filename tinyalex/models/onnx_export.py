@@ -7,19 +7,21 @@ from typing import Any
 import numpy as np
 
 from tinyalex import nn
-from tinyalex.files import replacing
 from tinyalex.function import no_grad
-from tinyalex.functional.checks import pair
+from tinyalex.functional.arguments import pair
 from tinyalex.models.onnx_files import load_onnx
 from tinyalex.models.variants import AlexNet, Dropout2012
 from tinyalex.nn.module import Module, testing
+from tinyalex.serialization import atomic_write
 from tinyalex.tensor import Tensor
 
 OPSET, IR = 17, 8
 """Versions of the operations and of the file; both are of 2022."""
 
 
-def export_onnx(model: nn.Sequential, path: str | os.PathLike[str], image_size: int | None = None) -> None:
+def export_onnx(
+    model: nn.Sequential, path: str | os.PathLike[str], image_size: int | None = None
+) -> None:
     """Write `model`, as it is in testing, to an ONNX file: "images" (N, C, S, S) of any N to "logits".
 
     image_size  S; the one that the model was made for if not given. The graph is for this size alone.
@@ -29,13 +31,20 @@ def export_onnx(model: nn.Sequential, path: str | os.PathLike[str], image_size: 
     onnx = load_onnx()
     size = getattr(model, "image_size", None) if image_size is None else image_size
     if size is None:
-        raise ValueError("export_onnx: this network does not say for which size of images it is. Give image_size.")
+        raise ValueError(
+            "export_onnx: this network does not say for which size of images it is. Give image_size."
+        )
     parameters = dict(model.named_parameters())
     if wrong := {str(p.dtype) for p in parameters.values()} - {"float32"}:
-        raise ValueError(f"export_onnx: expected a float32 network, got {wrong.pop()}. Convert it: model.to('float32').")
+        raise ValueError(
+            f"export_onnx: expected a float32 network, got {wrong.pop()}. Convert it: model.to('float32')."
+        )
     first = next((layer for layer in model.modules() if isinstance(layer, nn.Conv2d)), None)
     channels = 3 if first is None else first.weight.shape[1] * first.groups
-    x = Tensor(np.zeros((1, channels, size, size), np.float32), device=next((p.device for p in parameters.values()), "cpu"))
+    x = Tensor(
+        np.zeros((1, channels, size, size), np.float32),
+        device=next((p.device for p in parameters.values()), "cpu"),
+    )
     graph = Graph(onnx, {id(p): name for name, p in parameters.items()})
     with no_grad(), testing(model):
         y = _translate(graph, model, "", x)
@@ -44,8 +53,16 @@ def export_onnx(model: nn.Sequential, path: str | os.PathLike[str], image_size: 
         onnx.helper.make_graph(
             graph.nodes,
             getattr(model, "variant", type(model).__name__),
-            [onnx.helper.make_tensor_value_info("images", onnx.TensorProto.FLOAT, ["N", *x.shape[1:]])],
-            [onnx.helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, ["N", *y.shape[1:]])],
+            [
+                onnx.helper.make_tensor_value_info(
+                    "images", onnx.TensorProto.FLOAT, ["N", *x.shape[1:]]
+                )
+            ],
+            [
+                onnx.helper.make_tensor_value_info(
+                    "logits", onnx.TensorProto.FLOAT, ["N", *y.shape[1:]]
+                )
+            ],
             graph.numbers,
         ),
         opset_imports=[onnx.helper.make_opsetid("", OPSET)],
@@ -54,7 +71,7 @@ def export_onnx(model: nn.Sequential, path: str | os.PathLike[str], image_size: 
     )
     onnx.helper.set_model_props(file, model.metadata() if isinstance(model, AlexNet) else {})
     onnx.checker.check_model(file, full_check=True)
-    with replacing(path) as unfinished:
+    with atomic_write(path) as unfinished:
         unfinished.write_bytes(file.SerializeToString())
 
 
@@ -73,7 +90,11 @@ class Graph:
     def node(self, operation: str, inputs: Iterable[str], label: str = "", **options: Any) -> str:
         """Append a node; the name of its output, which is that of the layer with the label (the operation's name if there is none)."""
         self.last = f"{self.layer}/{label or operation}"
-        self.nodes.append(self.onnx.helper.make_node(operation, list(inputs), [self.last], name=self.last, **options))
+        self.nodes.append(
+            self.onnx.helper.make_node(
+                operation, list(inputs), [self.last], name=self.last, **options
+            )
+        )
         return self.last
 
     def constant(self, name: str, value: Any) -> str:
@@ -86,7 +107,9 @@ class Graph:
         named = {self.names[id(p)]: p for p in parameters if p is not None}
         written = {tensor.name for tensor in self.numbers}
         for name in [name for name in named if name not in written]:
-            self.numbers.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(named[name].numpy()), name))
+            self.numbers.append(
+                self.onnx.numpy_helper.from_array(np.ascontiguousarray(named[name].numpy()), name)
+            )
         return list(named)
 
 
@@ -106,7 +129,9 @@ def _translate(graph: Graph, layer: Module, name: str, x: Tensor) -> Tensor:
     try:
         TRANSLATIONS[type(layer)](graph, layer, x, y)
     except ValueError as error:
-        raise ValueError(f"export_onnx: {name}, {type(layer).__name__}({layer.extra_repr()}): {error}") from None
+        raise ValueError(
+            f"export_onnx: {name}, {type(layer).__name__}({layer.extra_repr()}): {error}"
+        ) from None
     return y
 
 
@@ -115,7 +140,10 @@ def _translate(graph: Graph, layer: Module, name: str, x: Tensor) -> Tensor:
 
 def _conv(graph: Graph, layer: nn.Conv2d, x: Tensor, y: Tensor) -> None:
     kernel = layer.weight.shape[2:]
-    stride, dilation = pair("Conv2d", "stride", layer.stride, 1), pair("Conv2d", "dilation", layer.dilation, 1)
+    stride, dilation = (
+        pair("Conv2d", "stride", layer.stride, 1),
+        pair("Conv2d", "dilation", layer.dilation, 1),
+    )
     if layer.padding == "same":
         before = tuple(d * (k - 1) // 2 for d, k in zip(dilation, kernel, strict=True))
     else:
@@ -133,7 +161,9 @@ def _conv(graph: Graph, layer: nn.Conv2d, x: Tensor, y: Tensor) -> None:
 
 def _linear(graph: Graph, layer: nn.Linear, x: Tensor, y: Tensor) -> None:
     if x.ndim != 2:
-        raise ValueError(f"expected an input (N, features), got {x.shape}. Put a Flatten before it.")
+        raise ValueError(
+            f"expected an input (N, features), got {x.shape}. Put a Flatten before it."
+        )
     graph.node("Gemm", [graph.last, *graph.parameters(layer.weight, layer.bias)], transB=1)
 
 
@@ -164,28 +194,55 @@ def _adaptive_avg_pool(graph: Graph, layer: nn.AdaptiveAvgPool2d, x: Tensor, y: 
 
 def _zero_pad(graph: Graph, layer: nn.ZeroPad2d, x: Tensor, y: Tensor) -> None:
     left, right, top, bottom = layer.padding
-    graph.node("Pad", [graph.last, graph.constant("pads", np.array([0, 0, top, left, 0, 0, bottom, right], np.int64))])
+    graph.node(
+        "Pad",
+        [
+            graph.last,
+            graph.constant("pads", np.array([0, 0, top, left, 0, 0, bottom, right], np.int64)),
+        ],
+    )
 
 
 def _local_response_norm(graph: Graph, layer: nn.LocalResponseNorm, x: Tensor, y: Tensor) -> None:
     """ONNX's alpha multiplies the mean, and its windows see all channels: they are split into the groups, and put together again."""
     if layer.size % 2 == 0 or x.ndim != 4:
-        raise ValueError(f"ONNX Runtime has LRN for odd sizes and images (N, C, H, W), got size {layer.size} and {x.shape}.")
+        raise ValueError(
+            f"ONNX Runtime has LRN for odd sizes and images (N, C, H, W), got size {layer.size} and {x.shape}."
+        )
     alpha = layer.alpha * (layer.size if layer.alpha_mode == "sum" else 1)
-    options: dict[str, Any] = {"size": layer.size, "alpha": alpha, "beta": layer.beta, "bias": layer.k}
+    options: dict[str, Any] = {
+        "size": layer.size,
+        "alpha": alpha,
+        "beta": layer.beta,
+        "bias": layer.k,
+    }
     if layer.groups == 1:
         graph.node("LRN", [graph.last], **options)
         return
     widths = graph.constant("widths", np.full(layer.groups, x.shape[1] // layer.groups, np.int64))
     columns = [f"{graph.layer}/column{i}" for i in range(layer.groups)]
-    graph.nodes.append(graph.onnx.helper.make_node("Split", [graph.last, widths], columns, name=f"{graph.layer}/Split", axis=1))
-    graph.node("Concat", [graph.node("LRN", [column], f"LRN{i}", **options) for i, column in enumerate(columns)], axis=1)
+    graph.nodes.append(
+        graph.onnx.helper.make_node(
+            "Split", [graph.last, widths], columns, name=f"{graph.layer}/Split", axis=1
+        )
+    )
+    graph.node(
+        "Concat",
+        [graph.node("LRN", [column], f"LRN{i}", **options) for i, column in enumerate(columns)],
+        axis=1,
+    )
 
 
-def _spatial_response_norm(graph: Graph, layer: nn.SpatialResponseNorm, x: Tensor, y: Tensor) -> None:
+def _spatial_response_norm(
+    graph: Graph, layer: nn.SpatialResponseNorm, x: Tensor, y: Tensor
+) -> None:
     """x / (k + a * size**2 * the mean of x**2 over each window, zeros outside counted) ** beta"""
     image, before, after = graph.last, layer.size // 2, (layer.size - 1) // 2
-    window: dict[str, Any] = {"kernel_shape": [layer.size] * 2, "pads": [before, before, after, after], "count_include_pad": 1}
+    window: dict[str, Any] = {
+        "kernel_shape": [layer.size] * 2,
+        "pads": [before, before, after, after],
+        "count_include_pad": 1,
+    }
     factor = layer.alpha * (layer.size**2 if layer.alpha_mode == "sum" else 1)
     graph.node("Mul", [image, image], "squares")
     graph.node("AveragePool", [graph.last], "means", **window)
@@ -205,7 +262,9 @@ def _flatten(graph: Graph, layer: nn.Flatten, x: Tensor, y: Tensor) -> None:
     if y.ndim == 2:
         graph.node("Flatten", [graph.last], axis=1)
     else:
-        graph.node("Reshape", [graph.last, graph.constant("shape", np.array([-1, *y.shape[1:]], np.int64))])
+        graph.node(
+            "Reshape", [graph.last, graph.constant("shape", np.array([-1, *y.shape[1:]], np.int64))]
+        )
 
 
 def _softmax(graph: Graph, layer: nn.Softmax, x: Tensor, y: Tensor) -> None:
@@ -242,18 +301,39 @@ TRANSLATIONS: dict[type, Callable[..., None]] = {
 }
 
 
-def _window(layer: nn.MaxPool2d | nn.AvgPool2d, x: Tensor, y: Tensor, dilation: Sequence[int] = (1, 1)) -> dict[str, Any]:
-    kernel, before = pair("pool", "kernel_size", layer.kernel_size, 1), pair("pool", "padding", layer.padding, 0)
-    stride = kernel if layer.stride is None or layer.stride == () else pair("pool", "stride", layer.stride, 1)
-    return {"kernel_shape": kernel, "strides": stride, "pads": _pads(x, y, kernel, stride, before, dilation)}
+def _window(
+    layer: nn.MaxPool2d | nn.AvgPool2d, x: Tensor, y: Tensor, dilation: Sequence[int] = (1, 1)
+) -> dict[str, Any]:
+    kernel, before = (
+        pair("pool", "kernel_size", layer.kernel_size, 1),
+        pair("pool", "padding", layer.padding, 0),
+    )
+    stride = (
+        kernel
+        if layer.stride is None or layer.stride == ()
+        else pair("pool", "stride", layer.stride, 1)
+    )
+    return {
+        "kernel_shape": kernel,
+        "strides": stride,
+        "pads": _pads(x, y, kernel, stride, before, dilation),
+    }
 
 
 def _pads(
-    x: Tensor, y: Tensor, kernel: Sequence[int], stride: Sequence[int], before: Sequence[int], dilation: Sequence[int]
+    x: Tensor,
+    y: Tensor,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    before: Sequence[int],
+    dilation: Sequence[int],
 ) -> list[int]:
     """(top, left, bottom, right); behind the image at least as much as before it, and as much as the last windows of y reach over.
 
     ONNX rounds sizes down. Sizes that are rounded up come out all the same, because there is room for their last window.
     """
     sizes = zip(x.shape[2:], y.shape[2:], kernel, stride, before, dilation, strict=True)
-    return [*before, *(max(b, (out - 1) * s + d * (k - 1) + 1 - size - b) for size, out, k, s, b, d in sizes)]
+    return [
+        *before,
+        *(max(b, (out - 1) * s + d * (k - 1) + 1 - size - b) for size, out, k, s, b, d in sizes),
+    ]

@@ -11,7 +11,9 @@ def load_onnx() -> Any:
     try:
         import onnx
     except ImportError:
-        raise ImportError("ONNX files need the package onnx, which is not installed: pip install 'tinyalex[onnx]'") from None
+        raise ImportError(
+            "ONNX files need the package onnx, which is not installed: pip install 'tinyalex[onnx]'"
+        ) from None
     return onnx
 
 
@@ -75,7 +77,9 @@ class Graph:
             raise ValueError(f"{name!r} is {origin} of the graph, not numbers in the file")
         tensor = self.constants[name]
         if tensor.data_location == self.onnx.TensorProto.EXTERNAL:
-            raise ValueError(f"the numbers of {name!r} are in another file; expected a model in one file")
+            raise ValueError(
+                f"the numbers of {name!r} are in another file; expected a model in one file"
+            )
         array = self.onnx.numpy_helper.to_array(tensor)
         return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
 
@@ -88,7 +92,9 @@ def _take_conv(graph: Graph, node: Any) -> None:
 def _take_gemm(graph: Graph, node: Any) -> None:
     options = {a.name: graph.onnx.helper.get_attribute_value(a) for a in node.attribute}
     if options.get("alpha", 1) != 1 or options.get("beta", 1) != 1 or options.get("transA", 0):
-        raise ValueError(f"the Gemm of {node.input[1]!r} has alpha, beta or transA, which would alter the weights")
+        raise ValueError(
+            f"the Gemm of {node.input[1]!r} has alpha, beta or transA, which would alter the weights"
+        )
     graph.take(node.input[1], transposed=not options.get("transB", 0))
     for name in node.input[2:]:
         graph.take(name)

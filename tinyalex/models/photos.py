@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tinyalex.functional.checks import at_least_one
-from tinyalex.pictures import LONGEST, upright_rgb
+from tinyalex.data.images import LONGEST, upright_rgb
+from tinyalex.functional.arguments import at_least_one
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,13 @@ class Preprocessing:
     def __post_init__(self) -> None:
         at_least_one("Preprocessing", "size", self.size)
         if self.resize < self.size:
-            raise ValueError(f"Preprocessing: a square of size={self.size} cannot be cut from resize={self.resize} pixels.")
+            raise ValueError(
+                f"Preprocessing: a square of size={self.size} cannot be cut from resize={self.resize} pixels."
+            )
         if self.channels not in ("RGB", "BGR"):
-            raise ValueError(f"Preprocessing: expected channels 'RGB' or 'BGR', got {self.channels!r}.")
+            raise ValueError(
+                f"Preprocessing: expected channels 'RGB' or 'BGR', got {self.channels!r}."
+            )
 
     def to_text(self) -> str:
         """As it is written into a file of weights."""
@@ -60,7 +64,10 @@ class Preprocessing:
 
     def in_bytes(self) -> tuple[np.ndarray, np.ndarray]:
         """(mean, std), each a number a channel in the order of RGB, on the scale of 0 to 255: float32 (3,)."""
-        mean, std = (np.array(numbers, np.float32) * np.float32(255 / self.white) for numbers in (self.mean, self.std))
+        mean, std = (
+            np.array(numbers, np.float32) * np.float32(255 / self.white)
+            for numbers in (self.mean, self.std)
+        )
         return (mean, std) if self.channels == "RGB" else (mean[::-1], std[::-1])
 
     def __call__(self, image: Any) -> np.ndarray:
@@ -73,7 +80,13 @@ class Preprocessing:
         pixels = self._resized(image)
         top, left = self._middle(pixels, self.resize)
         far = self.resize - self.size
-        corners = [(top, left), (top, left + far), self._middle(pixels, self.size), (top + far, left), (top + far, left + far)]
+        corners = [
+            (top, left),
+            (top, left + far),
+            self._middle(pixels, self.size),
+            (top + far, left),
+            (top + far, left + far),
+        ]
         five = np.stack([self._square(pixels, *corner) for corner in corners])
         return self.normalize(np.concatenate([five, five[:, :, ::-1]]))
 
@@ -85,8 +98,12 @@ class Preprocessing:
     def normalize(self, pixels: np.ndarray) -> np.ndarray:
         """uint8 (N, S, S, 3), in RGB, as a network's input: float32 (N, 3, S, S)."""
         ordered = pixels if self.channels == "RGB" else pixels[..., ::-1]
-        scaled = ordered.transpose(0, 3, 1, 2).astype(np.float32, order="C") / np.float32(255 / self.white)
-        mean, std = (np.array(numbers, np.float32)[:, None, None] for numbers in (self.mean, self.std))
+        scaled = ordered.transpose(0, 3, 1, 2).astype(np.float32, order="C") / np.float32(
+            255 / self.white
+        )
+        mean, std = (
+            np.array(numbers, np.float32)[:, None, None] for numbers in (self.mean, self.std)
+        )
         return (scaled - mean) / std
 
     def _resized(self, image: Any) -> np.ndarray:
@@ -99,7 +116,9 @@ class Preprocessing:
             short = min(picture.size)
             if max(picture.size) > LONGEST * short:
                 width, height = picture.size
-                raise ValueError(f"{image!r} has {width} x {height} pixels, a line. Expected a photo, at most {LONGEST} : 1.")
+                raise ValueError(
+                    f"{image!r} has {width} x {height} pixels, a line. Expected a photo, at most {LONGEST} : 1."
+                )
             sides = tuple(self.resize * side // short for side in picture.size)
         return np.asarray(picture.resize(sides, Image.Resampling.BILINEAR))
 
@@ -121,7 +140,9 @@ PAPER = Preprocessing(224, 256, mean=(123.0, 117.0, 104.0))
 CAFFE = Preprocessing(227, 256, squash=True, channels="BGR", mean=(104.0, 117.0, 123.0))
 
 # torchvision.models.AlexNet_Weights.IMAGENET1K_V1.transforms().
-TORCHVISION = Preprocessing(224, 256, white=1.0, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+TORCHVISION = Preprocessing(
+    224, 256, white=1.0, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
+)
 
 # The port is a list of layers and fixes no preprocessing. RGB from 0 to 1 is what it is mostly trained on; the square is cut as elsewhere.
 KERAS = Preprocessing(224, 256, white=1.0)
@@ -144,7 +165,9 @@ def preprocessing(variant: str, image_size: int | None = None) -> Preprocessing:
     ('BGR', 128)
     """
     if variant not in PRESETS:
-        raise ValueError(f"models.preprocessing: expected one of {', '.join(PRESETS)}, got {variant!r}.")
+        raise ValueError(
+            f"models.preprocessing: expected one of {', '.join(PRESETS)}, got {variant!r}."
+        )
     preset = PRESETS[variant]
     if image_size is None:
         return preset
@@ -166,15 +189,21 @@ def read_picture(image: Any) -> Any:
             )
         return Image.fromarray(image)
     if not isinstance(image, (str, os.PathLike)):
-        raise TypeError(f"preprocessing: expected a path, a Pillow image or a uint8 array (H, W, 3), got {type(image).__name__}.")
+        raise TypeError(
+            f"preprocessing: expected a path, a Pillow image or a uint8 array (H, W, 3), got {type(image).__name__}."
+        )
     path = Path(image).expanduser()
     if not path.exists():
         raise FileNotFoundError(f"preprocessing: there is no file {path}. Check the path.")
     if path.is_dir():
-        raise IsADirectoryError(f"preprocessing: expected an image, got the folder {path}. Give the files in it.")
+        raise IsADirectoryError(
+            f"preprocessing: expected an image, got the folder {path}. Give the files in it."
+        )
     try:
         with Image.open(path) as opened:
             return upright_rgb(opened)
     # Not only OSError: on broken bytes Pillow's decoders also raise SyntaxError, ValueError, struct.error and others.
     except Exception as error:
-        raise ValueError(f"preprocessing: {path} cannot be read as an image: {error}.\nReplace it, or leave it out.") from error
+        raise ValueError(
+            f"preprocessing: {path} cannot be read as an image: {error}.\nReplace it, or leave it out."
+        ) from error

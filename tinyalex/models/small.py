@@ -37,7 +37,9 @@ def alexnet(num_classes: int = 10) -> nn.Sequential:
     """
 
     def norm() -> nn.Module:
-        return nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=2.0, alpha_mode="sum")  # section 3.3
+        return nn.LocalResponseNorm(
+            5, alpha=1e-4, beta=0.75, k=2.0, alpha_mode="sum"
+        )  # section 3.3
 
     return nn.Sequential(
         {

@@ -43,8 +43,13 @@ def read_pth(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """
     try:
         content = np.memmap(path, np.uint8, "r")
-        state, numbers = _read_zip(path, content) if content[:2].tobytes() == b"PK" else _read_legacy(content)
-        return {name: numbers.of_tensor(tensor) for name, tensor in state_dict_in(state, TensorInFile).items()}
+        state, numbers = (
+            _read_zip(path, content) if content[:2].tobytes() == b"PK" else _read_legacy(content)
+        )
+        return {
+            name: numbers.of_tensor(tensor)
+            for name, tensor in state_dict_in(state, TensorInFile).items()
+        }
     # A damaged or hostile pickle can end in any exception at all: what it asks for is done, as far as it is allowed.
     except Exception as error:
         raise ValueError(
@@ -60,10 +65,14 @@ def state_dict_in(state: Any, kind: type) -> dict[str, Any]:
     if isinstance(state, dict):
         found = next((state[key] for key in keys if isinstance(state.get(key), dict)), state)
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
-        raise ValueError(f"expected a dict of tensors by their names, got a {type(found).__name__} without")
+        raise ValueError(
+            f"expected a dict of tensors by their names, got a {type(found).__name__} without"
+        )
     if wrong := [f"{name:.60}" for name, value in found.items() if not isinstance(value, kind)]:
         others = ", ".join(wrong[:5]) + (", ..." if len(wrong) > 5 else "")
-        raise ValueError(f"expected a dict of tensors, or one that has it as {', '.join(keys)}; it has no tensors as {others}")
+        raise ValueError(
+            f"expected a dict of tensors, or one that has it as {', '.join(keys)}; it has no tensors as {others}"
+        )
     return found
 
 
@@ -136,16 +145,22 @@ class TensorUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in STAND_INS:
             return STAND_INS[module, name]
-        raise pickle.UnpicklingError(f"it asks for {f'{module}.{name}'!r}, which no weights need, so it was not run")
+        raise pickle.UnpicklingError(
+            f"it asks for {f'{module}.{name}'!r}, which no weights need, so it was not run"
+        )
 
     def persistent_load(self, pid: Any) -> StorageInFile:
         match pid:
-            case ("storage", str(kind), str(key), _, int(length), *view) if kind in KINDS.values() and length >= 0:
+            case ("storage", str(kind), str(key), _, int(length), *view) if (
+                kind in KINDS.values() and length >= 0
+            ):
                 self.kinds[key] = kind
                 match view:
                     case [] | [None]:
                         return StorageInFile(kind, key, length)
-                    case [(_, int(first), _)] if first >= 0:  # torch before 0.4: a part of another storage
+                    case [(_, int(first), _)] if (
+                        first >= 0
+                    ):  # torch before 0.4: a part of another storage
                         return StorageInFile(kind, key, length, first)
         raise pickle.UnpicklingError("it refers to a storage in a way that torch does not")
 
@@ -156,10 +171,16 @@ PUTS, GETS = ("PUT", "BINPUT", "LONG_BINPUT"), ("GET", "BINGET", "LONG_BINGET")
 def _unpickle(file: io.BytesIO) -> tuple[Any, dict[str, str]]:
     """The value of the next pickle in the file, and the kinds of the storages in it, by their keys."""
     start, tuples, before = file.tell(), set[int](), ""
-    for operation, argument, _ in pickletools.genops(file):  # ValueError where bytes are missing, before anything is made of them
+    for operation, argument, _ in pickletools.genops(
+        file
+    ):  # ValueError where bytes are missing, before anything is made of them
         if operation.name in PUTS and (argument or 0) > LONGEST:
-            raise pickle.UnpicklingError("it numbers its values in a way that would fill the memory")
-        if operation.name == "DUP" or (operation.name in GETS and argument in tuples):  # tuples of tuples take for ever to hash
+            raise pickle.UnpicklingError(
+                "it numbers its values in a way that would fill the memory"
+            )
+        if operation.name == "DUP" or (
+            operation.name in GETS and argument in tuples
+        ):  # tuples of tuples take for ever to hash
             raise pickle.UnpicklingError("it uses a tuple twice, which torch does not")
         if operation.name in PUTS and before.startswith("TUPLE"):
             tuples.add(len(tuples) if argument is None else argument)
@@ -184,24 +205,38 @@ class Place(NamedTuple):
 class Numbers:
     """The storages of a file."""
 
-    def __init__(self, content: np.ndarray, places: dict[str, Place], big_endian: bool = False) -> None:
+    def __init__(
+        self, content: np.ndarray, places: dict[str, Place], big_endian: bool = False
+    ) -> None:
         self.content, self.places = content, places
         self.order: Literal["<", ">"] = ">" if big_endian else "<"
         self.read: dict[tuple[str, str], np.ndarray] = {}
 
     def of_tensor(self, tensor: TensorInFile) -> np.ndarray:
         storage, offset, shape, strides = tensor[:4]
-        plain = isinstance(storage, StorageInFile) and isinstance(shape, tuple) and isinstance(strides, tuple)
-        if not plain or len(shape) != len(strides) or not all(type(n) is int and n >= 0 for n in (offset, *shape, *strides)):
+        plain = (
+            isinstance(storage, StorageInFile)
+            and isinstance(shape, tuple)
+            and isinstance(strides, tuple)
+        )
+        if (
+            not plain
+            or len(shape) != len(strides)
+            or not all(type(n) is int and n >= 0 for n in (offset, *shape, *strides))
+        ):
             raise ValueError("a tensor's place, shape or strides are not whole numbers from 0 on")
         row = self.of_storage(storage)
         first = storage.first + offset
         last = first + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
         if math.prod(shape) and last >= len(row):
-            raise ValueError(f"a tensor {shape} with strides {strides} from {first} on reaches out of its {len(row)} numbers")
+            raise ValueError(
+                f"a tensor {shape} with strides {strides} from {first} on reaches out of its {len(row)} numbers"
+            )
         if not math.prod(shape):
             return np.zeros(shape, row.dtype)
-        return np.ndarray(shape, row.dtype, row, first * row.itemsize, [step * row.itemsize for step in strides])
+        return np.ndarray(
+            shape, row.dtype, row, first * row.itemsize, [step * row.itemsize for step in strides]
+        )
 
     def of_storage(self, storage: StorageInFile) -> np.ndarray:
         if (storage.key, storage.kind) not in self.read:
@@ -210,9 +245,13 @@ class Numbers:
             start, size, checksum = self.places[storage.key]
             content = self.content.data[start : start + size]
             if size != storage.length * itemsize(storage.kind) or len(content) != size:
-                raise ValueError(f"storage {storage.key!r} has {len(content)} bytes, not those of {storage.length} numbers")
+                raise ValueError(
+                    f"storage {storage.key!r} has {len(content)} bytes, not those of {storage.length} numbers"
+                )
             if checksum is not None and zlib.crc32(content) != checksum:
-                raise ValueError(f"storage {storage.key!r} has a wrong checksum (or torch was told to write none)")
+                raise ValueError(
+                    f"storage {storage.key!r} has a wrong checksum (or torch was told to write none)"
+                )
             self.read[storage.key, storage.kind] = self.decoded(content, storage.kind)
         return self.read[storage.key, storage.kind]
 
@@ -232,19 +271,30 @@ def _read_zip(path: str | os.PathLike[str], content: np.ndarray) -> tuple[Any, N
         entries = {entry.filename: entry for entry in archive.infolist()}
     if not (names := [name for name in entries if name.endswith("/data.pkl")]):
         raise ValueError("it is a zip file without data.pkl")
-    if any(entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 for entry in entries.values()):
+    if any(
+        entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1
+        for entry in entries.values()
+    ):
         raise ValueError("it is a zip file with compressed entries, as torch does not write them")
     if sum(entry.file_size for entry in entries.values()) > len(content):
         raise ValueError("its entries are larger than the file")
     folder = names[0].removesuffix("data.pkl")
-    places = {name.removeprefix(folder): _place(entry, content) for name, entry in entries.items() if name.startswith(folder)}
+    places = {
+        name.removeprefix(folder): _place(entry, content)
+        for name, entry in entries.items()
+        if name.startswith(folder)
+    }
 
     def bytes_at(name: str) -> bytes:
         start, size, _ = places[name]
         return content[start : start + min(size, LONGEST)].tobytes()
 
     big_endian = "byteorder" in places and bytes_at("byteorder") == b"big"
-    storages = {name.removeprefix("data/"): place for name, place in places.items() if name.startswith("data/")}
+    storages = {
+        name.removeprefix("data/"): place
+        for name, place in places.items()
+        if name.startswith("data/")
+    }
     state, _ = _unpickle(io.BytesIO(bytes_at("data.pkl")))
     return state, Numbers(content, storages, big_endian)
 
@@ -252,7 +302,12 @@ def _read_zip(path: str | os.PathLike[str], content: np.ndarray) -> tuple[Any, N
 def _place(entry: zipfile.ZipInfo, content: np.ndarray) -> Place:
     """Behind the entry's own header, whose name and extra field may be longer than the directory's."""
     header = content[entry.header_offset : entry.header_offset + 30].tobytes()
-    start = entry.header_offset + 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+    start = (
+        entry.header_offset
+        + 30
+        + int.from_bytes(header[26:28], "little")
+        + int.from_bytes(header[28:30], "little")
+    )
     return Place(start, entry.file_size, entry.CRC)
 
 
@@ -267,7 +322,9 @@ def _read_legacy(content: np.ndarray) -> tuple[Any, Numbers]:
     for key in keys:  # each storage: how many numbers, in 8 bytes, and the numbers
         if key not in kinds:
             raise ValueError("it has a storage that no tensor lies in")
-        size = int.from_bytes(content[position : position + 8].tobytes(), "little") * itemsize(kinds[key])
+        size = int.from_bytes(content[position : position + 8].tobytes(), "little") * itemsize(
+            kinds[key]
+        )
         places[key] = Place(position + 8, size)
         position += 8 + size
     return state, Numbers(content, places)

@@ -14,7 +14,7 @@ import numpy as np
 from tinyalex import functional as F
 from tinyalex import nn
 from tinyalex.function import no_grad
-from tinyalex.functional.checks import at_least_one
+from tinyalex.functional.arguments import at_least_one
 from tinyalex.models.photos import Preprocessing
 from tinyalex.nn import init
 from tinyalex.nn.module import Module
@@ -50,14 +50,24 @@ class AlexNet(nn.Sequential):
         return {"variant": self.variant, "image_size": str(self.image_size), **said}
 
 
-def paper(num_classes: int, image_size: int, *, column_lrn: bool = False, columns: int = 2) -> AlexNet:
+def paper(
+    num_classes: int, image_size: int, *, column_lrn: bool = False, columns: int = 2
+) -> AlexNet:
     """The network as sections 3 and 5 describe it.
 
     Two columns (groups=2) in conv2, conv4 and conv5, which lay on two GPUs; conv3 and the linear layers see both. With `column_lrn` the
     windows of LRN end at a column's edge, as they had to on two GPUs.
     """
     # Section 3.3.
-    norm = partial(nn.LocalResponseNorm, 5, alpha=1e-4, beta=0.75, k=2.0, alpha_mode="sum", groups=2 if column_lrn else 1)
+    norm = partial(
+        nn.LocalResponseNorm,
+        5,
+        alpha=1e-4,
+        beta=0.75,
+        k=2.0,
+        alpha_mode="sum",
+        groups=2 if column_lrn else 1,
+    )
     features = {
         # The paper's 55 x 55 outputs of 224 x 224 pixels need a border that it does not mention.
         "conv1": nn.Conv2d(3, 96, 11, stride=4, padding=2),
@@ -87,7 +97,9 @@ def original(num_classes: int, image_size: int) -> AlexNet:
     LRN divides alpha by its size, and stays in a column;   conv2 has a second norm, over places of the same map;
     conv3, conv4 and conv5 start with sigma 0.03;           dropout halves in testing, instead of doubling in training.
     """
-    norm = partial(nn.LocalResponseNorm, 5, alpha=1e-4, beta=0.75, k=2.0, alpha_mode="mean", groups=2)
+    norm = partial(
+        nn.LocalResponseNorm, 5, alpha=1e-4, beta=0.75, k=2.0, alpha_mode="mean", groups=2
+    )
     features = {
         "conv1": nn.Conv2d(3, 96, 11, stride=4, ceil_mode=True),
         "norm1": norm(),
@@ -106,7 +118,9 @@ def original(num_classes: int, image_size: int) -> AlexNet:
         "pool5": nn.MaxPool2d(3, 2, ceil_mode=True),
         "relu5": nn.ReLU(),
     }
-    model = AlexNet(features | linear_layers(features, num_classes, image_size, dropout=Dropout2012))
+    model = AlexNet(
+        features | linear_layers(features, num_classes, image_size, dropout=Dropout2012)
+    )
     return initialized(model, bias=1.0, sigmas={"conv3": 0.03, "conv4": 0.03, "conv5": 0.03})
 
 
@@ -182,7 +196,14 @@ def torchvision(num_classes: int, image_size: int) -> AlexNet:
         nn.ReLU(),
         nn.Linear(4096, num_classes),
     )
-    return AlexNet({"features": features, "avgpool": nn.AdaptiveAvgPool2d(6), "flatten": nn.Flatten(), "classifier": classifier})
+    return AlexNet(
+        {
+            "features": features,
+            "avgpool": nn.AdaptiveAvgPool2d(6),
+            "flatten": nn.Flatten(),
+            "classifier": classifier,
+        }
+    )
 
 
 def keras(num_classes: int, image_size: int) -> AlexNet:
@@ -217,7 +238,12 @@ def keras(num_classes: int, image_size: int) -> AlexNet:
 # What the descriptions share
 
 
-def linear_layers(features: Layers, num_classes: int, image_size: int, dropout: Callable[[float], Module] = nn.Dropout) -> Layers:
+def linear_layers(
+    features: Layers,
+    num_classes: int,
+    image_size: int,
+    dropout: Callable[[float], Module] = nn.Dropout,
+) -> Layers:
     """Flatten and fc6 to fc8; dropout after the first two (section 4.2)."""
     return {
         "flatten": nn.Flatten(),
@@ -235,7 +261,9 @@ def features_seen(features: Layers, image_size: int) -> int:
     """How many numbers the convolutions make of an image of that size: fc6's width."""
     try:
         with no_grad():
-            return nn.Sequential(features)(Tensor(np.zeros((1, 3, image_size, image_size), np.float32))).size
+            return nn.Sequential(features)(
+                Tensor(np.zeros((1, 3, image_size, image_size), np.float32))
+            ).size
     except ValueError as error:
         raise ValueError(f"alexnet: image_size={image_size} is too small: {error}") from None
 
@@ -249,7 +277,9 @@ def initialized(model: AlexNet, bias: float, sigmas: dict[str, float] | None = N
         if isinstance(layer, (nn.Conv2d, nn.Linear)):
             init.normal_(layer.weight, 0.0, (sigmas or {}).get(name, 0.01))
             assert layer.bias is not None
-            init.constant_(layer.bias, bias if name in ("conv2", "conv4", "conv5", "fc6", "fc7") else 0.0)
+            init.constant_(
+                layer.bias, bias if name in ("conv2", "conv4", "conv5", "fc6", "fc7") else 0.0
+            )
     return model
 
 
@@ -281,7 +311,9 @@ BUILDERS: dict[str, tuple[Callable[..., AlexNet], int]] = {
 VARIANTS = tuple(BUILDERS)
 
 
-def alexnet(variant: str = "paper", num_classes: int = 1000, image_size: int | None = None, **options: Any) -> AlexNet:
+def alexnet(
+    variant: str = "paper", num_classes: int = 1000, image_size: int | None = None, **options: Any
+) -> AlexNet:
     """AlexNet, with initial weights: a network of images (N, 3, S, S) to logits (N, num_classes).
 
     variant     one of models.VARIANTS: "paper", "original", "single", "caffe", "caffenet", "torchvision", "keras"

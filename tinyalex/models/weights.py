@@ -50,14 +50,25 @@ def load_weights(model: Module, path: str | os.PathLike[str]) -> None:
     wrong += [f"{name} is not a parameter of this network" for name in arrays if name not in own]
     for name, (given, array) in arrays.items():
         if name in own and array.shape != own[name]:
-            wrong.append(f"{given} has shape {array.shape}, expected {own[name]}" + (f" for {name}" if name != given else ""))
+            wrong.append(
+                f"{given} has shape {array.shape}, expected {own[name]}"
+                + (f" for {name}" if name != given else "")
+            )
         elif name in own and array.dtype.kind != "f":
             wrong.append(f"{given} holds {array.dtype}, expected floating numbers")
     wrong = [_printable(line) for line in wrong]
     if wrong:
         variant = getattr(model, "variant", None)
-        hint = f"\nThe file is for variant {weights.variant!r}." if weights.variant not in (None, variant) else ""
-        raise ValueError(f"load_weights: {str(path)!r} belongs to another network:\n  " + "\n  ".join(wrong) + hint)
+        hint = (
+            f"\nThe file is for variant {weights.variant!r}."
+            if weights.variant not in (None, variant)
+            else ""
+        )
+        raise ValueError(
+            f"load_weights: {str(path)!r} belongs to another network:\n  "
+            + "\n  ".join(wrong)
+            + hint
+        )
     model.load_state_dict({name: array for name, (_, array) in arrays.items()})
 
 
@@ -90,7 +101,9 @@ def _read_safetensors(path: str | os.PathLike[str]) -> Weights:
         return Weights(state_dict_in(serialization.load(path), np.ndarray), metadata, by_name=True)
     # TypeError, AttributeError: numbers that NumPy has not (bfloat16, float8). The rest: a header that does not describe the file.
     except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
-        raise ValueError(f"load_weights: cannot read {str(path)!r} as a state of safetensors: {error}.") from error
+        raise ValueError(
+            f"load_weights: cannot read {str(path)!r} as a state of safetensors: {error}."
+        ) from error
 
 
 def _under_own_names(weights: Weights, own: Collection[str]) -> dict[str, tuple[str, np.ndarray]]:
@@ -136,5 +149,7 @@ def fetch_weights(variant: str) -> Path:
     from tinyalex.data.download import fetch
 
     if variant not in DOWNLOADS:
-        raise ValueError(f"fetch_weights: expected one of {', '.join(DOWNLOADS)}, got {variant!r}. Give a file of weights.")
+        raise ValueError(
+            f"fetch_weights: expected one of {', '.join(DOWNLOADS)}, got {variant!r}. Give a file of weights."
+        )
     return fetch(*DOWNLOADS[variant])

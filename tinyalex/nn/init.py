@@ -30,12 +30,18 @@ def skipped() -> Iterator[None]:
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """N(mean, std**2). The paper's weights are N(0, 0.01**2), for pixels from 0 to 255 with the mean taken out (section 5)."""
-    return _fill(tensor, 0.0) if _skipping else _fill(tensor, _generator().normal(mean, std, tensor.shape))
+    return (
+        _fill(tensor, 0.0)
+        if _skipping
+        else _fill(tensor, _generator().normal(mean, std, tensor.shape))
+    )
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     """Uniform from a to b."""
-    return _fill(tensor, 0.0) if _skipping else _fill(tensor, _generator().uniform(a, b, tensor.shape))
+    return (
+        _fill(tensor, 0.0) if _skipping else _fill(tensor, _generator().uniform(a, b, tensor.shape))
+    )
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
@@ -80,7 +86,9 @@ def torch_default_(weight: Tensor, bias: Tensor | None = None) -> None:
 def fan_in(weight: Tensor) -> int:
     """How many numbers one output of the layer is summed from: C/G*KH*KW, or the features of a linear layer."""
     if weight.ndim < 2:
-        raise ValueError(f"fan_in: a weight has two axes or more, (out, in, ...), got shape {weight.shape}.")
+        raise ValueError(
+            f"fan_in: a weight has two axes or more, (out, in, ...), got shape {weight.shape}."
+        )
     return math.prod(weight.shape[1:])
 
 
@@ -90,6 +98,6 @@ def _generator() -> np.random.Generator:
 
 
 def _fill(tensor: Tensor, numbers: Any) -> Tensor:
-    with device.beside(tensor.data):
+    with device.on_device_of(tensor.data):
         tensor.data[...] = device.to(np.asarray(numbers, tensor.dtype), tensor.device)
     return tensor

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinyalex import functional as F
-from tinyalex.functional.checks import at_least_one, pair
+from tinyalex.functional.arguments import at_least_one, pair
 from tinyalex.nn import init
 from tinyalex.nn.module import Module, Parameter
 from tinyalex.tensor import Tensor
@@ -30,12 +30,28 @@ class Conv2d(Module):
         *,
         ceil_mode: bool = False,
     ) -> None:
-        for name, count in (("in_channels", in_channels), ("out_channels", out_channels), ("groups", groups)):
+        for name, count in (
+            ("in_channels", in_channels),
+            ("out_channels", out_channels),
+            ("groups", groups),
+        ):
             at_least_one("Conv2d", name, count)
         if in_channels % groups or out_channels % groups:
-            raise ValueError(f"Conv2d: groups={groups} does not divide {in_channels} input and {out_channels} output channels.")
-        self.stride, self.padding, self.dilation, self.groups, self.ceil_mode = stride, padding, dilation, groups, ceil_mode
-        shape = (out_channels, in_channels // groups, *pair("Conv2d", "kernel_size", kernel_size, 1))
+            raise ValueError(
+                f"Conv2d: groups={groups} does not divide {in_channels} input and {out_channels} output channels."
+            )
+        self.stride, self.padding, self.dilation, self.groups, self.ceil_mode = (
+            stride,
+            padding,
+            dilation,
+            groups,
+            ceil_mode,
+        )
+        shape = (
+            out_channels,
+            in_channels // groups,
+            *pair("Conv2d", "kernel_size", kernel_size, 1),
+        )
         self.weight = Parameter(np.empty(shape, np.float32))
         self.bias = Parameter(np.empty(out_channels, np.float32)) if bias else None
         init.torch_default_(self.weight, self.bias)
@@ -46,7 +62,11 @@ class Conv2d(Module):
 
     def _with_next(self, following: Module, *later: Module) -> Callable[[Any], Tensor] | None:
         """With a ReLU: the convolution makes it of its result while that is in the cache. Unless the ReLU goes with a pooling."""
-        plain = type(self) is Conv2d and type(following) is ReLU and not (self._watched or following._watched)
+        plain = (
+            type(self) is Conv2d
+            and type(following) is ReLU
+            and not (self._watched or following._watched)
+        )
         if not plain or (later and following._with_next(*later) is not None):
             return None
         return partial(self, relu=True)
@@ -93,7 +113,12 @@ class ReLU(Module):
 
         Not with dilation, where a window may see padding alone: its -inf would become 0.
         """
-        if type(self) is not ReLU or type(following) is not MaxPool2d or self._watched or following._watched:
+        if (
+            type(self) is not ReLU
+            or type(following) is not MaxPool2d
+            or self._watched
+            or following._watched
+        ):
             return None
         return partial(following, relu=True) if following.dilation in (1, (1, 1)) else None
 
@@ -135,7 +160,9 @@ class MaxPool2d(Module):
         ceil_mode: bool = False,
     ) -> None:
         if return_indices:
-            raise ValueError("MaxPool2d: return_indices=True is not supported; tinyalex keeps the indices for itself.")
+            raise ValueError(
+                "MaxPool2d: return_indices=True is not supported; tinyalex keeps the indices for itself."
+            )
         self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode = (
             kernel_size,
             stride,
@@ -145,7 +172,9 @@ class MaxPool2d(Module):
         )
 
     def forward(self, x: Any, *, relu: bool = False) -> Tensor:
-        return F.max_pool2d(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, relu=relu)
+        return F.max_pool2d(
+            x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, relu=relu
+        )
 
     def extra_repr(self) -> str:
         return f"{self.kernel_size}, stride={self.stride}, padding={self.padding}, ceil_mode={self.ceil_mode}"
@@ -163,12 +192,23 @@ class AvgPool2d(Module):
         count_include_pad: bool = True,
         divisor_override: int | None = None,
     ) -> None:
-        self.kernel_size, self.stride, self.padding, self.ceil_mode = kernel_size, stride, padding, ceil_mode
+        self.kernel_size, self.stride, self.padding, self.ceil_mode = (
+            kernel_size,
+            stride,
+            padding,
+            ceil_mode,
+        )
         self.count_include_pad, self.divisor_override = count_include_pad, divisor_override
 
     def forward(self, x: Any) -> Tensor:
         return F.avg_pool2d(
-            x, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad, self.divisor_override
+            x,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.ceil_mode,
+            self.count_include_pad,
+            self.divisor_override,
         )
 
     def extra_repr(self) -> str:
@@ -205,27 +245,57 @@ class LocalResponseNorm(Module):
     """`functional.local_response_norm`. The paper's: size=5, alpha=1e-4, beta=0.75, k=2, alpha_mode="sum" (section 3.3)."""
 
     def __init__(
-        self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0, *, alpha_mode: str = "mean", groups: int = 1
+        self,
+        size: int,
+        alpha: float = 1e-4,
+        beta: float = 0.75,
+        k: float = 1.0,
+        *,
+        alpha_mode: str = "mean",
+        groups: int = 1,
     ) -> None:
-        self.size, self.alpha, self.beta, self.k, self.alpha_mode, self.groups = size, alpha, beta, k, alpha_mode, groups
+        self.size, self.alpha, self.beta, self.k, self.alpha_mode, self.groups = (
+            size,
+            alpha,
+            beta,
+            k,
+            alpha_mode,
+            groups,
+        )
 
     def forward(self, x: Any) -> Tensor:
-        return F.local_response_norm(x, self.size, self.alpha, self.beta, self.k, alpha_mode=self.alpha_mode, groups=self.groups)
+        return F.local_response_norm(
+            x,
+            self.size,
+            self.alpha,
+            self.beta,
+            self.k,
+            alpha_mode=self.alpha_mode,
+            groups=self.groups,
+        )
 
     def extra_repr(self) -> str:
-        return (
-            f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}, alpha_mode={self.alpha_mode!r}, groups={self.groups}"
-        )
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}, alpha_mode={self.alpha_mode!r}, groups={self.groups}"
 
 
 class SpatialResponseNorm(Module):
     """`functional.spatial_response_norm`, a norm within each map that the 2012 code has and the paper does not mention."""
 
-    def __init__(self, size: int, alpha: float = 1e-3, beta: float = 0.75, k: float = 1.0, *, alpha_mode: str = "mean") -> None:
+    def __init__(
+        self,
+        size: int,
+        alpha: float = 1e-3,
+        beta: float = 0.75,
+        k: float = 1.0,
+        *,
+        alpha_mode: str = "mean",
+    ) -> None:
         self.size, self.alpha, self.beta, self.k, self.alpha_mode = size, alpha, beta, k, alpha_mode
 
     def forward(self, x: Any) -> Tensor:
-        return F.spatial_response_norm(x, self.size, self.alpha, self.beta, self.k, alpha_mode=self.alpha_mode)
+        return F.spatial_response_norm(
+            x, self.size, self.alpha, self.beta, self.k, alpha_mode=self.alpha_mode
+        )
 
     def extra_repr(self) -> str:
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}, alpha_mode={self.alpha_mode!r}"
@@ -257,8 +327,21 @@ class Flatten(Module):
 class CrossEntropyLoss(Module):
     """`functional.cross_entropy`, with the same options."""
 
-    def __init__(self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0) -> None:
-        self.weight, self.ignore_index, self.reduction, self.label_smoothing = weight, ignore_index, reduction, label_smoothing
+    def __init__(
+        self,
+        weight: Any = None,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        label_smoothing: float = 0.0,
+    ) -> None:
+        self.weight, self.ignore_index, self.reduction, self.label_smoothing = (
+            weight,
+            ignore_index,
+            reduction,
+            label_smoothing,
+        )
 
     def forward(self, input: Any, target: Any) -> Tensor:
-        return F.cross_entropy(input, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing)
+        return F.cross_entropy(
+            input, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing
+        )

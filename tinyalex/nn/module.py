@@ -19,7 +19,7 @@ class Parameter(Tensor):
 
     def __init__(self, array: Any) -> None:
         super().__init__(array, requires_grad=True)
-        with devices.beside(self.data):
+        with devices.on_device_of(self.data):
             self.data = kernels.of(self.data).ready(self.data)  # the optimizer writes into it
 
     def __repr__(self) -> str:
@@ -49,7 +49,9 @@ class Module:
     training = True
 
     def forward(self, *inputs: Any, **options: Any) -> Any:
-        raise TypeError(f"{type(self).__name__} has no forward(self, ...). Write one that returns a tensor.")
+        raise TypeError(
+            f"{type(self).__name__} has no forward(self, ...). Write one that returns a tensor."
+        )
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         output = self.forward(*inputs, **options)
@@ -77,9 +79,15 @@ class Module:
             if isinstance(value, Module):
                 yield name, value
             elif isinstance(value, (list, tuple)):
-                yield from ((f"{name}.{i}", part) for i, part in enumerate(value) if isinstance(part, Module))
+                yield from (
+                    (f"{name}.{i}", part)
+                    for i, part in enumerate(value)
+                    if isinstance(part, Module)
+                )
 
-    def named_modules(self, prefix: str = "", seen: "set[Module] | None" = None) -> Iterator[tuple[str, "Module"]]:
+    def named_modules(
+        self, prefix: str = "", seen: "set[Module] | None" = None
+    ) -> Iterator[tuple[str, "Module"]]:
         """This Module (named "") and all within it, each once, under the first of its names."""
         seen = set() if seen is None else seen
         if self in seen:
@@ -138,7 +146,9 @@ class Module:
         except TypeError:
             dtype = np.dtype(object)
         if dtype.kind != "f":
-            raise TypeError(f"{type(self).__name__}.to: expected a device such as 'cuda', or a floating dtype, got {target!r}.")
+            raise TypeError(
+                f"{type(self).__name__}.to: expected a device such as 'cuda', or a floating dtype, got {target!r}."
+            )
         return lambda x: _converted(x, dtype)
 
     # Saved states
@@ -153,9 +163,14 @@ class Module:
         ValueError, naming each name or shape that does not fit; then nothing has been changed.
         """
         own = dict(self.named_parameters())
-        arrays = {name: x.numpy() if isinstance(x, Tensor) else devices.to_numpy(x) for name, x in state.items()}
+        arrays = {
+            name: x.numpy() if isinstance(x, Tensor) else devices.to_numpy(x)
+            for name, x in state.items()
+        }
         wrong = [f"{name} is missing" for name in own if name not in arrays]
-        wrong += [f"{name} is not a parameter of this network" for name in arrays if name not in own]
+        wrong += [
+            f"{name} is not a parameter of this network" for name in arrays if name not in own
+        ]
         wrong += [
             f"{name} has shape {arrays[name].shape}, expected {p.shape}"
             for name, p in own.items()
@@ -163,7 +178,8 @@ class Module:
         ]
         if wrong:
             raise ValueError(
-                f"{type(self).__name__}.load_state_dict: this state belongs to another network:\n  " + "\n  ".join(wrong)
+                f"{type(self).__name__}.load_state_dict: this state belongs to another network:\n  "
+                + "\n  ".join(wrong)
             )
         for name, p in own.items():
             p.data = devices.to(arrays[name].astype(p.dtype), p.device)
@@ -184,20 +200,38 @@ class Module:
         return ""
 
     def __repr__(self) -> str:
-        lines = [f"  ({name}): " + repr(child).replace("\n", "\n  ") for name, child in self.named_children()]
+        lines = [
+            f"  ({name}): " + repr(child).replace("\n", "\n  ")
+            for name, child in self.named_children()
+        ]
         body = "\n" + "\n".join(lines) + "\n" if lines else self.extra_repr()
         return f"{type(self).__name__}({body})"
 
     def summary(self, input_shape: tuple[int, ...]) -> str:
         """A table of all layers: output shape, parameters, multiply-adds. `input_shape` is that of one sample, without N."""
         rows = [
-            (step.name, type(step.module).__name__, " x ".join(map(str, step.shape)), step.parameters, step.multiply_adds)
+            (
+                step.name,
+                type(step.module).__name__,
+                " x ".join(map(str, step.shape)),
+                step.parameters,
+                step.multiply_adds,
+            )
             for step in trace(self, input_shape)
         ]
-        total = ("", "total", "", sum(p.size for p in self.parameters()), sum(row[4] for row in rows))
-        lines = [f"{'name':<20} {'layer':<18} {'output':<16} {'parameters':>12} {'multiply-adds':>15}"]
+        total = (
+            "",
+            "total",
+            "",
+            sum(p.size for p in self.parameters()),
+            sum(row[4] for row in rows),
+        )
+        lines = [
+            f"{'name':<20} {'layer':<18} {'output':<16} {'parameters':>12} {'multiply-adds':>15}"
+        ]
         lines += [
-            f"{name:<20} {kind:<18} {shape:<16} {count:>12,} {work:>15,}" for name, kind, shape, count, work in [*rows, total]
+            f"{name:<20} {kind:<18} {shape:<16} {count:>12,} {work:>15,}"
+            for name, kind, shape, count, work in [*rows, total]
         ]
         return "\n".join(lines)
 
@@ -228,11 +262,22 @@ def trace(model: Module, input_shape: tuple[int, ...]) -> list[Step]:
 
     def note(name: str) -> Hook:
         def hook(module: Module, inputs: tuple, output: Tensor) -> None:
-            steps.append(Step(name, module, tuple(inputs[0].shape[1:]) if inputs else (), tuple(output.shape[1:])))
+            steps.append(
+                Step(
+                    name,
+                    module,
+                    tuple(inputs[0].shape[1:]) if inputs else (),
+                    tuple(output.shape[1:]),
+                )
+            )
 
         return hook
 
-    layers = [(name, module) for name, module in model.named_modules() if _owns(module) or not any(module.named_children())]
+    layers = [
+        (name, module)
+        for name, module in model.named_modules()
+        if _owns(module) or not any(module.named_children())
+    ]
     with hooked([(module, note(name)) for name, module in layers]):
         run(model, np.zeros((1, *input_shape)))
     return steps
@@ -269,7 +314,7 @@ def testing(model: Module) -> Iterator[None]:
 
 
 def _converted(x: Array, dtype: np.dtype) -> Array:
-    with devices.beside(x):
+    with devices.on_device_of(x):
         return x.astype(dtype)
 
 
@@ -288,10 +333,16 @@ class Sequential(Module):
     """
 
     def __init__(self, *parts: Any) -> None:
-        named = parts[0] if len(parts) == 1 and isinstance(parts[0], dict) else {str(i): part for i, part in enumerate(parts)}
+        named = (
+            parts[0]
+            if len(parts) == 1 and isinstance(parts[0], dict)
+            else {str(i): part for i, part in enumerate(parts)}
+        )
         for name, part in named.items():
             if not isinstance(part, Module):
-                raise TypeError(f"Sequential: part {name} is {part!r}, expected a Module: nn.ReLU(), not F.relu or nn.ReLU.")
+                raise TypeError(
+                    f"Sequential: part {name} is {part!r}, expected a Module: nn.ReLU(), not F.relu or nn.ReLU."
+                )
             setattr(self, name, part)
 
     def forward(self, x: Any) -> Any:

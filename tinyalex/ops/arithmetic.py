@@ -112,7 +112,9 @@ class Power(Binary):
     def dy(self, dz, x, y):
         xp = device.xp(dz)
         slope = dz * x**y * xp.log(device.asarray(x, dz.dtype, like=dz))
-        return xp.where((device.asarray(x, like=dz) == 0) & (y >= 0), 0, slope).astype(dz.dtype, copy=False)
+        return xp.where((device.asarray(x, like=dz) == 0) & (y >= 0), 0, slope).astype(
+            dz.dtype, copy=False
+        )
 
 
 class MatMul(Function):

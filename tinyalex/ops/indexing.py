@@ -34,4 +34,7 @@ def _beside(index: Any, x: Array) -> Any:
 def _may_repeat(index: Any) -> bool:
     """Whether an index can pick a number twice: lists and arrays of whole numbers can; slices, numbers and masks cannot."""
     parts = index if isinstance(index, tuple) else (index,)
-    return any(isinstance(p, list) or (device.is_array(p) and p.ndim > 0 and p.dtype != bool) for p in parts)
+    return any(
+        isinstance(p, list) or (device.is_array(p) and p.ndim > 0 and p.dtype != bool)
+        for p in parts
+    )

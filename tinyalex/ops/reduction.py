@@ -14,9 +14,13 @@ def axes_of(op: str, axis: Axis, shape: tuple[int, ...]) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(len(shape)))
     try:
-        axes = tuple(range(len(shape) or 1)[a] for a in (axis if isinstance(axis, tuple) else (axis,)))
+        axes = tuple(
+            range(len(shape) or 1)[a] for a in (axis if isinstance(axis, tuple) else (axis,))
+        )
     except IndexError:
-        raise ValueError(f"{op}: axis={axis} is no axis of a tensor of shape {shape}, which has {len(shape)} of them.") from None
+        raise ValueError(
+            f"{op}: axis={axis} is no axis of a tensor of shape {shape}, which has {len(shape)} of them."
+        ) from None
     if len(set(axes)) < len(axes):
         raise ValueError(f"{op}: axis={axis} names an axis of a tensor of shape {shape} twice.")
     return axes if shape else ()
@@ -44,7 +48,9 @@ class Mean(Function):
 
     def forward(self, x: Array, *, axis: Axis, keepdims: bool) -> Array:
         if x.dtype.kind != "f":
-            raise TypeError(f"mean: the tensor is {x.dtype}, but must be floating. Convert it: .astype('float32').")
+            raise TypeError(
+                f"mean: the tensor is {x.dtype}, but must be floating. Convert it: .astype('float32')."
+            )
         self.shape, self.axes = x.shape, axes_of("mean", axis, x.shape)
         self.count = math.prod(x.shape[a] for a in self.axes)
         return device.asarray(x.sum(axis=self.axes, keepdims=keepdims)) / self.count
@@ -59,10 +65,16 @@ class Max(Function):
     def forward(self, x: Array, *, axis: Axis, keepdims: bool) -> Array:
         self.axes = axes_of("max", axis, x.shape)
         if any(x.shape[a] == 0 for a in self.axes):
-            raise ValueError(f"max: a tensor of shape {x.shape} has no numbers along axis={axis}, and so no largest one.")
+            raise ValueError(
+                f"max: a tensor of shape {x.shape} has no numbers along axis={axis}, and so no largest one."
+            )
         y = x.max(axis=self.axes, keepdims=True)
         self.won = x == y
-        return y if keepdims else y.reshape([size for i, size in enumerate(x.shape) if i not in self.axes])
+        return (
+            y
+            if keepdims
+            else y.reshape([size for i, size in enumerate(x.shape) if i not in self.axes])
+        )
 
     def backward(self, dy: Array) -> Array:
         share = self.won / self.won.sum(axis=self.axes, keepdims=True)

@@ -38,7 +38,9 @@ class StepLR(Scheduler):
 
     def __init__(self, optimizer: Any, step_size: int, gamma: float = 0.1) -> None:
         if step_size < 1:
-            raise ValueError(f"StepLR: step_size is a number of epochs from 1 on, got {step_size!r}.")
+            raise ValueError(
+                f"StepLR: step_size is a number of epochs from 1 on, got {step_size!r}."
+            )
         super().__init__(optimizer)
         self.step_size, self.gamma = step_size, gamma
 
@@ -60,7 +62,12 @@ class ReduceLROnPlateau(Scheduler):
     progress = (*Scheduler.progress, "best", "bad_epochs")
 
     def __init__(
-        self, optimizer: Any, factor: float = 0.1, patience: int = 10, threshold: float = 1e-4, min_lr: float = 0.0
+        self,
+        optimizer: Any,
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        min_lr: float = 0.0,
     ) -> None:
         if not 0 < factor < 1:
             raise ValueError(f"ReduceLROnPlateau: factor must be between 0 and 1, got {factor!r}.")
@@ -87,7 +94,9 @@ class DiscreteExponential(Scheduler):
     of them.
     """
 
-    def __init__(self, optimizer: Any, epochs: int, target_factor: float = 250.0, num_steps: int = 4) -> None:
+    def __init__(
+        self, optimizer: Any, epochs: int, target_factor: float = 250.0, num_steps: int = 4
+    ) -> None:
         if num_steps < 2 or epochs < 1 or target_factor <= 0:
             raise ValueError(
                 "DiscreteExponential: expected num_steps of 2 or more, epochs of 1 or more and a positive target_factor, "

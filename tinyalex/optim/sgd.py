@@ -26,19 +26,25 @@ class SGD:
     [0.800000011920929]
     """
 
-    def __init__(self, params: Iterable[Any], lr: float, momentum: float = 0.0, weight_decay: float = 0.0) -> None:
+    def __init__(
+        self, params: Iterable[Any], lr: float, momentum: float = 0.0, weight_decay: float = 0.0
+    ) -> None:
         groups = list(params)
         if not groups:
             raise ValueError("SGD: got no parameters. Pass model.parameters(), or groups of them.")
         if not isinstance(groups[0], dict):
             groups = [{"params": groups}]
         defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
-        self.param_groups = [{**defaults, **group, "params": list(group["params"])} for group in groups]
+        self.param_groups = [
+            {**defaults, **group, "params": list(group["params"])} for group in groups
+        ]
         for group in self.param_groups:
             _check_group(group)
         everything = [id(p) for group in self.param_groups for p in group["params"]]
         if len(set(everything)) < len(everything):
-            raise ValueError("SGD: a parameter is given twice, and would be moved twice in a step. Give each in one group.")
+            raise ValueError(
+                "SGD: a parameter is given twice, and would be moved twice in a step. Give each in one group."
+            )
         self.velocity = [[_zeros_like(p) for p in group["params"]] for group in self.param_groups]
 
     @np.errstate(all="ignore")  # a rate that is far too high ends in inf, which the loss will show
@@ -48,11 +54,13 @@ class SGD:
             for i, p in enumerate(group["params"]):
                 if p.grad is None:
                     continue
-                with device.beside(p.data):
+                with device.on_device_of(p.data):
                     velocities[i] = v = device.to(velocities[i], p.device).astype(
                         p.dtype, copy=False
                     )  # model.to() may have moved p
-                    kernels.of(p.data).sgd_update(p.data, v, p.grad, group["lr"], group["momentum"], group["weight_decay"])
+                    kernels.of(p.data).sgd_update(
+                        p.data, v, p.grad, group["lr"], group["momentum"], group["weight_decay"]
+                    )
 
     def zero_grad(self) -> None:
         """Forget all gradients. backward() adds to what is there, so this comes before each."""
@@ -64,7 +72,10 @@ class SGD:
         """Velocities and the groups' numbers: with the parameters themselves, all that is needed to go on."""
         return {
             "velocity": [[device.to_numpy(v).copy() for v in group] for group in self.velocity],
-            "param_groups": [{name: value for name, value in group.items() if name != "params"} for group in self.param_groups],
+            "param_groups": [
+                {name: value for name, value in group.items() if name != "params"}
+                for group in self.param_groups
+            ],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -79,12 +90,12 @@ class SGD:
             own.update(loaded)
         for velocities, arrays in zip(self.velocity, state["velocity"], strict=True):
             for v, array in zip(velocities, arrays, strict=True):
-                with device.beside(v):
+                with device.on_device_of(v):
                     v[...] = device.to(device.to_numpy(array).astype(v.dtype), device.of(v))
 
 
 def _zeros_like(p: Tensor) -> Any:
-    with device.beside(p.data):
+    with device.on_device_of(p.data):
         return device.xp(p.data).zeros_like(p.data)
 
 
@@ -105,5 +116,8 @@ def paper_groups(model: Any, lr: float, weight_decay: float = 0.0005) -> list[di
     """Groups for SGD as the 2012 code has them: weights at the rate `lr` with decay, biases at twice the rate without."""
     weights = [p for p in model.parameters() if p.ndim > 1]
     biases = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": weights, "lr": lr, "weight_decay": weight_decay}, {"params": biases, "lr": 2 * lr, "weight_decay": 0.0}]
+    groups = [
+        {"params": weights, "lr": lr, "weight_decay": weight_decay},
+        {"params": biases, "lr": 2 * lr, "weight_decay": 0.0},
+    ]
     return [group for group in groups if group["params"]]

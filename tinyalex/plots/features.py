@@ -13,13 +13,17 @@ def draw_filters(weight: np.ndarray | Tensor, path: str | os.PathLike[str]) -> N
     """First-layer filters (O, 3, KH, KW), an array or a parameter, as small pictures: no weight is mid-grey, and all share one scale."""
     weight = weight.numpy() if isinstance(weight, Tensor) else weight
     if weight.ndim != 4 or weight.shape[1] != 3:
-        raise ValueError(f"draw_filters: expected filters (O, 3, KH, KW) that look at colours, got shape {weight.shape}.")
+        raise ValueError(
+            f"draw_filters: expected filters (O, 3, KH, KW) that look at colours, got shape {weight.shape}."
+        )
     count, _, kh, kw = weight.shape
     across = math.ceil(math.sqrt(2 * count))
     down = math.ceil(count / across)
     sheet = np.ones((down * (kh + 1) - 1, across * (kw + 1) - 1, 3))
     # The 99th percentile: one extreme weight would otherwise turn all the other filters grey.
-    pixels = np.clip(0.5 + 0.5 * weight.transpose(0, 2, 3, 1) / (np.percentile(np.abs(weight), 99) or 1.0), 0, 1)
+    pixels = np.clip(
+        0.5 + 0.5 * weight.transpose(0, 2, 3, 1) / (np.percentile(np.abs(weight), 99) or 1.0), 0, 1
+    )
     for i, filter_ in enumerate(pixels):
         top, left = i // across * (kh + 1), i % across * (kw + 1)
         sheet[top : top + kh, left : left + kw] = filter_
@@ -31,7 +35,11 @@ def draw_filters(weight: np.ndarray | Tensor, path: str | os.PathLike[str]) -> N
 
 
 def draw_maps(
-    maps: np.ndarray, path: str | os.PathLike[str], *, picture: np.ndarray | None = None, title: str | None = None
+    maps: np.ndarray,
+    path: str | os.PathLike[str],
+    *,
+    picture: np.ndarray | None = None,
+    title: str | None = None,
 ) -> None:
     """The feature maps (C, H, W) of one image, such as `activations(model, image, "conv1")[0]`.
 
@@ -51,12 +59,16 @@ def draw_maps(
         top, left = i // across * (height + gap), i % across * (width + gap)
         spread = np.ptp(one)
         shades = (one - one.min()) / spread if spread else 0 * one
-        sheet[top : top + height, left : left + width] = shades[..., None] if spread else (0.80, 0.88, 0.95)
+        sheet[top : top + height, left : left + width] = (
+            shades[..., None] if spread else (0.80, 0.88, 0.95)
+        )
     sheet_width = min(max(across * max(0.45, width / 72), 4.0), 12.0)
     sheet_height = sheet_width * sheet.shape[0] / sheet.shape[1]
     beside = 0.0 if picture is None else min(3.0, sheet_height)
     figure = new_figure(sheet_width + beside, sheet_height + (0.4 if title else 0))
-    grid = figure.add_gridspec(1, 2 if beside else 1, width_ratios=[beside, sheet_width] if beside else [1])
+    grid = figure.add_gridspec(
+        1, 2 if beside else 1, width_ratios=[beside, sheet_width] if beside else [1]
+    )
     if picture is not None:
         axes = figure.add_subplot(grid[0])
         axes.imshow(picture)
@@ -67,5 +79,11 @@ def draw_maps(
     axes.axis("off")
     axes.set_anchor("N")
     if title:
-        axes.set_title(shortened(title, int(11 * sheet_width)), loc="left", fontsize=11, color=INK, parse_math=False)
+        axes.set_title(
+            shortened(title, int(11 * sheet_width)),
+            loc="left",
+            fontsize=11,
+            color=INK,
+            parse_math=False,
+        )
     save(figure, path)

@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from tinyalex.files import replacing
+from tinyalex.serialization import atomic_write
 
 INK = "#333333"
 
@@ -16,7 +16,7 @@ def new_figure(width: float, height: float, *, layout: str | None = "constrained
 
 
 def save(figure: Any, path: str | os.PathLike[str]) -> None:
-    with replacing(path) as unfinished:
+    with atomic_write(path) as unfinished:
         figure.savefig(unfinished, format="png", facecolor="white")
 
 

@@ -20,7 +20,9 @@ def activations(model: Module, images: np.ndarray, layer: str) -> np.ndarray:
     modules = dict(model.named_modules())
     if layer not in modules:
         known = ", ".join(name for name in modules if name)
-        raise ValueError(f"activations: {type(model).__name__} has no layer {layer!r}. It has {known}.")
+        raise ValueError(
+            f"activations: {type(model).__name__} has no layer {layer!r}. It has {known}."
+        )
     return _recorded(model, images, modules[layer], lambda inputs, output: output)
 
 
@@ -34,7 +36,9 @@ def last_features(model: Module, images: np.ndarray) -> np.ndarray:
     return _recorded(model, images, linear[-1], lambda inputs, output: inputs[0])
 
 
-def _recorded(model: Module, images: np.ndarray, module: Module, choose: Callable[[tuple, Tensor], Any]) -> np.ndarray:
+def _recorded(
+    model: Module, images: np.ndarray, module: Module, choose: Callable[[tuple, Tensor], Any]
+) -> np.ndarray:
     if not len(images):
         raise ValueError("activations: got no images. Give one or more, (N, 3, H, W).")
     found: list[np.ndarray] = []
@@ -42,16 +46,22 @@ def _recorded(model: Module, images: np.ndarray, module: Module, choose: Callabl
         for batch, first in enumerate(range(0, len(images), BATCH), 1):
             run(model, images[first : first + BATCH])
             if len(found) != batch:
-                raise ValueError("activations: the layer computes more than once for each image. Give one that does so once.")
+                raise ValueError(
+                    "activations: the layer computes more than once for each image. Give one that does so once."
+                )
     return np.concatenate(found)
 
 
-def nearest(queries: np.ndarray, among: np.ndarray, count: int = 6) -> tuple[np.ndarray, np.ndarray]:
+def nearest(
+    queries: np.ndarray, among: np.ndarray, count: int = 6
+) -> tuple[np.ndarray, np.ndarray]:
     """(indices, distances), both (Q, count): which rows of `among` (N, features) are nearest to each of `queries` (Q, features).
 
     Distances are Euclidean, as in Figure 4; the nearest comes first. A query that is itself `among` them finds itself first.
     """
-    queries, among = (np.asarray(features, np.float64).reshape(len(features), -1) for features in (queries, among))
+    queries, among = (
+        np.asarray(features, np.float64).reshape(len(features), -1) for features in (queries, among)
+    )
     if queries.shape[1] != among.shape[1]:
         raise ValueError(
             f"nearest: queries have {queries.shape[1]} features and the others {among.shape[1]}. Take both from the same layer."
@@ -81,7 +91,13 @@ class Occlusion:
 
 
 def occlusion(
-    model: Module, image: np.ndarray, label: int | None = None, *, side: int = 32, step: int = 8, fill: Sequence[float] = (0, 0, 0)
+    model: Module,
+    image: np.ndarray,
+    label: int | None = None,
+    *,
+    side: int = 32,
+    step: int = 8,
+    fill: Sequence[float] = (0, 0, 0),
 ) -> Occlusion:
     """The probability of a class while a square moves over the image (Zeiler and Fergus 2014): low where the network looks.
 
@@ -100,7 +116,9 @@ def occlusion(
     if label is None:
         label = int(whole.argmax())
     elif not 0 <= label < len(whole):
-        raise ValueError(f"occlusion: there is no class {label}; the network has {len(whole)}, from 0 on.")
+        raise ValueError(
+            f"occlusion: there is no class {label}; the network has {len(whole)}, from 0 on."
+        )
     tops, lefts = range(0, height - side + 1, step), range(0, width - side + 1, step)
     corners = [(top, left) for top in tops for left in lefts]
     found = []
@@ -110,7 +128,9 @@ def occlusion(
         for one, (top, left) in zip(hidden, batch, strict=True):
             one[:, top : top + side, left : left + side] = np.reshape(fill, (3, 1, 1))
         found.append(_probabilities(model, hidden)[:, label])
-    return Occlusion(label, float(whole[label]), np.concatenate(found).reshape(len(tops), len(lefts)), side, step)
+    return Occlusion(
+        label, float(whole[label]), np.concatenate(found).reshape(len(tops), len(lefts)), side, step
+    )
 
 
 def _probabilities(model: Module, images: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinyalex import nn
-from tinyalex.functional.checks import pair
+from tinyalex.functional.arguments import pair
 from tinyalex.models.steps import outline
 from tinyalex.nn.module import Module, Step
 from tinyalex.plots.figures import INK, new_figure, save
@@ -65,7 +65,9 @@ class Box:
 
     def right_face(self, across: float, up: float) -> np.ndarray:
         """A point of the face that looks to the next layer; both from 0 to 1."""
-        return np.array([self.x + self.width, self.y + up * self.height]) + across * self.depth * SLANT
+        return (
+            np.array([self.x + self.width, self.y + up * self.height]) + across * self.depth * SLANT
+        )
 
     def left_edge(self, up: float) -> np.ndarray:
         """A point of the front's edge that looks to the layer before."""
@@ -83,7 +85,11 @@ class Box:
 
 
 def draw_network(
-    model: Module, path: str | os.PathLike[str], input_shape: tuple[int, ...] | None = None, *, title: str | None = None
+    model: Module,
+    path: str | os.PathLike[str],
+    input_shape: tuple[int, ...] | None = None,
+    *,
+    title: str | None = None,
 ) -> None:
     """Boxes for the image and for what each convolution gives, bars for linear layers, windows between them.
 
@@ -103,7 +109,16 @@ def draw_network(
     axes.set_ylim(0, height)
     axes.axis("off")
     if title:
-        axes.text(MARGIN, height - 0.12, title, va="top", fontsize=12, color=INK, fontweight="bold", parse_math=False)
+        axes.text(
+            MARGIN,
+            height - 0.12,
+            title,
+            va="top",
+            fontsize=12,
+            color=INK,
+            fontweight="bold",
+            parse_math=False,
+        )
     joints = list(pairwise(stages))
     for before, after in joints:
         if not after.is_volume:
@@ -111,8 +126,27 @@ def draw_network(
     for stage, lines in zip(stages, captions, strict=True):
         _draw_boxes(axes, stage)
         x, words = stage.boxes[0].x + stage.boxes[0].size[0] / 2, "\n".join(lines)
-        axes.text(x, below, stage.name, ha="center", va="top", fontsize=9, fontweight="bold", color=INK, parse_math=False)
-        axes.text(x, below - NAME, words, ha="center", va="top", fontsize=7.5, color="#666666", linespacing=1.3)
+        axes.text(
+            x,
+            below,
+            stage.name,
+            ha="center",
+            va="top",
+            fontsize=9,
+            fontweight="bold",
+            color=INK,
+            parse_math=False,
+        )
+        axes.text(
+            x,
+            below - NAME,
+            words,
+            ha="center",
+            va="top",
+            fontsize=7.5,
+            color="#666666",
+            linespacing=1.3,
+        )
     for before, after in joints:
         if after.is_volume:
             _draw_windows(axes, before, after)
@@ -145,7 +179,9 @@ def _make_boxes(stages: list[Stage]) -> None:
     for stage in stages:
         maps = stage.shape[0] / stage.columns
         for column in range(stage.columns):
-            colour = COLUMNS[column] if stage.columns == rows and stage.module is not None else SHARED
+            colour = (
+                COLUMNS[column] if stage.columns == rows and stage.module is not None else SHARED
+            )
             if stage.is_volume:
                 height, depth = (inch * (side / tallest) ** 0.5 for side in stage.shape[1:])
                 stage.boxes.append(Box(WIDEST * (maps / widest) ** 0.5, height, depth, colour))
@@ -180,12 +216,19 @@ def _draw_boxes(axes: Any, stage: Stage) -> None:
 
     maps = stage.shape[0] // stage.columns
     label = f"{stage.shape[1]} × {stage.shape[2]} × {maps}" if stage.is_volume else f"{maps}"
-    paper = {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.9}  # lines pass under the label
+    paper = {
+        "facecolor": "white",
+        "edgecolor": "none",
+        "pad": 0.6,
+        "alpha": 0.9,
+    }  # lines pass under the label
     for box in stage.boxes:
         for corners, shade in box.faces():
             towards, share = (0.0 if shade > 0 else 1.0), abs(shade)
             colour = [(1 - share) * part + share * towards for part in to_rgb(box.colour)]
-            axes.add_patch(Polygon(corners, facecolor=colour, edgecolor=INK, linewidth=0.6, joinstyle="round"))
+            axes.add_patch(
+                Polygon(corners, facecolor=colour, edgecolor=INK, linewidth=0.6, joinstyle="round")
+            )
         x, y = box.x + box.size[0] / 2, box.y - 0.07
         axes.text(x, y, label, ha="center", va="top", fontsize=8, color=INK, bbox=paper, zorder=5)
 
@@ -196,9 +239,14 @@ def _draw_windows(axes: Any, before: Stage, after: Stage) -> None:
 
     assert isinstance(after.module, nn.Conv2d)
     kernel = after.module.weight.shape[2:]
-    up, across = (min(1.0, size / seen) / 2 for size, seen in zip(kernel, after.seen[1:], strict=True))
+    up, across = (
+        min(1.0, size / seen) / 2 for size, seen in zip(kernel, after.seen[1:], strict=True)
+    )
     for i, source in enumerate(before.boxes):
-        corners = [source.right_face(0.5 + a * across, 0.5 + u * up) for a, u in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
+        corners = [
+            source.right_face(0.5 + a * across, 0.5 + u * up)
+            for a, u in ((-1, -1), (1, -1), (1, 1), (-1, 1))
+        ]
         axes.add_patch(Polygon(corners, facecolor=(1, 1, 1, 0.55), edgecolor=INK, linewidth=0.8))
         for j, target in enumerate(after.boxes):
             # With groups each column sees itself alone. (The layer before may be in one piece: then all see it.)
@@ -214,8 +262,20 @@ def _draw_dense(axes: Any, before: Stage, after: Stage) -> None:
 
     for source in before.boxes:
         for target in after.boxes:
-            corners = [source.right_face(1, 0), target.left_edge(0), target.left_edge(1), source.right_face(1, 1)]
-            axes.add_patch(Polygon(corners, facecolor=(0.5, 0.5, 0.5, 0.10), edgecolor=(0.4, 0.4, 0.4, 0.5), linewidth=0.5))
+            corners = [
+                source.right_face(1, 0),
+                target.left_edge(0),
+                target.left_edge(1),
+                source.right_face(1, 1),
+            ]
+            axes.add_patch(
+                Polygon(
+                    corners,
+                    facecolor=(0.5, 0.5, 0.5, 0.10),
+                    edgecolor=(0.4, 0.4, 0.4, 0.5),
+                    linewidth=0.5,
+                )
+            )
 
 
 def _caption(stage: Stage) -> list[str]:
@@ -246,6 +306,11 @@ def _named(step: Step) -> str:
         return f"{kind} pool {size[0]} × {size[1]} / {stride[0]}"
     if isinstance(module, nn.AdaptiveAvgPool2d):
         return "" if step.seen == step.shape else f"avg pool to {step.shape[1]} × {step.shape[2]}"
-    names = {nn.LocalResponseNorm: "LRN", nn.SpatialResponseNorm: "spatial norm", nn.ZeroPad2d: "zero padding", nn.Flatten: ""}
+    names = {
+        nn.LocalResponseNorm: "LRN",
+        nn.SpatialResponseNorm: "spatial norm",
+        nn.ZeroPad2d: "zero padding",
+        nn.Flatten: "",
+    }
     kind = type(module).__name__
     return names.get(type(module), "dropout" if kind.startswith("Dropout") else kind)

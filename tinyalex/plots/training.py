@@ -21,9 +21,23 @@ def draw_curves(log: Sequence[Any], path: str | os.PathLike[str]) -> None:
         axes = figure.add_subplot(1, 2, place)
         for which, colour, label in (("train", TRAIN, "training"), ("valid", VALID, "validation")):
             values = [scale * getattr(line, f"{which}_{name}") for line in log]
-            axes.plot(epochs, values, color=colour, linewidth=2, marker="o" if len(log) < 20 else "", markersize=4, label=label)
+            axes.plot(
+                epochs,
+                values,
+                color=colour,
+                linewidth=2,
+                marker="o" if len(log) < 20 else "",
+                markersize=4,
+                label=label,
+            )
         for i, drop in enumerate(drops):
-            axes.axvline(drop, color=INK, linewidth=0.8, linestyle=":", label="lower learning rate" if i == 0 else None)
+            axes.axvline(
+                drop,
+                color=INK,
+                linewidth=0.8,
+                linestyle=":",
+                label="lower learning rate" if i == 0 else None,
+            )
         axes.set_title(title, loc="left", fontsize=11)
         axes.set_xlabel("epoch")
         axes.set_ylim(bottom=0)
@@ -35,7 +49,9 @@ def draw_curves(log: Sequence[Any], path: str | os.PathLike[str]) -> None:
     save(figure, path)
 
 
-def draw_confusion(confusion: np.ndarray, classes: Sequence[str], path: str | os.PathLike[str]) -> None:
+def draw_confusion(
+    confusion: np.ndarray, classes: Sequence[str], path: str | os.PathLike[str]
+) -> None:
     """How often each true class (rows) got each answer (columns), in percent of the class."""
     share = 100 * confusion / np.maximum(1, confusion.sum(axis=1, keepdims=True))
     side = 2.2 + 0.5 * len(classes)
@@ -45,7 +61,15 @@ def draw_confusion(confusion: np.ndarray, classes: Sequence[str], path: str | os
     for row, column in np.ndindex(share.shape):
         value = round(share[row, column])
         if value:
-            axes.text(column, row, f"{value}", ha="center", va="center", fontsize=8, color="white" if value > 55 else INK)
+            axes.text(
+                column,
+                row,
+                f"{value}",
+                ha="center",
+                va="center",
+                fontsize=8,
+                color="white" if value > 55 else INK,
+            )
     axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
     axes.set_yticks(range(len(classes)), classes)
     axes.set_xlabel("answer")

@@ -36,8 +36,12 @@ class Evaluation:
 
     def __str__(self) -> str:
         parts = [f"loss {self.loss:.4f}"]
-        for name, share in (("top-1", self.error), ("top-5", self.top5_error))[: 1 if len(self.confusion) <= TOP else 2]:
-            parts.append(f"{name} error {100 * share:.2f} % (standard error {100 * self.standard_error(share):.2f})")
+        for name, share in (("top-1", self.error), ("top-5", self.top5_error))[
+            : 1 if len(self.confusion) <= TOP else 2
+        ]:
+            parts.append(
+                f"{name} error {100 * share:.2f} % (standard error {100 * self.standard_error(share):.2f})"
+            )
         return ", ".join(parts) + f", {self.confusion.sum()} images"
 
 
@@ -57,7 +61,7 @@ def answers(model: Any, batches: Iterable[tuple[Array, Array]]) -> tuple[np.ndar
             if len(labels) == 0:  # none of the batch's pictures could be read
                 continue
             views = images.shape[1] if images.ndim == 5 else 1
-            with device.beside(images):
+            with device.on_device_of(images):
                 one_by_one = images.reshape(-1, *images.shape[2:]) if images.ndim == 5 else images
             logits = model(one_by_one)
             answer = F.log_softmax(logits, 1).numpy()
@@ -81,10 +85,14 @@ def score(said: np.ndarray, labels: np.ndarray) -> Evaluation:
     confusion = np.zeros((classes, classes), np.int64)
     np.add.at(confusion, (labels, said.argmax(axis=1)), 1)
     # Of equal answers argmax takes the first. NaN is larger than nothing: a network that has diverged is wrong.
-    ahead = (said > right[:, None]) | ((said == right[:, None]) & (np.arange(classes) < labels[:, None]))
+    ahead = (said > right[:, None]) | (
+        (said == right[:, None]) & (np.arange(classes) < labels[:, None])
+    )
     among_top = (ahead.sum(axis=1) < TOP) & np.isfinite(right)
     error = 1 - float(np.trace(confusion)) / count
-    return Evaluation(-float(right.mean(dtype=np.float64)), error, confusion, 1 - float(among_top.mean()))
+    return Evaluation(
+        -float(right.mean(dtype=np.float64)), error, confusion, 1 - float(among_top.mean())
+    )
 
 
 def evaluate(model: Any, batches: Iterable[tuple[Array, Array]]) -> Evaluation:

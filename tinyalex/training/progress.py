@@ -67,8 +67,11 @@ class Unread:
         """(mean loss, wrong answers, images) of each step, with one wait for all; they are forgotten then."""
         if not self.images:
             return []
-        with device.beside(self.found[0]):
+        with device.on_device_of(self.found[0]):
             found = device.to_numpy(device.xp(self.found[0]).stack(self.found))
-        steps = [(loss, int(wrong), images) for (loss, wrong), images in zip(found.tolist(), self.images, strict=True)]
+        steps = [
+            (loss, int(wrong), images)
+            for (loss, wrong), images in zip(found.tolist(), self.images, strict=True)
+        ]
         self.found, self.images = [], []
         return steps

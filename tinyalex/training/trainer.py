@@ -20,8 +20,8 @@ import numpy as np
 from tinyalex import device, serialization
 from tinyalex import functional as F
 from tinyalex.device import Array
-from tinyalex.files import replacing
 from tinyalex.optim.lr_scheduler import ReduceLROnPlateau
+from tinyalex.serialization import atomic_write
 from tinyalex.training.metrics import evaluate, wrong_answers
 from tinyalex.training.plateau import Plateau
 from tinyalex.training.progress import Epoch, Progress, Unread
@@ -70,8 +70,19 @@ class Trainer:
         options: dict[str, Any] | None = None,
         after_epoch: Callable[[list[Epoch]], None] = lambda log: None,
     ) -> None:
-        self.model, self.optimizer, self.scheduler, self.train, self.valid = model, optimizer, scheduler, train, valid
-        self.epochs, self.output, self.metadata, self.patience = epochs, Path(output), metadata, patience
+        self.model, self.optimizer, self.scheduler, self.train, self.valid = (
+            model,
+            optimizer,
+            scheduler,
+            train,
+            valid,
+        )
+        self.epochs, self.output, self.metadata, self.patience = (
+            epochs,
+            Path(output),
+            metadata,
+            patience,
+        )
         self.options, self.after_epoch = options or {}, after_epoch
         self.progress, self.log, self.best = Progress(), list[Epoch](), dict[str, np.ndarray]()
         self._unread = Unread()
@@ -104,7 +115,12 @@ class Trainer:
         start = progress.step - epoch * len(self.train)
         self.model.train()
         bar = tqdm(
-            total=len(self.train), initial=start, desc=f"epoch {epoch + 1}/{self.epochs}", disable=None, leave=False, unit="batch"
+            total=len(self.train),
+            initial=start,
+            desc=f"epoch {epoch + 1}/{self.epochs}",
+            disable=None,
+            leave=False,
+            unit="batch",
         )
         with bar:
             began = saved = time.perf_counter()  # waiting for a batch counts too
@@ -117,7 +133,10 @@ class Trainer:
                     progress.seconds, began = progress.seconds + now - began, now
                     count = max(1, progress.images)
                     batches = progress.step - epoch * len(self.train)
-                    waited, stepped = (1000 * s / batches for s in (progress.waited, progress.seconds - progress.waited))
+                    waited, stepped = (
+                        1000 * s / batches
+                        for s in (progress.waited, progress.seconds - progress.waited)
+                    )
                     bar.set_postfix_str(
                         f"loss {progress.loss / count:.3f}, error {100 * progress.wrong / count:.1f} %, "
                         f"{progress.images / progress.seconds:.0f} images/s: a batch waits {waited:.0f} ms for data, steps {stepped:.0f} ms"
@@ -156,7 +175,7 @@ class Trainer:
         loss.backward()
         self.optimizer.step()
         self.progress.step += 1
-        with device.beside(logits.data):
+        with device.on_device_of(logits.data):
             self._unread.note(loss.data, wrong_answers(logits.data, labels), len(labels))
         if self._plateau is None:
             self._plateau = Plateau(logits.shape[1])
@@ -189,7 +208,9 @@ class Trainer:
         lr = self.optimizer.param_groups[0]["lr"]
         from tqdm import tqdm
 
-        valid = evaluate(self.model, tqdm(self.valid, "validation", disable=None, leave=False, unit="batch"))
+        valid = evaluate(
+            self.model, tqdm(self.valid, "validation", disable=None, leave=False, unit="batch")
+        )
         if not np.isfinite(valid.loss):
             raise self._diverged(valid.loss, progress.step)
         train_loss, train_error = progress.loss / progress.images, progress.wrong / progress.images
@@ -223,7 +244,11 @@ class Trainer:
         print(self.log[-1], flush=True)
 
     def _out_of_patience(self) -> bool:
-        return self.patience is not None and len(self.log) - self.progress.best_epoch >= self.patience and bool(self.log)
+        return (
+            self.patience is not None
+            and len(self.log) - self.progress.best_epoch >= self.patience
+            and bool(self.log)
+        )
 
     def _save_weights(self, name: str, weights: dict[str, np.ndarray]) -> None:
         serialization.save(self.output / name, weights, metadata=self.metadata)
@@ -233,7 +258,7 @@ class Trainer:
         writer = csv.DictWriter(text, [field.name for field in fields(Epoch)], lineterminator="\n")
         writer.writeheader()
         writer.writerows(asdict(line) for line in self.log)
-        with replacing(self.output / "log.csv") as unfinished:
+        with atomic_write(self.output / "log.csv") as unfinished:
             unfinished.write_text(text.getvalue())
 
     # Stopping and going on
@@ -259,11 +284,18 @@ class Trainer:
     def resume(self, path: str | os.PathLike[str]) -> None:
         """Go on from a checkpoint. ValueError if it comes from a run with other options, naming them."""
         state = serialization.load(path)
-        if not isinstance(state, dict) or not {"progress", "options", "seed", "best"} <= state.keys():
-            raise ValueError(f"resume: {str(path)!r} holds no checkpoint, only weights perhaps. Expected a checkpoint.safetensors.")
+        if (
+            not isinstance(state, dict)
+            or not {"progress", "options", "seed", "best"} <= state.keys()
+        ):
+            raise ValueError(
+                f"resume: {str(path)!r} holds no checkpoint, only weights perhaps. Expected a checkpoint.safetensors."
+            )
         then = state["options"]
         changed = [
-            f"{name} was {then.get(name)!r}, now {value!r}" for name, value in self.options.items() if then.get(name) != value
+            f"{name} was {then.get(name)!r}, now {value!r}"
+            for name, value in self.options.items()
+            if then.get(name) != value
         ]
         if changed:
             raise ValueError(

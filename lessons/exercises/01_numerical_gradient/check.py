@@ -29,7 +29,9 @@ def expects(*shape):
         def strict(x):
             if np.shape(x) != shape:
                 thing = f"an array of shape {np.shape(x)}" if np.ndim(x) else "a number"
-                raise WrongShapeError(f"f was given {thing}, and expects all of x, of shape {shape}")
+                raise WrongShapeError(
+                    f"f was given {thing}, and expects all of x, of shape {shape}"
+                )
             return f(x)
 
         return strict
@@ -50,8 +52,14 @@ def neighbours(x):
 # With a nudge as large as 0.1 the two-sided slope of x**3 is 3*x**2 + h**2: what is one-sided shows.
 CASES = [
     ("three numbers, cubed", {"f": expects(3)(cubes), "x": np.array([1.0, 2.0, -1.0]), "h": 0.1}),
-    ("a matrix, each number times its neighbour", {"f": expects(2, 3)(neighbours), "x": np.arange(6.0).reshape(2, 3), "h": 0.01}),
-    ("three axes", {"f": expects(2, 3, 2)(cubes), "x": np.arange(-3.0, 9).reshape(2, 3, 2), "h": 1e-3}),
+    (
+        "a matrix, each number times its neighbour",
+        {"f": expects(2, 3)(neighbours), "x": np.arange(6.0).reshape(2, 3), "h": 0.01},
+    ),
+    (
+        "three axes",
+        {"f": expects(2, 3, 2)(cubes), "x": np.arange(-3.0, 9).reshape(2, 3, 2), "h": 1e-3},
+    ),
 ]
 
 RESULTS = ("gradient",)
@@ -106,7 +114,10 @@ MISTAKES = [
     ),
     Mistake(
         "all at once",
-        {"nudged[index] = x[index] + h": "nudged[...] = x + h", "nudged[index] = x[index] - h": "nudged[...] = x - h"},
+        {
+            "nudged[index] = x[index] + h": "nudged[...] = x + h",
+            "nudged[index] = x[index] - h": "nudged[...] = x - h",
+        },
         "All elements are nudged together, so that each gets the slopes of all of them. Nudge one, hold the others still.",
     ),
     Mistake(
@@ -136,7 +147,10 @@ MISTAKES = [
     ),
     Mistake(
         "a flat array for f",
-        {"up = f(nudged)": "up = f(nudged.reshape(-1))", "down = f(nudged)": "down = f(nudged.reshape(-1))"},
+        {
+            "up = f(nudged)": "up = f(nudged.reshape(-1))",
+            "down = f(nudged)": "down = f(nudged.reshape(-1))",
+        },
         "f wants an array of x's shape, and got its numbers in one row. Reshape what is given to f: f(flat.reshape(x.shape)).",
     ),
     Mistake(

@@ -39,7 +39,9 @@ def answer(exercise, graph):
         def inputs(self):
             self.reads += 1
             if self.reads > 1000:
-                raise RuntimeError("the inputs of one Node were read more than 1000 times; each Node passes its grad on once")
+                raise RuntimeError(
+                    "the inputs of one Node were read more than 1000 times; each Node passes its grad on once"
+                )
             return self.kept
 
         @inputs.setter

@@ -37,7 +37,10 @@ def answer(exercise, dy, shape):
 MISTAKES = [
     Mistake(
         "mean",
-        {"dy.sum(axis=tuple(range(new)))": "dy.mean(axis=tuple(range(new)))", "dy.sum(axis=repeated": "dy.mean(axis=repeated"},
+        {
+            "dy.sum(axis=tuple(range(new)))": "dy.mean(axis=tuple(range(new)))",
+            "dy.sum(axis=repeated": "dy.mean(axis=repeated",
+        },
         "This is the mean over the uses. Each use changes the result by its full share: they add up, so take the sum.",
     ),
     Mistake(

@@ -17,7 +17,11 @@ RANDOM = np.random.default_rng(0)
 CASES = [
     (
         "one channel",
-        {"x": np.array([[[[2.0, -3.0], [-1.0, 4.0]]]]), "a": np.array([0.5]), "dy": np.array([[[[1.0, 10.0], [2.0, 3.0]]]])},
+        {
+            "x": np.array([[[[2.0, -3.0], [-1.0, 4.0]]]]),
+            "a": np.array([0.5]),
+            "dy": np.array([[[[1.0, 10.0], [2.0, 3.0]]]]),
+        },
     ),
     (
         "two channels",
@@ -27,7 +31,14 @@ CASES = [
             "dy": np.array([[[[1.0, 2.0, 3.0]], [[4.0, 5.0, 6.0]]]]),
         },
     ),
-    ("0 itself", {"x": np.array([[[[0.0, 1.0, -1.0]]]]), "a": np.array([0.5]), "dy": np.array([[[[2.0, 4.0, 6.0]]]])}),
+    (
+        "0 itself",
+        {
+            "x": np.array([[[[0.0, 1.0, -1.0]]]]),
+            "a": np.array([0.5]),
+            "dy": np.array([[[[2.0, 4.0, 6.0]]]]),
+        },
+    ),
     (
         "two images, three channels",
         {
@@ -104,4 +115,7 @@ MISTAKES = [
 
 def gradient(exercise):
     random = np.random.default_rng(1)
-    return exercise.ChannelSlope.apply, [random.standard_normal((2, 3, 2, 2)), random.standard_normal(3)]
+    return exercise.ChannelSlope.apply, [
+        random.standard_normal((2, 3, 2, 2)),
+        random.standard_normal(3),
+    ]

@@ -26,10 +26,16 @@ def count(*shape):
 
 # No image and no matrix is square: a transposed answer must not look like a right one, nor like another mistake.
 CASES = [
-    ("the numbers 1 to 12, 2 x 2 windows", {"x": count(1, 1, 3, 4), "kernel": 2, "stride": 1, "padding": 0}),
+    (
+        "the numbers 1 to 12, 2 x 2 windows",
+        {"x": count(1, 1, 3, 4), "kernel": 2, "stride": 1, "padding": 0},
+    ),
     ("two channels", {"x": count(1, 2, 3, 4), "kernel": 2, "stride": 1, "padding": 0}),
     ("two images", {"x": count(2, 1, 3, 4), "kernel": 2, "stride": 1, "padding": 0}),
-    ("two images, three channels", {"x": count(2, 3, 2, 3), "kernel": 2, "stride": 1, "padding": 0}),
+    (
+        "two images, three channels",
+        {"x": count(2, 3, 2, 3), "kernel": 2, "stride": 1, "padding": 0},
+    ),
     ("windows two pixels apart", {"x": count(1, 1, 5, 7), "kernel": 3, "stride": 2, "padding": 0}),
     ("a border of zeros", {"x": count(1, 1, 3, 4), "kernel": 2, "stride": 1, "padding": 1}),
     (
@@ -57,7 +63,9 @@ MISTAKES = [
     ),
     Mistake(
         "patches as rows",
-        {"return col.reshape(c * kernel * kernel, n * oh * ow)": "return col.reshape(c * kernel * kernel, n * oh * ow).T"},
+        {
+            "return col.reshape(c * kernel * kernel, n * oh * ow)": "return col.reshape(c * kernel * kernel, n * oh * ow).T"
+        },
         "Rows and columns are exchanged: each patch is a column here, so that weights (O, C*kernel*kernel) @ col is the "
         "convolution.",
     ),
@@ -117,7 +125,9 @@ MISTAKES = [
     ),
     Mistake(
         "as many rows as columns",
-        {"oh = (h + 2 * padding - kernel) // stride + 1": "oh = (w + 2 * padding - kernel) // stride + 1"},
+        {
+            "oh = (h + 2 * padding - kernel) // stride + 1": "oh = (w + 2 * padding - kernel) // stride + 1"
+        },
         "There are as many positions from top to bottom as from left to right, which is so in square images only. OH comes from "
         "the height, H.",
     ),
@@ -158,12 +168,18 @@ MISTAKES = [
     ),
     Mistake(
         "size without padding",
-        {"(h + 2 * padding - kernel)": "(h - kernel)", "(w + 2 * padding - kernel)": "(w - kernel)"},
+        {
+            "(h + 2 * padding - kernel)": "(h - kernel)",
+            "(w + 2 * padding - kernel)": "(w - kernel)",
+        },
         "There are too few positions: with the border the image is H + 2*padding pixels high, and that is where the window moves.",
     ),
     Mistake(
         "padding on one side",
-        {"(h + 2 * padding - kernel)": "(h + padding - kernel)", "(w + 2 * padding - kernel)": "(w + padding - kernel)"},
+        {
+            "(h + 2 * padding - kernel)": "(h + padding - kernel)",
+            "(w + 2 * padding - kernel)": "(w + padding - kernel)",
+        },
         "There are too few positions: the border is on both sides, which makes H + 2*padding.",
     ),
     Mistake(
@@ -219,13 +235,17 @@ MISTAKES = [
     ),
     Mistake(
         "images one below the other",
-        {"return col.reshape(c * kernel * kernel, n * oh * ow)": "return col.transpose(3, 0, 1, 2, 4, 5).reshape(-1, oh * ow)"},
+        {
+            "return col.reshape(c * kernel * kernel, n * oh * ow)": "return col.transpose(3, 0, 1, 2, 4, 5).reshape(-1, oh * ow)"
+        },
         "The matrices of the images stand one below the other. They belong side by side, as np.concatenate(..., axis=1) puts "
         "them: all images have the same rows.",
     ),
     Mistake(
         "a row without its channel",
-        {"col[..., i, j] = patch.transpose(1, 2, 3, 0)": "col[0, ..., i, j] = patch[:, -1].transpose(1, 2, 0)"},
+        {
+            "col[..., i, j] = patch.transpose(1, 2, 3, 0)": "col[0, ..., i, j] = patch[:, -1].transpose(1, 2, 0)"
+        },
         "All channels are written into the first kernel*kernel rows, and the last one stays. Number (c, u, v) of a patch has "
         "its own row, (c*kernel + u)*kernel + v.",
     ),
@@ -256,12 +276,16 @@ MISTAKES = [
     ),
     Mistake(
         "the first row and column of pixels left out",
-        {"    col = np.zeros(": "    padded[:, :, padding] = padded[..., padding] = 0\n    col = np.zeros("},
+        {
+            "    col = np.zeros(": "    padded[:, :, padding] = padded[..., padding] = 0\n    col = np.zeros("
+        },
         "Row 0 and column 0 of the images became 0. They are part of the image: 0 <= row, not 0 < row.",
     ),
     Mistake(
         "the last row and column of pixels left out",
-        {"    col = np.zeros(": "    padded[:, :, padding + h - 1] = padded[..., padding + w - 1] = 0\n    col = np.zeros("},
+        {
+            "    col = np.zeros(": "    padded[:, :, padding + h - 1] = padded[..., padding + w - 1] = 0\n    col = np.zeros("
+        },
         "The last row and the last column of the images became 0. They are part of the image: row < H, column < W.",
     ),
     Mistake(
@@ -304,7 +328,9 @@ def gradient(exercise):
         def backward(self, dcol):
             dx = np.empty(shape, dcol.dtype)
             six = dcol.reshape(shape[1], kernel, kernel, shape[0], *out)
-            kernels.of(dx).col2im(six, dx, (kernel, kernel), (stride, stride), (padding, padding), (1, 1))
+            kernels.of(dx).col2im(
+                six, dx, (kernel, kernel), (stride, stride), (padding, padding), (1, 1)
+            )
             return dx
 
     return Im2col.apply, [np.random.default_rng(1).standard_normal(shape)]

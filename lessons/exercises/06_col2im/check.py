@@ -26,25 +26,55 @@ def count(*shape):
 
 # The first images and matrices are not square: what is transposed must not look like something else.
 CASES = [
-    ("windows side by side", {"col": count(4, 6), "shape": (1, 1, 4, 6), "kernel": 2, "stride": 2, "padding": 0}),
-    ("windows that overlap", {"col": count(4, 6), "shape": (1, 1, 3, 4), "kernel": 2, "stride": 1, "padding": 0}),
-    ("two images", {"col": count(4, 6), "shape": (2, 1, 2, 4), "kernel": 2, "stride": 1, "padding": 0}),
-    ("three images, two channels", {"col": count(8, 3), "shape": (3, 2, 2, 2), "kernel": 2, "stride": 1, "padding": 0}),
+    (
+        "windows side by side",
+        {"col": count(4, 6), "shape": (1, 1, 4, 6), "kernel": 2, "stride": 2, "padding": 0},
+    ),
+    (
+        "windows that overlap",
+        {"col": count(4, 6), "shape": (1, 1, 3, 4), "kernel": 2, "stride": 1, "padding": 0},
+    ),
+    (
+        "two images",
+        {"col": count(4, 6), "shape": (2, 1, 2, 4), "kernel": 2, "stride": 1, "padding": 0},
+    ),
+    (
+        "three images, two channels",
+        {"col": count(8, 3), "shape": (3, 2, 2, 2), "kernel": 2, "stride": 1, "padding": 0},
+    ),
     (
         "a border of zeros, which is not part of the image",
         {"col": count(9, 4), "shape": (1, 1, 3, 4), "kernel": 3, "stride": 2, "padding": 1},
     ),
     (
         "two images, three channels",
-        {"col": RANDOM.standard_normal((12, 12)), "shape": (2, 3, 3, 4), "kernel": 2, "stride": 1, "padding": 0},
+        {
+            "col": RANDOM.standard_normal((12, 12)),
+            "shape": (2, 3, 3, 4),
+            "kernel": 2,
+            "stride": 1,
+            "padding": 0,
+        },
     ),
     (
         "3 x 3 windows two pixels apart, as the paper's pooling",
-        {"col": RANDOM.standard_normal((9, 6)), "shape": (1, 1, 5, 7), "kernel": 3, "stride": 2, "padding": 0},
+        {
+            "col": RANDOM.standard_normal((9, 6)),
+            "shape": (1, 1, 5, 7),
+            "kernel": 3,
+            "stride": 2,
+            "padding": 0,
+        },
     ),
     (
         "all of it",
-        {"col": RANDOM.standard_normal((27, 24)), "shape": (2, 3, 6, 7), "kernel": 3, "stride": 2, "padding": 1},
+        {
+            "col": RANDOM.standard_normal((27, 24)),
+            "shape": (2, 3, 6, 7),
+            "kernel": 3,
+            "stride": 2,
+            "padding": 1,
+        },
     ),
 ]
 
@@ -64,7 +94,11 @@ MISTAKES = [
     ),
     Mistake(
         "= for +=, one number of the window after the other",
-        {"range(oh)": "reversed(range(oh))", "range(ow)": "reversed(range(ow))", "+= patch": "= patch"},
+        {
+            "range(oh)": "reversed(range(oh))",
+            "range(ow)": "reversed(range(ow))",
+            "+= patch": "= patch",
+        },
         "Where patches overlap, what is written last wins. A pixel gets the share of each place that it was copied to: add "
         "them, += instead of = (and with an array of indices np.add.at, since += adds only once to an index that is there "
         "twice).",
@@ -81,7 +115,9 @@ MISTAKES = [
     ),
     Mistake(
         "images and channels read in another order",
-        {"col.reshape(c, kernel, kernel, n, oh, ow)": "col.reshape(n, c, kernel, kernel, oh, ow).transpose(1, 2, 3, 0, 4, 5)"},
+        {
+            "col.reshape(c, kernel, kernel, n, oh, ow)": "col.reshape(n, c, kernel, kernel, oh, ow).transpose(1, 2, 3, 0, 4, 5)"
+        },
         "The matrix is taken apart in another order than im2col put it together: its rows are (c, u, v) and its columns (n, i, "
         "j), so reshape to (C, kernel, kernel, N, OH, OW), and only then move axes.",
     ),
@@ -104,7 +140,9 @@ MISTAKES = [
     ),
     Mistake(
         "an empty cut",
-        {"[:, :, padding : padding + h, padding : padding + w]": "[:, :, padding:-padding, padding:-padding]"},
+        {
+            "[:, :, padding : padding + h, padding : padding + w]": "[:, :, padding:-padding, padding:-padding]"
+        },
         "With padding = 0 the cut [padding:-padding] is [0:0], which is empty. Say where it ends: [padding : padding + h].",
     ),
     Mistake(
@@ -115,7 +153,9 @@ MISTAKES = [
     ),
     Mistake(
         "positions column by column",
-        {"col.reshape(c, kernel, kernel, n, oh, ow)": "col.reshape(c, kernel, kernel, n, ow, oh).swapaxes(4, 5)"},
+        {
+            "col.reshape(c, kernel, kernel, n, oh, ow)": "col.reshape(c, kernel, kernel, n, ow, oh).swapaxes(4, 5)"
+        },
         "The positions are gone through column by column. In `col` they come row by row: the loop over i is the outer one, and "
         "the one over j runs inside.",
     ),
@@ -179,13 +219,17 @@ MISTAKES = [
     ),
     Mistake(
         "counted in steps of OH",
-        {"top, left = i * stride, j * stride": "top, left = (i * ow + j) // oh * stride, (i * ow + j) % oh * stride"},
+        {
+            "top, left = i * stride, j * stride": "top, left = (i * ow + j) // oh * stride, (i * ow + j) % oh * stride"
+        },
         "A column's number is divided by OH to get the row of its position. Each row of positions has OW: divmod(number, OW).",
         needs=r"divmod\([^\n]*, *oh\)|// *oh\b|% *oh\b",
     ),
     Mistake(
         "only reshaped",
-        {"return padded[:, :, padding : padding + h, padding : padding + w]": "return col.reshape(shape)"},
+        {
+            "return padded[:, :, padding : padding + h, padding : padding + w]": "return col.reshape(shape)"
+        },
         "A reshape leaves the numbers in the order that they have in `col`. There they lie patch by patch, and each must be "
         "brought back to its pixel: a loop over the positions.",
         needs=r"col\.reshape\(",
@@ -222,12 +266,17 @@ MISTAKES = [
     ),
     Mistake(
         "the first row and column of pixels left out",
-        {"    return padded[:": "    padded[:, :, padding] = padded[..., padding] = 0\n    return padded[:"},
+        {
+            "    return padded[:": "    padded[:, :, padding] = padded[..., padding] = 0\n    return padded[:"
+        },
         "Row 0 and column 0 of the images stay 0. They are part of the image: 0 <= row, not 0 < row.",
     ),
     Mistake(
         "size without padding",
-        {"(h + 2 * padding - kernel)": "(h - kernel)", "(w + 2 * padding - kernel)": "(w - kernel)"},
+        {
+            "(h + 2 * padding - kernel)": "(h - kernel)",
+            "(w + 2 * padding - kernel)": "(w - kernel)",
+        },
         "`col` has more columns than N*OH*OW. With the border the image is H + 2*padding pixels high, and that is where the "
         "window moved.",
         needs=r"\b(?i:h|w) *- *kernel",
@@ -243,7 +292,9 @@ def gradient(exercise):
         def forward(self, x):
             self.shape = x.shape
             col = np.empty((x.shape[1], kernel, kernel, x.shape[0], 3, 2), x.dtype)
-            kernels.of(x).im2col(x, col, (kernel, kernel), (stride, stride), (padding, padding), (1, 1))
+            kernels.of(x).im2col(
+                x, col, (kernel, kernel), (stride, stride), (padding, padding), (1, 1)
+            )
             return col.reshape(x.shape[1] * kernel * kernel, -1)
 
         def backward(self, dcol):

@@ -11,9 +11,15 @@ HINTS = [
 RANDOM = np.random.default_rng(0)
 
 CASES = [
-    ("five numbers", {"x": np.array([-2.0, -1.0, 0.5, 2.0, 3.0]), "dy": np.array([1.0, -2.0, 3.0, -4.0, 5.0])}),
+    (
+        "five numbers",
+        {"x": np.array([-2.0, -1.0, 0.5, 2.0, 3.0]), "dy": np.array([1.0, -2.0, 3.0, -4.0, 5.0])},
+    ),
     ("0 itself", {"x": np.array([0.0, 1.0, -0.0]), "dy": np.array([5.0, 6.0, 7.0])}),
-    ("images", {"x": RANDOM.standard_normal((2, 3, 4, 4)), "dy": RANDOM.standard_normal((2, 3, 4, 4))}),
+    (
+        "images",
+        {"x": RANDOM.standard_normal((2, 3, 4, 4)), "dy": RANDOM.standard_normal((2, 3, 4, 4))},
+    ),
 ]
 
 RESULTS = ("dx",)

@@ -26,26 +26,53 @@ def shuffled(*shape):
 NINE = np.array([[[[1.0, 2.0, 3.0], [4.0, 9.0, 5.0], [6.0, 7.0, 8.0]]]])
 ZEROS = np.array([[[[0.0, 0.0, 3.0, 3.0], [0.0, 0.0, 3.0, 1.0]]]])
 NEGATIVE = np.array([[[[-50.0, -20.0, -80.0, -60.0], [-40.0, -70.0, -90.0, -30.0]]]])
-OVERLAP = np.array([[[[1.0, 2.0, 3.0, 4.0, 24.0, 6.0], [7.0, 8.0, 22.0, 9.0, 5.0, 10.0], [11.0, 12.0, 13.0, 14.0, 15.0, 30.0]]]])
+OVERLAP = np.array(
+    [
+        [
+            [
+                [1.0, 2.0, 3.0, 4.0, 24.0, 6.0],
+                [7.0, 8.0, 22.0, 9.0, 5.0, 10.0],
+                [11.0, 12.0, 13.0, 14.0, 15.0, 30.0],
+            ]
+        ]
+    ]
+)
 
 # The 3 x 3 windows of OVERLAP have their largest number where windows 3 pixels apart, and argmax divided by 2, make other numbers and
 # no error.
 CASES = [
-    ("windows side by side", {"dy": shuffled(1, 1, 2, 3), "x": shuffled(1, 1, 4, 6), "kernel": 2, "stride": 2}),
-    ("3 x 3 windows two pixels apart", {"dy": np.array([[[[10.0, 100.0]]]]), "x": OVERLAP, "kernel": 3, "stride": 2}),
+    (
+        "windows side by side",
+        {"dy": shuffled(1, 1, 2, 3), "x": shuffled(1, 1, 4, 6), "kernel": 2, "stride": 2},
+    ),
+    (
+        "3 x 3 windows two pixels apart",
+        {"dy": np.array([[[[10.0, 100.0]]]]), "x": OVERLAP, "kernel": 3, "stride": 2},
+    ),
     (
         "one pixel wins in all four windows",
         {"dy": np.array([[[[1.0, 10.0], [100.0, 1000.0]]]]), "x": NINE, "kernel": 2, "stride": 1},
     ),
-    ("two images, three channels", {"dy": shuffled(2, 3, 1, 1), "x": shuffled(2, 3, 2, 2), "kernel": 2, "stride": 2}),
+    (
+        "two images, three channels",
+        {"dy": shuffled(2, 3, 1, 1), "x": shuffled(2, 3, 2, 2), "kernel": 2, "stride": 2},
+    ),
     (
         "pixels that are as large as others, as zeros after a ReLU",
         {"dy": np.array([[[[5.0, 7.0]]]]), "x": ZEROS, "kernel": 2, "stride": 2},
     ),
-    ("negative numbers only", {"dy": np.array([[[[5.0, 7.0]]]]), "x": NEGATIVE, "kernel": 2, "stride": 2}),
+    (
+        "negative numbers only",
+        {"dy": np.array([[[[5.0, 7.0]]]]), "x": NEGATIVE, "kernel": 2, "stride": 2},
+    ),
     (
         "all of it, where the last pixels are not seen",
-        {"dy": RANDOM.standard_normal((2, 3, 3, 2)), "x": shuffled(2, 3, 8, 6) - 150, "kernel": 3, "stride": 2},
+        {
+            "dy": RANDOM.standard_normal((2, 3, 3, 2)),
+            "x": shuffled(2, 3, 8, 6) - 150,
+            "kernel": 3,
+            "stride": 2,
+        },
     ),
 ]
 
@@ -76,7 +103,9 @@ MISTAKES = [
     ),
     Mistake(
         "given to all that are as large",
-        {"top + u, left + v] += ": "top : top + kernel, left : left + kernel] += (window == window.max()) * "},
+        {
+            "top + u, left + v] += ": "top : top + kernel, left : left + kernel] += (window == window.max()) * "
+        },
         "All pixels that are as large as the largest get the whole gradient, so that it multiplies: after a ReLU whole windows "
         "are 0. One of them may have it, the first: argmax finds that.",
     ),

@@ -26,18 +26,39 @@ def column(*numbers):
 
 
 CASES = [
-    ("one channel", {"dy": column(1.0), "x": column(2.0), "size": 3, "alpha": 0.5, "beta": 1.0, "k": 1.0}),
+    (
+        "one channel",
+        {"dy": column(1.0), "x": column(2.0), "size": 3, "alpha": 0.5, "beta": 1.0, "k": 1.0},
+    ),
     (
         "four channels",
-        {"dy": column(1.0, 0.0, 0.0, 3.0), "x": column(1.0, 2.0, 3.0, 4.0), "size": 3, "alpha": 0.5, "beta": 0.75, "k": 2.0},
+        {
+            "dy": column(1.0, 0.0, 0.0, 3.0),
+            "x": column(1.0, 2.0, 3.0, 4.0),
+            "size": 3,
+            "alpha": 0.5,
+            "beta": 0.75,
+            "k": 2.0,
+        },
     ),
     (
         "a window wider than the channels",
-        {"dy": column(1.0, 2.0), "x": column(3.0, -1.0), "size": 7, "alpha": 0.5, "beta": 1.0, "k": 1.0},
+        {
+            "dy": column(1.0, 2.0),
+            "x": column(3.0, -1.0),
+            "size": 7,
+            "alpha": 0.5,
+            "beta": 1.0,
+            "k": 1.0,
+        },
     ),
     (
         "the paper's numbers, on pixels from 0 to 255",
-        {"dy": RANDOM.standard_normal((2, 8, 3, 4)), "x": 60 * RANDOM.standard_normal((2, 8, 3, 4)), **PAPER},
+        {
+            "dy": RANDOM.standard_normal((2, 8, 3, 4)),
+            "x": 60 * RANDOM.standard_normal((2, 8, 3, 4)),
+            **PAPER,
+        },
     ),
 ]
 
@@ -78,7 +99,9 @@ MISTAKES = [
     ),
     Mistake(
         "x of the neighbour",
-        {"2 * alpha * beta * x * around(dy * y / s, size)": "2 * alpha * beta * around(x * dy * y / s, size)"},
+        {
+            "2 * alpha * beta * x * around(dy * y / s, size)": "2 * alpha * beta * around(x * dy * y / s, size)"
+        },
         "x stands inside the sum, where it is the neighbour's. It is channel c's own x that does the pushing: multiply after the "
         "sum.",
     ),
@@ -90,7 +113,9 @@ MISTAKES = [
     ),
     Mistake(
         "channels in a ring",
-        {"a[:, max(0, c - half) : c + half + 1].sum(axis=1)": "sum(a[:, j % channels] for j in range(c - half, c + half + 1))"},
+        {
+            "a[:, max(0, c - half) : c + half + 1].sum(axis=1)": "sum(a[:, j % channels] for j in range(c - half, c + half + 1))"
+        },
         "The first and the last channel are treated as neighbours: np.roll and negative indices run around in a ring. The window "
         "ends at the first and at the last channel.",
     ),

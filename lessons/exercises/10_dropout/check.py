@@ -21,7 +21,10 @@ DY = np.array([10.0, 20.0, 30.0, 40.0])
 CASES = [
     ("p = 1/2", {"x": X, "dy": DY, "p": 0.5, "u": U, "training": True}),
     ("a fifth dropped", {"x": X, "dy": DY, "p": 0.2, "u": U, "training": True}),
-    ("u as large as p", {"x": X, "dy": DY, "p": 0.5, "u": np.array([0.5, 0.25, 0.75, 0.5]), "training": True}),
+    (
+        "u as large as p",
+        {"x": X, "dy": DY, "p": 0.5, "u": np.array([0.5, 0.25, 0.75, 0.5]), "training": True},
+    ),
     ("testing", {"x": X, "dy": DY, "p": 0.2, "u": U, "training": False}),
     (
         "a batch",

@@ -20,10 +20,22 @@ RANDOM = np.random.default_rng(0)
 
 CASES = [
     ("one image, three classes", {"logits": np.array([[1.0, 2.0, 0.5]]), "target": np.array([2])}),
-    ("two images", {"logits": np.array([[1.0, 2.0, 0.5], [0.0, -1.0, 3.0]]), "target": np.array([1, 0])}),
-    ("large logits", {"logits": np.array([[1000.0, 998.0], [-1000.0, -1001.0]]), "target": np.array([1, 0])}),
-    ("a right class with hardly a chance", {"logits": np.array([[0.0, 1000.0]]), "target": np.array([0])}),
-    ("one small row in a batch", {"logits": np.array([[0.0, 1.0], [2000.0, 2001.0]]), "target": np.array([0, 1])}),
+    (
+        "two images",
+        {"logits": np.array([[1.0, 2.0, 0.5], [0.0, -1.0, 3.0]]), "target": np.array([1, 0])},
+    ),
+    (
+        "large logits",
+        {"logits": np.array([[1000.0, 998.0], [-1000.0, -1001.0]]), "target": np.array([1, 0])},
+    ),
+    (
+        "a right class with hardly a chance",
+        {"logits": np.array([[0.0, 1000.0]]), "target": np.array([0])},
+    ),
+    (
+        "one small row in a batch",
+        {"logits": np.array([[0.0, 1.0], [2000.0, 2001.0]]), "target": np.array([0, 1])},
+    ),
     ("a batch", {"logits": 3 * RANDOM.standard_normal((6, 5)), "target": RANDOM.integers(0, 5, 6)}),
 ]
 

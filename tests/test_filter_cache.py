@@ -1,0 +1,94 @@
+"""Filters that inference has transformed before: the same numbers again, and never those of other weights."""
+
+import gc
+
+import numpy as np
+import pytest
+
+import tinyalex as ta
+from tinyalex import functional as F
+from tinyalex import optim
+from tinyalex.kernels.cpu.convolution import filter_cache, winograd
+
+
+@pytest.fixture(autouse=True)
+def nothing_else(monkeypatch):
+    monkeypatch.setattr(filter_cache, "_memories", {})
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """How often filters have been transformed."""
+    calls = []
+    original = winograd.Winograd.transformed
+
+    def counted(self, *options, **more):
+        calls.append(1)
+        return original(self, *options, **more)
+
+    monkeypatch.setattr(winograd.Winograd, "transformed", counted)
+    return calls
+
+
+def images(rng, size=15):
+    return rng.standard_normal((8, 16, size, size)).astype("f")
+
+
+def weights(rng):
+    return ta.Tensor(rng.standard_normal((16, 16, 3, 3)).astype("f"), requires_grad=True)
+
+
+def infer(x, w):
+    with ta.no_grad():
+        return F.conv2d(x, w).numpy()
+
+
+def test_inference_transforms_the_same_filters_once(rng, made):
+    x, w = images(rng), weights(rng)
+    first = infer(x, w)
+    np.testing.assert_array_equal(infer(x, w), first)
+    infer(images(rng, size=20), w)
+    assert len(made) == 1
+    before = winograd.setting()
+    try:
+        winograd.use("accurate")  # another size of tiles
+        infer(x, w)
+    finally:
+        winograd.use(before)
+    assert len(made) == 2
+
+
+def test_a_write_while_filters_are_transformed_is_not_missed():
+    array = np.ones(3)
+
+    def make(numbers):
+        array[:] = 7  # as another thread may
+        return 2 * numbers
+
+    assert filter_cache.remembered(array, "", make).tolist() == [2, 2, 2]
+    assert filter_cache.remembered(array, "", make).tolist() == [14, 14, 14]
+
+
+def test_whoever_writes_into_the_weights_gets_what_they_are_now(rng, made):
+    x, w = images(rng), weights(rng)
+    infer(x, w)
+    w.data[3, 2, 1, 0] += 1
+    expected = F.conv2d(x, ta.Tensor(w.data.copy())).numpy()
+    np.testing.assert_array_equal(infer(x, w), expected)
+    w.data[0, 0, 0, 0] = np.nan
+    assert np.isnan(infer(x, w)).any()
+
+
+def test_what_is_remembered_goes_with_the_weights_and_with_training(rng, made):
+    x, w = images(rng), weights(rng)
+    infer(x, w)
+    assert len(filter_cache._memories) == 1
+    F.conv2d(x, w).sum().backward()
+    assert filter_cache._memories == {}
+    optim.SGD([w], lr=0.1).step()
+    infer(x, w)
+    assert len(filter_cache._memories) == 1
+    del w
+    gc.collect()
+    assert filter_cache._memories == {}
+    assert len(made) == 3

@@ -1,0 +1,153 @@
+"""Products of matrices that cores share."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from tinyalex import device as devices
+from tinyalex.kernels.cpu import gemm
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (1, 1, 1),
+        (3, 0, 5),
+        (0, 4, 2),
+        (300, 64, 40),
+        (40, 64, 300),
+        (129, 128, 128),
+        (2000, 300, 3),
+    ],
+)
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_they_are_what_numpy_gives(shape, order, rng, monkeypatch):
+    monkeypatch.setattr(devices.tiles, "workers", lambda: 2)
+    monkeypatch.setattr(gemm, "SMALL", gemm.TINY)
+    rows, inner, columns = shape
+    a, b = (
+        rng.standard_normal((rows, inner)),
+        np.asarray(rng.standard_normal((inner, columns)), order=order),
+    )
+    out = np.full((rows, columns), np.nan, order=order)
+    gemm.matmul(a, b, out=out)
+    np.testing.assert_allclose(out, a @ b, rtol=1e-12, atol=1e-12)
+
+
+LINEAR = [
+    (600, 768, 3),
+    (3, 768, 600),
+    (1024, 3, 512),
+    (500, 256, 32),
+    (400, 31, 128),
+    (397, 701, 7),
+    (7, 701, 397),
+    (397, 11, 401),
+]
+"""Few columns, few rows and short sums; sizes with many divisors, and prime ones."""
+
+
+@pytest.mark.parametrize("shape", LINEAR)
+@pytest.mark.parametrize("orders", ["CCC", "FFF", "CFC", "FCF", "CCF", "FFC"])
+@pytest.mark.parametrize("cut", [True, False])
+def test_those_of_linear_layers_in_pieces_and_whole(shape, orders, cut, rng, monkeypatch):
+    monkeypatch.setattr(devices, "blas_multiplies_without_packing", lambda: cut)
+    monkeypatch.setattr(devices.tiles, "workers", lambda: 2)
+    monkeypatch.setattr(gemm, "SMALL", gemm.TINY)
+    rows, inner, columns = shape
+    drawn = (
+        rng.standard_normal((rows, inner)),
+        rng.standard_normal((inner, columns)),
+        np.full((rows, columns), np.nan),
+    )
+    a, b, out = (np.asarray(m, order=order) for m, order in zip(drawn, orders, strict=True))
+    gemm.matmul(a, b, out=out)
+    np.testing.assert_allclose(out, a @ b, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    "shape", [(448, 64, 192), (997, 30, 70), (64, 300, 300), (2000, 40, 40), (0, 300, 100)]
+)
+@pytest.mark.parametrize("cut", [True, False])
+def test_stacks_in_pieces_and_whole(shape, cut, rng, monkeypatch):
+    monkeypatch.setattr(devices, "blas_multiplies_without_packing", lambda: cut)
+    rows, inner, columns = shape
+    a, b = (
+        rng.standard_normal((2, 3, inner, rows)).swapaxes(2, 3),
+        rng.standard_normal((2, 3, inner, columns)),
+    )
+    out = np.full((2, 3, rows, columns), np.nan)
+    gemm.matmul_stack(a, b, out)
+    np.testing.assert_allclose(out, a @ b, rtol=1e-11, atol=1e-11)
+
+
+def test_pieces_are_as_small_as_blas_wants_them(rng, monkeypatch):
+    monkeypatch.setattr(devices, "blas_multiplies_without_packing", lambda: True)
+    monkeypatch.setattr(devices.tiles, "workers", lambda: 2)
+    sizes = []
+    matmul = np.matmul
+    monkeypatch.setattr(
+        np, "matmul", lambda a, b, out: sizes.append(_work(a, b)) or matmul(a, b, out=out)
+    )
+    for rows, inner, columns in (
+        (4096, 2048, 32),
+        (4096, 2048, 3),
+        (2048, 32, 4096),
+        (4480, 64, 192),
+    ):
+        sizes.clear()
+        gemm.matmul(
+            rng.standard_normal((rows, inner)),
+            rng.standard_normal((inner, columns)),
+            out=np.empty((rows, columns)),
+        )
+        assert 0 < max(sizes) <= gemm.UNCOPIED
+
+
+def _work(a, b):
+    """Multiplications of one product in the stack."""
+    return a.shape[-2] * a.shape[-1] * b.shape[-1]
+
+
+def test_long_ones_are_shared_and_short_ones_are_not(rng, monkeypatch):
+    monkeypatch.setattr(devices.tiles, "workers", lambda: 2)
+    seen = []
+    own = devices.for_tiles
+    monkeypatch.setattr(
+        devices,
+        "for_tiles",
+        lambda a, *rest, single_threaded: seen.append((a.shape, single_threaded)) or own(a, *rest, single_threaded=single_threaded),
+    )
+    for rows, columns in ((64, 64), (64, 1024), (64, 8192)):
+        gemm.matmul(
+            rng.standard_normal((rows, 64)),
+            rng.standard_normal((64, columns)),
+            out=np.empty((rows, columns)),
+        )
+    assert seen == [
+        ((1024, 64), True),
+        ((8192, 64), False),
+    ]  # the longer side of the product is cut, seen from there
+
+
+@pytest.mark.parametrize("shape", [(4096, 1, 300), (300, 1, 4096), (1, 300, 4096), (4096, 300, 1)])
+def test_vectors_are_matrices_too(shape, rng):
+    rows, inner, columns = shape
+    a, b, out = (
+        rng.standard_normal((rows, inner)),
+        rng.standard_normal((inner, columns)),
+        np.empty((rows, columns)),
+    )
+    gemm.matmul(a, b, out=out)
+    np.testing.assert_allclose(out, a @ b, rtol=1e-12, atol=1e-12)
+
+
+def test_threads_wait_for_each_other_less_patiently_while_they_share(monkeypatch):
+    monkeypatch.setattr(devices.tiles, "workers", lambda: 2)
+    before, inside = sys.getswitchinterval(), []
+    devices.for_tiles(
+        np.zeros(4), 1, lambda lo, hi, scratch: inside.append(sys.getswitchinterval())
+    )
+    assert max(inside) < before / 10
+    assert sys.getswitchinterval() == before

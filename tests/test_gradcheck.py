@@ -1,0 +1,298 @@
+"""gradcheck: what it accepts, what it reports, and what it leaves as it was."""
+
+import numpy as np
+import pytest
+
+import tinyalex as ta
+from tinyalex import functional as F
+from tinyalex import nn
+
+
+class WrongAt(ta.Function):
+    """x**3, whose gradient is 1 % off at one element."""
+
+    def forward(self, x, *, index):
+        self.x, self.index = x, index
+        return x**3
+
+    def backward(self, dy):
+        dx = 3 * self.x**2 * dy
+        dx[self.index] *= 1.01
+        return dx
+
+
+def test_the_worst_element_is_named(rng):
+    x = rng.uniform(1, 2, (2, 5, 1, 3))
+    report = ta.gradcheck(lambda t: WrongAt.apply(t, index=(1, 4, 0, 1)), x, raise_exception=False)
+    assert (report.ok, report.worst.name, report.worst.index, report.worst.wrong) == (
+        False,
+        "input t",
+        (1, 4, 0, 1),
+        1,
+    )
+    assert "[1, 4, 0, 1]" in str(report)
+    assert "29 of 30" in str(report)
+
+
+def test_the_error_is_the_report(rng):
+    with pytest.raises(ta.GradcheckError, match=r"the gradient of input t is WRONG[\s\S]*\[0\]"):
+        ta.gradcheck(lambda t: WrongAt.apply(t, index=0), rng.uniform(1, 2, 3))
+
+
+def test_a_right_gradient_passes_at_any_scale():
+    for scale in (1e-8, 1.0, 1e3):
+        assert ta.gradcheck(lambda x: x**2, scale * np.array([1.0, -2.0, 3.0]), h=1e-5 * scale).ok
+    assert ta.gradcheck(lambda x: x**2, np.array([1e3, -2e3])).ok
+
+
+def test_a_wrong_sign_fails_however_small_the_output_is():
+    class Negated(ta.Function):
+        def forward(self, x):
+            return 1e-8 * x
+
+        def backward(self, dy):
+            return -1e-8 * dy
+
+    with pytest.raises(ta.GradcheckError):
+        ta.gradcheck(Negated.apply, np.ones(3))
+
+
+def test_mistakes_that_cancel_in_a_sum_are_found(rng):
+    class SoftmaxOfZeros(ta.Function):
+        """The sum of a softmax never changes: under an all-ones cotangent a backward of zeros looks right."""
+
+        def forward(self, x):
+            e = np.exp(x - x.max(1, keepdims=True))
+            return e / e.sum(1, keepdims=True)
+
+        def backward(self, dy):
+            return np.zeros_like(dy)
+
+    with pytest.raises(ta.GradcheckError):
+        ta.gradcheck(SoftmaxOfZeros.apply, rng.standard_normal((3, 4)))
+
+
+def test_a_module_is_checked_with_its_parameters():
+    model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.Tanh(), nn.Flatten(), nn.Linear(12, 2))
+    report = ta.gradcheck(model, np.linspace(-1, 1, 32).reshape(1, 2, 4, 4))
+    assert [row.name for row in report.rows] == [
+        "input x",
+        *(f"parameter {n}" for n in ("0.weight", "0.bias", "3.weight", "3.bias")),
+    ]
+    assert sum(row.checked for row in report.rows) == 32 + 54 + 3 + 24 + 2
+
+
+def test_a_forgotten_parameter_is_found():
+    class Scale(nn.Module):
+        def __init__(self):
+            self.factor = nn.Parameter(np.ones(3))
+
+        def forward(self, x):
+            return x * self.factor.detach()
+
+    with pytest.raises(ta.GradcheckError, match="the gradient of parameter factor is WRONG"):
+        ta.gradcheck(Scale(), np.arange(1.0, 4.0))
+
+
+def test_parameters_and_gradients_are_put_back_even_after_an_exception():
+    model = nn.Linear(3, 2)
+    before = model.weight.data
+    model.weight.grad = np.ones((2, 3), "f")
+    ta.gradcheck(model, np.ones((1, 3)))
+    with pytest.raises(ValueError, match="expects 3 features"):
+        ta.gradcheck(model, np.ones((1, 4)))
+    assert model.weight.data is before
+    assert model.weight.grad.dtype == np.float32
+    assert model.weight.grad.sum() == 6
+
+
+def test_inputs_are_copied_to_float64_and_left_alone():
+    x = ta.Tensor(np.ones(3, "f"), requires_grad=True)
+    labels = np.array([0])
+    ta.gradcheck(lambda t, n: F.cross_entropy(t.reshape(1, 3), n), [x, labels])
+    assert (x.dtype, x.grad, x.data.tolist()) == ("f4", None, [1, 1, 1])
+
+
+def test_the_seed_draws_the_cotangent(rng):
+    x = rng.standard_normal(4)
+    one, two = (ta.gradcheck(lambda t: t * t, x, seed=s).worst for s in (0, 1))
+    assert one.analytic != two.analytic
+
+
+def test_the_cotangent_is_not_what_an_input_is_likely_to_be():
+    class Square(ta.Function):
+        def forward(self, x):
+            self.x = x
+            return x * x
+
+        def backward(self, dy):
+            return 2 * self.x * self.x  # x for dy
+
+    for seed in range(3):
+        x = np.random.default_rng(seed).standard_normal((3, 4))
+        with pytest.raises(ta.GradcheckError):
+            ta.gradcheck(Square.apply, x, seed=seed)
+
+
+def reports(f, inputs, **options):
+    return ta.gradcheck(f, inputs, raise_exception=False, **options)
+
+
+def layer(forward, backward):
+    """A Function of x with this forward and backward, each called with the node and an array."""
+    return type("Layer", (ta.Function,), {"forward": forward, "backward": backward})
+
+
+def relu_forward(self, x):
+    self.x = x
+    return np.maximum(x, 0)
+
+
+def relu_backward(self, dy):
+    return dy * (self.x > 0)
+
+
+ReLU = layer(relu_forward, relu_backward)
+ReLUOffByOnePercent = layer(relu_forward, lambda self, dy: 1.01 * dy * (self.x > 0))
+
+
+@pytest.mark.parametrize("distance", [3e-6, -3e-6, 3e-7, -5e-8, 0.0])
+def test_a_kink_within_reach_of_the_nudge_is_no_false_alarm_and_hides_no_bug(distance):
+    """x lies nearer to the corner of ReLU than h; or on it, and then everything is moved a little."""
+    x = np.array([1.0, distance, -2.0, 0.5])
+    assert reports(ReLU.apply, x).ok
+    report = reports(ReLUOffByOnePercent.apply, x)
+    assert report.rows[0].wrong >= 2
+    assert not report.ok
+
+
+def test_a_point_on_a_kink_is_checked_nearby_and_the_report_says_so():
+    report = reports(ReLU.apply, np.zeros(3))
+    assert report.ok
+    assert report.rows[0].moved == 3
+    assert "3 elements lay on a kink, and were checked with all inputs moved a little" in str(
+        report
+    )
+
+
+def test_ties_in_a_maximum_are_moved_apart():
+    assert reports(lambda x: F.max_pool2d(x, 2), np.zeros((1, 1, 4, 4))).ok
+
+
+def test_kinks_everywhere_stay_undecided():
+    Sawtooth = layer(lambda self, x: np.abs(x * 1e9 - np.round(x * 1e9)), lambda self, dy: 1e9 * dy)
+    report = reports(Sawtooth.apply, np.array([0.3, 0.7]))
+    assert not report.ok
+
+
+def test_a_step_is_undecided_or_wrong_but_never_right():
+    Step = layer(lambda self, x: np.where(x >= 0, 1.0, 0.0), lambda self, dy: dy)
+    assert not reports(Step.apply, np.zeros(2)).ok
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_false_alarm_on_a_network_full_of_kinks(seed):
+    ta.manual_seed(seed)
+    model = nn.Sequential(
+        nn.Conv2d(1, 3, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(12, 3)
+    )
+    assert ta.gradcheck(model, np.random.default_rng(seed).standard_normal((2, 1, 4, 4))).ok
+
+
+def test_fast_checks_directions_and_names_the_element_where_they_fail(rng):
+    x = rng.uniform(1, 2, (6, 7))
+    report = ta.gradcheck(lambda t: t**3, x, fast=True)
+    assert (report.rows[0].checked, report.rows[0].fast) == (4, True)
+    report = reports(lambda t: WrongAt.apply(t, index=(4, 5)), x, fast=True)
+    assert (report.worst.index, report.worst.wrong, report.worst.fast) == ((4, 5), 1, False)
+
+
+def test_fast_makes_a_few_forward_passes_only():
+    calls = 0
+
+    def f(x):
+        nonlocal calls
+        calls += 1
+        return x.tanh()
+
+    ta.gradcheck(f, np.linspace(-1, 1, 1000), fast=True)
+    assert calls < 25
+
+
+def scale_in_place(self, x):
+    x *= 2
+    return x.copy()
+
+
+def double_in_place(self, dy):
+    dy *= 2
+    return dy
+
+
+@pytest.mark.parametrize(
+    ("forward", "backward", "message"),
+    [
+        (scale_in_place, lambda self, dy: 2 * dy, "forward changes input x in place. Work on a copy"),
+        (lambda self, x: 2 * x, double_in_place, "backward changes grad_output in place. Other operations may hold the same array"),
+        (relu_forward, lambda self, dy: np.multiply(self.x, 0, out=self.x) + dy, "backward changes input x in place"),
+        (lambda self, x: x + np.random.random(x.shape), lambda self, dy: dy, "Two forward passes with the same inputs differ"),  # noqa: NPY002
+        (lambda self, x: x * np.float64(2) if x.dtype == "f8" else x.astype("f8"), lambda self, dy: 2 * dy, "With float32 inputs the output is float64"),
+        (lambda self, x: 2 * x, lambda self, dy: dy * np.float64(2), "With float32 inputs: Layer.backward: gradient 0 is float64"),
+        (lambda self, x: 2 * np.lib.stride_tricks.as_strided(x, x.shape, (8,)), lambda self, dy: 2 * dy, "not contiguous in memory, the output is another"),
+    ],
+    ids=["forward in place", "backward in place", "backward changes an input", "random", "float64 output", "float64 gradient", "strides"],
+)  # fmt: skip
+def test_what_no_number_shows_is_said(forward, backward, message):
+    x = np.array([1.0, 2.0, 3.0])
+    report = reports(layer(forward, backward).apply, x)
+    assert not report.ok
+    assert message in str(report)
+    assert ("Two forward passes" in str(report)) == ("Two forward passes" in message)
+    assert x.tolist() == [1, 2, 3]
+
+
+def test_a_problem_is_an_error_too():
+    with pytest.raises(ta.GradcheckError, match="backward changes grad_output in place"):
+        ta.gradcheck(layer(lambda self, x: 2 * x, double_in_place).apply, np.ones(3))
+
+
+def test_gradients_of_a_wrong_shape_are_named_by_the_engine():
+    with pytest.raises(
+        ValueError,
+        match=r"Layer.backward: gradient 0 is float64 array of shape \(2,\), but input 0 is",
+    ):
+        ta.gradcheck(
+            layer(lambda self, x: x.sum(axis=0), lambda self, dy: dy).apply, np.ones((3, 2))
+        )
+
+
+def test_an_exception_while_nudging_leaves_everything_as_it_was():
+    model, calls = nn.Linear(3, 2), 0
+    before = model.weight.data
+
+    def fails_later(module, inputs, output):
+        nonlocal calls
+        calls += 1
+        if calls == 9:
+            raise RuntimeError("out of luck")
+
+    model.register_forward_hook(fails_later)
+    with pytest.raises(RuntimeError, match="out of luck"):
+        ta.gradcheck(model, np.ones((1, 3)))
+    assert model.weight.data is before
+
+
+def test_nothing_to_check_says_so():
+    with pytest.raises(ValueError, match="none of the inputs is floating, and f has no parameters"):
+        ta.gradcheck(lambda t: t, [np.arange(3)])
+    with pytest.raises(TypeError, match="the function returned a ndarray, expected one tensor"):
+        ta.gradcheck(lambda t: t.numpy(), np.ones(3))
+
+
+def test_a_function_class_may_be_given_itself():
+    assert ta.gradcheck(ReLU, np.array([1.0, -1.0])).name == "Layer"
+
+
+def test_empty_inputs_pass():
+    assert ta.gradcheck(lambda x: x * 2, np.zeros((0, 3))).ok
+    assert ta.gradcheck(lambda x: x * 2, np.zeros((0, 3)), fast=True).ok

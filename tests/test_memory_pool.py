@@ -1,0 +1,214 @@
+"""Memory that is used again: only when nobody can see it any more, and never more than was needed at once, and half as much."""
+
+import gc
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import tinyalex as ta
+from tinyalex import functional as F
+from tinyalex import nn, optim
+from tinyalex.kernels.cpu import memory as module
+from tinyalex.kernels.cpu.memory import SMALL, SPARE, Buffers
+
+
+@pytest.fixture
+def memory():
+    return Buffers()
+
+
+def address(a):
+    return a.__array_interface__["data"][0]
+
+
+def test_memory_whose_array_is_gone_is_used_again(memory):
+    a = memory.empty((512, 1024), np.float32)
+    where = address(a)
+    assert a.flags.carray
+    assert where % 64 == 0
+    del a
+    assert address(memory.empty((1024, 512), np.float32)) == where
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda a: a[3:],
+        lambda a: a.T,
+        lambda a: a.reshape(-1)[5:],
+        lambda a: a[::2, ::-3].T[1:],
+        lambda a: a.view(np.int32)[0],
+        lambda a: np.lib.stride_tricks.as_strided(a, (3, 3), (4, 4)),
+        lambda a: np.broadcast_to(a[0], (9, 1024)),
+        lambda a: memoryview(a),
+        lambda a: ta.Tensor(a).reshape(-1).numpy(),
+    ],
+    ids=[
+        "slice",
+        "transposed",
+        "flat",
+        "reversed",
+        "another type",
+        "strided",
+        "broadcast",
+        "memoryview",
+        "tensor",
+    ],
+)
+def test_a_view_keeps_it(view, memory):
+    a = memory.empty((512, 1024), np.float32)
+    a[...] = 7
+    where, seen = address(a), view(a)
+    before = bytes(seen) if isinstance(seen, memoryview) else seen.copy()
+    del a
+    gc.collect()
+    other = memory.empty((512, 1024), np.float32)
+    assert address(other) != where
+    other[...] = 8
+    assert bytes(seen) == before if isinstance(seen, memoryview) else (seen == before).all()
+    del seen, other
+    gc.collect()
+    assert where in {address(memory.empty((512, 1024), np.float32))} | {
+        address(idle) for idle in memory.idle
+    }
+
+
+def test_idle_memory_has_a_limit_and_the_longest_idle_goes_first(memory):
+    held = [memory.empty((SMALL * (2**i),), np.uint8) for i in range(4)]
+    most = memory.in_use
+    assert most == memory.most_in_use == 15 * SMALL
+    del held
+    assert memory.empty((3 * SMALL,), np.uint8).size == 3 * SMALL  # takes what had four
+    for _ in range(5):
+        big = memory.empty((9 * SMALL,), np.uint8)
+        assert memory.in_use + sum(idle.size for idle in memory.idle) <= SPARE * memory.most_in_use
+        del big
+    assert memory.most_in_use == most
+
+
+def test_memory_more_than_twice_too_large_is_left_alone(memory):
+    where = address(memory.empty((8 * SMALL,), np.uint8))
+    small = memory.empty((3 * SMALL,), np.uint8)
+    assert address(small) != where == address(memory.empty((5 * SMALL,), np.uint8))
+
+
+class TakesMemoryWhenCollected:
+    def __init__(self):
+        self.itself = self
+
+    def __del__(self):
+        module.empty((SMALL,), np.uint8)
+
+
+def test_a_finalizer_may_take_memory_at_any_moment():
+    threshold = gc.get_threshold()
+    gc.set_threshold(10)
+    try:
+        held = []
+        for i in range(300):
+            TakesMemoryWhenCollected()
+            held = [*held[-20:], module.empty((SMALL + 64 * i,), np.uint8)]
+    finally:
+        gc.set_threshold(*threshold)
+
+
+def test_a_child_process_takes_memory_though_a_thread_of_its_parent_was_taking_some():
+    with module._buffers.lock:
+        child = os.fork()
+        if child == 0:
+            module.empty((SMALL,), np.uint8)
+            os._exit(7)
+    for _ in range(200):
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            break
+        time.sleep(0.05)
+    else:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        pytest.fail("the child hangs")
+    assert os.waitstatus_to_exitcode(status) == 7
+
+
+def test_what_cannot_be_had_is_not_counted_and_idle_memory_goes_first(memory, monkeypatch):
+    memory.empty((4 * SMALL,), np.uint8)
+    attempts = []
+
+    def none_left(size):
+        attempts.append([idle.size for idle in memory.idle])
+        raise MemoryError
+
+    monkeypatch.setattr(module, "_aligned", none_left)
+    with pytest.raises(MemoryError):
+        memory.empty((64 * SMALL,), np.uint8)
+    assert attempts == [[4 * SMALL], []]
+    assert (memory.in_use, memory.most_in_use) == (0, 4 * SMALL)
+
+
+def test_arrays_that_threads_let_go_are_counted(memory):
+    def work(seed):
+        rng = np.random.default_rng(seed)
+        for _ in range(50):
+            a = memory.empty((SMALL + int(rng.integers(SMALL)),), np.uint8)
+            a[::4096] = seed
+            assert (a[::4096] == seed).all()
+            del a
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    memory.empty((SMALL,), np.uint8)
+    assert memory.in_use <= 2 * SMALL
+
+
+def test_what_a_user_holds_over_a_step_stays_as_it_is(rng):
+    model = nn.Sequential(
+        nn.Conv2d(3, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(32, 32, 3),
+        nn.Flatten(),
+        nn.Linear(32 * 22 * 22, 64),
+    )
+    optimizer = optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    x, labels = rng.standard_normal((32, 3, 24, 24)).astype("f"), rng.integers(0, 64, 32)
+    seen = []
+    model[1].register_forward_hook(lambda module, inputs, output: seen.append(output.data))
+    for _ in range(3):
+        optimizer.zero_grad()
+        output = model(x)
+        F.cross_entropy(output, labels).backward()
+        seen += [output.numpy(), *(p.grad for p in model.parameters())]
+        if len(seen) == 8:
+            copies = [a.copy() for a in seen]
+        optimizer.step()
+    assert (
+        sum(a.nbytes >= SMALL for a in copies) == 2
+    )  # an activation and a gradient of those whose memory is reused
+    for a, before in zip(seen, copies, strict=False):
+        np.testing.assert_array_equal(a, before)
+
+
+def test_a_step_takes_no_new_memory_once_it_has_run_twice(rng, monkeypatch):
+    model = nn.Sequential(
+        nn.Conv2d(3, 64, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(3, 2),
+        nn.Conv2d(64, 64, 3, padding=1),
+        nn.ReLU(),
+    )
+    x = rng.standard_normal((64, 3, 32, 32)).astype("f")
+    taken = []
+    own = module._aligned
+    monkeypatch.setattr(module, "_aligned", lambda size: taken.append(size) or own(size))
+    for step in range(5):
+        model.zero_grad()
+        model(x).sum().backward()
+        if step == 2:
+            taken.clear()
+    assert not taken

@@ -1,0 +1,126 @@
+"""Whether a GPU is usable: the requirements, checked one after the other."""
+
+import ctypes
+import importlib.metadata
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from tinyalex.device.arrays import gpu_library
+
+
+@cache
+def why_no_cuda() -> str | None:
+    """None if a GPU is usable, else the first failed check and its remedy."""
+    failed = next((finding for finding in findings([*STEPS, COMPUTING]) if not finding.ok), None)
+    return f"{failed.name}: {failed.text}. {failed.fix}." if failed else None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The result of one check. `ok` is None for an optional part that is missing; `fix` is the remedy."""
+
+    name: str
+    ok: bool | None
+    text: str
+    fix: str = ""
+
+    def __str__(self) -> str:
+        return f"{ {True: 'ok', False: 'BROKEN', None: '-'}[self.ok]:<8}{self.name:<14}{self.text}"
+
+
+class NotThere(Exception):  # noqa: N818 - an optional part that is missing is no error
+    """Raised by a check whose optional part is missing."""
+
+
+Step = tuple[str, Callable[[], str], str]
+"""A name, a check that returns what it found or raises, and the remedy if it raises."""
+
+
+def findings(steps: Iterable[Step]) -> Iterator[Finding]:
+    """The results of the checks up to the first that fails: each depends on those before it."""
+    for name, step, fix in steps:
+        try:
+            yield Finding(name, True, step())
+        except NotThere as missing:
+            yield Finding(name, None, str(missing), fix)
+            return
+        except Exception as error:  # a broken installation may raise anything
+            text = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".")
+            yield Finding(name, False, text[:200], fix)
+            return
+
+
+def _import_cupy() -> str:
+    if sys.modules.get("cupy") is None and importlib.util.find_spec("cupy") is None:
+        raise NotThere("not installed")
+    cupy = gpu_library()
+    if int(cupy.__version__.split(".")[0]) < 14:
+        raise RuntimeError(f"version {cupy.__version__}, but 14 or newer is needed")
+    packages = [name for name in ("cupy-cuda13x", "cupy-cuda12x") if _is_installed(name)]
+    return f"{cupy.__version__}{f' ({packages[0]})' if packages else ''}"
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return bool(importlib.metadata.version(package))
+    except importlib.metadata.PackageNotFoundError:
+        return False
+
+
+def _find_driver() -> str:
+    runtime = gpu_library().cuda.runtime
+    version = runtime.driverGetVersion()
+    if version == 0:
+        ctypes.CDLL(
+            "nvcuda.dll" if os.name == "nt" else "libcuda.so.1"
+        )  # its error says what is missing
+        raise RuntimeError("libcuda is installed, but does not respond")
+    if version // 1000 < runtime.runtimeGetVersion() // 1000:
+        built_for = runtime.runtimeGetVersion() // 1000
+        raise RuntimeError(
+            f"for CUDA {version // 1000}, older than the CUDA {built_for} that this CuPy is made for"
+        )
+    return f"for CUDA up to {version // 1000}.{version % 1000 // 10}"
+
+
+def _find_gpu() -> str:
+    runtime = gpu_library().cuda.runtime
+    count = runtime.getDeviceCount()
+    name = runtime.getDeviceProperties(0)["name"].decode()
+    return f"{count} of them, the first: {name}, compute capability {gpu_library().cuda.Device(0).compute_capability}"
+
+
+def _compute() -> str:
+    cupy = gpu_library()
+    two = cupy.ones((2, 2), np.float32)
+    product = float((two @ two)[0, 0])  # needs a context, the compiler and cuBLAS
+    if product != 2:
+        raise RuntimeError(f"1*1 + 1*1 = {product}")
+    return "1*1 + 1*1 = 2"
+
+
+TOOLKIT = (
+    "Install CUDA's libraries beside CuPy: pip install 'cupy-cuda13x[ctk]' (or 'cupy-cuda12x[ctk]')"
+)
+
+STEPS: list[Step] = [
+    (
+        "CuPy",
+        _import_cupy,
+        "Install it: pip install 'cupy-cuda13x[ctk]' (for a driver of CUDA 12: 'cupy-cuda12x[ctk]')",
+    ),
+    (
+        "driver",
+        _find_driver,
+        "Install NVIDIA's driver for this machine's GPU, or, for an older driver, the CuPy made for it: cupy-cuda12x",
+    ),
+    ("GPU", _find_gpu, "See what `nvidia-smi` lists, and whether CUDA_VISIBLE_DEVICES hides it"),
+]
+
+COMPUTING: Step = ("computing", _compute, TOOLKIT)

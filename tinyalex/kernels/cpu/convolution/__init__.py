@@ -1,0 +1,1 @@
+"""The convolution algorithms of the CPU."""
