@@ -13,7 +13,7 @@ import tinyalex as ta
 from tinyalex import kernels, ops
 from tinyalex.functional import activation, convolution, loss, normalization, pooling
 from tinyalex.functional.adaptive_pooling import AdaptiveAvgPool2d
-from tinyalex.functional.arguments import Window
+from tinyalex.kernels.window import Window
 from tinyalex.functional.dropout import Dropout
 from tinyalex.functional.joining import Cat
 from tinyalex.functional.linear import Linear

@@ -1,4 +1,4 @@
-"""Filters that inference has transformed before: the same numbers again, and never those of other weights."""
+"""The cache of transformed filters: it never returns those of other weights."""
 
 import gc
 
@@ -12,21 +12,21 @@ from tinyalex.kernels.cpu.convolution import filter_cache, winograd
 
 
 @pytest.fixture(autouse=True)
-def nothing_else(monkeypatch):
-    monkeypatch.setattr(filter_cache, "_memories", {})
+def empty_cache(monkeypatch):
+    monkeypatch.setattr(filter_cache, "_entries", {})
 
 
 @pytest.fixture
 def made(monkeypatch):
-    """How often filters have been transformed."""
+    """A list with an item for each transform of filters."""
     calls = []
-    original = winograd.Winograd.transformed
+    original = winograd.transform_filters
 
-    def counted(self, *options, **more):
+    def counted(*options, **more):
         calls.append(1)
-        return original(self, *options, **more)
+        return original(*options, **more)
 
-    monkeypatch.setattr(winograd.Winograd, "transformed", counted)
+    monkeypatch.setattr(winograd, "transform_filters", counted)
     return calls
 
 
@@ -49,12 +49,7 @@ def test_inference_transforms_the_same_filters_once(rng, made):
     np.testing.assert_array_equal(infer(x, w), first)
     infer(images(rng, size=20), w)
     assert len(made) == 1
-    before = winograd.setting()
-    try:
-        winograd.use("accurate")  # another size of tiles
-        infer(x, w)
-    finally:
-        winograd.use(before)
+    infer(images(rng), ta.Tensor(w.data.copy()))  # another array
     assert len(made) == 2
 
 
@@ -65,11 +60,11 @@ def test_a_write_while_filters_are_transformed_is_not_missed():
         array[:] = 7  # as another thread may
         return 2 * numbers
 
-    assert filter_cache.remembered(array, "", make).tolist() == [2, 2, 2]
-    assert filter_cache.remembered(array, "", make).tolist() == [14, 14, 14]
+    assert filter_cache.cached(array, "", make).tolist() == [2, 2, 2]
+    assert filter_cache.cached(array, "", make).tolist() == [14, 14, 14]
 
 
-def test_whoever_writes_into_the_weights_gets_what_they_are_now(rng, made):
+def test_after_a_write_to_the_weights_the_new_values_are_used(rng, made):
     x, w = images(rng), weights(rng)
     infer(x, w)
     w.data[3, 2, 1, 0] += 1
@@ -79,16 +74,16 @@ def test_whoever_writes_into_the_weights_gets_what_they_are_now(rng, made):
     assert np.isnan(infer(x, w)).any()
 
 
-def test_what_is_remembered_goes_with_the_weights_and_with_training(rng, made):
+def test_entries_are_released_with_the_weights_and_by_training(rng, made):
     x, w = images(rng), weights(rng)
     infer(x, w)
-    assert len(filter_cache._memories) == 1
+    assert len(filter_cache._entries) == 1
     F.conv2d(x, w).sum().backward()
-    assert filter_cache._memories == {}
+    assert filter_cache._entries == {}
     optim.SGD([w], lr=0.1).step()
     infer(x, w)
-    assert len(filter_cache._memories) == 1
+    assert len(filter_cache._entries) == 1
     del w
     gc.collect()
-    assert filter_cache._memories == {}
+    assert filter_cache._entries == {}
     assert len(made) == 3

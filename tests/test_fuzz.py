@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 import tinyalex as ta
 from tinyalex import functional as F
-from tinyalex.functional.arguments import Window, output_size
+from tinyalex.functional.arguments import output_size
+from tinyalex.kernels.window import Window
 from tinyalex.functional.convolution import conv2d_naive
 from tinyalex.functional.normalization import local_response_norm_naive
 from tinyalex.functional.pooling import avg_pool2d_naive, max_pool2d_naive

@@ -24,7 +24,7 @@ from tinyalex.kernels.cpu import gemm
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_they_are_what_numpy_gives(shape, order, rng, monkeypatch):
     monkeypatch.setattr(devices.tiles, "workers", lambda: 2)
-    monkeypatch.setattr(gemm, "SMALL", gemm.TINY)
+    monkeypatch.setattr(gemm, "MIN_PARALLEL_MADDS", gemm.MAX_SERIAL_MADDS)
     rows, inner, columns = shape
     a, b = (
         rng.standard_normal((rows, inner)),
@@ -54,7 +54,7 @@ LINEAR = [
 def test_those_of_linear_layers_in_pieces_and_whole(shape, orders, cut, rng, monkeypatch):
     monkeypatch.setattr(devices, "blas_multiplies_without_packing", lambda: cut)
     monkeypatch.setattr(devices.tiles, "workers", lambda: 2)
-    monkeypatch.setattr(gemm, "SMALL", gemm.TINY)
+    monkeypatch.setattr(gemm, "MIN_PARALLEL_MADDS", gemm.MAX_SERIAL_MADDS)
     rows, inner, columns = shape
     drawn = (
         rng.standard_normal((rows, inner)),
@@ -78,7 +78,7 @@ def test_stacks_in_pieces_and_whole(shape, cut, rng, monkeypatch):
         rng.standard_normal((2, 3, inner, columns)),
     )
     out = np.full((2, 3, rows, columns), np.nan)
-    gemm.matmul_stack(a, b, out)
+    gemm.stacked_matmul(a, b, out)
     np.testing.assert_allclose(out, a @ b, rtol=1e-11, atol=1e-11)
 
 
@@ -102,7 +102,7 @@ def test_pieces_are_as_small_as_blas_wants_them(rng, monkeypatch):
             rng.standard_normal((inner, columns)),
             out=np.empty((rows, columns)),
         )
-        assert 0 < max(sizes) <= gemm.UNCOPIED
+        assert 0 < max(sizes) <= gemm.MAX_UNPACKED_MADDS
 
 
 def _work(a, b):
@@ -117,7 +117,10 @@ def test_long_ones_are_shared_and_short_ones_are_not(rng, monkeypatch):
     monkeypatch.setattr(
         devices,
         "for_tiles",
-        lambda a, *rest, single_threaded: seen.append((a.shape, single_threaded)) or own(a, *rest, single_threaded=single_threaded),
+        lambda a, *rest, single_threaded: (
+            seen.append((a.shape, single_threaded))
+            or own(a, *rest, single_threaded=single_threaded)
+        ),
     )
     for rows, columns in ((64, 64), (64, 1024), (64, 8192)):
         gemm.matmul(

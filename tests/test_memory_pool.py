@@ -13,12 +13,12 @@ import tinyalex as ta
 from tinyalex import functional as F
 from tinyalex import nn, optim
 from tinyalex.kernels.cpu import memory as module
-from tinyalex.kernels.cpu.memory import SMALL, SPARE, Buffers
+from tinyalex.kernels.cpu.memory import MIN_POOLED_BYTES, MAX_HELD, MemoryPool
 
 
 @pytest.fixture
 def memory():
-    return Buffers()
+    return MemoryPool()
 
 
 def address(a):
@@ -78,22 +78,27 @@ def test_a_view_keeps_it(view, memory):
 
 
 def test_idle_memory_has_a_limit_and_the_longest_idle_goes_first(memory):
-    held = [memory.empty((SMALL * (2**i),), np.uint8) for i in range(4)]
-    most = memory.in_use
-    assert most == memory.most_in_use == 15 * SMALL
+    held = [memory.empty((MIN_POOLED_BYTES * (2**i),), np.uint8) for i in range(4)]
+    most = memory.bytes_in_use
+    assert most == memory.peak_bytes == 15 * MIN_POOLED_BYTES
     del held
-    assert memory.empty((3 * SMALL,), np.uint8).size == 3 * SMALL  # takes what had four
+    assert (
+        memory.empty((3 * MIN_POOLED_BYTES,), np.uint8).size == 3 * MIN_POOLED_BYTES
+    )  # takes what had four
     for _ in range(5):
-        big = memory.empty((9 * SMALL,), np.uint8)
-        assert memory.in_use + sum(idle.size for idle in memory.idle) <= SPARE * memory.most_in_use
+        big = memory.empty((9 * MIN_POOLED_BYTES,), np.uint8)
+        assert (
+            memory.bytes_in_use + sum(idle.size for idle in memory.idle)
+            <= MAX_HELD * memory.peak_bytes
+        )
         del big
-    assert memory.most_in_use == most
+    assert memory.peak_bytes == most
 
 
 def test_memory_more_than_twice_too_large_is_left_alone(memory):
-    where = address(memory.empty((8 * SMALL,), np.uint8))
-    small = memory.empty((3 * SMALL,), np.uint8)
-    assert address(small) != where == address(memory.empty((5 * SMALL,), np.uint8))
+    where = address(memory.empty((8 * MIN_POOLED_BYTES,), np.uint8))
+    small = memory.empty((3 * MIN_POOLED_BYTES,), np.uint8)
+    assert address(small) != where == address(memory.empty((5 * MIN_POOLED_BYTES,), np.uint8))
 
 
 class TakesMemoryWhenCollected:
@@ -101,7 +106,7 @@ class TakesMemoryWhenCollected:
         self.itself = self
 
     def __del__(self):
-        module.empty((SMALL,), np.uint8)
+        module.empty((MIN_POOLED_BYTES,), np.uint8)
 
 
 def test_a_finalizer_may_take_memory_at_any_moment():
@@ -111,16 +116,16 @@ def test_a_finalizer_may_take_memory_at_any_moment():
         held = []
         for i in range(300):
             TakesMemoryWhenCollected()
-            held = [*held[-20:], module.empty((SMALL + 64 * i,), np.uint8)]
+            held = [*held[-20:], module.empty((MIN_POOLED_BYTES + 64 * i,), np.uint8)]
     finally:
         gc.set_threshold(*threshold)
 
 
 def test_a_child_process_takes_memory_though_a_thread_of_its_parent_was_taking_some():
-    with module._buffers.lock:
+    with module._pool.lock:
         child = os.fork()
         if child == 0:
-            module.empty((SMALL,), np.uint8)
+            module.empty((MIN_POOLED_BYTES,), np.uint8)
             os._exit(7)
     for _ in range(200):
         pid, status = os.waitpid(child, os.WNOHANG)
@@ -135,7 +140,7 @@ def test_a_child_process_takes_memory_though_a_thread_of_its_parent_was_taking_s
 
 
 def test_what_cannot_be_had_is_not_counted_and_idle_memory_goes_first(memory, monkeypatch):
-    memory.empty((4 * SMALL,), np.uint8)
+    memory.empty((4 * MIN_POOLED_BYTES,), np.uint8)
     attempts = []
 
     def none_left(size):
@@ -144,16 +149,16 @@ def test_what_cannot_be_had_is_not_counted_and_idle_memory_goes_first(memory, mo
 
     monkeypatch.setattr(module, "_aligned", none_left)
     with pytest.raises(MemoryError):
-        memory.empty((64 * SMALL,), np.uint8)
-    assert attempts == [[4 * SMALL], []]
-    assert (memory.in_use, memory.most_in_use) == (0, 4 * SMALL)
+        memory.empty((64 * MIN_POOLED_BYTES,), np.uint8)
+    assert attempts == [[4 * MIN_POOLED_BYTES], []]
+    assert (memory.bytes_in_use, memory.peak_bytes) == (0, 4 * MIN_POOLED_BYTES)
 
 
 def test_arrays_that_threads_let_go_are_counted(memory):
     def work(seed):
         rng = np.random.default_rng(seed)
         for _ in range(50):
-            a = memory.empty((SMALL + int(rng.integers(SMALL)),), np.uint8)
+            a = memory.empty((MIN_POOLED_BYTES + int(rng.integers(MIN_POOLED_BYTES)),), np.uint8)
             a[::4096] = seed
             assert (a[::4096] == seed).all()
             del a
@@ -163,8 +168,8 @@ def test_arrays_that_threads_let_go_are_counted(memory):
         thread.start()
     for thread in threads:
         thread.join()
-    memory.empty((SMALL,), np.uint8)
-    assert memory.in_use <= 2 * SMALL
+    memory.empty((MIN_POOLED_BYTES,), np.uint8)
+    assert memory.bytes_in_use <= 2 * MIN_POOLED_BYTES
 
 
 def test_what_a_user_holds_over_a_step_stays_as_it_is(rng):
@@ -188,7 +193,7 @@ def test_what_a_user_holds_over_a_step_stays_as_it_is(rng):
             copies = [a.copy() for a in seen]
         optimizer.step()
     assert (
-        sum(a.nbytes >= SMALL for a in copies) == 2
+        sum(a.nbytes >= MIN_POOLED_BYTES for a in copies) == 2
     )  # an activation and a gradient of those whose memory is reused
     for a, before in zip(seen, copies, strict=False):
         np.testing.assert_array_equal(a, before)

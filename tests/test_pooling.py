@@ -4,7 +4,8 @@ import pytest
 import tinyalex as ta
 from tinyalex import device as devices
 from tinyalex import functional as F
-from tinyalex.functional.arguments import Window, output_size
+from tinyalex.functional.arguments import output_size
+from tinyalex.kernels.window import Window
 from tinyalex.functional.pooling import avg_pool2d_naive, max_pool2d_naive
 from tinyalex.kernels.cpu import layout
 
@@ -176,7 +177,7 @@ APART = [((1, 1), (3, 2), (0, 0), (1, 1), False), ((2, 2), (3, 3), (1, 1), (1, 1
 @pytest.mark.parametrize("geometry", [*GEOMETRIES, *APART], ids=str)
 def test_threads_give_what_one_gives(geometry, rng, monkeypatch):
     kernel, stride, padding, _, ceil_mode = geometry
-    monkeypatch.setattr(layout, "SMALL", 0)
+    monkeypatch.setattr(layout, "MIN_PARALLEL_BYTES", 0)
     for layer in (
         lambda x: F.max_pool2d(x, *geometry, relu=True),
         lambda x: F.avg_pool2d(x, kernel, stride, padding, ceil_mode),

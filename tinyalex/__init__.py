@@ -5,6 +5,7 @@ from tinyalex.device import cuda_is_available, manual_seed
 from tinyalex.function import Function, no_grad
 from tinyalex.functional import flatten
 from tinyalex.gradient_check.check import GradcheckError, gradcheck
+from tinyalex.kernels.fast_paths import fast, set_fast
 from tinyalex.serialization import load, save
 from tinyalex.tensor import Tensor
 
@@ -14,6 +15,7 @@ __all__ = [
     "Tensor",
     "cuda_is_available",
     "data",
+    "fast",
     "flatten",
     "functional",
     "gradcheck",
@@ -24,4 +26,5 @@ __all__ = [
     "no_grad",
     "optim",
     "save",
+    "set_fast",
 ]

@@ -1,7 +1,8 @@
-"""Function: one operation, forward and backward; and `backward`, which walks the graph that the Functions make.
+"""Function: an operation with its forward and backward pass; `backward`: a walk over the graph.
 
-A graph is its Functions: each keeps the tensors it read, each tensor the Function that made it (`creator`), and a tensor without
-one is a leaf. Forward and backward see plain arrays, never tensors, so derivatives are first order only.
+The graph consists of Functions. Each keeps the tensors it read, each tensor the Function that made
+it (`creator`); a tensor without one is a leaf. Forward and backward see arrays, not tensors, so
+derivatives are first order only.
 """
 
 import threading
@@ -15,8 +16,8 @@ from tinyalex import device
 from tinyalex.device import Array
 
 
-class no_grad(ContextDecorator):  # noqa: N801 - used like a keyword: `with no_grad():` or `@no_grad()`
-    """Within it, operations make no graph and keep nothing for a backward pass."""
+class no_grad(ContextDecorator):  # noqa: N801 - used like a keyword: `with no_grad():`
+    """A context in which operations build no graph and keep nothing for a backward pass."""
 
     class _Depth(threading.local):
         value = 0
@@ -30,15 +31,37 @@ class no_grad(ContextDecorator):  # noqa: N801 - used like a keyword: `with no_g
         self.depth.value -= 1
 
 
+def is_grad_enabled() -> bool:
+    """False within `no_grad`."""
+    return no_grad.depth.value == 0
+
+
+class GraphTensor:
+    """What the graph needs of a tensor. `tinyalex.Tensor` is the subclass that users see."""
+
+    data: Array
+    requires_grad: bool
+    creator: "Function | None"
+
+    @property
+    def result_class(self) -> Any:
+        """The class of an operation's output."""
+        return type(self)
+
+    def accumulate_grad(self, grad: Array) -> None:
+        """Take a complete gradient of this leaf."""
+
+
 class Function:
-    """One operation. Subclass it with
+    """An operation. Subclass it with
 
-        forward(self, *arrays, **options) -> one array
-        backward(self, grad_output)       -> one gradient for each array input, in their order
+        forward(self, *arrays, **options) -> an array
+        backward(self, grad_output)       -> a gradient for each array input, in their order
 
-    `forward` keeps what `backward` needs as plain attributes of self. A gradient has its input's shape and dtype, or is None
-    where there is none; with a single input it need not be in a tuple. `self.needs_input_grad`, readable in both, has a bool for
-    each input: what is False need not be computed. None of them changes an array it was given.
+    `forward` stores what `backward` needs as attributes of self. A gradient has its input's shape
+    and dtype, or is None if there is none; with a single input it need not be in a tuple.
+    `self.needs_input_grad`, set before both, has a bool for each input: gradients where it is False
+    need not be computed. Neither may change an array that it is given.
 
     >>> import numpy as np, tinyalex as ta
     >>> class Square(ta.Function):
@@ -53,37 +76,39 @@ class Function:
     array([2., 4., 6.], dtype=float32)
     """
 
-    inputs: "tuple[Any, ...] | None"
-    """For each input the tensor to send a gradient to, or None. The tuple is replaced by None once the graph is freed."""
+    inputs: tuple[GraphTensor | None, ...] | None
+    """For each input the tensor that gets a gradient, or None. None once the graph is freed."""
     needs_input_grad: tuple[bool, ...]
 
     def forward(self, *arrays: Any, **options: Any) -> Array:
         raise TypeError(
-            f"{type(self).__name__} has no forward(self, *arrays). Write one; see help(tinyalex.Function)."
+            f"{type(self).__name__} has no forward(self, *arrays). "
+            "Write one; see help(tinyalex.Function)."
         )
 
     def backward(self, grad_output: Array) -> Any:
         raise TypeError(
-            f"{type(self).__name__} has no backward(self, grad_output). Write one; see help(tinyalex.Function)."
+            f"{type(self).__name__} has no backward(self, grad_output). "
+            "Write one; see help(tinyalex.Function)."
         )
 
     @classmethod
     def apply(cls, *inputs: Any, **options: Any) -> Any:
-        """Run forward on the inputs (tensors, arrays, numbers, None) and remember how to come back.
+        """Run forward on the inputs (tensors, arrays, numbers, None), and record it in the graph.
 
-        The output is a tensor if one of the inputs is. Without any it is the array that forward returned.
+        Returns a tensor if one of the inputs is one, else the array that forward returned.
         """
         node = cls()
-        tensors = [x if _is_tensor(x) else None for x in inputs]
-        recording = no_grad.depth.value == 0
+        tensors = [x if isinstance(x, GraphTensor) else None for x in inputs]
+        recording = is_grad_enabled()
         node.inputs = tuple(
             t if t is not None and t.requires_grad and recording else None for t in tensors
         )
         node.needs_input_grad = tuple(t is not None for t in node.inputs)
         arrays = [x if t is None else t.data for x, t in zip(inputs, tensors, strict=True)]
-        place = device.common(cls.__name__, arrays)
-        # Without warnings: inf and NaN are answers here, as in the field's other frameworks and on the GPU.
-        with device.on(place), np.errstate(all="ignore"):
+        common = device.common(cls.__name__, arrays)
+        # Without warnings: inf and NaN are results here, as in other frameworks and on the GPU.
+        with device.on(common), np.errstate(all="ignore"):
             array = node.forward(*arrays, **options)
         if not device.is_array(array):
             raise TypeError(
@@ -98,20 +123,17 @@ class Function:
         return output
 
 
-def _is_tensor(x: object) -> bool:
-    return hasattr(x, "creator")
-
-
-def _describe(x: object) -> str:
-    return f"{x.dtype} array of shape {x.shape}" if device.is_array(x) else f"a {type(x).__name__}"  # type: ignore[attr-defined]
+def _describe(x: Any) -> str:
+    is_array = device.is_array(x)
+    return f"{x.dtype} array of shape {x.shape}" if is_array else f"a {type(x).__name__}"
 
 
 @np.errstate(all="ignore")
-def backward(root: Any, grad: Array, retain_graph: bool) -> None:
-    """Add d(sum of root*grad)/d(leaf) to the `.grad` of each leaf that `root` was made from.
+def backward(root: GraphTensor, grad: Array, retain_graph: bool) -> None:
+    """Add d(sum of root*grad)/d(leaf) to the `.grad` of each leaf that `root` was computed from.
 
-    A gradient is complete when all uses of its tensor have sent their share; only then is it passed on. So uses are counted first,
-    and each Function runs once, however often its output is used.
+    A gradient is complete once all uses of its tensor have contributed; only then is it passed on.
+    So uses are counted first, and each Function runs once, however often its output is used.
     """
     uses_left = _count_uses(root)
     collected: dict[Any, Array] = {_node(root): grad}
@@ -124,6 +146,7 @@ def backward(root: Any, grad: Array, retain_graph: bool) -> None:
             if total is not None:
                 tensor.accumulate_grad(total)
             continue
+        assert node.inputs is not None
         for source, share in zip(node.inputs, _input_grads(node, total), strict=True):
             if source is None:
                 continue
@@ -140,21 +163,22 @@ def backward(root: Any, grad: Array, retain_graph: bool) -> None:
             _free(node)
 
 
-def _node(tensor: Any) -> Any:
-    """What a gradient belongs to: the Function that made the tensor, or the tensor where it is a leaf."""
+def _node(tensor: GraphTensor) -> Any:
+    """The owner of a gradient: the Function that made the tensor, or the tensor if it is a leaf."""
     return tensor if tensor.creator is None else tensor.creator
 
 
-def _count_uses(root: Any) -> dict[Any, int]:
-    """How often each Function's output and each leaf is read by the Functions that `root` depends on."""
+def _count_uses(root: GraphTensor) -> dict[Any, int]:
+    """How often each Function's output and each leaf is read, in the graph that `root` depends on."""
     uses: dict[Any, int] = {_node(root): 0}
     to_visit = [root.creator] if root.creator is not None else []
     while to_visit:
         node = to_visit.pop()
         if node.inputs is None:
             raise RuntimeError(
-                f"backward: the graph behind {type(node).__name__} has been freed by an earlier backward(). "
-                "Run the forward pass again, or call the first backward(retain_graph=True)."
+                f"backward: the graph of {type(node).__name__} has been freed by an earlier "
+                "backward(). Run the forward pass again, or call the first "
+                "backward(retain_graph=True)."
             )
         for source in node.inputs:
             if source is None:
@@ -167,7 +191,7 @@ def _count_uses(root: Any) -> dict[Any, int]:
 
 
 def _input_grads(node: Function, grad_output: Array | None) -> tuple[Array | None, ...]:
-    """What `node.backward` returns, held to what the class promises."""
+    """The gradients that `node.backward` returns, checked."""
     expected = len(node.needs_input_grad)
     if grad_output is None:
         return (None,) * expected
@@ -177,67 +201,76 @@ def _input_grads(node: Function, grad_output: Array | None) -> tuple[Array | Non
     name = type(node).__name__
     if len(grads) != expected:
         raise ValueError(
-            f"{name}.backward: expected {expected} gradients, one for each input of forward, got {len(grads)}. "
-            "Return None in the place of an input that has none."
+            f"{name}.backward: expected {expected} gradients, one for each input of forward, got "
+            f"{len(grads)}. Return None for an input that has none."
         )
     assert node.inputs is not None
-    held = {id(_owner(a)) for a in (grad_output, *_arrays_of(node))}
-    checked: list[Array | None] = []
     for i, (source, grad) in enumerate(zip(node.inputs, grads, strict=True)):
-        if source is None or grad is None:
-            checked.append(None)
-            continue
-        if (
-            not device.is_array(grad)
-            or grad.shape != source.shape
-            or grad.dtype != source.dtype
-            or not _beside(grad, source)
-        ):
+        if source is not None and grad is not None and (advice := _mismatch(grad, source)):
             raise ValueError(
-                f"{name}.backward: gradient {i} is {_describe(grad)}, but input {i} is {source.dtype} array of shape {source.shape}. "
-                + _advice(grad, source)
+                f"{name}.backward: gradient {i} is {_describe(grad)}, but input {i} is "
+                f"{_describe(source.data)}. {advice}"
             )
-        # A leaf keeps what it is given for good, and others may have the same memory: another leaf, or the operation itself.
+    return _without_aliases(node, grad_output, tuple(grads))
+
+
+def _mismatch(grad: Any, source: GraphTensor) -> str:
+    """What to do about a gradient that does not match its input; empty if it does."""
+    if not device.is_array(grad):
+        return "Return an array."
+    here, there = device.of(source.data), device.of(grad)
+    if here != there:
+        return (
+            f"Compute it on the input's device, {here}, with xp = device.xp(grad_output); "
+            f"it is on {there}."
+        )
+    if grad.shape != source.data.shape:
+        return "If the input was broadcast, sum its gradient over the repeated axes."
+    if grad.dtype != source.data.dtype:
+        return (
+            f"Return it as {source.data.dtype}; a constant such as np.float64(1/n) turns float32 "
+            "into float64, a Python float does not."
+        )
+    return ""
+
+
+def _without_aliases(
+    node: Function, grad_output: Array, grads: tuple[Any, ...]
+) -> tuple[Array | None, ...]:
+    """The gradients, those of leaves copied if they share memory with another array in use.
+
+    A leaf's `.grad` is the user's to keep and to change in place. `z = x + y` returns grad_output
+    itself for both x and y: without a copy, `x.grad *= 2` would change `y.grad` as well; with
+    `backward` returning a saved input, it would change that input's data.
+    """
+    assert node.inputs is not None
+    in_use = {id(_owner(a)) for a in (grad_output, *_arrays_of(node))}
+    results: list[Array | None] = []
+    for source, grad in zip(node.inputs, grads, strict=True):
+        if source is None or grad is None:
+            results.append(None)
+            continue
         grad = device.asarray(grad)
+        is_leaf = source.creator is None
         with device.on_device_of(grad):
-            checked.append(
-                grad.copy() if source.creator is None and id(_owner(grad)) in held else grad
-            )
-        held.add(id(_owner(grad)))
-    return tuple(checked)
+            results.append(grad.copy() if is_leaf and id(_owner(grad)) in in_use else grad)
+        in_use.add(id(_owner(grad)))
+    return tuple(results)
 
 
 def _arrays_of(node: Function) -> Iterator[Array]:
-    """What an operation read and what it keeps as attributes, alone or in a tuple or list."""
+    """The arrays that an operation read, and those in its attributes, tuples and lists."""
     yield from (source.data for source in node.inputs or () if source is not None)
     for value in vars(node).values():
-        yield from (
-            part
-            for part in (value if isinstance(value, (tuple, list)) else (value,))
-            if device.is_array(part)
-        )
+        values = value if isinstance(value, (tuple, list)) else (value,)
+        yield from (array for array in values if device.is_array(array))
 
 
-def _owner(a: Array) -> Array:
-    """The array whose memory this one looks at."""
-    while device.is_array(getattr(a, "base", None)):
-        a = a.base
+def _owner(a: Any) -> Any:
+    """The array that owns the memory of `a`."""
+    while device.is_array(base := getattr(a, "base", None)):
+        a = base
     return a
-
-
-def _beside(grad: Array, source: Any) -> bool:
-    """Whether a gradient lies on its input's device."""
-    return device.of(grad) == device.of(source.data)
-
-
-def _advice(grad: Any, source: Any) -> str:
-    if not device.is_array(grad):
-        return "Return an array."
-    if not _beside(grad, source):
-        return f"Make it on the input's device, {device.of(source.data)}, with xp = device.xp(grad_output); it lies on {device.of(grad)}."
-    if grad.shape != source.shape:
-        return "If the input was broadcast, sum its gradient over the repeated axes."
-    return f"Return it as {source.dtype}; a constant such as np.float64(1/n) turns float32 into float64, a Python float does not."
 
 
 def _free(node: Function) -> None:

@@ -9,10 +9,10 @@ import numpy as np
 from tinyalex import device as devices
 from tinyalex import function, ops
 from tinyalex.device import Array
-from tinyalex.function import Function
+from tinyalex.function import Function, GraphTensor
 
 
-class Tensor:
+class Tensor(GraphTensor):
     """An array that remembers how it was made.
 
     array          Python numbers and lists become float32; an array keeps its dtype and is not copied, unless it has to move

@@ -1,4 +1,4 @@
-"""ReLU, tanh and sigmoid: the paper's unit, and those it was measured against (section 3.1)."""
+"""ReLU, tanh and sigmoid (section 3.1)."""
 
 import math
 from typing import Any
@@ -13,14 +13,14 @@ from tinyalex.tensor import Tensor
 
 
 def relu_naive(x: np.ndarray) -> np.ndarray:
-    """max(0, number), one after the other."""
-    return np.array([max(0.0, number) for number in x.ravel()], x.dtype).reshape(x.shape)
+    """max(0, x), element by element."""
+    return np.array([max(0.0, v) for v in x.ravel()], x.dtype).reshape(x.shape)
 
 
 class ReLU(Function):
-    """y = max(0, x).  dx = dy where x > 0, else 0: also at 0 itself, where the slope is anybody's choice.
+    """y = max(0, x).  dx = dy where x > 0, else 0, also at 0 itself.
 
-    Keeps y, which is positive where x is, and which the next layer keeps anyway. A NaN lets its gradient through, as in torch.
+    Keeps y, which is positive where x is. NaN passes the gradient through, as in torch.
     """
 
     def forward(self, x: Array) -> Array:
@@ -38,7 +38,7 @@ class ReLU(Function):
 
 
 def relu(input: Any, inplace: bool = False) -> Tensor:
-    """max(0, input), for any shape. `inplace` is accepted as torch has it, and makes no difference here.
+    """max(0, input), for any shape. `inplace` is accepted as torch has it, and has no effect.
 
     >>> relu([-1.0, 0.0, 2.0]).numpy().tolist()
     [0.0, 0.0, 2.0]
@@ -47,7 +47,7 @@ def relu(input: Any, inplace: bool = False) -> Tensor:
 
 
 def tanh_naive(x: np.ndarray) -> np.ndarray:
-    """(e**x - e**-x) / (e**x + e**-x), one number after the other."""
+    """(e**x - e**-x) / (e**x + e**-x), element by element."""
     return np.array(
         [(math.exp(v) - math.exp(-v)) / (math.exp(v) + math.exp(-v)) for v in x.ravel()], x.dtype
     ).reshape(x.shape)
@@ -59,12 +59,12 @@ def tanh(input: Any) -> Tensor:
 
 
 def sigmoid_naive(x: np.ndarray) -> np.ndarray:
-    """1 / (1 + e**-x), one number after the other."""
+    """1 / (1 + e**-x), element by element."""
     return np.array([1 / (1 + math.exp(-v)) for v in x.ravel()], x.dtype).reshape(x.shape)
 
 
 class Sigmoid(Function):
-    """y = 1 / (1 + e**-x).  dx = dy * y * (1 - y): a quarter at most, which is why deep stacks of it learn slowly"""
+    """y = 1 / (1 + e**-x).  dx = dy * y * (1 - y), at most dy / 4: deep stacks learn slowly"""
 
     def forward(self, x: Array) -> Array:
         xp = device.xp(x)

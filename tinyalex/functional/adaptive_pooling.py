@@ -7,8 +7,9 @@ from typing import Any
 from tinyalex import kernels
 from tinyalex.device import Array
 from tinyalex.function import Function
-from tinyalex.functional.arguments import Pair, float_tensors, pair, with_batch
+from tinyalex.functional.arguments import float_tensors, pair, with_batch
 from tinyalex.functional.pooling import avg_pool2d
+from tinyalex.kernels.window import Pair
 from tinyalex.tensor import Tensor
 
 

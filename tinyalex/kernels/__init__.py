@@ -1,6 +1,6 @@
-"""The inner loops, one module a device, the same names and signatures in each.
+"""The inner loops, one package a device, with the same names and signatures in each.
 
-A primitive writes into arrays that its caller gives. `of(x)` finds the module for the device of `x`.
+A primitive writes into arrays that its caller allocates. `of(x)` is the package for x's device.
 """
 
 from types import ModuleType
@@ -11,5 +11,10 @@ from tinyalex.kernels import cpu, cuda
 
 
 def of(x: Array) -> ModuleType:
-    """The primitives for the device that `x` lies on."""
-    return cpu if device.of(x) == "cpu" else cuda
+    """The primitives for the device of `x`."""
+    return on(device.of(x))
+
+
+def on(name: str) -> ModuleType:
+    """The primitives for the device `name`."""
+    return cpu if name == "cpu" else cuda

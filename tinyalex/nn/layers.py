@@ -1,14 +1,14 @@
 """The layers as Modules: each keeps its parameters and options, and calls its function in tinyalex.functional."""
 
 import math
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from tinyalex import functional as F
 from tinyalex.functional.arguments import at_least_one, pair
+from tinyalex.functional.convolution import conv_algorithm, conv_shape
+from tinyalex.kernels.window import Shape
 from tinyalex.nn import init
 from tinyalex.nn.module import Module, Parameter
 from tinyalex.tensor import Tensor
@@ -60,16 +60,10 @@ class Conv2d(Module):
         window = self.stride, self.padding, self.dilation, self.groups
         return F.conv2d(x, self.weight, self.bias, *window, ceil_mode=self.ceil_mode, relu=relu)
 
-    def _with_next(self, following: Module, *later: Module) -> Callable[[Any], Tensor] | None:
-        """With a ReLU: the convolution makes it of its result while that is in the cache. Unless the ReLU goes with a pooling."""
-        plain = (
-            type(self) is Conv2d
-            and type(following) is ReLU
-            and not (self._watched or following._watched)
-        )
-        if not plain or (later and following._with_next(*later) is not None):
-            return None
-        return partial(self, relu=True)
+    def algorithm(self, input_shape: Shape, dtype: np.dtype, device: str, wants_dx: bool) -> str:
+        window = self.stride, self.padding, self.dilation, self.groups
+        shape = conv_shape(input_shape, self.weight.shape, *window, self.ceil_mode)
+        return conv_algorithm(shape, dtype, device, wants_dx).describe(shape)
 
     def multiply_adds(self, output_shape: tuple[int, ...]) -> int:
         return math.prod(output_shape) * math.prod(self.weight.shape[1:])
@@ -107,20 +101,6 @@ class ReLU(Module):
 
     def forward(self, x: Any) -> Tensor:
         return F.relu(x)
-
-    def _with_next(self, following: Module, *later: Module) -> Callable[[Any], Tensor] | None:
-        """With a max-pooling: ReLU keeps the order of numbers, so the largest may be found first, and there are fewer to make positive.
-
-        Not with dilation, where a window may see padding alone: its -inf would become 0.
-        """
-        if (
-            type(self) is not ReLU
-            or type(following) is not MaxPool2d
-            or self._watched
-            or following._watched
-        ):
-            return None
-        return partial(following, relu=True) if following.dilation in (1, (1, 1)) else None
 
 
 class Tanh(Module):

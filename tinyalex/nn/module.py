@@ -1,4 +1,4 @@
-"""Module: a part of a network that owns parameters; and Sequential, parts one after the other."""
+"""Module: a part of a network that owns parameters; and tracing, which lists what its layers compute."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +11,7 @@ from tinyalex import device as devices
 from tinyalex import kernels
 from tinyalex.device import Array
 from tinyalex.function import no_grad
+from tinyalex.kernels.window import Shape
 from tinyalex.tensor import Tensor
 
 
@@ -20,7 +21,11 @@ class Parameter(Tensor):
     def __init__(self, array: Any) -> None:
         super().__init__(array, requires_grad=True)
         with devices.on_device_of(self.data):
-            self.data = kernels.of(self.data).ready(self.data)  # the optimizer writes into it
+            self.data = kernels.of(self.data).ready(self.data)  # the optimizer writes to it
+
+    @property
+    def result_class(self) -> type[Tensor]:
+        return Tensor
 
     def __repr__(self) -> str:
         return "Parameter" + super().__repr__().removeprefix("Tensor")
@@ -30,10 +35,11 @@ Hook = Callable[["Module", tuple, Tensor], None]
 
 
 class Module:
-    """A part of a network. Subclass it, make its parameters and parts in `__init__`, and write `forward`.
+    """A part of a network. Subclass it, create its parameters and submodules in `__init__`, and
+    write `forward`.
 
-    Attributes that are Parameters or Modules (or lists of Modules) are found by themselves, in the order in which they were made, and
-    are named after the attribute: `features.0.weight`.
+    Attributes that are Parameters or Modules (or lists of Modules) are registered automatically, in
+    the order of their creation and under the attribute's name: `features.0.weight`.
 
     >>> import tinyalex as ta
     >>> class TwoLayers(Module):
@@ -59,36 +65,22 @@ class Module:
             hook(self, inputs, output)
         return output
 
-    def _with_next(self, following: "Module", *later: "Module") -> "Callable[[Any], Any] | None":
-        """A faster way through this part and the one that follows it in a Sequential, if there is one.
-
-        `later`: the parts behind these two, which the following one may rather go with.
-        """
-        return None
-
-    @property
-    def _watched(self) -> bool:
-        """Whether somebody has put a hook on it, or another forward in its place."""
-        return bool(vars(self).get("_forward_hooks")) or "forward" in vars(self)
-
-    # Parts and parameters
+    # Submodules and parameters
 
     def named_children(self) -> Iterator[tuple[str, "Module"]]:
-        """The Modules that this one holds itself."""
+        """The submodules that this Module holds directly."""
         for name, value in vars(self).items():
             if isinstance(value, Module):
                 yield name, value
             elif isinstance(value, (list, tuple)):
-                yield from (
-                    (f"{name}.{i}", part)
-                    for i, part in enumerate(value)
-                    if isinstance(part, Module)
-                )
+                for i, child in enumerate(value):
+                    if isinstance(child, Module):
+                        yield f"{name}.{i}", child
 
     def named_modules(
         self, prefix: str = "", seen: "set[Module] | None" = None
     ) -> Iterator[tuple[str, "Module"]]:
-        """This Module (named "") and all within it, each once, under the first of its names."""
+        """This Module (named "") and all submodules, each once, under the first of its names."""
         seen = set() if seen is None else seen
         if self in seen:
             return
@@ -113,12 +105,12 @@ class Module:
         return (p for _, p in self.named_parameters())
 
     def zero_grad(self) -> None:
-        """Forget all gradients. backward() adds to what is there, so this comes before each."""
+        """Reset all gradients to None. backward() adds to them, so this comes before each."""
         for p in self.parameters():
             p.grad = None
 
     def train(self, mode: bool = True) -> "Module":
-        """Switch everything that behaves differently in training (dropout) to training, or to testing."""
+        """Set training mode (or evaluation mode), which Dropout depends on, on all submodules."""
         for module in self.modules():
             module.training = mode
         return self
@@ -127,9 +119,9 @@ class Module:
         return self.train(False)
 
     def to(self, target: Any) -> "Module":
-        """Move all parameters to a device ("cpu", "cuda", "cuda:1", "auto"), or convert them to a floating dtype.
+        """Move all parameters to a device ("cpu", "cuda", "cuda:1", "auto"), or convert their dtype.
 
-        The Parameter objects stay the same; an optimizer that has them follows.
+        The Parameter objects stay the same, so an optimizer that holds them follows.
         """
         change = self._change(target)
         for p in self.parameters():
@@ -147,20 +139,21 @@ class Module:
             dtype = np.dtype(object)
         if dtype.kind != "f":
             raise TypeError(
-                f"{type(self).__name__}.to: expected a device such as 'cuda', or a floating dtype, got {target!r}."
+                f"{type(self).__name__}.to: expected a device such as 'cuda', or a floating dtype, "
+                f"got {target!r}."
             )
         return lambda x: _converted(x, dtype)
 
-    # Saved states
+    # State
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """A copy of every parameter, as a NumPy array under its name."""
         return {name: p.numpy().copy() for name, p in self.named_parameters()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take the parameters' values from `state`: arrays or tensors, under the same names and with the same shapes.
+        """Set the parameters from arrays or tensors with the same names and shapes.
 
-        ValueError, naming each name or shape that does not fit; then nothing has been changed.
+        Raises ValueError, naming every mismatch; then no parameter has been changed.
         """
         own = dict(self.named_parameters())
         arrays = {
@@ -184,17 +177,26 @@ class Module:
         for name, p in own.items():
             p.data = devices.to(arrays[name].astype(p.dtype), p.device)
 
-    # Looking at it
+    # Inspection
 
     def register_forward_hook(self, hook: Hook) -> Callable[[], None]:
-        """Call `hook(module, inputs, output)` after each forward pass. Returns a function that takes the hook away again."""
+        """Call `hook(module, inputs, output)` after each forward pass. Returns a function that
+        removes the hook."""
         hooks = vars(self).setdefault("_forward_hooks", [])
         hooks.append(hook)
         return lambda: hooks.remove(hook)
 
-    def multiply_adds(self, output_shape: tuple[int, ...]) -> int:
-        """Multiplications (each with its addition) in a forward pass that gives an output of this shape, the parts' own not counted."""
+    def multiply_adds(self, output_shape: Shape) -> int:
+        """Multiply-adds of a forward pass with an output of this shape, without submodules."""
         return 0
+
+    def algorithm(self, input_shape: Shape, dtype: np.dtype, device: str, wants_dx: bool) -> str:
+        """The algorithm that computes the layer for this input; "" if there is only one."""
+        return ""
+
+    def fused_layers(self) -> Iterator[tuple["Module", "Module"]]:
+        """(layer, the layer that computes it in the same pass) for those that `forward` fuses."""
+        return iter(())
 
     def extra_repr(self) -> str:
         return ""
@@ -207,47 +209,66 @@ class Module:
         body = "\n" + "\n".join(lines) + "\n" if lines else self.extra_repr()
         return f"{type(self).__name__}({body})"
 
-    def summary(self, input_shape: tuple[int, ...]) -> str:
-        """A table of all layers: output shape, parameters, multiply-adds. `input_shape` is that of one sample, without N."""
-        rows = [
-            (
-                step.name,
-                type(step.module).__name__,
-                " x ".join(map(str, step.shape)),
-                step.parameters,
-                step.multiply_adds,
-            )
-            for step in trace(self, input_shape)
-        ]
-        total = (
-            "",
-            "total",
-            "",
-            sum(p.size for p in self.parameters()),
-            sum(row[4] for row in rows),
-        )
-        lines = [
+    def summary(
+        self,
+        input_shape: Shape,
+        *,
+        batch_size: int | None = None,
+        device: str | None = None,
+        dtype: Any = np.float32,
+    ) -> str:
+        """A table of all layers: output shape, parameters, multiply-adds.
+
+        input_shape    of one image, without N
+        batch_size     adds a column: for batches of this size, each layer's algorithm in training,
+                       and what is fused with another layer
+        device, dtype  for that column; the device of the parameters by default
+        """
+        steps = trace(self, input_shape)
+        total = sum(p.size for p in self.parameters()), sum(step.multiply_adds for step in steps)
+        header = (
             f"{'name':<20} {'layer':<18} {'output':<16} {'parameters':>12} {'multiply-adds':>15}"
-        ]
-        lines += [
-            f"{name:<20} {kind:<18} {shape:<16} {count:>12,} {work:>15,}"
-            for name, kind, shape, count, work in [*rows, total]
-        ]
+        )
+        lines = [header]
+        for step in steps:
+            shape = " x ".join(map(str, step.shape))
+            lines.append(
+                f"{step.name:<20} {type(step.module).__name__:<18} {shape:<16} "
+                f"{step.parameters:>12,} {step.multiply_adds:>15,}"
+            )
+        lines.append(f"{'':<20} {'total':<18} {'':<16} {total[0]:>12,} {total[1]:>15,}")
+        if batch_size is not None:
+            first = next(self.parameters(), None)
+            where = device or (first.device if first is not None else devices.default())
+            plan = ["algorithm", *self._plan(steps, batch_size, np.dtype(dtype), where), ""]
+            lines = [f"{line}  {text}".rstrip() for line, text in zip(lines, plan, strict=True)]
         return "\n".join(lines)
+
+    def _plan(
+        self, steps: "list[Step]", batch_size: int, dtype: np.dtype, device: str
+    ) -> Iterator[str]:
+        names = {step.module: step.name for step in steps}
+        fused = dict(pair for module in self.modules() for pair in module.fused_layers())
+        wants_dx = False  # until a layer with parameters: nothing before it needs a gradient
+        for step in steps:
+            shape = batch_size, *step.seen
+            text = step.module.algorithm(shape, dtype, device, wants_dx)
+            yield f"fused with {names[fused[step.module]]}" if step.module in fused else text
+            wants_dx = wants_dx or step.parameters > 0
 
 
 @dataclass(frozen=True)
 class Step:
-    """A layer at work: the shapes that it gets and gives, without N."""
+    """A layer of a traced network, with the shapes of its input and output without N."""
 
     name: str
     module: Module
-    seen: tuple[int, ...]
-    shape: tuple[int, ...]
+    seen: Shape
+    shape: Shape
 
     @property
     def parameters(self) -> int:
-        """Numbers in the parameters that the layer holds itself."""
+        """Elements of the parameters that the layer holds directly."""
         return sum(p.size for p in _owns(self.module))
 
     @property
@@ -256,20 +277,15 @@ class Step:
         return self.module.multiply_adds((1, *self.shape))
 
 
-def trace(model: Module, input_shape: tuple[int, ...]) -> list[Step]:
-    """What each layer does with an image of that shape, in the order of computing. Layers have parameters, or no parts."""
+def trace(model: Module, input_shape: Shape) -> list[Step]:
+    """The layers that an image of that shape passes through, in order. Layers are Modules that have
+    parameters or no submodules."""
     steps: list[Step] = []
 
-    def note(name: str) -> Hook:
+    def record(name: str) -> Hook:
         def hook(module: Module, inputs: tuple, output: Tensor) -> None:
-            steps.append(
-                Step(
-                    name,
-                    module,
-                    tuple(inputs[0].shape[1:]) if inputs else (),
-                    tuple(output.shape[1:]),
-                )
-            )
+            seen = inputs[0].shape[1:] if inputs else ()
+            steps.append(Step(name, module, tuple(seen), tuple(output.shape[1:])))
 
         return hook
 
@@ -278,24 +294,27 @@ def trace(model: Module, input_shape: tuple[int, ...]) -> list[Step]:
         for name, module in model.named_modules()
         if _owns(module) or not any(module.named_children())
     ]
-    with hooked([(module, note(name)) for name, module in layers]):
+    with hooked([(module, record(name)) for name, module in layers]):
         run(model, np.zeros((1, *input_shape)))
     return steps
 
 
 @contextmanager
 def hooked(hooks: list[tuple[Module, Hook]]) -> Iterator[None]:
-    """Within it, the hooks are called after the forward passes of their modules."""
-    remove = [module.register_forward_hook(hook) for module, hook in hooks]
+    """A context in which the hooks are called after the forward passes of their modules."""
+    removals = [module.register_forward_hook(hook) for module, hook in hooks]
     try:
         yield
     finally:
-        for take_away in remove:
-            take_away()
+        for remove in removals:
+            remove()
 
 
 def run(model: Module, images: Any) -> Tensor:
-    """The model's answer in testing mode, without a graph. The images, an array, take the device and the dtype of its parameters."""
+    """The model's output in evaluation mode, without a graph.
+
+    The images are converted to the dtype, and moved to the device, of the model's parameters.
+    """
     first = next(model.parameters(), Tensor([]))
     with no_grad(), testing(model):
         return model(Tensor(np.asarray(images, first.dtype), device=first.device))
@@ -303,7 +322,7 @@ def run(model: Module, images: Any) -> Tensor:
 
 @contextmanager
 def testing(model: Module) -> Iterator[None]:
-    """Within it, `model` is in testing mode; at the end each of its parts is put back into the mode that it was in."""
+    """A context in which `model` is in evaluation mode. Each submodule's mode is restored."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -319,50 +338,5 @@ def _converted(x: Array, dtype: np.dtype) -> Array:
 
 
 def _owns(module: Module) -> list[Parameter]:
-    """The parameters that a Module holds itself."""
+    """The parameters that a Module holds directly."""
     return [p for p in vars(module).values() if isinstance(p, Parameter)]
-
-
-class Sequential(Module):
-    """Parts one after the other; also `Sequential({"conv1": ..., "relu1": ...})`, to give them names instead of numbers.
-
-    >>> import tinyalex as ta
-    >>> net = Sequential(ta.nn.Linear(4, 8), ta.nn.ReLU(), ta.nn.Linear(8, 2))
-    >>> net[0], len(net), [name for name, _ in net.named_parameters()]
-    (Linear(4, 8), 3, ['0.weight', '0.bias', '2.weight', '2.bias'])
-    """
-
-    def __init__(self, *parts: Any) -> None:
-        named = (
-            parts[0]
-            if len(parts) == 1 and isinstance(parts[0], dict)
-            else {str(i): part for i, part in enumerate(parts)}
-        )
-        for name, part in named.items():
-            if not isinstance(part, Module):
-                raise TypeError(
-                    f"Sequential: part {name} is {part!r}, expected a Module: nn.ReLU(), not F.relu or nn.ReLU."
-                )
-            setattr(self, name, part)
-
-    def forward(self, x: Any) -> Any:
-        parts = [part for _, part in self.named_children()]
-        while parts:
-            part = parts.pop(0)
-            if parts and (both := part._with_next(*parts)) is not None:
-                parts.pop(0)
-                x = both(x)
-            else:
-                x = part(x)
-        return x
-
-    def __len__(self) -> int:
-        return len(dict(self.named_children()))
-
-    def __iter__(self) -> Iterator[Module]:
-        return (part for _, part in self.named_children())
-
-    def __getitem__(self, index: Any) -> Any:
-        """A part by its number, or a Sequential of some of them, which keep their names."""
-        parts = list(self.named_children())[index]
-        return Sequential(dict(parts)) if isinstance(parts, list) else parts[1]

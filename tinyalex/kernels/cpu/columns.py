@@ -1,57 +1,109 @@
-"""im2col and col2im in NumPy: the patches that windows see as columns, and columns back to where they were taken from."""
+"""im2col and col2im in NumPy, and the arrays between them and a matrix multiplication.
+
+Within a tile the images are the last axis in memory, (C, KH, KW, OH, OW, T), so that a shifted view
+of the image consists of a few long contiguous runs.
+"""
+
+import math
+from typing import Any
 
 import numpy as np
 
-from tinyalex.kernels.cpu.windows import Pair
+from tinyalex.device import Scratch
+from tinyalex.kernels.cpu.activation import relu_grad
+from tinyalex.kernels.window import Pair
+
+
+def columns(
+    scratch: Scratch, name: str, rows: tuple[int, ...], images: int, out: Pair, dtype: Any
+) -> np.ndarray:
+    """An uninitialised array (*rows, T, OH, OW) in scratch memory; `matrix` has one column a position."""
+    oh, ow = out
+    return np.moveaxis(scratch.take(name, (*rows, oh, ow, images), dtype), -1, -3)
+
+
+def positions(
+    scratch: Scratch, name: str, channels: int, images: int, out: Pair, dtype: Any
+) -> np.ndarray:
+    """`columns` with rows = (channels,), stored in the order of activations: one row a position."""
+    oh, ow = out
+    return np.moveaxis(scratch.take(name, (oh, ow, images, channels), dtype), (-1, -2), (0, 1))
+
+
+def matrix(a: np.ndarray) -> np.ndarray:
+    """An array (*rows, T, OH, OW) from `columns` or `positions` as a matrix (rows, positions), a view."""
+    *rows, t, oh, ow = a.shape
+    return np.moveaxis(a, -3, -1).reshape(math.prod(rows), oh * ow * t, copy=False)
 
 
 def im2col(
     x: np.ndarray, col: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
 ) -> None:
-    """col[c, u, v, n, i, j] = x[n, c, i*stride + u*dilation - padding, j*stride + v*dilation - padding], 0 outside of x.
+    """col[c, u, v, n, i, j] = x[n, c, i*stride + u*dilation - padding, j*stride + v*dilation - padding].
 
-    x (N, C, H, W), col (C, KH, KW, N, OH, OW).
+    x (N, C, H, W), zero outside; col (C, KH, KW, N, OH, OW).
     """
-    seen, image = _all_that_windows_see(x, kernel, col.shape[4:], stride, padding, dilation)
+    padded, image = _padded(x, kernel, col.shape[4:], stride, padding, dilation)
     image[...] = x.swapaxes(0, 1)[:, :, : image.shape[2], : image.shape[3]]
-    col[...] = _windows(seen, kernel, col.shape[4:], stride, dilation)
+    col[...] = _windows(padded, kernel, col.shape[4:], stride, dilation)
 
 
 def col2im(
     col: np.ndarray, x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
 ) -> None:
-    """The adjoint of `im2col`: x[n, c, h, w] = the sum of all col[c, u, v, n, i, j] that im2col copies that pixel to."""
-    seen, image = _all_that_windows_see(x, kernel, col.shape[4:], stride, padding, dilation)
+    """The adjoint of `im2col`: x[n, c, h, w] = the sum of the col elements that im2col copies it to."""
+    padded, image = _padded(x, kernel, col.shape[4:], stride, padding, dilation)
     rows, cols = ((size - 1) * step + 1 for size, step in zip(col.shape[4:], stride, strict=True))
     for u in range(kernel[0]):
         for v in range(kernel[1]):
             top, left = u * dilation[0], v * dilation[1]
-            seen[:, :, top : top + rows : stride[0], left : left + cols : stride[1]] += col[:, u, v]
+            seen = padded[:, :, top : top + rows : stride[0], left : left + cols : stride[1]]
+            seen += col[:, u, v]
     if image.shape[2:] != x.shape[2:]:
-        x.fill(0)  # where no window reaches
+        x.fill(0)  # pixels that no window reaches
     x[:, :, : image.shape[2], : image.shape[3]] = image.swapaxes(0, 1)
 
 
-def _all_that_windows_see(
-    x: np.ndarray, kernel: Pair, out: Pair, stride: Pair, padding: Pair, dilation: Pair
+def _padded(
+    x: np.ndarray, kernel: Pair, out: tuple[int, ...], stride: Pair, padding: Pair, dilation: Pair
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Zeros (C, N, rows, cols) from the first window's first tap to the last one's last, and in them the place of the image.
-
-    The images lie last, (C, rows, cols, N), so that a shifted view is a few long runs.
-    """
+    """Zeros (C, N, rows, cols) of the size that the windows span, and the view of the image in them."""
     n, c, h, w = x.shape
     rows, cols = (
-        (positions - 1) * step + (size - 1) * apart + 1
-        for positions, step, size, apart in zip(out, stride, kernel, dilation, strict=True)
+        (count - 1) * step + (size - 1) * apart + 1
+        for count, step, size, apart in zip(out, stride, kernel, dilation, strict=True)
     )
-    seen = np.moveaxis(np.zeros((c, rows, cols, n), x.dtype), -1, 1)
-    return seen, seen[:, :, padding[0] : padding[0] + h, padding[1] : padding[1] + w]
+    padded = np.moveaxis(np.zeros((c, rows, cols, n), x.dtype), -1, 1)
+    return padded, padded[:, :, padding[0] : padding[0] + h, padding[1] : padding[1] + w]
 
 
-def _windows(seen: np.ndarray, kernel: Pair, out: Pair, stride: Pair, dilation: Pair) -> np.ndarray:
-    """seen (C, N, rows, cols) as (C, KH, KW, N, OH, OW), in the same memory."""
-    c, n, h, w = seen.strides
+def _windows(
+    padded: np.ndarray, kernel: Pair, out: tuple[int, ...], stride: Pair, dilation: Pair
+) -> np.ndarray:
+    """A view of `padded` (C, N, rows, cols) as (C, KH, KW, N, OH, OW)."""
+    c, n, h, w = padded.strides
     steps = (c, h * dilation[0], w * dilation[1], n, h * stride[0], w * stride[1])
-    return np.lib.stride_tricks.as_strided(
-        seen, (seen.shape[0], *kernel, seen.shape[1], *out), steps
-    )
+    shape = padded.shape[0], *kernel, padded.shape[1], *out
+    return np.lib.stride_tricks.as_strided(padded, shape, steps)
+
+
+def from_columns(
+    product: np.ndarray, bias: np.ndarray | None, y: np.ndarray, relu: bool = False
+) -> None:
+    """y[n, o, i, j] = product[o, n, i, j] + bias[o]; with `relu`, the maximum of 0 and that."""
+    product = product.swapaxes(0, 1)
+    # A bias for each element of a row of N*C: NumPy would else loop over one image's channels.
+    row = np.zeros(product.shape[:2], product.dtype)
+    if bias is not None:
+        row += bias
+    np.add(product, row[..., None, None], out=y)
+    if relu:
+        np.maximum(y, np.zeros_like(row)[..., None, None], out=y)
+
+
+def to_columns(dy: np.ndarray, product: np.ndarray, y: np.ndarray | None = None) -> None:
+    """product[o, n, i, j] = dy[n, o, i, j], masked by `relu_grad` if y, the output of a ReLU, is given."""
+    if y is None:
+        product[...] = dy.swapaxes(0, 1)
+    else:
+        relu_grad(dy, y, product.swapaxes(0, 1))

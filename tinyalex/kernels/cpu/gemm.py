@@ -1,145 +1,163 @@
-"""Products of matrices in NumPy: shared between the cores like everything else, and in pieces that BLAS is fast on.
+"""Matrix multiplication in NumPy, divided between the workers and into blocks that BLAS does not pack.
 
-BLAS has threads of its own, but they keep a core busy for some 20 ms after each product, waiting for the next one; the threads that share
-the tiles of a batch would wait for them.
+Workers divide the matrices rather than BLAS's own threads: those keep their cores busy for some
+20 ms after each call, waiting for the next one, and would contend with the workers.
 
-And before it multiplies, BLAS copies both matrices into an order of its own. Where each number is used often, that costs little. But the
-weights of a linear layer are used once a sample: with 32 samples the copy takes as long as the product. OpenBLAS has kernels that do
-without, on processors with AVX-512, for products of up to a million multiplications. There, larger ones are cut into such pieces:
+Before it multiplies, BLAS packs both matrices into a layout of its own. That is cheap where each
+element is used often, but a linear layer uses each weight once a sample: for 32 samples, packing
+takes as long as multiplying. On processors with AVX-512, OpenBLAS has kernels without packing, for
+up to a million multiply-adds. There, multiplications are partitioned (M rows, K terms, N columns):
 
-    few columns    out    = the sum over s of a[:, s] @ b[s]      x @ w.T and dy @ w of a linear layer, seen from the longer side
-    short sums     out[j] = a @ b[j], a piece of the columns      its dy.T @ x
-    small b        out[i] = a[i] @ b, a piece of the rows         convolutions
-    small out      out    = the sum over s of a[:, s] @ b[s]      the gradient of their filters
+| regime      | condition                        | partition                 | used by                |
+|-------------|----------------------------------|---------------------------|------------------------|
+| serial      | M*K*N <= MAX_SERIAL_MADDS        | none                      |                        |
+| outer       | K = 1                            | rows of out, no BLAS      |                        |
+| short sums  | K <= MAX_FEW, M and N large      | 256 x 64 blocks of out    | linear: dw = dy.T @ x  |
+| few columns | N <= MAX_FEW, K > BLOCK_TERMS    | rows and terms of a       | linear: y and dx       |
+| small b     | MIN_BLOCK_ROWS*K*N is unpacked   | rows of a                 | convolutions           |
+| small out   | M*MIN_BLOCK_TERMS*N is unpacked  | terms of the sum          | gradients of filters   |
+| whole       | all others, or without AVX-512   | one part a worker         |                        |
 """
 
 import numpy as np
 
 from tinyalex import device
 
-TINY = 1 << 18
-"""Multiplications for which BLAS does not wake its own threads."""
+MAX_SERIAL_MADDS = 1 << 18
+"""Multiply-adds up to which BLAS does not wake its own threads."""
 
-SMALL = 1 << 24
-"""Multiplications that one thread has done sooner than others are woken."""
+MIN_PARALLEL_MADDS = 1 << 24
+"""Multiply-adds from which waking other workers pays."""
 
-UNCOPIED = 1_000_000
-"""Multiplications up to which OpenBLAS copies nothing."""
+MAX_UNPACKED_MADDS = 1_000_000
+"""Multiply-adds up to which OpenBLAS does not pack."""
 
-PIECE = 1 << 19
-"""Multiplications of a piece where columns are few."""
+MAX_FEW = 32
+"""Columns, or terms of a sum, up to which packing dominates a linear layer."""
 
-BLOCK = 256, 64
-"""Rows and columns of a piece where sums are short."""
+BLOCK_TERMS = 512
+"""Terms of a partial sum where columns are few."""
 
-FEW = 32
-"""Columns, or terms of a sum, for which a linear layer is cut. With more, the copy is a small part of the work."""
+BLOCK_MADDS = 1 << 19
+"""Multiply-adds of a block where columns are few."""
 
-LONG = 512
-"""Terms of a partial sum, of which there are several where columns are few."""
+SHORT_SUM_BLOCK = 256, 64
+"""Rows and columns of a block where sums are short."""
 
-LEAST_ROWS, LEAST_TERMS = 44, 64
-"""Of a piece, where b is not cut, or `out` is not. Were there fewer, these would be so large that they are fetched anew each time."""
+MIN_BLOCK_ROWS, MIN_BLOCK_TERMS = 44, 64
+"""The smallest blocks of `small b` and `small out`. With smaller ones, the matrix that is not
+partitioned is too large for the cache."""
 
 
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """out = a @ b for matrices, each core making a part of the longer side of `out`, or of its rows as they lie where sums are short."""
+    """out = a @ b for matrices (M, K) and (K, N)."""
     (rows, columns), terms = out.shape, len(b)
-    large = rows * columns * terms > SMALL and device.blas_multiplies_without_packing()
-    short_sums = large and 1 < terms <= FEW and min(out.shape) >= BLOCK[0]
+    madds = rows * columns * terms
+    unpacked = madds > MIN_PARALLEL_MADDS and device.blas_multiplies_without_packing()
+    short_sums = unpacked and 1 < terms <= MAX_FEW and min(out.shape) >= SHORT_SUM_BLOCK[0]
+    # The workers divide the rows of `out`: its longer side, or for short sums its contiguous rows.
     if (out.strides[0] < out.strides[1]) if short_sums else (rows < columns):
         a, b, out = b.T, a.T, out.T
-    few_columns = large and terms > LONG and 1 < b.shape[1] <= FEW
-    if few_columns:
-        b = np.ascontiguousarray(b)
-
-    def some_rows(lo: int, hi: int, scratch: device.Scratch) -> None:
-        if short_sums:
-            _short_sums(a[lo:hi], b, out[lo:hi], scratch)
-        elif few_columns:
-            _few_columns(a[lo:hi], b, out[lo:hi], scratch)
-        elif terms == 1:
-            np.multiply(
-                a[lo:hi], b, out=out[lo:hi]
-            )  # which BLAS is not asked for, and NumPy's own loop for products is slow
-        else:
-            matmul_stack(a[lo:hi], b, out[lo:hi])
-
-    if rows * columns * terms <= TINY:
+    if madds <= MAX_SERIAL_MADDS:
         np.matmul(a, b, out=out)
-    else:
-        partial_sums = terms // (LONG // 2) * b.shape[1] * b.itemsize if few_columns else 0
-        device.for_tiles(out, partial_sums, some_rows, single_threaded=rows * columns * terms <= SMALL)
+        return
+    columns, scratch_bytes = b.shape[1], 0
+    multiply = _row_blocks
+    if terms == 1:
+        multiply = _outer
+    elif short_sums:
+        multiply = _short_sums
+    elif unpacked and terms > BLOCK_TERMS and 1 < columns <= MAX_FEW:
+        multiply, b = _few_columns, np.ascontiguousarray(b)
+        scratch_bytes = terms // (BLOCK_TERMS // 2) * columns * b.itemsize
+
+    def run(lo: int, hi: int, scratch: device.Scratch) -> None:
+        multiply(a[lo:hi], b, out[lo:hi], scratch)
+
+    device.for_tiles(out, scratch_bytes, run, single_threaded=madds <= MIN_PARALLEL_MADDS)
 
 
-def matmul_stack(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """out = a @ b for stacks of matrices, (..., M, K) and (..., K, N)."""
+def _outer(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.Scratch) -> None:
+    np.multiply(a, b, out=out)  # np.matmul does not call BLAS for this, and is slow
+
+
+def _row_blocks(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.Scratch) -> None:
+    stacked_matmul(a, b, out)
+
+
+def stacked_matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    """out = a @ b for stacks of matrices, (..., M, K) and (..., K, N). The regime `small b`."""
     rows, (terms, columns) = a.shape[-2], b.shape[-2:]
-    if (
-        rows * terms * columns > UNCOPIED >= LEAST_ROWS * terms * columns
-        and device.blas_multiplies_without_packing()
-    ):
-        size = _divisor(rows, UNCOPIED // (terms * columns)) or rows
-        a, b, out = _cut(a, a.ndim - 2, size), b[..., None, :, :], _cut(out, out.ndim - 2, size)
+    if _unpacked(rows, MIN_BLOCK_ROWS, terms * columns):
+        size = _block_size(rows, MAX_UNPACKED_MADDS // (terms * columns)) or rows
+        a, out = _split_axis(a, a.ndim - 2, size), _split_axis(out, out.ndim - 2, size)
+        b = b[..., None, :, :]
     np.matmul(a, b, out=out)
 
 
-def sum_of_products(a: np.ndarray, b: np.ndarray, scratch: device.Scratch) -> np.ndarray:
-    """The sum of all a[i] @ b[i]. a (stack, M, K), b (stack, K, N)"""
+def sum_of_matmuls(a: np.ndarray, b: np.ndarray, scratch: device.Scratch) -> np.ndarray:
+    """The sum of all a[i] @ b[i]. a (stack, M, K), b (stack, K, N). The regime `small out`."""
     (_, rows, terms), columns = a.shape, b.shape[2]
     size = terms
-    if (
-        rows * terms * columns > UNCOPIED >= LEAST_TERMS * rows * columns
-        and device.blas_multiplies_without_packing()
-    ):
-        size = _divisor(terms, UNCOPIED // (rows * columns)) or terms
-    total, partial = (
-        np.zeros((rows, columns), a.dtype),
-        scratch.take("partial sums", (terms // size, rows, columns), a.dtype),
-    )
+    if _unpacked(terms, MIN_BLOCK_TERMS, rows * columns):
+        size = _block_size(terms, MAX_UNPACKED_MADDS // (rows * columns)) or terms
+    total = np.zeros((rows, columns), a.dtype)
+    partial = scratch.take("partial sums", (terms // size, rows, columns), a.dtype)
     for left, right in zip(a, b, strict=True):
-        np.matmul(_cut(left, 1, size).swapaxes(0, 1), _cut(right, 0, size), out=partial)
+        blocks = _split_axis(left, 1, size).swapaxes(0, 1), _split_axis(right, 0, size)
+        np.matmul(*blocks, out=partial)
         total += partial.sum(axis=0)
     return total
 
 
+def _unpacked(length: int, min_block: int, madds_each: int) -> bool:
+    """Whether partitioning an axis makes BLAS skip packing, with blocks that are large enough."""
+    too_large = length * madds_each > MAX_UNPACKED_MADDS
+    fits = min_block * madds_each <= MAX_UNPACKED_MADDS
+    return too_large and fits and device.blas_multiplies_without_packing()
+
+
 def _few_columns(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.Scratch) -> None:
-    """The pieces of `a` follow each other as they lie in memory, so that it is read in one go; there are more rows in one that is read
-    by columns."""
+    """out = the sum over s of a[:, s] @ b[s]. The blocks of `a` are visited in memory order."""
     (rows, terms), columns = a.shape, b.shape[1]
     by_rows = a.strides[0] > a.strides[1]
-    k = _divisor(terms, LONG if by_rows else LONG // 2)
-    r = _divisor(rows, min(128, PIECE // (k * columns))) if k else 0
+    k = _block_size(terms, BLOCK_TERMS if by_rows else BLOCK_TERMS // 2)
+    r = _block_size(rows, min(128, BLOCK_MADDS // (k * columns))) if k else 0
     if not r:
         np.matmul(a, b, out=out)
         return
     order = (0, 1, 2, 3) if by_rows else (1, 0, 2, 3)
     shape = rows // r, terms // k, r, columns
-    partial = scratch.take(
-        "partial sums", tuple(shape[axis] for axis in order), out.dtype
-    ).transpose(order)
-    np.matmul(_cut(_cut(a, 1, k), 0, r).swapaxes(1, 2), _cut(b, 0, k), out=partial)
-    _cut(out, 0, r)[...] = partial.sum(axis=1)
+    partial = scratch.take("partial sums", tuple(shape[axis] for axis in order), out.dtype)
+    partial = partial.transpose(order)
+    blocks = _split_axis(_split_axis(a, 1, k), 0, r).swapaxes(1, 2), _split_axis(b, 0, k)
+    np.matmul(*blocks, out=partial)
+    _split_axis(out, 0, r)[...] = partial.sum(axis=1)
 
 
 def _short_sums(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.Scratch) -> None:
-    """Columns are copied together first: each begins far from the next, often by a power of two, for which a cache has few places."""
+    """out[i, j] = a[i] @ b[j] by blocks. The columns of `b` are copied together first.
+
+    They are far apart in memory, often by a power of two: cache associativity conflicts.
+    """
     (rows, terms), columns = a.shape, b.shape[1]
-    r, c = _divisor(rows, BLOCK[0]), _divisor(columns, BLOCK[1])
+    r, c = _block_size(rows, SHORT_SUM_BLOCK[0]), _block_size(columns, SHORT_SUM_BLOCK[1])
     if not (r and c):
         np.matmul(a, b, out=out)
         return
-    pieces = scratch.take("columns", (columns // c, terms, c), b.dtype)
-    pieces[...] = _cut(b, 1, c).swapaxes(0, 1)
-    np.matmul(_cut(a, 0, r)[:, None], pieces, out=_cut(_cut(out, 1, c), 0, r).swapaxes(1, 2))
+    blocks = scratch.take("columns", (columns // c, terms, c), b.dtype)
+    blocks[...] = _split_axis(b, 1, c).swapaxes(0, 1)
+    target = _split_axis(_split_axis(out, 1, c), 0, r).swapaxes(1, 2)
+    np.matmul(_split_axis(a, 0, r)[:, None], blocks, out=target)
 
 
-def _divisor(n: int, most: int) -> int:
-    """The largest divisor of n up to `most`; 0 where that would leave small pieces."""
+def _block_size(n: int, most: int) -> int:
+    """The largest divisor of n up to `most`; 0 if it is below a quarter of that."""
     found = next((size for size in range(min(n, most), 0, -1) if n % size == 0), 0)
     return found if 4 * found >= most else 0
 
 
-def _cut(m: np.ndarray, axis: int, size: int) -> np.ndarray:
-    """An axis as two: pieces, and what is in a piece."""
-    return m.reshape(*m.shape[:axis], m.shape[axis] // size, size, *m.shape[axis + 1 :], copy=False)
+def _split_axis(m: np.ndarray, axis: int, size: int) -> np.ndarray:
+    """A view with an axis split in two: blocks, and the elements of a block."""
+    shape = *m.shape[:axis], m.shape[axis] // size, size, *m.shape[axis + 1 :]
+    return m.reshape(shape, copy=False)

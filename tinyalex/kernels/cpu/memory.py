@@ -1,8 +1,8 @@
-"""Memory for arrays on the CPU that is used again.
+"""Where arrays are stored on the CPU: the memory order of activations, and a memory pool.
 
-What NumPy takes anew from the system is filled with zeros page by page when it is first touched, which costs about as much as computing
-what goes into it. So memory whose array is gone, with every view of it, is kept for the next array that fits, as CuPy's pool does on a
-GPU. An array that somebody still holds is never touched.
+The system zeroes new memory page by page on first access, which costs about as much as computing
+what is stored there. So the pool keeps memory whose array and views are gone for the next array
+of that size, as CuPy's pool does on a GPU.
 """
 
 import math
@@ -14,38 +14,64 @@ from typing import Any
 
 import numpy as np
 
-SMALL = 1 << 20
-"""Below so many bytes NumPy's own allocator reuses memory itself."""
+MIN_POOLED_BYTES = 1 << 20
+"""NumPy's own allocator reuses smaller blocks."""
 
-SPARE = 1.5
-"""How much may be kept, in use and idle, of the most that was ever in use. With less, a training step would drop in its backward pass what
-its next forward pass needs: sizes are never quite the same."""
+MAX_HELD = 1.5
+"""The pool's limit, in use and idle, relative to the most that was ever in use.
+
+With less, the backward pass of a training step would release what the next forward pass needs:
+the sizes are never quite the same.
+"""
 
 
-class Buffers:
-    """The memory in use, and the idle memory that waits: together at most SPARE times what was in use at one time."""
+def activation(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An uninitialised array (N, C, ...) for a layer's output, stored as (..., N, C); (N, C) as (C, N)."""
+    n, c, *space = shape
+    if not space:
+        return empty((c, n), dtype).T
+    return np.moveaxis(empty((*space, n, c), dtype), (-2, -1), (0, 1))
+
+
+def like(x: np.ndarray) -> np.ndarray:
+    """An uninitialised array with the shape, dtype and memory order of `x`."""
+    order = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
+    return empty(tuple(x.shape[axis] for axis in order), x.dtype).transpose(np.argsort(order))
+
+
+def ready(x: np.ndarray) -> np.ndarray:
+    """`x` in a memory order that the primitives take: on the CPU any."""
+    return x
+
+
+def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An uninitialised C-contiguous array from the memory pool."""
+    return _pool.empty(shape, dtype)
+
+
+class MemoryPool:
+    """The memory in use and the idle memory: together at most MAX_HELD times the peak in use."""
 
     def __init__(self) -> None:
         self.renew_lock()
         self.idle: deque[np.ndarray] = deque()
         """The longest idle first."""
         self.returned: deque[np.ndarray] = deque()
-        """Where finalizers leave memory: they run at any moment, also while this thread holds the lock."""
-        self.in_use = self.most_in_use = 0
+        """Filled by finalizers, which may run while this thread holds the lock."""
+        self.bytes_in_use = self.peak_bytes = 0
 
     def renew_lock(self) -> None:
-        """For a child process: a thread that it does not have may have held the lock when it was born."""
+        """For a child process: a thread that it does not have may have held the lock at the fork."""
         self.lock, self.holder = threading.Lock(), 0
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """An uninitialised C-contiguous array."""
         size = math.prod(shape) * np.dtype(dtype).itemsize
-        if (
-            size < SMALL or self.holder == threading.get_ident()
-        ):  # which a finalizer may interrupt at any moment, and come here
+        # A finalizer may interrupt this thread while it holds the lock, and allocate.
+        if size < MIN_POOLED_BYTES or self.holder == threading.get_ident():
             return np.empty(shape, dtype)
         memory = self._take(size)
-        # Through a memoryview, because NumPy would else let views of the array refer to `memory` itself, and outlive the array.
+        # Through a memoryview: views of the array would else refer to `memory` and outlive it.
         array = np.frombuffer(memory.data, np.uint8, size)
         weakref.finalize(array, self.returned.append, memory).atexit = False
         return array.view(dtype).reshape(shape)
@@ -54,47 +80,49 @@ class Buffers:
         with self.lock:
             self.holder = threading.get_ident()
             try:
-                return self._take_alone(size)
+                self._collect_returned()
+                found = self._find_idle(size)
+                self.bytes_in_use += found.size
+                self.peak_bytes = max(self.peak_bytes, self.bytes_in_use)
+                self._release_excess()
+                return found
             finally:
                 self.holder = 0
 
-    def _take_alone(self, size: int) -> np.ndarray:
+    def _collect_returned(self) -> None:
         while self.returned:
             memory = self.returned.popleft()
-            self.in_use -= memory.size
+            self.bytes_in_use -= memory.size
             self.idle.append(memory)
+
+    def _find_idle(self, size: int) -> np.ndarray:
+        """The smallest idle block of `size` to 2 * `size` bytes, or new memory."""
         fitting = [i for i, memory in enumerate(self.idle) if size <= memory.size <= 2 * size]
         if fitting:
             best = min(fitting, key=lambda i: self.idle[i].size)
             found = self.idle[best]
             del self.idle[best]
-        else:
-            try:
-                found = _aligned(size)
-            except MemoryError:
-                self.idle.clear()
-                found = _aligned(size)
-        self.in_use += found.size
-        self.most_in_use = max(self.most_in_use, self.in_use)
+            return found
+        try:
+            return _aligned(size)
+        except MemoryError:
+            self.idle.clear()
+            return _aligned(size)
+
+    def _release_excess(self) -> None:
         waiting = sum(idle.size for idle in self.idle)
-        while self.idle and self.in_use + waiting > SPARE * self.most_in_use:
+        while self.idle and self.bytes_in_use + waiting > MAX_HELD * self.peak_bytes:
             waiting -= self.idle.popleft().size
-        return found
 
 
 def _aligned(size: int) -> np.ndarray:
-    """New memory that begins where a cache line does: vector instructions would else read two lines for one."""
+    """New memory, aligned to a cache line: unaligned vector loads touch two lines."""
     memory = np.empty(size + 64, np.uint8)
     first = -memory.ctypes.data % 64
     return memory[first : first + size]
 
 
-_buffers = Buffers()
+_pool = MemoryPool()
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_buffers.renew_lock)
-
-
-def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """An uninitialised C-contiguous array on the CPU, in memory that an array which is gone may have had before."""
-    return _buffers.empty(shape, dtype)
+    os.register_at_fork(after_in_child=_pool.renew_lock)

@@ -1,10 +1,12 @@
-"""Pooling in NumPy. The rows of a map are shared between the cores: each then reads and writes memory of its own, in one piece."""
+"""Pooling in NumPy. Workers divide the rows of a map."""
+
+from collections.abc import Iterable
 
 import numpy as np
 
-from tinyalex.kernels.cpu.layout import for_rows, in_rows, row_blocks
-from tinyalex.kernels.cpu.maxima import rows_then_columns, tap_by_tap
-from tinyalex.kernels.cpu.windows import Pair, row_taps, windows_on
+from tinyalex.kernels.cpu.layout import parallel_rows, row_blocks, to_hwnc
+from tinyalex.kernels.cpu.windows import offset_slices, windows_over
+from tinyalex.kernels.window import Pair
 
 
 def max_pool(
@@ -16,75 +18,164 @@ def max_pool(
     padding: Pair,
     dilation: Pair,
 ) -> None:
-    """y = the largest number in each window, argmax = the tap u*KW + v that it was found at first.
+    """y = the maximum of each window, argmax = the first kernel offset u*KW + v at which it occurs.
 
-    NaN counts as largest, and of several NaN the last is taken.
+    NaN counts as the maximum; of several NaN the last is taken.
 
-    x (N, C, H, W), y (N, C, OH, OW), argmax like y, of an integer type that holds KH*KW - 1, or None where nobody will ask.
+    x (N, C, H, W), y (N, C, OH, OW); argmax like y, of an integer type that holds KH*KW - 1, or
+    None if no backward pass follows.
     """
-    begin_inside = all(
+    starts_inside = all(
         (out - 1) * step < size
         for out, step, size in zip(y.shape[2:], stride, x.shape[2:], strict=True)
     )
-    plain = padding == (0, 0) and dilation == (1, 1) and begin_inside
+    separable = padding == (0, 0) and dilation == (1, 1) and starts_inside
 
-    def some_rows(own: slice) -> None:
+    def run(own: slice) -> None:
         for rows in row_blocks(y, own):
-            if plain:
-                rows_then_columns(x, y, argmax, rows, kernel, stride)
+            if separable:
+                _separable_max(x, y, argmax, rows, kernel, stride)
             else:
-                tap_by_tap(x, y, argmax, rows, kernel, stride, padding, dilation)
+                _max(x, y, argmax, rows, kernel, stride, padding, dilation)
             if argmax is not None and np.isnan(y[:, :, rows]).any():
-                for tap, seen, out in row_taps(x, y, rows, kernel, stride, padding, dilation):
-                    argmax[:, :, rows][out][np.isnan(seen)] = tap
+                window = kernel, stride, padding, dilation
+                for offset, seen, out in offset_slices(x, y, rows, *window):
+                    argmax[:, :, rows][out][np.isnan(seen)] = offset
 
-    for_rows(y, x.nbytes, some_rows)
+    parallel_rows(y, x.nbytes, run)
+
+
+def _max(
+    x: np.ndarray,
+    y: np.ndarray,
+    argmax: np.ndarray | None,
+    rows: slice,
+    kernel: Pair,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+) -> None:
+    """Some rows of any max-pooling: KH * KW comparisons a window."""
+    best, window = y[:, :, rows], (kernel, stride, padding, dilation)
+    best.fill(-np.inf)
+    for _, seen, out in offset_slices(x, y, rows, *window):
+        np.maximum(best[out], seen, out=best[out])
+    if argmax is not None:
+        zero = argmax.dtype.type(0)
+        slices = offset_slices(x, y, rows, *window)
+        candidates = ((offset, zero, seen, out) for offset, seen, out in slices)
+        _first_match(argmax[:, :, rows], candidates, best)
+
+
+def _separable_max(
+    x: np.ndarray, y: np.ndarray, argmax: np.ndarray | None, rows: slice, kernel: Pair, stride: Pair
+) -> None:
+    """Some rows, by the maxima of columns: KH + KW comparisons a window.
+
+    For windows that start inside the image; they may extend past its end.
+    """
+    best, top = y[:, :, rows], rows.start * stride[0]
+    height, width = (best.shape[2] - 1) * stride[0] + 1, (best.shape[3] - 1) * stride[1] + 1
+    seen = [x[:, :, top + u : top + u + height : stride[0]] for u in range(kernel[0])]
+    tall = _running_max([(row, (..., slice(row.shape[2]), slice(None))) for row in seen], None)
+    steps = [slice(v, v + width, stride[1]) for v in range(kernel[1])]
+    columns = [(tall[..., step], (..., slice(len(range(x.shape[3])[step])))) for step in steps]
+    _running_max(columns, best)
+    if argmax is None:
+        return
+    # The first row that holds a column's maximum: the number of rows above that do not.
+    other = np.not_equal(seen[0], tall)
+    first_row = other.astype(argmax.dtype)
+    for row in seen[1:-1]:
+        here = slice(None), slice(None), slice(row.shape[2])
+        other[here] &= np.not_equal(row, tall[here])
+        first_row[here] += other[here].view(np.uint8)
+    if kernel[0] > 1:  # else all are 0, and kernel[1] may exceed the type
+        first_row *= kernel[1]
+    candidates = (
+        (v, first_row[..., steps[v]], column, out) for v, (column, out) in enumerate(columns)
+    )
+    _first_match(argmax[:, :, rows], candidates, best)
+
+
+def _running_max(parts: list[tuple[np.ndarray, tuple]], out: np.ndarray | None) -> np.ndarray:
+    """The elementwise maximum. parts[0] covers all of `out`, each other (part, index) out[index]."""
+    first, rest = parts[0][0], parts[1:]
+    if rest and rest[0][0].shape == first.shape:
+        out = np.maximum(first, rest.pop(0)[0], out=out)
+    elif out is None:
+        out = first.copy("K")
+    else:
+        np.copyto(out, first)
+    for part, index in rest:
+        np.maximum(out[index], part, out=out[index])
+    return out
+
+
+def _first_match(argmax: np.ndarray, candidates: Iterable[tuple], best: np.ndarray) -> None:
+    """argmax[out] = the smallest offset + base of the candidates (offset, base, seen, out) with seen == best[out]."""
+    largest = np.iinfo(argmax.dtype).max
+    argmax.fill(largest)
+    for offset, base, seen, out in candidates:
+        # Set all bits where the candidate does not match: the first match is then a minimum, and
+        # no masked store is needed.
+        found = np.not_equal(seen, best[out])
+        found = found.view(argmax.dtype) if argmax.itemsize == 1 else found.astype(argmax.dtype)
+        found *= largest
+        found |= base + argmax.dtype.type(offset) if offset else base
+        np.minimum(argmax[out], found, out=argmax[out])
 
 
 def max_pool_backward(
-    dy, argmax, dx, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
+    dy: np.ndarray,
+    argmax: np.ndarray,
+    dx: np.ndarray,
+    kernel: Pair,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
 ) -> None:
-    """dx[pixel] = the sum of dy over all windows whose maximum it was: windows overlap, so a pixel can win several."""
-    dy = in_rows(dy)
+    """dx[pixel] = the sum of dy over all windows whose maximum the pixel was."""
+    dy = to_hwnc(dy)
 
-    def some_rows(own: slice) -> None:
-        windows, border = windows_on(own, dy.shape[2], kernel, stride, padding, dilation)
-        _bring_back(
-            dy[:, :, windows],
-            argmax[:, :, windows],
-            dx[:, :, own],
-            kernel,
-            stride,
-            border,
-            dilation,
-        )
+    def run(own: slice) -> None:
+        rows, border = windows_over(own, dy.shape[2], kernel, stride, padding, dilation)
+        window = kernel, stride, border, dilation
+        _scatter(dy[:, :, rows], argmax[:, :, rows], dx[:, :, own], *window)
 
-    for_rows(dx, dx.nbytes, some_rows)
+    parallel_rows(dx, dx.nbytes, run)
 
 
-def _bring_back(dy, argmax, dx, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
-    first = _first_visits(dy, dx, kernel, stride, padding, dilation)
+def _scatter(
+    dy: np.ndarray,
+    argmax: np.ndarray,
+    dx: np.ndarray,
+    kernel: Pair,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+) -> None:
+    window = kernel, stride, padding, dilation
+    first = _first_visits(dy, dx, *window)
     for rows in row_blocks(dy, slice(0, dy.shape[2])):
-        above, winners = dy[:, :, rows], argmax[:, :, rows]
-        for tap, seen, out in reversed(
-            [*row_taps(dx, dy, rows, kernel, stride, padding, dilation)]
-        ):
-            if tap in first:
-                np.multiply(above[out], winners[out] == tap, out=seen)
+        upstream, winners = dy[:, :, rows], argmax[:, :, rows]
+        for offset, seen, out in reversed([*offset_slices(dx, dy, rows, *window)]):
+            if offset in first:
+                np.multiply(upstream[out], winners[out] == offset, out=seen)
             else:
-                seen += above[out] * (winners[out] == tap)
+                seen += upstream[out] * (winners[out] == offset)
 
 
-def _first_visits(dy, dx, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> set[int]:
-    """The taps that come to each pixel first, if windows are gone through row by row and taps backwards; 0 is written where none comes.
+def _first_visits(
+    dy: np.ndarray, dx: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
+) -> set[int]:
+    """The offsets that visit their pixels first, row by row and in descending order of offsets.
 
-    The last stride x stride taps of the windows cover all pixels between them once: what they bring need not be added to anything.
+    The last stride x stride offsets of all windows cover each pixel between them once: their
+    gradients need not be added to anything. Pixels that none of them visits are set to 0.
     """
-    if (
-        dilation != (1, 1)
-        or not dy.shape[2]
-        or any(size < step for size, step in zip(kernel, stride, strict=True))
-    ):
+    overlap = all(size >= step for size, step in zip(kernel, stride, strict=True))
+    if dilation != (1, 1) or not dy.shape[2] or not overlap:
         dx.fill(0)
         return set()
     new = [range(size - step, size) for size, step in zip(kernel, stride, strict=True)]
@@ -100,29 +191,28 @@ def avg_pool(
 ) -> None:
     """y = the sum over each window / divisor. x (N, C, H, W), y (N, C, OH, OW), divisor (OH, OW)."""
 
-    def some_rows(rows: slice) -> None:
+    def run(rows: slice) -> None:
         sums = y[:, :, rows]
         sums.fill(0)
-        for _, seen, out in row_taps(x, y, rows, kernel, stride, padding, (1, 1)):
+        for _, seen, out in offset_slices(x, y, rows, kernel, stride, padding, (1, 1)):
             sums[out] += seen
         sums /= divisor[rows]
 
-    for_rows(y, x.nbytes, some_rows)
+    parallel_rows(y, x.nbytes, run)
 
 
 def avg_pool_backward(
     dy: np.ndarray, divisor: np.ndarray, dx: np.ndarray, kernel: Pair, stride: Pair, padding: Pair
 ) -> None:
-    """dx[pixel] = the sum of dy / divisor over all windows that contain it."""
-    dy = in_rows(dy)
+    """dx[pixel] = the sum of dy / divisor over all windows that contain the pixel."""
+    dy = to_hwnc(dy)
 
-    def some_rows(own: slice) -> None:
-        windows, border = windows_on(own, dy.shape[2], kernel, stride, padding, (1, 1))
-        pixels, share = dx[:, :, own], dy[:, :, windows] / divisor[windows]
+    def run(own: slice) -> None:
+        rows, border = windows_over(own, dy.shape[2], kernel, stride, padding, (1, 1))
+        pixels, share = dx[:, :, own], dy[:, :, rows] / divisor[rows]
         pixels.fill(0)
-        for _, seen, out in row_taps(
-            pixels, share, slice(0, share.shape[2]), kernel, stride, border, (1, 1)
-        ):
+        every = slice(0, share.shape[2])
+        for _, seen, out in offset_slices(pixels, share, every, kernel, stride, border, (1, 1)):
             seen += share[out]
 
-    for_rows(dx, dx.nbytes, some_rows)
+    parallel_rows(dx, dx.nbytes, run)

@@ -1,38 +1,18 @@
-"""Sliding windows in NumPy, a tap at a time: what all windows see through one of their KH*KW taps is a slice of the image."""
+"""Sliding windows in NumPy, one kernel offset at a time.
+
+What all windows see at one of their KH*KW offsets is a strided slice of the image.
+"""
 
 from collections.abc import Iterator
 
 import numpy as np
 
-Pair = tuple[int, int]
+from tinyalex.kernels.window import Pair
+
+Index = tuple[slice, ...]
 
 
-def _span(
-    tap: int, size: int, out: int, stride: int, padding: int, dilation: int
-) -> tuple[slice, slice]:
-    """The outputs that see the image (and not its padding) through one tap of the window, and the pixels they see."""
-    offset = tap * dilation - padding
-    first = max(0, -(offset // stride))
-    last = min(out, (size - 1 - offset) // stride + 1)
-    if last <= first:
-        return slice(0, 0), slice(0, 0)
-    start = first * stride + offset
-    return slice(first, last), slice(start, start + (last - first - 1) * stride + 1, stride)
-
-
-def taps(
-    image: Pair, out: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
-) -> Iterator[tuple]:
-    """(u, v), output slices and pixel slices for each tap of the window."""
-    (h, w), (oh, ow) = image, out
-    across = [_span(v, w, ow, stride[1], padding[1], dilation[1]) for v in range(kernel[1])]
-    for u in range(kernel[0]):
-        out_rows, pixel_rows = _span(u, h, oh, stride[0], padding[0], dilation[0])
-        for v, (out_cols, pixel_cols) in enumerate(across):
-            yield (u, v), (..., out_rows, out_cols), (..., pixel_rows, pixel_cols)
-
-
-def row_taps(
+def offset_slices(
     x: np.ndarray,
     y: np.ndarray,
     rows: slice,
@@ -40,22 +20,39 @@ def row_taps(
     stride: Pair,
     padding: Pair,
     dilation: Pair,
-) -> Iterator[tuple]:
-    """(tap, pixels, outputs): which outputs of some rows of y see the image through each tap of the window, and which pixels they see."""
-    above = (
-        rows.start * stride[0]
-    )  # a window over some rows is the whole one over an image that begins further down
-    top = (padding[0] - above, padding[1])
-    for (u, v), out, pixels in taps(
-        x.shape[2:], (rows.stop - rows.start, y.shape[3]), kernel, stride, top, dilation
-    ):
-        yield u * kernel[1] + v, x[pixels], (slice(None), slice(None), *out[1:])
+) -> Iterator[tuple[int, np.ndarray, Index]]:
+    """For each kernel offset u*KW + v: (offset, the pixels that windows see there, their outputs).
+
+    The windows are those of some rows of y. Outputs whose pixel is in the padding are left out.
+    """
+    # Windows over later rows are windows over an image that begins further up.
+    top = padding[0] - rows.start * stride[0]
+    (_, _, h, w), ow = x.shape, y.shape[3]
+    every = slice(None), slice(None)
+    across = [_span(v, w, ow, stride[1], padding[1], dilation[1]) for v in range(kernel[1])]
+    for u in range(kernel[0]):
+        out_rows, in_rows = _span(u, h, rows.stop - rows.start, stride[0], top, dilation[0])
+        for v, (out_cols, in_cols) in enumerate(across):
+            yield u * kernel[1] + v, x[*every, in_rows, in_cols], (*every, out_rows, out_cols)
 
 
-def windows_on(
+def _span(
+    offset: int, size: int, out: int, stride: int, padding: int, dilation: int
+) -> tuple[slice, slice]:
+    """The outputs along one axis that see the image at a kernel offset, and the pixels they see."""
+    start = offset * dilation - padding
+    first = max(0, -(start // stride))
+    last = min(out, (size - 1 - start) // stride + 1)
+    if last <= first:
+        return slice(0, 0), slice(0, 0)
+    pixel = first * stride + start
+    return slice(first, last), slice(pixel, pixel + (last - first - 1) * stride + 1, stride)
+
+
+def windows_over(
     rows: slice, out: int, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
 ) -> tuple[slice, Pair]:
-    """Which rows of the `out` rows of windows reach some rows of the image, and the padding if those rows are all of the image."""
+    """The rows of windows, of `out`, that reach some rows of the image; the padding relative to those."""
     above = rows.start + padding[0]
     first = max(0, -(((kernel[0] - 1) * dilation[0] - above) // stride[0]))
     last = min(out, (rows.stop - 1 + padding[0]) // stride[0] + 1)

@@ -13,9 +13,7 @@ import numpy as np
 from tinyalex import device
 from tinyalex.device import Array
 from tinyalex.kernels.cuda.launching import BLOCK, launch
-
-Pair = tuple[int, int]
-
+from tinyalex.kernels.window import ConvShape, Pair
 
 # Memory order
 
@@ -136,8 +134,8 @@ def col2im(col: Array, x: Array, kernel: Pair, stride: Pair, padding: Pair, dila
     )
 
 
-def fast_conv(x: Array, w: Array, window: Any, out: Pair, groups: int, want_dx: bool) -> None:
-    """None: im2col and a product by cuBLAS are the way to convolve on a GPU."""
+def convolution_algorithm(shape: ConvShape, dtype: Any, wants_dx: bool) -> None:
+    """The algorithm for a convolution; None for im2col, the only one on a GPU."""
 
 
 # Pooling

@@ -1,6 +1,6 @@
-"""The matrices of Toom and Cook, the product of two polynomials by way of their values; and tiles of images that go through them.
+"""Toom and Cook's matrices, which multiply polynomials by their values; tiles transformed by them.
 
-winograd.py says what they are for. A lesson may print the matrices: `matrices(2, 3)` is Winograd's F(2, 3).
+`winograd.py` explains their use. `matrices(2, 3)` is Winograd's F(2, 3).
 """
 
 from fractions import Fraction
@@ -8,21 +8,23 @@ from functools import cache
 
 import numpy as np
 
-from tinyalex import device
+from tinyalex.device import Scratch
 
 POINTS = [Fraction(p) for p in ("0", "1", "-1", "1/2", "-2", "-1/2", "2")]
-"""Where polynomials are evaluated, besides infinity: small numbers and their reciprocals, whose powers stay near 1."""
+"""Where polynomials are evaluated, besides infinity: small values and their reciprocals, whose
+powers stay near 1."""
 
 ONE = POINTS.index(Fraction(1))
-"""The place of the point 1, where every power is 1."""
+"""The index of the point 1, all of whose powers are 1."""
 
 
 @cache
 def matrices(m: int, r: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """AT (m, a), G (a, r) and BT (a, a) with a = m + r - 1, in float64 from exact fractions.
 
-    Evaluating at the points gives AT and G their rows of powers; BT is the inverse transpose of the square one. Each row of G is balanced
-    with that of BT: both then have the same sum of magnitudes. AT is left alone, so that its column for the point 1 is all ones.
+    The rows of AT.T and G are powers of the points; BT is the inverse transpose of the square
+    matrix of powers. Each row of G is balanced with that of BT: both get the same sum of magnitudes.
+    AT is left unbalanced, so that its column for the point 1 is all ones.
     """
     a = m + r - 1
     points = POINTS[: a - 1]
@@ -34,14 +36,13 @@ def matrices(m: int, r: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _powers(points: list[Fraction], count: int) -> list[list[Fraction]]:
-    """A row 1, p, p**2, ... for each point; at infinity only the highest power is left."""
-    return [[p**k for k in range(count)] for p in points] + [
-        [Fraction(k == count - 1) for k in range(count)]
-    ]
+    """A row 1, p, p**2, ... for each point; at infinity only the highest power remains."""
+    finite = [[p**k for k in range(count)] for p in points]
+    return [*finite, [Fraction(k == count - 1) for k in range(count)]]
 
 
 def _inverse_transposed(matrix: list[list[Fraction]]) -> list[list[Fraction]]:
-    """By Gauss and Jordan."""
+    """By Gauss-Jordan elimination."""
     size = len(matrix)
     rows = [
         [*column, *(Fraction(i == j) for j in range(size))]
@@ -57,43 +58,40 @@ def _inverse_transposed(matrix: list[list[Fraction]]) -> list[list[Fraction]]:
     return [row[size:] for row in rows]
 
 
-# Tiles of an image
-
-
-def forward_transform(
+def tiles_to_points(
     x: np.ndarray,
     t: np.ndarray,
     step: int,
     offset: int,
     v: np.ndarray,
-    scratch: device.Scratch,
+    scratch: Scratch,
     first: int = 0,
 ) -> None:
-    """v[a, b, i, j] = t @ (the tile at (first + i, j)) @ t.T: tiles of t.shape[1] pixels square, `step` apart, the first at -offset.
+    """v[a, b, i, j] = t @ (the tile at (first + i, j)) @ t.T, zeros outside of x.
 
-    x (H, W, R), v (A, A, tiles down, tiles across, R), where R counts images times channels. Tiles hang over the edges; there is zero.
-    Both directions take a whole row of tiles in one call: of many short ones, two threads that share Python would wait for each other.
+    Tiles are t.shape[1] pixels square and `step` apart, the first at -offset. x (H, W, R),
+    v (A, A, rows, columns, R), where R counts images times channels. A row of tiles is one call:
+    with many short calls, threads would wait for the GIL.
     """
     height, width, count = x.shape
     (size, reach), across = t.shape, v.shape[3]
-    half = scratch.take("half transformed", (size, (across - 1) * step + reach, count), x.dtype)
+    half = scratch.take("half", (size, (across - 1) * step + reach, count), x.dtype)
     half[:, :offset] = half[:, offset + width :] = 0
     inside = half[:, offset : offset + width].swapaxes(0, 1)
     a, b, c = half.strides
-    tiles = np.lib.stride_tricks.as_strided(half, (size, across, reach, count), (a, b * step, b, c))
+    strides = a, b * step, b, c
+    tiles = np.lib.stride_tricks.as_strided(half, (size, across, reach, count), strides)
     for i in range(v.shape[2]):
         rows, taps = _clipped((first + i) * step - offset, reach, height)
         np.matmul(t[:, taps], x[rows, : len(inside)].swapaxes(0, 1), out=inside)
         np.matmul(t, tiles, out=v[:, :, i].swapaxes(1, 2))
 
 
-def backward_transform(
-    m: np.ndarray, at: np.ndarray, y: np.ndarray, scratch: device.Scratch
-) -> None:
-    """y = at @ m[..., i, j] @ at.T at every tile (i, j). m (A, A, tiles down, tiles across, R), y (H, W, R)."""
+def points_to_tiles(m: np.ndarray, at: np.ndarray, y: np.ndarray, scratch: Scratch) -> None:
+    """y = at @ m[..., i, j] @ at.T at every tile (i, j). m (A, A, rows, columns, R), y (H, W, R)."""
     height, width, count = y.shape
     (step, size), across = at.shape, m.shape[3]
-    half = scratch.take("half transformed", (size, across, step, count), y.dtype)
+    half = scratch.take("half", (size, across, step, count), y.dtype)
     inside = half.reshape(size, across * step, count)[:, :width].swapaxes(0, 1)
     for i in range(m.shape[2]):
         rows = slice(i * step, min(height, (i + 1) * step))
@@ -102,6 +100,6 @@ def backward_transform(
 
 
 def _clipped(start: int, count: int, size: int) -> tuple[slice, slice]:
-    """Which pixels of start .. start + count lie in the image, and which of the count these are."""
+    """The pixels start .. start + count that are inside the image, and their indices in the tile."""
     first, last = max(0, start), max(0, min(size, start + count))
     return slice(first, max(first, last)), slice(first - start, max(first, last) - start)

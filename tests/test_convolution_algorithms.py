@@ -1,0 +1,131 @@
+"""Which algorithm convolves, and the switch that turns all of them off."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import tinyalex as ta
+from tinyalex import device as devices
+from tinyalex import functional as F
+from tinyalex import models, nn
+from tinyalex.functional.convolution import conv_algorithm, conv_shape
+
+
+def algorithm(x, w, dtype="float32", wants_dx=True, device="cpu", **options):
+    return conv_algorithm(conv_shape(x, w, **options), np.dtype(dtype), device, wants_dx).__name__
+
+
+IMAGES, FILTERS = (8, 32, 13, 13), (32, 32, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("x", "w", "options"),
+    [
+        (IMAGES, FILTERS, {"dilation": 2, "padding": 1}),
+        (IMAGES, (32, 32, 1, 1), {}),
+        (IMAGES, (32, 32, 3, 5), {"padding": 1}),
+        (IMAGES, FILTERS, {"stride": (1, 2), "padding": 1}),
+        (IMAGES, FILTERS, {"padding": 3}),
+        ((8, 3, 32, 32), (32, 3, 5, 5), {"padding": 2}),
+        ((8, 32, 13, 13), (16, 16, 3, 3), {"groups": 2}),
+        ((1, 32, 13, 13), FILTERS, {"padding": 1}),
+    ],
+    ids=[
+        "dilated", "1x1", "not square", "two strides", "padding of a kernel", "three channels",
+        "eight filters a group", "a single small image",
+    ],
+)  # fmt: skip
+def test_other_windows_and_small_batches_are_left_to_im2col(x, w, options):
+    assert algorithm(x, w, **options) == "Conv2d"
+
+
+def test_winograd_is_for_float32_on_the_cpu():
+    assert algorithm(IMAGES, FILTERS, padding=1) == "Winograd"
+    assert algorithm(IMAGES, FILTERS, padding=1, dtype="float64") == "Conv2d"
+    assert algorithm(IMAGES, FILTERS, padding=1, device="cuda") == "Conv2d"
+
+
+def test_rowwise_is_for_images_with_few_channels_and_many_rows(monkeypatch):
+    monkeypatch.setattr(devices, "workers", lambda: 2)
+
+    def rowwise(x, w, **options):
+        return algorithm(x, w, wants_dx=False, **options) == "RowWise"
+
+    x, w = (4, 3, 40, 40), (8, 3, 5, 5)
+    assert rowwise(x, w)
+    assert algorithm(x, w) == "Conv2d"  # dx is needed
+    assert not rowwise(x, w, dtype="float64")
+    assert not rowwise((4, 4, 40, 40), (8, 2, 5, 5), groups=2)
+    assert not rowwise((4, 12, 40, 40), (8, 12, 5, 5))
+    assert not rowwise(x, (8, 3, 1, 1))
+    assert not rowwise((4, 3, 80, 80), w, stride=2)  # strips would be larger than twice y
+    assert not rowwise((4, 3, 5, 40), w)
+    assert not rowwise(x, (8, 3, 11, 11))
+    assert not rowwise(x, w, dilation=(2, 1))
+
+
+def test_the_plan_is_what_runs(monkeypatch, rng):
+    monkeypatch.setattr(devices, "workers", lambda: 2)
+    for x, w in (
+        (IMAGES, FILTERS),
+        ((4, 3, 40, 40), (8, 3, 5, 5)),
+        ((1, 16, 5, 5), (16, 16, 3, 3)),
+    ):
+        for wants_dx in (True, False):
+            image = ta.Tensor(np.zeros(x, "f"), requires_grad=wants_dx)
+            y = F.conv2d(image, ta.Tensor(np.zeros(w, "f"), requires_grad=True))
+            assert type(y.creator).__name__ == algorithm(x, w, wants_dx=wants_dx)
+
+
+def test_the_switch_turns_all_of_them_off():
+    def used():
+        y = F.conv2d(np.zeros(IMAGES, "f"), ta.Tensor(np.zeros(FILTERS, "f"), requires_grad=True))
+        return type(y.creator).__name__
+
+    assert used() == "Winograd"
+    with ta.fast(False):
+        assert used() == "Conv2d"
+        with ta.fast(True):
+            assert used() == "Winograd"
+        assert used() == "Conv2d"
+    assert used() == "Winograd"
+    try:
+        ta.set_fast(False)
+        assert used() == "Conv2d"
+    finally:
+        ta.set_fast(True)
+    assert used() == "Winograd"
+
+
+@pytest.mark.parametrize(("value", "expected"), [("0", "False"), ("1", "True"), ("", "True")])
+def test_a_process_starts_with_what_the_environment_says(value, expected):
+    program = "import tinyalex as ta; print(ta.fast.enabled)"
+    environment = os.environ | {"TINYALEX_FAST": value}
+    command = [sys.executable, "-c", program]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert result.stdout.strip() == expected, result.stderr
+
+
+def plan(model, **options):
+    table = model.summary((3, model.image_size, model.image_size), **options)
+    return {line.split()[0]: line.split("  ")[-1].strip() for line in table.splitlines()[1:-1]}
+
+
+def test_the_summary_names_algorithms_and_fusions():
+    with nn.init.skipped():
+        model = models.alexnet("torchvision")
+    rows = plan(model, batch_size=128)
+    assert rows["features.0"] == "Winograd F(5x5, 3x3)"
+    assert rows["features.1"] == "fused with features.2"
+    assert rows["features.3"] == "Winograd F(4x4, 5x5)"
+    assert rows["features.7"] == "fused with features.6"
+    assert plan(model, batch_size=1)["features.6"] == "im2col"
+    assert plan(model, batch_size=128, dtype="float64")["features.6"] == "im2col"
+    assert plan(model, batch_size=128, device="cuda")["features.6"] == "im2col"
+    with ta.fast(False):
+        rows = plan(model, batch_size=128)
+    assert rows["features.0"] == "im2col"
+    assert "fused" not in "".join(rows.values())

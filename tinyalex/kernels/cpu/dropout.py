@@ -1,0 +1,20 @@
+"""Dropout masks in NumPy."""
+
+import math
+
+import numpy as np
+
+from tinyalex import device
+
+
+def random_mask(
+    mask: np.ndarray, keep: float, key: tuple[int, int], step: int, call: int, first: int
+) -> None:
+    """mask[i] = a random bit for each unit of sample first + i, True with probability `keep`.
+
+    A unit takes 32 bits: of its sample's uint64 words, word unit // 2, the lower half first.
+    """
+    units = math.prod(mask.shape[1:])
+    words = device.random_words(key, step, call, range(first, first + len(mask)), -(-units // 2))
+    drawn = words.astype("<u8", copy=False).view("<u4")[:, :units]
+    mask[...] = (drawn < min(round(keep * 2**32), 2**32)).reshape(mask.shape)

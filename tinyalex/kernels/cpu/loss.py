@@ -1,0 +1,45 @@
+"""Softmax cross-entropy in NumPy."""
+
+import numpy as np
+
+
+def check_labels(labels: np.ndarray, ignore: int, classes: int) -> None:
+    """Raises ValueError unless all labels but `ignore` are from 0 to classes - 1."""
+    valid = labels[labels != ignore]
+    if valid.size and not (0 <= valid.min() and valid.max() < classes):
+        raise ValueError(
+            f"cross_entropy: target holds {valid.min()} to {valid.max()}, but input has the "
+            f"classes 0 to {classes - 1}. Number the classes from 0, and give other samples the "
+            f"label ignore_index={ignore}."
+        )
+
+
+def cross_entropy(
+    x: np.ndarray,
+    t: np.ndarray,
+    w: np.ndarray,
+    p: np.ndarray,
+    loss: np.ndarray,
+    weight: np.ndarray,
+    ignore: int,
+) -> None:
+    """p = softmax(x), weight = w[t] (0 where t is `ignore`), loss = -weight * log p[t].
+
+    x, p (N, C), t, loss, weight (N,), w (C,).
+    """
+    counted = t != ignore
+    t = np.where(counted, t, 0)
+    weight[...] = np.where(counted, w[t], 0)
+    x = x - x.max(axis=1, keepdims=True)
+    log_p = x - np.log(np.exp(x).sum(axis=1, keepdims=True))
+    np.exp(log_p, out=p)
+    loss[...] = np.where(counted, -weight * log_p[np.arange(len(x)), t], 0)
+
+
+def cross_entropy_backward(
+    dloss: np.ndarray, p: np.ndarray, t: np.ndarray, weight: np.ndarray, dx: np.ndarray
+) -> None:
+    """dx = dloss * weight * (p - onehot(t)). dx, p (N, C), the others (N,)."""
+    dx[...] = p
+    dx[np.arange(len(p)), t.clip(0, p.shape[1] - 1)] -= 1  # an ignored label has weight 0
+    dx *= (dloss * weight)[:, None]

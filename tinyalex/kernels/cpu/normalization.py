@@ -1,0 +1,152 @@
+"""Response normalisation in NumPy: across channels, and within a map."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from tinyalex.kernels.cpu.layout import parallel_rows, row_blocks
+from tinyalex.kernels.cpu.pooling import avg_pool, avg_pool_backward
+
+
+def lrn(
+    x: np.ndarray,
+    y: np.ndarray,
+    s: np.ndarray,
+    size: int,
+    a: float,
+    beta: float,
+    k: float,
+    groups: int,
+) -> None:
+    """s = k + a * (sum of x**2 over `size` channels), y = x * s**-beta. x, y, s: (N, C, ...)."""
+
+    def run(own: slice) -> None:
+        sums = ChannelSums(x, size, groups, before=size // 2)
+        for xr, yr, sr in _channels_last(own, x, y, s):
+            terms = sums.terms(xr.shape)
+            np.multiply(sums.grouped(xr), sums.grouped(xr), out=terms)
+            np.multiply(sums.over_windows(), a, out=sums.grouped(sr))
+            sr += k
+            np.divide(xr, _power(sr, beta, out=yr), out=yr)
+
+    parallel_rows(x, x.nbytes, run)
+
+
+def lrn_backward(
+    dy: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    s: np.ndarray,
+    dx: np.ndarray,
+    size: int,
+    a: float,
+    beta: float,
+    groups: int,
+) -> None:
+    """dx = dy * s**-beta - 2*a*beta * x * (sum of dy*y/s over the channels whose window holds this one)."""
+
+    def run(own: slice) -> None:
+        sums = ChannelSums(x, size, groups, before=(size - 1) // 2)
+        for dyr, xr, yr, sr, dxr in _channels_last(own, dy, x, y, s, dx):
+            terms = sums.terms(xr.shape)
+            np.multiply(sums.grouped(dyr), sums.grouped(yr), out=terms)
+            terms /= sums.grouped(sr)
+            np.multiply(sums.over_windows(), -2 * a * beta, out=sums.grouped(dxr))
+            dxr *= xr
+            direct = _power(sr, beta)
+            dxr += np.divide(dyr, direct, out=direct)
+
+    parallel_rows(x, x.nbytes, run)
+
+
+def spatial_norm(
+    x: np.ndarray, y: np.ndarray, s: np.ndarray, size: int, a: float, beta: float, k: float
+) -> None:
+    """s = k + a * (sum of x**2 over a size x size window), y = x * s**-beta. x, y, s: (N, C, H, W)."""
+    # The sum over a window is average pooling with a divisor of 1.
+    ones = np.ones(x.shape[2:], x.dtype)
+    avg_pool(x * x, s, ones, (size, size), (1, 1), (size // 2, size // 2))
+    s *= a
+    s += k
+    np.divide(x, _power(s, beta, out=y), out=y)
+
+
+def spatial_norm_backward(
+    dy: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    s: np.ndarray,
+    dx: np.ndarray,
+    size: int,
+    a: float,
+    beta: float,
+) -> None:
+    """dx = dy * s**-beta - 2*a*beta * x * (sum of dy*y/s over the positions whose window holds this one)."""
+    # The sum over the windows that hold a position is the backward pass of that pooling.
+    ones = np.ones(x.shape[2:], x.dtype)
+    avg_pool_backward(dy * y / s, ones, dx, (size, size), (1, 1), (size // 2, size // 2))
+    dx *= x
+    dx *= -2 * a * beta
+    dx += dy / _power(s, beta)
+
+
+def _channels_last(own: slice, *arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
+    """Arrays (N, C, H, ...) as views (H, ..., N, C), a block of rows at a time."""
+    for rows in row_blocks(arrays[0], own):
+        yield tuple(np.moveaxis(a[:, :, rows], (0, 1), (-2, -1)) for a in arrays)
+
+
+def _power(s: np.ndarray, beta: float, out: np.ndarray | None = None) -> np.ndarray:
+    """s**beta. The paper's 0.75 as two square roots, ten times as fast as np.power."""
+    if beta != 0.75:
+        return np.power(s, beta, out=out)
+    root = np.sqrt(s, out=out)
+    root *= s
+    return np.sqrt(root, out=root)
+
+
+class ChannelSums:
+    """Sums over a window of `size` channels around each, which ends at the edges of a group.
+
+    Every sum is computed from its terms: a running sum (add the next, subtract the last) would
+    cancel. Zeros between the groups let the whole array be shifted as one contiguous run.
+    """
+
+    def __init__(self, like: np.ndarray, size: int, groups: int, before: int) -> None:
+        self.size, self.groups, self.width = size, groups, like.shape[1] // groups
+        self.inner = slice(before, before + self.width)
+        self.padded = np.zeros(0, like.dtype)
+
+    def grouped(self, a: np.ndarray) -> np.ndarray:
+        """(..., C) as (..., G, C/G)."""
+        return a.reshape(*a.shape[:-1], self.groups, self.width)
+
+    def terms(self, shape: tuple[int, ...]) -> np.ndarray:
+        """The array (..., G, C/G) to write the terms to, a view between zeros. `shape` is (..., C)."""
+        full = (*shape[:-1], self.groups, self.width + self.size - 1)
+        if self.padded.shape != full:
+            self.padded = np.zeros(full, self.padded.dtype)
+            self.sums, *self.buffers = np.zeros((3, self.padded.size), self.padded.dtype)
+        return self.padded[..., self.inner]
+
+    def over_windows(self) -> np.ndarray:
+        """(..., G, C/G): the sums of the terms."""
+        run = self.padded.reshape(-1)
+        _sliding_sums(run, self.size, self.sums[: run.size - self.size + 1], self.buffers)
+        return self.sums.reshape(self.padded.shape)[..., : self.width]
+
+
+def _sliding_sums(run: np.ndarray, size: int, out: np.ndarray, buffers: list[np.ndarray]) -> None:
+    """out[i] = run[i] + ... + run[i + size - 1], from sums of 1, 2, 4, ... terms: three additions for five."""
+    covered, width, doubled = 0, 1, run
+    while True:
+        if size & width:
+            part = doubled[covered : covered + len(out)]
+            np.add(out, part, out=out) if covered else np.copyto(out, part)
+            covered += width
+        if covered == size:
+            return
+        buffers = buffers[::-1]  # NumPy copies an input that overlaps the output
+        count = len(doubled) - width
+        doubled = np.add(doubled[:count], doubled[width:], out=buffers[0][:count])
+        width *= 2

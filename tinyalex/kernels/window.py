@@ -1,0 +1,48 @@
+"""What convolution and pooling pass to the kernels: the shapes of sliding windows."""
+
+from typing import NamedTuple
+
+from tinyalex.function import Function
+
+Pair = tuple[int, int]
+"""A value for rows and one for columns."""
+
+Shape = tuple[int, ...]
+
+
+class Window(NamedTuple):
+    """A sliding window. Output row i sees the rows i*stride + u*dilation - padding, u < kernel.
+
+    `padding` counts the zeros before the first row and column; those after the last follow from
+    the output size.
+    """
+
+    kernel: Pair
+    stride: Pair
+    padding: Pair
+    dilation: Pair = (1, 1)
+
+
+class ConvShape(NamedTuple):
+    """The shapes of a convolution: x (N, C, H, W), w (O, C/G, KH, KW), out (OH, OW)."""
+
+    x: Shape
+    w: Shape
+    window: Window
+    out: Pair
+    groups: int
+
+
+class ConvFunction(Function):
+    """A convolution algorithm. All have the same two methods and store their own residuals:
+
+    forward(self, x, w, b=None, *, shape: ConvShape, relu=False) -> y
+    backward(self, dy) -> dx, dw[, db]
+    """
+
+    name = ""
+
+    @classmethod
+    def describe(cls, shape: ConvShape) -> str:
+        """The algorithm as `Module.summary` prints it."""
+        return cls.name

@@ -1,0 +1,60 @@
+"""Fusion: neighbouring layers of a Sequential that are computed in one pass.
+
+| layers            | computed as          | why the result is the same, and faster                 |
+|-------------------|----------------------|--------------------------------------------------------|
+| ReLU, MaxPool2d   | max_pool2d(relu=True)| ReLU keeps the order of its inputs, so the maximum may |
+|                   |                      | be taken first; ReLU then has fewer elements           |
+| Conv2d, ReLU      | conv2d(relu=True)    | elementwise, applied while the output is in the cache  |
+
+A ReLU between a convolution and a max-pooling is fused with the pooling. Layers are fused if they
+are of exactly these classes (a subclass may compute something else), without forward hooks and
+without a `forward` that was replaced: hooks see what each layer returns. A dilated max-pooling is
+not fused: a window that sees only padding is -inf, which ReLU after it would turn into 0.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from tinyalex.nn.layers import Conv2d, MaxPool2d, ReLU
+from tinyalex.nn.module import Module
+
+
+class Stage(NamedTuple):
+    """A layer, the call that computes it, and the ReLU that is computed in the same call."""
+
+    layer: Module
+    run: Callable[[Any], Any]
+    fused: Module | None = None
+
+
+def fuse(layers: Sequence[Module]) -> list[Stage]:
+    """The layers as stages, in order."""
+    stages, i = [], 0
+    while i < len(layers):
+        layer, following = layers[i], layers[i + 1 : i + 3]
+        if fuses_with_pooling(layers[i : i + 2]):
+            stages.append(Stage(following[0], partial(following[0], relu=True), fused=layer))
+        elif fuses_with_convolution(layers[i : i + 2]) and not fuses_with_pooling(following):
+            stages.append(Stage(layer, partial(layer, relu=True), fused=following[0]))
+        else:
+            stages.append(Stage(layer, layer))
+        i += 1 if stages[-1].fused is None else 2
+    return stages
+
+
+def fuses_with_convolution(pair: Sequence[Module]) -> bool:
+    """Whether this is a convolution and a ReLU that can be fused."""
+    return are_plain(pair, (Conv2d, ReLU))
+
+
+def fuses_with_pooling(pair: Sequence[Module]) -> bool:
+    """Whether this is a ReLU and a max-pooling that can be fused."""
+    return are_plain(pair, (ReLU, MaxPool2d)) and pair[1].dilation in (1, (1, 1))  # type: ignore[attr-defined]
+
+
+def are_plain(layers: Sequence[Module], classes: tuple[type, ...]) -> bool:
+    """Whether the layers are of exactly these classes, without hooks and replaced forwards."""
+    return tuple(map(type, layers)) == classes and not any(
+        vars(layer).get("_forward_hooks") or "forward" in vars(layer) for layer in layers
+    )

@@ -1,0 +1,55 @@
+"""Sequential: layers one after the other."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from tinyalex.kernels.fast_paths import fast
+from tinyalex.nn.fusion import fuse
+from tinyalex.nn.module import Module
+
+
+class Sequential(Module):
+    """Layers one after the other; also `Sequential({"conv1": ..., "relu1": ...})`, to name them.
+
+    With fast paths on, some pairs of layers are computed in one pass: see `nn/fusion.py`.
+
+    >>> import tinyalex as ta
+    >>> net = Sequential(ta.nn.Linear(4, 8), ta.nn.ReLU(), ta.nn.Linear(8, 2))
+    >>> net[0], len(net), [name for name, _ in net.named_parameters()]
+    (Linear(4, 8), 3, ['0.weight', '0.bias', '2.weight', '2.bias'])
+    """
+
+    def __init__(self, *layers: Any) -> None:
+        if len(layers) == 1 and isinstance(layers[0], dict):
+            named = layers[0]
+        else:
+            named = {str(i): layer for i, layer in enumerate(layers)}
+        for name, layer in named.items():
+            if not isinstance(layer, Module):
+                raise TypeError(
+                    f"Sequential: layer {name} is {layer!r}, expected a Module: "
+                    "nn.ReLU(), not F.relu or nn.ReLU."
+                )
+            setattr(self, name, layer)
+
+    def forward(self, x: Any) -> Any:
+        layers = list(self)
+        for run in [stage.run for stage in fuse(layers)] if fast.enabled else layers:
+            x = run(x)
+        return x
+
+    def fused_layers(self) -> Iterator[tuple[Module, Module]]:
+        for stage in fuse(list(self)) if fast.enabled else []:
+            if stage.fused is not None:
+                yield stage.fused, stage.layer
+
+    def __len__(self) -> int:
+        return len(dict(self.named_children()))
+
+    def __iter__(self) -> Iterator[Module]:
+        return (layer for _, layer in self.named_children())
+
+    def __getitem__(self, index: Any) -> Any:
+        """A layer by its index, or for a slice a Sequential of layers that keep their names."""
+        layers = list(self.named_children())[index]
+        return Sequential(dict(layers)) if isinstance(layers, list) else layers[1]
