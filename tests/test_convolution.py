@@ -124,9 +124,9 @@ def test_activations_may_lie_in_any_order(rng):
         (((8, 8), (8, 4, 3, 3)), {}, r"input has shape \(8, 8\), expected \(N, C, H, W\)"),
         (((1, 4, 2, 2), (8, 4, 3, 3)), {}, "a window of 3 x 3 pixels does not fit into an image of 2 x 2"),
         (((1, 4, 8, 8), (8, 4, 3, 3), (4,)), {}, r"bias has shape \(4,\), but weight .* has 8 filters"),
-        (((1, 4, 8, 8), (8, 4, 3, 3)), {"stride": 0}, "stride must be 1 or more, got 0"),
-        (((1, 4, 8, 8), (8, 4, 3, 3)), {"padding": -1}, "padding must be 0 or more"),
-        (((1, 4, 8, 8), (8, 4, 3, 3)), {"padding": "full"}, "padding='full', expected a number, a pair, 'same' or 'valid'"),
+        (((1, 4, 8, 8), (8, 4, 3, 3)), {"stride": 0}, "stride must be at least 1, got 0"),
+        (((1, 4, 8, 8), (8, 4, 3, 3)), {"padding": -1}, "padding must be at least 0"),
+        (((1, 4, 8, 8), (8, 4, 3, 3)), {"padding": "full"}, "padding='full', expected an integer, a pair, 'same' or 'valid'"),
         (((1, 4, 8, 8), (8, 4, 3, 3)), {"padding": "same", "stride": 2}, "padding='same' needs stride 1"),
     ],
 )  # fmt: skip
@@ -146,7 +146,7 @@ def test_conv2d_refuses_mixed_and_integer_dtypes():
         F.conv2d(x.astype("u1"), w)
     with pytest.raises(TypeError, match="conv2d: weight is None. Give a tensor or an array"):
         F.conv2d(w, None)
-    with pytest.raises(TypeError, match=r"stride is a whole number or a pair of them, got 1\.5"):
+    with pytest.raises(TypeError, match=r"stride is an integer or a pair of them, got 1\.5"):
         F.conv2d(w, w, stride=1.5)
 
 

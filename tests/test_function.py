@@ -91,7 +91,7 @@ def test_a_second_backward_says_that_the_graph_is_gone():
     y = (leaf(2) * 2).sum()
     y.backward()
     with pytest.raises(
-        RuntimeError, match=r"the graph behind Sum has been freed .* backward\(retain_graph=True\)"
+        RuntimeError, match=r"the graph of Sum has been freed .* backward\(retain_graph=True\)"
     ):
         y.backward()
 
@@ -99,7 +99,7 @@ def test_a_second_backward_says_that_the_graph_is_gone():
 def test_a_graph_freed_through_another_output_is_noticed():
     h = leaf(2) * 2
     h.sum().backward()
-    with pytest.raises(RuntimeError, match="behind Multiply has been freed"):
+    with pytest.raises(RuntimeError, match="of Multiply has been freed"):
         (h + 1).sum().backward()
 
 

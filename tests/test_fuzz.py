@@ -72,7 +72,7 @@ def test_max_pool2d(layer, dtype):
         *map(both, (options["padding"], options["dilation"])),
     )
     out = output_size(
-        "max_pool2d", batch.shape[2:], window, window.padding, options["ceil_mode"], inside=True
+        "max_pool2d", batch.shape[2:], window, window.padding, options["ceil_mode"], starts_inside=True
     )
     try:
         naive = max_pool2d_naive(batch, window, out)
@@ -95,7 +95,7 @@ def test_avg_pool2d(layer, dtype):
             both(options["padding"]),
         )
         out = output_size(
-            "avg_pool2d", batch.shape[2:], window, window.padding, options["ceil_mode"], inside=True
+            "avg_pool2d", batch.shape[2:], window, window.padding, options["ceil_mode"], starts_inside=True
         )
         close(y, avg_pool2d_naive(batch, window, out).reshape(y.shape), dtype)
     assert ta.gradcheck(lambda t: F.avg_pool2d(t, **options), x, fast=True).ok

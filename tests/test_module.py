@@ -166,7 +166,7 @@ def test_an_unknown_network_is_refused():
 
 def test_sequential_refuses_what_is_no_module():
     with pytest.raises(
-        TypeError, match=r"part 1 is .*, expected a Module: nn.ReLU\(\), not F.relu or nn.ReLU"
+        TypeError, match=r"layer 1 is .*, expected a Module: nn.ReLU\(\), not F.relu or nn.ReLU"
     ):
         nn.Sequential(nn.Linear(2, 2), nn.ReLU)
 
@@ -288,10 +288,10 @@ def test_testing_puts_every_part_back_into_its_own_mode():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: nn.Conv2d(3, 4, 3, groups=0), "Conv2d: groups must be 1 or more, got 0"),
-        (lambda: nn.Conv2d(0, 4, 3), "Conv2d: in_channels must be 1 or more, got 0"),
-        (lambda: nn.Linear(0, 4), "Linear: in_features must be 1 or more, got 0"),
-        (lambda: nn.Linear(4, -1), "Linear: out_features must be 1 or more, got -1"),
+        (lambda: nn.Conv2d(3, 4, 3, groups=0), "Conv2d: groups must be at least 1, got 0"),
+        (lambda: nn.Conv2d(0, 4, 3), "Conv2d: in_channels must be at least 1, got 0"),
+        (lambda: nn.Linear(0, 4), "Linear: in_features must be at least 1, got 0"),
+        (lambda: nn.Linear(4, -1), "Linear: out_features must be at least 1, got -1"),
     ],
 )
 def test_layers_without_inputs_or_outputs_are_refused(make, message):

@@ -32,7 +32,7 @@ def test_max_pool2d_equals_its_naive_version(geometry, dtype, rng):
     x = distinct(rng, (2, 3, 9, 8), dtype) - 50
     kernel, stride, padding, dilation, ceil_mode = geometry
     window = Window(kernel, stride, padding, dilation)
-    out = output_size("max_pool2d", x.shape[2:], window, padding, ceil_mode, inside=True)
+    out = output_size("max_pool2d", x.shape[2:], window, padding, ceil_mode, starts_inside=True)
     y = F.max_pool2d(x, *geometry)
     assert y.dtype == dtype
     np.testing.assert_array_equal(y.numpy(), max_pool2d_naive(x, window, out))
@@ -57,7 +57,7 @@ def test_avg_pool2d_equals_its_naive_version(geometry, dtype, rng):
     kernel, stride, padding, _, ceil_mode = geometry
     x = rng.standard_normal((2, 3, 9, 8)).astype(dtype)
     window = Window(kernel, stride, padding)
-    out = output_size("avg_pool2d", x.shape[2:], window, padding, ceil_mode, inside=True)
+    out = output_size("avg_pool2d", x.shape[2:], window, padding, ceil_mode, starts_inside=True)
     y = F.avg_pool2d(x, kernel, stride, padding, ceil_mode, count_include_pad=False)
     assert y.dtype == dtype
     np.testing.assert_allclose(y.numpy(), avg_pool2d_naive(x, window, out), rtol=1e-5, atol=1e-6)
@@ -139,7 +139,7 @@ def test_pooling_names_what_does_not_fit(pool):
         ValueError, match=f"{name}: a window of 5 x 5 pixels does not fit into an image of 4 x 4"
     ):
         pool(x, 5)
-    with pytest.raises(ValueError, match=f"{name}: kernel_size must be 1 or more"):
+    with pytest.raises(ValueError, match=f"{name}: kernel_size must be at least 1"):
         pool(x, 0)
     with pytest.raises(TypeError, match=f"{name}: input is int64, but must be floating"):
         pool(x.astype(int), 2)
