@@ -3,6 +3,7 @@
 
     python benchmarks/alexnet_step.py --variant torchvision --batch 32,128
     python benchmarks/alexnet_step.py --variant paper --against torch,chainer --rounds 5 --layers
+    python benchmarks/alexnet_step.py --against torch --before ../the-commit-before
 
 In each round each contender has a process of its own (contender.py): it warms up, then takes steps for some seconds; its time of the
 round is their median. So rounds go A B C, A B C, and what the machine does to one it does to all. Shown are medians over rounds; a ratio
@@ -39,6 +40,8 @@ def main() -> int:
     taking_part, left_out = turns.entrants(args.against, network, args.device, args.peers_python)
     for framework, reason in left_out.items():
         print(f"left out: {framework} {reason}", flush=True)
+    if args.before:
+        taking_part.append(Entrant("before", OURS, sys.executable, checkout=args.before.resolve()))
     if len(taking_part) == 1:
         print("nobody else takes part: there are no ratios", flush=True)
     found: dict[str, Any] = {
@@ -76,6 +79,12 @@ def arguments() -> argparse.Namespace:
         type=names("torch", "chainer", "dezero"),
         default="torch,chainer,dezero",
         metavar="A,B",
+    )
+    p.add_argument(
+        "--before",
+        type=Path,
+        metavar="CHECKOUT",
+        help="also against the tinyalex of another checkout of this repository",
     )
     p.add_argument("--variant", choices=networks.VARIANTS, default="torchvision")
     p.add_argument("--batch", type=numbers, default="32,128", metavar="N,M")

@@ -24,13 +24,14 @@ OLD_PYTHON = HERE.parent / ".venv" / "old-numpy" / "bin" / "python"
 
 @dataclass(frozen=True)
 class Entrant:
-    """`kernels`: what OPENBLAS_CORETYPE is set to for it, if anything."""
+    """`kernels`: the value of OPENBLAS_CORETYPE for it, if any. `checkout`: whose tinyalex it runs."""
 
     label: str
     framework: str
     python: str
     options: tuple[str, ...] = ()
     kernels: str | None = None
+    checkout: Path = HERE.parent
 
 
 def entrants(
@@ -102,15 +103,17 @@ def turn(
     """What contender.py printed. RuntimeError, with the end of its complaint, where it failed."""
     command = [
         entrant.python,
-        str(HERE / "contender.py"),
+        str(entrant.checkout / "benchmarks" / "contender.py"),
         entrant.framework,
         path,
         f"--batch={batch}",
         f"--mode={mode}",
     ]
     command += [f"--device={device}", f"--seconds={seconds}", *entrant.options]
-    chosen = {"OPENBLAS_CORETYPE": entrant.kernels} if entrant.kernels else {}
-    return ask(f"{entrant.label}, {mode}, batch {batch}", command, {**os.environ, **chosen})
+    environment = {**os.environ, "PYTHONPATH": str(entrant.checkout)}
+    if entrant.kernels:
+        environment["OPENBLAS_CORETYPE"] = entrant.kernels
+    return ask(f"{entrant.label}, {mode}, batch {batch}", command, environment)
 
 
 def ask(

@@ -18,11 +18,11 @@ import tinyalex as ta
 from tinyalex import functional as F
 from tinyalex import ops
 from tinyalex.functional.activation import ReLU, Sigmoid
-from tinyalex.kernels.window import Window
 from tinyalex.functional.linear import Linear
 from tinyalex.functional.normalization import LocalResponseNorm
 from tinyalex.functional.pooling import AvgPool2d, avg_pool2d_naive
 from tinyalex.functional.softmax import Softmax
+from tinyalex.kernels.window import Window
 from tinyalex.learning import lesson
 
 args = lesson.options(__doc__)

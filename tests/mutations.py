@@ -13,13 +13,13 @@ import tinyalex as ta
 from tinyalex import kernels, ops
 from tinyalex.functional import activation, convolution, loss, normalization, pooling
 from tinyalex.functional.adaptive_pooling import AdaptiveAvgPool2d
-from tinyalex.kernels.window import Window
 from tinyalex.functional.dropout import Dropout
 from tinyalex.functional.joining import Cat
 from tinyalex.functional.linear import Linear
 from tinyalex.functional.padding import Pad
 from tinyalex.functional.softmax import LogSoftmax, Softmax
-from tinyalex.kernels.cpu.windows import taps
+from tinyalex.kernels.cpu.windows import offset_slices
+from tinyalex.kernels.window import Window
 
 RNG = np.random.default_rng(0)
 
@@ -60,12 +60,8 @@ def images_and_filters(groups):
 
 
 def conv_options(groups=1, stride=1):
-    window = Window((3, 2), (stride, stride), (1, 0))
-    return {
-        "window": window,
-        "out": ((6 + 2 - 3) // stride + 1, (5 - 2) // stride + 1),
-        "groups": groups,
-    }
+    x, w = (2, 4, 6, 5), (4, 4 // groups, 3, 2)
+    return {"shape": convolution.conv_shape(x, w, stride, padding=(1, 0), groups=groups)}
 
 
 POOL = {"window": Window((3, 3), (2, 2), (1, 1)), "out": (3, 3)}
@@ -115,8 +111,8 @@ class LRNHalfCrossTerm(normalization.LocalResponseNorm):
 class MaxPoolAssigns(pooling.MaxPool2d):
     def backward(self, dy):
         dx = np.zeros(self.shape, dy.dtype)
-        for (u, v), out, pixels in taps(dx.shape[2:], dy.shape[2:], *self.window):
-            dx[pixels] = np.where(self.argmax[out] == 3 * u + v, dy[out], dx[pixels])
+        for offset, seen, out in offset_slices(dx, dy, slice(0, 3), *self.window):
+            seen[...] = np.where(self.argmax[out] == offset, dy[out], seen)
         return dx
 
 
@@ -254,7 +250,8 @@ class ConvAssigns(convolution.Conv2d):
 )
 class ConvForgetsStride(convolution.Conv2d):
     def backward(self, dy):
-        self.window = self.window._replace(stride=(1, 1))
+        window = self.shape.window._replace(stride=(1, 1))
+        self.shape = self.shape._replace(window=window)
         return super().backward(dy)
 
 

@@ -156,10 +156,6 @@ def test_scratch_is_reused_and_grows(two_workers):
     assert scratch.take("a", (100,), np.float32).shape == (100,)
 
 
-def blas_threads():
-    return [info["num_threads"] for info in devices.blas_libraries()]
-
-
 @pytest.mark.skipif(os.cpu_count() == 1, reason="BLAS has one thread on one core")
 def test_blas_gets_its_threads_back_from_whichever_thread_leaves_last():
     before = blas_threads()

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 import tinyalex as ta
 from tinyalex import functional as F
 from tinyalex.functional.arguments import output_size
-from tinyalex.kernels.window import Window
 from tinyalex.functional.convolution import conv2d_naive
 from tinyalex.functional.normalization import local_response_norm_naive
 from tinyalex.functional.pooling import avg_pool2d_naive, max_pool2d_naive
+from tinyalex.kernels.window import Window
 
 pytestmark = [pytest.mark.anywhere, pytest.mark.slow]
 
@@ -72,7 +72,12 @@ def test_max_pool2d(layer, dtype):
         *map(both, (options["padding"], options["dilation"])),
     )
     out = output_size(
-        "max_pool2d", batch.shape[2:], window, window.padding, options["ceil_mode"], starts_inside=True
+        "max_pool2d",
+        batch.shape[2:],
+        window,
+        window.padding,
+        options["ceil_mode"],
+        starts_inside=True,
     )
     try:
         naive = max_pool2d_naive(batch, window, out)
@@ -95,7 +100,12 @@ def test_avg_pool2d(layer, dtype):
             both(options["padding"]),
         )
         out = output_size(
-            "avg_pool2d", batch.shape[2:], window, window.padding, options["ceil_mode"], starts_inside=True
+            "avg_pool2d",
+            batch.shape[2:],
+            window,
+            window.padding,
+            options["ceil_mode"],
+            starts_inside=True,
         )
         close(y, avg_pool2d_naive(batch, window, out).reshape(y.shape), dtype)
     assert ta.gradcheck(lambda t: F.avg_pool2d(t, **options), x, fast=True).ok

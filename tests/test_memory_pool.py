@@ -13,7 +13,7 @@ import tinyalex as ta
 from tinyalex import functional as F
 from tinyalex import nn, optim
 from tinyalex.kernels.cpu import memory as module
-from tinyalex.kernels.cpu.memory import MIN_POOLED_BYTES, MAX_HELD, MemoryPool
+from tinyalex.kernels.cpu.memory import MAX_HELD, MIN_POOLED_BYTES, MemoryPool
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import tinyalex as ta
 from tinyalex import device as devices
 from tinyalex import functional as F
 from tinyalex.functional.arguments import output_size
-from tinyalex.kernels.window import Window
 from tinyalex.functional.pooling import avg_pool2d_naive, max_pool2d_naive
 from tinyalex.kernels.cpu import layout
+from tinyalex.kernels.window import Window
 
 pytestmark = pytest.mark.anywhere
 

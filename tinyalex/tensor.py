@@ -141,7 +141,7 @@ class Tensor(GraphTensor):
                     "or pass grad=, an array of its shape to weight its elements with."
                 )
             with devices.on_device_of(self.data):
-                grad = Tensor(devices.xp(self.data).ones_like(self.data), device=self.device)
+                grad = devices.xp(self.data).ones_like(self.data)
         grad = devices.asarray(as_tensor(grad).data, self.dtype)
         devices.common("backward: grad", [self.data, grad])
         if grad.shape != self.shape:

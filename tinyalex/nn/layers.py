@@ -1,4 +1,4 @@
-"""The layers as Modules: each keeps its parameters and options, and calls its function in tinyalex.functional."""
+"""The layers as Modules: each holds parameters and options, and calls its function in `functional`."""
 
 import math
 from typing import Any
@@ -15,7 +15,8 @@ from tinyalex.tensor import Tensor
 
 
 class Conv2d(Module):
-    """`functional.conv2d` with a weight (out_channels, in_channels/groups, KH, KW) and a bias (out_channels,)."""
+    """`functional.conv2d` with its weight (out_channels, in_channels/groups, KH, KW) and bias
+    (out_channels,)."""
 
     def __init__(
         self,
@@ -30,28 +31,18 @@ class Conv2d(Module):
         *,
         ceil_mode: bool = False,
     ) -> None:
-        for name, count in (
-            ("in_channels", in_channels),
-            ("out_channels", out_channels),
-            ("groups", groups),
-        ):
+        counts = {"in_channels": in_channels, "out_channels": out_channels, "groups": groups}
+        for name, count in counts.items():
             at_least_one("Conv2d", name, count)
         if in_channels % groups or out_channels % groups:
             raise ValueError(
-                f"Conv2d: groups={groups} does not divide {in_channels} input and {out_channels} output channels."
+                f"Conv2d: groups={groups} does not divide {in_channels} input and {out_channels} "
+                "output channels. Use a divisor of both."
             )
-        self.stride, self.padding, self.dilation, self.groups, self.ceil_mode = (
-            stride,
-            padding,
-            dilation,
-            groups,
-            ceil_mode,
-        )
-        shape = (
-            out_channels,
-            in_channels // groups,
-            *pair("Conv2d", "kernel_size", kernel_size, 1),
-        )
+        self.stride, self.padding, self.dilation = stride, padding, dilation
+        self.groups, self.ceil_mode = groups, ceil_mode
+        kernel = pair("Conv2d", "kernel_size", kernel_size, 1)
+        shape = out_channels, in_channels // groups, *kernel
         self.weight = Parameter(np.empty(shape, np.float32))
         self.bias = Parameter(np.empty(out_channels, np.float32)) if bias else None
         init.torch_default_(self.weight, self.bias)
@@ -65,12 +56,15 @@ class Conv2d(Module):
         shape = conv_shape(input_shape, self.weight.shape, *window, self.ceil_mode)
         return conv_algorithm(shape, dtype, device, wants_dx).describe(shape)
 
-    def multiply_adds(self, output_shape: tuple[int, ...]) -> int:
+    def multiply_adds(self, output_shape: Shape) -> int:
         return math.prod(output_shape) * math.prod(self.weight.shape[1:])
 
     def extra_repr(self) -> str:
         out, per_group, kh, kw = self.weight.shape
-        return f"{per_group * self.groups}, {out}, {kh}x{kw}, stride={self.stride}, padding={self.padding}, groups={self.groups}"
+        return (
+            f"{per_group * self.groups}, {out}, {kh}x{kw}, stride={self.stride}, "
+            f"padding={self.padding}, groups={self.groups}"
+        )
 
 
 class Linear(Module):
@@ -86,7 +80,7 @@ class Linear(Module):
     def forward(self, x: Any) -> Tensor:
         return F.linear(x, self.weight, self.bias)
 
-    def multiply_adds(self, output_shape: tuple[int, ...]) -> int:
+    def multiply_adds(self, output_shape: Shape) -> int:
         return math.prod(output_shape) * self.weight.shape[1]
 
     def extra_repr(self) -> str:
@@ -94,7 +88,7 @@ class Linear(Module):
 
 
 class ReLU(Module):
-    """`functional.relu`. `inplace` is accepted as torch has it, and makes no difference here."""
+    """`functional.relu`. `inplace` is accepted, as in torch, and has no effect."""
 
     def __init__(self, inplace: bool = False) -> None:
         self.inplace = inplace
@@ -118,7 +112,8 @@ class Sigmoid(Module):
 
 
 class Softmax(Module):
-    """`functional.softmax` along axis `dim`. A network that is trained with cross-entropy does not end in one: the loss has its own."""
+    """`functional.softmax` along axis `dim`. A network that is trained with `CrossEntropyLoss` does not
+    end in one: the loss includes it."""
 
     def __init__(self, dim: int) -> None:
         self.dim = dim
@@ -140,16 +135,9 @@ class MaxPool2d(Module):
         ceil_mode: bool = False,
     ) -> None:
         if return_indices:
-            raise ValueError(
-                "MaxPool2d: return_indices=True is not supported; tinyalex keeps the indices for itself."
-            )
-        self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode = (
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-            ceil_mode,
-        )
+            raise ValueError("MaxPool2d: return_indices=True is not supported. Leave it out.")
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+        self.dilation, self.ceil_mode = dilation, ceil_mode
 
     def forward(self, x: Any, *, relu: bool = False) -> Tensor:
         return F.max_pool2d(
@@ -157,7 +145,14 @@ class MaxPool2d(Module):
         )
 
     def extra_repr(self) -> str:
-        return f"{self.kernel_size}, stride={self.stride}, padding={self.padding}, ceil_mode={self.ceil_mode}"
+        return _pooling_repr(self)
+
+
+def _pooling_repr(layer: "MaxPool2d | AvgPool2d") -> str:
+    return (
+        f"{layer.kernel_size}, stride={layer.stride}, padding={layer.padding}, "
+        f"ceil_mode={layer.ceil_mode}"
+    )
 
 
 class AvgPool2d(Module):
@@ -192,7 +187,7 @@ class AvgPool2d(Module):
         )
 
     def extra_repr(self) -> str:
-        return f"{self.kernel_size}, stride={self.stride}, padding={self.padding}, ceil_mode={self.ceil_mode}"
+        return _pooling_repr(self)
 
 
 class AdaptiveAvgPool2d(Module):
@@ -209,7 +204,7 @@ class AdaptiveAvgPool2d(Module):
 
 
 class ZeroPad2d(Module):
-    """`functional.pad` with zeros: a width for all sides, or (left, right, top, bottom)."""
+    """`functional.pad` with zeros: one width for all sides, or (left, right, top, bottom)."""
 
     def __init__(self, padding: Any) -> None:
         self.padding = (padding,) * 4 if isinstance(padding, int) else tuple(padding)
@@ -259,7 +254,7 @@ class LocalResponseNorm(Module):
 
 
 class SpatialResponseNorm(Module):
-    """`functional.spatial_response_norm`, a norm within each map that the 2012 code has and the paper does not mention."""
+    """`functional.spatial_response_norm`, within each map: in the 2012 code, not in the paper."""
 
     def __init__(
         self,
@@ -282,7 +277,8 @@ class SpatialResponseNorm(Module):
 
 
 class Dropout(Module):
-    """`functional.dropout`, in training only. The paper's p is 0.5, after its first two linear layers (section 4.2)."""
+    """`functional.dropout`, in training only. The paper has p=0.5 in its first two linear layers
+    (section 4.2)."""
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         self.p, self.inplace = p, inplace
@@ -295,7 +291,7 @@ class Dropout(Module):
 
 
 class Flatten(Module):
-    """`functional.flatten`, by default of everything but the batch."""
+    """`functional.flatten`, by default of all axes but the batch."""
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         self.start_dim, self.end_dim = start_dim, end_dim
