@@ -1,55 +1,61 @@
-# GNU make and a python3 are all that is needed; everything else goes into .venv.
+# Needs GNU make and python3; everything else is installed into .venv.
 PYTHON ?= python3
 OLD_PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-# On CI a test that is skipped is a test that was lost: tests/conftest.py makes it a failure.
-# tests/test_peers*.py import the other frameworks at their top and would skip themselves as a whole: `test` does not open them.
+# On CI a skipped test is a failure: tests/conftest.py.
+# tests/test_peers*.py import other frameworks and skip themselves without them: `test` ignores them.
 NO_SKIPS := $(if $(CI),--no-skips)
 
 .DELETE_ON_ERROR:
-.PHONY: help try test lessons notebooks test-peers test-cuda benchmarks-peers clean
+.PHONY: help try lint format test lessons notebooks test-peers test-cuda benchmarks-peers clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1@\2/p' Makefile | while IFS=@ read -r name what; do printf '%-23s%s\n' "$$name" "$$what"; done
 
-try: $(VENV)/.package ## train a small network on drawn shapes, in about a minute; pictures in runs/try
+try: $(VENV)/.package ## train a small network on drawn shapes, in about a minute; figures in runs/try
 	rm -rf runs/try
 	$(BIN)/python train_cifar.py --data shapes --model quick --epochs 4 --output runs/try
 
-test: $(VENV)/.test ## linter, type checker and all tests that need neither a GPU nor another framework
+lint: $(VENV)/.test ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+format: $(VENV)/.test ## format the code and apply ruff's fixes
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: lint ## lint, and all tests that need neither a GPU nor another framework
 	$(BIN)/python -m pytest -m "not peers and not gpu and not cuda and not lessons" --ignore-glob='tests/test_peers*.py' $(NO_SKIPS)
 
-lessons: $(VENV)/.test $(VENV)/.lessons ## run every lesson and check what it claims, with a table of their seconds; SEEDS=3: with three seeds
+lessons: $(VENV)/.test $(VENV)/.lessons ## run every lesson and check its claims; SEEDS=3: with three seeds
 	$(BIN)/python -m pytest -m lessons tests/test_lessons.py $(NO_SKIPS)
 
 notebooks: $(VENV)/.lessons ## the lessons as notebooks for Jupyter and Colab, in runs/notebooks
 	$(BIN)/python lessons/notebooks.py
 
-test-peers: $(VENV)/.peers ## compare with torch, onnx and onnxruntime (downloads them); a skipped test is a failure
+test-peers: $(VENV)/.peers ## compare with torch, keras, onnx and onnxruntime (installs them)
 	$(BIN)/python -m pytest -m "peers and not gpu" --no-skips
 
-test-cuda: $(VENV)/.cuda ## check the CUDA kernels without a GPU (needs g++; downloads CuPy and NVRTC); a skipped test is a failure
+test-cuda: $(VENV)/.cuda ## check the CUDA kernels without a GPU (needs g++; installs CuPy and NVRTC)
 	$(BIN)/python -m pytest -m cuda --ignore-glob='tests/test_peers*.py' --no-skips
 	TINYALEX_STANDIN=1 TINYALEX_DEVICE=cuda $(BIN)/python -m pytest -m gpu --ignore-glob='tests/test_peers*.py' --no-skips
 	TINYALEX_STANDIN=1 TINYALEX_DEVICE=cuda:1 $(BIN)/python -m pytest -m gpu tests/test_gpu.py --no-skips
 
-benchmarks-peers: $(VENV)/.old-numpy ## Chainer and DeZero for benchmarks/, with the old NumPy that they need (Python 3.8 to 3.11)
+benchmarks-peers: $(VENV)/.old-numpy ## Chainer and DeZero for benchmarks/, with NumPy 1.23 (Python 3.8 to 3.11)
 
-clean: ## remove .venv and everything that tools have left here; runs/ stays
+clean: ## remove .venv and the tools' caches; keep runs/
 	rm -rf $(VENV) dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# A stamp file for each set of packages, so that the second run installs nothing.
+# A stamp file for each set of packages: a second run installs nothing.
 
 $(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "tinyalex needs Python 3.11 or newer. Choose one with: make PYTHON=python3.12 ..." >&2; exit 1; }
+	  echo "tinyalex needs Python 3.11 or newer. Choose it with: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "$(PYTHON) cannot make virtual environments. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
@@ -71,12 +77,13 @@ $(VENV)/.peers: $(VENV)/.test
 	@touch $@
 
 $(VENV)/.cuda: $(VENV)/.test
-	@command -v g++ >/dev/null || { echo "The CUDA kernels are run on the CPU with g++, which is missing. On Debian and Ubuntu: apt install g++" >&2; exit 1; }
+	@command -v g++ >/dev/null || { echo "The checks run CUDA kernels on the CPU with g++, which is missing. On Debian and Ubuntu: apt install g++" >&2; exit 1; }
 	$(PIP) --editable '.[cuda-check]'
 	@touch $@
 
-# NumPy 1.23 is the last that has the names (np.int, ...) which Chainer and DeZero use, and Python 3.11 the last that it has wheels for.
-# setuptools below 81 has the pkg_resources that Chainer imports; DeZero imports matplotlib and Pillow.
+# NumPy 1.23 is the last with the names (np.int, ...) that Chainer and DeZero use; its wheels end at
+# Python 3.11. setuptools below 81 has the pkg_resources that Chainer imports; DeZero imports
+# matplotlib and Pillow.
 $(VENV)/.old-numpy: | $(VENV)/pyvenv.cfg
 	$(OLD_PYTHON) -m venv --clear $(VENV)/old-numpy
 	$(VENV)/old-numpy/bin/python -m pip install --quiet --disable-pip-version-check 'numpy==1.23.*' 'setuptools<81' chainer==7.8.1 \

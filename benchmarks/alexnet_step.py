@@ -185,8 +185,7 @@ def summary(
         memory = [turn[label]["peak_memory"] for turn in rounds]
         contenders[label] = {
             "seconds": median(each),
-            "seconds_by_round": each,
-            "steps_by_round": [turn[label]["seconds"] for turn in rounds],
+            "rounds": [of_steps(turn[label]["seconds"]) for turn in rounds],
             "images_per_second": batch / median(each),
             "gflop_per_second": speed / 1e9,
             "peak_memory": None if None in memory else median(memory),
@@ -208,6 +207,16 @@ def summary(
         "ratios": ratios,
         # The headline is against the faster of torch's two.
         "faster_torch": min(torches, key=lambda label: contenders[label]["seconds"], default=None),
+    }
+
+
+def of_steps(seconds: list[float]) -> dict[str, float]:
+    """A round's steps in figures."""
+    return {
+        "steps": len(seconds),
+        "median": median(seconds),
+        "fastest": min(seconds),
+        "slowest": max(seconds),
     }
 
 

@@ -61,7 +61,7 @@ def main() -> int:
     )
     held["scratch of the threads"] = int(scratch[0])
     held["free for the next array"] = sum(
-        idle.size for idle in (*memory._buffers.idle, *memory._buffers.returned)
+        idle.size for idle in (*memory._pool.idle, *memory._pool.returned)
     )
     held["most in the process"] = peak()
     rows = [

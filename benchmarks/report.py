@@ -1,16 +1,20 @@
 """What the benchmarks leave behind: NAME.json, NAME.md and NAME.png in a folder."""
 
+import io
 import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tinyalex.plots.figures import INK, new_figure, save
+from tinyalex.plots.figures import INK, new_figure
 from tinyalex.serialization import atomic_write
 
 RESULTS = Path(__file__).resolve().parent / "results"
 OURS, THEIRS, OTHER = "#0b6e99", "#9aa5b1", "#c77d3f"
+
+MAX_JSON_LINE = 240
+"""Characters up to which a JSON object or list is written on one line."""
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
@@ -37,12 +41,41 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> 
 
 def write_json(folder: Path, name: str, found: dict[str, Any]) -> None:
     with atomic_write(folder / f"{name}.json") as unfinished:
-        unfinished.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        unfinished.write_text(compact_json(found) + "\n", encoding="utf-8")
+
+
+def compact_json(value: Any, indent: str = "") -> str:
+    """JSON with a line for each round or row, and floats of five digits."""
+    if isinstance(value, float) and math.isfinite(value):
+        value = float(f"{value:.5g}")
+    if not isinstance(value, (dict, list)) or not value:
+        return json.dumps(value, ensure_ascii=False)
+    deeper = indent + " "
+    if isinstance(value, dict):
+        parts = [f"{json.dumps(k)}: {compact_json(v, deeper)}" for k, v in value.items()]
+        left, right = "{}"
+    else:
+        parts = [compact_json(v, deeper) for v in value]
+        left, right = "[]"
+    line = left + ", ".join(parts) + right
+    if "\n" not in line and len(line) <= MAX_JSON_LINE:
+        return line
+    return left + f"\n{deeper}" + f",\n{deeper}".join(parts) + f"\n{indent}" + right
 
 
 def write_text(folder: Path, name: str, text: str) -> None:
     with atomic_write(folder / f"{name}.md") as unfinished:
         unfinished.write_text(text.rstrip() + "\n", encoding="utf-8")
+
+
+def write_figure(figure: Any, path: Path) -> None:
+    """A PNG with a palette of 16 colours, a quarter of the size: the repository keeps them."""
+    from PIL import Image
+
+    png = io.BytesIO()
+    figure.savefig(png, format="png", facecolor="white")
+    with atomic_write(path) as unfinished:
+        Image.open(png).convert("RGB").quantize(16).save(unfinished, format="png", optimize=True)
 
 
 def draw_bars(
@@ -77,7 +110,7 @@ def draw_bars(
         axes.spines[["top", "right", "bottom"]].set_visible(False)
         axes.spines["left"].set_color("#bbbbbb")
     figure.supxlabel(unit, fontsize=9, color=INK, x=0.01, ha="left")
-    save(figure, path)
+    write_figure(figure, path)
 
 
 def draw_roofline(
@@ -129,7 +162,7 @@ def draw_roofline(
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("GFLOP/s", fontsize=9, color=INK)
-    save(figure, path)
+    write_figure(figure, path)
 
 
 def _note(

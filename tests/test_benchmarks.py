@@ -29,7 +29,7 @@ CONTENDER = {
     "gflop_per_second",
     "share_of_peak",
     "peak_memory",
-    "steps_by_round",
+    "rounds",
     "others_busy",
 }
 
@@ -92,11 +92,10 @@ def test_a_step_leaves_the_machine_and_all_that_was_timed(tmp_path):
     )
     ours = result["contenders"]["tinyalex"]
     assert ours.keys() >= CONTENDER
-    assert ours["images_per_second"] == pytest.approx(2 / ours["seconds"])
-    assert ours["share_of_peak"] == pytest.approx(
-        1e9 * ours["gflop_per_second"] / found["sgemm_peak"]
-    )
-    assert len(ours["steps_by_round"][0]) >= 2
+    assert ours["images_per_second"] == pytest.approx(2 / ours["seconds"], rel=1e-4)
+    share = 1e9 * ours["gflop_per_second"] / found["sgemm_peak"]
+    assert ours["share_of_peak"] == pytest.approx(share, rel=1e-4)
+    assert ours["rounds"][0]["steps"] >= 2
 
 
 def test_the_profile_has_each_layer_forward_and_backward(tmp_path):
@@ -165,7 +164,7 @@ def test_pictures_reach_the_network_from_files_and_from_shards(pictures, tmp_pat
         "--torchvision-python",
         tmp_path / "python",
     )
-    said, found = run("picture_pipeline.py", pictures, *options, folder=tmp_path)
+    said, found = run("file_pipeline.py", pictures, *options, folder=tmp_path)
     assert "left out: torchvision not installed: there is no" in said
     assert "or give another Python with --torchvision-python" in found["left_out"]["torchvision"]
     assert found["pictures"] == 3
@@ -173,16 +172,15 @@ def test_pictures_reach_the_network_from_files_and_from_shards(pictures, tmp_pat
         ("untouched files", "tinyalex"),
         ("shards", "tinyalex"),
     ]
-    assert all(
-        len(r["by_round"]) == 2 and r["images_per_second"] == np.median(r["by_round"])
-        for r in found["results"]
-    )
+    for r in found["results"]:
+        assert len(r["by_round"]) == 2
+        assert r["images_per_second"] == pytest.approx(np.median(r["by_round"]), rel=1e-4)
 
 
 def test_batches_that_are_not_the_same_work_are_refused(scripts, monkeypatch):
     import argparse
 
-    import picture_pipeline
+    import file_pipeline
 
     said = iter(
         [
@@ -195,9 +193,9 @@ def test_batches_that_are_not_the_same_work_are_refused(scripts, monkeypatch):
     with pytest.raises(
         RuntimeError, match="torchvision, untouched files, does not give what tinyalex gives"
     ):
-        picture_pipeline.play(
+        file_pipeline.play(
             args,
-            list(picture_pipeline.TURNS),
+            list(file_pipeline.TURNS),
             dict.fromkeys(("untouched files", "shards"), Path()),
             0,
         )
@@ -290,12 +288,13 @@ def test_torch_builds_a_layer_for_each_of_ours(scripts, variant):
     assert shapes == [p.shape for p in networks.build(variant)[0].parameters()]
 
 
-def test_each_setting_of_winograd_is_held_against_float64(tmp_path):
-    said, found = run("winograd_sizes.py", "--batch=8", "--rounds=1", folder=tmp_path)
-    rows = {(row["layer"], row["setting"]): row for row in found["rows"]}
-    assert len(rows) == 15
-    assert max(rows["conv3", "off"]["errors"]) < min(rows["conv3", "fast"]["errors"]) < 1e-5
-    assert "| conv5 | accurate |" in said
+def test_winograd_is_compared_with_im2col_and_float64(tmp_path):
+    said, found = run("winograd_error.py", "--batch=8", "--rounds=1", folder=tmp_path)
+    im2col, winograd = (row for row in found["rows"] if row["layer"] == "conv3")
+    assert (im2col["algorithm"], winograd["algorithm"]) == ("im2col", "Winograd F(5x5, 3x3)")
+    assert max(im2col["errors"]) < min(winograd["errors"]) < 1e-5
+    assert len(found["rows"]) == 10
+    assert "| conv5 | im2col " in said
 
 
 def test_memory_is_named(tmp_path):

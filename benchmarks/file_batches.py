@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """One pipeline's turn, in a process of its own: reads pictures, hands on batches as for training, and prints one line of JSON.
 
-    python benchmarks/picture_batches.py tinyalex shards/ --batch 32
+    python benchmarks/file_batches.py tinyalex shards/ --batch 32
 
-picture_pipeline.py runs this for each pipeline in each round. It runs under the Python that has the library, so it needs NumPy alone, and
+file_pipeline.py runs this for each pipeline in each round. It runs under the Python that has the library, so it needs NumPy alone, and
 not tinyalex. Whoever reads, a batch is float32 (N, 3, 224, 224): of pictures whose shorter side has been made 256 a square at random, half
 of them mirrored, less the same colour and divided by the same number. The first batches, which wait for workers to start and to fill what
 they prepare ahead, are not timed; their mean and deviation are reported, and must be alike, or it is not the same work.

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """How many pictures a second reach the network in training, with tinyalex and with torchvision's ImageFolder and DataLoader?
 
-    python benchmarks/picture_pipeline.py imagenet/
+    python benchmarks/file_pipeline.py imagenet/
 
 The pictures lie in class folders, or in train/ and val/ with class folders in each. tinyalex reads them as they are, and from shards that
 `tinyalex prepare --size 256` makes of them; torchvision reads them as they are and, for fairness, the shards' JPEG files in class folders.
 It has as many worker processes as there are cores, and tinyalex as many threads. In each round each pipeline has a process of its own
-(picture_batches.py), one after the other; shown are medians over rounds. A ratio is tinyalex's pictures a second over torchvision's *in the
+(file_batches.py), one after the other; shown are medians over rounds. A ratio is tinyalex's pictures a second over torchvision's *in the
 same round*, its median and range over rounds. torchvision takes part twice: as its documentation has it, where Pillow decodes and resizes,
 and with its own decoder and its transforms on tensors.
 """
@@ -22,7 +22,7 @@ import machine
 import report
 import turns
 from alexnet_step import busiest, positive
-from picture_batches import RESIZE, SIZE
+from file_batches import RESIZE, SIZE
 from turns import OURS
 
 from tinyalex import data
@@ -111,7 +111,7 @@ def arguments() -> argparse.Namespace:
         metavar="FOLDER",
         help="default: benchmarks/results",
     )
-    p.add_argument("--name", default="picture-pipeline", help="of the files")
+    p.add_argument("--name", default="file-pipeline", help="of the files")
     return p.parse_args()
 
 
@@ -150,7 +150,7 @@ def play(
     found = {}
     for pictures, pipeline in each:
         python = sys.executable if pipeline == OURS else str(args.torchvision_python)
-        command = [python, str(turns.HERE / "picture_batches.py"), pipeline, str(folders[pictures])]
+        command = [python, str(turns.HERE / "file_batches.py"), pipeline, str(folders[pictures])]
         command += [f"--batch={args.batch}", f"--batches={args.batches}"]
         said = found[pictures, pipeline] = turns.ask(f"{pipeline}, {pictures}", command)
         first = next(iter(found.values()))
@@ -255,4 +255,4 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except (ValueError, OSError, RuntimeError) as error:
-        sys.exit(f"picture_pipeline.py: {error}")
+        sys.exit(f"file_pipeline.py: {error}")

@@ -1,0 +1,105 @@
+"""README.md and docs/: programs run and print what is shown, links exist, tables are true."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tinyalex import models
+from tinyalex.nn import init
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/*.md")]
+PAGES += [ROOT / "benchmarks" / "README.md"]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+TRAINING = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+
+
+def programs(page):
+    return re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+
+
+LAYER, ALEXNET = programs(README)
+(NETWORK,) = programs(TRAINING)
+
+
+def run(program, folder=None):
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, cwd=folder
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def anchors(page):
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_to_files_and_headings(page):
+    text = page.read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(([^)]+)\)", text):
+        if link.startswith("https://"):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file).resolve() if file else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_files_that_are_named_exist(page):
+    text = page.read_text(encoding="utf-8")
+    named = re.findall(r"\b((?:tinyalex|tests|lessons|benchmarks|docs)/[\w/.]+\w)", text)
+    assert [name for name in named if not (ROOT / name).exists()] == []
+    inside = re.findall(r"`((?:device|kernels|functional|nn|emulator)/[\w/]+\.\w+)`", text)
+    assert [name for name in inside if not (ROOT / "tinyalex" / name).exists()] == []
+
+
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 150
+
+
+@pytest.mark.peers
+def test_alexnet_loads_weights_and_exports_onnx(tmp_path):
+    import torch
+
+    state = {
+        name: torch.tensor(w) for name, w in models.alexnet("torchvision").state_dict().items()
+    }
+    torch.save(state, tmp_path / "alexnet-owt-7be5be79.pth")
+    run(ALEXNET, tmp_path)
+    assert (tmp_path / "alexnet.onnx").stat().st_size > 4 * 61_100_840
+
+
+def test_the_table_of_variants_has_their_parameters():
+    for names, parameters in re.findall(r"^\| (`.*?) \| ([\d,]+) \|", README, re.MULTILINE):
+        for variant in re.findall(r"`(\w+)`", names):
+            with init.skipped():
+                model = models.alexnet(variant)
+            assert f"{sum(p.size for p in model.parameters()):,}" == parameters, variant
+
+
+def test_gradcheck_refuses_the_layer_with_the_table_shown():
+    assert [run(LAYER)] == re.findall(r"```\n(gradcheck .*?)```", README, re.DOTALL)
+
+
+def test_gradcheck_accepts_the_layer_without_its_bug():
+    assert "every gradient is right" in run(LAYER.replace(".mean(", ".sum("))
+
+
+def test_the_network_trains_a_step_and_prints_its_summary():
+    assert "fused with 0" in run(NETWORK) or "fused with features.0" in run(NETWORK)
+
+
+def test_the_table_of_lessons_has_the_questions_that_they_ask():
+    page = (ROOT / "docs" / "lessons.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[\d+\]\(\.\./(lessons/\w+\.py)\) \| (.+) \|$", page, re.MULTILINE)
+    assert [file for file, _ in rows] == sorted(
+        file.relative_to(ROOT).as_posix() for file in ROOT.glob("lessons/[0-9]*.py")
+    )
+    for file, question in rows:
+        assert question in (ROOT / file).read_text(encoding="utf-8")
