@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
-"""A training step and inference of AlexNet, in tinyalex and in other frameworks, measured in turn.
+"""AlexNet's training step and inference, in tinyalex and other frameworks, alternating.
 
     python benchmarks/alexnet_step.py --variant torchvision --batch 32,128
-    python benchmarks/alexnet_step.py --variant paper --against torch,chainer --rounds 5 --layers
+    python benchmarks/alexnet_step.py --variant paper --against torch --layers
     python benchmarks/alexnet_step.py --against torch --before ../the-commit-before
 
-In each round each contender has a process of its own (contender.py): it warms up, then takes steps for some seconds; its time of the
-round is their median. So rounds go A B C, A B C, and what the machine does to one it does to all. Shown are medians over rounds; a ratio
-is tinyalex's images a second over the other's *in the same round*, its median and range over rounds. The tables, a bar chart and all
-numbers are left in --output as NAME.md, NAME.png and NAME.json.
+In each round each framework runs in a process of its own (contender.py): it warms up,
+then runs steps for some seconds; the time of the round is their median. Rounds
+alternate, A B C A B C, so that changes of the machine's speed affect all. Reported are
+medians over rounds; a ratio is tinyalex's images/s over the other's *in the same
+round*, its median and range over rounds. Writes NAME.md, NAME.png and NAME.json to
+--output.
 """
 
 import argparse
@@ -27,9 +29,10 @@ from turns import OURS, Entrant
 from tinyalex import device
 
 COUNTED = (
-    "GFLOP/s counts two operations for each multiply-add of a direct convolution or linear layer, three such passes in training, less "
-    "the image's gradient; algorithms that need fewer operations may exceed the peak of matrix products (sgemm, 2048 x 2048, NumPy, "
-    "the best in this run). Memory is the process at its largest."
+    "GFLOP/s counts two operations for each multiply-add of a direct convolution or linear layer, "
+    "with three passes in training, less the gradient of the images; algorithms that need fewer "
+    "operations may exceed the peak (sgemm: NumPy's multiplication of 2048 x 2048 matrices, the "
+    "best in this run). Memory is the peak of the process."
 )
 
 
@@ -37,13 +40,13 @@ def main() -> int:
     args = arguments()
     args.device = device.check(args.device)
     network = networks.describe(args.variant)
-    taking_part, left_out = turns.entrants(args.against, network, args.device, args.peers_python)
+    entrants, left_out = turns.entrants(args.against, network, args.device, args.peers_python)
     for framework, reason in left_out.items():
         print(f"left out: {framework} {reason}", flush=True)
     if args.before:
-        taking_part.append(Entrant("before", OURS, sys.executable, checkout=args.before.resolve()))
-    if len(taking_part) == 1:
-        print("nobody else takes part: there are no ratios", flush=True)
+        entrants.append(Entrant("before", OURS, sys.executable, checkout=args.before.resolve()))
+    if len(entrants) == 1:
+        print("nothing to compare with: there are no ratios", flush=True)
     found: dict[str, Any] = {
         "variant": args.variant,
         "device": args.device,
@@ -59,11 +62,11 @@ def main() -> int:
         for mode in args.mode:
             for batch in args.batch:
                 found["results"].append(
-                    compare(args, taking_part, network, path, mode, batch, found["versions"])
+                    compare(args, entrants, network, path, mode, batch, found["versions"])
                 )
                 write(args, found)
         for batch in args.batch if args.layers else ():
-            found["layers"].append(compare_layers(args, taking_part, network, path, batch))
+            found["layers"].append(compare_layers(args, entrants, network, path, batch))
             write(args, found)
     print("\n" + as_text(found))
     print(f"\nwritten: {args.output / args.name}.json, .md, .png")
@@ -97,7 +100,7 @@ def arguments() -> argparse.Namespace:
         "--seconds",
         type=float,
         default=3.0,
-        help="of timed steps in each process, two steps at least (default: 3)",
+        help="of timed steps in each process, at least two steps (default: 3)",
     )
     p.add_argument("--layers", action="store_true", help="also layer by layer, against torch")
     p.add_argument(
@@ -116,10 +119,7 @@ def arguments() -> argparse.Namespace:
     )
     p.add_argument("--name", help="of the files; default: step-VARIANT or step-VARIANT-cuda")
     args = p.parse_args()
-    if args.name is None:
-        args.name = f"step-{args.variant}" + (
-            "" if args.device == "cpu" else f"-{args.device.replace(':', '')}"
-        )
+    args.name = args.name or report.default_name(f"step-{args.variant}", args.device)
     return args
 
 
@@ -137,7 +137,7 @@ def names(*known: str) -> Any:
 
 def positive(text: str) -> int:
     if not text.isdigit() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected an integer of at least 1, got {text!r}")
     return int(text)
 
 
@@ -147,7 +147,7 @@ def numbers(text: str) -> list[int]:
 
 def compare(
     args: argparse.Namespace,
-    taking_part: list[Entrant],
+    entrants: list[Entrant],
     network: dict[str, Any],
     path: str,
     mode: str,
@@ -163,7 +163,7 @@ def compare(
             e.label: turns.turn(
                 e, path, mode=mode, batch=batch, device=args.device, seconds=args.seconds
             )
-            for e in taking_part
+            for e in entrants
         }
         turns.check_same_network(turn)
         rounds.append(turn)
@@ -205,13 +205,12 @@ def summary(
         "sgemm_peak": peak,
         "contenders": contenders,
         "ratios": ratios,
-        # The headline is against the faster of torch's two.
         "faster_torch": min(torches, key=lambda label: contenders[label]["seconds"], default=None),
     }
 
 
 def of_steps(seconds: list[float]) -> dict[str, float]:
-    """A round's steps in figures."""
+    """The number of steps of a round, and their median and extreme times in seconds."""
     return {
         "steps": len(seconds),
         "median": median(seconds),
@@ -226,13 +225,13 @@ def busiest(others: list[float | None]) -> float | None:
 
 def compare_layers(
     args: argparse.Namespace,
-    taking_part: list[Entrant],
+    entrants: list[Entrant],
     network: dict[str, Any],
     path: str,
     batch: int,
 ) -> dict[str, Any]:
-    """Medians over rounds and steps of each layer's forward and backward seconds, of tinyalex and torch."""
-    able = [e for e in taking_part if e.framework in (OURS, "torch")]
+    """Medians over rounds and steps of each layer's forward and backward seconds."""
+    able = [e for e in entrants if e.framework in (OURS, "torch")]
     steps: dict[str, list[dict[str, list[float]]]] = {e.label: [] for e in able}
     for number in range(args.rounds):
         for e in able:
@@ -242,7 +241,8 @@ def compare_layers(
             steps[e.label] += turn["layers"]
         print(f"layers, batch {batch}, round {number + 1} of {args.rounds}", flush=True)
     rows = [e["name"] for e in network["layers"]] + ["loss", "update"]
-    # tinyalex computes some layers together with the one before: those have no time of their own.
+    # tinyalex computes some layers together with the one before: those have no time of
+    # their own.
     middle = {
         label: {
             name: [median(s.get(name, (0.0, 0.0))[i] for s in taken) for i in (0, 1)]
@@ -253,7 +253,7 @@ def compare_layers(
     return {
         "batch": batch,
         "seconds": middle,
-        "merged": [name for name in rows if name not in steps[OURS][-1]],
+        "fused": [name for name in rows if name not in steps[OURS][-1]],
     }
 
 
@@ -261,7 +261,7 @@ def compare_layers(
 
 
 def write(args: argparse.Namespace, found: dict[str, Any]) -> None:
-    """After each comparison: a run that is cut off leaves what it had."""
+    """Write all results so far: an interrupted run keeps them."""
     found["sgemm_peak"] = max((result["sgemm_peak"] for result in found["results"]), default=None)
     for result in found["results"]:
         for c in result["contenders"].values():
@@ -326,22 +326,23 @@ def step_table(found: dict[str, Any]) -> str:
         [c["others_busy"] for result in found["results"] for c in result["contenders"].values()]
     )
     if others is not None:
-        notes += f" While steps were timed, other programs kept at most {others:.2f} cores busy."
+        notes += f" While steps were timed, other programs used at most {others:.2f} cores."
     return report.table(head, rows, left=2) + f"\n\n{notes}"
 
 
 def headline(found: dict[str, Any]) -> str:
-    """The ratios that count: against the faster of torch's two memory orders, whichever that was each time."""
+    """The ratios to the faster of torch's two memory formats in each comparison."""
     best = [
         (result, result["faster_torch"]) for result in found["results"] if result["faster_torch"]
     ]
     if not best:
         return ""
-    said = [
-        f"{result['mode']} {result['batch']}: {result['ratios'][label]['median']:.2f} x ({label.removeprefix('torch ')})"
-        for result, label in best
-    ]
-    return f" Against the faster of torch's two memory orders: {', '.join(said)}."
+    ratios = []
+    for result, label in best:
+        ratio = result["ratios"][label]["median"]
+        memory_format = label.removeprefix("torch ")
+        ratios.append(f"{result['mode']} {result['batch']}: {ratio:.2f} x ({memory_format})")
+    return f" Against the faster of torch's two memory formats: {', '.join(ratios)}."
 
 
 def layer_table(result: dict[str, Any]) -> str:
@@ -350,16 +351,14 @@ def layer_table(result: dict[str, Any]) -> str:
     rows = []
     for name in result["seconds"][OURS]:
         cells = [f"{1e3 * t:.2f}" for label in labels for t in result["seconds"][label][name]]
-        rows.append([name, *(["-", "-"] if name in result["merged"] else cells[:2]), *cells[2:]])
+        rows.append([name, *(["-", "-"] if name in result["fused"] else cells[:2]), *cells[2:]])
     totals = [
         f"{1e3 * sum(t[i] for t in result['seconds'][label].values()):.2f}"
         for label in labels
         for i in (0, 1)
     ]
-    return (
-        f"Milliseconds a layer, batch {result['batch']} (-: computed together with the layer before; torch: cut at each layer's border):"
-        f"\n\n{report.table(head, [*rows, ['sum', *totals]])}"
-    )
+    title = f"Milliseconds a layer, batch {result['batch']} (-: fused with another layer)"
+    return f"{title}:\n\n{report.table(head, [*rows, ['sum', *totals]])}"
 
 
 def panel(
@@ -368,9 +367,9 @@ def panel(
     bars = []
     for label, c in result["contenders"].items():
         ratio = result["ratios"].get(label)
-        text = f"{c['images_per_second']:.3g}" + (
-            f"   tinyalex: {ratio['median']:.2f} x as fast" if ratio else ""
-        )
+        text = f"{c['images_per_second']:.3g}"
+        if ratio:
+            text += f"   tinyalex: {ratio['median']:.2f} x as fast"
         bars.append((label, c["images_per_second"], text, label == OURS))
     kind = {"train": "training", "infer": "inference"}[result["mode"]]
     cores = f", {contender.cores()} cores" if found["device"] == "cpu" else ""
@@ -383,4 +382,4 @@ if __name__ == "__main__":
     except (ValueError, OSError, RuntimeError) as error:
         sys.exit(f"alexnet_step.py: {error}")
     except KeyboardInterrupt:
-        sys.exit("alexnet_step.py: stopped; the comparisons that were finished are written")
+        sys.exit("alexnet_step.py: stopped; completed comparisons have been written")

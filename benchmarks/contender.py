@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""One framework's turn, in a process of its own: builds the network, takes some steps, and prints one line of JSON.
+"""One framework's turn: builds the network, runs steps, prints JSON.
 
     python benchmarks/networks.py paper > paper.json
     python benchmarks/contender.py torch paper.json --batch 32 --mode train
 
-alexnet_step.py runs this for each contender in each round. It runs under the Python that has the framework, so it needs NumPy alone, of
-any version, and not tinyalex. Every framework starts from the same weights and sees the same images; `loss` is that of the first of
-them before any training, without dropout: it must be the same for all, or they do not compute the same network.
+alexnet_step.py runs this for each framework in each round, under the Python that has
+the framework, so it needs only NumPy, of any version, and not tinyalex. All frameworks
+start from the same weights and images; `loss` is that of the first images before
+training, without dropout. It must be equal for all, or they do not compute the same
+network.
 """
 
 from __future__ import annotations
@@ -24,8 +26,9 @@ import numpy as np
 FRAMEWORKS = ("tinyalex", "torch", "chainer", "dezero")
 CHECKED = 4
 """Images whose loss is compared."""
+
 SETTINGS = {"lr": 1e-4, "momentum": 0.9, "weight_decay": 5e-4}
-"""The rate is small because the labels are random: nothing may diverge, infinities are not what is timed."""
+"""Random labels: with a larger rate, training would diverge."""
 
 
 def main() -> None:
@@ -58,10 +61,8 @@ def main() -> None:
         report["layers"] = results
     after = contender.loss(CHECKED)
     if not (math.isfinite(report["loss"]) and math.isfinite(after)):
-        sys.exit(
-            f"contender.py: {args.framework}'s loss is {report['loss']} and, at the end, {after}; expected numbers."
-        )
-    # Only now: what was needed at most at any time.
+        losses = f"{report['loss']} before and {after} after training"
+        sys.exit(f"contender.py: {args.framework}'s loss is {losses}, expected finite values.")
     report["peak_memory"] = contender.peak_memory() or peak_resident()
     print(json.dumps(report))
 
@@ -97,7 +98,8 @@ def cores() -> int:
 
 
 def draw(view: np.ndarray, rng: np.random.Generator) -> None:
-    """He's initial weights; small biases that are not zero, so that a bias that is left out shows. A few rows at a time, to stay small."""
+    """He's initialisation, and small random biases, so that a missing bias is
+    noticed."""
     fan_in = math.prod(view.shape[1:])
     sigma = math.sqrt(2 / fan_in) if view.ndim > 1 else 0.1
     for row in range(0, len(view), 64):
@@ -106,7 +108,8 @@ def draw(view: np.ndarray, rng: np.random.Generator) -> None:
 
 
 def warm_up(step, wait, least: float) -> None:
-    """A first step, in which much is made that stays, and more until so many seconds have passed."""
+    """One step, which allocates memory and caches, and more until `least` seconds have
+    passed."""
     began = time.perf_counter()
     step()
     wait()
@@ -116,7 +119,7 @@ def warm_up(step, wait, least: float) -> None:
 
 
 def timed(step, wait, args: argparse.Namespace) -> tuple[list[float], list]:
-    """Seconds of each step, and what each returned."""
+    """The seconds of each step, and its result."""
     seconds: list[float] = []
     results: list = []
     while len(seconds) < args.steps or sum(seconds) < args.seconds:
@@ -128,8 +131,12 @@ def timed(step, wait, args: argparse.Namespace) -> tuple[list[float], list]:
 
 
 class Others:
-    """How many cores other processes (and, on a virtual machine, other machines) keep busy from now on. Of two that compete for a core
-    the one whose threads wait for each other loses more than half: a comparison wants a quiet machine."""
+    """The number of cores that other processes (or other virtual machines) use from now
+    on.
+
+    Contention costs a framework whose threads wait for each other more than half of its
+    speed.
+    """
 
     def __init__(self) -> None:
         self.began, self.busy, self.own = (
@@ -139,7 +146,7 @@ class Others:
         )
 
     def cores(self) -> float | None:
-        """None where the system does not tell."""
+        """None if the system does not report it."""
         busy = self.busy_seconds()
         if busy is None or self.busy is None:
             return None
@@ -148,7 +155,7 @@ class Others:
 
     @staticmethod
     def own_seconds() -> float:
-        """Also those of worker processes, once they have ended."""
+        """Including those of worker processes that have ended."""
         return sum(os.times()[:4])
 
     @staticmethod
@@ -164,7 +171,7 @@ class Others:
 
 
 def peak_resident() -> int | None:
-    """Bytes of the process at its largest; None where the system does not tell."""
+    """Peak memory of the process in bytes; None if the system does not report it."""
     try:
         import resource
     except ImportError:
@@ -175,7 +182,8 @@ def peak_resident() -> int | None:
 
 
 def blas() -> list[str]:
-    """The BLAS libraries in this process and the processor that each computes for."""
+    """The BLAS libraries in this process, with the processor whose kernels each
+    uses."""
     try:
         from threadpoolctl import threadpool_info
     except ImportError:

@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
-"""One pipeline's turn, in a process of its own: reads pictures, hands on batches as for training, and prints one line of JSON.
+"""One pipeline's turn in a process of its own: reads images, makes training batches,
+prints JSON.
 
     python benchmarks/file_batches.py tinyalex shards/ --batch 32
 
-file_pipeline.py runs this for each pipeline in each round. It runs under the Python that has the library, so it needs NumPy alone, and
-not tinyalex. Whoever reads, a batch is float32 (N, 3, 224, 224): of pictures whose shorter side has been made 256 a square at random, half
-of them mirrored, less the same colour and divided by the same number. The first batches, which wait for workers to start and to fill what
-they prepare ahead, are not timed; their mean and deviation are reported, and must be alike, or it is not the same work.
+file_pipeline.py runs this for each pipeline in each round, under the Python that has
+the library, so it needs only NumPy, and not tinyalex. A batch is float32 (N, 3, 224,
+224): random crops of images with a shorter side of 256, half of them mirrored, less the
+same mean and divided by the same deviation. The first batches, during which workers
+start and fill their queues, are not timed; their mean and standard deviation are
+reported and must agree between pipelines.
 """
 
 from __future__ import annotations
@@ -25,17 +28,19 @@ import numpy as np
 
 RESIZE, SIZE = 256, 224
 MEAN, DEVIATION = (0.485, 0.456, 0.406), 0.226
-"""ImageNet's, of pixels from 0 to 1."""
+"""ImageNet's, for pixels from 0 to 1."""
+
 AHEAD = 4 * contender.cores()
-"""Batches, more than any pipeline prepares ahead (DataLoader: two a worker): so many are not timed, and so many more left untouched at the
-end, where workers would run out of work."""
+"""Batches, more than any pipeline prefetches (DataLoader: two a worker): as many are
+not timed at the start, and as many are left unread at the end, where workers would be
+idle."""
 
 
 def tinyalex(args: argparse.Namespace) -> Iterator[Any]:
     from tinyalex import data
 
-    source = data.find_pictures(args.folder)
-    stored = data.StoredPictures(
+    source = data.find_images(args.folder)
+    stored = data.StoredImages(
         source.train * repeats(args, len(source.train)), source.classes, RESIZE
     )
     augment = data.Augment(255 * np.array(MEAN), scale=1 / (255 * DEVIATION), size=SIZE)
@@ -68,10 +73,10 @@ def data_loader(args: argparse.Namespace, tensors: bool = False) -> Iterator[Any
     ]
     loader = {"loader": lambda path: decode_image(path, mode="RGB")} if tensors else {}
     folder = ImageFolder(args.folder / "train", v2.Compose(steps), **loader)
-    pictures = torch.utils.data.ConcatDataset([folder] * repeats(args, len(folder)))
+    images = torch.utils.data.ConcatDataset([folder] * repeats(args, len(folder)))
     return iter(
         torch.utils.data.DataLoader(
-            pictures, args.batch, shuffle=True, num_workers=contender.cores(), drop_last=True
+            images, args.batch, shuffle=True, num_workers=contender.cores(), drop_last=True
         )
     )
 
@@ -81,12 +86,13 @@ PIPELINES = {
     "torchvision": (torchvision, ("torch", "torchvision", "pillow")),
     "torchvision-tensors": (torchvision_tensors, ("torch", "torchvision")),
 }
-"""And the libraries that do the work."""
+"""With the libraries that each uses."""
 
 
-def repeats(args: argparse.Namespace, pictures: int) -> int:
-    """How often an epoch has each picture: all that is timed is one epoch."""
-    return math.ceil(args.batch * (args.batches + 2 * AHEAD) / pictures)
+def repeats(args: argparse.Namespace, images: int) -> int:
+    """How often each image is repeated, so that one epoch has all batches that are
+    timed."""
+    return math.ceil(args.batch * (args.batches + 2 * AHEAD) / images)
 
 
 def main() -> None:
@@ -99,7 +105,7 @@ def main() -> None:
     for _ in range(args.batches):
         images, _ = next(batches)
     seconds = time.perf_counter() - began
-    del batches  # ends the workers: only then is it known how long they have computed
+    del batches  # ends the workers, whose CPU time is known only then
     report = {
         "versions": {library: importlib.metadata.version(library) for library in libraries},
         "shape": list(images.shape),
@@ -121,7 +127,7 @@ def arguments() -> argparse.Namespace:
     p.add_argument(
         "folder",
         type=Path,
-        help="tinyalex: whatever data.find_pictures finds pictures in; torchvision: class folders in train/",
+        help="tinyalex: anything that data.find_images reads; torchvision: class folders in train/",
     )
     p.add_argument("--batch", type=int, default=32)
     p.add_argument("--batches", type=int, default=100, help="that are timed (default: 100)")

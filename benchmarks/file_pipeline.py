@@ -1,14 +1,18 @@
 #!/usr/bin/env python3
-"""How many pictures a second reach the network in training, with tinyalex and with torchvision's ImageFolder and DataLoader?
+"""How many image files a second become training batches, in tinyalex and in
+torchvision?
 
     python benchmarks/file_pipeline.py imagenet/
 
-The pictures lie in class folders, or in train/ and val/ with class folders in each. tinyalex reads them as they are, and from shards that
-`tinyalex prepare --size 256` makes of them; torchvision reads them as they are and, for fairness, the shards' JPEG files in class folders.
-It has as many worker processes as there are cores, and tinyalex as many threads. In each round each pipeline has a process of its own
-(file_batches.py), one after the other; shown are medians over rounds. A ratio is tinyalex's pictures a second over torchvision's *in the
-same round*, its median and range over rounds. torchvision takes part twice: as its documentation has it, where Pillow decodes and resizes,
-and with its own decoder and its transforms on tensors.
+The images are in class folders, or in train/ and val/ with class folders in each.
+tinyalex reads the files, and shards that `tinyalex prepare --size 256` writes;
+torchvision's ImageFolder and DataLoader read the files and, for a fair comparison, the
+shards' JPEG files in class folders, with one worker process a core; tinyalex has one
+thread a core. In each round each pipeline runs in a process of its own
+(file_batches.py), alternating; medians over rounds are reported. A ratio is tinyalex's
+images/s over torchvision's *in the same round*, its median and range over rounds.
+torchvision is measured twice: as in its documentation, where Pillow decodes and
+resizes, and with its own decoder and transforms on tensors.
 """
 
 import argparse
@@ -30,16 +34,16 @@ from tinyalex.data.folders import class_names, image_files
 from tinyalex.data.preparing import Options, prepare
 
 TORCHVISION = turns.HERE.parent / ".venv" / "torchvision" / "bin" / "python"
-UNTOUCHED, SHARDS, UNPACKED = "untouched files", "shards", "the shards' files"
+ORIGINALS, SHARDS, UNPACKED = "original files", "shards", "the shards' files"
 TURNS = (
-    (UNTOUCHED, "tinyalex"),
-    (UNTOUCHED, "torchvision"),
-    (UNTOUCHED, "torchvision-tensors"),
+    (ORIGINALS, "tinyalex"),
+    (ORIGINALS, "torchvision"),
+    (ORIGINALS, "torchvision-tensors"),
     (SHARDS, "tinyalex"),
     (UNPACKED, "torchvision"),
     (UNPACKED, "torchvision-tensors"),
 )
-"""In this order: which pictures, and who reads them."""
+"""What is read, and the pipeline that reads it, in the order of a round."""
 
 Turn = tuple[str, str]
 
@@ -50,24 +54,20 @@ def main() -> int:
     reason = turns.absent("torchvision", python, "see benchmarks/README.md", "--torchvision-python")
     if reason:
         print(f"left out: torchvision {reason}", flush=True)
-    each = [(pictures, pipeline) for pictures, pipeline in TURNS if pipeline == OURS or not reason]
+    each = [(files, pipeline) for files, pipeline in TURNS if pipeline == OURS or not reason]
     with tempfile.TemporaryDirectory(prefix="tinyalex-benchmark-") as temporary:
-        folders = {
-            pictures: Path(temporary) / pictures for pictures in (UNTOUCHED, SHARDS, UNPACKED)
-        }
-        count = link(args.pictures, folders[UNTOUCHED])
-        print(f"{count} pictures; shards are made of them", flush=True)
-        prepare(folders[UNTOUCHED], folders[SHARDS], Options(RESIZE), progress=False)
+        folders = {files: Path(temporary) / files for files in (ORIGINALS, SHARDS, UNPACKED)}
+        count = link(args.images, folders[ORIGINALS])
+        print(f"{count} images; writing shards", flush=True)
+        prepare(folders[ORIGINALS], folders[SHARDS], Options(RESIZE), progress=False)
         unpack(folders[SHARDS], folders[UNPACKED])
         rounds = [play(args, each, folders, number) for number in range(args.rounds)]
     found = {
-        "pictures": count,
+        "images": count,
         "batch": args.batch,
         "batches": args.batches,
         "machine": machine.describe(),
-        "versions": {
-            pipeline: rounds[0][pictures, pipeline]["versions"] for pictures, pipeline in each
-        },
+        "versions": {pipeline: rounds[0][files, pipeline]["versions"] for files, pipeline in each},
         "left_out": {"torchvision": reason} if reason else {},
         "results": [result(rounds, turn) for turn in each],
     }
@@ -75,7 +75,7 @@ def main() -> int:
     text = as_text(found)
     report.write_json(args.output, args.name, found)
     report.write_text(args.output, args.name, text)
-    report.draw_bars([panel(found)], "pictures a second", args.output / f"{args.name}.png")
+    report.draw_bars([panel(found)], "images/s", args.output / f"{args.name}.png")
     print(f"\n{text}\n\nwritten: {args.output / args.name}.json, .md, .png")
     return 0
 
@@ -85,7 +85,7 @@ def arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     p.add_argument(
-        "pictures",
+        "images",
         type=Path,
         help="a folder of class folders, or one with such folders in train/ and val/",
     )
@@ -116,7 +116,8 @@ def arguments() -> argparse.Namespace:
 
 
 def link(source: Path, folder: Path) -> int:
-    """All pictures of `source` under train/ in `folder`, as links; how many. Both halves: more pictures, and of more kinds."""
+    """Links all images of `source`, train and val, under train/ in `folder`; returns
+    their number."""
     halves = [
         half for half in (source / "train", source / "val", source / "test") if half.is_dir()
     ] or [source]
@@ -129,52 +130,53 @@ def link(source: Path, folder: Path) -> int:
                 count += 1
     if count == 0:
         raise ValueError(
-            f"there are no pictures in class folders in {source}, nor in its train/ and val/.\nCheck the path."
+            f"expected images in class folders in {source}, or in its train/ and val/, found none. "
+            "Check the path."
         )
-    (folder / "val").symlink_to("train")  # which `prepare` asks for, and nobody reads
+    (folder / "val").symlink_to("train")  # `prepare` requires it
     return count
 
 
 def unpack(shards: Path, folder: Path) -> None:
-    source = data.find_pictures(shards)
-    for picture in source.train:
-        file = folder / "train" / source.classes[picture.label] / f"{picture.name}.jpg"
+    source = data.find_images(shards)
+    for image in source.train:
+        file = folder / "train" / source.classes[image.label] / f"{image.name}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(picture.stored.read())
+        file.write_bytes(image.stored.read())
 
 
 def play(
     args: argparse.Namespace, each: list[Turn], folders: dict[str, Path], number: int
 ) -> dict[Turn, dict[str, Any]]:
-    """A round. RuntimeError where somebody's batches are not what the others' are."""
+    """A round. RuntimeError if the batches of two pipelines differ."""
     found = {}
-    for pictures, pipeline in each:
+    for files, pipeline in each:
         python = sys.executable if pipeline == OURS else str(args.torchvision_python)
-        command = [python, str(turns.HERE / "file_batches.py"), pipeline, str(folders[pictures])]
+        command = [python, str(turns.HERE / "file_batches.py"), pipeline, str(folders[files])]
         command += [f"--batch={args.batch}", f"--batches={args.batches}"]
-        said = found[pictures, pipeline] = turns.ask(f"{pipeline}, {pictures}", command)
+        said = found[files, pipeline] = turns.ask(f"{pipeline}, {files}", command)
         first = next(iter(found.values()))
-        # Which pictures come first, and what is cut from them, is drawn by each for itself.
+        # Each pipeline draws its own order and crops: only statistics can be compared.
         if said["shape"] != [args.batch, 3, SIZE, SIZE] or any(
             abs(said[n] - first[n]) > 0.3 for n in ("mean", "deviation")
         ):
             raise RuntimeError(
-                f"{pipeline}, {pictures}, does not give what {OURS} gives: {said}, not {first}."
+                f"{pipeline}, {files}, does not return what {OURS} returns: {said}, not {first}."
             )
     speeds = ", ".join(
-        f"{pipeline} ({pictures}) {said['images_per_second']:.4g}"
-        for (pictures, pipeline), said in found.items()
+        f"{pipeline} ({files}) {said['images_per_second']:.4g}"
+        for (files, pipeline), said in found.items()
     )
     print(f"round {number + 1} of {args.rounds}, images/s: {speeds}", flush=True)
     return found
 
 
 def result(rounds: list[dict[Turn, dict[str, Any]]], turn: Turn) -> dict[str, Any]:
-    pictures, pipeline = turn
+    files, pipeline = turn
     speeds = {key: [played[key]["images_per_second"] for played in rounds] for key in rounds[0]}
-    sources = [] if pipeline == OURS else [SHARDS] if pictures == UNPACKED else [UNTOUCHED, SHARDS]
+    sources = [] if pipeline == OURS else [SHARDS] if files == UNPACKED else [ORIGINALS, SHARDS]
     return {
-        "pictures": pictures,
+        "files": files,
         "pipeline": pipeline,
         "images_per_second": median(speeds[turn]),
         "by_round": speeds[turn],
@@ -184,71 +186,49 @@ def result(rounds: list[dict[Turn, dict[str, Any]]], turn: Turn) -> dict[str, An
 
 
 def as_text(found: dict[str, Any]) -> str:
-    head = [
-        "pictures",
-        "pipeline",
-        "images/s",
-        "tinyalex is",
-        "range",
-        "from shards it is",
-        "range",
-    ]
+    head = ["files", "pipeline", "images/s", "tinyalex is", "range", "from shards it is", "range"]
     rows = [
         [
-            r["pictures"],
+            r["files"],
             r["pipeline"],
             f"{r['images_per_second']:.4g}",
-            *as_cells(r["ratios"].get(UNTOUCHED)),
+            *as_cells(r["ratios"].get(ORIGINALS)),
             *as_cells(r["ratios"].get(SHARDS)),
         ]
         for r in found["results"]
     ]
     others = busiest([r["others_busy"] for r in found["results"]])
-    notes = [
-        f"Batches of {found['batch']}, float32, 3 x {SIZE} x {SIZE}; {found['batches']} batches a round, after those that workers prepare "
-        f"while they start. {found['pictures']} pictures, repeated, so that the system has the files in memory.",
-        "" if others is None else f"Meanwhile other programs kept at most {others:.2f} cores busy.",
-    ]
-    versions = [
-        f"- {pipeline}: {', '.join(f'{library} {version}' for library, version in libraries.items())}"
-        for pipeline, libraries in found["versions"].items()
-    ]
+    notes = (
+        f"Batches of {found['batch']}, float32, 3 x {SIZE} x {SIZE}; {found['batches']} batches a "
+        "round, after those that workers prepare while they start. "
+        f"{found['images']} images, repeated, so that their files are in the page cache."
+    )
+    if others is not None:
+        notes += f" Meanwhile other programs used at most {others:.2f} cores."
+    description = [machine.as_text(found["machine"])]
+    for pipeline, libraries in found["versions"].items():
+        versions = ", ".join(f"{library} {version}" for library, version in libraries.items())
+        description.append(f"- {pipeline}: {versions}")
+    left_out = [f"Left out: {name}, which is {why}." for name, why in found["left_out"].items()]
+    table = report.table(head, rows, left=2)
     return "\n\n".join(
-        [
-            "## From picture files to batches",
-            "\n".join([machine.as_text(found["machine"]), *versions]),
-            report.table(head, rows, left=2),
-            " ".join(filter(None, notes)),
-            *(
-                f"Left out: {library}, which is {reason}."
-                for library, reason in found["left_out"].items()
-            ),
-        ]
+        ["## From image files to batches", "\n".join(description), table, notes, *left_out]
     )
 
 
 def as_cells(ratio: dict[str, Any] | None) -> list[str]:
-    return (
-        [f"{ratio['median']:.2f} x", f"{ratio['lowest']:.2f} to {ratio['highest']:.2f}"]
-        if ratio
-        else ["", ""]
-    )
+    if ratio is None:
+        return ["", ""]
+    return [f"{ratio['median']:.2f} x", f"{ratio['lowest']:.2f} to {ratio['highest']:.2f}"]
 
 
 def panel(found: dict[str, Any]) -> tuple[str, list[tuple[str, float, str, bool]]]:
-    bars = [
-        (
-            f"{r['pipeline']}, {r['pictures']}",
-            r["images_per_second"],
-            f"{r['images_per_second']:.4g}",
-            r["pipeline"] == OURS,
-        )
-        for r in found["results"]
-    ]
-    return (
-        f"From picture files to batches of {found['batch']}, {found['machine']['cores']} cores",
-        bars,
-    )
+    bars = []
+    for r in found["results"]:
+        speed, ours = r["images_per_second"], r["pipeline"] == OURS
+        bars.append((f"{r['pipeline']}, {r['files']}", speed, f"{speed:.4g}", ours))
+    cores = found["machine"]["cores"]
+    return f"From image files to batches of {found['batch']}, {cores} cores", bars
 
 
 if __name__ == "__main__":

@@ -1,17 +1,20 @@
 #!/usr/bin/env python3
-"""Is the loader's work hidden behind the training step?
+"""Does the loader's work overlap with the training step?
 
     python benchmarks/input_pipeline.py --model quick --batch 128
 
-Times, for the same batches of CIFAR-10-like images (random bytes, 32 x 32; random crops and mirror images, as train_cifar.py has them):
-the step alone, on a batch that is there; the loader alone, nobody computing; and both, the loader's thread preparing batches ahead. If
-its work is hidden, both take as long as the step alone. On a CPU the thread needs a core for its work all the same, so there the best
-that can be had is the step plus the loader's time shared by all cores. The three are measured in turn, round by round; shown are medians.
+Times, on the same batches of random 32 x 32 images with random crops and mirroring: the
+step alone, on one batch; the loader alone; and both, with the loader's thread
+prefetching. With perfect overlap both take as long as the step alone. On a CPU the
+loader's thread uses a core, so the best possible time is the step plus the loader's
+work divided by the number of cores. The three alternate; medians over rounds are
+reported.
 """
 
 import argparse
 import sys
 import time
+from operator import sub
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -29,22 +32,21 @@ from tinyalex import functional as F
 
 def main() -> int:
     args = arguments()
-    place = device.check(args.device)
+    device_name = device.check(args.device)
     rng = np.random.default_rng(0)
     count = args.batch * args.batches
     images = rng.integers(0, 256, (count, 3, 32, 32), dtype=np.uint8)
     dataset = data.Dataset(images, rng.integers(0, 10, count), tuple("0123456789"))
     augment = data.Augment(data.mean_image(images), scale=float(1 / images.std()), padding=4)
-    ahead, waiting = (
-        data.Loader(dataset, args.batch, shuffle=True, transform=augment, prefetch=n, device=place)
-        for n in (2, 0)
-    )
-    step = Step(args.model, place)
-    kept = next(ahead.epoch(0))
+    options: dict[str, Any] = {"shuffle": True, "transform": augment, "device": device_name}
+    prefetching = data.Loader(dataset, args.batch, prefetch=2, **options)
+    serial = data.Loader(dataset, args.batch, prefetch=0, **options)
+    step = Step(args.model, device_name)
+    kept = next(prefetching.epoch(0))
     runs: dict[str, Any] = {
         "step alone": lambda epoch: [step(*kept) for _ in range(args.batches)],
-        "loader alone": lambda epoch: [None for _ in waiting.epoch(epoch)],
-        "both": lambda epoch: [step(*batch) for batch in ahead.epoch(epoch)],
+        "loader alone": lambda epoch: [None for _ in serial.epoch(epoch)],
+        "both": lambda epoch: [step(*batch) for batch in prefetching.epoch(epoch)],
     }
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     step(*kept)
@@ -56,26 +58,24 @@ def main() -> int:
             step.wait()
             seconds[name].append((time.perf_counter() - began) / args.batches)
     middle = {name: median(each) for name, each in seconds.items()}
+    cores = contender.cores() if device_name == "cpu" else 1
     found = {
         "model": args.model,
-        "device": place,
+        "device": device_name,
         "batch": args.batch,
         "batches": args.batches,
         "machine": machine.describe(),
         "seconds_by_round": seconds,
         "seconds": middle,
-        # Round by round, as the machine was at the time.
-        "added": median(
-            both - alone for both, alone in zip(seconds["both"], seconds["step alone"], strict=True)
-        ),
-        "fair_share": middle["loader alone"] / contender.cores() if place == "cpu" else 0.0,
+        "added": median(map(sub, seconds["both"], seconds["step alone"])),  # within a round
+        "per_core": middle["loader alone"] / cores,
     }
     text = as_text(found)
     report.write_json(args.output, args.name, found)
     report.write_text(args.output, args.name, text)
     bars = [(name, 1e3 * t, f"{1e3 * t:.2f} ms", name == "both") for name, t in middle.items()]
     report.draw_bars(
-        [(f"{args.model}, batch {args.batch}, {place}", bars)],
+        [(f"{args.model}, batch {args.batch}, {device_name}", bars)],
         "milliseconds a batch",
         args.output / f"{args.name}.png",
     )
@@ -101,25 +101,22 @@ def arguments() -> argparse.Namespace:
     )
     p.add_argument("--name", help="of the files; default: pipeline-MODEL or pipeline-MODEL-cuda")
     args = p.parse_args()
-    if args.name is None:
-        args.name = f"pipeline-{args.model}" + (
-            "" if args.device == "cpu" else f"-{args.device.replace(':', '')}"
-        )
+    args.name = args.name or report.default_name(f"pipeline-{args.model}", args.device)
     return args
 
 
 class Step:
-    """A training step, as training.Trainer takes it."""
+    """A training step like that of `training.Trainer`."""
 
-    def __init__(self, name: str, place: str) -> None:
-        self.model = models.cifar(name).to(place).train()
+    def __init__(self, name: str, device_name: str) -> None:
+        self.model = models.cifar(name).to(device_name).train()
         self.optimizer = optim.SGD(self.model.parameters(), **contender.SETTINGS)
-        self.wait = synchronizer(place)
-        self.taken = 0
+        self.wait = synchronizer(device_name)
+        self.count = 0
 
     def __call__(self, images: Any, labels: Any) -> None:
-        device.set_step(self.taken)
-        self.taken += 1
+        device.set_step(self.count)
+        self.count += 1
         self.optimizer.zero_grad()
         F.cross_entropy(self.model(images), labels).backward()
         self.optimizer.step()
@@ -132,11 +129,11 @@ def as_text(found: dict[str, Any]) -> str:
     ]
     loader = found["seconds"]["loader alone"]
     verdict = (
-        f"The loader adds {1e3 * found['added']:.2f} ms to a step, of the {1e3 * loader:.2f} ms that its work takes alone "
-        f"({100 * found['added'] / loader:.0f} %)."
+        f"The loader adds {1e3 * found['added']:.2f} ms to a step, "
+        f"{100 * found['added'] / loader:.0f} % of the {1e3 * loader:.2f} ms that it takes alone."
     )
     if found["device"] == "cpu":
-        verdict += f" Shared by all cores, that work is {1e3 * found['fair_share']:.2f} ms."
+        verdict += f" Divided by the cores, its work is {1e3 * found['per_core']:.2f} ms."
     return "\n\n".join(
         [
             f"## {found['model']}, batch {found['batch']}, {found['device']}: the input pipeline",

@@ -1,4 +1,5 @@
-"""Where a step of tinyalex spends its time, layer by layer, measured from outside of the library."""
+"""The time of each layer in a step of tinyalex, measured without changing the
+library."""
 
 import time
 from collections.abc import Callable
@@ -11,15 +12,18 @@ FORWARD, BACKWARD = 0, 1
 
 
 class LayerTimes:
-    """Within it, each Function that is applied, and its backward pass, is timed for the layer that it belongs to.
+    """A context that times the forward and backward pass of each Function, by layer.
 
-    seconds  {name as in `model.named_modules()`: [forward, backward]}, in the order of computing
+    seconds  {name as in `model.named_modules()`: [forward, backward]}, in order of
+    execution
 
-    A Function belongs to the layer whose parameters it reads; one that reads none to the layer that is being called; the loss to "loss".
-    What two layers do together in one Function (a convolution with its ReLU, a ReLU with the pooling after it) is counted for
-    the convolution or the pooling. `wait` is called before the clock is read, for devices that are asked and not waited for.
+    A Function belongs to the layer whose parameters it reads, or else to the layer that
+    is being called, or else to "loss". A fused Function (convolution and ReLU, ReLU and
+    max-pooling) counts for the convolution or the pooling. `wait` synchronises with an
+    asynchronous device before the clock is read.
 
-    While it is open, `Function.apply` and `Module.__call__` are replaced in the whole process: one at a time.
+    Inside the context, `Function.apply` and `Module.__call__` are replaced for the
+    whole process: use one at a time.
     """
 
     def __init__(self, model: Module, wait: Callable[[], None] = lambda: None) -> None:
@@ -70,7 +74,7 @@ class LayerTimes:
             self._add(name, FORWARD, began)
             node = getattr(output, "creator", None)
             if type(node) is cls:
-                # Gone when the graph is freed.
+                # An attribute of the node: freed with the graph.
                 node.backward = self._timed(node.backward, name)  # type: ignore[method-assign]
             return output
 
@@ -91,7 +95,7 @@ class LayerTimes:
 
 
 def synchronizer(device: str) -> Callable[[], None]:
-    """What waits for the device: nothing on the CPU."""
+    """A function that synchronises with the device; on the CPU it does nothing."""
     if device == "cpu":
         return lambda: None
     import cupy

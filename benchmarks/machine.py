@@ -1,4 +1,5 @@
-"""What the machine is, and how fast it can be: the largest matrix product, and memory."""
+"""A description of the machine, and its peak speed in matrix multiplication and memory
+access."""
 
 import importlib.metadata
 import os
@@ -9,6 +10,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,9 @@ SETTINGS = (
     "TINYALEX_THREADS",
 )
 """Environment variables that change what is measured."""
-SIDE = 2048
-"""Of the square matrices that the peak is measured with: 17 GFLOP, 50 MB."""
+
+PEAK_SIZE = 2048
+"""Rows of the square matrices that measure the peak: 17 GFLOP, 50 MB."""
 
 
 def describe() -> dict[str, Any]:
@@ -47,22 +50,17 @@ def describe() -> dict[str, Any]:
 
 def as_text(found: dict[str, Any]) -> str:
     """The description in a few lines, for the top of a table."""
-    settings = (
-        " ".join(f"{name}={value}" for name, value in found["environment"].items())
-        or "nothing set that matters"
-    )
-    libraries = [
-        f"NumPy {found['numpy']} ({', '.join(found['blas'])})",
-        f"PyTorch {found['torch']}" if found["torch"] else "no PyTorch",
+    instructions = " ".join(found["instructions"]) or "neither AVX2 nor AVX-512"
+    torch = f"PyTorch {found['torch']}" if found["torch"] else "no PyTorch"
+    numpy = f"NumPy {found['numpy']} ({', '.join(found['blas'])})"
+    settings = " ".join(f"{name}={value}" for name, value in found["environment"].items())
+    lines = [
+        f"- {found['cpu']}, {found['cores']} cores, {instructions}",
+        f"- {numpy}, {torch}, Python {found['python']}, {found['system']}",
+        f"- environment: {settings or 'no relevant variable set'}",
+        f"- `{found['command']}` on {found['date']}, commit {found['commit'] or 'unknown'}",
     ]
-    return "\n".join(
-        [
-            f"- {found['cpu']}, {found['cores']} cores, {' '.join(found['instructions']) or 'neither AVX2 nor AVX-512'}",
-            f"- {', '.join(libraries)}, Python {found['python']}, {found['system']}",
-            f"- environment: {settings}",
-            f"- `{found['command']}` on {found['date']}, commit {found['commit'] or 'unknown'}",
-        ]
-    )
+    return "\n".join(lines)
 
 
 def cpu_model() -> str:
@@ -89,60 +87,53 @@ def version(package: str) -> str | None:
 
 
 def commit() -> str | None:
-    """With a + where the work tree differs from it."""
-    git = [
-        "git",
-        "-C",
-        str(Path(__file__).parent),
-        "describe",
-        "--always",
-        "--dirty=+",
-        "--exclude=*",
-    ]
+    """The current commit, with a + if the working tree has changes."""
+    command = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
+    folder = Path(__file__).parent
     try:
-        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+        git = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+        return git.stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
 
 
 def sgemm_peak(device: str = "cpu", tries: int = 5) -> float:
-    """Floating-point operations a second of the library's own float32 matrix product, all cores, the best of a few."""
+    """FLOP/s of a float32 matrix multiplication on all cores, the best of some
+    tries."""
     xp, wait = library(device)
-    # Not all the same: a processor's clock depends on how many bits change.
-    a = xp.asarray(np.random.default_rng(0).standard_normal((SIDE, SIDE), dtype=np.float32))
+    # Random values: the clock rate depends on how many bits change.
+    a = xp.asarray(
+        np.random.default_rng(0).standard_normal((PEAK_SIZE, PEAK_SIZE), dtype=np.float32)
+    )
     c = a @ a
     wait()
-    return 2 * SIDE**3 / best(lambda: xp.matmul(a, a, out=c), wait, tries)
+    return 2 * PEAK_SIZE**3 / best(lambda: xp.matmul(a, a, out=c), wait, tries)
 
 
 def bandwidth(device: str = "cpu", tries: int = 5) -> float:
-    """Bytes a second of c = a + b on arrays far larger than the caches, all cores: two are read and one is written."""
+    """Bytes/s of c = a + b on all cores, for arrays far larger than the caches."""
     xp, wait = library(device)
     parts = contender.cores() if device == "cpu" else 1
     size = (1 << 26) // parts
     arrays = [tuple(xp.ones(size, np.float32) for _ in range(3)) for _ in range(parts)]
     with ThreadPoolExecutor(parts) as pool:
-        add = (
-            (lambda: list(pool.map(lambda abc: xp.add(abc[0], abc[1], out=abc[2]), arrays)))
-            if parts > 1
-            else None
-        )
-        a, b, c = arrays[0]
-        return 3 * 4 * size * parts / best(add or (lambda: xp.add(a, b, out=c)), wait, tries)
+        add = partial(map if parts == 1 else pool.map, lambda abc: xp.add(*abc[:2], out=abc[2]))
+        return 3 * 4 * size * parts / best(lambda: list(add(arrays)), wait, tries)
 
 
 def library(device: str) -> tuple[Any, Any]:
-    """NumPy or CuPy, and what waits for it."""
+    """NumPy or CuPy, and a function that synchronises with its device."""
     if device == "cpu":
         return np, lambda: None
     import cupy
 
-    card = cupy.cuda.Device(int(device.partition(":")[2] or 0))
-    card.use()
-    return cupy, card.synchronize
+    gpu = cupy.cuda.Device(int(device.partition(":")[2] or 0))
+    gpu.use()
+    return cupy, gpu.synchronize
 
 
 def best(work: Any, wait: Any, tries: int) -> float:
+    """The shortest time in seconds."""
     seconds = []
     for _ in range(tries):
         began = time.perf_counter()

@@ -3,9 +3,11 @@
 
     python benchmarks/memory.py --variant torchvision --batch 128
 
-Takes two training steps, and looks at a third one between forward and backward, when most is held: parameters, their velocities, what
-each kind of operation keeps for its backward pass (memory that two of them see counts for the first), the scratch of the threads, and
-memory that is free for the next array. At the end the most that the process ever had (`ru_maxrss`).
+Runs two training steps and inspects a third between forward and backward, when most
+memory is in use: parameters, their velocities, what each kind of operation stores for
+its backward pass (memory that several refer to counts for the first), the scratch
+memory of the workers, and the idle memory of the pool; and the peak of the process
+(`ru_maxrss`).
 """
 
 import argparse
@@ -59,18 +61,19 @@ def main() -> int:
         0,
         lambda lo, hi, s: np.array([sum(b.size for b in s.buffers.values())]),
     )
-    held["scratch of the threads"] = int(scratch[0])
-    held["free for the next array"] = sum(
+    held["scratch of the workers"] = int(scratch[0])
+    held["idle in the memory pool"] = sum(
         idle.size for idle in (*memory._pool.idle, *memory._pool.returned)
     )
-    held["most in the process"] = peak()
+    held["peak of the process"] = peak()
     rows = [
         [name, f"{size / 2**20:.0f} MB"]
         for name, size in held.items()
         if size >= 2**20 or name == "images"
     ]
     table = report.table(["what", "memory"], rows)
-    text = f"## Memory of {args.variant}, batch {args.batch}\n\n{machine.as_text(machine.describe())}\n\n{table}"
+    title = f"## Memory of {args.variant}, batch {args.batch}"
+    text = f"{title}\n\n{machine.as_text(machine.describe())}\n\n{table}"
     print(text)
     report.write_json(
         args.output, args.name, {"variant": args.variant, "batch": args.batch, "bytes": held}
@@ -84,7 +87,7 @@ def peak() -> int:
 
 
 def graph(root: Any) -> Iterator[Any]:
-    """The Functions behind a tensor, each once."""
+    """The Functions that a tensor was computed by, each once."""
     found, to_visit = {root.creator}, [root.creator]
     while to_visit:
         node = to_visit.pop()
@@ -110,7 +113,7 @@ def arrays_of(value: Any) -> Iterator[np.ndarray]:
 
 
 def new_bytes(arrays: list[np.ndarray], seen: set[int]) -> int:
-    """The memory behind the arrays that has not been counted yet."""
+    """Bytes of the arrays' memory that have not been counted before."""
     total = 0
     for a in arrays:
         while isinstance(a.base, np.ndarray):

@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
-"""The networks as plain data, so that every framework builds the same one: `python benchmarks/networks.py paper` prints it as JSON.
+"""The networks as plain data, from which each framework builds the same layers.
 
-They are read off tinyalex's own models, layer by layer. Where frameworks mean different things by a number, the paper's meaning is
-written down and each contender translates: LRN's alpha multiplies the *sum* of the squares.
+    python benchmarks/networks.py paper      # prints it as JSON
+
+They are derived from tinyalex's models. Where frameworks define a parameter
+differently, the data has the paper's definition and each framework's adapter converts
+it: LRN's alpha multiplies the *sum* of the squares.
 """
 
 import json
@@ -14,13 +17,14 @@ from tinyalex.nn import init
 from tinyalex.nn.module import Module, Step
 
 VARIANTS = ("torchvision", "paper", "quick", "alexnet")
-"""Two of models.alexnet for 224 x 224 pixels, and the two of models.cifar for 32 x 32."""
+"""Two of models.alexnet for 224 x 224 pixels, and the two of models.cifar for 32 x
+32."""
 
 Layer = dict[str, Any]
 
 
 def build(variant: str) -> tuple[Module, tuple[int, int, int]]:
-    """The model, its weights not drawn, and the shape of its images."""
+    """The model, with uninitialised weights, and the shape of its images."""
     if variant not in VARIANTS:
         raise ValueError(f"networks: expected one of {', '.join(VARIANTS)}, got {variant!r}.")
     with init.skipped():
@@ -31,7 +35,8 @@ def build(variant: str) -> tuple[Module, tuple[int, int, int]]:
 
 
 def describe(variant: str) -> dict[str, Any]:
-    """{"variant", "image": [C, H, W], "classes", "layers": [...]}: all that a framework needs to build it, and what its layers cost."""
+    """{"variant", "image": [C, H, W], "classes", "layers": [...]}: what a framework
+    needs to build it, and what its layers cost."""
     model, image = build(variant)
     steps = models.outline(model, image)
     return {
@@ -43,7 +48,7 @@ def describe(variant: str) -> dict[str, Any]:
 
 
 def _sizes(step: Step) -> Layer:
-    """Of one image."""
+    """The layer's name, shapes and costs for one image."""
     return {
         "name": step.name,
         "seen": list(step.seen),
@@ -73,7 +78,7 @@ def _layer(step: Step) -> Layer:
             "kind": kind,
             "kernel": module.kernel_size,
             "stride": module.stride,
-            "ceil": _hangs_over(step),
+            "ceil": _extends_past_edge(step),
         }
     if isinstance(module, nn.LocalResponseNorm):
         alpha = module.alpha if module.alpha_mode == "sum" else module.alpha / module.size
@@ -91,23 +96,27 @@ def _layer(step: Step) -> Layer:
     kinds = {nn.ReLU: "relu", nn.Flatten: "flatten"}
     if type(module) not in kinds:
         raise TypeError(
-            f"networks: {step.name} is a {type(module).__name__}, which the other frameworks' builders do not know."
+            f"networks: {step.name} is a {type(module).__name__}, which has no description here. "
+            "Add one, and a builder to each file in contenders/."
         )
     return {"kind": kinds[type(module)]}
 
 
-def _hangs_over(step: Step) -> bool:
-    """Whether the last window reaches beyond the map: only there does ceil_mode make a difference."""
+def _extends_past_edge(step: Step) -> bool:
+    """Whether the last window extends past the edge: only then does ceil_mode
+    matter."""
     module: Any = step.module
     height, out = step.seen[1], step.shape[1]
     return (out - 1) * module.stride + module.kernel_size > height
 
 
 def flop(network: dict[str, Any], mode: str) -> int:
-    """Floating-point operations on one image of a *direct* convolution: two for each multiply-add of convolutions and linear layers.
+    """FLOP for one image, two for each multiply-add of *direct* convolutions and linear
+    layers.
 
-    Training counts three such passes (outputs, gradients of inputs, gradients of weights), less the gradient of the image itself,
-    which nobody needs. Winograd's algorithms do fewer: what they save appears as speed.
+    Training has three passes (outputs, gradients of inputs, gradients of weights), less
+    the gradient of the image, which is not computed. Winograd convolution needs fewer
+    operations; the saving appears as speed.
     """
     passes = [2 * layer["multiply_adds"] for layer in network["layers"]]
     if mode == "infer":
@@ -121,7 +130,7 @@ def parameters(network: dict[str, Any]) -> int:
 
 
 def lacks(framework: str, network: dict[str, Any]) -> str | None:
-    """What the framework does not have for this network, or None."""
+    """What the framework lacks for this network, or None."""
     layers = network["layers"]
     missing = []
     if framework in ("chainer", "dezero"):

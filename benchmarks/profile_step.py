@@ -1,22 +1,25 @@
 #!/usr/bin/env python3
-"""A training step of tinyalex layer by layer: time, operations, bytes, and the roofline that each layer sits under.
+"""A training step of tinyalex by layer: time, operations, bytes and roofline.
 
     python benchmarks/profile_step.py --variant paper --batch 32
 
-A layer can be no faster than the machine's matrix product computes (sgemm), nor than its memory moves what the layer reads and writes:
-the smaller of the two, at the layer's operations a byte, is its roof. Both are measured here, in NumPy (or CuPy). Operations and bytes
-are counted from shapes, not measured; --help lists how. Winograd's convolutions need fewer operations than are counted and may rise above
-the roof; a layer whose data are still in the cache may rise above the memory's. Left in --output: NAME.md, NAME.json, NAME.png.
+A layer can be no faster than the machine's matrix multiplication (sgemm) or its memory
+bandwidth allows at the layer's operations per byte; the smaller limit is its roof. Both
+are measured here, in NumPy or CuPy. Operations and bytes are counted from shapes, not
+measured. Winograd convolutions need fewer operations than are counted and may exceed
+the roof; a layer whose data are in the cache may exceed the memory's. Writes NAME.md,
+NAME.json and NAME.png to --output.
 
-What is counted, a number being 4 bytes, each array once:
-  conv, linear   2 operations a multiply-add; reads x, w, b and writes y. Backward: twice that (once where x needs no gradient); reads dy,
-                 x, w and writes dw, db and dx
+Counted with 4 bytes an element, each array once:
+  conv, linear   2 operations a multiply-add; reads x, w, b, writes y. Backward: twice
+                 that (once if x needs no gradient); reads dy, x, w, writes dw, db, dx
   relu           1 an output; x, y. Backward: 1; dy, y, dx
-  pooling        1 a number in a window; x, y. Backward: 1 a number in a window; dy, x, dx
-  lrn            n + 5 an output, n maps in a window (squares, their sum, scale, power, product); x, y. Backward: n + 8; dy, x, y, dx
+  pooling        1 an element of a window; x, y. Backward: the same; dy, x, dx
+  lrn            n + 5 an output for n channels (squares, sum, scale, power, product);
+                 x, y. Backward: n + 8; dy, x, y, dx
   dropout        1 an output; x, y. Backward: 1; dy, dx
   loss           5 a logit. Backward: 2
-  update         6 a parameter; reads w, gradient, velocity and writes w, velocity
+  update         6 a parameter; reads w, gradient, velocity, writes w, velocity
 """
 
 import argparse
@@ -88,7 +91,7 @@ def arguments() -> argparse.Namespace:
         "--steps",
         type=positive,
         default=5,
-        help="medians over so many (default: 5), after one that does not count",
+        help="that are timed, after one to warm up (default: 5)",
     )
     p.add_argument(
         "--output",
@@ -101,10 +104,8 @@ def arguments() -> argparse.Namespace:
         "--name", help="of the files; default: profile-VARIANT-BATCH or profile-VARIANT-BATCH-cuda"
     )
     args = p.parse_args()
-    if args.name is None:
-        args.name = f"profile-{args.variant}-{args.batch}" + (
-            "" if args.device == "cpu" else f"-{args.device.replace(':', '')}"
-        )
+    name = report.default_name(f"profile-{args.variant}-{args.batch}", args.device)
+    args.name = args.name or name
     return args
 
 
@@ -115,17 +116,16 @@ def passes(
     peak: float,
     bandwidth: float,
 ) -> list[dict[str, Any]]:
-    """Each layer's passes with their times and roofs.
-
-    A layer that was computed together with the one before is counted with it; a ReLU before a max-pooling, which does it, with that.
-    """
+    """Each layer's passes with their times and roofs. Fused layers are counted with the
+    layer that computes them: a ReLU before a max-pooling with that, others with the
+    layer before."""
     rows: list[dict[str, Any]] = []
     pooled = {
         a["name"]
         for a, b in pairwise(network["layers"])
         if (a["kind"], b["kind"]) == ("relu", "max_pool")
     }
-    waiting: dict[str, str] = {}
+    fused: dict[str, str] = {}
     for layer, which, flop, moved in work(network, batch):
         name = layer["name"]
         if name in seconds:
@@ -133,12 +133,12 @@ def passes(
                 {"layer": name, "kind": layer["kind"], "pass": which, "flop": flop, "bytes": moved}
             )
             rows[-1]["seconds"] = seconds[name][PASSES.index(which)]
-            if which in waiting:
-                rows[-1]["with"] = waiting.pop(which)
+            if which in fused:
+                rows[-1]["with"] = fused.pop(which)
         elif name in pooled:
-            waiting[which] = name
+            fused[which] = name
         else:
-            # What it does is done, but its arrays are not written and read again.
+            # Fused: its operations are computed, without arrays of its own.
             before = next(row for row in reversed(rows) if row["pass"] == which)
             before["flop"] += flop
             before["with"] = name
@@ -153,7 +153,8 @@ def passes(
 
 
 def work(network: dict[str, Any], batch: int) -> list[tuple[dict[str, Any], str, int, int]]:
-    """(layer, pass, operations, bytes) of a batch, as the text at the top says, in the order of computing."""
+    """(layer, pass, operations, bytes) for a batch, counted as --help says, in order of
+    execution."""
     rows = []
     first = True
     for layer in network["layers"]:
@@ -177,7 +178,7 @@ def work(network: dict[str, Any], batch: int) -> list[tuple[dict[str, Any], str,
         elif kind == "dropout":
             forward = backward = y
             back = 2 * y
-        else:  # flatten, and an average over windows of one: nothing is computed
+        else:  # flatten, and averages over windows of one element
             read = back = 0
         rows += [(layer, "forward", forward, 4 * read), (layer, "backward", backward, 4 * back)]
     logits, size = batch * network["classes"], networks.parameters(network)
@@ -228,14 +229,17 @@ def as_text(found: dict[str, Any]) -> str:
             *[""] * (len(head) - 4),
         ]
     )
+    title = f"{found['variant']}, batch {found['batch']}, {found['device']}"
+    roofs = f"sgemm {found['sgemm_peak'] / 1e9:.0f} GFLOP/s"
+    roofs += f", memory {found['bandwidth'] / 1e9:.1f} GB/s"
     return "\n\n".join(
         [
-            f"## {found['variant']}, batch {found['batch']}, {found['device']}: where a training step's time goes",
+            f"## {title}: where a training step's time is spent",
             machine.as_text(found["machine"]),
             report.table(head, rows, left=2),
-            f"Roofs: sgemm {found['sgemm_peak'] / 1e9:.0f} GFLOP/s, memory {found['bandwidth'] / 1e9:.1f} GB/s. "
-            f"Medians of {found['steps']} steps. GFLOP and MB are counted from shapes (profile_step.py --help says how), of direct "
-            "convolutions: with fewer operations than that a convolution may exceed 100 %.",
+            f"Roofs: {roofs}. Medians of {found['steps']} steps. GFLOP and MB are counted from "
+            "shapes (profile_step.py --help says how), for direct convolutions: a convolution with "
+            "fewer operations may exceed 100 %.",
         ]
     )
 

@@ -1,4 +1,4 @@
-"""What the benchmarks leave behind: NAME.json, NAME.md and NAME.png in a folder."""
+"""The files that a benchmark writes: NAME.json, NAME.md and NAME.png."""
 
 import io
 import json
@@ -18,7 +18,7 @@ MAX_JSON_LINE = 240
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """A Markdown table that can be read in a terminal too; the first `left` columns are words, the others numbers."""
+    """A Markdown table with aligned columns, the first `left` of them to the left."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
 
     def line(cells: Sequence[str]) -> str:
@@ -37,6 +37,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> 
         + "|"
     )
     return "\n".join([line(head), rule, *map(line, rows)])
+
+
+def default_name(stem: str, device: str) -> str:
+    """The stem, with the device if it is not the CPU."""
+    return stem if device == "cpu" else f"{stem}-{device.replace(':', '')}"
 
 
 def write_json(folder: Path, name: str, found: dict[str, Any]) -> None:
@@ -69,7 +74,7 @@ def write_text(folder: Path, name: str, text: str) -> None:
 
 
 def write_figure(figure: Any, path: Path) -> None:
-    """A PNG with a palette of 16 colours, a quarter of the size: the repository keeps them."""
+    """A PNG with a palette of 16 colours: a quarter of the size in the repository."""
     from PIL import Image
 
     png = io.BytesIO()
@@ -81,7 +86,7 @@ def write_figure(figure: Any, path: Path) -> None:
 def draw_bars(
     panels: Sequence[tuple[str, Sequence[tuple[str, float, str, bool]]]], unit: str, path: Path
 ) -> None:
-    """A panel a comparison, each with its own scale: (title, [(name, value, label at the bar's end, whether it is ours)])."""
+    """Horizontal bars: a panel is (title, bars), a bar (name, value, label, is ours)."""
     heights = [len(bars) + 1.1 for _, bars in panels]
     figure = new_figure(8.2, 0.31 * sum(heights) + 0.35)
     for axes, (title, bars) in zip(
@@ -116,7 +121,7 @@ def draw_bars(
 def draw_roofline(
     peak: float, bandwidth: float, points: Sequence[dict[str, Any]], title: str, path: Path
 ) -> None:
-    """Operations a second over operations a byte, both logarithmic, under the two roofs: forward and backward passes."""
+    """FLOP/s over FLOP/byte, on logarithmic axes, below the roofs."""
     figure = new_figure(11, 4.6)
     corner = peak / bandwidth
     low, high = (
@@ -182,13 +187,13 @@ def _note(
 
 
 def _right_of(point: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether a label to the right of the point would cover the other one."""
+    """Whether a label to the right of the point would cover the other point."""
     right = math.log10(other["intensity"] / point["intensity"])
     return 0 < right < 0.8 and abs(math.log10(other["speed"] / point["speed"])) < 0.1
 
 
 def _neighbours(points: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """Points whose labels would cover each other share one."""
+    """Groups of points that share a label, because their own would overlap."""
     groups: list[list[dict[str, Any]]] = []
     for p in points:
         near = (

@@ -1,4 +1,4 @@
-"""Who takes part, and their turns: a process a contender a round, one after the other, so that all meet the machine in the same minutes."""
+"""Which frameworks are compared, and their turns: a process for each in each round."""
 
 import json
 import os
@@ -17,14 +17,16 @@ import networks
 
 HERE = Path(__file__).resolve().parent
 OURS = "tinyalex"
+
 OLD_NUMPY = ("chainer", "dezero")
-"""Need names that NumPy 1.24 took away, so they live in an environment of their own."""
+"""They use names that NumPy 1.24 removed, and need an environment of their own."""
 OLD_PYTHON = HERE.parent / ".venv" / "old-numpy" / "bin" / "python"
 
 
 @dataclass(frozen=True)
 class Entrant:
-    """`kernels`: the value of OPENBLAS_CORETYPE for it, if any. `checkout`: whose tinyalex it runs."""
+    """`kernels`: the value of OPENBLAS_CORETYPE for it, if any. `checkout`: whose
+    tinyalex it runs."""
 
     label: str
     framework: str
@@ -37,7 +39,8 @@ class Entrant:
 def entrants(
     against: list[str], network: dict[str, Any], device: str, old_python: Path
 ) -> tuple[list[Entrant], dict[str, str]]:
-    """tinyalex and those of the others that can take part; and of those that cannot, why, and what to do about it."""
+    """tinyalex and the frameworks that can be measured; for the others, the reason and
+    a fix."""
     found, left_out = [Entrant(OURS, OURS, sys.executable)], {}
     for framework in against:
         python = str(old_python) if framework in OLD_NUMPY else sys.executable
@@ -54,8 +57,11 @@ def entrants(
 
 
 def newest_kernels() -> str | None:
-    """The kernels that an old OpenBLAS should compute with here: it does not know newer processors, and takes them for ones without AVX.
-    None where the environment has chosen for all, or there is no AVX."""
+    """The kernels for an old OpenBLAS, which falls back to kernels without AVX on new
+    processors.
+
+    None if the environment selects kernels for all, or the processor has no AVX.
+    """
     flags = machine.cpu_flags()
     if "OPENBLAS_CORETYPE" in os.environ or not {"avx512f", "avx2"} & set(flags):
         return None
@@ -64,7 +70,7 @@ def newest_kernels() -> str | None:
 
 def _cannot(framework: str, python: str, device: str) -> str | None:
     if framework in OLD_NUMPY and device != "cpu":
-        return f"needs a CuPy of its own age on a GPU; it takes part with --device cpu only, not {device}"
+        return f"needs an old CuPy on a GPU: use --device cpu, not {device}"
     fix = (
         "`make benchmarks-peers` installs it"
         if framework in OLD_NUMPY
@@ -74,9 +80,10 @@ def _cannot(framework: str, python: str, device: str) -> str | None:
 
 
 def absent(module: str, python: str, fix: str, option: str) -> str | None:
-    """Why a Python does not have a module, if so, and what to do about it; `option` chooses another one."""
+    """Why a Python lacks a module, and what to do; None if it has it. `option` selects
+    another."""
     if not Path(python).exists():
-        return f"not installed: there is no {_short(python)}; {fix}, or give another Python with {option}"
+        return f"not installed: there is no {_short(python)}; {fix}, or use another with {option}"
     script = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"
     if subprocess.run([python, "-c", script]).returncode:
         return f"not installed for {_short(python)}; {fix}"
@@ -90,7 +97,7 @@ def _short(python: str) -> str:
 
 @contextmanager
 def saved(network: dict[str, Any]) -> Iterator[str]:
-    """The network's description in a file, for the contenders."""
+    """The network's description in a temporary file."""
     with tempfile.TemporaryDirectory(prefix="tinyalex-benchmark-") as folder:
         path = Path(folder) / "network.json"
         path.write_text(json.dumps(network), encoding="utf-8")
@@ -100,7 +107,8 @@ def saved(network: dict[str, Any]) -> Iterator[str]:
 def turn(
     entrant: Entrant, path: str, *, mode: str, batch: int, device: str, seconds: float
 ) -> dict[str, Any]:
-    """What contender.py printed. RuntimeError, with the end of its complaint, where it failed."""
+    """What contender.py printed. RuntimeError, with the end of its stderr, if it
+    failed."""
     command = [
         entrant.python,
         str(entrant.checkout / "benchmarks" / "contender.py"),
@@ -119,7 +127,8 @@ def turn(
 def ask(
     label: str, command: list[str], environment: dict[str, str] | None = None
 ) -> dict[str, Any]:
-    """The JSON in the last line that a command prints. RuntimeError, with the end of its complaint, where it failed."""
+    """The JSON in the last line that a command prints. RuntimeError, with its stderr,
+    if it failed."""
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
         said = (
@@ -130,17 +139,18 @@ def ask(
 
 
 def ratio(ours: list[float], theirs: list[float]) -> dict[str, Any]:
-    """Ours over theirs, round by round."""
+    """ours / theirs, round by round."""
     pairs = [a / b for a, b in zip(ours, theirs, strict=True)]
     return {"median": median(pairs), "lowest": min(pairs), "highest": max(pairs), "pairs": pairs}
 
 
 def check_same_network(reports: dict[str, dict[str, Any]]) -> None:
-    """RuntimeError where the same weights and images did not give the same loss, before training."""
+    """RuntimeError if the losses before training differ: all have the same weights."""
     expected = reports[OURS]["loss"]
     for label, report in reports.items():
         if abs(report["loss"] - expected) > 1e-3 * abs(expected):
             raise RuntimeError(
-                f"{label} does not compute the same network: its loss is {report['loss']}, {OURS}'s {expected}.\n"
-                "Compare their layers; a BLAS that computes wrong results (OPENBLAS_CORETYPE chooses its kernels) looks the same."
+                f"{label} does not compute the same network: its loss is {report['loss']}, "
+                f"{OURS}'s {expected}.\nCompare their layers, or check the BLAS: wrong results "
+                "of its kernels (OPENBLAS_CORETYPE selects them) look the same."
             )

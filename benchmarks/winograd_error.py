@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""How large are the errors of Winograd convolution, and how much faster is it than im2col?
+"""How large are the errors of Winograd convolution, and how much faster is it than
+im2col?
 
     python benchmarks/winograd_error.py --batch 32
 
-For AlexNet's five convolutions, with fast paths on and off: the relative l2 errors of y, dx and dw
-in float32 against im2col in float64, on normally distributed values; and the time of a forward and
-backward pass relative to im2col's, alternating, the median over rounds.
+For AlexNet's five convolutions, with fast paths on and off: the relative l2 errors of
+y, dx and dw in float32 against im2col in float64, on normally distributed values; and
+the time of a forward and backward pass relative to im2col's, alternating, the median
+over rounds.
 """
 
 import argparse
@@ -31,7 +33,8 @@ LAYERS = {
     "conv4": ((384, 13), (384, 192, 3), {"padding": 1, "groups": 2}),
     "conv5": ((384, 13), (256, 192, 3), {"padding": 1, "groups": 2}),
 }
-"""The paper's: channels and pixels of the image; filters, channels and kernel size; options."""
+"""The paper's: channels and pixels of the image; filters, channels and kernel size;
+options."""
 
 MAX_EXACT_IMAGES = 8
 """Images that are also computed in float64, which is slow."""
@@ -107,8 +110,12 @@ def bar(row: dict[str, Any]) -> tuple[str, float, str, bool]:
 def as_text(found: dict[str, Any]) -> str:
     head = ["layer", "algorithm", "error of y", "of dx", "of dw", "speed"]
     rows = [
-        [row["layer"], row["algorithm"], *(f"{e:.1e}" for e in row["errors"])]
-        + [f"{row['speed']:.2f} x"]
+        [
+            row["layer"],
+            row["algorithm"],
+            *(f"{error:.1e}" for error in row["errors"]),
+            f"{row['speed']:.2f} x",
+        ]
         for row in found["rows"]
     ]
     title = f"## Errors of Winograd convolution, batch {found['batch']}"

@@ -1,4 +1,5 @@
-"""The benchmarks run and leave what they promise; how fast anything is, no test asks."""
+"""The benchmarks run and leave what they promise; how fast anything is, no test
+asks."""
 
 import json
 import subprocess
@@ -106,7 +107,8 @@ def test_the_profile_has_each_layer_forward_and_backward(tmp_path):
     for layer in ("conv1", "pool1", "conv2", "pool2", "conv3", "pool3", "fc1", "fc2", "loss"):
         for which in ("forward", "backward"):
             assert rows[layer, which]["seconds"] > 0, (layer, which)
-    # conv1's gradients are those of its weights alone, and its ReLU may have been computed with it: one operation an output.
+    # conv1's gradients are those of its weights alone, and its ReLU may have been
+    # computed with it: one operation an output.
     relu = 2 * 32 * 32 * 32
     assert rows["conv1", "backward"]["flop"] - 2 * 2 * 2_457_600 in (0, relu)
     assert rows["conv2", "backward"]["flop"] - 2 * 2 * 2 * 6_553_600 in (0, relu // 4)
@@ -144,9 +146,9 @@ def test_an_old_blas_takes_part_as_it_is_and_with_the_kernels_it_does_not_choose
 
 
 @pytest.fixture
-def pictures(tmp_path):
-    """One to train on and two to validate with, of which one is grey."""
-    folder = tmp_path / "pictures"
+def images(tmp_path):
+    """One image for training and two for validation, one of them greyscale."""
+    folder = tmp_path / "images"
     for number, (name, mode) in enumerate(
         [("train/cat", "RGB"), ("val/cat", "L"), ("val/dog", "RGB")]
     ):
@@ -156,7 +158,7 @@ def pictures(tmp_path):
     return folder
 
 
-def test_pictures_reach_the_network_from_files_and_from_shards(pictures, tmp_path):
+def test_images_become_batches_from_files_and_from_shards(images, tmp_path):
     options = (
         "--batch=2",
         "--batches=2",
@@ -164,12 +166,12 @@ def test_pictures_reach_the_network_from_files_and_from_shards(pictures, tmp_pat
         "--torchvision-python",
         tmp_path / "python",
     )
-    said, found = run("file_pipeline.py", pictures, *options, folder=tmp_path)
+    said, found = run("file_pipeline.py", images, *options, folder=tmp_path)
     assert "left out: torchvision not installed: there is no" in said
-    assert "or give another Python with --torchvision-python" in found["left_out"]["torchvision"]
-    assert found["pictures"] == 3
-    assert [(r["pictures"], r["pipeline"]) for r in found["results"]] == [
-        ("untouched files", "tinyalex"),
+    assert "or use another with --torchvision-python" in found["left_out"]["torchvision"]
+    assert found["images"] == 3
+    assert [(r["files"], r["pipeline"]) for r in found["results"]] == [
+        ("original files", "tinyalex"),
         ("shards", "tinyalex"),
     ]
     for r in found["results"]:
@@ -191,12 +193,12 @@ def test_batches_that_are_not_the_same_work_are_refused(scripts, monkeypatch):
     monkeypatch.setattr("turns.ask", lambda label, command: next(said))
     args = argparse.Namespace(batch=2, batches=1, rounds=1, torchvision_python="python")
     with pytest.raises(
-        RuntimeError, match="torchvision, untouched files, does not give what tinyalex gives"
+        RuntimeError, match="torchvision, original files, does not return what tinyalex returns"
     ):
         file_pipeline.play(
             args,
             list(file_pipeline.TURNS),
-            dict.fromkeys(("untouched files", "shards"), Path()),
+            dict.fromkeys(("original files", "shards"), Path()),
             0,
         )
 
@@ -269,7 +271,7 @@ def test_torch_takes_part_twice_and_layer_by_layer(tmp_path):
     assert losses[1:] == pytest.approx([losses[0]] * 2, rel=1e-3)
     assert result["faster_torch"] in result["ratios"]
     assert result["ratios"]["torch NCHW"].keys() == {"median", "lowest", "highest", "pairs"}
-    assert "Against the faster of torch's two memory orders: train 2:" in said
+    assert "Against the faster of torch's two memory formats: train 2:" in said
     (layers,) = found["layers"]
     assert all(
         times["conv2"][0] > 0 and times["conv2"][1] > 0 for times in layers["seconds"].values()
@@ -315,4 +317,4 @@ def test_memory_is_named(tmp_path):
     assert held["parameters"] == held["velocities"] == 4 * 145_578
     assert held["images"] == 4 * 64 * 3 * 32 * 32
     assert held["kept by MaxPool2d"] >= 64 * 32 * 16 * 16  # a byte an output
-    assert "| most in the process" in done.stdout
+    assert "| peak of the process" in done.stdout

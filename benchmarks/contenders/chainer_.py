@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-warnings.simplefilter("ignore")  # it is old, and says so
+warnings.simplefilter("ignore")  # deprecations
 
 import chainer  # noqa: E402
 import chainer.functions as F  # noqa: E402
@@ -39,7 +39,7 @@ class Network(Steps, chainer.ChainList):
         if kind == "avg_pool" and not e["ceil"]:
             return lambda x: F.average_pooling_2d(x, e["kernel"], e["stride"])
         if kind == "lrn":
-            # alpha multiplies the sum here too.
+            # alpha multiplies the sum, as in the paper.
             return lambda x: F.local_response_normalization(
                 x, e["size"], e["k"], e["alpha"], e["beta"]
             )

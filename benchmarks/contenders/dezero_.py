@@ -1,4 +1,5 @@
-"""DeZero on NumPy. It has no groups, no LRN, and pooling that rounds down only: of the networks here it can do torchvision's."""
+"""DeZero on NumPy. Without groups, LRN and ceil mode, it supports torchvision's network
+only."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-warnings.simplefilter("ignore")  # NumPy's, of names that are gone in later versions
+warnings.simplefilter("ignore")  # NumPy's, about names that later versions removed
 
 import dezero  # noqa: E402
 import dezero.functions as F  # noqa: E402
@@ -41,7 +42,7 @@ class Network(Steps, dezero.Model):
             return lambda x: x
         else:
             raise ValueError(f"dezero_: does not have the layer {e}.")
-        setattr(self, e["name"].replace(".", "_"), layer)  # which makes its parameters the model's
+        setattr(self, e["name"].replace(".", "_"), layer)  # registers its parameters
         return layer
 
 
@@ -59,7 +60,8 @@ class Contender(CpuOnly):
         ]
 
     def ready(self, images: np.ndarray, labels: np.ndarray, settings: dict[str, float]) -> None:
-        # int16: with wider labels its cross-entropy turns the gradients, and so the whole backward pass, into float64.
+        # int16: with wider labels its cross-entropy turns the gradients, and so the
+        # whole backward pass, into float64.
         self.images, self.labels = images, labels.astype(np.int16)
         self.optimizer = dezero.optimizers.MomentumSGD(settings["lr"], settings["momentum"]).setup(
             self.model

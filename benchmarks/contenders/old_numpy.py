@@ -1,4 +1,5 @@
-"""What Chainer and DeZero have in common here: a network is a list of steps, and a GPU would need a CuPy of their own age."""
+"""What Chainer's and DeZero's adapters share: networks are lists of steps, on the CPU
+only."""
 
 from __future__ import annotations
 
@@ -17,12 +18,13 @@ class Steps:
 
 
 class CpuOnly:
-    """A contender that computes on the CPU, where there is nothing to wait for and the memory is the process's."""
+    """A contender that computes on the CPU, where there is nothing to wait for and the
+    memory is the process's."""
 
     def __init__(self, network: dict[str, Any], args: Any) -> None:
         if args.device != "cpu":
             raise ValueError(
-                f"{args.framework} needs a CuPy of its own age on a GPU; it takes part with --device cpu only."
+                f"{args.framework} needs an old CuPy on a GPU: measure it with --device cpu."
             )
         self.model = self.build(network["layers"])
 

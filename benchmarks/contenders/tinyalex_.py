@@ -31,7 +31,7 @@ class Contender:
     def train(self) -> None:
         self.model.train()
         self.steps += 1
-        device.set_step(self.steps)  # what dropout's masks depend on
+        device.set_step(self.steps)  # for dropout's masks
         self.optimizer.zero_grad()
         F.cross_entropy(self.model(self.images), self.labels).backward()
         self.optimizer.step()
@@ -61,9 +61,7 @@ class Contender:
             return None
         import cupy
 
-        return (
-            cupy.get_default_memory_pool().total_bytes()
-        )  # it gives nothing back by itself: what it holds was needed at some time
+        return cupy.get_default_memory_pool().total_bytes()  # the peak: the pool does not shrink
 
     def versions(self) -> dict[str, str]:
         found = {"tinyalex": importlib.metadata.version("tinyalex"), "numpy": np.__version__}

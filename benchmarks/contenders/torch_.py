@@ -1,4 +1,4 @@
-"""PyTorch, with its usual settings; in NCHW or, with --channels-last, in its other memory order."""
+"""PyTorch with its default settings, in NCHW or, with --channels-last, in NHWC."""
 
 import time
 from typing import Any
@@ -9,7 +9,8 @@ from torch import nn
 
 
 def module(e: dict[str, Any], inplace: bool) -> nn.Module:
-    """A layer of networks.py's description. ReLU works in place, as torchvision's AlexNet has it."""
+    """A layer of networks.py's description. ReLU works in place, as torchvision's
+    AlexNet has it."""
     kind = e["kind"]
     if kind == "conv":
         return nn.Conv2d(
@@ -81,7 +82,8 @@ class Contender:
             return self.criterion(self.model(self.images[:count]), self.labels[:count]).item()
 
     def layers(self) -> dict[str, list[float]]:
-        """The same step cut at each layer's border: a layer's output is the next one's leaf, and its gradient is handed back."""
+        """The same step cut at each layer's border: a layer's output is the next one's
+        leaf, and its gradient is handed back."""
         self.model.train()
         self.optimizer.zero_grad()
         seconds: dict[str, list[float]] = {}
