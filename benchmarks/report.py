@@ -86,7 +86,7 @@ def write_figure(figure: Any, path: Path) -> None:
 def draw_bars(
     panels: Sequence[tuple[str, Sequence[tuple[str, float, str, bool]]]], unit: str, path: Path
 ) -> None:
-    """Horizontal bars: a panel is (title, bars), a bar (name, value, label, is ours)."""
+    """Horizontal bars. A panel: (title, bars), a bar: (name, value, label, is ours)."""
     heights = [len(bars) + 1.1 for _, bars in panels]
     figure = new_figure(8.2, 0.31 * sum(heights) + 0.35)
     for axes, (title, bars) in zip(

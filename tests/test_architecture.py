@@ -1,4 +1,4 @@
-"""docs/architecture.md lists the files that a batch goes through. Here they are traced."""
+"""The files that a batch goes through, as docs/architecture.md lists them."""
 
 import re
 import sys
@@ -21,7 +21,7 @@ def files_under(heading):
 
 
 def traced(function, *arguments):
-    """(the function's result, the files of tinyalex that it enters, in the order of first entry)."""
+    """The result, and the files of tinyalex in the order in which they were entered."""
     files = []
 
     def on_event(frame, event, argument):

@@ -1,4 +1,4 @@
-"""README.md and docs/: programs run and print what is shown, links exist, tables are true."""
+"""README.md and docs/: their programs run, their links, files and tables are right."""
 
 import re
 import subprocess
