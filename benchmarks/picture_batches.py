@@ -34,8 +34,8 @@ end, where workers would run out of work."""
 def tinyalex(args: argparse.Namespace) -> Iterator[Any]:
     from tinyalex import data
 
-    source = data.find_pictures(args.folder)
-    stored = data.StoredPictures(
+    source = data.find_images(args.folder)
+    stored = data.StoredImages(
         source.train * repeats(args, len(source.train)), source.classes, RESIZE
     )
     augment = data.Augment(255 * np.array(MEAN), scale=1 / (255 * DEVIATION), size=SIZE)
@@ -121,7 +121,7 @@ def arguments() -> argparse.Namespace:
     p.add_argument(
         "folder",
         type=Path,
-        help="tinyalex: whatever data.find_pictures finds pictures in; torchvision: class folders in train/",
+        help="tinyalex: whatever data.find_images finds pictures in; torchvision: class folders in train/",
     )
     p.add_argument("--batch", type=int, default=32)
     p.add_argument("--batches", type=int, default=100, help="that are timed (default: 100)")

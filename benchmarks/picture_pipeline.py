@@ -136,7 +136,7 @@ def link(source: Path, folder: Path) -> int:
 
 
 def unpack(shards: Path, folder: Path) -> None:
-    source = data.find_pictures(shards)
+    source = data.find_images(shards)
     for picture in source.train:
         file = folder / "train" / source.classes[picture.label] / f"{picture.name}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)
