@@ -14,7 +14,7 @@ RED, BLUE = (255, 0, 0), (0, 0, 255)
 
 
 def save(file, image, **options):
-    """`image` is a Pillow image, an array, or the colour of an image of 4 x 6 pixels."""
+    """`image` is a Pillow image, an array, or the colour of 4 x 6 pixels."""
     file.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(image, tuple):
         image = Image.new("RGB", (6, 4), image)
@@ -107,7 +107,7 @@ IMAGES, LABELS = np.zeros((2, 3, 4, 4), np.uint8), np.array([0, 1])
         (
             (IMAGES[0], LABELS, ("a", "b")),
             ValueError,
-            r"got the shape \(3, 4, 4\).\nReshape images to 4 dimensions",
+            r"got the shape \(3, 4, 4\).\nReshape images to \(N, C, H, W\)",
         ),
         (
             (IMAGES, LABELS.astype(np.uint8), ("a", "b")),
@@ -117,7 +117,7 @@ IMAGES, LABELS = np.zeros((2, 3, 4, 4), np.uint8), np.array([0, 1])
         (
             (IMAGES, LABELS[:, None], ("a", "b")),
             ValueError,
-            r"\(N,\), got the shape \(2, 1\).\nReshape labels to 1 dimension\.",
+            r"\(N,\), got the shape \(2, 1\).\nReshape labels to \(N,\)\.",
         ),
         (
             (IMAGES, LABELS[:1], ("a", "b")),

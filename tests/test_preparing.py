@@ -233,7 +233,7 @@ def test_photographs_are_rotated_as_exif_says_even_if_its_other_tags_are_damaged
 
 
 def exif_jpeg(orientation, entry):
-    """An image with `entry`, an EXIF tag (tag, type, count, value), and the orientation."""
+    """A JPEG with the EXIF tags `entry`, (tag, type, count, value), and orientation."""
     entries = b"".join(struct.pack("<HHII", *tag) for tag in (entry, (0x0112, 3, 1, orientation)))
     exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + entries + bytes(4)
     jpeg = image_bytes(2)

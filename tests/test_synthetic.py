@@ -80,7 +80,7 @@ def test_images_use_the_whole_range_of_values_and_few_are_clipped(datasets):
 
 
 def test_a_linear_model_classifies_less_than_half_of_the_test_images(datasets):
-    """Ridge regression on one-hot labels. It is above chance: there is a linear signal."""
+    """Ridge regression on one-hot labels. It is above chance, and below half."""
     train, test = datasets
     x, x_test = (half.images.reshape(len(half), -1).astype(np.float32) / 64 for half in datasets)
     mean = x.mean(axis=0)

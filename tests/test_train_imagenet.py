@@ -182,7 +182,7 @@ def test_a_stopped_run_goes_on_with_the_same_bytes_and_broken_pictures_are_named
             "a square of size=224 cannot be cut from resize=100 pixels",
         ),
         (["--data", "PHOTOS", "--device", "cuda"], "device 'cuda': "),
-        (["--data", "PHOTOS", "--divide", "0"], "expected divide to be a number above 0, got 0.0"),
+        (["--data", "PHOTOS", "--divide", "0"], "expected divide to be above 0, got 0.0"),
         (["--data", "PHOTOS", "--classes", "3"], "there are 2 classes, not 3"),
         (["--data", "PHOTOS", "--evaluate", "no/such/file"], "there is no file 'no/such/file'"),
         (["--data", "PHOTOS", "--variant", "vgg"], "invalid choice: 'vgg'"),

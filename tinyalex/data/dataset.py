@@ -66,8 +66,8 @@ class Dataset:
 
     def __post_init__(self) -> None:
         images, labels, classes = self.images, self.labels, self.classes
-        _check_array("images", images, np.uint8, "(N, C, H, W)", 4)
-        _check_array("labels", labels, np.int64, "(N,)", 1)
+        _check_array("images", images, "uint8", "(N, C, H, W)", 4)
+        _check_array("labels", labels, "int64", "(N,)", 1)
         if len(images) != len(labels):
             raise ValueError(
                 "Dataset: expected as many labels as images, "
@@ -118,20 +118,16 @@ class Dataset:
         return f"Dataset({len(self)} images of {size}, {len(self.classes)} classes)"
 
 
-def _check_array(name: str, array: Any, dtype: type, shape: str, ndim: int) -> None:
-    expected = f"Dataset: {name} must be a NumPy array {dtype.__name__} {shape}"
+def _check_array(name: str, array: Any, dtype: str, shape: str, ndim: int) -> None:
+    expected = f"Dataset: {name} must be a NumPy array {dtype} {shape}"
     if not isinstance(array, np.ndarray):
         raise TypeError(
-            f"{expected}, got {type(array).__name__}.\n"
-            f"Give np.asarray({name}, np.{dtype.__name__})."
+            f"{expected}, got {type(array).__name__}.\nGive np.asarray({name}, np.{dtype})."
         )
     if array.dtype != dtype:
-        raise TypeError(f"{expected}, got {array.dtype}.\nGive {name}.astype(np.{dtype.__name__}).")
+        raise TypeError(f"{expected}, got {array.dtype}.\nGive {name}.astype(np.{dtype}).")
     if array.ndim != ndim:
-        raise ValueError(
-            f"{expected}, got the shape {array.shape}.\n"
-            f"Reshape {name} to {ndim} dimension{'s' * (ndim > 1)}."
-        )
+        raise ValueError(f"{expected}, got the shape {array.shape}.\nReshape {name} to {shape}.")
 
 
 class StoredImages:
@@ -139,10 +135,9 @@ class StoredImages:
 
     records  the images and their labels
     classes  the name of each class
-    size     S: the shorter side is resized to S pixels, the centre square cropped
-             (section 2)
+    size     S: resizes the shorter side to S, and crops the centre square (section 2)
     workers  threads that decode; None: one for each core
-    squash   resize both sides to S instead, as for Caffe's networks
+    squash   resizes both sides to S instead, as for Caffe's networks
 
     `labels` is int64 (N,). `take` leaves out images that cannot be read; `unreadable`
     maps the row of each to the reason.
@@ -196,4 +191,5 @@ class StoredImages:
 
     def in_memory(self, rows: np.ndarray | None = None) -> Dataset:
         """All images, or some rows, decoded: 3*S*S bytes an image."""
-        return Dataset(*self.take(np.arange(len(self)) if rows is None else rows), self.classes)
+        rows = np.arange(len(self)) if rows is None else rows
+        return Dataset(*self.take(rows), self.classes)

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
-"""Formats that `decode` accepts. For some others, Pillow would start Ghostscript."""
+"""Formats that `decode` accepts. Pillow starts Ghostscript for some others."""
 
 MAX_ASPECT_RATIO = 100
-"""Resized to its shorter side, a longer image could exhaust the memory."""
+"""An image of a larger one, resized to its shorter side, could exhaust the memory."""
 
 EXIF_ORIENTATION = 0x0112
 
@@ -22,8 +22,8 @@ EXIF_ORIENTATION = 0x0112
 def decode(data: bytes, short_side: int | None = None) -> "Image":
     """The image in the bytes of a file, with `short_side` resized to that shorter side.
 
-    See `upright_rgb` for the conversion. Downsampling averages. Raises ValueError for
-    bytes that are no image, or a truncated one.
+    Converted as by `upright_rgb`; downsampling averages. Raises ValueError for bytes
+    that are no complete image.
     """
     from PIL.Image import Resampling
 
@@ -63,15 +63,14 @@ def _decode_rgb(data: bytes, short_side: int | None) -> "Image":
                     f"got {width} x {height} pixels"
                 )
             if short_side is not None:
-                # A JPEG decoder can reduce by 2, 4 or 8, to no less than the given
-                # size.
+                # A JPEG decoder can reduce by 2, 4 or 8, to no less than this size.
                 image.draft(None, _with_short_side(image.size, short_side))
             return upright_rgb(image)
     except MemoryError:  # not a fault of the file
         raise
     except UnidentifiedImageError:  # its text contains a memory address
         raise ValueError(f"not a readable image: none of {', '.join(FORMATS)}") from None
-    except Exception as error:  # Pillow's decoders raise many types for damaged data
+    except Exception as error:  # damaged data raise errors of many types
         raise ValueError(f"not a readable image: {error}") from error
 
 
@@ -90,7 +89,7 @@ def read_rgb(who: str, file: Path) -> "Image":
     try:
         with Image.open(file) as image:
             return upright_rgb(image)
-    except Exception as error:  # Pillow's decoders raise many types for damaged data
+    except Exception as error:  # damaged data raise errors of many types
         raise ValueError(
             f"{who}: {file} cannot be read as an image: {error}.\nReplace it, or remove it."
         ) from error
@@ -106,8 +105,7 @@ def upright_rgb(image: Any) -> "Image":
 
     image = _upright(image)
     if image.mode.startswith("I"):
-        # Pillow would clip 16-bit values at 255. Keep the upper byte, as it does for
-        # colours.
+        # Pillow would clip values at 255. Keep the upper byte, as it does for colours.
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
             raise ValueError(
@@ -124,17 +122,13 @@ def upright_rgb(image: Any) -> "Image":
 
 
 def _upright(image: "Image") -> "Image":
-    """Rotated and mirrored as EXIF says.
-
-    Pillow's exif_transpose also rewrites the other EXIF tags, and fails if they are
-    damaged.
-    """
+    """As Pillow's exif_transpose, which also fails if other EXIF tags are damaged."""
     from PIL.Image import Transpose
 
     image.load()  # rotates a TIFF image, and removes its orientation
     try:
         orientation = image.getexif().get(EXIF_ORIENTATION)
-    except Exception:  # damaged EXIF raises many types of errors; the pixels are not affected
+    except Exception:  # damaged EXIF, of many types; the pixels are not affected
         return image
     operations = {
         2: Transpose.FLIP_LEFT_RIGHT,

@@ -44,14 +44,9 @@ def fetch(
     failures = []
     for url in mirrors:
         with _progress_bar(name) as bar:
-            downloader = pooch.HTTPDownloader(
-                progressbar=bar, chunk_size=CHUNK_BYTES, timeout=timeout
-            )
+            http = pooch.HTTPDownloader(progressbar=bar, chunk_size=CHUNK_BYTES, timeout=timeout)
             try:
-                file = pooch.retrieve(
-                    url, known_hash, fname=name, path=folder, downloader=downloader
-                )
-                return Path(file)
+                return Path(pooch.retrieve(url, known_hash, name, folder, downloader=http))
             # Pooch raises ValueError for a wrong checksum. Other errors, such as a full
             # disk, go to the caller: the next mirror would not help.
             except (RequestException, ValueError) as error:
@@ -59,7 +54,7 @@ def fetch(
     reasons = "\n".join(failures)
     raise ConnectionError(
         f"{name}: none of {len(mirrors)} mirrors gave the expected file.\n{reasons}\n"
-        f"Try again later; or download it by hand from one of them, check that its checksum is "
+        "Try again later; or download it by hand from one of them, check that its checksum is "
         f"{known_hash}, and either give its path (--data PATH or --weights FILE on the command "
         f"line, the argument path in Python) or put it into {folder} as {name}."
     )

@@ -28,9 +28,8 @@ def image_folder(path: str | Path, size: int | tuple[int, int] | None = None) ->
     The images become RGB, uint8 (N, 3, H, W), ordered by class and path, converted as
     by `decoding.upright_rgb`. Names that begin with a dot are ignored.
 
-    Raises FileNotFoundError or NotADirectoryError for another path, ValueError for a
-    folder or class without images, for a file that cannot be read, and for several
-    sizes without `size`.
+    Raises FileNotFoundError or NotADirectoryError for another path, ValueError for
+    images that are missing, unreadable, or without `size` of several sizes.
     """
     root = Path(path).expanduser()
     classes = class_names(root)
@@ -68,14 +67,13 @@ def image_folders(
             "a folder for each class.\n"
             "Sort the images like this, or read one folder of classes with image_folder(path)."
         )
-    train_classes, test_classes = (set(class_names(split)) for split in splits)
-    if train_classes != test_classes:
-        differences = (train_classes - test_classes, test_classes - train_classes)
-        only = [
-            f"only in {split.name}: {_shortened(sorted(names))}"
-            for split, names in zip(splits, differences, strict=True)
-            if names
-        ]
+    common = set.intersection(*(set(class_names(split)) for split in splits))
+    only = [
+        f"only in {split.name}: {_shortened(names)}"
+        for split in splits
+        if (names := [name for name in class_names(split) if name not in common])
+    ]
+    if only:
         raise ValueError(
             f"image_folders: expected the same classes in both folders of {root}; "
             f"{'; '.join(only)}.\nAdd the missing class folders, or remove the others."
@@ -108,15 +106,18 @@ def class_names(folder: Path) -> tuple[str, ...]:
     )
 
 
-def train_and_test(folder: Path) -> tuple[Path, Path] | None:
-    """The folders train/ and test/ or val/, None if there are none with class folders.
+def train_and_test(
+    folder: Path, tests: tuple[str, ...] = ("test", "val")
+) -> tuple[Path, Path] | None:
+    """train/ and the first of `tests` with class folders, None if there are none.
 
-    ImageNet's test/ has no labels and so no class folders: then val/ is taken.
+    ImageNet's test/ has no class folders, as it has no labels.
     """
-    splits = [folder / name for name in ("train", "test", "val")]
-    train, *tests = [split if split.is_dir() and class_names(split) else None for split in splits]
-    test = next(filter(None, tests), None)
-    return (train, test) if train and test else None
+    splits = [folder / name for name in ("train", *tests)]
+    with_classes = [split for split in splits if split.is_dir() and class_names(split)]
+    if len(with_classes) < 2 or with_classes[0] != splits[0]:
+        return None
+    return with_classes[0], with_classes[1]
 
 
 def image_files(folder: Path) -> list[Path]:

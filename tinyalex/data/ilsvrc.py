@@ -1,16 +1,13 @@
 """ILSVRC2012's files: two tars of images, and the labels of the validation images.
 
-    ILSVRC2012_img_train.tar       n01440764.tar, ...: a tar a class, named by its wnid
-    (the
-                                   number of its synset in WordNet)
+    ILSVRC2012_img_train.tar       n01440764.tar, ...: a tar for each class, named by its
+                                   wnid (WordNet's number)
     ILSVRC2012_img_val.tar         ILSVRC2012_val_00000001.JPEG, ...
-    ILSVRC2012_devkit_t12.tar.gz   data/ILSVRC2012_validation_ground_truth.txt: the
-    number of a
-                                   class a line, in the order of the names
+    ILSVRC2012_devkit_t12.tar.gz   data/ILSVRC2012_validation_ground_truth.txt: class
+                                   numbers, a line each, in the order of the images
     or LOC_val_solution.csv        Kaggle's: name and wnid of each image
 
-or unpacked: train/n01440764/..., val/*.JPEG; in Kaggle's archive within
-ILSVRC/Data/CLS-LOC.
+or unpacked: train/n01440764/..., val/*.JPEG; by Kaggle, within ILSVRC/Data/CLS-LOC.
 
 The devkit numbers the classes in its own order (1 is the kit fox, n02119789), given by
 its data/meta.mat; tinyalex, like other frameworks, numbers them by their sorted wnids.
@@ -126,7 +123,7 @@ def _from_devkit(archive: Path) -> list[str]:
         with tarfile.open(archive, "r:gz") as tar:
             files = {Path(member.name).name: member for member in tar if member.isfile()}
             truth, meta = (
-                _contents(tar, files[name])
+                tar.extractfile(files[name]).read()  # type: ignore[union-attr]
                 for name in ("ILSVRC2012_validation_ground_truth.txt", "meta.mat")
             )
         wnids = _devkit_wnids(meta)
@@ -140,12 +137,6 @@ def _from_devkit(archive: Path) -> list[str]:
             f"{archive} cannot be read: {type(error).__name__}: {error}.\n"
             "Download the devkit of 2012, tasks 1 and 2, again."
         ) from error
-
-
-def _contents(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    file = tar.extractfile(member)
-    assert file is not None  # it is a regular file
-    return file.read()
 
 
 def _devkit_wnids(meta: bytes) -> dict[int, str]:

@@ -1,9 +1,8 @@
 """`tinyalex prepare`: images of any size and format become shards of small JPEG files.
 
-Their shorter side is 256 pixels (section 2), so that decoding them in each epoch is
-fast. The images of a shard depend on their indices only, and a shard is written
-completely or not at all: a run that was killed can be resumed, and gives the same
-bytes.
+Their shorter side is 256 pixels (section 2): decoding them in each epoch is fast. The
+images of a shard depend on their indices only, and a shard is written completely or not
+at all, so that a run that was killed can be resumed, and gives the same bytes.
 """
 
 import io
@@ -47,14 +46,6 @@ class Shard(NamedTuple):
     records: list[ImageRecord]
 
 
-class ColourSums(NamedTuple):
-    """Sums over pixels. Integers, so that they are exact in any order."""
-
-    pixels: int
-    sums: np.ndarray
-    products: np.ndarray
-
-
 def prepare(
     source: str | Path, out: str | Path, options: Options | None = None, *, progress: bool = True
 ) -> dict[str, Any]:
@@ -62,14 +53,16 @@ def prepare(
 
     Returns the index. Images that cannot be read are left out, and listed in the index
     under "skipped". Training images are shuffled once, so that each shard has many
-    classes. Raises ValueError if `out` is of other images or options, or has other
-    files.
+    classes. Raises ValueError if `out` has other files, or those of other images or
+    options.
     """
     from tqdm import tqdm
 
     options = options or Options()
     _check(options)
-    found, folder = _shuffled(find_images(source)), Path(out).expanduser()
+    found, folder = find_images(source), Path(out).expanduser()
+    order = device.generator("prepare", 0, seed=0).permutation(len(found.train))
+    found = found._replace(train=[found.train[i] for i in order])
     _start(folder, found, options)
     shards = [
         *_shards(folder, "train", found.train, options.per_shard),
@@ -97,11 +90,6 @@ def _check(options: Options) -> None:
             raise ValueError(
                 f"expected {name} to be an integer from {low} to {high}, got {value!r}."
             )
-
-
-def _shuffled(found: Source) -> Source:
-    order = device.generator("prepare", 0, seed=0).permutation(len(found.train))
-    return found._replace(train=[found.train[i] for i in order])
 
 
 def _start(folder: Path, found: Source, options: Options) -> None:
@@ -164,43 +152,39 @@ def _shards(
 
 
 def _write(shard: Shard, options: Options, pool: ThreadPoolExecutor) -> None:
-    samples, skipped, colours = [], [], []
+    samples, skipped = [], []
+    moments = np.zeros((4, 4), np.int64)
     results = pool.map(partial(_encode, options=options), shard.records)
     for i, (record, result) in enumerate(zip(shard.records, results, strict=True), shard.first):
         if isinstance(result, str):
             skipped.append({"name": record.name, "error": result})
             continue
-        data, of_image = result
-        samples.append((f"{i:08d}", data, record.label))
-        colours.append(of_image)
+        samples.append((f"{i:08d}", result[0], record.label))
+        moments += result[1]
     note = {
         "skipped": skipped,
-        "pixels": sum(c.pixels for c in colours),
-        "sums": sum((c.sums for c in colours), np.zeros(3, np.int64)).tolist(),
-        "products": sum((c.products for c in colours), np.zeros((3, 3), np.int64)).tolist(),
+        "pixels": int(moments[0, 0]),
+        "sums": moments[0, 1:].tolist(),
+        "products": moments[1:, 1:].tolist(),
     }
     write_shard(shard.path, samples, note)
 
 
-def _encode(record: ImageRecord, options: Options) -> tuple[bytes, ColourSums] | str:
-    """(JPEG file, sums of its colours), or why the image cannot be read."""
+def _encode(record: ImageRecord, options: Options) -> tuple[bytes, np.ndarray] | str:
+    """(JPEG file, sums of the products of (1, R, G, B)), or why there are none."""
     try:
         image = decode(record.stored.read(), options.size)
     except ValueError as error:
         return str(error)
     if max(image.size) > MAX_JPEG_SIDE:
         width, height = image.size
-        return (
-            f"resized to {width} x {height} pixels, it exceeds the {MAX_JPEG_SIDE} that a JPEG "
-            "file can have"
-        )
+        return f"its {width} x {height} pixels at this size exceed JPEG's limit of {MAX_JPEG_SIDE}"
     file = io.BytesIO()
     image.save(file, "JPEG", quality=options.quality, comment=b"")
-    pixels = np.asarray(image).reshape(-1, 3)
-    # float64 is exact for the products of one image, and is what BLAS multiplies.
-    wide = pixels.astype(np.float64)
-    sums, products = pixels.sum(axis=0, dtype=np.int64), (wide.T @ wide).astype(np.int64)
-    return file.getvalue(), ColourSums(len(pixels), sums, products)
+    colours = np.asarray(image).reshape(-1, 3)
+    # Integers: sums are exact in any order, those of one image in float64 too.
+    wide = np.column_stack([np.ones(len(colours)), colours])
+    return file.getvalue(), (wide.T @ wide).astype(np.int64)
 
 
 def _index(found: Source, shards: list[Shard], options: Options) -> dict[str, Any]:

@@ -31,9 +31,9 @@ class ImageRecord(NamedTuple):
 
 
 def tar_members(archive: ByteRange) -> Iterator[tuple[str, ByteRange]]:
-    """Name and bytes of each file in a tar archive, perhaps within another.
+    """The files of an uncompressed tar archive, which may be within another.
 
-    Raises ValueError, naming the file, if it is compressed, no archive, or is truncated.
+    Raises ValueError, naming the file, if it is no such archive, or is truncated.
     """
     end = archive.end
     with open(archive.file, "rb") as file:

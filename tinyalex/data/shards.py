@@ -1,8 +1,7 @@
 """Shards: tar archives of images, `key.jpg` and `key.cls`, as in WebDataset.
 
-A few large files are read and copied faster than a million small ones. A shard written
-by tinyalex also has a note, as JSON, in the archive's global header, which tar readers
-ignore.
+A few large files are read and copied faster than a million small ones. The shards of
+tinyalex also have a JSON note in the archive's global header, which tar readers ignore.
 """
 
 import io
@@ -55,8 +54,7 @@ def read_note(path: Path) -> Any:
 def read_index(folder: Path) -> dict[str, Any]:
     """The index that `tinyalex prepare` wrote into a folder.
 
-    Raises FileNotFoundError for a folder that is not finished, ValueError for another
-    index.
+    Raises FileNotFoundError if it has not finished, ValueError for another index.
     """
     try:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
@@ -79,30 +77,28 @@ def read_shards(paths: Iterable[Path]) -> Iterator[ImageRecord]:
     Raises ValueError for a file that is no shard, or an image without a class.
     """
     for path in paths:
-        images: dict[str, ByteRange] = {}
-        labels: dict[str, int] = {}
-        keys: dict[str, None] = {}  # in order
+        samples: dict[str, dict[str, Any]] = {}
         with open(path, "rb") as file:
             for name, stored in tar_members(ByteRange(path)):
                 key, suffix = _split(name)
-                keys[key] = None
+                sample = samples.setdefault(key, {})
                 if suffix in IMAGE_SUFFIXES:
-                    if key in images:
+                    if "image" in sample:
                         raise ValueError(
                             f"{path}: there are two images with the key {key}. Expected one."
                         )
-                    images[key] = stored
+                    sample["image"] = stored
                 elif suffix == ".cls":
                     file.seek(stored.offset)
-                    labels[key] = _label(file.read(stored.size), path, key)
-        for key in keys:
-            if key not in images or key not in labels:
-                suffixes = ", ".join(IMAGE_SUFFIXES)
-                missing = f"image ({suffixes})" if key in labels else "class (.cls)"
-                raise ValueError(
-                    f"{path}: the sample {key} has no {missing}. Expected both of each."
-                )
-            yield ImageRecord(f"{path.name}/{key}", labels[key], images[key])
+                    sample["class"] = _label(file.read(stored.size), path, key)
+        for key, sample in samples.items():
+            for part, suffixes in (("class", (".cls",)), ("image", IMAGE_SUFFIXES)):
+                if part not in sample:
+                    raise ValueError(
+                        f"{path}: the sample {key} has no {part} ({', '.join(suffixes)}). "
+                        "Expected both a class and an image."
+                    )
+            yield ImageRecord(f"{path.name}/{key}", sample["class"], sample["image"])
 
 
 def _split(name: str) -> tuple[str, str]:

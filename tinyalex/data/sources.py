@@ -42,12 +42,12 @@ class Source(NamedTuple):
                 f"Give at most {len(self.classes)}."
             )
         kept = self.classes[:classes]
+        limit = len(self.train) if per_class is None else per_class
         counts = np.zeros(len(self.classes), np.int64)
         train = []
         for record in self.train:
             counts[record.label] += 1
-            enough = per_class is not None and counts[record.label] > per_class
-            if record.label < len(kept) and not enough:
+            if record.label < len(kept) and counts[record.label] <= limit:
                 train.append(record)
         return _not_empty(Source(kept, train, [r for r in self.val if r.label < len(kept)]))
 
@@ -68,8 +68,8 @@ def find_images(path: str | Path) -> Source:
     root = Path(path).expanduser()
     if not root.is_dir():
         raise FileNotFoundError(f"there is no folder {root}.\nCheck the path.")
-    train, val = root / "train", root / "val"
-    if (root / ilsvrc.TRAIN).exists() or ((root / ilsvrc.VAL).exists() and not train.is_dir()):
+    has_folders = (root / "train").is_dir()
+    if (root / ilsvrc.TRAIN).exists() or ((root / ilsvrc.VAL).exists() and not has_folders):
         return _with_labels(*ilsvrc.from_tars(root))
     for folder in (root / ilsvrc.UNPACKED, root):
         if ilsvrc.is_unpacked(folder):
@@ -80,9 +80,7 @@ def find_images(path: str | Path) -> Source:
         return _from_shards(tuple(index["classes"]), shards)._replace(note=index)
     if any(root.glob("*train*.tar")):
         return _from_shards(_read_names(root / "classes.txt"), sorted(root.glob("*.tar")))
-    if all(split.is_dir() and class_names(split) for split in (train, val)):
-        return _with_labels(*(_from_class_folders(root, split) for split in (train, val)))
-    if (splits := train_and_test(root)) is not None:
+    if (splits := train_and_test(root, ("val", "test"))) is not None:
         return _with_labels(*(_from_class_folders(root, split) for split in splits))
     raise ValueError(
         f"expected in {root} the folders train/ and val/, each with a folder for each class; "

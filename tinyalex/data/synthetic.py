@@ -104,7 +104,7 @@ class Uniform:
 def shapes(n_train: int = 10_000, n_test: int = 2_000, seed: int = 0) -> tuple[Dataset, Dataset]:
     """(train, test): coloured objects of ten kinds on backgrounds with distractors.
 
-    Images uint8 (N, 3, 32, 32), labels 0, 1, ... 9, 0, 1, ...: all classes are equally
+    Images uint8 (N, 3, 32, 32), labels 0, 1, ... 9, 0, 1, ...: classes are equally
     frequent. An image is a function of the seed, of its index and of its split:
     `shapes(100)` draws the first 100 images of `shapes(10_000)`. About one object in
     six is darker than its background and positions vary, so that single pixels tell

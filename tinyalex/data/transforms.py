@@ -31,9 +31,8 @@ class Normalize:
 
     mean   the mean image (C, H, W), or the mean colour (C,) or (C, 1, 1), of the
            training images
-    scale  1 keeps the paper's range of about -128 to 128, which its initial sigmas
-           assume
-    size   S: crops the centre S x S pixels; None: keeps the whole image
+    scale  1 keeps the paper's range, about -128 to 128, as its initial sigmas assume
+    size   S: crops the centre S x S pixels; None: no crop
 
     Images (N, C, H, W) -> float32 (N, C, H, W) or (N, C, S, S). Raises ValueError for a
     mean or images of other shapes.
@@ -63,26 +62,23 @@ class Normalize:
 class Augment:
     """A random crop of each `(image - mean) * scale`, half of them mirrored.
 
-    mean      the mean image (C, H, W), or the mean colour (C,) or (C, 1, 1), of the
-              training images
-    padding   crops may extend this many pixels beyond each edge; None: 4, or 0 with
-              `size`
+    mean      as in Normalize
+    padding   pixels that crops may extend beyond each edge; None: 4, or 0 with `size`
     flip      whether to mirror
     scale     as in Normalize
     size      S: crops S x S pixels from larger images (the paper's 224 from 256)
     colours   (at most 3, C): directions in which the colour of a whole image is
               shifted, each by 0.1 times a normal random number: `colour_axes` of the
               training images, as in the paper, or `IMAGENET_COLOURS`; None: no shift
-    until     the epoch from which colours are not shifted, as at the end of the 2012
-              run
-    divide    divides images while colours are shifted, so that their range is no wider
-              than in testing; 1.1 in the 2012 code
-    together  how many consecutive images are cropped and mirrored alike; 32 in the 2012
-              code
+    until     the epoch from which colours are not shifted; None: all epochs shift them
+    divide    a divisor of images whose colours are shifted, so that their range is no
+              wider than in testing; 1.1 in the 2012 code
+    together  the number of consecutive images cropped and mirrored alike; 32 in the
+              2012 code
 
     Images (N, C, H, W) -> float32 (N, C, H, W) or (N, C, S, S). Padding is added after
     the subtraction: it is zero, the mean's colour. Raises ValueError for a mean or
-    images of other shapes, and for a padding as large as the crop.
+    images of other shapes, and for a padding not smaller than the crop.
 
     >>> pixels = np.full((2, 3, 32, 32), 130, np.uint8)
     >>> augment = Augment([120, 125, 130])
