@@ -447,13 +447,13 @@ def test_shards_of_webdataset_are_read(tmp_path):
         "b.jpeg": image_bytes(3),
     }
     (tmp_path / "x.tar").write_bytes(tar_of(files))
-    pictures = list(shards.read_shards([tmp_path / "x.tar"]))
-    assert [(p.name, p.label) for p in pictures] == [
+    records = list(shards.read_shards([tmp_path / "x.tar"]))
+    assert [(p.name, p.label) for p in records] == [
         ("x.tar/a/0001", 1),
         ("x.tar/b", 1),
         ("x.tar/a/0002", 0),
     ]
-    images, labels = StoredImages(pictures, ("cat", "dog"), 18).take(np.array([2, 0]))
+    images, labels = StoredImages(records, ("cat", "dog"), 18).take(np.array([2, 0]))
     assert (images.shape, labels.tolist()) == ((2, 3, 18, 18), [0, 1])
     np.testing.assert_array_equal(
         images[0], np.asarray(decode(image_bytes(2, kind="PNG")))[:, 3:21].transpose(2, 0, 1)
@@ -529,8 +529,8 @@ def test_the_digest_of_a_source_depends_on_names_classes_and_sizes(tmp_path):
 def test_the_unpacked_official_tars_are_a_source(tmp_path):
     root = official_files(tmp_path / "official")
     tars = find_images(root)
-    for half, pictures in (("train", tars.train), ("val", tars.val)):
-        for p in pictures:
+    for half, records in (("train", tars.train), ("val", tars.val)):
+        for p in records:
             file = root / half / (WNIDS[p.label] if half == "train" else "") / p.name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(p.stored.read())
@@ -567,8 +567,8 @@ def test_an_image_that_cannot_be_read_is_left_out_of_its_batch_and_named(tmp_pat
     files = [image_bytes(0), image_bytes(1)[:200], image_bytes(2)]
     for i, content in enumerate(files):
         (tmp_path / f"{i}.jpg").write_bytes(content)
-    pictures = [ImageRecord(f"p{i}", i % 2, ByteRange(tmp_path / f"{i}.jpg")) for i in range(3)]
-    found = StoredImages(pictures, ("cat", "dog"), 18, workers=2)
+    records = [ImageRecord(f"p{i}", i % 2, ByteRange(tmp_path / f"{i}.jpg")) for i in range(3)]
+    found = StoredImages(records, ("cat", "dog"), 18, workers=2)
     ((x, y),) = data.Loader(found, 3)
     assert (x.shape, y.tolist()) == ((2, 3, 18, 18), [0, 0])
     assert list(found.unreadable) == [1]
@@ -578,7 +578,7 @@ def test_an_image_that_cannot_be_read_is_left_out_of_its_batch_and_named(tmp_pat
     with pytest.raises(
         ValueError, match="None of 1 images can be read, for example p1: not a readable image"
     ):
-        StoredImages(pictures[1:2], ("cat", "dog"), 18).take(np.array([0]))
+        StoredImages(records[1:2], ("cat", "dog"), 18).take(np.array([0]))
 
 
 def test_images_can_be_squashed_to_a_square(tmp_path):
@@ -607,3 +607,8 @@ def test_tar_readers_ignore_the_note_of_a_shard(tmp_path):
         assert tar.getnames() == ["a.jpg", "a.cls"]
     assert shards.read_note(tmp_path / "x.tar") == {"skipped": []}
     assert json.loads(json.dumps(preparing.Options()._asdict()))["size"] == 256
+
+
+def test_the_earlier_names_can_be_imported():
+    assert data.StoredPictures is data.StoredImages
+    assert data.find_pictures is data.find_images

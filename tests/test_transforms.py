@@ -115,7 +115,7 @@ def test_a_mean_colour_is_a_mean_image_of_one_colour(transform, images):
 
 @pytest.mark.parametrize("transform", [Augment, Normalize])
 @pytest.mark.parametrize("kind", [np.uint8, np.int64, np.float64])
-def test_float32_comes_out_and_the_images_stay_as_they_are(transform, kind, images, mean):
+def test_the_result_is_float32_and_the_images_are_unchanged(transform, kind, images, mean):
     given = images.astype(kind)
     x = transform(mean.astype(np.float64), scale=0.1)(given, epoch=0, first=0)
     assert x.dtype == np.float32
@@ -133,7 +133,7 @@ def test_a_mean_of_other_dimensions_is_refused(transform):
 
 @pytest.mark.parametrize("transform", [Augment, Normalize])
 @pytest.mark.parametrize("shape", [(3, 8, 7), (1, 8, 6), (3, 1, 6), (1,), (4, 1, 1)])
-def test_a_mean_that_does_not_fit_the_images_is_refused(transform, shape, images):
+def test_a_mean_that_does_not_match_the_images_is_refused(transform, shape, images):
     wanted = rf"{transform.__name__}: the mean \(.*\) does not match images \(40, 3, 8, 6\), which need \(3, 8, 6\) or \(3, 1, 1\)\."
     with pytest.raises(ValueError, match=wanted):
         transform(np.zeros(shape))(images, epoch=0, first=0)

@@ -60,8 +60,7 @@ def cifar10(path: str | Path | None = None) -> tuple[Dataset, Dataset]:
             TINYALEX_CACHE or in the system's cache folder
 
     Nothing in a file is executed: see `BatchUnpickler`. Raises FileNotFoundError for a
-    missing file, ValueError for a file with other contents, and ConnectionError if the
-    download fails.
+    missing file, ValueError for other contents, ConnectionError for a failed download.
     """
     if path is None:
         data = os.environ.get("TINYALEX_DATA")
@@ -150,10 +149,7 @@ def _batch(name: str, content: bytes, source: Path) -> tuple[np.ndarray, np.ndar
     try:
         pixels, labels = read(content)
         if len(labels) and not 0 <= labels.min() <= labels.max() < len(CLASSES):
-            raise ValueError(
-                f"expected labels from 0 to {len(CLASSES) - 1}, "
-                f"got {labels.min()} to {labels.max()}"
-            )
+            raise ValueError(f"expected labels from 0 to 9, got {labels.min()} to {labels.max()}")
     except Exception as error:  # a damaged or hostile pickle can raise any type
         raise ValueError(
             f"cifar10: {name} in {source} is not a batch of CIFAR-10: {error}.\n"

@@ -1,6 +1,6 @@
 """ILSVRC2012's files: two tars of images, and the labels of the validation images.
 
-    ILSVRC2012_img_train.tar       n01440764.tar, ...: a tar for each class, named by its
+    ILSVRC2012_img_train.tar       n01440764.tar, ...: a tar a class, named by its
                                    wnid (WordNet's number)
     ILSVRC2012_img_val.tar         ILSVRC2012_val_00000001.JPEG, ...
     ILSVRC2012_devkit_t12.tar.gz   data/ILSVRC2012_validation_ground_truth.txt: class

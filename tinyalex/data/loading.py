@@ -35,9 +35,9 @@ class Loader:
     first time, then epoch 1, and so on. `loader.epoch(e)` runs epoch e, with the same
     images in the same order whatever ran before.
 
-    The loop raises what the transform raises, after the batches before it. Leaving the
-    loop early ends the threads. Raises ValueError for numbers that give no batches,
-    TypeError for a dataset or transform of another type.
+    An error of the transform is raised by the loop, after the batches before it.
+    Leaving the loop early ends the threads. Raises ValueError for numbers that give no
+    batches, TypeError for a dataset or transform of another type.
 
     >>> from tinyalex.data import shapes
     >>> loader = Loader(shapes(300)[0], batch_size=128, shuffle=True)

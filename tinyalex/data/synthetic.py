@@ -23,8 +23,7 @@ Field = Array
 """float32, one value a pixel or an image: broadcasts to (N, SIZE, SIZE)."""
 
 
-# Objects: signed distances in a plane where they extend from about -1 to 1; x right, y
-# down
+# Objects: extend from about -1 to 1; x points right, y down
 
 
 def disc(x: Field, y: Field) -> Field:
