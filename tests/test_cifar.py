@@ -80,7 +80,7 @@ def binary_batch(images, labels):
 
 @pytest.fixture
 def expected(rng):
-    """Images uint8 (18, 3, 32, 32), labels (18,): five training batches, a test batch."""
+    """Images uint8 (18, 3, 32, 32), labels (18,): five training and one test batch."""
     n = 6 * PER_BATCH
     return rng.integers(0, 256, (n, 3, 32, 32), dtype=np.uint8), rng.integers(0, 10, n)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_images import class_folders, official_files, image_bytes
+from made_images import class_folders, image_bytes, official_files
 
 import tinyalex as ta
 from tinyalex import data

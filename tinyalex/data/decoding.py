@@ -36,8 +36,8 @@ def decode(data: bytes, short_side: int | None = None) -> "Image":
 def decode_square(data: bytes, side: int, *, squash: bool = False) -> "Image":
     """The centre square of an image, or with `squash` all of it, resized to `side`.
 
-    Only the square is resized, which is faster than resizing first and then cropping;
-    the result may be shifted by half a pixel. Otherwise as `decode`.
+    Cropping first is faster; the result may be shifted by half a pixel from that of
+    resizing first. Otherwise as `decode`.
     """
     from PIL.Image import Resampling
 

@@ -25,8 +25,8 @@ def image_folder(path: str | Path, size: int | tuple[int, int] | None = None) ->
     size  the height and width of the resized images, or one integer for both; None: all
           images must be of one size
 
-    The images become RGB, uint8 (N, 3, H, W), ordered by class and path, converted as
-    by `decoding.upright_rgb`. Names that begin with a dot are ignored.
+    The images become RGB, uint8 (N, 3, H, W), as by `decoding.upright_rgb`, ordered by
+    class and path. Names that begin with a dot are ignored.
 
     Raises FileNotFoundError or NotADirectoryError for another path, ValueError for
     images that are missing, unreadable, or without `size` of several sizes.
@@ -93,7 +93,7 @@ def _shortened(names: list[str]) -> str:
 
 
 def class_names(folder: Path) -> tuple[str, ...]:
-    """The names of the class folders, in the order of their labels."""
+    """The names of the class folders, sorted."""
     if not folder.exists():
         raise FileNotFoundError(f"image_folder: there is no {folder}.\nCheck the path.")
     if not folder.is_dir():

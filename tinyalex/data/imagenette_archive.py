@@ -1,4 +1,4 @@
-"""imagenette: ten classes of ImageNet, some 9,500 training and 3,900 other images.
+"""imagenette: ten classes of ImageNet, 9,469 training and 3,925 validation images.
 
 Published at github.com/fastai/imagenette.
 """

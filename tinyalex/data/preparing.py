@@ -64,10 +64,7 @@ def prepare(
     order = device.generator("prepare", 0, seed=0).permutation(len(found.train))
     found = found._replace(train=[found.train[i] for i in order])
     _start(folder, found, options)
-    shards = [
-        *_shards(folder, "train", found.train, options.per_shard),
-        *_shards(folder, "val", found.val, options.per_shard),
-    ]
+    shards = list(_shards(folder, found, options.per_shard))
     total = len(found.train) + len(found.val)
     with (
         tqdm(total=total, unit=" images", disable=not progress) as bar,
@@ -143,12 +140,11 @@ def _write_json(path: Path, value: Any) -> None:
         unfinished.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
-def _shards(
-    folder: Path, split: str, records: list[ImageRecord], per_shard: int
-) -> Iterator[Shard]:
-    for number, first in enumerate(range(0, len(records), per_shard)):
-        path = folder / f"{split}-{number:05d}.tar"
-        yield Shard(path, first, records[first : first + per_shard])
+def _shards(folder: Path, found: Source, per_shard: int) -> Iterator[Shard]:
+    for split, records in (("train", found.train), ("val", found.val)):
+        for number, first in enumerate(range(0, len(records), per_shard)):
+            path = folder / f"{split}-{number:05d}.tar"
+            yield Shard(path, first, records[first : first + per_shard])
 
 
 def _write(shard: Shard, options: Options, pool: ThreadPoolExecutor) -> None:

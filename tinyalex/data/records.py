@@ -33,7 +33,7 @@ class ImageRecord(NamedTuple):
 def tar_members(archive: ByteRange) -> Iterator[tuple[str, ByteRange]]:
     """The files of an uncompressed tar archive, which may be within another.
 
-    Raises ValueError, naming the file, if it is no such archive, or is truncated.
+    Raises ValueError if it is no such archive, or is truncated.
     """
     end = archive.end
     with open(archive.file, "rb") as file:

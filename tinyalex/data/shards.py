@@ -27,13 +27,12 @@ def write_shard(path: Path, samples: Iterable[tuple[str, bytes, int]], note: Any
 
     The same samples and note give the same bytes.
     """
-    contents = list(samples)
     header = {NOTE: json.dumps(note, sort_keys=True)}
     with (
         atomic_write(path) as unfinished,
         tarfile.open(unfinished, "w", format=tarfile.PAX_FORMAT, pax_headers=header) as tar,
     ):
-        for key, image, label in contents:
+        for key, image, label in samples:
             for name, data in ((f"{key}.jpg", image), (f"{key}.cls", str(label).encode())):
                 member = tarfile.TarInfo(name)
                 member.size = len(data)
