@@ -472,7 +472,7 @@ def test_a_folder_of_shards_of_other_programs_is_a_source(tmp_path):
     (tmp_path / "classes.txt").write_text("cat\ndog\n")
     assert find_images(tmp_path).classes == ("cat", "dog")
     (tmp_path / "classes.txt").write_text("cat\n")
-    with pytest.raises(ValueError, match="images of class 1, but there are 1 class names"):
+    with pytest.raises(ValueError, match="images of class 1, but 1 class names"):
         find_images(tmp_path)
 
 

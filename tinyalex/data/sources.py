@@ -108,7 +108,7 @@ def _from_shards(classes: tuple[str, ...] | None, shards: list[Path]) -> Source:
         classes = tuple(map(str, range(largest + 1)))
     if largest >= len(classes):
         raise ValueError(
-            f"the shards have images of class {largest}, but there are {len(classes)} class names.\n"
+            f"the shards have images of class {largest}, but {len(classes)} class names.\n"
             "Name all classes in classes.txt."
         )
     return _not_empty(Source(classes, train, val))
