@@ -180,7 +180,7 @@ def find(args: argparse.Namespace) -> data.Source:
         if args.data == "imagenette" and not Path(args.data).exists()
         else args.data
     )
-    return data.find_pictures(folder).subset(args.classes, args.images_per_class)
+    return data.find_images(folder).subset(args.classes, args.images_per_class)
 
 
 class Colours(NamedTuple):
@@ -243,7 +243,7 @@ def mean_of(model: models.AlexNet, weights: Path) -> np.ndarray | None:
 
 def report(
     files: list[str], source: data.Source, args: argparse.Namespace, place: str
-) -> list[data.StoredPictures]:
+) -> list[data.StoredImages]:
     """How good the weights in each file are on the validation images, and all of them together: the mean of their answers.
 
     Returns the pictures as each was given them, which know which of them could not be read.
@@ -257,7 +257,7 @@ def report(
             preprocessing = model.preprocessing or models.preprocessing(
                 model.variant, model.image_size
             )
-            pictures = data.StoredPictures(
+            pictures = data.StoredImages(
                 source.val,
                 source.classes,
                 preprocessing.resize,
@@ -291,10 +291,10 @@ def check_classes(file: str, model: models.AlexNet, source: data.Source) -> None
         )
 
 
-def name_unreadable(given: Iterable[data.StoredPictures]) -> None:
+def name_unreadable(given: Iterable[data.StoredImages]) -> None:
     """A line for each picture that was left out, and their number."""
     reasons = {
-        pictures.pictures[row].name: reason
+        pictures.records[row].name: reason
         for pictures in given
         for row, reason in pictures.unreadable.items()
     }
@@ -310,7 +310,7 @@ def readable_names(classes: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(known.get(name, name) for name in classes)
 
 
-def kept(halves: list[data.StoredPictures]) -> list[Any]:
+def kept(halves: list[data.StoredImages]) -> list[Any]:
     """The pictures, decoded once and for all if they are few."""
     if sum(3 * len(half) * half.size**2 for half in halves) > IN_MEMORY:
         return halves
@@ -319,7 +319,7 @@ def kept(halves: list[data.StoredPictures]) -> list[Any]:
 
 
 def train(
-    args: argparse.Namespace, source: data.Source, halves: list[data.StoredPictures], place: str
+    args: argparse.Namespace, source: data.Source, halves: list[data.StoredImages], place: str
 ) -> None:
     output = Path(args.output)
     script.open_output(output, args.resume)
@@ -421,7 +421,7 @@ def main() -> int:
         name_unreadable(report(args.evaluate, source, args, place))
         return 0
     halves = [
-        data.StoredPictures(half, source.classes, args.resize, args.workers)
+        data.StoredImages(half, source.classes, args.resize, args.workers)
         for half in (source.train, source.val)
     ]
     try:

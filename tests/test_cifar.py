@@ -1,4 +1,4 @@
-"""CIFAR-10 from every form it comes in, and what happens with files that are broken or hostile."""
+"""CIFAR-10 in every published form, and with damaged or hostile files."""
 
 import io
 import os
@@ -80,7 +80,7 @@ def binary_batch(images, labels):
 
 @pytest.fixture
 def expected(rng):
-    """images uint8 (18, 3, 32, 32) and labels (18,): five batches to train with, one to test with."""
+    """Images uint8 (18, 3, 32, 32), labels (18,): five training and one test batch."""
     n = 6 * PER_BATCH
     return rng.integers(0, 256, (n, 3, 32, 32), dtype=np.uint8), rng.integers(0, 10, n)
 
@@ -148,7 +148,7 @@ def test_cifar10_reads_a_folder_that_contains_the_folder_or_the_archive(
     assert_read(cifar10(str(tmp_path)), expected)
 
 
-def test_cifar10_writes_nothing_beside_the_archive(tmp_path, expected):
+def test_cifar10_writes_no_files(tmp_path, expected):
     archive = make_archive(tmp_path, "python", expected)
     before = sorted(tmp_path.rglob("*"))
     cifar10(archive)
@@ -195,7 +195,7 @@ def test_without_a_path_cifar10_reads_the_data_folder(tmp_path, monkeypatch, mak
 
 
 @pytest.mark.parametrize("data", [None, "empty", "not there"])
-def test_without_a_path_cifar10_downloads_what_is_not_there(tmp_path, monkeypatch, data, expected):
+def test_without_a_path_and_a_data_folder_cifar10_downloads(tmp_path, monkeypatch, data, expected):
     (tmp_path / "empty").mkdir()
     monkeypatch.delenv("TINYALEX_DATA", raising=False)
     if data:
@@ -207,17 +207,17 @@ def test_without_a_path_cifar10_downloads_what_is_not_there(tmp_path, monkeypatc
     assert asked == [("cifar-10-python.tar.gz", cifar.MIRRORS, cifar.SHA256)]
 
 
-# What is missing or broken
+# Missing and damaged files
 
 
-def test_cifar10_says_that_a_path_does_not_exist(tmp_path):
+def test_cifar10_names_a_path_that_does_not_exist(tmp_path):
     with pytest.raises(
         FileNotFoundError, match=r"there is no .*nowhere.\nGive the folder or the archive"
     ):
         cifar10(tmp_path / "nowhere")
 
 
-def test_cifar10_says_what_it_looks_for_in_a_folder_without_it(tmp_path):
+def test_cifar10_lists_the_names_it_has_searched_for(tmp_path):
     with pytest.raises(
         FileNotFoundError,
         match=r"found no CIFAR-10 in .*cifar-10-batches-py or .*\nGive the path of one",
@@ -233,7 +233,7 @@ def test_cifar10_names_the_missing_batches(tmp_path, kind, expected):
     end = "" if kind == "python" else ".bin"
     with pytest.raises(
         FileNotFoundError,
-        match=rf"missing: data_batch_2{end}, data_batch_4{end}.\nThe official archive has them all",
+        match=rf"missing: data_batch_2{end}, data_batch_4{end}.\nGet the official archive",
     ):
         cifar10(folder)
 
@@ -259,7 +259,7 @@ def test_cifar10_refuses_half_an_archive(tmp_path, part, expected):
     archive = make_archive(tmp_path, "binary", expected)
     content = archive.read_bytes()
     archive.write_bytes(content[: int(part * len(content))])
-    with pytest.raises(ValueError, match=r"got a file that cannot be read as a whole tar archive"):
+    with pytest.raises(ValueError, match=r"got a file that is not a complete tar archive"):
         cifar10(archive)
 
 
@@ -267,11 +267,11 @@ def test_cifar10_refuses_an_archive_with_a_single_wrong_bit(tmp_path, expected):
     archive = make_archive(tmp_path, "binary", expected)
     content = bytearray(archive.read_bytes())
     content[len(content) // 2] ^= (
-        1  # noise cannot be compressed: this is a pixel, and the archive can still be unpacked
+        1  # a pixel, as noise is stored uncompressed: the archive can still be unpacked
     )
     archive.write_bytes(content)
     with pytest.raises(
-        ValueError, match="got a file that cannot be read as a whole tar archive: CRC check failed"
+        ValueError, match="got a file that is not a complete tar archive: CRC check failed"
     ):
         cifar10(archive)
 
@@ -313,7 +313,7 @@ def test_cifar10_refuses_labels_beyond_the_ten_classes(tmp_path, kind, expected)
             {"labels": py2_labels([1])},
             r"expected data of the shape \(1, 3072\) for 1 labels, got \(3, 3072\)",
         ),
-        ({"labels": b"](" + py2_bytes(b"cat") * 3 + b"e"}, "labels a list of whole numbers"),
+        ({"labels": b"](" + py2_bytes(b"cat") * 3 + b"e"}, "labels a list of integers"),
         ({"data": py2_bytes(b"no array")}, "expected data to be an array"),
         (
             {"data": py2_array(np.zeros((3, 3072), np.uint8), dtype=b"i1")},
@@ -326,7 +326,7 @@ def test_cifar10_refuses_labels_beyond_the_ten_classes(tmp_path, kind, expected)
         ({"data": py2_array(np.zeros((3, 100), np.uint8))}, r"got \(3, 100\)"),
     ],
 )
-def test_cifar10_refuses_a_python_batch_whose_parts_do_not_fit(
+def test_cifar10_refuses_a_python_batch_whose_parts_do_not_match(
     tmp_path, changes, complaint, expected
 ):
     folder = make_folder(tmp_path, "python", expected)
@@ -348,7 +348,7 @@ def test_cifar10_refuses_a_pickle_of_something_else(tmp_path, content, expected)
 
 
 class Attack:
-    """Pickled, it asks whoever reads it to create a file."""
+    """Unpickling it creates a file."""
 
     def __init__(self, file):
         self.file = file
@@ -419,7 +419,7 @@ def test_a_pickle_that_asks_for_anything_but_a_plain_array_is_refused(
 # The real images
 
 
-def test_both_official_kinds_hold_the_same_images_with_the_known_mean(real_data):
+def test_both_official_forms_have_the_same_images_with_the_known_mean(real_data):
     folders = [real_data / folder for folder in FOLDERS.values()]
     if not all(folder.is_dir() for folder in folders):
         pytest.skip(f"no real images: {real_data} lacks {' or '.join(FOLDERS.values())}")

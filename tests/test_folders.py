@@ -1,4 +1,4 @@
-"""Datasets, and class folders that become one."""
+"""Dataset, and datasets from class folders."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ RED, BLUE = (255, 0, 0), (0, 0, 255)
 
 
 def save(file, image, **options):
-    """`image` (a Pillow image, an array, or a colour for a whole image of 4 x 6) as a file in a folder that may be new."""
+    """`image` is a Pillow image, an array, or the colour of 4 x 6 pixels."""
     file.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(image, tuple):
         image = Image.new("RGB", (6, 4), image)
@@ -24,7 +24,7 @@ def save(file, image, **options):
 
 
 def only_image(folder, **options):
-    """uint8 (3, H, W): what image_folder makes of the one image in the folder."""
+    """uint8 (3, H, W): the one image in the folder, read by image_folder."""
     images = image_folder(folder, **options).images
     assert len(images) == 1
     return images[0]
@@ -49,7 +49,7 @@ def test_an_item_is_an_image_and_its_label(dataset):
     assert type(label) is int
 
 
-def test_a_dataset_can_be_walked_through(dataset):
+def test_a_dataset_can_be_iterated(dataset):
     assert [label for _, label in dataset] == [0, 1, 2, 1, 0]
     assert len(dataset) == 5
 
@@ -74,12 +74,12 @@ def test_slices_indices_and_masks_pick_a_smaller_dataset(dataset, index, picked)
 
 @pytest.mark.parametrize("index", [True, 1.0, "1", (1, 2), None, [0.5], [[1]]])
 def test_other_indices_are_refused(dataset, index):
-    with pytest.raises(TypeError, match="expected a whole number, a slice, or a 1-d array"):
+    with pytest.raises(TypeError, match="expected an integer, a slice, or a 1-d array"):
         dataset[index]
 
 
 def test_a_mask_must_cover_all_images(dataset):
-    with pytest.raises(IndexError, match="a mask must have 5 entries, one an image, got 2"):
+    with pytest.raises(IndexError, match="a mask must have 5 elements, one for each image, got 2"):
         dataset[[True, False]]
 
 
@@ -107,7 +107,7 @@ IMAGES, LABELS = np.zeros((2, 3, 4, 4), np.uint8), np.array([0, 1])
         (
             (IMAGES[0], LABELS, ("a", "b")),
             ValueError,
-            r"got the shape \(3, 4, 4\).\nReshape images to 4 dimensions",
+            r"got the shape \(3, 4, 4\).\nReshape images to \(N, C, H, W\)",
         ),
         (
             (IMAGES, LABELS.astype(np.uint8), ("a", "b")),
@@ -117,7 +117,7 @@ IMAGES, LABELS = np.zeros((2, 3, 4, 4), np.uint8), np.array([0, 1])
         (
             (IMAGES, LABELS[:, None], ("a", "b")),
             ValueError,
-            r"\(N,\), got the shape \(2, 1\).\nReshape labels to 1 dimension\.",
+            r"\(N,\), got the shape \(2, 1\).\nReshape labels to \(N,\)\.",
         ),
         (
             (IMAGES, LABELS[:1], ("a", "b")),
@@ -138,12 +138,12 @@ IMAGES, LABELS = np.zeros((2, 3, 4, 4), np.uint8), np.array([0, 1])
         ((IMAGES, LABELS, (0, 1)), TypeError, r"classes must be a tuple of names, got \(0, 1\)"),
     ],
 )
-def test_a_dataset_says_what_does_not_fit(parts, error, complaint):
+def test_a_dataset_refuses_parts_that_do_not_match(parts, error, complaint):
     with pytest.raises(error, match=complaint):
         Dataset(*parts)
 
 
-def test_a_dataset_cannot_be_given_other_images(dataset):
+def test_a_dataset_is_immutable(dataset):
     with pytest.raises(AttributeError):
         dataset.images = IMAGES
 
@@ -162,7 +162,7 @@ def test_class_folders_become_labels_in_the_order_of_their_names(tmp_path):
     assert animals.images[:, :, 0, 0].tolist() == [list(BLUE), list(RED), list(RED)]
 
 
-def test_files_that_are_no_images_are_passed_over(tmp_path):
+def test_files_that_are_no_images_are_ignored(tmp_path):
     save(tmp_path / "ant" / "1.PNG", RED)
     for name in ("notes.txt", "Thumbs.db", "no suffix", "._1.png", ".cache/2.png"):
         (tmp_path / "ant" / name).parent.mkdir(exist_ok=True)
@@ -184,7 +184,7 @@ def test_sixteen_bits_become_eight_and_keep_their_brightness(tmp_path):
     assert only_image(tmp_path)[1].tolist() == [[0, 0, 1, 128, 255]]
 
 
-def test_thirty_two_bits_that_are_no_brightness_are_refused(tmp_path):
+def test_values_beyond_sixteen_bits_are_refused(tmp_path):
     save(tmp_path / "a" / "1.tif", np.array([[0, 100_000]], np.int32))
     with pytest.raises(
         ValueError, match=r"1.tif cannot be read as an image: .* got values from 0 to 100000"
@@ -235,9 +235,9 @@ def test_a_black_and_white_image_is_0_and_255(tmp_path):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_photographs_are_turned_upright(tmp_path, orientation):
+def test_photographs_are_rotated_upright(tmp_path, orientation):
     upright = np.zeros((16, 32, 3), np.uint8)
-    upright[:8, :16] = RED  # the corner that is up and left
+    upright[:8, :16] = RED  # the upper left corner
     as_stored = {
         1: upright,
         2: upright[:, ::-1],
@@ -277,17 +277,18 @@ def test_images_are_resized_to_height_and_width(tmp_path, size, shape):
     assert (images == np.array(RED)[:, None, None]).all()
 
 
-def test_resizing_takes_the_mean_of_what_becomes_one_pixel(tmp_path):
+def test_downsampling_averages(tmp_path):
     board = np.indices((8, 8)).sum(axis=0) % 2 * np.uint8(255)
     save(tmp_path / "a" / "1.png", board.astype(np.uint8))
     assert np.ptp(only_image(tmp_path, size=2).astype(int) - 127) <= 16
 
 
 @pytest.mark.parametrize("size", [0, -1, 1.5, "32", (1, 2, 3), (0, 4), True])
-def test_a_size_that_is_none_is_refused(tmp_path, size):
+def test_another_size_than_positive_integers_is_refused(tmp_path, size):
     save(tmp_path / "a" / "1.png", RED)
     with pytest.raises(
-        ValueError, match=r"size must be a whole number from 1 on, or a pair \(height, width\)"
+        ValueError,
+        match=r"expected size to be an integer of at least 1, or a pair \(height, width\)",
     ):
         image_folder(tmp_path, size=size)
 
@@ -301,22 +302,22 @@ def test_images_of_several_sizes_need_a_size(tmp_path):
         image_folder(tmp_path)
 
 
-# What is missing or broken
+# Missing and damaged files
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "tif", "webp", "bmp"])
-def test_a_broken_image_is_named(tmp_path, suffix, rng):
+def test_a_damaged_image_is_named(tmp_path, suffix, rng):
     save(tmp_path / "a" / f"1.{suffix}", rng.integers(0, 256, (64, 64, 3), dtype=np.uint8))
-    broken = tmp_path / "a" / f"2.{suffix}"
+    damaged = tmp_path / "a" / f"2.{suffix}"
     content = (tmp_path / "a" / f"1.{suffix}").read_bytes()
-    broken.write_bytes(content[: len(content) // 2])
+    damaged.write_bytes(content[: len(content) // 2])
     with pytest.raises(
-        ValueError, match=rf"{broken} cannot be read as an image: .*\nReplace it, or remove it"
+        ValueError, match=rf"{damaged} cannot be read as an image: .*\nReplace it, or remove it"
     ):
         image_folder(tmp_path)
 
 
-def test_a_file_that_only_says_it_is_an_image_is_named(tmp_path):
+def test_a_file_with_the_suffix_but_not_the_content_of_an_image_is_named(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "1.jpg").write_text("<html>404</html>")
     with pytest.raises(ValueError, match=r"1.jpg cannot be read as an image"):
@@ -326,9 +327,7 @@ def test_a_file_that_only_says_it_is_an_image_is_named(tmp_path):
 def test_a_class_without_images_is_named(tmp_path):
     save(tmp_path / "a" / "1.png", RED)
     (tmp_path / "b").mkdir()
-    with pytest.raises(
-        ValueError, match=r"/b has no images .*\nPut some there, or remove the folder"
-    ):
+    with pytest.raises(ValueError, match=r"/b has no images .*\nAdd some, or remove the folder"):
         image_folder(tmp_path)
 
 
@@ -341,7 +340,7 @@ def test_a_folder_without_class_folders_is_refused(tmp_path):
         image_folder(tmp_path)
 
 
-def test_a_path_that_is_no_folder_is_refused(tmp_path):
+def test_another_path_than_a_folder_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there is no .*nowhere"):
         image_folder(tmp_path / "nowhere")
     (tmp_path / "file").touch()
@@ -363,7 +362,7 @@ def test_train_and_test_become_two_datasets(tmp_path, other):
     assert test.images[:, :, 0, 0].tolist() == [list(BLUE)] * 2
 
 
-def test_a_test_folder_without_classes_is_passed_over_for_val(tmp_path):
+def test_val_is_taken_if_the_test_folder_has_no_classes(tmp_path):
     for half in ("train", "val"):
         save(tmp_path / half / "a" / "1.png", RED)
     save(tmp_path / "test" / "unlabelled.png", BLUE)
@@ -371,7 +370,7 @@ def test_a_test_folder_without_classes_is_passed_over_for_val(tmp_path):
     assert test.images[0, :, 0, 0].tolist() == list(RED)
 
 
-def test_classes_of_one_half_only_are_named(tmp_path):
+def test_classes_of_only_one_split_are_named(tmp_path):
     for folder in ("train/a", "train/b", "train/c", "test/a", "test/d"):
         save(tmp_path / folder / "1.png", RED)
     with pytest.raises(
@@ -381,7 +380,7 @@ def test_classes_of_one_half_only_are_named(tmp_path):
         image_folders(tmp_path)
 
 
-def test_of_many_classes_that_differ_ten_are_named(tmp_path):
+def test_only_ten_of_many_different_classes_are_named(tmp_path):
     for folder in ("test/a", *(f"train/{i:03}" for i in range(200))):
         save(tmp_path / folder / "1.png", RED)
     with pytest.raises(
@@ -390,7 +389,7 @@ def test_of_many_classes_that_differ_ten_are_named(tmp_path):
         image_folders(tmp_path)
 
 
-def test_a_missing_half_is_named(tmp_path):
+def test_a_missing_split_is_named(tmp_path):
     save(tmp_path / "train" / "a" / "1.png", RED)
     with pytest.raises(
         FileNotFoundError, match=r"expected the folders train/ and test/ \(or val/\) in "
@@ -398,7 +397,7 @@ def test_a_missing_half_is_named(tmp_path):
         image_folders(tmp_path)
 
 
-def test_both_halves_must_have_one_size(tmp_path):
+def test_both_splits_must_have_one_size(tmp_path):
     save(tmp_path / "train" / "a" / "1.png", RED)
     save(tmp_path / "test" / "a" / "1.png", Image.new("RGB", (9, 8)))
     with pytest.raises(
@@ -407,7 +406,7 @@ def test_both_halves_must_have_one_size(tmp_path):
         image_folders(tmp_path)
 
 
-def test_the_libraries_for_images_and_downloads_are_loaded_when_they_are_needed():
+def test_the_libraries_for_images_and_downloads_are_imported_on_first_use():
     modules = (
         "tinyalex.data.dataset, tinyalex.data.cifar, tinyalex.data.folders, tinyalex.data.download"
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_pictures import class_folders
+from made_images import class_folders
 
 import tinyalex as ta
 from tinyalex import data, kernels, models, nn, optim, training
@@ -269,8 +269,8 @@ def test_the_script_trains_on_cuda_as_on_the_cpu(tmp_path):
 
 
 def test_pictures_are_cut_and_looked_at_ten_times_on_the_device(device, tmp_path):
-    source = data.find_pictures(class_folders(tmp_path))
-    pictures = data.StoredPictures(source.train, source.classes, 16)
+    source = data.find_images(class_folders(tmp_path))
+    pictures = data.StoredImages(source.train, source.classes, 16)
     ta.manual_seed(0)
     model = nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 10 * 10, 2)

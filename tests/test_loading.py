@@ -57,7 +57,7 @@ prefetches = pytest.mark.parametrize("prefetch", [0, 1, 2, 100])
 
 
 @prefetches
-def test_an_epoch_hands_out_every_image_once_with_its_label(numbered, prefetch):
+def test_an_epoch_yields_every_image_once_with_its_label(numbered, prefetch):
     seen = []
     for x, y in Loader(numbered, 5, shuffle=True, prefetch=prefetch):
         assert np.array_equal(x, np.broadcast_to(y[:, None, None, None], x.shape))
@@ -76,7 +76,7 @@ def test_without_a_transform_images_are_float32_pixels(numbered):
     assert y.dtype == np.int64
 
 
-def test_labels_of_other_whole_numbers_become_int64(numbered):
+def test_labels_of_other_integer_dtypes_become_int64(numbered):
     _, y = next(
         iter(
             Loader(
@@ -87,7 +87,7 @@ def test_labels_of_other_whole_numbers_become_int64(numbered):
     assert y.dtype == np.int64
 
 
-def test_a_changed_batch_leaves_the_dataset_alone(numbered):
+def test_changing_a_batch_does_not_change_the_dataset(numbered):
     for x, y in Loader(numbered, 5):
         x[...] = 99
         y[...] = 99
@@ -105,7 +105,7 @@ def test_len_is_the_number_of_batches(numbered, batch_size, drop_last, sizes):
     assert len(loader) == len(sizes)
 
 
-def test_the_transform_learns_the_epoch_and_where_the_batch_is_in_it(numbered):
+def test_the_transform_gets_the_epoch_and_the_index_of_the_first_image(numbered):
     calls = []
 
     def transform(images, *, epoch, first):
@@ -133,25 +133,25 @@ def test_augmented_images_are_the_same_in_batches_of_any_size(numbered, batch_si
 # Orders
 
 
-def test_the_loop_runs_epoch_after_epoch(numbered):
+def test_each_loop_runs_the_next_epoch(numbered):
     loader = Loader(numbered, 5, shuffle=True)
     orders = [labels(loader) for _ in range(3)]
     assert orders == [labels(loader.epoch(e)) for e in range(3)]
     assert orders[0] != orders[1] != orders[2] != orders[0]
 
 
-def test_a_chosen_epoch_does_not_move_the_loop_on(numbered):
+def test_epoch_does_not_advance_the_loop(numbered):
     loader = Loader(numbered, 5, shuffle=True)
     list(loader.epoch(7))
     assert labels(loader) == labels(loader.epoch(0))
 
 
-def test_the_order_is_the_permutation_that_belongs_to_seed_and_epoch(numbered):
+def test_the_order_is_the_permutation_of_seed_and_epoch(numbered):
     wanted = tinyalex.device.generator("shuffle", 4, seed=9).permutation(23)
     assert order(Loader(numbered, 5, shuffle=True, seed=9).epoch(4)) == wanted.tolist()
 
 
-def test_without_a_seed_it_is_that_of_manual_seed_when_the_epoch_begins(numbered):
+def test_without_a_seed_the_order_uses_that_of_manual_seed_when_the_epoch_begins(numbered):
     loader = Loader(numbered, 5, shuffle=True)
     tinyalex.manual_seed(9)
     assert labels(loader.epoch(0)) == labels(Loader(numbered, 5, shuffle=True, seed=9).epoch(0))
@@ -162,9 +162,7 @@ def test_without_a_seed_it_is_that_of_manual_seed_when_the_epoch_begins(numbered
 
 @prefetches
 @pytest.mark.parametrize("start", range(6))
-def test_an_epoch_that_was_cut_off_goes_on_with_the_batches_that_were_left(
-    numbered, prefetch, start
-):
+def test_an_interrupted_epoch_resumes_with_the_remaining_batches(numbered, prefetch, start):
     loader = Loader(
         numbered, 5, shuffle=True, transform=Augment([0, 0, 0], padding=1), prefetch=prefetch
     )
@@ -175,11 +173,11 @@ def test_an_epoch_that_was_cut_off_goes_on_with_the_batches_that_were_left(
         assert np.array_equal(y, y_whole)
 
 
-# The thread
+# Threads
 
 
 @pytest.mark.parametrize("prefetch", [1, 3])
-def test_the_thread_prepares_batches_while_the_loop_works(numbered, prefetch):
+def test_threads_prepare_batches_while_the_loop_computes(numbered, prefetch):
     ready = threading.Semaphore(0)
 
     def transform(images, *, epoch, first):
@@ -190,7 +188,7 @@ def test_the_thread_prepares_batches_while_the_loop_works(numbered, prefetch):
     next(batches)
     for _ in range(1 + prefetch):
         assert ready.acquire(timeout=10)
-    assert not ready.acquire(timeout=0.1), "more batches than asked for were prepared"
+    assert not ready.acquire(timeout=0.1), "more batches than prefetch were prepared"
     batches.close()
 
 
@@ -200,9 +198,7 @@ def test_without_prefetch_there_is_no_thread(numbered):
 
 
 @prefetches
-def test_an_error_in_the_transform_comes_out_of_the_loop_after_the_batches_before_it(
-    numbered, prefetch
-):
+def test_the_loop_raises_an_error_of_the_transform_after_the_batches_before_it(numbered, prefetch):
     batches = Loader(numbered, 5, transform=fail_at(10), prefetch=prefetch).epoch(0)
     assert order([next(batches), next(batches)]) == list(range(10))
     with pytest.raises(KeyError, match="no such image") as error:
@@ -210,20 +206,20 @@ def test_an_error_in_the_transform_comes_out_of_the_loop_after_the_batches_befor
     assert "raise KeyError" in "".join(traceback.format_tb(error.value.__traceback__))
 
 
-def test_an_error_in_the_dataset_comes_out_of_the_loop(numbered):
+def test_the_loop_raises_an_error_of_the_dataset(numbered):
     with pytest.raises(IndexError, match="out of bounds"):
         list(Loader(SimpleNamespace(images=numbered.images[:7], labels=numbered.labels), 5))
 
 
 @pytest.mark.parametrize("prefetch", [1, 2, 100])
-def test_a_loop_that_breaks_off_ends_the_thread(numbered, prefetch):
+def test_leaving_the_loop_ends_the_threads(numbered, prefetch):
     for _ in Loader(numbered, 5, prefetch=prefetch):
         assert threads() != []
         break
     assert threads() == []
 
 
-def test_a_loop_that_fails_ends_the_thread(numbered):
+def test_an_error_in_the_loop_ends_the_threads(numbered):
     def loop():
         for _, y in Loader(numbered, 5):
             assert threads() != []
@@ -234,7 +230,7 @@ def test_a_loop_that_fails_ends_the_thread(numbered):
     assert threads() == []
 
 
-def test_an_iterator_that_is_closed_ends_the_thread(numbered):
+def test_closing_the_iterator_ends_the_threads(numbered):
     batches = Loader(numbered, 5).epoch(0)
     next(batches)
     assert threads() != []
@@ -242,7 +238,7 @@ def test_an_iterator_that_is_closed_ends_the_thread(numbered):
     assert threads() == []
 
 
-def test_an_iterator_that_is_forgotten_ends_the_thread(numbered):
+def test_deleting_the_iterator_ends_the_threads(numbered):
     batches = Loader(numbered, 5).epoch(0)
     next(batches)
     assert threads() != []
@@ -251,13 +247,13 @@ def test_an_iterator_that_is_forgotten_ends_the_thread(numbered):
     assert threads() == []
 
 
-def test_an_iterator_that_is_never_asked_starts_no_thread(numbered):
+def test_an_unused_iterator_starts_no_thread(numbered):
     batches = Loader(numbered, 5).epoch(0)
     assert threads() == []
     batches.close()
 
 
-def test_a_program_that_keeps_an_iterator_ends():
+def test_a_program_that_keeps_an_iterator_exits():
     program = "from tinyalex.data import Loader, shapes; batches = iter(Loader(shapes(400, 0)[0], 4)); next(batches)"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
@@ -265,7 +261,7 @@ def test_a_program_that_keeps_an_iterator_ends():
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_two_loops_over_one_loader_do_not_disturb_each_other(numbered):
+def test_two_loops_over_one_loader_are_independent(numbered):
     loader = Loader(numbered, 5, shuffle=True)
     pairs = list(zip(loader.epoch(0), loader.epoch(0), strict=True))
     assert all(np.array_equal(one[1], other[1]) for one, other in pairs)
@@ -275,8 +271,8 @@ def test_two_loops_over_one_loader_do_not_disturb_each_other(numbered):
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 2.0, True, None])
-def test_a_batch_size_that_makes_no_batches_is_refused(numbered, batch_size):
-    wanted = rf"Loader: expected batch_size to be a whole number from 1 on, got {batch_size}\.\nGive the number of images"
+def test_a_batch_size_below_one_or_of_another_type_is_refused(numbered, batch_size):
+    wanted = rf"Loader: expected batch_size to be an integer of at least 1, got {batch_size}\.\nGive for example"
     with pytest.raises(ValueError, match=wanted):
         Loader(numbered, batch_size)
 
@@ -284,49 +280,49 @@ def test_a_batch_size_that_makes_no_batches_is_refused(numbered, batch_size):
 def test_a_negative_prefetch_is_refused(numbered):
     with pytest.raises(
         ValueError,
-        match=r"Loader: expected prefetch to be a whole number from 0 on, got -1\..*\n?.*0 for no thread",
+        match=r"Loader: expected prefetch to be an integer of at least 0, got -1\.\nGive 0 to prepare",
     ):
         Loader(numbered, prefetch=-1)
 
 
 @pytest.mark.parametrize("seed", [-1, 2**64, 0.5])
-def test_a_seed_that_is_none_is_refused(numbered, seed):
+def test_another_seed_than_a_uint64_is_refused(numbered, seed):
     with pytest.raises(
         ValueError,
-        match=r"Loader: expected seed to be a whole number from 0 to 18446744073709551615, got",
+        match=r"Loader: expected seed to be an integer from 0 to 18446744073709551615, got",
     ):
         Loader(numbered, seed=seed)
 
 
-def test_a_dataset_that_is_none_is_refused(numbered):
+def test_a_dataset_of_another_type_is_refused(numbered):
     with pytest.raises(TypeError, match=r"Loader: expected a Dataset, got tuple\."):
         Loader((numbered.images, numbered.labels))
 
 
-def test_a_transform_that_is_none_is_refused(numbered):
-    with pytest.raises(TypeError, match=r"Loader: expected a transform to call, got 'flip'\."):
+def test_a_transform_that_is_not_callable_is_refused(numbered):
+    with pytest.raises(TypeError, match=r"Loader: expected a callable as transform, got 'flip'\."):
         Loader(numbered, transform="flip")
 
 
 def test_an_epoch_without_batches_is_refused(numbered):
     with pytest.raises(
-        ValueError, match=r"Loader: 23 images with batch_size=24 and drop_last=True make no batch\."
+        ValueError, match=r"Loader: 23 images with batch_size=24 and drop_last=True give no batch\."
     ):
         Loader(numbered, 24, drop_last=True)
     with pytest.raises(
         ValueError,
-        match=r"Loader: 0 images with batch_size=128 and drop_last=False make no batch\.",
+        match=r"Loader: 0 images with batch_size=128 and drop_last=False give no batch\.",
     ):
         Loader(numbered[:0])
 
 
-def test_a_start_behind_the_last_batch_is_refused(numbered):
+def test_a_start_after_the_last_batch_is_refused(numbered):
     loader = Loader(numbered, 5)
     with pytest.raises(
-        ValueError, match=r"Loader: expected start to be a whole number from 0 to 5, got 6\."
+        ValueError, match=r"Loader: expected start to be an integer from 0 to 5, got 6\."
     ):
         loader.epoch(0, start=6)
     with pytest.raises(
-        ValueError, match=r"Loader: expected epoch to be a whole number from 0 on, got -1\."
+        ValueError, match=r"Loader: expected epoch to be an integer of at least 0, got -1\."
     ):
         loader.epoch(-1)

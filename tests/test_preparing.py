@@ -1,4 +1,4 @@
-"""Pictures become shards: from class folders and from ILSVRC2012's tars, after a kill the same bytes, and nothing is lost in silence."""
+"""Sources of images, decoding, and shards."""
 
 import csv
 import io
@@ -14,16 +14,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_pictures import WNIDS, class_folders, official_files, picture, tar_of
+from made_images import WNIDS, class_folders, image_bytes, official_files, tar_of
 from PIL import Image, ImageOps
 
 from tinyalex import cli, data
 from tinyalex.data import ilsvrc, preparing, shards
+from tinyalex.data.dataset import StoredImages
 from tinyalex.data.decoding import decode, decode_square
 from tinyalex.data.preparing import Options, prepare
-from tinyalex.data.sources import find_pictures
-from tinyalex.data.stored import Picture, Stored, StoredPictures
-from tinyalex.data.tars import members
+from tinyalex.data.records import ByteRange, ImageRecord, tar_members
+from tinyalex.data.sources import find_images
 from tinyalex.models.photos import Preprocessing
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -38,7 +38,7 @@ def contents(folder):
 
 
 def test_class_folders_are_found(tmp_path):
-    source = find_pictures(class_folders(tmp_path))
+    source = find_images(class_folders(tmp_path))
     assert source.classes == ("cat", "dog")
     assert [(p.name, p.label) for p in source.val] == [
         ("val/cat/0.jpg", 0),
@@ -46,15 +46,15 @@ def test_class_folders_are_found(tmp_path):
         ("val/dog/1.jpg", 1),
         ("val/dog/3.jpg", 1),
     ]
-    assert source.train[0].stored.read() == picture(0)
+    assert source.train[0].stored.read() == image_bytes(0)
 
 
-def test_the_official_tars_are_read_where_they_lie_and_labelled_by_sorted_wnid(tmp_path):
+def test_the_official_tars_are_read_without_unpacking_and_labelled_by_sorted_wnid(tmp_path):
     root = official_files(tmp_path / "official")
-    source = find_pictures(root)
+    source = find_images(root)
     assert source.classes == WNIDS
     assert [p.label for p in source.train] == [0] * 4 + [1] * 4 + [2] * 4
-    assert source.train[5].stored.read() == picture(11)
+    assert source.train[5].stored.read() == image_bytes(11)
     assert [(p.name[-6:-5], p.label) for p in source.val] == [
         ("1", 2),
         ("2", 0),
@@ -72,41 +72,41 @@ def test_the_official_tars_are_read_where_they_lie_and_labelled_by_sorted_wnid(t
                     f"{WNIDS[p.label]} 85 1 499 272 {WNIDS[p.label]} 1 2 3 4 ",
                 ]
             )
-    assert find_pictures(root) == source
+    assert find_images(root) == source
 
 
 @pytest.mark.parametrize(
-    ("break_it", "message"),
+    ("damage", "message"),
     [
         (
             lambda root: (root / ilsvrc.VAL).unlink(),
-            "there is no ILSVRC2012_img_val.tar in .*\nPut the official files .* there, both",
+            "there is no ILSVRC2012_img_val.tar in .*\nAdd both of the official ",
         ),
         (
             lambda root: (root / ilsvrc.DEVKIT).unlink(),
-            "nothing in .* says which classes the validation pictures are of",
+            "there are no labels of the validation images in ",
         ),
         (
             lambda root: cut(root / ilsvrc.TRAIN, 9000),
-            "ILSVRC2012_img_train.tar is not a whole tar archive: .*\nDownload it again",
+            "ILSVRC2012_img_train.tar is not a complete tar archive: .*\nDownload it again",
         ),
         (
             lambda root: (root / ilsvrc.VAL).write_bytes(
                 tar_of({"ILSVRC2012_val_00000001.JPEG": b""})
             ),
-            "labels 4 validation pictures, but there are 1",
+            "labels 4 validation images, but there are 1",
         ),
         (
             lambda root: (root / ilsvrc.VAL).write_bytes(tar_of({"a.JPEG": b""})),
-            "validation picture 1 is a.JPEG, expected",
+            "validation image 1 is a.JPEG, expected",
         ),
         (
             lambda root: overwrite(root / ilsvrc.TRAIN, 2 * 512 + 1024),
-            "ILSVRC2012_img_train.tar is not a whole tar archive: its end",
+            "ILSVRC2012_img_train.tar is not a complete tar archive: its end",
         ),
         (
-            lambda root: cut(root / ilsvrc.VAL, border(root / ilsvrc.VAL)),
-            "ILSVRC2012_img_val.tar is not a whole tar archive: its end",
+            lambda root: cut(root / ilsvrc.VAL, third_member(root / ilsvrc.VAL)),
+            "ILSVRC2012_img_val.tar is not a complete tar archive: its end",
         ),
         (
             lambda root: cut(root / ilsvrc.DEVKIT, 100),
@@ -120,31 +120,31 @@ def test_the_official_tars_are_read_where_they_lie_and_labelled_by_sorted_wnid(t
     ids=[
         "no val",
         "no labels",
-        "cut off",
+        "cut",
         "another year",
         "other names",
-        "a broken header within",
-        "cut at a border",
+        "damaged header within",
+        "cut between members",
         "cut devkit",
         "no devkit",
     ],
 )
-def test_official_files_that_do_not_fit_are_named(break_it, message, tmp_path):
+def test_official_files_that_do_not_match_are_named(damage, message, tmp_path):
     root = official_files(tmp_path / "official")
-    break_it(root)
+    damage(root)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
-        find_pictures(root)
+        find_images(root)
 
 
 def overwrite(file, at):
-    """A header of an archive within the archive."""
+    """Damage a header of an archive within the archive."""
     content = bytearray(file.read_bytes())
     content[at : at + 512] = b"\xff" * 512
     file.write_bytes(content)
 
 
-def border(file):
-    """Where the third member of an archive begins."""
+def third_member(file):
+    """The offset of the third member of an archive."""
     with tarfile.open(file) as tar:
         return tar.getmembers()[2].offset
 
@@ -155,17 +155,17 @@ def cut(file, size):
 
 def test_other_folders_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no folder .*nowhere"):
-        find_pictures(tmp_path / "nowhere")
+        find_images(tmp_path / "nowhere")
     with pytest.raises(
         ValueError,
         match=r"expected in .* the folders train/ and val/.*\n.*ILSVRC2012_img_train.tar",
     ):
-        find_pictures(tmp_path)
+        find_images(tmp_path)
     class_folders(tmp_path)
     (tmp_path / "val" / "bird").mkdir()
-    (tmp_path / "val" / "bird" / "1.jpg").write_bytes(picture(1))
-    with pytest.raises(ValueError, match="validation pictures of bird, but none to train on"):
-        find_pictures(tmp_path)
+    (tmp_path / "val" / "bird" / "1.jpg").write_bytes(image_bytes(1))
+    with pytest.raises(ValueError, match="validation images of bird, but no training images"):
+        find_images(tmp_path)
 
 
 # Decoding
@@ -182,7 +182,7 @@ def test_other_folders_are_refused(tmp_path):
     ],
     ids=["grey", "16 bits", "transparent", "palette", "CMYK"],
 )
-def test_every_kind_of_picture_becomes_rgb(image, kind, expected):
+def test_every_mode_becomes_rgb(image, kind, expected):
     file = io.BytesIO()
     image.save(file, kind, **({"quality": 100} if kind == "JPEG" else {}))
     pixels = np.asarray(decode(file.getvalue()))
@@ -194,87 +194,87 @@ def test_every_kind_of_picture_becomes_rgb(image, kind, expected):
     ("size", "expected"),
     [((40, 20), (20, 10)), ((20, 40), (10, 20)), ((5, 7), (10, 14)), ((1000, 750), (13, 10))],
 )
-def test_the_shorter_side_is_what_is_asked_for(size, expected):
-    assert decode(picture(0, size), 10).size == expected
+def test_the_shorter_side_has_the_requested_length(size, expected):
+    assert decode(image_bytes(0, size), 10).size == expected
 
 
 @pytest.mark.parametrize("size", [(60, 40), (41, 60), (18, 24), (300, 200)])
-def test_a_square_is_the_middle_of_the_resized_picture(size):
-    whole = np.asarray(decode(picture(4, size), 18)).astype(int)
+def test_a_square_is_the_centre_of_the_resized_image(size):
+    whole = np.asarray(decode(image_bytes(4, size), 18)).astype(int)
     top, left = ((side - 18) // 2 for side in whole.shape[:2])
-    square = np.asarray(decode_square(picture(4, size), 18))
+    square = np.asarray(decode_square(image_bytes(4, size), 18))
     difference = np.abs(square - whole[top : top + 18, left : left + 18]).mean()
-    assert difference == 0 if min(size) == 18 else difference < 6  # half a pixel aside
+    assert difference == 0 if min(size) == 18 else difference < 6  # shifted by half a pixel
 
 
-def test_a_jpeg_is_decoded_small_but_looks_the_same():
-    large = picture(3, (1200, 800))
+def test_a_jpeg_that_is_reduced_by_its_decoder_looks_the_same():
+    large = image_bytes(3, (1200, 800))
     small, whole = decode(large, 64), decode(large).resize((96, 64), Image.Resampling.BILINEAR)
     assert np.abs(np.asarray(small).astype(int) - np.asarray(whole)).max() <= 3
 
 
 @pytest.mark.parametrize(
-    "broken",
-    [b"", b"no picture", picture(0)[:300], picture(0, kind="PNG")[:60]],
+    "content",
+    [b"", b"no image", image_bytes(0)[:300], image_bytes(0, kind="PNG")[:60]],
     ids=["empty", "text", "cut JPEG", "cut PNG"],
 )
-def test_what_is_no_picture_is_an_error(broken):
-    with pytest.raises(ValueError, match="not a picture that can be read"):
-        decode(broken)
+def test_bytes_that_are_no_image_are_refused(content):
+    with pytest.raises(ValueError, match="not a readable image"):
+        decode(content)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_photographs_are_turned_as_exif_says_also_where_the_rest_of_it_is_broken(orientation):
+def test_photographs_are_rotated_as_exif_says_even_if_its_other_tags_are_damaged(orientation):
     whole = exif_jpeg(orientation, (0x0100, 3, 1, 24))  # ImageWidth, a short number
-    broken = exif_jpeg(orientation, (0x0100, 2, 4, 0x6564_6977))  # ImageWidth, the text "wide"
-    turned = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(whole))))
-    np.testing.assert_array_equal(np.asarray(decode(whole)), turned)
-    np.testing.assert_array_equal(np.asarray(decode(broken)), turned)
+    damaged = exif_jpeg(orientation, (0x0100, 2, 4, 0x6564_6977))  # ImageWidth, the text "wide"
+    rotated = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(whole))))
+    np.testing.assert_array_equal(np.asarray(decode(whole)), rotated)
+    np.testing.assert_array_equal(np.asarray(decode(damaged)), rotated)
 
 
 def exif_jpeg(orientation, entry):
-    """A picture with two EXIF tags, each (tag, type, count, value): the orientation, and another before it."""
+    """A JPEG with the EXIF tags `entry`, (tag, type, count, value), and orientation."""
     entries = b"".join(struct.pack("<HHII", *tag) for tag in (entry, (0x0112, 3, 1, orientation)))
     exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + entries + bytes(4)
-    jpeg = picture(2)
+    jpeg = image_bytes(2)
     return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:]
 
 
-def test_a_line_of_pixels_is_no_picture():
+def test_an_extreme_aspect_ratio_is_refused():
     with pytest.raises(
-        ValueError, match="1010 x 10 pixels are a line; expected a picture at most 100 : 1"
+        ValueError, match="expected an aspect ratio of at most 100 : 1, got 1010 x 10 pixels"
     ):
-        decode(picture(0, (1010, 10)), 256)
+        decode(image_bytes(0, (1010, 10)), 256)
 
 
-def test_all_of_imagenets_untouched_files_decode(real_data, tell):
+def test_all_original_files_of_imagenet_decode(real_data, tell):
     files = sorted((real_data / "imagenet-sample-full").rglob("*.JPEG"))
-    odd = {"grey": 0, "turned": 0}
+    counts = {"grey": 0, "rotated": 0}
     for file in files:
         pixels = np.asarray(decode(file.read_bytes()))
         with Image.open(file) as image:
             orientation, mode = image.getexif().get(0x0112, 1), image.mode
             plain = np.asarray(image)
         if mode == "L":
-            odd["grey"] += 1
+            counts["grey"] += 1
             plain = np.repeat(plain[..., None], 3, axis=2)
-        turned = {3: plain[::-1, ::-1], 6: np.rot90(plain, -1), 8: np.rot90(plain)}.get(
+        rotated = {3: plain[::-1, ::-1], 6: np.rot90(plain, -1), 8: np.rot90(plain)}.get(
             orientation, plain
         )
-        odd["turned"] += orientation in (3, 6, 8)
-        np.testing.assert_array_equal(pixels, turned)
+        counts["rotated"] += orientation in (3, 6, 8)
+        np.testing.assert_array_equal(pixels, rotated)
         assert min(decode(file.read_bytes(), 256).size) == 256
     assert len(files) == 200
-    assert odd == {"grey": 14, "turned": 1}
+    assert counts == {"grey": 14, "rotated": 1}
     tell(
-        f"imagenet-sample-full: {len(files)} untouched files decoded, {odd['grey']} grey, {odd['turned']} turned"
+        f"imagenet-sample-full: {len(files)} original files decoded, {counts['grey']} grey, {counts['rotated']} rotated"
     )
 
 
 # Preparing
 
 
-def test_pictures_become_shards_with_all_that_training_needs(tmp_path):
+def test_images_become_shards_with_an_index(tmp_path):
     source = class_folders(tmp_path / "photos")
     index = prepare(source, tmp_path / "out", SMALL, progress=False)
     assert index["shards"] == [
@@ -284,39 +284,36 @@ def test_pictures_become_shards_with_all_that_training_needs(tmp_path):
         "val-00000.tar",
     ]
     assert shards.read_index(tmp_path / "out") == index
-    classes, train, val, note = find_pictures(tmp_path / "out")
+    classes, train, val, note = find_images(tmp_path / "out")
     assert note == index
     assert (len(train), len(val), classes) == (12, 4, ("cat", "dog"))
     assert sorted(p.label for p in train) == [0] * 6 + [1] * 6
     assert [p.label for p in val] == [0, 0, 1, 1]
-    expected = np.asarray(decode(picture(100), 16))[:, 2:18].transpose(
+    expected = np.asarray(decode(image_bytes(100), 16))[:, 2:18].transpose(
         2, 0, 1
-    )  # 21 x 16, its middle
+    )  # 21 x 16, its centre
     assert (
-        np.abs(StoredPictures(val, classes, 16).take([0])[0][0].astype(int) - expected).max() < 25
-    )  # JPEG's error
+        np.abs(StoredImages(val, classes, 16).take([0])[0][0].astype(int) - expected).max() < 25
+    )  # the error of JPEG
     pixels = np.concatenate(
-        [
-            np.asarray(decode(p.stored.read(), 16)).reshape(-1, 3)
-            for p in find_pictures(source).train
-        ]
+        [np.asarray(decode(p.stored.read(), 16)).reshape(-1, 3) for p in find_images(source).train]
     ).astype("d")
     np.testing.assert_allclose(index["mean"], pixels.mean(axis=0), rtol=1e-9)
     np.testing.assert_allclose(index["covariance"], np.cov(pixels.T, bias=True), rtol=1e-6)
 
 
-def test_a_loader_takes_shards(tmp_path):
+def test_a_loader_reads_shards(tmp_path):
     index = prepare(class_folders(tmp_path / "photos"), tmp_path / "out", SMALL, progress=False)
-    source = find_pictures(tmp_path / "out")
-    train = StoredPictures(source.train, source.classes, 16)
+    source = find_images(tmp_path / "out")
+    train = StoredImages(source.train, source.classes, 16)
     batches = list(data.Loader(train, 5, shuffle=True, transform=data.Normalize(index["mean"])))
     assert [x.shape for x, _ in batches] == [(5, 3, 16, 16), (5, 3, 16, 16), (2, 3, 16, 16)]
     assert abs(np.concatenate([x for x, _ in batches]).mean()) < 8
 
 
-def test_pictures_that_cannot_be_read_are_left_out_and_named(tmp_path, capsys):
+def test_images_that_cannot_be_read_are_left_out_and_named(tmp_path, capsys):
     source = class_folders(tmp_path / "photos")
-    (source / "train" / "cat" / "2.jpg").write_bytes(picture(2)[:200])
+    (source / "train" / "cat" / "2.jpg").write_bytes(image_bytes(2)[:200])
     assert (
         cli.main(
             ["prepare", str(source), str(tmp_path / "out"), "--size", "16", "--per-shard", "5"]
@@ -324,14 +321,14 @@ def test_pictures_that_cannot_be_read_are_left_out_and_named(tmp_path, capsys):
         == 0
     )
     out = capsys.readouterr().out
-    assert "left out: train/cat/2.jpg: not a picture that can be read: " in out
+    assert "left out: train/cat/2.jpg: not a readable image: " in out
     assert "2 classes, 4 shards in" in out
-    assert len(find_pictures(tmp_path / "out").train) == 11
+    assert len(find_images(tmp_path / "out").train) == 11
 
 
-def test_a_run_that_was_killed_goes_on_to_the_same_bytes(tmp_path):
+def test_a_run_that_was_killed_resumes_to_the_same_bytes(tmp_path):
     source = class_folders(tmp_path / "photos", train=60, val=20)
-    (source / "train" / "cat" / "0.jpg").write_bytes(b"no picture")
+    (source / "train" / "cat" / "0.jpg").write_bytes(b"no image")
     prepare(source, tmp_path / "whole", SMALL, progress=False)
     expected = contents(tmp_path / "whole")
     out = tmp_path / "killed"
@@ -385,105 +382,101 @@ def test_a_failure_at_any_write_loses_nothing(moment, tmp_path, monkeypatch):
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
-def test_a_folder_of_something_else_is_left_alone(tmp_path):
+def test_a_folder_with_other_files_is_refused_and_unchanged(tmp_path):
     source = class_folders(tmp_path / "photos")
     out = tmp_path / "out"
     prepare(source, out, SMALL, progress=False)
     before = contents(out)
     with pytest.raises(
-        ValueError, match="was begun with other pictures or options: size 16, not 32"
+        ValueError, match="was started with other images or options: size 16, not 32"
     ):
         prepare(source, out, SMALL._replace(size=32), progress=False)
-    (source / "train" / "cat" / "new.jpg").write_bytes(picture(7))
+    (source / "train" / "cat" / "new.jpg").write_bytes(image_bytes(7))
     with pytest.raises(
-        ValueError, match="was begun with other pictures or options: train 12, not 13; pictures "
+        ValueError, match="was started with other images or options: train 12, not 13; pictures "
     ):
         prepare(source, out, SMALL, progress=False)
     (source / "train" / "cat" / "new.jpg").unlink()
     own = (source / "train" / "cat" / "0.jpg").read_bytes()
-    (source / "train" / "cat" / "0.jpg").write_bytes(picture(8, (60, 40)))
+    (source / "train" / "cat" / "0.jpg").write_bytes(image_bytes(8, (60, 40)))
     with pytest.raises(
         ValueError,
-        match="was begun with other pictures or options: pictures [0-9a-f]+, not [0-9a-f]+\\.",
+        match="was started with other images or options: pictures [0-9a-f]+, not [0-9a-f]+\\.",
     ):
         prepare(source, out, SMALL, progress=False)
     (source / "train" / "cat" / "0.jpg").write_bytes(own)
     assert contents(out) == before
-    with pytest.raises(ValueError, match="has files of its own"):
+    with pytest.raises(ValueError, match="has files that are not from"):
         prepare(source, source, SMALL, progress=False)
-    with pytest.raises(
-        ValueError, match="expected quality to be a whole number from 1 to 95, got 100"
-    ):
+    with pytest.raises(ValueError, match="expected quality to be an integer from 1 to 95, got 100"):
         prepare(source, out, Options(quality=100), progress=False)
     (out / ".index.json.swp").write_text("an editor's")
     prepare(source, out, SMALL, progress=False)
     assert (out / ".index.json.swp").exists()
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "plan.json").write_text("[]")
-    with pytest.raises(ValueError, match="plan.json is not from `tinyalex prepare`"):
+    with pytest.raises(ValueError, match="plan.json was not written by `tinyalex prepare`"):
         prepare(source, tmp_path / "other", SMALL, progress=False)
     (out / "index.json").unlink()
     with pytest.raises(
         FileNotFoundError,
         match=r"`tinyalex prepare` has not finished .*: there is no index.json.\nRun it again",
     ):
-        find_pictures(out)
+        find_images(out)
 
 
-def test_a_shard_that_another_program_has_put_there_is_named(tmp_path):
+def test_a_shard_of_another_program_is_named(tmp_path):
     source = class_folders(tmp_path / "photos")
     prepare(source, tmp_path / "out", SMALL, progress=False)
-    (tmp_path / "out" / "train-00001.tar").write_bytes(tar_of({"a.jpg": picture(1)}))
-    with pytest.raises(
-        ValueError, match="train-00001.tar is not a shard that `tinyalex prepare` has written"
-    ):
+    (tmp_path / "out" / "train-00001.tar").write_bytes(tar_of({"a.jpg": image_bytes(1)}))
+    with pytest.raises(ValueError, match="train-00001.tar was not written by `tinyalex prepare`"):
         prepare(source, tmp_path / "out", SMALL, progress=False)
 
 
-# Shards of others
+# Shards of other programs
 
 
-def test_webdatasets_shards_are_read(tmp_path):
+def test_shards_of_webdataset_are_read(tmp_path):
     files = {
-        "a/0001.jpg": picture(1),
+        "a/0001.jpg": image_bytes(1),
         "a/0001.cls": b"1\n",
         "b.json": b"{}",
         "a/0002.cls": b"0",
-        "a/0002.PNG": picture(2, kind="PNG"),
+        "a/0002.PNG": image_bytes(2, kind="PNG"),
         "b.cls": b"1",
-        "b.jpeg": picture(3),
+        "b.jpeg": image_bytes(3),
     }
     (tmp_path / "x.tar").write_bytes(tar_of(files))
-    pictures = list(shards.shard_pictures([tmp_path / "x.tar"]))
-    assert [(p.name, p.label) for p in pictures] == [
+    records = list(shards.read_shards([tmp_path / "x.tar"]))
+    assert [(p.name, p.label) for p in records] == [
         ("x.tar/a/0001", 1),
         ("x.tar/b", 1),
         ("x.tar/a/0002", 0),
     ]
-    images, labels = StoredPictures(pictures, ("cat", "dog"), 18).take(np.array([2, 0]))
+    images, labels = StoredImages(records, ("cat", "dog"), 18).take(np.array([2, 0]))
     assert (images.shape, labels.tolist()) == ((2, 3, 18, 18), [0, 1])
     np.testing.assert_array_equal(
-        images[0], np.asarray(decode(picture(2, kind="PNG")))[:, 3:21].transpose(2, 0, 1)
+        images[0], np.asarray(decode(image_bytes(2, kind="PNG")))[:, 3:21].transpose(2, 0, 1)
     )
 
 
-def test_a_folder_of_others_shards_is_a_source(tmp_path):
+def test_a_folder_of_shards_of_other_programs_is_a_source(tmp_path):
     for name, label in (("train-0", b"1"), ("train-1", b"0"), ("val-0", b"1")):
-        (tmp_path / f"{name}.tar").write_bytes(tar_of({"a.jpg": picture(1), "a.cls": label}))
-    source = find_pictures(tmp_path)
+        (tmp_path / f"{name}.tar").write_bytes(tar_of({"a.jpg": image_bytes(1), "a.cls": label}))
+    source = find_images(tmp_path)
     assert (source.classes, [p.label for p in source.train], [p.label for p in source.val]) == (
         ("0", "1"),
         [1, 0],
         [1],
     )
     (tmp_path / "classes.txt").write_text("cat\ndog\n")
-    assert find_pictures(tmp_path).classes == ("cat", "dog")
+    assert find_images(tmp_path).classes == ("cat", "dog")
     (tmp_path / "classes.txt").write_text("cat\n")
-    with pytest.raises(ValueError, match="pictures of class 1, but there are 1 names of classes"):
-        find_pictures(tmp_path)
+    with pytest.raises(ValueError, match="images of class 1, but 1 class names"):
+        find_images(tmp_path)
 
 
-def test_what_kaggles_archive_unpacks_to_is_a_source(tmp_path):
+def test_the_unpacked_archive_of_kaggle_is_a_source(tmp_path):
     folder = tmp_path / "ILSVRC" / "Data" / "CLS-LOC"
     for name in (
         "train/n01/n01_1.JPEG",
@@ -492,14 +485,12 @@ def test_what_kaggles_archive_unpacks_to_is_a_source(tmp_path):
         "val/ILSVRC2012_val_00000002.JPEG",
     ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(picture(0))
-    with pytest.raises(
-        FileNotFoundError, match="nothing in .* says which classes the validation pictures are of"
-    ):
-        find_pictures(tmp_path)
+        (folder / name).write_bytes(image_bytes(0))
+    with pytest.raises(FileNotFoundError, match="there are no labels of the validation images in "):
+        find_images(tmp_path)
     rows = "ImageId,PredictionString\nILSVRC2012_val_00000002,n01 1 2 3 4\nILSVRC2012_val_00000001,n02 1 2 3 4\n"
     (tmp_path / ilsvrc.KAGGLE).write_text(rows)
-    source = find_pictures(tmp_path)
+    source = find_images(tmp_path)
     assert (source.classes, [p.label for p in source.train], [p.label for p in source.val]) == (
         ("n01", "n02"),
         [0, 1],
@@ -507,8 +498,8 @@ def test_what_kaggles_archive_unpacks_to_is_a_source(tmp_path):
     )
 
 
-def test_a_subset_has_the_first_classes_and_the_first_pictures_of_each(tmp_path):
-    source = find_pictures(class_folders(tmp_path, train=12, val=6, classes=("cat", "dog", "eel")))
+def test_a_subset_has_the_first_classes_and_the_first_images_of_each(tmp_path):
+    source = find_images(class_folders(tmp_path, train=12, val=6, classes=("cat", "dog", "eel")))
     small = source.subset(classes=2, per_class=3)
     assert small.classes == ("cat", "dog")
     assert [p.name for p in small.train] == [
@@ -518,32 +509,32 @@ def test_a_subset_has_the_first_classes_and_the_first_pictures_of_each(tmp_path)
     assert source.subset() == source
     with pytest.raises(ValueError, match=r"there are 3 classes, not 4.\nGive at most 3"):
         source.subset(classes=4)
-    with pytest.raises(ValueError, match="there are no pictures to validate with"):
+    with pytest.raises(ValueError, match="there are no validation images"):
         source._replace(val=source.val[-1:]).subset(classes=1)
 
 
-def test_the_digest_of_a_source_notices_other_names_classes_and_sizes(tmp_path):
+def test_the_digest_of_a_source_depends_on_names_classes_and_sizes(tmp_path):
     folder = class_folders(tmp_path)
-    digests = [find_pictures(folder).digest()]
-    (folder / "train" / "cat" / "0.jpg").write_bytes(picture(9, (60, 40)))
-    digests.append(find_pictures(folder).digest())
+    digests = [find_images(folder).digest()]
+    (folder / "train" / "cat" / "0.jpg").write_bytes(image_bytes(9, (60, 40)))
+    digests.append(find_images(folder).digest())
     for split in ("train", "val"):
         (folder / split / "cat").rename(folder / split / "zebra")
-    digests.append(find_pictures(folder).digest())
+    digests.append(find_images(folder).digest())
     assert len(set(digests)) == 3
 
 
-def test_what_the_official_tars_unpack_to_is_a_source(tmp_path):
+def test_the_unpacked_official_tars_are_a_source(tmp_path):
     root = official_files(tmp_path / "official")
-    tars = find_pictures(root)
-    for half, pictures in (("train", tars.train), ("val", tars.val)):
-        for p in pictures:
+    tars = find_images(root)
+    for half, records in (("train", tars.train), ("val", tars.val)):
+        for p in records:
             file = root / half / (WNIDS[p.label] if half == "train" else "") / p.name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(p.stored.read())
     (root / ilsvrc.TRAIN).unlink()
     (root / ilsvrc.VAL).unlink()
-    found = find_pictures(root)
+    found = find_images(root)
     assert [(p.name, p.label) for p in (*found.train, *found.val)] == [
         (p.name, p.label) for p in (*tars.train, *tars.val)
     ]
@@ -552,65 +543,70 @@ def test_what_the_official_tars_unpack_to_is_a_source(tmp_path):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"a.jpg": picture(1)}, r"x.tar: the sample a has no class \(.cls\)"),
-        ({"a.cls": b"1"}, r"x.tar: the sample a has no picture"),
+        ({"a.jpg": image_bytes(1)}, r"x.tar: the sample a has no class \(.cls\)"),
+        ({"a.cls": b"1"}, r"x.tar: the sample a has no image"),
         (
-            {"a.jpg": picture(1), "a.cls": b"cat"},
-            "the class of a is 'cat', expected a number from 0 on",
+            {"a.jpg": image_bytes(1), "a.cls": b"cat"},
+            "the class of a is 'cat', expected an integer of at least 0",
         ),
         (
-            {"a.jpg": picture(1), "a.png": picture(1), "a.cls": b"1"},
-            "x.tar: there are two pictures with the key a",
+            {"a.jpg": image_bytes(1), "a.png": image_bytes(1), "a.cls": b"1"},
+            "x.tar: there are two images with the key a",
         ),
     ],
 )
-def test_samples_that_are_not_whole_are_named(files, message, tmp_path):
+def test_incomplete_samples_are_named(files, message, tmp_path):
     (tmp_path / "x.tar").write_bytes(tar_of(files))
     with pytest.raises(ValueError, match=message):
-        list(shards.shard_pictures([tmp_path / "x.tar"]))
+        list(shards.read_shards([tmp_path / "x.tar"]))
 
 
-def test_a_picture_that_cannot_be_read_is_left_out_of_its_batch_and_named(tmp_path):
-    files = [picture(0), picture(1)[:200], picture(2)]
+def test_an_image_that_cannot_be_read_is_left_out_of_its_batch_and_named(tmp_path):
+    files = [image_bytes(0), image_bytes(1)[:200], image_bytes(2)]
     for i, content in enumerate(files):
         (tmp_path / f"{i}.jpg").write_bytes(content)
-    pictures = [Picture(f"p{i}", i % 2, Stored(tmp_path / f"{i}.jpg")) for i in range(3)]
-    found = StoredPictures(pictures, ("cat", "dog"), 18, workers=2)
+    records = [ImageRecord(f"p{i}", i % 2, ByteRange(tmp_path / f"{i}.jpg")) for i in range(3)]
+    found = StoredImages(records, ("cat", "dog"), 18, workers=2)
     ((x, y),) = data.Loader(found, 3)
     assert (x.shape, y.tolist()) == ((2, 3, 18, 18), [0, 0])
     assert list(found.unreadable) == [1]
-    assert "not a picture that can be read" in found.unreadable[1]
+    assert "not a readable image" in found.unreadable[1]
     assert len(found.in_memory()) == 2
     assert len(found.take(np.array([1]))[0]) == 0
     with pytest.raises(
-        ValueError, match="None of 1 pictures can be read, p1 for instance: not a picture"
+        ValueError, match="None of 1 images can be read, for example p1: not a readable image"
     ):
-        StoredPictures(pictures[1:2], ("cat", "dog"), 18).take(np.array([0]))
+        StoredImages(records[1:2], ("cat", "dog"), 18).take(np.array([0]))
 
 
-def test_pictures_can_be_squashed_to_a_square(tmp_path):
-    (tmp_path / "x.jpg").write_bytes(picture(1, (40, 20)))
-    images, _ = StoredPictures(
-        [Picture("x", 0, Stored(tmp_path / "x.jpg"))], ("cat",), 16, squash=True
+def test_images_can_be_squashed_to_a_square(tmp_path):
+    (tmp_path / "x.jpg").write_bytes(image_bytes(1, (40, 20)))
+    images, _ = StoredImages(
+        [ImageRecord("x", 0, ByteRange(tmp_path / "x.jpg"))], ("cat",), 16, squash=True
     ).take(np.array([0]))
     squashed = Preprocessing(size=16, resize=16, squash=True).crop(tmp_path / "x.jpg")
     np.testing.assert_array_equal(images[0], squashed.transpose(2, 0, 1))
 
 
-def test_a_tar_within_a_tar_is_read_where_it_lies(tmp_path):
+def test_a_tar_within_a_tar_is_read_without_unpacking(tmp_path):
     (tmp_path / "outer.tar").write_bytes(
         tar_of({"folder/inner.tar": tar_of({"x": b"hello", "y": b"world"})})
     )
-    ((_, inner),) = members(Stored(tmp_path / "outer.tar"))
-    assert [(name, stored.read()) for name, stored in members(inner)] == [
+    ((_, inner),) = tar_members(ByteRange(tmp_path / "outer.tar"))
+    assert [(name, stored.read()) for name, stored in tar_members(inner)] == [
         ("x", b"hello"),
         ("y", b"world"),
     ]
 
 
-def test_the_note_of_a_shard_is_for_tinyalex_alone(tmp_path):
-    shards.write_shard(tmp_path / "x.tar", [("a", picture(1), 0)], {"skipped": []})
+def test_tar_readers_ignore_the_note_of_a_shard(tmp_path):
+    shards.write_shard(tmp_path / "x.tar", [("a", image_bytes(1), 0)], {"skipped": []})
     with tarfile.open(tmp_path / "x.tar") as tar:
         assert tar.getnames() == ["a.jpg", "a.cls"]
     assert shards.read_note(tmp_path / "x.tar") == {"skipped": []}
     assert json.loads(json.dumps(preparing.Options()._asdict()))["size"] == 256
+
+
+def test_the_earlier_names_can_be_imported():
+    assert data.StoredPictures is data.StoredImages
+    assert data.find_pictures is data.find_images

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_pictures import class_folders, official_files, picture
+from made_images import class_folders, image_bytes, official_files
 
 import tinyalex as ta
 from tinyalex import data
@@ -105,7 +105,7 @@ def test_from_the_official_tars_to_shards_to_a_network_and_its_test(tmp_path):
 @pytest.mark.slow
 def test_a_stopped_run_goes_on_with_the_same_bytes_and_broken_pictures_are_named(tmp_path):
     photos = class_folders(tmp_path / "photos")
-    (photos / "train" / "cat" / "4.jpg").write_bytes(picture(4)[:200])
+    (photos / "train" / "cat" / "4.jpg").write_bytes(image_bytes(4)[:200])
     options = (
         "--data",
         photos,
@@ -122,7 +122,7 @@ def test_a_stopped_run_goes_on_with_the_same_bytes_and_broken_pictures_are_named
         2,
     )
     whole = done(*options, "--workers", 1, "--output", tmp_path / "whole")
-    assert "left out: train/cat/4.jpg: not a picture that can be read" in whole
+    assert "left out: train/cat/4.jpg: not a readable image" in whole
     assert "1 pictures could not be read, and were left out" in whole
     command = [
         sys.executable,
@@ -162,14 +162,14 @@ def test_a_stopped_run_goes_on_with_the_same_bytes_and_broken_pictures_are_named
         "auto",
     )
     assert "divide was 1.1, now 1.0" in other.stderr
-    (photos / "train" / "cat" / "new.jpg").write_bytes(picture(99))
+    (photos / "train" / "cat" / "new.jpg").write_bytes(image_bytes(99))
     more = run(*options[:-2], "--epochs", 3, "--output", tmp_path / "whole", "--resume", "auto")
     assert "is from a run with other options: pictures was" in more.stderr
     (photos / "val" / "cat" / "0.jpg").write_bytes(b"no picture")
     tested = done(
         "--data", photos, "--evaluate", tmp_path / "whole" / "best.safetensors", "--views", 1
     )
-    assert "3 images\nleft out: val/cat/0.jpg: not a picture that can be read" in tested
+    assert "3 images\nleft out: val/cat/0.jpg: not a readable image" in tested
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_a_stopped_run_goes_on_with_the_same_bytes_and_broken_pictures_are_named
             "a square of size=224 cannot be cut from resize=100 pixels",
         ),
         (["--data", "PHOTOS", "--device", "cuda"], "device 'cuda': "),
-        (["--data", "PHOTOS", "--divide", "0"], "expected divide to be a number above 0, got 0.0"),
+        (["--data", "PHOTOS", "--divide", "0"], "expected divide to be above 0, got 0.0"),
         (["--data", "PHOTOS", "--classes", "3"], "there are 2 classes, not 3"),
         (["--data", "PHOTOS", "--evaluate", "no/such/file"], "there is no file 'no/such/file'"),
         (["--data", "PHOTOS", "--variant", "vgg"], "invalid choice: 'vgg'"),
@@ -239,8 +239,8 @@ def test_colours_are_those_that_prepare_has_measured(script, tmp_path):
     photos, shards = class_folders(tmp_path / "photos"), tmp_path / "shards"
     index = prepare(photos, shards, Options(size=18, per_shard=5), progress=False)
     args = script.parsed("--data", shards, "--mean", "colour", "--image-size", 67)
-    train = data.StoredPictures(data.find_pictures(shards).train, ("cat", "dog"), 18)
-    measured = script.measure(args, data.find_pictures(shards), train)
+    train = data.StoredImages(data.find_images(shards).train, ("cat", "dog"), 18)
+    measured = script.measure(args, data.find_images(shards), train)
     np.testing.assert_allclose(measured.mean, index["mean"], rtol=1e-6)
     np.testing.assert_allclose(
         measured.axes.T @ measured.axes, index["covariance"], rtol=1e-3, atol=1
@@ -249,13 +249,13 @@ def test_colours_are_those_that_prepare_has_measured(script, tmp_path):
     args.mean = "image"
     images = train.in_memory().images
     for pictures in (train, train.in_memory()):
-        measured = script.measure(args, data.find_pictures(photos), pictures)
+        measured = script.measure(args, data.find_images(photos), pictures)
         np.testing.assert_allclose(measured.mean, images.mean(axis=0), rtol=1e-5)
 
 
 def test_pictures_that_are_too_many_stay_in_their_files(script, tmp_path, monkeypatch):
-    source = data.find_pictures(class_folders(tmp_path))
-    halves = [data.StoredPictures(half, source.classes, 16) for half in (source.train, source.val)]
+    source = data.find_images(class_folders(tmp_path))
+    halves = [data.StoredImages(half, source.classes, 16) for half in (source.train, source.val)]
     assert [type(half) for half in script.kept(halves)] == [data.Dataset, data.Dataset]
     monkeypatch.setattr(script, "IN_MEMORY", 3 * 16 * 16 * 15)
     assert script.kept(halves) == halves
@@ -263,11 +263,11 @@ def test_pictures_that_are_too_many_stay_in_their_files(script, tmp_path, monkey
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_the_number_of_workers_changes_no_crop(workers, tmp_path):
-    source = data.find_pictures(class_folders(tmp_path))
+    source = data.find_images(class_folders(tmp_path))
     augment = data.Augment([100, 100, 100], size=12, colours=data.IMAGENET_COLOURS)
     loaders = [
         data.Loader(
-            data.StoredPictures(source.train, source.classes, 16, count),
+            data.StoredImages(source.train, source.classes, 16, count),
             5,
             shuffle=True,
             transform=augment,

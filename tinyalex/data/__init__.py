@@ -1,8 +1,10 @@
-"""Images to learn from, and their way into the network.
+"""Datasets of labelled images, and their batches.
 
-`cifar10`, `image_folder`, `image_folders` and `shapes` (drawn, no files needed) make a `Dataset`; a `Loader` hands it out in
-batches, through `Augment` for training and `Normalize` or `TenViews` for testing. Pictures of any size that are too many for the memory,
-in folders, ImageNet's tars or shards, are found by `find_pictures` and read when they are needed by `StoredPictures`.
+`cifar10`, `image_folder`, `image_folders` and `shapes` (synthetic, needs no files)
+return a `Dataset`; a `Loader` yields its batches, transformed by `Augment` for training
+and by `Normalize` or `TenViews` for testing. Images that do not fit into memory, in
+folders, ImageNet's tars or shards, are found by `find_images` and decoded on demand by
+`StoredImages`.
 
 >>> train, test = shapes(1000, 200)
 >>> mean = mean_image(train.images)
@@ -12,24 +14,18 @@ in folders, ImageNet's tars or shards, are found by `find_pictures` and read whe
 (500, 3, 32, 32) (500,)
 """
 
-from tinyalex.data.augmentation import (
-    IMAGENET_COLOURS,
-    Augment,
-    Normalize,
-    TenViews,
-    colour_axes,
-    mean_image,
-    principal_axes,
-)
 from tinyalex.data.cifar import cifar10
-from tinyalex.data.dataset import Dataset
-from tinyalex.data.drawing import shapes
+from tinyalex.data.dataset import Dataset, StoredImages
 from tinyalex.data.folders import image_folder, image_folders
+from tinyalex.data.imagenette_archive import imagenette
 from tinyalex.data.loading import Loader
 from tinyalex.data.shards import read_index
-from tinyalex.data.sources import Source, find_pictures
-from tinyalex.data.stored import StoredPictures
-from tinyalex.data.ten_classes import imagenette
+from tinyalex.data.sources import Source, find_images
+from tinyalex.data.statistics import IMAGENET_COLOURS, colour_axes, mean_image, principal_axes
+from tinyalex.data.synthetic import shapes
+from tinyalex.data.transforms import Augment, Normalize, TenViews
+
+StoredPictures, find_pictures = StoredImages, find_images  # earlier names
 
 __all__ = [
     "IMAGENET_COLOURS",
@@ -38,10 +34,12 @@ __all__ = [
     "Loader",
     "Normalize",
     "Source",
+    "StoredImages",
     "StoredPictures",
     "TenViews",
     "cifar10",
     "colour_axes",
+    "find_images",
     "find_pictures",
     "image_folder",
     "image_folders",

@@ -1,21 +1,53 @@
-"""Dataset: labelled images in memory, the form in which every source of images hands them over."""
+"""Datasets: labelled images in memory (`Dataset`) or in files (`StoredImages`)."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+
+from tinyalex import device
+from tinyalex.data.arguments import is_integer
+from tinyalex.data.decoding import decode_square
+from tinyalex.data.records import ImageRecord
+from tinyalex.device import Array
+
+Batch = tuple[Array, Array]
+"""Images (n, C, H, W) and their labels (n,)."""
+
+
+@runtime_checkable
+class ArrayDataset(Protocol):
+    """`images` (N, C, H, W) and `labels` (N,), both indexed by an array of rows."""
+
+    @property
+    def images(self) -> Any: ...
+
+    @property
+    def labels(self) -> Any: ...
+
+
+@runtime_checkable
+class RowDataset(Protocol):
+    """`labels` (N,), and `take`, which reads rows and may leave some out."""
+
+    @property
+    def labels(self) -> Any: ...
+
+    def take(self, rows: np.ndarray) -> Batch: ...
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """Images of one size, a label for each, and what the labels mean.
+    """Images of one size with their labels, in memory.
 
     images   uint8 (N, C, H, W), pixels from 0 to 255
     labels   int64 (N,), each from 0 to len(classes) - 1
-    classes  the names of the classes, label by label
+    classes  the name of each class
 
-    Raises TypeError for an array of another kind or dtype, ValueError for shapes or labels that do not fit.
+    Raises TypeError for another type or dtype, ValueError for shapes or labels that do
+    not match.
 
     >>> images = np.zeros((4, 3, 32, 32), np.uint8)
     >>> pets = Dataset(images, np.array([0, 1, 1, 0]), ("cat", "dog"))
@@ -33,31 +65,32 @@ class Dataset:
     classes: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        _check_array("images", self.images, np.uint8, "(N, C, H, W)", 4)
-        _check_array("labels", self.labels, np.int64, "(N,)", 1)
-        if len(self.images) != len(self.labels):
+        images, labels, classes = self.images, self.labels, self.classes
+        _check_array("images", images, "uint8", "(N, C, H, W)", 4)
+        _check_array("labels", labels, "int64", "(N,)", 1)
+        if len(images) != len(labels):
             raise ValueError(
-                f"Dataset: expected as many labels as images, got {len(self.images)} images and {len(self.labels)} labels.\n"
-                "Give one label an image."
+                "Dataset: expected as many labels as images, "
+                f"got {len(images)} images and {len(labels)} labels.\nGive each image one label."
             )
-        if not isinstance(self.classes, tuple) or not all(
-            isinstance(name, str) for name in self.classes
-        ):
+        if not isinstance(classes, tuple) or not all(isinstance(name, str) for name in classes):
             raise TypeError(
-                f"Dataset: classes must be a tuple of names, got {self.classes!r}.\nGive for example ('cat', 'dog')."
+                f"Dataset: classes must be a tuple of names, got {classes!r}.\n"
+                "Give for example ('cat', 'dog')."
             )
-        if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes):
+        if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
             raise ValueError(
-                f"Dataset: expected labels from 0 to {len(self.classes) - 1} for {len(self.classes)} classes, "
-                f"got {self.labels.min()} to {self.labels.max()}.\nNumber the classes from 0, or name the missing ones in classes."
+                f"Dataset: expected labels from 0 to {len(classes) - 1} for {len(classes)} "
+                f"classes, got {labels.min()} to {labels.max()}.\n"
+                "Number the classes from 0, or add the missing names to classes."
             )
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, index: Any) -> Any:
-        """`d[i]` is (image, label); a slice, a list or array of indices, or a mask of N booleans picks a smaller Dataset."""
-        if isinstance(index, (int, np.integer)) and not isinstance(index, bool):
+        """`d[i]` is (image, label); a slice, indices or a mask select a Dataset."""
+        if is_integer(index):
             return self.images[index], int(self.labels[index])
         if not isinstance(index, slice):
             index = self._indices(index)
@@ -69,13 +102,15 @@ class Dataset:
             if array.ndim == 1 and array.dtype == bool:
                 if len(array) != len(self):
                     raise IndexError(
-                        f"Dataset: a mask must have {len(self)} entries, one an image, got {len(array)}."
+                        f"Dataset: a mask must have {len(self)} elements, one for each image, "
+                        f"got {len(array)}."
                     )
                 return array
             if array.ndim == 1 and (array.size == 0 or np.issubdtype(array.dtype, np.integer)):
                 return array.astype(np.intp)
         raise TypeError(
-            f"Dataset: expected a whole number, a slice, or a 1-d array of whole numbers or booleans as the index, got {index!r}."
+            "Dataset: expected an integer, a slice, or a 1-d array of integers or bools "
+            f"as the index, got {index!r}."
         )
 
     def __repr__(self) -> str:
@@ -83,15 +118,78 @@ class Dataset:
         return f"Dataset({len(self)} images of {size}, {len(self.classes)} classes)"
 
 
-def _check_array(name: str, array: Any, dtype: type, shape: str, ndim: int) -> None:
-    wanted = f"Dataset: {name} must be a NumPy array {np.dtype(dtype)} {shape}"
+def _check_array(name: str, array: Any, dtype: str, shape: str, ndim: int) -> None:
+    expected = f"Dataset: {name} must be a NumPy array {dtype} {shape}"
     if not isinstance(array, np.ndarray):
         raise TypeError(
-            f"{wanted}, got {type(array).__name__}.\nGive np.asarray({name}, np.{np.dtype(dtype)})."
+            f"{expected}, got {type(array).__name__}.\nGive np.asarray({name}, np.{dtype})."
         )
     if array.dtype != dtype:
-        raise TypeError(f"{wanted}, got {array.dtype}.\nGive {name}.astype(np.{np.dtype(dtype)}).")
+        raise TypeError(f"{expected}, got {array.dtype}.\nGive {name}.astype(np.{dtype}).")
     if array.ndim != ndim:
-        raise ValueError(
-            f"{wanted}, got the shape {array.shape}.\nReshape {name} to {ndim} dimension{'s' * (ndim > 1)}."
-        )
+        raise ValueError(f"{expected}, got the shape {array.shape}.\nReshape {name} to {shape}.")
+
+
+class StoredImages:
+    """Images that are read and decoded when they are needed: a dataset of any size.
+
+    records  the images and their labels
+    classes  the name of each class
+    size     S: resizes the shorter side to S, and crops the centre square (section 2)
+    workers  threads that decode; None: one for each core
+    squash   resizes both sides to S instead, as for Caffe's networks
+
+    `labels` is int64 (N,). `take` leaves out images that cannot be read; `unreadable`
+    maps the row of each to the reason.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[ImageRecord],
+        classes: tuple[str, ...],
+        size: int,
+        workers: int | None = None,
+        *,
+        squash: bool = False,
+    ) -> None:
+        self.records, self.classes, self.size, self.squash = records, classes, size, squash
+        self.workers = device.workers() if workers is None else workers
+        self.labels = np.array([record.label for record in records], np.int64)
+        self.unreadable: dict[int, str] = {}
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def take(self, rows: np.ndarray) -> Batch:
+        """(images, labels) of some rows: uint8 (n, 3, S, S), int64 (n,).
+
+        Raises ValueError if no image of the dataset can be read.
+        """
+        images = np.empty((len(rows), 3, self.size, self.size), np.uint8)
+
+        def read_into(i: int) -> bool:
+            row = int(rows[i])
+            try:
+                data = self.records[row].stored.read()
+                square = decode_square(data, self.size, squash=self.squash)
+            except ValueError as error:
+                self.unreadable[row] = str(error)
+                return False
+            images[i] = np.asarray(square).transpose(2, 0, 1)
+            return True
+
+        with ThreadPoolExecutor(self.workers, thread_name_prefix="tinyalex-decode") as pool:
+            readable = np.array(list(pool.map(read_into, range(len(rows)))), bool)
+        if len(self.unreadable) == len(self):
+            row, reason = next(iter(self.unreadable.items()))
+            raise ValueError(
+                f"None of {len(self)} images can be read, for example {self.records[row].name}: "
+                f"{reason}.\nCheck the files."
+            )
+        labels = self.labels[rows]
+        return (images, labels) if readable.all() else (images[readable], labels[readable])
+
+    def in_memory(self, rows: np.ndarray | None = None) -> Dataset:
+        """All images, or some rows, decoded: 3*S*S bytes an image."""
+        rows = np.arange(len(self)) if rows is None else rows
+        return Dataset(*self.take(rows), self.classes)

@@ -1,69 +1,77 @@
-"""From a picture file's bytes to pixels, whatever kind of picture it is."""
+"""Decoding: image files of any format become upright 8-bit RGB images of Pillow."""
 
 import io
 import math
-from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from tinyalex.data.images import LONGEST, upright_rgb
+import numpy as np
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
-"""Kinds of picture files. Pillow knows others too, and would start Ghostscript for some."""
+"""Formats that `decode` accepts. Pillow starts Ghostscript for some others."""
+
+MAX_ASPECT_RATIO = 100
+"""An image of a larger one, resized to its shorter side, could exhaust the memory."""
+
+EXIF_ORIENTATION = 0x0112
 
 
-def decode(data: bytes, short_side: int | None = None) -> Any:
-    """A Pillow image: upright, 8-bit RGB, and with `short_side` resized so that its shorter side has so many pixels.
+def decode(data: bytes, short_side: int | None = None) -> "Image":
+    """The image in the bytes of a file, with `short_side` resized to that shorter side.
 
-    Grey, CMYK, 16-bit and palette pictures become RGB, and photographs are turned as their EXIF orientation says. Shrinking averages.
-    ValueError for what is no picture, or is cut off.
+    Converted as by `upright_rgb`; downsampling averages. Raises ValueError for bytes
+    that are no complete image.
     """
+    from PIL.Image import Resampling
 
-    def resized(rgb: Any, bilinear: Any) -> Any:
-        if short_side is None or min(rgb.size) == short_side:
-            return rgb
-        return rgb.resize(_with_short_side(rgb.size, short_side), bilinear)
-
-    return _decode(data, short_side, resized)
+    rgb = _decode_rgb(data, short_side)
+    if short_side is None or min(rgb.size) == short_side:
+        return rgb
+    return rgb.resize(_with_short_side(rgb.size, short_side), Resampling.BILINEAR)
 
 
-def decode_square(data: bytes, side: int, *, squash: bool = False) -> Any:
-    """The square in the middle of a picture, resized to side x side pixels, or with `squash` all of it; otherwise as `decode`.
+def decode_square(data: bytes, side: int, *, squash: bool = False) -> "Image":
+    """The centre square of an image, or with `squash` all of it, resized to `side`.
 
-    Only what will be seen is resized, which is less work. Who resizes first and cuts then may get it half a pixel aside.
+    Cropping first is faster; the result may be shifted by half a pixel from that of
+    resizing first. Otherwise as `decode`.
     """
+    from PIL.Image import Resampling
 
-    def resized(rgb: Any, bilinear: Any) -> Any:
-        if squash:
-            return rgb.resize((side, side), bilinear)
-        left, top = ((length - min(rgb.size)) // 2 for length in rgb.size)
-        return rgb.resize(
-            (side, side), bilinear, box=(left, top, left + min(rgb.size), top + min(rgb.size))
-        )
-
-    return _decode(data, None if squash else side, resized)
+    rgb = _decode_rgb(data, None if squash else side)
+    box = None
+    if not squash:
+        short = min(rgb.size)
+        left, top = ((length - short) // 2 for length in rgb.size)
+        box = (left, top, left + short, top + short)
+    return rgb.resize((side, side), Resampling.BILINEAR, box=box)
 
 
-def _decode(data: bytes, short_side: int | None, shape: Callable[[Any, Any], Any]) -> Any:
-    """What `shape` makes of the picture in RGB, given the way to resize. It needs no more than `short_side` pixels of the shorter side."""
+def _decode_rgb(data: bytes, short_side: int | None) -> "Image":
+    """The image in RGB, perhaps reduced, but to no less than `short_side`."""
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            if max(image.size) > LONGEST * min(image.size):
+            if max(image.size) > MAX_ASPECT_RATIO * min(image.size):
+                width, height = image.size
                 raise ValueError(
-                    f"{image.size[0]} x {image.size[1]} pixels are a line; expected a picture at most {LONGEST} : 1"
+                    f"expected an aspect ratio of at most {MAX_ASPECT_RATIO} : 1, "
+                    f"got {width} x {height} pixels"
                 )
             if short_side is not None:
-                # A JPEG file can be decoded at a half, a quarter or an eighth of its size, and no smaller than is asked for here.
+                # A JPEG decoder can reduce by 2, 4 or 8, to no less than this size.
                 image.draft(None, _with_short_side(image.size, short_side))
-            return shape(upright_rgb(image), Image.Resampling.BILINEAR)
-    except MemoryError:  # which says nothing about the picture
+            return upright_rgb(image)
+    except MemoryError:  # not a fault of the file
         raise
-    except UnidentifiedImageError:  # whose own text has an address in it, another one each time
-        raise ValueError(f"not a picture that can be read: none of {', '.join(FORMATS)}") from None
-    # Not only OSError: on broken bytes Pillow's decoders also raise SyntaxError, ValueError, struct.error and others.
-    except Exception as error:
-        raise ValueError(f"not a picture that can be read: {error}") from error
+    except UnidentifiedImageError:  # its text contains a memory address
+        raise ValueError(f"not a readable image: none of {', '.join(FORMATS)}") from None
+    except Exception as error:  # damaged data raise errors of many types
+        raise ValueError(f"not a readable image: {error}") from error
 
 
 def _with_short_side(size: tuple[int, int], short_side: int) -> tuple[int, int]:
@@ -72,3 +80,63 @@ def _with_short_side(size: tuple[int, int], short_side: int) -> tuple[int, int]:
         max(short_side, math.floor(side * short_side / min(size) + 0.5)) for side in size
     )
     return width, height
+
+
+def read_rgb(who: str, file: Path) -> "Image":
+    """The image in a file. Raises ValueError if it cannot be read."""
+    from PIL import Image
+
+    try:
+        with Image.open(file) as image:
+            return upright_rgb(image)
+    except Exception as error:  # damaged data raise errors of many types
+        raise ValueError(
+            f"{who}: {file} cannot be read as an image: {error}.\nReplace it, or remove it."
+        ) from error
+
+
+def upright_rgb(image: Any) -> "Image":
+    """A Pillow image in 8-bit RGB, rotated upright as its EXIF orientation says.
+
+    Grey values are repeated in each channel, 16 bits become 8, transparency is dropped.
+    Raises ValueError for pixel types without a known black and white.
+    """
+    from PIL import Image
+
+    image = _upright(image)
+    if image.mode.startswith("I"):
+        # Pillow would clip values at 255. Keep the upper byte, as it does for colours.
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError(
+                f"expected 8 or 16 bits a pixel, got values from {values.min()} to {values.max()}"
+            )
+        image = Image.fromarray((values >> 8).astype(np.uint8))
+    elif image.mode == "F":
+        raise ValueError(
+            "expected 8 or 16 bits a pixel, got floating-point values without a known range"
+        )
+    elif image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")  # Pillow warns if this is converted to RGB directly
+    return image.convert("RGB")
+
+
+def _upright(image: "Image") -> "Image":
+    """As Pillow's exif_transpose, which also fails if other EXIF tags are damaged."""
+    from PIL.Image import Transpose
+
+    image.load()  # rotates a TIFF image, and removes its orientation
+    try:
+        orientation = image.getexif().get(EXIF_ORIENTATION)
+    except Exception:  # damaged EXIF, of many types; the pixels are not affected
+        return image
+    operations = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    return image.transpose(operations[orientation]) if orientation in operations else image

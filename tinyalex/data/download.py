@@ -1,16 +1,16 @@
-"""Downloads: several mirrors in turn, a checksum, a progress bar, and nothing half-written left behind."""
+"""Downloads: mirrors in turn, a checksum, a progress bar, and no partial files."""
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-CHUNK = 1 << 16
-"""Bytes a write. Pooch's own 1 KB would mean 170,000 writes for CIFAR-10."""
+CHUNK_BYTES = 1 << 16
+"""Bytes a write. Pooch's default of 1 KB would mean 170,000 writes for CIFAR-10."""
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: the folder named by TINYALEX_CACHE, or the usual cache folder of this system."""
+    """The folder of downloads: TINYALEX_CACHE, or the system's cache folder."""
     import pooch
 
     chosen = os.environ.get("TINYALEX_CACHE")
@@ -25,67 +25,67 @@ def fetch(
     folder: Path | None = None,
     timeout: float = 20.0,
 ) -> Path:
-    """The path of the file `name`, downloaded from the first mirror that has the right bytes unless it is there already.
+    """The path of the file `name`, downloaded unless it exists with the right checksum.
 
-    mirrors     addresses of the same bytes, tried in this order
-    known_hash  "sha256:..." or "md5:...": bytes with another checksum are thrown away, wherever they came from
-    folder      where to keep the file; the cache folder if not given
-    timeout     seconds without a connection or without a byte after which a mirror is passed over
+    mirrors     URLs of the same file, tried in this order
+    known_hash  "sha256:..." or "md5:...": files with another checksum are discarded
+    folder      where to keep the file; None: the cache folder
+    timeout     seconds without a connection or data after which the next mirror is
+                tried
 
-    Raises ConnectionError, with the reason for each mirror, if none of them works. Whatever happens, Ctrl-C included,
-    `name` is either the whole file or not there: bytes go to a temporary file, which is renamed once its checksum is right.
+    Raises ConnectionError, with the reason for each mirror, if all fail. A download
+    goes to a temporary file, renamed once its checksum is right: `name` is never a
+    partial file, even after Ctrl-C.
     """
     import pooch
-    from requests import RequestException  # the library that pooch downloads with
+    from requests import RequestException  # what pooch downloads with
 
     folder = cache_folder() if folder is None else folder
     failures = []
     for url in mirrors:
         with _progress_bar(name) as bar:
-            downloader = pooch.HTTPDownloader(progressbar=bar, chunk_size=CHUNK, timeout=timeout)
+            http = pooch.HTTPDownloader(progressbar=bar, chunk_size=CHUNK_BYTES, timeout=timeout)
             try:
-                return Path(
-                    pooch.retrieve(url, known_hash, fname=name, path=folder, downloader=downloader)
-                )
-            # Pooch reports a wrong checksum as ValueError. A full disk or a folder that cannot be written is an OSError of
-            # another kind and goes to the caller: the next mirror would not help.
+                return Path(pooch.retrieve(url, known_hash, name, folder, downloader=http))
+            # Pooch raises ValueError for a wrong checksum. Other errors, such as a full
+            # disk, go to the caller: the next mirror would not help.
             except (RequestException, ValueError) as error:
                 failures.append(f"  {url}\n    {_reason(error, timeout)}")
+    reasons = "\n".join(failures)
     raise ConnectionError(
-        f"{name}: none of {len(mirrors)} mirrors gave the expected file.\n"
-        + "\n".join(failures)
-        + "\n"
-        f"Try again later; or download it by hand from any of them, check that its checksum is {known_hash}, and either say "
-        f"where it is (--data PATH or --weights FILE on the command line, the argument path in Python) or put it into {folder} as {name}."
+        f"{name}: none of {len(mirrors)} mirrors gave the expected file.\n{reasons}\n"
+        "Try again later; or download it by hand from one of them, check that its checksum is "
+        f"{known_hash}, and either give its path (--data PATH or --weights FILE on the command "
+        f"line, the argument path in Python) or put it into {folder} as {name}."
     )
 
 
 def _reason(error: Exception, timeout: float) -> str:
-    """What went wrong with a mirror, in a line. The libraries' own texts for the usual cases run over several."""
+    """Why a mirror failed, in one line. The libraries' own messages have several."""
     from requests import exceptions
 
     text = " ".join(str(error).split())
     if isinstance(error, exceptions.HTTPError) and error.response is not None:
         return f"HTTP {error.response.status_code} {error.response.reason}"
     if isinstance(error, exceptions.Timeout) or "Read timed out" in text:
-        return f"silent for {timeout:g} s"
+        return f"no data for {timeout:g} s"
     if isinstance(error, exceptions.ChunkedEncodingError):
         return f"the connection broke before the end: {text}"
     cause = str(getattr(next(iter(error.args), None), "reason", text))
     if isinstance(error, exceptions.SSLError):
         return f"no secure connection: {cause}"
     if isinstance(error, exceptions.ConnectionError):
-        return f"no connection: {cause.partition('): ')[2] or cause}"  # without the HTTPConnection(host=...) that asked
+        return f"no connection: {cause.partition('): ')[2] or cause}"  # without HTTPConnection(...)
     if "hash of downloaded file" in text:
-        return "wrong bytes: the checksum is " + text.partition("but got ")[2].partition(".")[0]
+        return f"wrong checksum: {text.partition('but got ')[2].partition('.')[0]}"
     return text
 
 
 def _progress_bar(name: str) -> Any:
-    """On a terminal; in a log file there is nothing but pooch's line that names the mirror."""
+    """Shown on terminals only; log files get pooch's line with the URL."""
     from tqdm import tqdm
 
-    # A bar with a total of 0 counts as false, and pooch asks whether there is a bar before it tells the bar its total.
+    # Pooch sets the total, if the bar is true; a bar with a total of 0 is false.
     return tqdm(
         total=1, desc=name, unit="B", unit_scale=True, dynamic_ncols=True, leave=False, disable=None
     )

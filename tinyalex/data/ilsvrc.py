@@ -1,14 +1,16 @@
-"""The files of ILSVRC2012 as they are downloaded: a tar of tars, a tar of pictures, and what says which class those are of.
+"""ILSVRC2012's files: two tars of images, and the labels of the validation images.
 
-    ILSVRC2012_img_train.tar           n01440764.tar, ...: an archive a class, named by its wnid (WordNet's number)
-    ILSVRC2012_img_val.tar             ILSVRC2012_val_00000001.JPEG, ...
-    ILSVRC2012_devkit_t12.tar.gz       data/ILSVRC2012_validation_ground_truth.txt: a class's number a line, in the order of the names
-    or LOC_val_solution.csv            Kaggle's: the name and the wnid of each picture
+    ILSVRC2012_img_train.tar       n01440764.tar, ...: a tar a class, named by its
+                                   wnid (WordNet's number)
+    ILSVRC2012_img_val.tar         ILSVRC2012_val_00000001.JPEG, ...
+    ILSVRC2012_devkit_t12.tar.gz   data/ILSVRC2012_validation_ground_truth.txt: class
+                                   numbers, a line each, in the order of the images
+    or LOC_val_solution.csv        Kaggle's: name and wnid of each image
 
-or unpacked: train/n01440764/..., val/*.JPEG; Kaggle's archive unpacks to that within ILSVRC/Data/CLS-LOC.
+or unpacked: train/n01440764/..., val/*.JPEG; by Kaggle, within ILSVRC/Data/CLS-LOC.
 
-The devkit numbers the classes in an order of its own (1 is the kit fox, n02119789), which its data/meta.mat says; everybody else, and
-tinyalex, number them by their sorted wnids.
+The devkit numbers the classes in its own order (1 is the kit fox, n02119789), given by
+its data/meta.mat; tinyalex, like other frameworks, numbers them by their sorted wnids.
 """
 
 import csv
@@ -18,149 +20,144 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tinyalex.data.folders import class_names, image_files
-from tinyalex.data.stored import Stored
-from tinyalex.data.tars import members
+from tinyalex.data.records import ByteRange, tar_members
 
 TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 DEVKIT, KAGGLE = "ILSVRC2012_devkit_t12.tar.gz", "LOC_val_solution.csv"
 
 UNPACKED = Path("ILSVRC", "Data", "CLS-LOC")
 
-Labelled = tuple[str, str, Stored]
-"""Name, wnid and place of a picture."""
+Labelled = tuple[str, str, ByteRange]
+"""Name, wnid and bytes of an image."""
 
 
-def pictures(root: Path) -> tuple[list[Labelled], list[Labelled]]:
-    """(train, val) from a folder with the four files, of which DEVKIT and KAGGLE may stand for each other.
+def from_tars(root: Path) -> tuple[list[Labelled], list[Labelled]]:
+    """(train, val) from a folder with TRAIN, VAL, and DEVKIT or KAGGLE.
 
-    Raises FileNotFoundError for a missing file, ValueError for one that does not fit the others.
+    Raises FileNotFoundError for a missing file, ValueError for one that does not match
+    the others.
     """
     for name in (TRAIN, VAL):
         if not (root / name).exists():
             raise FileNotFoundError(
-                f"there is no {name} in {root}.\nPut the official files {TRAIN} and {VAL} there, both."
+                f"there is no {name} in {root}.\nAdd both of the official {TRAIN} and {VAL}."
             )
-    val = [
-        (Path(name).name, stored)
-        for name, stored in members(Stored(root / VAL))
-        if not _of_macos(name)
-    ]
-    return sorted(_train(root / TRAIN)), _labelled(root, sorted(val))
+    val = [(Path(name).name, stored) for name, stored in _members(ByteRange(root / VAL))]
+    return sorted(_train(root / TRAIN)), _with_wnids(root, sorted(val))
 
 
-def unpacked(root: Path, folder: Path) -> tuple[list[Labelled], list[Labelled]]:
-    """(train, val) from a folder with train/ and val/, which has no class folders; what it shows a file in `root` says.
+def is_unpacked(folder: Path) -> bool:
+    """Whether a folder has train/ with, and val/ without class folders."""
+    train, val = folder / "train", folder / "val"
+    if not (train.is_dir() and val.is_dir()):
+        return False
+    return bool(class_names(train) and not class_names(val) and image_files(val))
 
-    Raises as `pictures` does.
+
+def from_folders(root: Path, folder: Path) -> tuple[list[Labelled], list[Labelled]]:
+    """(train, val) from train/ and val/ in `folder`, and DEVKIT or KAGGLE in `root`.
+
+    Raises as `from_tars`.
     """
     train = [
-        (file.name, name, Stored(file))
-        for name in class_names(folder / "train")
-        for file in image_files(folder / "train" / name)
+        (file.name, wnid, ByteRange(file))
+        for wnid in class_names(folder / "train")
+        for file in image_files(folder / "train" / wnid)
     ]
-    return train, _labelled(
-        root, [(file.name, Stored(file)) for file in image_files(folder / "val")]
-    )
+    val = [(file.name, ByteRange(file)) for file in image_files(folder / "val")]
+    return train, _with_wnids(root, val)
 
 
 def _train(archive: Path) -> Iterator[Labelled]:
     from tqdm import tqdm
 
-    for name, inner in tqdm(
-        members(Stored(archive)),
-        f"looking through {archive.name}",
-        unit=" classes",
-        leave=False,
-        disable=None,
-    ):
-        wnid = Path(name).stem
-        if not _of_macos(name):
-            yield from (
-                (Path(picture).name, wnid, stored)
-                for picture, stored in members(inner)
-                if not _of_macos(picture)
-            )
+    classes = _members(ByteRange(archive))
+    label = f"reading {archive.name}"
+    for name, inner in tqdm(classes, label, unit=" classes", leave=False, disable=None):
+        for image, stored in _members(inner):
+            yield Path(image).name, Path(name).stem, stored
 
 
-def _of_macos(name: str) -> bool:
-    """Whether it is one of the files that macOS adds to archives."""
-    return Path(name).name.startswith("._")
+def _members(archive: ByteRange) -> Iterator[tuple[str, ByteRange]]:
+    """The members of an archive without the ._ files that macOS adds."""
+    return (
+        (name, stored)
+        for name, stored in tar_members(archive)
+        if not Path(name).name.startswith("._")
+    )
 
 
-def _labelled(root: Path, found: list[tuple[str, Stored]]) -> list[Labelled]:
-    """The validation pictures, in the order of their names, and the wnid of each."""
+def _with_wnids(root: Path, val: list[tuple[str, ByteRange]]) -> list[Labelled]:
+    """The validation images with their wnids; `val` is sorted by name."""
     if (root / KAGGLE).exists() and not (root / DEVKIT).exists():
         by_name = _from_kaggle(root / KAGGLE)
-        if missing := [name for name, _ in found if Path(name).stem not in by_name]:
+        if missing := [name for name, _ in val if Path(name).stem not in by_name]:
             raise ValueError(
-                f"{KAGGLE} does not name {missing[0]} and {len(missing) - 1} more validation pictures.\nDownload it again."
+                f"{KAGGLE} does not contain {missing[0]} and {len(missing) - 1} more validation "
+                "images.\nDownload it again."
             )
-        return [(name, by_name[Path(name).stem], stored) for name, stored in found]
-    for number, (name, _) in enumerate(found, 1):
-        if name != f"ILSVRC2012_val_{number:08d}.JPEG":
+        return [(name, by_name[Path(name).stem], stored) for name, stored in val]
+    for number, (name, _) in enumerate(val, 1):
+        if name != (expected := f"ILSVRC2012_val_{number:08d}.JPEG"):
             raise ValueError(
-                f"validation picture {number} is {name}, expected ILSVRC2012_val_{number:08d}.JPEG.\n"
-                "Labels are given by number: a picture is missing or does not belong there. Download the file again."
+                f"validation image {number} is {name}, expected {expected}.\nLabels are given by "
+                "number: an image is missing or is not part of the set. Download the file again."
             )
     if not (root / DEVKIT).exists():
         raise FileNotFoundError(
-            f"nothing in {root} says which classes the validation pictures are of.\nPut {DEVKIT} there, or Kaggle's {KAGGLE}."
+            f"there are no labels of the validation images in {root}.\n"
+            f"Add {DEVKIT}, or Kaggle's {KAGGLE}."
         )
     wnids = _from_devkit(root / DEVKIT)
-    if len(wnids) != len(found):
+    if len(wnids) != len(val):
         raise ValueError(
-            f"{DEVKIT} labels {len(wnids)} validation pictures, but there are {len(found)}.\n"
-            "They belong to different years, or a download is cut off."
+            f"{DEVKIT} labels {len(wnids)} validation images, but there are {len(val)}.\n"
+            "They are of different years, or a download is truncated. Download them again."
         )
-    return [(name, wnid, stored) for (name, stored), wnid in zip(found, wnids, strict=True)]
+    return [(name, wnid, stored) for (name, stored), wnid in zip(val, wnids, strict=True)]
 
 
 def _from_devkit(archive: Path) -> list[str]:
-    """The wnid of each validation picture."""
+    """The wnid of each validation image."""
     try:
         with tarfile.open(archive, "r:gz") as tar:
-            files = {
-                Path(member.name).name: member for member in tar.getmembers() if member.isfile()
-            }
+            files = {Path(member.name).name: member for member in tar if member.isfile()}
             truth, meta = (
-                _contents(tar, files[name])
+                tar.extractfile(files[name]).read()  # type: ignore[union-attr]
                 for name in ("ILSVRC2012_validation_ground_truth.txt", "meta.mat")
             )
-        wnids = _numbers_of_devkit(meta)
+        wnids = _devkit_wnids(meta)
         return [wnids[int(line)] for line in truth.decode().split()]
     except RuntimeError:
         raise
-    # Gzip, tar and MATLAB files that are broken raise errors of many kinds; a missing file or number is a KeyError.
+    # Damaged gzip, tar and MATLAB files raise many types; a missing file or class a
+    # KeyError.
     except Exception as error:
         raise ValueError(
-            f"{archive} cannot be read: {type(error).__name__}: {error}.\nDownload the devkit of 2012, tasks 1 and 2, again."
+            f"{archive} cannot be read: {type(error).__name__}: {error}.\n"
+            "Download the devkit of 2012, tasks 1 and 2, again."
         ) from error
 
 
-def _contents(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    file = tar.extractfile(member)
-    assert file is not None  # it is a file
-    return file.read()
-
-
-def _numbers_of_devkit(meta: bytes) -> dict[int, str]:
-    """The wnid of each number in meta.mat, MATLAB's table of synsets: ILSVRC2012_ID, WNID, ..."""
+def _devkit_wnids(meta: bytes) -> dict[int, str]:
+    """The wnid of each class number in meta.mat, MATLAB's table of synsets."""
     try:
         from scipy.io import loadmat
     except ImportError:
         raise RuntimeError(
-            f"to read meta.mat, MATLAB's file in {DEVKIT}, SciPy is needed.\nInstall it (pip install scipy), or put Kaggle's "
-            f"{KAGGLE} into the folder instead of the devkit."
+            f"SciPy is needed to read meta.mat in {DEVKIT}.\n"
+            f"Install it (pip install scipy), or replace the devkit by Kaggle's {KAGGLE}."
         ) from None
     synsets = loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"]
-    return {
-        int(number): str(wnid)
-        for number, wnid in zip(synsets["ILSVRC2012_ID"], synsets["WNID"], strict=True)
-    }
+    ids, wnids = synsets["ILSVRC2012_ID"], synsets["WNID"]
+    return {int(number): str(wnid) for number, wnid in zip(ids, wnids, strict=True)}
 
 
 def _from_kaggle(file: Path) -> dict[str, str]:
-    """The wnid of each picture's name: a line holds `name,wnid x1 y1 x2 y2 ...`, a wnid and a box for each object, all of one class."""
+    """The wnid of each image, from lines `name,wnid x1 y1 x2 y2 wnid ...`.
+
+    There is a wnid and a box for each object; all objects of an image are of one class.
+    """
     try:
         with open(file, newline="", encoding="utf-8-sig") as lines:
             return {
@@ -168,5 +165,6 @@ def _from_kaggle(file: Path) -> dict[str, str]:
             }
     except (KeyError, IndexError, AttributeError) as error:
         raise ValueError(
-            f"{file} is not Kaggle's: expected the columns ImageId and PredictionString, with a wnid first.\nDownload it again."
+            f"{file} is not Kaggle's: expected the columns ImageId and PredictionString, "
+            "with a wnid first.\nDownload it again."
         ) from error

@@ -1,39 +1,43 @@
-"""Loader: a dataset in batches, in a new order each epoch, prepared ahead by threads."""
+"""Loader: batches of a dataset in random order, prepared ahead by two threads."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import count, islice
-from typing import Any
 
 import numpy as np
 
 from tinyalex import device as devices
+from tinyalex.data.arguments import check_integer
+from tinyalex.data.dataset import ArrayDataset, Batch, RowDataset
 from tinyalex.device import Array
 
-Batch = tuple[Array, Array]
+_check = partial(check_integer, "Loader")
 
 
 class Loader:
-    """Batches (images, labels) of a dataset: images float32 (n, C, H, W), labels int64 (n,).
+    """Batches of a dataset: images float32 (n, C, H, W), labels int64 (n,).
 
-    dataset      a Dataset, or another object with `images` and `labels` that an array of numbers picks rows from; or one with `labels` and
-                 `take(rows)`, which gives (images, labels) of some rows and may leave some out, as StoredPictures does
-    batch_size   n; the last batch of an epoch holds what is left
-    shuffle      draw a new order for each epoch; otherwise the dataset's own
-    transform    `transform(images, epoch=e, first=i)` makes what the network sees, as data.Augment and data.Normalize do;
-                 without one, images are their pixels from 0 to 255
-    drop_last    leave out a last batch that is smaller than the others
-    prefetch     how many batches two threads prepare ahead; 0 prepares each when it is asked for
-    seed         the seed of the order; None: that of `tinyalex.manual_seed` when the epoch begins
-    device       where batches are made, and lie. A GPU gets the whole data set once, as bytes, if that fits into half of its free memory;
-                 otherwise it gets each batch, still as bytes
+    dataset     a Dataset or StoredImages, or another object with `labels` and either
+                `images` or `take(rows)`: see `ArrayDataset` and `RowDataset`
+    batch_size  n; the last batch of an epoch may be smaller
+    shuffle     use a new random order in each epoch; otherwise the dataset's own
+    transform   `transform(images, epoch=e, first=i)` gives the network's input, as
+                data.Augment and data.Normalize do; None: pixels from 0 to 255
+    drop_last   leave out a last batch that is smaller than the others
+    prefetch    the number of batches that two threads prepare ahead; 0: no threads
+    seed        of the order; None: that of `tinyalex.manual_seed` when the epoch begins
+    device      of the batches. A GPU gets the whole dataset once, as bytes, if that
+                fits into half of its free memory; otherwise each batch, as bytes
 
-    `len(loader)` batches are an epoch. `for x, y in loader:` runs one: the first time epoch 0, the next time epoch 1, and so on.
-    `loader.epoch(e)` runs epoch e, with the same images in the same order whatever ran before.
+    `len(loader)` batches are an epoch. `for x, y in loader:` runs one: epoch 0 the
+    first time, then epoch 1, and so on. `loader.epoch(e)` runs epoch e, with the same
+    images in the same order whatever ran before.
 
-    What the transform raises comes out of the loop, after the batches before it. A loop that is left early ends the threads.
-    Raises ValueError for numbers that make no batches, TypeError for a dataset or transform that is none.
+    An error of the transform is raised by the loop, after the batches before it.
+    Leaving the loop early ends the threads. Raises ValueError for numbers that give no
+    batches, TypeError for a dataset or transform of another type.
 
     >>> from tinyalex.data import shapes
     >>> loader = Loader(shapes(300)[0], batch_size=128, shuffle=True)
@@ -46,7 +50,7 @@ class Loader:
 
     def __init__(
         self,
-        dataset: Any,
+        dataset: ArrayDataset | RowDataset,
         batch_size: int = 128,
         *,
         shuffle: bool = False,
@@ -56,153 +60,106 @@ class Loader:
         seed: int | None = None,
         device: str = "cpu",
     ) -> None:
-        if not (
-            hasattr(dataset, "labels") and (hasattr(dataset, "images") or hasattr(dataset, "take"))
-        ):
+        if not isinstance(dataset, ArrayDataset | RowDataset):
             raise TypeError(
                 f"Loader: expected a Dataset, got {type(dataset).__name__}.\n"
-                "Give data.Dataset(images, labels, classes), or an object with `images` and `labels`."
+                "Give data.Dataset(images, labels, classes), or an object with these attributes."
             )
         if transform is not None and not callable(transform):
             raise TypeError(
-                f"Loader: expected a transform to call, got {transform!r}.\nGive data.Augment(mean), data.Normalize(mean) or None."
+                f"Loader: expected a callable as transform, got {transform!r}.\n"
+                "Give data.Augment(mean), data.Normalize(mean) or None."
             )
-        _check_whole(
-            "batch_size",
-            batch_size,
-            1,
-            "Give the number of images in a batch, such as batch_size=128.",
-        )
-        _check_whole(
-            "prefetch",
-            prefetch,
-            0,
-            "Give the number of batches to prepare ahead, or 0 for no threads.",
-        )
+        _check("batch_size", batch_size, 1, fix="Give for example batch_size=128.")
+        _check("prefetch", prefetch, 0, fix="Give 0 to prepare no batches ahead.")
         if seed is not None:
-            _check_whole(
-                "seed", seed, 0, "Give None for the seed of tinyalex.manual_seed.", below=2**64
-            )
-        self.dataset, self.batch_size, self.shuffle, self.transform = (
-            dataset,
-            batch_size,
-            shuffle,
-            transform,
-        )
-        self.drop_last, self.prefetch, self.seed = drop_last, prefetch, seed
+            _check("seed", seed, 0, 2**64 - 1, fix="Give None for the seed of manual_seed.")
+        self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
+        self.transform, self.drop_last = transform, drop_last
+        self.prefetch, self.seed = prefetch, seed
         self.device = devices.check(device)
-        self._take = _placed(dataset, self.device)
+        self._take = _row_reader(dataset, self.device)
         self._epochs = count()
         if len(self) == 0:
             raise ValueError(
-                f"Loader: {len(dataset.labels)} images with batch_size={batch_size} and drop_last={drop_last} make no batch.\n"
+                f"Loader: {len(dataset.labels)} images with batch_size={batch_size} and "
+                f"drop_last={drop_last} give no batch.\n"
                 "Give more images, a smaller batch_size, or drop_last=False."
             )
 
     def __len__(self) -> int:
-        """Batches in an epoch."""
-        whole, left = divmod(len(self.dataset.labels), self.batch_size)
-        return whole + (left > 0 and not self.drop_last)
+        """The number of batches in an epoch."""
+        full, rest = divmod(len(self.dataset.labels), self.batch_size)
+        return full + (rest > 0 and not self.drop_last)
 
     def __iter__(self) -> Iterator[Batch]:
         return self.epoch(next(self._epochs))
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch, from number `start` on: a run that was cut off goes on with just those that it had left.
+        """The batches of an epoch from batch `start`, where a run was interrupted.
 
-        Raises ValueError for a negative epoch, or a start that is not from 0 to len(loader).
+        Raises ValueError for a negative epoch, or a start that is not from 0 to
+        len(loader).
         """
-        _check_whole("epoch", epoch, 0, "Epochs are numbered 0, 1, 2, ...")
-        _check_whole(
-            "start",
-            start,
-            0,
-            f"Give the number of batches to leave out, at most {len(self)}.",
-            below=len(self) + 1,
-        )
+        _check("epoch", epoch, 0, fix="Epochs are counted from 0.")
+        _check("start", start, 0, len(self), fix="Give the number of batches to leave out.")
         n = len(self.dataset.labels)
-        order = (
-            devices.generator("shuffle", epoch, seed=self.seed).permutation(n)
-            if self.shuffle
-            else np.arange(n)
-        )
+        if self.shuffle:
+            order = devices.generator("shuffle", epoch, seed=self.seed).permutation(n)
+        else:
+            order = np.arange(n)
         return self._batches(epoch, order, start)
 
     def _batches(self, epoch: int, order: np.ndarray, start: int) -> Iterator[Batch]:
-        numbers = iter(range(start, len(self)))
+        firsts = iter(range(start * self.batch_size, len(self) * self.batch_size, self.batch_size))
         if self.prefetch == 0:
-            for number in numbers:
-                yield self._transformed(epoch, number, self._read(order, number))
+            for first in firsts:
+                yield self._transformed(epoch, first, self._read(order, first))
             return
-        # One thread reads, another transforms what it has read: each does one batch after the other.
-        reader, maker = (
-            ThreadPoolExecutor(1, thread_name_prefix=f"tinyalex-loader-{work}")
-            for work in ("read", "transform")
-        )
+        # One thread reads, the other transforms: each processes one batch at a time.
+        reader = ThreadPoolExecutor(1, thread_name_prefix="tinyalex-loader-read")
+        transformer = ThreadPoolExecutor(1, thread_name_prefix="tinyalex-loader-transform")
 
-        def prepare(number: int) -> Future[Batch]:
-            rows = reader.submit(self._read, order, number)
-            return maker.submit(lambda: self._transformed(epoch, number, rows.result()))
+        def prepare(first: int) -> Future[Batch]:
+            batch = reader.submit(self._read, order, first)
+            return transformer.submit(lambda: self._transformed(epoch, first, batch.result()))
 
         try:
-            ahead = deque(prepare(number) for number in islice(numbers, self.prefetch))
+            ahead = deque(prepare(first) for first in islice(firsts, self.prefetch))
             while ahead:
                 batch = ahead.popleft().result()
-                ahead.extend(prepare(number) for number in islice(numbers, 1))
+                ahead.extend(prepare(first) for first in islice(firsts, 1))
                 yield batch
-        finally:
-            # Also where the loop was left early: the generator is closed then.
+        finally:  # also if the loop was left early, which closes this generator
             reader.shutdown(cancel_futures=True)
-            maker.shutdown(cancel_futures=True)
+            transformer.shutdown(cancel_futures=True)
 
-    def _read(self, order: np.ndarray, number: int) -> Batch:
-        first = number * self.batch_size
-        with devices.on(self.device):  # which each thread chooses for itself
-            images, labels = (
-                devices.to(a, self.device)
-                for a in self._take(order[first : first + self.batch_size])
-            )
-            return images, labels
+    def _read(self, order: np.ndarray, first: int) -> Batch:
+        with devices.on(self.device):  # the current device is a property of each thread
+            images, labels = self._take(order[first : first + self.batch_size])
+            return devices.to(images, self.device), devices.to(labels, self.device)
 
-    def _transformed(self, epoch: int, number: int, rows: Batch) -> Batch:
-        images, labels = rows
+    def _transformed(self, epoch: int, first: int, batch: Batch) -> Batch:
+        images, labels = batch
         with devices.on(self.device):
-            first = number * self.batch_size
-            x = (
-                self.transform(images, epoch=epoch, first=first)
-                if self.transform
-                else images.astype(np.float32)
-            )
+            if self.transform is None:
+                x = images.astype(np.float32)
+            else:
+                x = self.transform(images, epoch=epoch, first=first)
             return x, labels.astype(np.int64, copy=False)
 
 
-def _placed(dataset: Any, device: str) -> Callable[[np.ndarray], Batch]:
-    """What gives some rows of the data set: on the device, if its images are in memory and fit there; else wherever they are."""
-    if hasattr(dataset, "take"):
+def _row_reader(dataset: ArrayDataset | RowDataset, device: str) -> Callable[[np.ndarray], Batch]:
+    """A function that returns rows of the dataset, from the device if they fit."""
+    if isinstance(dataset, RowDataset):
         return dataset.take
     images, labels = dataset.images, dataset.labels
-    if (
-        device != "cpu"
-        and devices.is_array(images)
-        and images.nbytes <= devices.memory(device)["free"] // 2
-    ):
-        images, labels = devices.to(images, device), devices.to(labels, device)
+    if device != "cpu" and devices.is_array(images):
+        if images.nbytes <= devices.memory(device)["free"] // 2:
+            images, labels = devices.to(images, device), devices.to(labels, device)
 
     def take(rows: np.ndarray) -> Batch:
-        there = devices.to(rows, devices.of(images))
-        return images[there], labels[there]
+        rows = devices.to(rows, devices.of(images))
+        return images[rows], labels[rows]
 
     return take
-
-
-def _check_whole(name: str, value: Any, least: int, fix: str, below: int | None = None) -> None:
-    if (
-        not isinstance(value, (int, np.integer))
-        or isinstance(value, bool)
-        or value < least
-        or (below and value >= below)
-    ):
-        wanted = f"from {least} on" if below is None else f"from {least} to {below - 1}"
-        raise ValueError(
-            f"Loader: expected {name} to be a whole number {wanted}, got {value!r}.\n{fix}"
-        )

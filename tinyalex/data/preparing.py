@@ -1,7 +1,8 @@
-"""`tinyalex prepare`: pictures of any size and kind become shards of JPEG files whose shorter side is 256 pixels (section 2).
+"""`tinyalex prepare`: images of any size and format become shards of small JPEG files.
 
-What is decoded in each epoch is then small, and lies in few files. A shard's pictures are settled by their numbers alone, and a shard is
-whole or not there: a run that was killed goes on where it was, and gives the same bytes.
+Their shorter side is 256 pixels (section 2): decoding them in each epoch is fast. The
+images of a shard depend on their indices only, and a shard is written completely or not
+at all, so that a run that was killed can be resumed, and gives the same bytes.
 """
 
 import io
@@ -9,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,16 +18,16 @@ import numpy as np
 
 from tinyalex import device
 from tinyalex.data.decoding import decode
+from tinyalex.data.records import ImageRecord
 from tinyalex.data.shards import INDEX, PLAN, read_note, write_shard
-from tinyalex.data.sources import Source, find_pictures
-from tinyalex.data.stored import Picture
+from tinyalex.data.sources import Source, find_images
 from tinyalex.serialization import atomic_write
 
-LEFT_OVER = re.compile(r"\.(plan\.json|index\.json|(train|val)-\d{5,}\.tar)\.\d+")
-"""What a run leaves that was killed while it wrote one of its files (see `files.atomic_write`)."""
+TEMPORARY_FILES = re.compile(r"\.(plan\.json|index\.json|(train|val)-\d{5,}\.tar)\.\d+")
+"""Of `serialization.atomic_write`, left by a run that was killed."""
 
-JPEG_SIDE = 65500
-"""Pixels, the most that libjpeg writes."""
+MAX_JPEG_SIDE = 65500
+"""In pixels: the limit of libjpeg."""
 
 
 class Options(NamedTuple):
@@ -37,62 +39,59 @@ class Options(NamedTuple):
 
 
 class Shard(NamedTuple):
-    """Which pictures go into a file."""
+    """The images of a file, and the index of the first."""
 
     path: Path
     first: int
-    pictures: list[Picture]
+    records: list[ImageRecord]
 
 
 def prepare(
     source: str | Path, out: str | Path, options: Options | None = None, *, progress: bool = True
 ) -> dict[str, Any]:
-    """Write the pictures of `source` (see `find_pictures`) into shards in the folder `out`; returns its index.
+    """Write the images of `source` (see `find_images`) to shards in the folder `out`.
 
-    Pictures that cannot be read are left out, and named in the index under "skipped". Training pictures are shuffled, once, so that
-    each shard has many classes. Raises ValueError where `out` belongs to other pictures or options, or has files of its own.
+    Returns the index. Images that cannot be read are left out, and listed in the index
+    under "skipped". Training images are shuffled once, so that each shard has many
+    classes. Raises ValueError if `out` has other files, or those of other images or
+    options.
     """
-    chosen = options or Options()
-    _check(chosen)
-    found, folder = _shuffled(find_pictures(source)), Path(out).expanduser()
-    _claim(folder, found, chosen)
-    shards = [
-        shard
-        for split in ("train", "val")
-        for shard in _shards(folder, split, found, chosen.per_shard)
-    ]
-    total = sum(len(shard.pictures) for shard in shards)
-    with _bar(total, progress) as bar, ThreadPoolExecutor(device.workers()) as pool:
+    from tqdm import tqdm
+
+    options = options or Options()
+    _check(options)
+    found, folder = find_images(source), Path(out).expanduser()
+    order = device.generator("prepare", 0, seed=0).permutation(len(found.train))
+    found = found._replace(train=[found.train[i] for i in order])
+    _start(folder, found, options)
+    shards = list(_shards(folder, found, options.per_shard))
+    total = len(found.train) + len(found.val)
+    with (
+        tqdm(total=total, unit=" images", disable=not progress) as bar,
+        ThreadPoolExecutor(device.workers()) as pool,
+    ):
         for shard in shards:
             if not shard.path.exists():
-                _write(shard, chosen, pool)
-            bar.update(len(shard.pictures))
-    index = _index(found, shards, chosen)
-    with atomic_write(folder / INDEX) as unfinished:
-        unfinished.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+                _write(shard, options, pool)
+            bar.update(len(shard.records))
+    index = _index(found, shards, options)
+    _write_json(folder / INDEX, index)
     return index
 
 
 def _check(options: Options) -> None:
-    for name, value, least, most in (
-        ("size", options.size, 1, 4096),
-        ("quality", options.quality, 1, 95),
-        ("per_shard", options.per_shard, 1, 10**6),
-    ):
-        if not isinstance(value, int) or not least <= value <= most:
+    limits = {"size": (1, 4096), "quality": (1, 95), "per_shard": (1, 10**6)}
+    for name, (low, high) in limits.items():
+        value = getattr(options, name)
+        if not isinstance(value, int) or not low <= value <= high:
             raise ValueError(
-                f"expected {name} to be a whole number from {least} to {most}, got {value!r}."
+                f"expected {name} to be an integer from {low} to {high}, got {value!r}."
             )
 
 
-def _shuffled(found: Source) -> Source:
-    order = device.generator("prepare", 0, seed=0).permutation(len(found.train))
-    return found._replace(train=[found.train[i] for i in order])
-
-
-def _claim(folder: Path, found: Source, options: Options) -> None:
-    """Say what `folder` will hold, before anything else is written there; or see that it is the same as an earlier run said."""
-    import PIL  # another version may write other bytes
+def _start(folder: Path, found: Source, options: Options) -> None:
+    """Write the plan of what `folder` will contain, or compare it with the earlier."""
+    import PIL  # another version may encode differently
 
     plan = {
         **options._asdict(),
@@ -110,18 +109,17 @@ def _claim(folder: Path, found: Source, options: Options) -> None:
         ]
         if changed:
             raise ValueError(
-                f"{folder} was begun with other pictures or options: {'; '.join(changed)}.\n"
-                "Give a new or empty folder, or what it was begun with."
+                f"{folder} was started with other images or options: {'; '.join(changed)}.\n"
+                "Give a new or empty folder, or the same images and options."
             )
     elif folder.exists() and any(not file.name.startswith(".") for file in folder.iterdir()):
         raise ValueError(
-            f"{folder} has files of its own, and is not from `tinyalex prepare`.\nGive a new or empty folder."
+            f"{folder} has files that are not from `tinyalex prepare`.\nGive a new or empty folder."
         )
     else:
-        with atomic_write(folder / PLAN) as unfinished:
-            unfinished.write_text(json.dumps(plan, indent=1) + "\n", encoding="utf-8")
+        _write_json(folder / PLAN, plan)
     for file in list(folder.iterdir()):
-        if LEFT_OVER.fullmatch(file.name) and file.is_file():
+        if TEMPORARY_FILES.fullmatch(file.name) and file.is_file():
             file.unlink()
 
 
@@ -132,69 +130,66 @@ def _read_plan(folder: Path) -> dict[str, Any]:
         plan = None
     if not isinstance(plan, dict) or "pictures" not in plan:
         raise ValueError(
-            f"{folder / PLAN} is not from `tinyalex prepare`.\nGive a new or empty folder."
+            f"{folder / PLAN} was not written by `tinyalex prepare`.\nGive a new or empty folder."
         )
     return plan
 
 
-def _shards(folder: Path, split: str, found: Source, per_shard: int) -> Iterator[Shard]:
-    pictures = getattr(found, split)
-    for number, first in enumerate(range(0, len(pictures), per_shard)):
-        yield Shard(
-            folder / f"{split}-{number:05d}.tar", first, pictures[first : first + per_shard]
-        )
+def _write_json(path: Path, value: Any) -> None:
+    with atomic_write(path) as unfinished:
+        unfinished.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+
+
+def _shards(folder: Path, found: Source, per_shard: int) -> Iterator[Shard]:
+    for split, records in (("train", found.train), ("val", found.val)):
+        for number, first in enumerate(range(0, len(records), per_shard)):
+            path = folder / f"{split}-{number:05d}.tar"
+            yield Shard(path, first, records[first : first + per_shard])
 
 
 def _write(shard: Shard, options: Options, pool: ThreadPoolExecutor) -> None:
     samples, skipped = [], []
-    sums, products = np.zeros(3, np.int64), np.zeros((3, 3), np.int64)
-    pixels = 0
-    for number, (picture, result) in enumerate(
-        zip(shard.pictures, pool.map(lambda p: _small(p, options), shard.pictures), strict=True)
-    ):
+    moments = np.zeros((4, 4), np.int64)
+    results = pool.map(partial(_encode, options=options), shard.records)
+    for i, (record, result) in enumerate(zip(shard.records, results, strict=True), shard.first):
         if isinstance(result, str):
-            skipped.append({"name": picture.name, "error": result})
+            skipped.append({"name": record.name, "error": result})
             continue
-        data, (count, total, squares) = result
-        samples.append((f"{shard.first + number:08d}", data, picture.label))
-        pixels, sums, products = pixels + count, sums + total, products + squares
+        samples.append((f"{i:08d}", result[0], record.label))
+        moments += result[1]
     note = {
         "skipped": skipped,
-        "pixels": pixels,
-        "sums": sums.tolist(),
-        "products": products.tolist(),
+        "pixels": int(moments[0, 0]),
+        "sums": moments[0, 1:].tolist(),
+        "products": moments[1:, 1:].tolist(),
     }
     write_shard(shard.path, samples, note)
 
 
-def _small(picture: Picture, options: Options) -> Any:
-    """(JPEG file, counts of its colours); or why the picture cannot be read."""
+def _encode(record: ImageRecord, options: Options) -> tuple[bytes, np.ndarray] | str:
+    """(JPEG file, sums of the products of (1, R, G, B)), or why there are none."""
     try:
-        image = decode(picture.stored.read(), options.size)
+        image = decode(record.stored.read(), options.size)
     except ValueError as error:
         return str(error)
-    if max(image.size) > JPEG_SIDE:
-        return f"{image.size[0]} x {image.size[1]} pixels at this size are more than the {JPEG_SIDE} that a JPEG file can have"
+    if max(image.size) > MAX_JPEG_SIDE:
+        width, height = image.size
+        return f"its {width} x {height} pixels at this size exceed JPEG's limit of {MAX_JPEG_SIDE}"
     file = io.BytesIO()
     image.save(file, "JPEG", quality=options.quality, comment=b"")
     colours = np.asarray(image).reshape(-1, 3)
-    # Whole numbers: their sums are exact, in whatever order they are made. float64 holds those of a picture, and is what BLAS multiplies.
-    wide = colours.astype(np.float64)
-    return file.getvalue(), (
-        len(colours),
-        colours.sum(axis=0, dtype=np.int64),
-        (wide.T @ wide).astype(np.int64),
-    )
+    # Integers: sums are exact in any order, those of one image in float64 too.
+    wide = np.column_stack([np.ones(len(colours)), colours])
+    return file.getvalue(), (wide.T @ wide).astype(np.int64)
 
 
 def _index(found: Source, shards: list[Shard], options: Options) -> dict[str, Any]:
     notes = {shard.path.name: read_note(shard.path) for shard in shards}
     training = [note for name, note in notes.items() if name.startswith("train")]
-    pixels = sum(note["pixels"] for note in training)
-    mean = np.array(
-        [sum(values) for values in zip(*(note["sums"] for note in training), strict=True)]
-    ) / max(1, pixels)
-    products = sum(np.array(note["products"], np.float64) for note in training) / max(1, pixels)
+    pixels = max(1, sum(note["pixels"] for note in training))
+    sums = [sum(values) for values in zip(*(note["sums"] for note in training), strict=True)]
+    mean = np.array(sums) / pixels
+    products = sum(np.array(note["products"], np.float64) for note in training) / pixels
     return {
         "classes": list(found.classes),
         "size": options.size,
@@ -204,9 +199,3 @@ def _index(found: Source, shards: list[Shard], options: Options) -> dict[str, An
         "covariance": (products - np.outer(mean, mean)).tolist(),
         "skipped": [entry for note in notes.values() for entry in note["skipped"]],
     }
-
-
-def _bar(total: int, progress: bool) -> Any:
-    from tqdm import tqdm
-
-    return tqdm(total=total, unit=" pictures", disable=not progress)

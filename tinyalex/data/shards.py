@@ -1,7 +1,7 @@
-"""Shards: tar archives with some hundreds of pictures each, `key.jpg` and `key.cls`, as WebDataset has them.
+"""Shards: tar archives of images, `key.jpg` and `key.cls`, as in WebDataset.
 
-Few large files are read faster than a million small ones, and can be copied. In a shard that tinyalex has written, the archive's global
-header also holds a note, as JSON: a tar reader passes over it.
+A few large files are read and copied faster than a million small ones. The shards of
+tinyalex also have a JSON note in the archive's global header, which tar readers ignore.
 """
 
 import io
@@ -11,89 +11,97 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tinyalex.data.stored import Picture, Stored
-from tinyalex.data.tars import members
+from tinyalex.data.records import ByteRange, ImageRecord, tar_members
 from tinyalex.serialization import atomic_write
 
 PLAN, INDEX = "plan.json", "index.json"
-"""What `tinyalex prepare` writes first, and last."""
+"""Files that `tinyalex prepare` writes first, and last."""
 
-PICTURES = (".jpg", ".jpeg", ".png", ".webp")
+INDEX_ENTRIES = ("classes", "size", "quality", "shards", "mean", "covariance", "skipped")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 NOTE = "TINYALEX.note"
 
 
 def write_shard(path: Path, samples: Iterable[tuple[str, bytes, int]], note: Any) -> None:
-    """A shard of samples (key, JPEG file, label). The same samples and note give the same bytes; the file is whole or not there."""
-    contents = list(samples)
+    """Write samples (key, JPEG file, label) to a shard, completely or not at all.
+
+    The same samples and note give the same bytes.
+    """
     header = {NOTE: json.dumps(note, sort_keys=True)}
     with (
         atomic_write(path) as unfinished,
         tarfile.open(unfinished, "w", format=tarfile.PAX_FORMAT, pax_headers=header) as tar,
     ):
-        for key, picture, label in contents:
-            for name, data in ((f"{key}.jpg", picture), (f"{key}.cls", str(label).encode())):
+        for key, image, label in samples:
+            for name, data in ((f"{key}.jpg", image), (f"{key}.cls", str(label).encode())):
                 member = tarfile.TarInfo(name)
                 member.size = len(data)
                 tar.addfile(member, io.BytesIO(data))
 
 
 def read_note(path: Path) -> Any:
-    """The note that a shard was written with. ValueError if there is none."""
+    """The note of a shard. Raises ValueError if it has none."""
     try:
         with tarfile.open(path, "r:") as tar:
             return json.loads(tar.pax_headers[NOTE])
     except (tarfile.TarError, KeyError) as error:
         raise ValueError(
-            f"{path} is not a shard that `tinyalex prepare` has written: {error}.\nRemove it, and prepare again."
+            f"{path} was not written by `tinyalex prepare`: {error}.\nRemove it, and prepare again."
         ) from error
 
 
 def read_index(folder: Path) -> dict[str, Any]:
-    """What `tinyalex prepare` has noted about its shards. ValueError, FileNotFoundError for a folder that it has not finished."""
+    """The index that `tinyalex prepare` wrote into a folder.
+
+    Raises FileNotFoundError if it has not finished, ValueError for another index.
+    """
     try:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-        return {
-            name: index[name]
-            for name in ("classes", "size", "quality", "shards", "mean", "covariance", "skipped")
-        }
+        return {name: index[name] for name in INDEX_ENTRIES}
     except FileNotFoundError:
         raise FileNotFoundError(
-            f"`tinyalex prepare` has not finished {folder}: there is no {INDEX}.\nRun it again: tinyalex prepare SOURCE {folder}"
+            f"`tinyalex prepare` has not finished {folder}: there is no {INDEX}.\n"
+            f"Run it again: tinyalex prepare SOURCE {folder}"
         ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{folder / INDEX} is not from `tinyalex prepare`: {error!r}.\nPrepare again, in a new folder."
+            f"{folder / INDEX} was not written by `tinyalex prepare`: {error!r}.\n"
+            "Prepare again, in a new folder."
         ) from None
 
 
-def shard_pictures(paths: Iterable[Path]) -> Iterator[Picture]:
-    """The labelled pictures in shards, in their order. ValueError for a file that is no shard, or has a picture without a class."""
+def read_shards(paths: Iterable[Path]) -> Iterator[ImageRecord]:
+    """The records of shards, in order.
+
+    Raises ValueError for a file that is no shard, or an image without a class.
+    """
     for path in paths:
-        found: dict[str, tuple[Stored | None, int | None]] = {}
+        samples: dict[str, dict[str, Any]] = {}
         with open(path, "rb") as file:
-            for name, stored in members(Stored(path)):
+            for name, stored in tar_members(ByteRange(path)):
                 key, suffix = _split(name)
-                picture, label = found.get(key, (None, None))
-                if suffix in PICTURES:
-                    if picture is not None:
+                sample = samples.setdefault(key, {})
+                if suffix in IMAGE_SUFFIXES:
+                    if "image" in sample:
                         raise ValueError(
-                            f"{path}: there are two pictures with the key {key}. Expected one."
+                            f"{path}: there are two images with the key {key}. Expected one."
                         )
-                    found[key] = (stored, label)
+                    sample["image"] = stored
                 elif suffix == ".cls":
                     file.seek(stored.offset)
-                    found[key] = (picture, _label(file.read(stored.size), path, key))
-                else:
-                    found[key] = (picture, label)
-        for key, (picture, label) in found.items():
-            if picture is None or label is None:
-                what = "class (.cls)" if label is None else f"picture ({', '.join(PICTURES)})"
-                raise ValueError(f"{path}: the sample {key} has no {what}. Expected both of each.")
-            yield Picture(f"{path.name}/{key}", label, picture)
+                    sample["class"] = _label(file.read(stored.size), path, key)
+        for key, sample in samples.items():
+            for part, suffixes in (("class", (".cls",)), ("image", IMAGE_SUFFIXES)):
+                if part not in sample:
+                    raise ValueError(
+                        f"{path}: the sample {key} has no {part} ({', '.join(suffixes)}). "
+                        "Expected both a class and an image."
+                    )
+            yield ImageRecord(f"{path.name}/{key}", sample["class"], sample["image"])
 
 
 def _split(name: str) -> tuple[str, str]:
-    """The key of a member, which is its name up to the first dot after its folder, and the rest."""
+    """The key of a member, up to the first dot after its folder, and the suffix."""
     folder, slash, file = name.rpartition("/")
     stem, dot, suffix = file.partition(".")
     return folder + slash + stem, (dot + suffix).lower()
@@ -102,6 +110,7 @@ def _split(name: str) -> tuple[str, str]:
 def _label(text: bytes, path: Path, key: str) -> int:
     if not text.strip().isdigit():
         raise ValueError(
-            f"{path}: the class of {key} is {text.decode(errors='replace')!r}, expected a number from 0 on."
+            f"{path}: the class of {key} is {text.decode(errors='replace')!r}, "
+            "expected an integer of at least 0."
         )
     return int(text)

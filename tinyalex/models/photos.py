@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyalex.data.images import LONGEST, upright_rgb
+from tinyalex.data.decoding import MAX_ASPECT_RATIO, upright_rgb
 from tinyalex.functional.arguments import at_least_one
 
 
@@ -114,10 +114,10 @@ class Preprocessing:
         sides = (self.resize, self.resize)
         if not self.squash:
             short = min(picture.size)
-            if max(picture.size) > LONGEST * short:
+            if max(picture.size) > MAX_ASPECT_RATIO * short:
                 width, height = picture.size
                 raise ValueError(
-                    f"{image!r} has {width} x {height} pixels, a line. Expected a photo, at most {LONGEST} : 1."
+                    f"{image!r} has {width} x {height} pixels, a line. Expected a photo, at most {MAX_ASPECT_RATIO} : 1."
                 )
             sides = tuple(self.resize * side // short for side in picture.size)
         return np.asarray(picture.resize(sides, Image.Resampling.BILINEAR))

@@ -1,4 +1,7 @@
-"""imagenette: ten easily told classes of ImageNet, some 9,500 pictures to train on and 3,900 to validate (github.com/fastai/imagenette)."""
+"""imagenette: ten classes of ImageNet, 9,469 training and 3,925 validation images.
+
+Published at github.com/fastai/imagenette.
+"""
 
 import shutil
 import tarfile
@@ -6,7 +9,7 @@ from pathlib import Path
 
 from tinyalex.data.download import cache_folder, fetch
 
-# The md5 that torchvision and others who offer the archives give for them.
+# The same md5 as in torchvision.
 ARCHIVES = {
     160: ("imagenette2-160.tgz", "md5:e793b78cc4c9e9a4ccc0c1155377a412"),
     320: ("imagenette2-320.tgz", "md5:3df6f0d01a2c9592104656642f5e78a3"),
@@ -20,9 +23,10 @@ HOSTS = (
 
 
 def imagenette(short_side: int = 320) -> Path:
-    """The folder with train/ and val/, each with a folder a class; downloaded and unpacked unless it is there already.
+    """The folder with train/ and val/, downloaded and unpacked on first use.
 
-    Raises ValueError for another size than 160 and 320, ConnectionError if the download fails or has other bytes than the published ones.
+    Raises ValueError for a size other than 160 and 320, ConnectionError if the download
+    fails or its checksum is wrong.
     """
     if short_side not in ARCHIVES:
         raise ValueError(
@@ -36,7 +40,10 @@ def imagenette(short_side: int = 320) -> Path:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """The folder that an archive holds, as `folder`: whole or not there. Nothing is written elsewhere, whatever paths the archive has."""
+    """Unpack the one folder in an archive as `folder`, completely or not at all.
+
+    Nothing is written elsewhere, whatever paths the archive has.
+    """
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
@@ -46,7 +53,8 @@ def unpack(archive: Path, folder: Path) -> None:
         inside.rename(folder)
     except (tarfile.TarError, EOFError, ValueError) as error:
         raise ValueError(
-            f"{archive} is not the archive of one folder that it should be: {error}.\nRemove it, and try again."
+            f"{archive} is not a complete archive of one folder: {error}.\n"
+            "Remove it, and try again."
         ) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

@@ -17,7 +17,7 @@ def mean(images):
 
 
 def crops(image, padding):
-    """(top, left, mirrored) -> what is seen there, for each place that a crop can be at."""
+    """(top, left, mirrored) -> the crop at each position."""
     _, h, w = image.shape
     padded = np.pad(image, ((0, 0), (padding, padding), (padding, padding)))
     corners = [(top, left) for top in range(2 * padding + 1) for left in range(2 * padding + 1)]
@@ -28,12 +28,12 @@ def crops(image, padding):
 # Augment
 
 
-def test_each_image_becomes_one_of_its_crops_or_a_mirror_image_of_one(images, mean):
+def test_each_image_becomes_one_of_its_crops_or_a_mirrored_one(images, mean):
     for image, x in zip(images, Augment(mean, padding=2)(images, epoch=0, first=0), strict=True):
         assert any(np.array_equal(x, crop) for crop in crops(image - mean, 2).values())
 
 
-def test_every_crop_and_mirror_image_is_as_likely_as_the_others(rng):
+def test_all_crops_and_mirrored_crops_are_equally_likely(rng):
     image = rng.integers(0, 256, (1, 5, 5), dtype=np.uint8)
     places = {crop.tobytes(): place for place, crop in crops(image.astype(np.float32), 1).items()}
     batch = np.broadcast_to(image, (18_000, 1, 5, 5))
@@ -45,7 +45,7 @@ def test_every_crop_and_mirror_image_is_as_likely_as_the_others(rng):
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 40])
-def test_the_size_of_a_batch_changes_nothing(images, mean, batch_size):
+def test_the_batch_size_changes_no_image(images, mean, batch_size):
     augment = Augment(mean)
     whole = augment(images, epoch=3, first=100)
     parts = [
@@ -55,23 +55,23 @@ def test_the_size_of_a_batch_changes_nothing(images, mean, batch_size):
     assert np.array_equal(np.concatenate(parts), whole)
 
 
-def test_another_epoch_brings_other_crops(images, mean):
+def test_another_epoch_has_other_crops(images, mean):
     one, other = (Augment(mean)(images, epoch=epoch, first=0) for epoch in (0, 1))
     assert sum(map(np.array_equal, one, other)) < 4
 
 
-def test_another_seed_brings_other_crops(images, mean):
+def test_another_seed_has_other_crops(images, mean):
     one = Augment(mean)(images, epoch=0, first=0)
     tinyalex.manual_seed(1)
     assert sum(map(np.array_equal, one, Augment(mean)(images, epoch=0, first=0))) < 4
 
 
-def test_without_padding_and_mirror_an_image_is_normalized_and_nothing_else(images, mean):
+def test_without_padding_and_mirroring_an_image_is_only_normalized(images, mean):
     x = Augment(mean, padding=0, flip=False, scale=0.5)(images, epoch=0, first=0)
     assert np.array_equal(x, Normalize(mean, scale=0.5)(images))
 
 
-def test_without_a_mirror_crops_are_upright(images, mean):
+def test_without_flip_no_crop_is_mirrored(images, mean):
     for image, x in zip(
         images, Augment(mean, padding=1, flip=False)(images, epoch=0, first=0), strict=True
     ):
@@ -88,7 +88,7 @@ def test_scale_multiplies_the_crops(images, mean):
     assert np.array_equal(half, one * np.float32(0.5))
 
 
-def test_what_moves_in_at_the_borders_is_zero(mean):
+def test_the_padding_is_zero_after_the_mean_is_subtracted(mean):
     white = np.full((60, 3, 8, 6), 255, np.uint8)
     x = Augment(mean)(white, epoch=0, first=0)
     assert (x.min(axis=(1, 2, 3)) == 0).sum() > 50
@@ -115,7 +115,7 @@ def test_a_mean_colour_is_a_mean_image_of_one_colour(transform, images):
 
 @pytest.mark.parametrize("transform", [Augment, Normalize])
 @pytest.mark.parametrize("kind", [np.uint8, np.int64, np.float64])
-def test_float32_comes_out_and_the_images_stay_as_they_are(transform, kind, images, mean):
+def test_the_result_is_float32_and_the_images_are_unchanged(transform, kind, images, mean):
     given = images.astype(kind)
     x = transform(mean.astype(np.float64), scale=0.1)(given, epoch=0, first=0)
     assert x.dtype == np.float32
@@ -133,8 +133,8 @@ def test_a_mean_of_other_dimensions_is_refused(transform):
 
 @pytest.mark.parametrize("transform", [Augment, Normalize])
 @pytest.mark.parametrize("shape", [(3, 8, 7), (1, 8, 6), (3, 1, 6), (1,), (4, 1, 1)])
-def test_a_mean_that_does_not_fit_the_images_is_refused(transform, shape, images):
-    wanted = rf"{transform.__name__}: the mean \(.*\) does not fit images \(40, 3, 8, 6\), which need \(3, 8, 6\) or \(3, 1, 1\)\."
+def test_a_mean_that_does_not_match_the_images_is_refused(transform, shape, images):
+    wanted = rf"{transform.__name__}: the mean \(.*\) does not match images \(40, 3, 8, 6\), which need \(3, 8, 6\) or \(3, 1, 1\)\."
     with pytest.raises(ValueError, match=wanted):
         transform(np.zeros(shape))(images, epoch=0, first=0)
 
@@ -148,17 +148,17 @@ def test_a_single_image_is_refused(transform, images, mean):
 
 
 @pytest.mark.parametrize("padding", [-1, 1.5])
-def test_a_padding_that_is_no_number_of_pixels_is_refused(padding, mean):
+def test_a_padding_that_is_negative_or_no_integer_is_refused(padding, mean):
     with pytest.raises(
-        ValueError, match=f"Augment: expected a padding of 0 or more whole pixels, got {padding}"
+        ValueError, match=f"Augment: expected padding to be an integer of at least 0, got {padding}"
     ):
         Augment(mean, padding=padding)
 
 
-def test_a_padding_that_moves_an_image_out_of_sight_is_refused(images, mean):
+def test_a_padding_as_large_as_the_image_is_refused(images, mean):
     with pytest.raises(
         ValueError,
-        match=r"Augment: padding=6 would move images of 8 x 6 out of sight\.\nGive a padding below 6\.",
+        match=r"Augment: expected a padding below 6, the shorter side of a crop, got 6\.\nGive a smaller",
     ):
         Augment(mean, padding=6)(images, epoch=0, first=0)
 
@@ -180,7 +180,7 @@ def test_the_mean_image_is_the_mean_of_each_pixel(images, mean):
     assert np.array_equal(mean, images.mean(axis=0, dtype=np.float64).astype(np.float32))
 
 
-def test_the_mean_image_loses_no_small_number_beside_a_large_one():
+def test_the_mean_image_is_summed_in_float64():
     images = np.ones((1024, 1, 2, 2), np.float32)
     images[0] = 2.0**24  # in float32, adding 1 to it changes nothing
     assert np.array_equal(
@@ -200,13 +200,13 @@ def test_the_mean_image_of_no_images_is_refused(shape):
 
 
 def numbered(n=400, height=8, width=9):
-    """Images whose pixels say where they are: 10*row + column."""
+    """Images whose pixels are 10*row + column."""
     return np.broadcast_to(
         (10 * np.arange(height)[:, None] + np.arange(width)).astype(np.uint8), (n, 3, height, width)
     )
 
 
-def test_normalize_takes_the_middle():
+def test_normalize_crops_the_centre():
     x = Normalize([0, 0, 0], size=4)(numbered(1))
     np.testing.assert_array_equal(x[0, 0], 10 * np.arange(2, 6)[:, None] + np.arange(2, 6))
     mean = np.broadcast_to(np.arange(8.0)[:, None], (3, 8, 9))
@@ -215,7 +215,7 @@ def test_normalize_takes_the_middle():
     )
 
 
-def test_augment_cuts_squares_at_every_place_and_no_other():
+def test_augment_crops_squares_at_all_positions():
     x = Augment([0, 0, 0], padding=0, flip=False, size=5)(numbered(), epoch=0, first=0)
     assert x.shape == (400, 3, 5, 5)
     corners = x[:, 0, 0, 0].astype(int)
@@ -225,22 +225,24 @@ def test_augment_cuts_squares_at_every_place_and_no_other():
     assert set(corners.tolist()) == {10 * row + column for row in range(4) for column in range(5)}
 
 
-def test_a_square_may_hang_over_the_edge_by_the_padding():
+def test_a_square_may_extend_beyond_the_edge_by_the_padding():
     x = Augment([0, 0, 0], padding=1, flip=False, size=8)(numbered() + 1, epoch=0, first=0)
     assert {int((image[0] == 0).all(axis=1).sum()) for image in x} == {0, 1}
     assert x.shape == (400, 3, 8, 8)
 
 
 def test_a_padding_as_large_as_the_square_is_refused():
-    with pytest.raises(ValueError, match="padding=4 would move images of 4 x 4 out of sight"):
+    with pytest.raises(
+        ValueError, match="expected a padding below 4, the shorter side of a crop, got 4"
+    ):
         Augment([0, 0, 0], size=4, padding=4)(numbered(1), epoch=0, first=0)
 
 
-def test_a_square_stays_within_the_image_unless_a_padding_is_given():
+def test_a_square_is_within_the_image_unless_a_padding_is_given():
     assert Augment([0, 0, 0], size=5)(numbered() + 1, epoch=0, first=0).min() > 0
 
 
-def test_the_ten_views_are_those_that_predict_takes(rng):
+def test_the_ten_views_are_those_of_predict(rng):
     photos = rng.integers(0, 256, (2, 11, 11, 3), np.uint8)
     views = TenViews([120, 110, 100], scale=0.5, size=8)(photos.transpose(0, 3, 1, 2))
     preprocess = Preprocessing(8, 11, mean=(120.0, 110.0, 100.0), std=(2.0, 2.0, 2.0))
@@ -252,10 +254,10 @@ def test_the_ten_views_are_those_that_predict_takes(rng):
     )
 
 
-# What the 2012 run did
+# Options of the 2012 code
 
 
-def test_neighbours_can_be_moved_and_mirrored_together_and_shifted_in_colour_apart():
+def test_neighbours_can_be_cropped_alike_and_shifted_in_colour_separately():
     augment = Augment([0, 0, 0], size=5, together=32, colours=np.eye(3))
     x = augment(numbered(100), epoch=0, first=16)  # 16 of the first chunk, 32, 32, 20
     assert len({tuple(colour) for colour in x[:, :, 0, 0] % 1}) == 100
@@ -265,23 +267,21 @@ def test_neighbours_can_be_moved_and_mirrored_together_and_shifted_in_colour_apa
     np.testing.assert_array_equal(
         x[40:], Augment([0, 0, 0], size=5, together=32)(numbered(60), epoch=0, first=56)
     )
-    with pytest.raises(
-        ValueError, match="expected together to be a number of images from 1 on, got 0"
-    ):
+    with pytest.raises(ValueError, match="expected together to be an integer of at least 1, got 0"):
         Augment([0, 0, 0], together=0)
 
 
-def test_images_are_divided_while_colours_are_shifted_and_not_after(rng):
+def test_images_are_divided_only_while_colours_are_shifted(rng):
     grey = np.full((2, 3, 6, 6), 150, np.uint8)
     options = {"size": 4, "colours": np.zeros((2, 3)), "until": 1}  # axes of no length
     augment = Augment([100, 100, 100], divide=1.25, **options)
     assert [float(augment(grey, epoch=epoch, first=0).max()) for epoch in (0, 1)] == [40, 50]
     assert Augment([100, 100, 100], size=4, divide=1.25)(grey, epoch=0, first=0).max() == 50
-    with pytest.raises(ValueError, match="expected divide to be a number above 0, got 0"):
+    with pytest.raises(ValueError, match="expected divide to be above 0, got 0"):
         Augment([100, 100, 100], divide=0)
 
 
-def test_colours_can_be_left_alone_from_an_epoch_on():
+def test_colours_are_not_shifted_from_the_epoch_until():
     grey = np.full((8, 3, 6, 6), 100, np.uint8)
     augment = Augment([100, 100, 100], size=4, colours=IMAGENET_COLOURS, until=2)
     spread = [float(augment(grey, epoch=epoch, first=0).std()) for epoch in range(4)]
@@ -299,9 +299,9 @@ def test_imagenets_colours_are_axes():
 
 @pytest.mark.parametrize("size", [0, 9, 2.5])
 @pytest.mark.parametrize("make", [Normalize, Augment])
-def test_a_square_that_cannot_be_cut_is_refused(make, size):
+def test_a_square_larger_than_the_images_is_refused(make, size):
     with pytest.raises(
         ValueError,
-        match=rf"{make.__name__}: a square of size={size} cannot be cut from images of 8 x 9.\nGive at most 8",
+        match=rf"{make.__name__}: a square of size={size} cannot be cropped from images of 8 x 9.\nGive at most 8",
     ):
         make([0, 0, 0], size=size)(numbered(1), epoch=0, first=0)

@@ -1,4 +1,4 @@
-"""Pictures, folders and archives that tests make for themselves: in layout like the real ones, in content noise."""
+"""Images, folders and archives for tests: real layouts, random content."""
 
 import io
 import tarfile
@@ -10,11 +10,11 @@ from tinyalex.data import ilsvrc
 
 WNIDS = ("n01440764", "n02119789", "n02510455")
 DEVKIT_NUMBERS = {1: "n02119789", 2: "n02510455", 3: "n01440764", 1001: "n00001740"}
-"""As in 2012, the kit fox is the first and the tench a later one; from 1001 on stand groups of classes."""
+"""As in 2012, the kit fox is before the tench; groups of classes follow from 1001."""
 
 
-def picture(seed, size=(24, 18), kind="JPEG"):
-    """The bytes of a smooth random picture: JPEG keeps it nearly as it is."""
+def image_bytes(seed, size=(24, 18), kind="JPEG"):
+    """A smooth random image, encoded: JPEG changes it little."""
     rng = np.random.default_rng(seed)
     image = Image.fromarray(rng.integers(0, 256, (3, 3, 3), np.uint8)).resize(
         size, Image.Resampling.BICUBIC
@@ -29,7 +29,7 @@ def class_folders(root, train=12, val=4, classes=("cat", "dog")):
         for i in range(count):
             file = root / split / classes[i % len(classes)] / f"{i}.jpg"
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(picture(i + 100 * (split == "val")))
+            file.write_bytes(image_bytes(i + 100 * (split == "val")))
     return root
 
 
@@ -44,18 +44,18 @@ def tar_of(files, mode="w"):
 
 
 def official_files(root, labels=("n02510455", "n01440764", "n02119789", "n02510455")):
-    """ILSVRC2012 in small: its layout, our pictures."""
+    """The files of ILSVRC2012 with a few random images."""
     from scipy.io import savemat
 
     root.mkdir()
     inner = {
-        f"{wnid}.tar": tar_of({f"{wnid}_{i}.JPEG": picture(10 * w + i) for i in range(4)})
+        f"{wnid}.tar": tar_of({f"{wnid}_{i}.JPEG": image_bytes(10 * w + i) for i in range(4)})
         for w, wnid in enumerate(WNIDS)
     }
     (root / ilsvrc.TRAIN).write_bytes(tar_of(inner))
     names = [f"ILSVRC2012_val_{i + 1:08d}.JPEG" for i in range(len(labels))]
     (root / ilsvrc.VAL).write_bytes(
-        tar_of({name: picture(500 + i) for i, name in enumerate(names)})
+        tar_of({name: image_bytes(500 + i) for i, name in enumerate(names)})
     )
     synsets = np.array(
         [(number, wnid, "") for number, wnid in DEVKIT_NUMBERS.items()],

@@ -5,11 +5,11 @@ import pytest
 
 from tinyalex import device as devices
 from tinyalex.data import shapes
-from tinyalex.data.drawing import OBJECTS
+from tinyalex.data.synthetic import OBJECTS
 
 
 @pytest.fixture(scope="module")
-def drawn():
+def datasets():
     return shapes()
 
 
@@ -22,15 +22,15 @@ def plane():
 # The dataset
 
 
-def test_there_are_ten_thousand_images_to_train_on_and_two_thousand_to_test(drawn):
-    train, test = drawn
+def test_there_are_ten_thousand_training_and_two_thousand_test_images(datasets):
+    train, test = datasets
     assert train.images.shape == (10_000, 3, 32, 32)
     assert test.images.shape == (2_000, 3, 32, 32)
     assert train.classes == test.classes == tuple(draw.__name__ for draw in OBJECTS)
 
 
-def test_every_class_is_as_frequent_as_the_others(drawn):
-    for half in drawn:
+def test_all_classes_are_equally_frequent(datasets):
+    for half in datasets:
         assert len(set(np.bincount(half.labels, minlength=10))) == 1
 
 
@@ -39,7 +39,7 @@ def test_the_same_seed_draws_the_same_images():
         assert np.array_equal(one.images, other.images)
 
 
-def test_the_random_state_of_the_user_changes_no_image():
+def test_manual_seed_changes_no_image():
     before = shapes(20, 0)[0].images
     devices.manual_seed(5)
     assert np.array_equal(shapes(20, 0)[0].images, before)
@@ -50,61 +50,62 @@ def test_another_seed_draws_other_images():
     assert not any(map(np.array_equal, one, other))
 
 
-def test_an_image_does_not_depend_on_how_many_are_drawn(drawn):
-    for few, many in zip(shapes(33, 7), drawn, strict=True):
+def test_an_image_does_not_depend_on_how_many_are_drawn(datasets):
+    for few, many in zip(shapes(33, 7), datasets, strict=True):
         assert np.array_equal(few.images, many.images[: len(few)])
 
 
 def test_an_image_does_not_depend_on_the_number_of_threads(monkeypatch):
     monkeypatch.setattr(devices.tiles, "workers", lambda: 1)
-    alone = shapes(30, 0)[0].images
+    expected = shapes(30, 0)[0].images
     monkeypatch.setattr(devices.tiles, "workers", lambda: 4)
-    assert np.array_equal(shapes(30, 0)[0].images, alone)
+    assert np.array_equal(shapes(30, 0)[0].images, expected)
 
 
-def test_no_image_is_drawn_twice(drawn):
-    images = [image.tobytes() for half in drawn for image in half.images]
+def test_no_image_is_drawn_twice(datasets):
+    images = [image.tobytes() for half in datasets for image in half.images]
     assert len(set(images)) == len(images)
 
 
-def test_no_images_are_a_dataset_too():
+def test_a_dataset_may_be_empty():
     train, test = shapes(0, 0)
     assert len(train) == len(test) == 0
 
 
-def test_the_images_use_the_whole_range_of_light_without_being_burnt_out(drawn):
-    pixels = drawn[0].images[:1000]
+def test_images_use_the_whole_range_of_values_and_few_are_clipped(datasets):
+    pixels = datasets[0].images[:1000]
     assert 90 < pixels.mean() < 150
     assert pixels.std() > 50
     assert np.isin(pixels, (0, 255)).mean() < 0.05
 
 
-def test_a_linear_model_stays_under_half_of_the_test_images(drawn):
-    """Ridge least squares on one-hot labels. It is above chance: there is something to learn even for it."""
-    train, test = drawn
-    x, x_test = (half.images.reshape(len(half), -1).astype(np.float32) / 64 for half in drawn)
+def test_a_linear_model_classifies_less_than_half_of_the_test_images(datasets):
+    """Ridge regression on one-hot labels. It is above chance, and below half."""
+    train, test = datasets
+    x, x_test = (half.images.reshape(len(half), -1).astype(np.float32) / 64 for half in datasets)
     mean = x.mean(axis=0)
     x, x_test = x - mean, x_test - mean
     targets = np.eye(10, dtype=np.float32)[train.labels] - 0.1
-    # This much of a ridge came out best on the test images themselves.
+    # The best ridge for the test images themselves.
     ridge = 10 * len(x) * np.eye(x.shape[1], dtype=np.float32)
     weights = np.linalg.solve(x.T @ x + ridge, x.T @ targets)
     assert 0.15 < ((x_test @ weights).argmax(axis=1) == test.labels).mean() < 0.5
 
 
 @pytest.mark.parametrize(("name", "value"), [("n_train", -1), ("n_test", 2.5)])
-def test_a_number_of_images_that_is_none_is_refused(name, value):
+def test_a_number_of_images_that_is_negative_or_no_integer_is_refused(name, value):
     with pytest.raises(
         ValueError,
-        match=rf"shapes: expected a whole number of images from 0 on for {name}, got {value}\.",
+        match=rf"shapes: expected {name} to be an integer of at least 0, got {value}\.",
     ):
         shapes(**{name: value})
 
 
 @pytest.mark.parametrize("seed", [-1, 2**64, "a", None])
-def test_a_seed_that_is_none_is_refused(seed):
+def test_another_seed_than_a_uint64_is_refused(seed):
     with pytest.raises(
-        ValueError, match=r"shapes: expected a whole number from 0 to 2\*\*64 - 1 for seed"
+        ValueError,
+        match=r"shapes: expected seed to be an integer from 0 to 18446744073709551615, got",
     ):
         shapes(1, 1, seed=seed)
 
@@ -113,7 +114,7 @@ def test_a_seed_that_is_none_is_refused(seed):
 
 
 @pytest.mark.parametrize("draw", OBJECTS)
-def test_an_object_reaches_from_about_minus_one_to_one(draw, plane):
+def test_an_object_extends_from_about_minus_one_to_one(draw, plane):
     for axis in 0, 1:
         inside = plane[axis][draw(*plane) < 0]
         assert -1.12 < inside.min() < -0.5
@@ -121,15 +122,15 @@ def test_an_object_reaches_from_about_minus_one_to_one(draw, plane):
 
 
 @pytest.mark.parametrize("draw", OBJECTS)
-def test_a_distance_grows_by_one_for_each_step_away_from_the_edge(draw, plane):
+def test_the_gradient_of_a_distance_has_norm_one_at_the_edge(draw, plane):
     distance = draw(*plane)
-    slope = np.hypot(*np.gradient(distance, 0.01))[abs(distance) < 0.04]
-    assert slope.max() < 1.05
-    assert np.isclose(slope, 1, atol=0.01).mean() > 0.9
+    norm = np.hypot(*np.gradient(distance, 0.01))[abs(distance) < 0.04]
+    assert norm.max() < 1.05
+    assert np.isclose(norm, 1, atol=0.01).mean() > 0.9
 
 
 @pytest.mark.parametrize("draw", OBJECTS)
-def test_an_object_is_drawn_in_float32(draw, plane):
+def test_distances_are_float32(draw, plane):
     assert draw(*plane).dtype == np.float32
 
 
