@@ -36,8 +36,7 @@ rng = np.random.default_rng((4, args.seed))  # not the stream that gradcheck dra
 #
 # Many networks after AlexNet *standardise*: they shift and scale a row of n values so
 # that its mean is 0 and its standard deviation is 1, y = (x - m) / s, where m is the
-# mean of the row and s its standard deviation, the square root of the mean of (x -
-# m)**2.
+# mean of the row and s its standard deviation.
 #
 # A layer is a `ta.Function`: `forward` computes y and stores what `backward` needs;
 # `backward` receives `dy`, the gradient of the loss with respect to y, and returns the
@@ -93,8 +92,8 @@ class ThirdDraft(Standardise):
         return (dy - row_mean(dy) - self.y * row_mean(dy * self.y)) / self.s
 
 
-drafts = SecondDraft, ThirdDraft
-second, third = (ta.gradcheck(draft, rows, raise_exception=False) for draft in drafts)
+second = ta.gradcheck(SecondDraft, rows, raise_exception=False)
+third = ta.gradcheck(ThirdDraft, rows, raise_exception=False)
 print(second, third, sep="\n")
 lesson.claim("the second draft is also wrong", second.worst.wrong > 0)
 lesson.claim(f"the third is right in all {third.worst.checked} elements", third.ok)
@@ -160,8 +159,7 @@ lesson.claim("the reason: each row of y sums to 0, whatever x is", np.allclose(s
 # %% [markdown]
 # The derivative of a constant is 0: with ones the check compares 0 with 0. Softmax is
 # such a layer too, since its outputs sum to 1. And a cotangent of ones cannot show
-# whether backward multiplies by dy at all, or whether each element of dy gets to its
-# own input.
+# whether backward uses dy at all, or whether each element of dy gets to its own input.
 #
 # ## Break it, eight times
 #

@@ -95,7 +95,7 @@ text = "but it learns more slowly: its training loss is always the higher one"
 lesson.claim(text, (slow > fast).all())
 
 # %% [markdown]
-# Why does a test loss increase while the error hardly does? The loss measures how
+# Why can the test loss increase when the error does not? The loss measures how
 # confident a prediction is (lesson 11), and a network that has memorised its training
 # images is confident also where it is wrong. Compare the two test errors at the end as
 # well: after so few steps the network with dropout is not yet fully trained, and its
