@@ -211,7 +211,7 @@ gray = {"cmap": "gray"}
 patches = lesson.image_axes(figure, grid[0, 0], title="three patches", pixels=train.images[0])
 lesson.image_axes(figure, grid[0, 1], title="the filter", pixels=filters[0, 0], **gray)
 lesson.image_axes(figure, grid[1, 0], title="feature map: edges", pixels=y[0, 0], **gray)
-title = "filter flattened in the wrong order"
+title = "filter in the wrong order"
 lesson.image_axes(figure, grid[1, 1], title=title, pixels=wrong[0, 0], **gray)
 above, below = 3, 10  # two rows of output positions of the first image
 matrix = device.to_numpy(col)[:, :, :, 0, [above, below]].reshape(c * kh * kw, 2 * ow)

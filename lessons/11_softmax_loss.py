@@ -58,12 +58,15 @@ def one_step(x, labels):
     return F.cross_entropy(x, labels, reduction="none")
 
 
+def two_classes(gaps):
+    """Logits of two classes, the right one, class 0, behind by each of the gaps."""
+    return np.stack([np.zeros(len(gaps)), gaps], axis=1).astype("f"), np.zeros(len(gaps), int)
+
+
 gaps = np.arange(0, 151)
-logits = np.stack([np.zeros(len(gaps)), gaps], axis=1).astype("f")  # class 0 is the right one
-right = np.zeros(len(gaps), int)
 methods = {"textbook": textbook, "softmax, then log": two_steps, "cross_entropy": one_step}
 with np.errstate(all="ignore"):
-    losses = {name: ta.Tensor(f(logits, right)).numpy() for name, f in methods.items()}
+    losses = {name: ta.Tensor(f(*two_classes(gaps))).numpy() for name, f in methods.items()}
 for gap in (1, 50, 88, 89, 103, 104, 150):
     values = ", ".join(f"{name} {loss[gap]:.4f}" for name, loss in losses.items())
     print(f"  gap {gap:>3}: {values}")
@@ -161,6 +164,13 @@ def squared_error(x):
     return ((F.softmax(x, 1) - np.float32([1, 0])) ** 2).sum(axis=1)
 
 
+def negative_gradients(gaps):
+    """With respect to the right logit: of cross-entropy, and of the squared error."""
+    logits, right = two_classes(gaps)
+    entropy = gradient(logits, lambda x: one_step(x, right))
+    return -entropy[:, 0], -gradient(logits, squared_error)[:, 0]
+
+
 onehot = np.eye(10, dtype="f")[labels]
 with ta.no_grad():
     p = F.softmax(answer, 1).numpy()
@@ -168,8 +178,7 @@ dx = gradient(answer, lambda x: one_step(x, labels))
 same = np.allclose(dx, p - onehot, atol=1e-6)
 lesson.claim("the gradient is p - onehot, up to rounding", same)
 lesson.claim("it sums to 0 over the classes", abs(dx.sum(axis=1)).max() < 1e-5)
-entropy = -gradient(logits, lambda x: one_step(x, right))[:, 0]
-squares = -gradient(logits, squared_error)[:, 0]
+entropy, squares = negative_gradients(gaps)
 print("negative gradients with respect to the right logit:")
 for gap in (0, 2, 5, 10, 20):
     print(f"  gap {gap:>2}: cross-entropy {entropy[gap]:.4f}, squared error {squares[gap]:.1e}")
@@ -179,8 +188,8 @@ vanishes = (np.diff(squares[2:20]) < 0).all() and squares[20] < 1e-6
 lesson.claim("that of the squared error vanishes: a very wrong answer is not corrected", vanishes)
 
 figure = lesson.figure(13, 4.2)
-labels_1 = {"xlabel": "gap between the logits", "ylabel": "loss"}
-axes = lesson.axes(figure, 1, 3, 1, title="The same loss, computed in three ways", **labels_1)
+title, gap = "The same loss, computed in three ways", "gap between the logits"
+axes = lesson.axes(figure, 1, 3, 1, title=title, xlabel=gap, ylabel="loss")
 styles = (lesson.RED, 2), (lesson.BLUE, 4), ("#d5dbe1", 9)
 for (name, loss), (colour, width) in zip(losses.items(), styles, strict=True):
     visible = np.where(np.isfinite(loss), loss, np.nan)
@@ -189,8 +198,9 @@ for (name, loss), (colour, width) in zip(losses.items(), styles, strict=True):
     if last[name] < gaps[-1]:
         axes.plot(last[name], loss[last[name]], "X", color=colour, markersize=11, zorder=11)
 axes.legend(frameon=False)
-labels_2 = {"xlabel": "gap between the logits", "ylabel": "negative gradient", "xlim": (0, 20)}
-axes = lesson.axes(figure, 1, 3, 2, title="Gradient of the right logit", **labels_2)
+title, gaps = "Gradient with respect to the right logit", np.linspace(0, 20, 201)
+axes = lesson.axes(figure, 1, 3, 2, title=title, xlabel=gap, ylabel="negative gradient")
+entropy, squares = negative_gradients(gaps)
 axes.plot(gaps, entropy, color=lesson.BLUE, linewidth=2, label="cross-entropy")
 axes.plot(gaps, squares, color=lesson.RED, linewidth=2, label="squared error")
 axes.legend(frameon=False, loc="center right")

@@ -143,7 +143,11 @@ figure = lesson.figure(12, 4.4)
 title = "a photograph" if source == lesson.PHOTOS else "an image"
 whole = lesson.image_axes(figure, 2, 6, 1, title=title, pixels=photo[0])
 colours = [lesson.BLUE, lesson.RED, lesson.GREEN, "#d9a21b", "#7d5ba6"]
-rows = ("shifted, mirrored", crop, 5), ("and colour shift", light, 4), ("eigenvalues", broken, 2)
+rows = (
+    ("shifted, mirrored", crop, 5),
+    ("and colour shift", light, 4),
+    ("with eigenvalues", broken, 2),
+)
 for title, change, count in rows:
     for epoch in range(count):
         pixels = change(photo, epoch=epoch, first=0)[0] + mean[:, None, None]
