@@ -116,7 +116,7 @@ train = lesson.images(50_000).train if args.full else data.shapes(2000, 0, seed=
 batch, width, max_epochs = (128, 32, 20) if args.full else (50, 16, 12)
 TARGET = 0.25
 SIGMAS = (1e-4, 0.01, 0.01, 0.1)  # as in cuda-convnet's quick network, which has one layer more
-RATES = {  # the best one on shapes is first; the third is for --full
+RATES = {  # the best one on shapes is first, slower ones are stopped; the third is for --full
     "2012": {"tanh": (0.01, 0.003, 0.03), "ReLU": (0.001, 0.0003, 0.003)},
     "today": {"tanh": (0.03, 0.01, 0.1), "ReLU": (0.01, 0.003, 0.03)},
 }
