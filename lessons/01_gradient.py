@@ -4,12 +4,15 @@
 
     python lessons/01_gradient.py [--seed 1] [--device cuda]
 
-A network is a machine with many small screws, its weights. Show it pictures and it answers; the *loss* is one number that says how
-wrong the answers are. To train the network is to turn each screw a little in the direction that makes the loss smaller. So we have one
-question for each weight: *if I turn this one a little, how fast does the loss change?* The answers, all together, are the gradient.
+A network computes an output from its input and its *weights*. The *loss* is one number
+that measures how wrong the outputs are (here `F.cross_entropy`, the subject of lesson
+11). Training changes each weight a little in the direction that makes the loss smaller.
+So there is one question for each weight: *if it changes by h, by how much does the loss
+change?* The answers for all weights together are the gradient.
 
-This lesson asks in the most honest way there is, by turning a screw and looking, and then sees how well `backward()`, which never
-turns anything, knows the same numbers.
+This lesson first measures the answers, by changing a weight and computing the loss
+again, and then compares them with those of `backward()`, which computes the loss only
+once.
 """
 
 # %%
@@ -29,7 +32,7 @@ pixels = train.images / 255 - 0.5
 
 
 class Experiment:
-    """A small network in the precision asked for, and its loss when its eight filters are others."""
+    """A small network of a dtype, and its loss as a function of its eight filters."""
 
     def __init__(self, dtype):
         ta.manual_seed(args.seed)
@@ -43,169 +46,162 @@ class Experiment:
         self.filters.data = ta.Tensor(filters).data
         return F.cross_entropy(self.net(self.x), train.labels)
 
-    def nudged(self, index, h):
-        """The loss with one weight moved by h, all others as they are."""
+    def loss_at(self, index, h):
+        """The loss with one weight changed by h and all others as they are."""
         filters = self.start.copy()
         filters[index] += h
-        with ta.no_grad():
+        with ta.no_grad():  # forward only: nothing is kept for a backward pass
             return self.loss(filters).item()
 
 
-exact = Experiment("float64")
+double = Experiment("float64")
 
 # %% [markdown]
-# ## Turn one screw
+# ## The derivative for one weight
 #
-# We take the weight whose slope is steepest. `nudged(index, h)` adds h to it and measures the loss again. How steep that step is, the
-# change of the loss divided by h, is what school called the slope of a chord: rise over run. As h gets smaller the chord becomes the
-# tangent, and its slope the *derivative*.
+# We take the weight with the largest derivative. `loss_at(index, h)` adds the *step* h
+# to it and computes the loss again. The difference quotient (loss(w + h) - loss(w)) / h
+# is the slope of a chord; as h gets smaller it approaches the slope of the tangent, the
+# *derivative*. Computed like this, it is called the *numerical gradient*.
 #
-# Before you run this: h goes down by a factor of ten from line to line. What will the measured slopes do?
+# Before you run this: h decreases by a factor of ten from line to line. How will the
+# numerical gradient change?
 
 # %%
-loss = exact.loss(exact.start)
+loss = double.loss(double.start)
 loss.backward()
-gradient = ta.Tensor(exact.filters.grad).numpy().copy()
-order = np.argsort(-abs(gradient), axis=None)
-large = [
-    tuple(int(i) for i in np.unravel_index(flat, gradient.shape)) for flat in order[:16]
-]  # where the slopes are steepest
-steepest = large[0]
+gradient = ta.Tensor(double.filters.grad).numpy().copy()
+by_size = np.argsort(-abs(gradient), axis=None)
+indices = list(zip(*np.unravel_index(by_size[:16], gradient.shape), strict=True))
+steepest = indices[0]  # the index of the largest derivative
 
-print(f"loss {loss.item():.6f}; the weight at {list(steepest)} is {exact.start[steepest]:+.6f}")
+position = [int(i) for i in steepest]
+print(f"loss {loss.item():.6f}; the weight at {position} is {double.start[steepest]:+.6f}")
 for h in (0.1, 0.01, 0.001, 0.0001):
-    slope = (exact.nudged(steepest, h) - exact.nudged(steepest, 0)) / h
-    print(f"  h = {h:<7g} measured slope {slope:+.8f}")
-print(f"  backward()  says          {gradient[steepest]:+.8f}")
-lesson.claim(
-    "the measured slope closes in on what backward() says",
-    abs(slope / gradient[steepest] - 1) < 1e-3,
-)
+    numerical = (double.loss_at(steepest, h) - double.loss_at(steepest, 0)) / h
+    print(f"  h = {h:<7g} numerical gradient {numerical:+.8f}")
+print(f"  backward()  gradient           {gradient[steepest]:+.8f}")
+converges = abs(numerical / gradient[steepest] - 1) < 1e-3
+lesson.claim("the numerical gradient approaches that of backward()", converges)
 
 # %% [markdown]
-# Nobody told `backward()` about nudges. It goes through the layers from the last to the first with the rules of calculus, and comes out
-# with the same number. What does it cost to know the slope of every weight in each of the two ways?
+# `backward()` uses no steps. It goes through the layers from the last to the first,
+# applies the rules of calculus, and arrives at the same value. What does each of the
+# two methods cost if we want the derivatives for all weights?
 
 # %%
-weights = sum(p.size for p in exact.net.parameters())
-forward = timeit(lambda: exact.nudged(steepest, 0), number=5) / 5
-both = timeit(lambda: exact.loss(exact.start).backward(), number=5) / 5
-print(
-    f"one forward pass: {1000 * forward:.1f} ms; forward and backward: {1000 * both:.1f} ms; ",
-    end="",
-)
-print(f"the slopes of all {weights:,} weights by nudging: {weights * forward:.0f} s and more")
-lesson.claim(
-    f"backward() is the cheaper way, by a factor of {weights * forward / both:,.0f}",
-    weights * forward > 20 * both,
-)
+weights = sum(p.size for p in double.net.parameters())
+forward = timeit(lambda: double.loss_at(steepest, 0), number=5) / 5
+both = timeit(lambda: double.loss(double.start).backward(), number=5) / 5
+print(f"a forward pass: {1000 * forward:.1f} ms; forward and backward: {1000 * both:.1f} ms")
+print(f"the numerical gradient of {weights:,} weights: more than {weights * forward:.0f} s")
+ratio = weights * forward / both
+lesson.claim(f"backward() is faster by a factor of {ratio:,.0f}", ratio > 20)
 
 # %% [markdown]
-# AlexNet has 60 million weights (section 4 of the paper) and each of its forward passes is far longer. This is why there is a
-# `backward()` at all: nudging is for checking, backward is for training.
+# AlexNet has 60 million weights (section 4 of the paper), and each of its forward
+# passes takes far longer. So the numerical gradient is for checking, `backward()` is
+# for training.
 #
-# ## All the screws at once
+# ## The gradient as a direction
 #
-# Write the slopes of many weights into one long arrow: that is the *gradient*. It points into the direction in which the loss grows
-# fastest. So a short step straight against it should lower the loss more than a step of the same length into any other direction.
-# Here we move the weights of the eight filters and leave the rest alone.
+# The derivatives for many weights, written as one vector, are the *gradient*. It points
+# in the direction in which the loss increases fastest. So a short step in the opposite
+# direction should decrease the loss more than a step of the same length in any other
+# direction. We change the weights of the eight filters and keep all others.
 #
-# Before you run this: we try many random directions. How close will the best of them come to the gradient: nearly, half, or not at all?
+# Before you run this: we try many random directions. How much of the gradient's
+# decrease will the best of them reach: nearly all, half, or little?
 
 # %%
-random = np.random.default_rng(args.seed)
+rng = np.random.default_rng(args.seed)
 step = 0.01
 
 
-def after(direction):
-    """How far the loss falls for a step of fixed length into a direction."""
+def decrease(direction):
+    """By how much the loss decreases for a step of fixed length in a direction."""
     with ta.no_grad():
-        return (
-            loss.item()
-            - exact.loss(exact.start + step * direction / np.linalg.norm(direction)).item()
-        )
+        moved = double.loss(double.start + step * direction / np.linalg.norm(direction))
+        return loss.item() - moved.item()
 
 
-best = after(-gradient)
-others = [after(random.standard_normal(gradient.shape)) for _ in range(200)]
-print(
-    f"against the gradient the loss falls by {best:.6f}; in the best of {len(others)} random directions by {max(others):.6f}"
-)
-lesson.claim(
-    f"the best of {len(others)} guesses gains less than a quarter of what the gradient gains",
-    max(others) < best / 4,
-)
+best = decrease(-gradient)
+others = [decrease(rng.standard_normal(gradient.shape)) for _ in range(200)]
+print(f"decrease of the loss along the negative gradient: {best:.6f}")
+print(f"along the best of {len(others)} random directions: {max(others):.6f}")
+few = max(others) < best / 4
+lesson.claim(f"the best of {len(others)} random directions reaches less than a quarter", few)
 expected = step * np.linalg.norm(gradient)
-lesson.claim(
-    f"the gradient's length times the step foretells the fall: {expected:.6f}",
-    abs(best / expected - 1) < 0.1,
-)
+predicted = abs(best / expected - 1) < 0.1
+lesson.claim(f"gradient norm times step length predicts the decrease: {expected:.6f}", predicted)
 
 # %% [markdown]
-# With so many weights, nearly every random direction is nearly sideways. That is why we want the gradient and do not guess.
+# With so many weights, nearly every random direction is nearly perpendicular to the
+# gradient. That is why we compute the gradient and do not guess.
 #
-# ## How small should the nudge be?
+# ## How small should the step h be?
 #
-# Two things spoil a measured slope. A *long* chord is not the tangent: its slope is off by an amount that shrinks in proportion to h. A
-# trick helps: step to both sides and take (loss(w + h) - loss(w - h)) / 2h, the *central difference*. The bend to the left cancels the
-# bend to the right, and the error falls as h * h. A *short* chord has another trouble: the two losses are almost equal, and a computer
-# keeps only so many digits of each. Where they begin alike, the difference keeps the few digits behind, and these are rounding.
+# A numerical gradient has two errors. The first is the *truncation error*: the Taylor
+# series is
 #
-# Before you run this: sketch the error against h, from large h to small. Where is it smallest: at the largest h, the smallest, between?
+#     loss(w + h) = loss + h loss' + h**2 loss'' / 2 + h**3 loss''' / 6 + ...
+#
+# so the difference quotient is wrong by about h loss'' / 2, in proportion to h. The
+# *central difference* (loss(w + h) - loss(w - h)) / 2h is better: the terms with loss''
+# cancel, and its error is proportional to h**2. The second is the *rounding error*:
+# with a short h the two losses agree in almost all of their digits. Subtracting cancels
+# those digits; what is left is mostly rounding error, and it is divided by h.
+#
+# Before you run this: sketch the error against h, from large h to small. Where is it
+# smallest: at the largest h, at the smallest, or between?
 
 
 # %%
-def error(experiment, h, both_sides):
-    """The relative error of measured slopes: the median of several weights, since one alone can be lucky."""
-    back = h if both_sides else 0
-    measured = [(experiment.nudged(i, h) - experiment.nudged(i, -back)) / (h + back) for i in large]
-    return np.median([abs(m / gradient[i] - 1) for m, i in zip(measured, large, strict=True)])
+def error(experiment, h, central):
+    """The relative error of the numerical gradient: the median over several weights."""
+    back = h if central else 0
+    differences = [experiment.loss_at(i, h) - experiment.loss_at(i, -back) for i in indices]
+    exact = [gradient[i] for i in indices]
+    return np.median(abs(np.array(differences) / (h + back) / exact - 1))
 
 
-nudges = 10.0 ** np.arange(-1, -13.5, -0.5)
+steps = 10.0 ** np.arange(-1, -13.5, -0.5)
 single = Experiment("float32")
 curves = {
-    "float32, one side": [error(single, h, False) for h in nudges],
-    "float32, both sides": [error(single, h, True) for h in nudges],
-    "float64, one side": [error(exact, h, False) for h in nudges],
-    "float64, both sides": [error(exact, h, True) for h in nudges],
+    "float32, one side": [error(single, h, False) for h in steps],
+    "float32, central": [error(single, h, True) for h in steps],
+    "float64, one side": [error(double, h, False) for h in steps],
+    "float64, central": [error(double, h, True) for h in steps],
 }
 for name, curve in curves.items():
-    print(f"{name:<20} smallest error {min(curve):.0e}, at h = {nudges[np.argmin(curve)]:.0e}")
+    print(f"{name:<18} smallest error {min(curve):.0e}, at h = {steps[np.argmin(curve)]:.0e}")
 
 
-one, two = (
-    np.polyfit(np.log(nudges[:4]), np.log(curves[f"float64, {name}"][:4]), 1)[0]
-    for name in ("one side", "both sides")
-)
-lesson.claim(
-    f"for large h the error of one side falls as h**{one:.2f}: in proportion to h", 0.8 < one < 1.2
-)
-lesson.claim(
-    f"and that of both sides as h**{two:.2f}: a tenth of h, a hundredth of the error",
-    1.8 < two < 2.2,
-)
-coarse, fine = min(curves["float32, both sides"]), min(curves["float64, both sides"])
-lesson.claim(
-    f"at its best h, float64 is {coarse / fine:,.0f} times as good as float32", coarse > 1000 * fine
-)
-longest, *_, shortest = curves["float64, both sides"]
-lesson.claim("the best h lies in between: both ends are far worse", longest > 100 * fine < shortest)
+def order(name):
+    """The power of h with which the error decreases, from the four largest steps."""
+    return np.polyfit(np.log(steps[:4]), np.log(curves[name][:4]), 1)[0]
+
+
+one, two = order("float64, one side"), order("float64, central")
+lesson.claim(f"for large h the one-sided error is proportional to h**{one:.2f}", 0.8 < one < 1.2)
+lesson.claim(f"and that of the central difference to h**{two:.2f}", 1.8 < two < 2.2)
+coarse, fine = min(curves["float32, central"]), min(curves["float64, central"])
+more = coarse / fine
+lesson.claim(f"at its best h, float64 is {more:,.0f} times as accurate as float32", more > 1000)
+longest, *_, shortest = curves["float64, central"]
+lesson.claim("the best h is between: both ends are far worse", longest > 100 * fine < shortest)
 default = inspect.signature(ta.gradcheck).parameters["h"].default
-at_default = error(exact, default, True)
-lesson.claim(
-    f"gradcheck does it like that, with h = {default:g}: here the error is {at_default:.0e}",
-    at_default < 1e-7,
-)
+at_default = error(double, default, True)
+text = f"gradcheck uses central differences with h = {default:g}: the error is {at_default:.0e}"
+lesson.claim(text, at_default < 1e-7)
 
 figure = lesson.figure(7.5, 4.6)
-labels = {"xlabel": "the nudge h, from large to small", "ylabel": "relative error of the slope"}
-axes = lesson.axes(
-    figure, title="Too long a chord on the left, too few digits on the right", **labels
-)
+title = "Truncation error on the left, rounding error on the right"
+axes = lesson.axes(figure, title=title, xlabel="step h", ylabel="relative error of the derivative")
 for name, curve in curves.items():
-    colour, line = lesson.BLUE if "float64" in name else lesson.RED, "-" if "both" in name else "--"
-    axes.loglog(nudges, curve, color=colour, linestyle=line, linewidth=2, label=name)
+    colour = lesson.BLUE if "float64" in name else lesson.RED
+    line = "-" if "central" in name else "--"
+    axes.loglog(steps, curve, color=colour, linestyle=line, linewidth=2, label=name)
 axes.axvline(default, color=lesson.GREY, linestyle=":", label=f"gradcheck's h = {default:g}")
 axes.invert_xaxis()
 axes.legend(frameon=False)
@@ -214,27 +210,27 @@ lesson.show(figure, "01_gradient")
 # %% [markdown]
 # ## Break it
 #
-# A classmate checks gradients with float32 and makes h as small as can be, "to be exact". What does the check say of a correct
-# backward pass, and what of one that returns nothing but zeros?
+# A gradient is checked in float32, with a very small h "to be exact". What does the
+# check say about a correct backward pass, and what about one that returns only zeros?
 
 # %%
 tiny = 1e-12
-measured = [(single.nudged(i, tiny) - single.nudged(i, 0)) / tiny for i in large]
+measured = [(single.loss_at(i, tiny) - single.loss_at(i, 0)) / tiny for i in indices]
 w = single.start[steepest]
-print(
-    f"w = {w:.9f}, w + {tiny:g} = {w + np.float32(tiny):.9f}; the slopes measured: {set(measured)}"
-)
-lesson.claim(
-    "every slope comes out as 0: a right backward looks wrong, and one that returns zeros looks right",
-    not any(measured),
-)
+print(f"w = {w:.9f}, w + {tiny:g} = {w + np.float32(tiny):.9f}; derivatives: {set(measured)}")
+text = "all are 0: a correct backward pass looks wrong, and one that returns zeros looks right"
+lesson.claim(text, not any(measured))
 
 # %% [markdown]
-# The symptom to remember: a numerical gradient of exactly 0, or one that jumps about, speaks against the nudge before it speaks against
-# your backward pass. `ta.gradcheck` always computes in float64.
+# The symptom to remember: if a numerical gradient is exactly 0, or varies irregularly
+# with h, suspect the step before the backward pass. `ta.gradcheck` always computes in
+# float64.
 #
 # ## Exercises
 #
-# 1. `tinyalex learn start 1` puts a file with a function to write into `my/`; `tinyalex learn check 1` says what is wrong with it.
-# 2. Replace `nn.Tanh()` by `nn.ReLU()`, whose slope jumps at zero. Which claim fails first, and which end of the curves is to blame?
-# 3. Add another curve to the figure: (8 (f(h) - f(-h)) - (f(2h) - f(-2h))) / 12h. By what power of h does its error fall?
+# 1. Write a numerical gradient yourself: `tinyalex learn start 1` creates the file in
+#    `my/`, `tinyalex learn check 1` checks it.
+# 2. Replace `nn.Tanh()` by `nn.ReLU()`, whose derivative jumps at zero. Which claim
+#    fails first, and which end of the curves explains it?
+# 3. Add another curve to the figure: (8 (f(h) - f(-h)) - (f(2h) - f(-2h))) / 12h. With
+#    what power of h does its error decrease?

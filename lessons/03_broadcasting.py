@@ -4,10 +4,12 @@
 
     python lessons/03_broadcasting.py [--seed 1] [--device cuda]
 
-A layer ends with a *bias*: one number for each output, added to what the weights have made of every picture. The outputs are a table,
-a row for each picture; the bias is a single row. NumPy adds them all the same. It repeats the row as often as needed, which is called
-*broadcasting*, so natural that nobody thinks about it. Until backward: what comes back has the shape of the table, and the bias, still
-a single row, wants to know in which direction to move. We look where the gradient goes, and what happens where one line is forgotten.
+A layer ends with a *bias*: one value for each output, added for every image. The
+outputs are a table with one row for each image; the bias is a single row. NumPy can add
+them because it repeats the row as often as needed, which is called *broadcasting*. In
+the backward pass the gradient has the shape of the table, but the gradient of the bias
+must be a single row. We find out how the one becomes the other, and what happens when
+that line of code is missing.
 """
 
 # %%
@@ -23,45 +25,51 @@ from tinyalex.nn import init
 from tinyalex.ops.arithmetic import unbroadcast
 
 args = lesson.options(__doc__)
-random = np.random.default_rng(args.seed)
+rng = np.random.default_rng(args.seed)
 
 # %% [markdown]
-# ## One number, many places
+# ## One value, many uses
 #
-# A table x of four rows, a bias b of three numbers, y = x + b. Our loss is a sum of all y, each times a number of its own, which says
-# how much that y counts. So these numbers, `dy`, are the gradient of the loss along y, and we have chosen them.
+# A table x of four rows, a bias b of three values, y = x + b. As the loss we take a
+# weighted sum of all y. Its weights `dy` are then the gradient of the loss with respect
+# to y, and we have chosen them.
 #
-# Before you run this: if b[0] grows by a little, which of the y grow, and what does that do to the loss?
+# Before you run this: if b[0] increases a little, which elements of y increase, and
+# what does that do to the loss?
 
 # %%
-x, bias = random.standard_normal((4, 3)), np.array([3.0, -1.0, 2.0])
-dy = random.integers(1, 10, (4, 3)) * random.choice((-1.0, 1.0), (4, 3))
+x, bias = rng.standard_normal((4, 3)), np.array([3.0, -1.0, 2.0])
+dy = rng.integers(1, 10, (4, 3)) * rng.choice((-1.0, 1.0), (4, 3))
 
 
 def loss(b):
     return ((x + b) * ta.Tensor(dy)).sum()
 
 
-def gradient(numbers):
-    b = ta.Tensor(numbers, requires_grad=True)
+def gradient(values):
+    b = ta.Tensor(values, requires_grad=True)
     loss(b).backward()
     return ta.Tensor(b.grad).numpy()
 
 
-db = gradient(bias)
+db, h = gradient(bias), 1e-3
 print(f"dy:\n{dy}\ngradient of the bias, by backward(): {db}")
-nudged = [
-    (loss(bias + nudge).item() - loss(bias - nudge).item()) / 2e-3 for nudge in 1e-3 * np.eye(3)
-]
-lesson.claim(f"by nudging it is the same: {np.round(nudged, 6)}", np.allclose(nudged, db))
+steps = h * np.eye(3)
+numerical = [(loss(bias + step).item() - loss(bias - step).item()) / (2 * h) for step in steps]
+same = np.allclose(numerical, db)
+lesson.claim(f"the numerical gradient is the same: {np.round(numerical, 6)}", same)
 lesson.claim("each is the sum of a column of dy", np.array_equal(db, dy.sum(axis=0)))
 
 # %% [markdown]
-# There is only one b[0], but it has been used four times: in each row. It is the case of lesson 2, a number with several uses, and what
-# the uses send back adds up. So the rule is short: **forward repeats, backward sums**, over the very axes along which NumPy repeated.
+# There is only one b[0], but it is used four times: in each row. This is the case of
+# lesson 2, a value with several uses, whose contributions are summed. So the rule is
+# short: **forward repeats, backward sums**, over the very axes along which NumPy
+# repeated.
 #
-# NumPy lines shapes up at their *last* axis. It repeats along axes that the smaller array lacks in front, and along those where it has
-# size 1. Here is what tinyalex does with all operations of two arrays, after their own slope is multiplied in. `like` is the input.
+# NumPy aligns shapes at their *last* axis. It repeats along leading axes that the
+# smaller array does not have, and along those in which it has size 1. Below is what
+# tinyalex does for all operations on two arrays, after the operation's own derivative.
+# `like` is the input.
 
 # %%
 print(inspect.getsource(unbroadcast))
@@ -69,133 +77,138 @@ print(inspect.getsource(unbroadcast))
 # %% [markdown]
 # ## Every shape
 #
-# Is this sum right for every shape? There is a test that needs no nudging. What b adds to the loss, we can write down in two ways:
+# Is this sum right for every shape? There is a test that needs no numerical gradient.
+# The contribution of b to the loss can be written in two ways:
 #
-#     all numbers of (b repeated) * dy, added up    =    all numbers of b * (dy summed back), added up
+#     sum of (b repeated) * dy  =  sum of b * (dy summed over the repeated axes)
 #
-# On the right, each number of b has been put in front of brackets that hold the dy of all its places. Lesson 6 has more of this test.
+# On the right, each element of b is factored out of the terms in which it occurs.
+# Lesson 6 has more of this test.
 #
-# Before you run this: what shape has the gradient of a single number, and how many numbers does it sum?
+# Before you run this: what shape has the gradient of a scalar, and how many terms does
+# it sum?
 
 # %%
-same = []
+agree = []
 for shape in ((3,), (1, 3), (4, 1), (), (4, 3)):
-    b = np.asarray(random.standard_normal(shape))
+    b = np.asarray(rng.standard_normal(shape))
     grad = gradient(b)
+    uses = dy.size // b.size
     print(
-        f"  b {shape!s:<7} each number used {dy.size // b.size:>2} times; gradient {grad.shape!s:<7} {grad.tolist()}"
+        f"  b {shape!s:<7} uses of an element {uses:>2}; gradient {grad.shape!s:<7} {grad.tolist()}"
     )
-    same.append(
-        np.isclose((np.broadcast_to(b, dy.shape) * dy).sum(), (b * grad).sum())
-        and grad.shape == b.shape
-    )
-lesson.claim("the two ways agree for every shape", all(same))
+    left, right = (np.broadcast_to(b, dy.shape) * dy).sum(), (b * grad).sum()
+    agree.append(np.isclose(left, right) and grad.shape == b.shape)
+lesson.claim("the two sums agree for every shape", all(agree))
 
 # %% [markdown]
 # ## How often AlexNet uses a bias
 #
-# In a convolution the bias has one number for each filter, added at every place of that filter's map, in each picture. If all of dy is 1,
-# the gradient of the bias simply counts: one for each use.
+# In a convolution the bias has one element for each filter, added at every position of
+# that filter's feature map, in each image. If all of dy is 1, the gradient of the bias
+# counts its uses.
 #
-# Before you run this: AlexNet's first layer has maps of 55 x 55 (figure 2 of the paper) and it learns from 128 pictures at a time
-# (section 5). How many numbers does the gradient of a single bias sum up in one step?
+# Before you run this: AlexNet's first layer has feature maps of 55 x 55 (figure 2 of
+# the paper) and is trained on batches of 128 images (section 5). How many terms does
+# the gradient of one bias sum in one step?
 
 # %%
 with init.skipped():
     conv1 = models.alexnet("paper").conv1
-F.conv2d(
-    np.zeros((1, 3, 224, 224), "f"), conv1.weight, conv1.bias, stride=4, padding=2
-).sum().backward()
+image = np.zeros((1, 3, 224, 224), "f")
+F.conv2d(image, conv1.weight, conv1.bias, stride=4, padding=2).sum().backward()
 (uses,) = {int(n) for n in conv1.bias.grad}
-lesson.claim(
-    f"each bias is used {uses:,} times a picture, once a place, so {128 * uses:,} times a step",
-    uses == 55 * 55,
-)
+text = f"each bias is used {uses:,} times in an image, {128 * uses:,} times in a step"
+lesson.claim(text, uses == 55 * 55)
 
 # %% [markdown]
-# ## Break it: forget the sum
+# ## Break it: omit the sum
 #
-# Below is an addition whose backward hands dy to both inputs as it is. At first sight this is even right: the slope of x + b along b
-# is 1. Before you run this: what will happen?
+# Below is an addition whose backward pass returns dy for both inputs. At first sight
+# this is right: the derivative of x + b with respect to b is 1. Before you run this:
+# what will happen?
 
 
 # %%
-class HastyAdd(ops.Add):
+class AddWithoutSum(ops.Add):
     def backward(self, dz):
         return dz, dz
 
 
-def refusal(action):
+def error_message(action):
     try:
         action()
     except ValueError as error:
         return str(error)
 
 
-message = refusal(HastyAdd.apply(ta.Tensor(x), ta.Tensor(bias, requires_grad=True)).sum().backward)
+y = AddWithoutSum.apply(ta.Tensor(x), ta.Tensor(bias, requires_grad=True))
+message = error_message(y.sum().backward)
 print(message)
-lesson.claim(
-    "tinyalex compares shapes and says what to do",
-    message and "sum its gradient over the repeated axes" in message,
-)
+helpful = message and "sum its gradient over the repeated axes" in message
+lesson.claim("tinyalex compares the shapes and says what to do", helpful)
 
 # %% [markdown]
-# The engine can notice, since a gradient must have its input's shape. Plain NumPy knows no such rule. So let us move the bias by hand:
-# 64 pictures with labels drawn by lot, and a network that is *nothing but a bias*. It never sees a picture. The best that it can do is
-# to answer with the most frequent label, always. Before you run this: what will it learn if the sum is forgotten?
+# The engine can detect it because a gradient must have the shape of its input. Plain
+# NumPy has no such rule. So let us train a bias by hand, on 64 images with random
+# labels, with a network that consists of *nothing but a bias*. Its output does not
+# depend on the image. The best it can do is to always predict the most frequent label.
+# (`F.cross_entropy` is the loss, the subject of lesson 11.)
+#
+# Before you run this: what will it learn if the sum is omitted?
 
 # %%
-labels, others = random.integers(0, 10, (2, 64))
+labels, other_labels = rng.integers(0, 10, (2, 64))
 
 
-def learnt(summed):
-    """The bias after some steps downhill, and its share of right answers on the labels that it learns from."""
+def train(summed):
+    """The bias after 200 steps of gradient descent, and its training accuracy."""
     b = np.zeros(10)
     for _ in range(200):
-        scores = ta.Tensor(
-            np.zeros((64, 10)) + b, requires_grad=True
-        )  # a row for each picture; the highest is the answer
+        scores = ta.Tensor(np.zeros((64, 10)) + b, requires_grad=True)  # one row for each image
         F.cross_entropy(scores, labels, reduction="sum").backward()
         b = b - 0.1 * summed(ta.Tensor(scores.grad).numpy())
-    return b, ((np.zeros((64, 10)) + b).argmax(axis=1) == labels).mean()
+    predictions = (np.zeros((64, 10)) + b).argmax(axis=1)
+    return b, (predictions == labels).mean()
 
 
-(right, share), (wrong, by_heart) = learnt(lambda dy: dy.sum(axis=0)), learnt(lambda dy: dy)
-print(
-    f"summed: bias {right.shape}, {share:.0%} right; not summed: bias {wrong.shape}, {by_heart:.0%} right"
-)
-lesson.claim(
-    "with the sum it is right as often as the most frequent label comes",
-    share == np.bincount(labels).max() / 64,
-)
-lesson.claim("without the sum it is right always, and has not seen a single picture", by_heart == 1)
-elsewhere = (wrong.argmax(axis=1) == others).mean()
-lesson.claim(f"on 64 other pictures it is right in {elsewhere:.0%}", elsewhere < 0.5)
-lesson.claim(
-    "and 32 pictures it refuses: the shapes do not fit", refusal(lambda: np.zeros((32, 10)) + wrong)
-)
+right, right_accuracy = train(lambda dy: dy.sum(axis=0))
+wrong, wrong_accuracy = train(lambda dy: dy)
+print(f"with the sum: bias {right.shape}, accuracy {right_accuracy:.0%}")
+print(f"without it:   bias {wrong.shape}, accuracy {wrong_accuracy:.0%}")
+most_frequent = np.bincount(labels).max() / 64
+text = "with the sum, the accuracy is the frequency of the most frequent label"
+lesson.claim(text, right_accuracy == most_frequent)
+lesson.claim("without it the accuracy is 100 %, without using any image", wrong_accuracy == 1)
+accuracy = (wrong.argmax(axis=1) == other_labels).mean()
+lesson.claim(f"on 64 other labels it is {accuracy:.0%}", accuracy < 0.5)
+rejected = error_message(lambda: np.zeros((32, 10)) + wrong)
+lesson.claim("and a batch of 32 images fails: the shapes do not match", rejected)
 
 # %% [markdown]
-# No error: `b - 0.1 * dy` is broadcast too, and from the first step on b is a table, with a bias for each picture. The network learns
-# the labels by heart, row by row. The symptoms to remember: training goes suspiciously well, and a batch of another size is refused.
+# There is no error: `b - 0.1 * dy` is broadcast too, and from the first step on b is a
+# table with one bias for each image. The network memorises the labels row by row. The
+# symptoms to remember: training goes suspiciously well, and a batch of another size
+# fails.
 #
-# ## The right shape and the wrong numbers
+# ## The right shape and the wrong values
 #
-# Somebody reads the engine's message in a hurry, and takes the mean instead of the sum: the shape fits, and the engine is content.
-# `gradcheck` compares with nudges (the next lesson has more of it). Before you run this: by what factor is the gradient wrong?
+# The next mistake is to take the mean instead of the sum: the shape is right, and the
+# engine accepts it. `gradcheck` compares with numerical gradients (lesson 4). Before
+# you run this: by what factor is the gradient wrong?
 
 
 # %%
-class MeanAdd(ops.Add):
+class AddWithMean(ops.Add):
     def backward(self, dz):
         return dz, dz.mean(axis=0)
 
 
-report = ta.gradcheck(MeanAdd, [x, bias], raise_exception=False)
+report = ta.gradcheck(AddWithMean, [x, bias], raise_exception=False)
 print(report)
+factor = np.isclose(report.worst.ratio, 1 / len(x))
 lesson.claim(
-    f"the bias would learn at 1/{len(x)} of the rate, and gradcheck sees it",
-    np.isclose(report.worst.ratio, 1 / len(x)),
+    f"the gradient of the bias is 1/{len(x)} of the right one; gradcheck detects it", factor
 )
 lesson.claim(
     "it even names the axis",
@@ -205,56 +218,33 @@ lesson.claim(
 # %%
 forward, backward = np.full((6, 3), np.nan), np.full((6, 5), np.nan)
 forward[0], forward[2:] = bias, bias
-backward[:4, :3], backward[5, :3], backward[:4, 4], backward[5, 4] = (
-    dy,
-    dy.sum(axis=0),
-    dy.sum(axis=1),
-    dy.sum(),
-)
+backward[:4, :3], backward[5, :3] = dy, dy.sum(axis=0)
+backward[:4, 4], backward[5, 4] = dy.sum(axis=1), dy.sum()
 
 figure = lesson.figure(10, 4.4)
-for place, title, table in (
-    (1, "forward: a row is repeated", forward),
-    (2, "backward: the uses are summed", backward),
-):
-    shown = lesson.picture(
-        figure, 1, 3, place, title=title, pixels=table, cmap="RdBu", vmin=-45, vmax=45
-    )
-    shown.spines[:].set_visible(False)
-    for (i, j), number in np.ndenumerate(table):
-        shown.text(j, i, "" if np.isnan(number) else f"{number:+g}", ha="center", va="center")
-for i, j, text in (
-    (4, 1, "sum of each column: (3,)"),
-    (1.5, 3, "sum of each row: (4, 1)"),
-    (4, 4, "all: ()"),
-):
-    shown.text(
-        j,
-        i,
-        text,
-        ha="center",
-        va="center",
-        color="#555555",
-        fontsize=8,
-        rotation=90 if j == 3 else 0,
-    )
-table = lesson.picture(
-    figure,
-    1,
-    3,
-    3,
-    title="sum forgotten: a bias a picture",
-    pixels=wrong[:24],
-    cmap="Blues",
-    aspect="auto",
-)
-table.plot(labels[:24], np.arange(24), ".", color=lesson.RED)
-table.set(xlabel="ten outputs; red: the label", ylabel="a row for each picture (24 of 64)")
+scale = {"cmap": "RdBu", "vmin": -45, "vmax": 45}
+tables = ("forward: a row is repeated", forward), ("backward: the uses are summed", backward)
+for position, (title, table) in enumerate(tables, 1):
+    axes = lesson.image_axes(figure, 1, 3, position, title=title, pixels=table, **scale)
+    axes.spines[:].set_visible(False)
+    for (i, j), value in np.ndenumerate(table):
+        axes.text(j, i, "" if np.isnan(value) else f"{value:+g}", ha="center", va="center")
+style = {"ha": "center", "va": "center", "color": "#555555", "fontsize": 8}
+axes.text(1, 4, "sum of each column: (3,)", **style)
+axes.text(3, 1.5, "sum of each row: (4, 1)", rotation=90, **style)
+axes.text(4, 4, "all: ()", **style)
+title, options = "sum omitted: one bias for each image", {"cmap": "Blues", "aspect": "auto"}
+axes = lesson.image_axes(figure, 1, 3, 3, title=title, pixels=wrong[:24], **options)
+axes.plot(labels[:24], np.arange(24), ".", color=lesson.RED)
+axes.set(xlabel="ten outputs; red: the label", ylabel="images (24 of 64)")
 lesson.show(figure, "03_broadcasting")
 
 # %% [markdown]
 # ## Exercises
 #
-# 1. `tinyalex learn start 3` puts a file with `unbroadcast` to write into `my/`; `tinyalex learn check 3` says what is wrong with it.
-# 2. Predictions of shape (64, 1), targets of shape (64,): what shape has their difference? What does a network learn from its square?
-# 3. A number per picture, (4, 1), times a number per column, (3,): both are repeated. Write down both gradients, then ask tinyalex.
+# 1. Write `unbroadcast` yourself: `tinyalex learn start 3` creates the file in `my/`,
+#    `tinyalex learn check 3` checks it.
+# 2. Predictions of shape (64, 1), targets of shape (64,): what shape has their
+#    difference? What does a network learn from its square?
+# 3. One value for each image, (4, 1), times one for each column, (3,): both are
+#    repeated. Derive both gradients, then compare with tinyalex.

@@ -4,11 +4,14 @@
 
     python lessons/07_relu.py [--seed 1] [--device cuda] [--full]
 
-Between two layers with weights stands a *unit*: a fixed curve that each number goes through. Without one, two layers would be no more
-than one, since a sum of sums is a sum. For decades the curve was a smooth S: the *sigmoid* 1 / (1 + e**-x), between 0 and 1, or *tanh*,
-between -1 and 1. AlexNet has max(0, x), the *rectified linear unit*, ReLU. In the paper it is the first of the new features, the most
-important one (section 3.1), and figure 1 shows a four-layer network on CIFAR-10 that reaches 25 % training error six times as fast with
-ReLU as with tanh. We look at what the curves do to gradients, and run a small race of our own. It has a surprise.
+Between two layers with weights there is an *activation function*, applied to each
+element. Without one, two linear layers would be equivalent to one. For decades it was a
+smooth S: the *sigmoid* 1 / (1 + e**-x), between 0 and 1, or *tanh*, between -1 and 1.
+AlexNet uses max(0, x), the *rectified linear unit*, ReLU. The paper lists it first
+among its new features, as the most important one (section 3.1), and its figure 1 shows
+a four-layer network on CIFAR-10 that reaches 25 % training error six times as fast with
+ReLU as with tanh. We see what the activation functions do to gradients, and run a small
+comparison. Its result may surprise you.
 """
 
 # %%
@@ -21,242 +24,225 @@ from tinyalex.learning import lesson
 from tinyalex.nn import init
 
 args = lesson.options(__doc__)
-random = np.random.default_rng(args.seed)
-UNITS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "ReLU": nn.ReLU}
+rng = np.random.default_rng(args.seed)
+ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "ReLU": nn.ReLU}
 COLOURS = {"sigmoid": lesson.GREY, "tanh": lesson.RED, "ReLU": lesson.BLUE}
 
 # %% [markdown]
-# ## Slopes
+# ## Derivatives
 #
-# On the way back, a unit multiplies the gradient by its slope, at each number. A slope of 0 stops it. Before you run this: where is each
-# curve steepest, and what is left of its slope at x = 5?
+# In the backward pass, an activation function multiplies the gradient by its
+# derivative, element by element. Where the derivative is 0, no gradient passes.
+#
+# Before you run this: where is the derivative of each function largest, and what is
+# left of it at x = 5?
 
 
 # %%
-def slopes(unit, x):
+def derivative(name, x):
     x = ta.Tensor(x, requires_grad=True)
-    unit()(x).sum().backward()
+    ACTIVATIONS[name]()(x).sum().backward()
     return ta.Tensor(x.grad).numpy()
 
 
-line = np.linspace(-6, 6, 1201)
-for name, unit in UNITS.items():
-    print(
-        f"  {name:<8} steepest {slopes(unit, line).max():.4f}, at x = 5 {slopes(unit, np.array([5.0]))[0]:.4f}"
-    )
-lesson.claim(
-    "sigmoid passes on a quarter at most", np.isclose(slopes(nn.Sigmoid, line).max(), 0.25)
-)
-passed, far = slopes(nn.ReLU, line), slopes(nn.ReLU, 10 * line)
-lesson.claim(
-    "ReLU passes on all or nothing, for ten times x as for x",
-    set(passed) == {0, 1} and np.array_equal(passed, far),
-)
+x = np.linspace(-6, 6, 1201)
+for name in ACTIVATIONS:
+    largest, at_5 = derivative(name, x).max(), derivative(name, np.array([5.0]))[0]
+    print(f"  {name:<8} largest derivative {largest:.4f}, at x = 5 {at_5:.4f}")
+quarter = np.isclose(derivative("sigmoid", x).max(), 0.25)
+lesson.claim("the derivative of sigmoid is a quarter at most", quarter)
+near, far = derivative("ReLU", x), derivative("ReLU", 10 * x)
+text = "that of ReLU is 0 or 1, and the same for 10x as for x"
+lesson.claim(text, set(near) == {0, 1} and np.array_equal(near, far))
 
 # %% [markdown]
-# Far out, sigmoid and tanh are flat: they *saturate*. To the right of 0 ReLU never does: for it no number is "far out".
+# For large |x|, sigmoid and tanh are flat: they *saturate*. ReLU never saturates for
+# positive x.
 #
-# ## Twenty layers deep
+# ## Twenty layers
 #
-# A gradient on its way to the first layer is multiplied by a slope in each layer, and by the weights. We stack twenty layers of 100 units
-# and look at the *norm* of each layer's gradient, the length of that long arrow. The weights start with the size that suits the unit:
-# large enough for the numbers to keep their size on the way forward; twice the variance for ReLU, which lets half of them through.
+# On its way to the first layer, a gradient is multiplied in each layer by the
+# derivative of the activation function, and by the weights. We stack twenty layers of
+# 100 units and compute the *norm* of each layer's gradient. The initial weights suit
+# the activation function: they keep the size of the signals in the forward pass, with
+# twice the variance for ReLU, which sets half of the elements to 0 (lesson 12).
 #
-# Before you run this: how much will the first layer of the sigmoid network hear of the loss?
+# Before you run this: how large will the gradient of the first sigmoid layer be,
+# compared with that of the last?
 
 
 # %%
-def start(net, unit):
+def weights(net):
+    return [p for p in net.parameters() if p.ndim > 1]
+
+
+def initialize(net, name):
+    gain = 2 if name == "ReLU" else 1
     for p in net.parameters():
-        init.normal_(
-            p, std=np.sqrt((2 if unit == "ReLU" else 1) / init.fan_in(p))
-        ) if p.ndim > 1 else init.zeros_(p)
+        init.normal_(p, std=np.sqrt(gain / init.fan_in(p))) if p.ndim > 1 else init.zeros_(p)
 
 
-x, labels, norms = random.standard_normal((200, 100)).astype("f"), random.integers(0, 10, 200), {}
-for name, unit in UNITS.items():
-    net = nn.Sequential(
-        *(layer for _ in range(20) for layer in (nn.Linear(100, 100), unit())), nn.Linear(100, 10)
-    ).to(args.device)
-    start(net, name)
+x, labels, norms = rng.standard_normal((200, 100)).astype("f"), rng.integers(0, 10, 200), {}
+for name, activation in ACTIVATIONS.items():
+    layers = (layer for _ in range(20) for layer in (nn.Linear(100, 100), activation()))
+    net = nn.Sequential(*layers, nn.Linear(100, 10)).to(args.device)
+    initialize(net, name)
     F.cross_entropy(net(ta.Tensor(x)), labels).backward()
-    norms[name] = [
-        np.linalg.norm(ta.Tensor(p.grad).numpy()) for p in net.parameters() if p.ndim > 1
-    ][:-1]
-    print(
-        f"  {name:<8} layer 1: {norms[name][0]:.1e}   layer 10: {norms[name][9]:.1e}   layer 20: {norms[name][19]:.1e}"
-    )
-fall = {name: norm[0] / norm[-1] for name, norm in norms.items()}
-lesson.claim(
-    f"in the sigmoid network, layer 1 hears {fall['sigmoid']:.0e} of what layer 20 hears",
-    fall["sigmoid"] < 1e-6,
-)
-lesson.claim(
-    "with tanh and with ReLU, more than a hundredth", min(fall["tanh"], fall["ReLU"]) > 0.01
-)
+    norms[name] = [np.linalg.norm(ta.Tensor(p.grad).numpy()) for p in weights(net)[:20]]
+    print(f"  {name:<8}", "   ".join(f"layer {n}: {norms[name][n - 1]:.1e}" for n in (1, 10, 20)))
+ratio = {name: norm[0] / norm[-1] for name, norm in norms.items()}
+text = f"sigmoid: the gradient of layer 1 is {ratio['sigmoid']:.0e} times that of layer 20"
+lesson.claim(text, ratio["sigmoid"] < 1e-6)
+lesson.claim("tanh and ReLU: more than a hundredth", min(ratio["tanh"], ratio["ReLU"]) > 0.01)
 
 # %% [markdown]
-# This is the *vanishing gradient*, and the end of sigmoid between layers. But tanh, well started, holds out. So why did it lose in 2012?
+# This is the *vanishing gradient* problem, and the reason against sigmoid between
+# layers. But tanh, initialised well, keeps its gradients. So why did it lose in 2012?
 #
-# ## The race
+# ## The comparison
 #
-# Four layers with weights, three of them convolutions, trained until only a quarter of the answers on the training images is wrong. Each
-# network tries several *learning rates*, the lengths of its steps, and its best counts, as in the paper. There are two recipes. "2012" is
-# near that of the authors' own programs for CIFAR-10: pixels from 0 to 255, less their mean, and weights that start tiny. "today" makes
-# pixels of size 1, and starts weights as above. We count epochs: one shows each image once. Shapes are drawn here; `--full` is CIFAR-10.
+# A network of four layers with weights, three of them convolutions, is trained with SGD
+# and momentum (lesson 13) until its training error is a quarter. Each network tries
+# several *learning rates*, and its best one counts, as in the paper. There are two
+# recipes. "2012" is close to the authors' own programs for CIFAR-10: pixels from 0 to
+# 255, minus their mean, and very small initial weights. "today" scales pixels to a
+# standard deviation of 1, and initialises weights as above. We count epochs: in one
+# epoch each image is used once. Images are synthetic shapes; `--full` uses CIFAR-10.
 #
-# Before you run this: who wins, in which recipe, and by how much?
+# Before you run this: which wins, in which recipe, and by how much?
 
 # %%
 train = lesson.images(50_000).train if args.full else data.shapes(2000, 0, seed=args.seed)[0]
-batch, width, most = (128, 32, 20) if args.full else (50, 16, 12)
-TARGET, SIGMAS = (
-    0.25,
-    (1e-4, 0.01, 0.01, 0.1),
-)  # as in cuda-convnet's quick network, which has one layer more at the end
-RATES = {  # the best on shapes first, and the next is given up when it is slower; the third is for --full
+batch, width, max_epochs = (128, 32, 20) if args.full else (50, 16, 12)
+TARGET = 0.25
+SIGMAS = (1e-4, 0.01, 0.01, 0.1)  # as in cuda-convnet's quick network, which has one layer more
+RATES = {  # the best one on shapes is first, slower ones are stopped; the third is for --full
     "2012": {"tanh": (0.01, 0.003, 0.03), "ReLU": (0.001, 0.0003, 0.003)},
     "today": {"tanh": (0.03, 0.01, 0.1), "ReLU": (0.01, 0.003, 0.03)},
 }
 
 
-def four_layers(recipe, unit):
+def four_layers(recipe, name):
     ta.manual_seed(args.seed)
-    one = [nn.Conv2d(3, width, 5, stride=2, padding=2), UNITS[unit]()]
-    two = [nn.Conv2d(width, width, 5, padding=2), UNITS[unit](), nn.MaxPool2d(3, 2, ceil_mode=True)]
-    three = [
-        nn.Conv2d(width, 2 * width, 5, padding=2),
-        UNITS[unit](),
-        nn.MaxPool2d(3, 2, ceil_mode=True),
-    ]
-    net = nn.Sequential(*one, *two, *three, nn.Flatten(), nn.Linear(2 * width * 4 * 4, 10)).to(
-        args.device
-    )
-    start(net, unit)
+    activation = ACTIVATIONS[name]
+    layers = [nn.Conv2d(3, width, 5, stride=2, padding=2), activation()]
+    for channels in (width, 2 * width):
+        layers += [nn.Conv2d(width, channels, 5, padding=2), activation()]
+        layers += [nn.MaxPool2d(3, 2, ceil_mode=True)]
+    net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(2 * width * 4 * 4, 10)).to(args.device)
+    initialize(net, name)
     if recipe == "2012":
-        for p, sigma in zip((p for p in net.parameters() if p.ndim > 1), SIGMAS, strict=True):
+        for p, sigma in zip(weights(net), SIGMAS, strict=True):
             init.normal_(p, std=sigma)
     return net
 
 
 def batches(recipe):
-    look = data.Normalize(
-        data.mean_image(train.images),
-        scale=1 if recipe == "2012" else float(1 / train.images.std()),
-    )
-    return data.Loader(train, batch, shuffle=True, transform=look, device=args.device)
+    scale = 1 if recipe == "2012" else float(1 / train.images.std())
+    normalize = data.Normalize(data.mean_image(train.images), scale=scale)
+    return data.Loader(train, batch, shuffle=True, transform=normalize, device=args.device)
 
 
-def epoch(net, optimizer, images):
+def train_epoch(net, optimizer, images):
+    """The training error of one epoch."""
     wrong = 0
     for x, y in images:
         optimizer.zero_grad()
-        answers = net(x)
-        F.cross_entropy(answers, y).backward()
+        logits = net(x)
+        F.cross_entropy(logits, y).backward()
         optimizer.step()
-        wrong += int((answers.data.argmax(axis=1) != y).sum())
+        wrong += int((logits.data.argmax(axis=1) != y).sum())
     return wrong / len(train)
 
 
-best, took, flat = {}, {}, {}
-for recipe, unit in ((r, u) for r in RATES for u in RATES[r]):
-    limit = most
-    for rate in RATES[recipe][unit][: 3 if args.full else 2]:
-        net, images, errors = four_layers(recipe, unit), batches(recipe), [0.9]
+def epochs_needed(errors):
+    """Epochs until the target, with a fraction of the last one by interpolation."""
+    before, last = errors[-2:]
+    return np.inf if last > TARGET else len(errors) - 2 + (before - TARGET) / (before - last)
+
+
+best, needed, saturated = {}, {}, {}
+for recipe, name in [(r, name) for r in RATES for name in RATES[r]]:
+    key, limit = (recipe, name), max_epochs
+    for rate in RATES[recipe][name][: 3 if args.full else 2]:
+        net, images, errors = four_layers(recipe, name), batches(recipe), [0.9]
         optimizer = optim.SGD(net.parameters(), lr=rate, momentum=0.9)
         while len(errors) <= limit and errors[-1] > TARGET:
-            errors.append(epoch(net, optimizer, images))
-        print(
-            f"  {recipe:<5} {unit:<4} rate {rate:<6g} errors {' '.join(f'{100 * e:.0f} %' for e in errors[1:])}"
-        )
-        before, last = errors[-2:]  # and of the last epoch only the part that it took:
-        epochs = np.inf if last > TARGET else len(errors) - 2 + (before - TARGET) / (before - last)
-        if (epochs, last) <= (
-            took.get((recipe, unit), np.inf),
-            best.get((recipe, unit), errors)[-1],
-        ):
-            best[recipe, unit], took[recipe, unit], limit = errors, epochs, len(errors) - 1
-            flat[recipe, unit] = (
-                slopes(UNITS[unit], net[0](next(iter(images))[0]).data) < 0.05
-            ).mean()
-for (recipe, unit), epochs in took.items():
-    print(
-        f"{recipe:<5} {unit:<4} {epochs:.1f} epochs; then {flat[recipe, unit]:.0%} of the first unit's slopes are below 0.05"
-    )
-lead = {recipe: took[recipe, "tanh"] / took[recipe, "ReLU"] for recipe in RATES}
+            errors.append(train_epoch(net, optimizer, images))
+        percent = " ".join(f"{100 * error:.0f} %" for error in errors[1:])
+        print(f"  {recipe:<5} {name:<4} rate {rate:<6g} errors {percent}")
+        result = epochs_needed(errors), errors[-1]
+        if key not in best or result <= (needed[key], best[key][-1]):
+            best[key], needed[key], limit = errors, result[0], len(errors) - 1
+            first_layer = net[0](next(iter(images))[0]).data
+            saturated[key] = (derivative(name, first_layer) < 0.05).mean()
+for key, epochs in needed.items():
+    recipe, name = key
+    print(f"{recipe:<5} {name:<4} {epochs:.1f} epochs; then {saturated[key]:.0%}", end="")
+    print(" of the derivatives of the first activation are below 0.05")
+factor = {recipe: needed[recipe, "tanh"] / needed[recipe, "ReLU"] for recipe in RATES}
 if args.full:
-    lesson.skip("what the race shows", "what is said of it below is said of the drawn shapes")
+    lesson.skip("the results", "the claims are about the synthetic shapes")
 else:
-    lesson.claim(
-        f"in the recipe of 2012 tanh needs {lead['2012']:.1f} times the epochs of ReLU",
-        lead["2012"] > 1.2,
-    )
-    lesson.claim(
-        f"in today's {lead['today']:.1f} times: ReLU has lost its lead", lead["today"] < 1.1
-    )
-    lesson.claim(
-        "2012's recipe saturates tanh's first unit, today's not",
-        flat["2012", "tanh"] > 0.8 > 0.3 > flat["today", "tanh"],
-    )
+    text = f"with the recipe of 2012 tanh needs {factor['2012']:.1f} times the epochs of ReLU"
+    lesson.claim(text, factor["2012"] > 1.2)
+    text = f"with today's, {factor['today']:.1f} times: ReLU has no advantage"
+    lesson.claim(text, factor["today"] < 1.1)
+    only_2012 = saturated["2012", "tanh"] > 0.8 > 0.3 > saturated["today", "tanh"]
+    lesson.claim("the recipe of 2012 saturates the first tanh, today's does not", only_2012)
 
 # %% [markdown]
-# So the lead is real, and it depends on the rest of the recipe. Large pixels drive tanh into its flat ends, where it hardly learns. ReLU
-# has no such end: about half of its slopes are 0, and the others stay 1. Give tanh numbers of the size it likes, and over four layers it
-# keeps up. Ours is a small race, and no proof that the paper's factor was all a matter of scale. But ReLU forgives a bad one.
+# So the advantage is real, and it depends on the rest of the recipe. Large pixels
+# saturate tanh, where it hardly learns. ReLU does not saturate: about half of its
+# derivatives are 0, and the others stay 1. With inputs of a suitable size, and over
+# four layers, tanh keeps up. This comparison is small, and no proof that the paper's
+# factor was only a matter of scale. But ReLU is less sensitive to the scale.
 #
 # ## Break it
 #
-# ReLU has a weakness of its own. We give both units, in today's recipe, a rate ten times as large as tanh's best, for one epoch.
+# ReLU has a weakness of its own. With today's recipe we train both for one epoch at a
+# rate ten times the best of tanh (which is an even larger multiple of the best of
+# ReLU).
 #
-# Before you run this: which loss do you expect, with ten classes, of a network that knows nothing?
+# Before you run this: with ten classes, what is the loss of a network whose output does
+# not depend on its input?
 
 # %%
-for unit in ("tanh", "ReLU"):
-    net, images = four_layers("today", unit), batches("today")
-    epoch(net, optim.SGD(net.parameters(), lr=10 * RATES["today"]["tanh"][0], momentum=0.9), images)
+for name in ("tanh", "ReLU"):
+    net, images = four_layers("today", name), batches("today")
+    optimizer = optim.SGD(net.parameters(), lr=10 * RATES["today"]["tanh"][0], momentum=0.9)
+    train_epoch(net, optimizer, images)
     net.zero_grad()
     x, y = next(iter(images))
     loss = F.cross_entropy(net(x), y)
     loss.backward()
-    largest = max(abs(p.grad).max().item() for p in net.parameters() if p.ndim > 1)
-    print(f"  {unit:<4} loss {loss.item():.2f}, the largest slope of all weights {largest:.1e}")
+    largest = max(abs(p.grad).max().item() for p in weights(net))
+    print(f"  {name:<4} loss {loss.item():.2f}, largest gradient of all weights {largest:.1e}")
 lesson.claim("with ReLU, the gradient of every weight is exactly 0", largest == 0)
-lesson.claim(
-    f"and the loss is about ln 10 = {np.log(10):.2f}, that of guessing",
-    abs(loss.item() - np.log(10)) < 0.2,
-)
+chance = abs(loss.item() - np.log(10)) < 0.2
+lesson.claim(f"and the loss is about ln 10 = {np.log(10):.2f}, that of random guesses", chance)
 
 # %% [markdown]
-# *Dead units*: a step too long has pushed them below zero for every picture. There the slope is 0, so nothing pulls them back. tanh at
-# this rate is in a bad way too, but it still has slopes. The symptom to remember: a loss that stands still at the logarithm of the number
-# of classes, and gradients of exactly zero. The cure is a smaller rate, from the start.
+# *Dead units*: too long a step has made their inputs negative for every image. There
+# the derivative is 0, so no gradient can bring them back. One dead layer is enough to
+# zero all gradients of weights: the layers before it receive a gradient of 0, and those
+# after it an input of 0. At this rate tanh learns badly too, but its gradients are not
+# 0. The symptom to remember: a loss that stays at the logarithm of the number of
+#    classes, and gradients of exactly zero. The remedy is a smaller rate, from the
+#    start.
 
 # %%
 figure = lesson.figure(10.5, 4.4)
-axes = lesson.axes(
-    figure,
-    1,
-    2,
-    1,
-    title="Norm of each layer's gradient",
-    xlabel="layer",
-    xticks=(1, 5, 10, 15, 20),
-    yscale="log",
-)
-for name in UNITS:
-    axes.plot(range(1, 21), norms[name], color=COLOURS[name], linewidth=2, label=name)
+labels = {"xlabel": "layer", "ylabel": "norm of the gradient", "xticks": (1, 5, 10, 15, 20)}
+axes = lesson.axes(figure, 1, 2, 1, title="Gradients in twenty layers", yscale="log", **labels)
+for name, values in norms.items():
+    axes.plot(range(1, 21), values, color=COLOURS[name], linewidth=2, label=name)
 axes.legend(frameon=False)
-axes = lesson.axes(
-    figure, 1, 2, 2, title="Training error in the race", xlabel="epoch", ylim=(0, 0.95)
-)
-for (recipe, unit), errors in best.items():
-    axes.plot(
-        errors,
-        color=COLOURS[unit],
-        linestyle="-" if recipe == "2012" else "--",
-        linewidth=2,
-        label=f"{unit}, {recipe}",
-    )
+labels = {"xlabel": "epoch", "ylabel": "training error", "ylim": (0, 0.95)}
+axes = lesson.axes(figure, 1, 2, 2, title="Training with two recipes", **labels)
+for (recipe, name), errors in best.items():
+    style = {"color": COLOURS[name], "linestyle": "-" if recipe == "2012" else "--"}
+    axes.plot(errors, linewidth=2, label=f"{name}, {recipe}", **style)
 axes.axhline(TARGET, color=lesson.GREY, linestyle=":", label=f"{TARGET:.0%}")
 axes.legend(frameon=False)
 lesson.show(figure, "07_relu")
@@ -264,6 +250,8 @@ lesson.show(figure, "07_relu")
 # %% [markdown]
 # ## Exercises
 #
-# 1. `tinyalex learn start 7` puts ReLU into `my/`, its backward for you to write; `tinyalex learn check 7` says what is wrong with it.
-# 2. Sigmoid's slope is a quarter at most. Start its weights four times as large: does the twenty-layer stack come alive? Why not quite?
-# 3. Let sigmoid take part in the race. What does it take to make it move at all?
+# 1. Write ReLU's backward pass yourself: `tinyalex learn start 7` creates the file in
+#    `my/`, `tinyalex learn check 7` checks it.
+# 2. The derivative of sigmoid is a quarter at most. Initialise its weights four times
+#    as large: do the gradients of the twenty layers recover? Why not fully?
+# 3. Add sigmoid to the comparison. What does it need to learn at all?

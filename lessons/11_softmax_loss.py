@@ -4,12 +4,16 @@
 
     python lessons/11_softmax_loss.py [--seed 1] [--device cuda]
 
-The last layer of a network gives a number for each class, its *logits*: the larger, the more likely, and that is all they say. *Softmax*
-makes probabilities of them. It takes the exponential of each, which is never negative, and divides by the sum, so that they add up to 1.
-The *cross-entropy* loss then asks for the probability p of the right class, and is -log p: nothing if p is 1, and more and more the
-smaller p is. Training makes it small.
+The last layer of a network outputs a number x[i] for each class, the *logits*: the
+larger, the more likely the class. *Softmax* turns them into probabilities, which are
+not negative and sum to 1; the *cross-entropy* loss is the negative logarithm of the
+probability of the right class r, which is 0 for p[r] = 1 and grows as p[r] decreases:
 
-So there is an exponential, and right behind it a logarithm, which undoes it. Every framework does the two in one step. Why?
+    p[i] = exp(x[i]) / (sum over all classes j of exp(x[j]))
+    loss = -log(p[r]) = -x[r] + log(sum over j of exp(x[j]))
+
+So there is an exponential, followed by a logarithm, its inverse. All frameworks compute
+the two in one step. Why?
 """
 
 # %%
@@ -26,14 +30,18 @@ args = lesson.options(__doc__)
 train = lesson.images(200).train
 labels = train.labels
 pixels = data.Normalize(data.mean_image(train.images))(train.images)  # about -128 to 128
-scaled = pixels / pixels.std()  # the same with a deviation of 1
+scaled = pixels / pixels.std()  # the same with a standard deviation of 1
 
 # %% [markdown]
-# ## What a float can hold
+# ## The range of a float
 #
-# `exp` grows fast. We make two logits, with the wrong class ahead of the right one by a gap, and compute the loss in three ways: as the
-# textbook writes it; with tinyalex's `softmax` and then `log`; and with `cross_entropy`, which does both at once. All in float32.
-# Before you run this: with a gap of d the loss is nearly d. At which gap will each of the three break, if at all?
+# `exp` grows fast. We take two logits, with the wrong class ahead of the right one by a
+# gap d, and compute the loss in three ways: as in the textbook; with tinyalex's
+# `softmax` and then `log`; and with `cross_entropy`, which does both at once. All in
+# float32.
+#
+# Before you run this: for a large gap d the loss is nearly d. At which gap will each of
+# the three fail, if at all?
 
 
 # %%
@@ -50,228 +58,202 @@ def one_step(x, labels):
     return F.cross_entropy(x, labels, reduction="none")
 
 
+def two_classes(gaps):
+    """Logits of two classes, the right one, class 0, behind by each of the gaps."""
+    return np.stack([np.zeros(len(gaps)), gaps], axis=1).astype("f"), np.zeros(len(gaps), int)
+
+
 gaps = np.arange(0, 151)
-logits = np.stack([np.zeros(len(gaps)), gaps], axis=1).astype(
-    "f"
-)  # (N, classes): class 0 is the right one
-right = np.zeros(len(gaps), int)
-ways = {"textbook": textbook, "softmax, then log": two_steps, "cross_entropy": one_step}
+methods = {"textbook": textbook, "softmax, then log": two_steps, "cross_entropy": one_step}
 with np.errstate(all="ignore"):
-    losses = {name: ta.Tensor(way(logits, right)).numpy() for name, way in ways.items()}
+    losses = {name: ta.Tensor(f(*two_classes(gaps))).numpy() for name, f in methods.items()}
 for gap in (1, 50, 88, 89, 103, 104, 150):
-    print(
-        f"  gap {gap:>3}: " + ", ".join(f"{name} {loss[gap]:.4f}" for name, loss in losses.items())
-    )
+    values = ", ".join(f"{name} {loss[gap]:.4f}" for name, loss in losses.items())
+    print(f"  gap {gap:>3}: {values}")
 last = {name: gaps[np.isfinite(loss)].max() for name, loss in losses.items()}
-largest, (book, steps, _) = math.log(np.finfo("f").max), last.values()
-lesson.claim(
-    f"the textbook's holds up to {book}: no float32 is above e**{largest:.1f}", book == int(largest)
-)
-lesson.claim(f"the next holds up to {steps}: then the probability is 0", 80 < steps < 110)
-lesson.claim(
-    "cross_entropy is right for every gap",
-    np.allclose(losses["cross_entropy"], np.logaddexp(0, gaps), rtol=1e-6),
-)
+largest, (first, second, _) = math.log(np.finfo("f").max), last.values()
+text = f"the textbook's works up to {first}: no float32 is above e**{largest:.1f}"
+lesson.claim(text, first == int(largest))
+lesson.claim(f"the second works up to {second}: then p underflows to 0", 80 < second < 110)
+always = np.allclose(losses["cross_entropy"], np.logaddexp(0, gaps), rtol=1e-6)
+lesson.claim("cross_entropy is right for every gap", always)
 
 # %% [markdown]
-# It has two tricks. It takes the largest logit from all of them first: the probabilities stay the same, and no exponential is above 1.
-# And it never makes p: log(exp(x) / sum) is x - log(sum). The second way, whose softmax knows the first trick, fails for want of the other.
+# It does two things. It subtracts the largest logit from all of them: the probabilities
+# stay the same, and no exponential is above 1. And it does not compute p: the loss is
+# log(sum) - x[r]. The second method, whose softmax does the first, fails because of the
+# second.
 #
-# Are such logits real? We take a network as it comes, and feed it pixels of about -128 to 128, a scale for which its weights were not
-# made. Then the same pixels, divided by their deviation. Before you run this: of how many pictures will the loss be no number?
+# Do such logits occur? We take an untrained network with pixels of about -128 to 128, a
+# scale that its weights are not made for. Then the same pixels, divided by their
+# standard deviation. Before you run this: for how many images will the loss be infinite
+# or NaN?
 
 # %%
-for name, x in (("too large", pixels), ("scaled", scaled)):
+for name, x in (("unscaled", pixels), ("scaled", scaled)):
     net = models.cifar("quick")
-    said = net(x)
-    answer, exact = said.numpy(), one_step(said, labels).numpy()
+    output = net(x)
+    answer, exact = output.numpy(), one_step(output, labels).numpy()
     with np.errstate(all="ignore"):
-        by_book, in_two = textbook(answer, labels), two_steps(said, labels)
-        in_two.sum().backward()
-    lost = [100 * (~np.isfinite(loss)).mean() for loss in (by_book, in_two.numpy())]
-    slope = ta.Tensor(net.conv1.weight.grad).numpy()
-    print(f"pixels {name}, largest logit {answer.max():.1f}. ", end="")
-    print(
-        f"Losses that are no number: {lost[0]:.0f} % by the textbook, {lost[1]:.0f} % in two steps"
-    )
-    lesson.claim(
-        f"cross_entropy finds a number for all, {exact.mean():.1f} on average",
-        np.isfinite(exact).all(),
-    )
-    if name == "too large":
-        lesson.claim("the other two do not", min(lost) > 0)
-        lesson.claim(
-            "one infinite loss is enough: the first layer's slopes are no numbers",
-            np.isnan(slope).all(),
-        )
-lesson.claim(
-    "with scaled pixels all three agree",
-    np.allclose(by_book, exact, rtol=1e-3) and np.isfinite(slope).all(),
-)
+        first, second = textbook(answer, labels), two_steps(output, labels)
+        second.sum().backward()
+    failed = [100 * (~np.isfinite(loss)).mean() for loss in (first, second.numpy())]
+    gradient = ta.Tensor(net.conv1.weight.grad).numpy()
+    print(f"pixels {name}, largest logit {answer.max():.1f}; losses that are not finite: ", end="")
+    print(f"textbook {failed[0]:.0f} %, in two steps {failed[1]:.0f} %")
+    text = f"cross_entropy is finite for all images, {exact.mean():.1f} on average"
+    lesson.claim(text, np.isfinite(exact).all())
+    if name == "unscaled":
+        lesson.claim("the other two are not", min(failed) > 0)
+        text = "one infinite loss is enough: the whole gradient of the first layer is NaN"
+        lesson.claim(text, np.isnan(gradient).all())
+agree = np.allclose(first, exact, rtol=1e-3) and np.isfinite(gradient).all()
+lesson.claim("with scaled pixels all three agree", agree)
 
 # %% [markdown]
 # ## What should the loss be before training?
 #
-# A network that knows nothing should give each of K classes the probability 1/K. The loss is then -log(1/K), the logarithm of K.
+# A network whose output does not depend on its input does best to give each of K
+# equally frequent classes the probability 1/K. The loss is then -log(1/K) = ln K.
 #
-# Before you run this: the first logits are not all alike but vary at random, by a *variance* (mean square deviation) of v. Will the loss
-# be above ln K or below?
+# Before you run this: the initial logits are not equal but random, with a *variance* v.
+# Will the loss be above ln K or below?
 
 # %%
 for k in (10, 100, 1000):
     net = models.cifar("quick", k)
     with ta.no_grad():
-        first = net(scaled)
-        start = (
-            -F.log_softmax(first, 1).mean().item()
-        )  # the mean over all classes: as if labels were drawn by lot
+        initial = net(scaled)
+        start = -F.log_softmax(initial, 1).mean().item()  # the mean over all classes as labels
         net.fc2.weight.data *= 0.01
-        calm = -F.log_softmax(net(scaled), 1).mean().item()
-    v = first.numpy().var(axis=1).mean()
-    print(
-        f"  K = {k:>4}: ln K = {math.log(k):.3f}, loss {start:.3f}, v/2 {v / 2:.3f}; with small last weights {calm:.3f}"
-    )
-    excess = (start - math.log(k)) / (v / 2)
-    lesson.claim(
-        f"the loss starts above ln K, by about v/2: {excess:.2f} times as much", 0.6 < excess < 1.4
-    )
-    lesson.claim("with small last weights it starts at ln K", 0 < calm - math.log(k) < 0.01)
+        small = -F.log_softmax(net(scaled), 1).mean().item()
+    v, minimum = initial.numpy().var(axis=1).mean(), math.log(k)
+    print(f"  K = {k:>4}: ln K = {minimum:.3f}, loss {start:.3f}, v/2 {v / 2:.3f}", end="")
+    print(f"; with small last weights {small:.3f}")
+    excess = (start - minimum) / (v / 2)
+    text = f"the loss starts above ln K, by {excess:.2f} times v/2"
+    lesson.claim(text, 0.6 < excess < 1.4)
+    lesson.claim("with small last weights it starts at ln K", 0 < small - minimum < 0.01)
 
 # %% [markdown]
-# So a loss far above ln K at the start, as with the pixels that were too large, says that a network is sure of itself before it has seen
-# anything. And one that *stays* at ln K has not begun to learn.
+# The v/2 comes from log(sum exp(x)): for normal x with mean 0, the mean of exp(x) is
+# exp(v/2). So an initial loss far above ln K, as with the unscaled pixels, means that
+# the network is confident before it has learned anything. And one that *stays* at ln K
+# has not begun to learn.
 #
 # ## The gradient: p minus one-hot
 #
-# There is a second reason for the pair. Write the right answer as a row with 1 at the right class and 0 elsewhere (*one-hot*). How fast
-# the loss changes with the logits is then the simplest thing one could wish: what the network said, minus what it should have said.
-# Compare it with another loss that comes to mind, the sum of the squares of just this difference.
-# Before you run this: a network is wrong, and very sure of it. Which of the two losses pushes harder?
+# There is a second reason for the pair. Write the right class as a *one-hot* vector: 1
+# for the right class and 0 for the others. The derivative of log(sum over j of
+# exp(x[j])) with respect to x[i] is p[i], so that of the loss is p[i] - onehot[i]: the
+# prediction minus the target. Compare it with another possible loss, the sum of the
+# squares of that same difference.
+#
+# Before you run this: a network is wrong and very confident. Which of the two losses
+# has the larger gradient?
 
 
 # %%
-def slopes(x, loss):
+def gradient(x, loss):
     leaf = ta.Tensor(x, requires_grad=True)
     loss(leaf).sum().backward()
     return ta.Tensor(leaf.grad).numpy()
 
 
+def squared_error(x):
+    return ((F.softmax(x, 1) - np.float32([1, 0])) ** 2).sum(axis=1)
+
+
+def negative_gradients(gaps):
+    """With respect to the right logit: of cross-entropy, and of the squared error."""
+    logits, right = two_classes(gaps)
+    entropy = gradient(logits, lambda x: one_step(x, right))
+    return -entropy[:, 0], -gradient(logits, squared_error)[:, 0]
+
+
 onehot = np.eye(10, dtype="f")[labels]
 with ta.no_grad():
     p = F.softmax(answer, 1).numpy()
-gradient = slopes(answer, lambda x: one_step(x, labels))
-lesson.claim(
-    "the gradient is p - onehot, to the last digits", np.allclose(gradient, p - onehot, atol=1e-6)
-)
-lesson.claim(
-    "it adds up to 0: what one logit gains, the others lose", abs(gradient.sum(axis=1)).max() < 1e-5
-)
-entropy = -slopes(logits, lambda x: one_step(x, right))[:, 0]
-squares = -slopes(logits, lambda x: ((F.softmax(x, 1) - np.float32([1, 0])) ** 2).sum(axis=1))[:, 0]
+dx = gradient(answer, lambda x: one_step(x, labels))
+same = np.allclose(dx, p - onehot, atol=1e-6)
+lesson.claim("the gradient is p - onehot, up to rounding", same)
+lesson.claim("it sums to 0 over the classes", abs(dx.sum(axis=1)).max() < 1e-5)
+entropy, squares = negative_gradients(gaps)
+print("negative gradients with respect to the right logit:")
 for gap in (0, 2, 5, 10, 20):
-    print(
-        f"  behind by {gap:>2}: cross-entropy pushes the right logit by {entropy[gap]:.4f}, squares by {squares[gap]:.1e}"
-    )
-lesson.claim(
-    "the more wrong, the harder cross-entropy pushes, up to 1",
-    (np.diff(entropy) >= 0).all() and entropy.max() <= 1,
-)
-lesson.claim(
-    "squares push less and less: who is very wrong stays there",
-    (np.diff(squares[2:20]) < 0).all() and squares[20] < 1e-6,
-)
+    print(f"  gap {gap:>2}: cross-entropy {entropy[gap]:.4f}, squared error {squares[gap]:.1e}")
+text = "that of cross-entropy increases with the gap, up to 1"
+lesson.claim(text, (np.diff(entropy) >= 0).all() and entropy.max() <= 1)
+vanishes = (np.diff(squares[2:20]) < 0).all() and squares[20] < 1e-6
+lesson.claim("that of the squared error vanishes: a very wrong answer is not corrected", vanishes)
 
 figure = lesson.figure(13, 4.2)
-axes = lesson.axes(
-    figure,
-    1,
-    3,
-    1,
-    title="The same loss, computed in three ways",
-    xlabel="gap between the logits",
-    ylabel="loss",
-)
-for (name, loss), ink, width in zip(
-    losses.items(), (lesson.RED, lesson.BLUE, "#d5dbe1"), (2, 4, 9), strict=True
-):
-    axes.plot(
-        gaps,
-        np.where(np.isfinite(loss), loss, np.nan),
-        color=ink,
-        linewidth=width,
-        zorder=10 / width,
-        label=name,
-    )
+title, gap = "The same loss, computed in three ways", "gap between the logits"
+axes = lesson.axes(figure, 1, 3, 1, title=title, xlabel=gap, ylabel="loss")
+styles = (lesson.RED, 2), (lesson.BLUE, 4), ("#d5dbe1", 9)
+for (name, loss), (colour, width) in zip(losses.items(), styles, strict=True):
+    visible = np.where(np.isfinite(loss), loss, np.nan)
+    style = {"linewidth": width, "zorder": 10 / width, "label": name}
+    axes.plot(gaps, visible, color=colour, **style)
     if last[name] < gaps[-1]:
-        axes.plot(last[name], loss[last[name]], "X", color=ink, markersize=11, zorder=11)
+        axes.plot(last[name], loss[last[name]], "X", color=colour, markersize=11, zorder=11)
 axes.legend(frameon=False)
-axes = lesson.axes(
-    figure,
-    1,
-    3,
-    2,
-    title="How hard the loss pushes who is wrong",
-    xlabel="gap",
-    ylabel="slope",
-    xlim=(0, 20),
-)
+title, gaps = "Gradient with respect to the right logit", np.linspace(0, 20, 201)
+axes = lesson.axes(figure, 1, 3, 2, title=title, xlabel=gap, ylabel="negative gradient")
+entropy, squares = negative_gradients(gaps)
 axes.plot(gaps, entropy, color=lesson.BLUE, linewidth=2, label="cross-entropy")
-axes.plot(gaps, squares, color=lesson.RED, linewidth=2, label="squares")
+axes.plot(gaps, squares, color=lesson.RED, linewidth=2, label="squared error")
 axes.legend(frameon=False, loc="center right")
-axes = lesson.axes(
-    figure, 1, 3, 3, title="The gradient is p minus one-hot", xlabel="class", xticks=range(10)
-)
-bars = {
-    "p": (p[0], "#d5dbe1"),
-    "minus one-hot": (-onehot[0], lesson.GREY),
-    "gradient": (gradient[0], lesson.RED),
-}
-for i, (name, (height, ink)) in enumerate(bars.items()):
-    axes.bar(np.arange(10) + 0.28 * (i - 1), height, width=0.28, color=ink, label=name)
+title, ticks = "The gradient is p minus one-hot", range(10)
+axes = lesson.axes(figure, 1, 3, 3, title=title, xlabel="class", xticks=ticks)
+axes.bar(np.arange(10) - 0.28, p[0], width=0.28, color="#d5dbe1", label="p")
+axes.bar(ticks, -onehot[0], width=0.28, color=lesson.GREY, label="minus one-hot")
+axes.bar(np.arange(10) + 0.28, dx[0], width=0.28, color=lesson.RED, label="gradient")
 axes.legend(frameon=False)
 lesson.show(figure, "11_softmax_loss")
 
 # %% [markdown]
 # ## Break it
 #
-# "The network should return probabilities", says a classmate, puts a softmax at its end, and hands the result to `cross_entropy`, which
-# takes softmax again. We train both on a few pictures until they are known by heart.
+# "The network should return probabilities": a softmax is added at its end, and the
+# result is given to `cross_entropy`, which applies softmax again. We train both
+# networks on a few images until they are memorised.
+#
 # Before you run this: will there be an error message? Will the network learn?
 
 # %%
-ends = {}
+final = {}
 for name, end in (("right", []), ("softmax twice", [nn.Softmax(1)])):
     ta.manual_seed(args.seed)
-    net = nn.Sequential(
-        nn.Flatten(), nn.Linear(3 * 32 * 32, 64), nn.ReLU(), nn.Linear(64, 10), *end
-    )
+    layers = nn.Flatten(), nn.Linear(3 * 32 * 32, 64), nn.ReLU(), nn.Linear(64, 10)
+    net = nn.Sequential(*layers, *end)
     optimizer = optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
     for _ in range(200):
         optimizer.zero_grad()
         loss = F.cross_entropy(net(scaled), labels)
         loss.backward()
         optimizer.step()
-    ends[name] = loss.item()
-    correct = (net(scaled).numpy().argmax(axis=1) == labels).mean()
-    print(f"  {name}: loss {ends[name]:.4f}, {100 * correct:.0f} % of the answers are right")
-floor = F.cross_entropy(
-    np.eye(10, dtype="f"), np.arange(10)
-).item()  # all of the probability on the right class
-lesson.claim(
-    f"no error: it learns, but its loss cannot fall below {floor:.4f}",
-    ends["softmax twice"] > floor and correct > 0.8,
-)
-lesson.claim(
-    "it is ln(e + 9) - 1, for nine other classes", abs(floor - math.log(math.e + 9) + 1) < 1e-6
-)
-lesson.claim("done rightly, the loss goes to 0", ends["right"] < 0.01)
+    final[name] = loss.item()
+    accuracy = (net(scaled).numpy().argmax(axis=1) == labels).mean()
+    print(f"  {name}: loss {final[name]:.4f}, accuracy {100 * accuracy:.0f} %")
+minimum = F.cross_entropy(np.eye(10, dtype="f"), np.arange(10)).item()  # p = 1 for the right class
+learns = final["softmax twice"] > minimum and accuracy > 0.8
+lesson.claim(f"no error: it learns, but its loss cannot fall below {minimum:.4f}", learns)
+formula = abs(minimum - math.log(math.e + 9) + 1) < 1e-6
+lesson.claim("that is ln(e + 9) - 1, for nine other classes", formula)
+lesson.claim("with one softmax, the loss goes to 0", final["right"] < 0.01)
 
 # %% [markdown]
-# Probabilities are between 0 and 1: the second softmax sees a gap of 1 at most, and cannot be sure of anything. The symptom to remember:
-# a loss that stops far above 0 while the answers are right. For this reason all networks of tinyalex return logits.
+# Probabilities are between 0 and 1, so for the second softmax the gap is 1 at most, and
+# no prediction can be confident. The symptom to remember: a loss that stops far above 0
+# while the predictions are right. For this reason all networks of tinyalex return
+# logits.
 #
 # ## Exercises
 #
-# 1. `tinyalex learn start 11` has you write loss and gradient in one; `tinyalex learn check 11` tries it on logits of 1000.
-# 2. float16 holds less than float32 (`np.finfo`). At which gaps do the first two ways break there? Work it out, then try it.
-# 3. Above the right logit was *behind*. Put it 20 *ahead*. What do the three ways say, and what is the true loss?
+# 1. Write the loss and its gradient in one function: `tinyalex learn start 11` creates
+#    the file in `my/`, `tinyalex learn check 11` checks it.
+# 2. float16 has a smaller range than float32 (`np.finfo`). At which gaps do the first
+#    two methods fail there? Predict it, then try it.
+# 3. Above the right logit was *behind*. Put it 20 *ahead*. What do the three methods
+#    return, and what is the true loss?

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Write the lessons as notebooks: runs/notebooks/NN_name.ipynb (needs jupytext, as `make notebooks` installs it).
+"""Convert the lessons to notebooks: runs/notebooks/NN_name.ipynb.
 
     python lessons/notebooks.py [--source URL] [--output FOLDER]
 
-Their first cell installs tinyalex where the notebook runs on Colab, from the git repository at URL (default: where this clone came from).
+Needs jupytext, which `make notebooks` installs. The first cell of a notebook installs
+tinyalex on Colab, from the git repository at URL (default: that of this clone).
 """
 
 import argparse
@@ -18,18 +19,19 @@ from nbformat.v4 import new_code_cell
 LESSONS = Path(__file__).resolve().parent
 
 INSTALL = """\
-# On Colab: install tinyalex. The CuPy that is there for the GPU stays as it is, since nothing here asks for another.
+# On Colab, install tinyalex. CuPy stays as it is: it is not among the dependencies.
 import subprocess
 import sys
 
 if "google.colab" in sys.modules:
     source = {source!r}
-    assert source, "Write the address of tinyalex's git repository into `source`: this notebook was made from a copy that has none."
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", f"git+{{source}}"], check=True)"""
+    assert source, "Set `source` to the address of tinyalex's git repository."
+    pip_install = [sys.executable, "-m", "pip", "install", "--quiet"]
+    subprocess.run([*pip_install, f"git+{{source}}"], check=True)"""
 
 
 def origin() -> str:
-    """The address that this clone was made from, if others can use it too; else nothing."""
+    """The address that this clone was made from, if others can use it; else empty."""
     command = ["git", "-C", str(LESSONS), "config", "--get", "remote.origin.url"]
     try:
         url = subprocess.run(command, capture_output=True, text=True).stdout.strip()
@@ -46,16 +48,13 @@ def main() -> None:
     p.add_argument("--output", metavar="FOLDER", type=Path, default=Path("runs/notebooks"))
     args = p.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     for lesson in sorted(LESSONS.glob("[0-9]*.py")):
         notebook = jupytext.read(lesson, fmt="py:percent")
         notebook.cells.insert(0, new_code_cell(INSTALL.format(source=args.source)))
         for number, cell in enumerate(notebook.cells):
-            cell["id"] = f"cell-{number}"  # not a random one: the same lesson makes the same bytes
-        notebook.metadata["kernelspec"] = {
-            "name": "python3",
-            "display_name": "Python 3",
-            "language": "python",
-        }
+            cell["id"] = f"cell-{number}"  # not random: the same lesson makes the same bytes
+        notebook.metadata["kernelspec"] = kernel
         target = args.output / f"{lesson.stem}.ipynb"
         jupytext.write(notebook, target, fmt="ipynb")
         print(target.as_posix())

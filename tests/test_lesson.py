@@ -1,4 +1,4 @@
-"""tinyalex.learning.lesson: options, claims, figures and images for the scripts in lessons/."""
+"""tinyalex.learning.lesson: options, claims, figures and images of the lessons."""
 
 import io
 import os
@@ -12,7 +12,7 @@ from PIL import Image
 from tinyalex import data, device
 from tinyalex.learning import lesson
 
-REAL = os.environ.get("TINYALEX_DATA")  # as it is before the fixture below hides it
+REAL_DATA = os.environ.get("TINYALEX_DATA")  # before the fixture below removes it
 
 
 @pytest.fixture(autouse=True)
@@ -24,67 +24,66 @@ def without_real_images(monkeypatch, tmp_path):
 
 @pytest.fixture
 def real_images():
-    if REAL is None:
+    if REAL_DATA is None:
         pytest.skip("no real images: set TINYALEX_DATA to a folder with cifar-10-batches-py in it")
-    return Path(REAL)
+    return Path(REAL_DATA)
 
 
-def test_options_are_those_of_the_command_line(monkeypatch):
+def test_options_are_read_from_the_command_line(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["01_gradient.py", "--full", "--seed", "3"])
     args = lesson.options("What is it?")
     assert (args.full, args.device, args.seed) == (True, "cpu", 3)
     assert device.seed() == 3
 
 
-def test_a_kernels_command_line_is_not_the_lessons(monkeypatch):
+def test_the_command_line_of_a_notebook_kernel_is_ignored(monkeypatch):
     monkeypatch.setitem(sys.modules, "ipykernel", object())
     monkeypatch.setattr(sys, "argv", ["ipykernel_launcher.py", "-f", "kernel.json"])
     args = lesson.options("What is it?")
     assert (args.full, args.device, args.seed) == (False, "cpu", 0)
 
 
-def test_a_device_that_is_not_there_ends_the_lesson_with_the_reason(monkeypatch, capsys):
+def test_an_unknown_device_ends_the_lesson_with_the_reason(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["01_gradient.py", "--device", "tpu"])
     with pytest.raises(SystemExit):
         lesson.options("What is it?")
     assert "expected 'auto', 'cpu', 'cuda' or 'cuda:1', got 'tpu'" in capsys.readouterr().err
 
 
-def test_a_claim_that_holds_is_printed_and_one_that_does_not_ends_the_lesson(capsys):
+def test_a_true_claim_is_printed_and_a_false_one_raises(capsys):
     lesson.claim("two is two", np.bool_(True))
     assert capsys.readouterr().out == "✓ two is two\n"
-    with pytest.raises(AssertionError, match="it is not so: two is three"):
+    with pytest.raises(AssertionError, match="the lesson claims what does not hold: two is three"):
         lesson.claim("two is three", np.bool_(False))
 
 
-def test_a_claim_that_is_not_made_says_why(capsys):
-    lesson.skip("noses are wet", "shapes have no noses")
-    assert capsys.readouterr().out == "– not checked: noses are wet (shapes have no noses)\n"
+def test_a_skipped_claim_is_printed_with_the_reason(capsys):
+    lesson.skip("textures are fine", "shapes have no texture")
+    expected = "– not checked: textures are fine (shapes have no texture)\n"
+    assert capsys.readouterr().out == expected
 
 
-def test_a_console_without_check_marks_gets_letters(monkeypatch):
+def test_an_ascii_console_gets_ascii_marks(monkeypatch):
     console = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", console)
     lesson.claim("two is two", True)
-    lesson.skip("noses are wet", "no noses")
+    lesson.skip("two is three", "false")
     console.flush()
-    assert (
-        console.buffer.getvalue().split()
-        == b"ok two is two -- not checked: noses are wet (no noses)".split()
-    )
+    expected = b"ok two is two -- not checked: two is three (false)"
+    assert console.buffer.getvalue().split() == expected.split()
 
 
-def test_a_figure_is_written_under_its_name(tmp_path, capsys):
+def test_a_figure_is_written_to_the_file_of_its_name(tmp_path, capsys):
     figure = lesson.figure(4, 2)
     lesson.axes(figure, 1, 2, 1, title="a curve", xlabel="x").plot([1, 2, 3])
-    lesson.picture(figure, 1, 2, 2, title="a picture", pixels=np.zeros((3, 4, 4)))
+    lesson.image_axes(figure, 1, 2, 2, title="an image", pixels=np.zeros((3, 4, 4)))
     lesson.show(figure, "99_test")
     assert capsys.readouterr().out == "figure: runs/lessons/99_test.png\n"
     with Image.open(tmp_path / "runs" / "lessons" / "99_test.png") as written:
         assert written.size == (600, 300)
 
 
-def test_without_real_images_there_are_drawn_ones_and_the_command_to_get_others(capsys):
+def test_without_real_images_there_are_synthetic_ones_and_a_command_to_get_others(capsys):
     train, test, source = lesson.images(20, 10)
     assert (len(train), len(test), source) == (20, 10, lesson.SHAPES)
     assert lesson.GET_CIFAR10 in capsys.readouterr().out
@@ -100,23 +99,23 @@ def test_cifar_10_is_found_in_the_data_folder(monkeypatch, real_images):
     assert train.classes == data.cifar10(real_images)[0].classes
 
 
-def test_cifar_10_is_found_where_its_download_is_kept(monkeypatch, tmp_path, real_images):
+def test_cifar_10_is_found_in_the_download_cache(monkeypatch, tmp_path, real_images):
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "cifar-10-batches-py").symlink_to(real_images / "cifar-10-batches-py")
     assert lesson.images(5).source == lesson.CIFAR10
 
 
-def test_the_seed_picks_the_images(monkeypatch, real_images):
+def test_the_seed_selects_the_images(monkeypatch, real_images):
     monkeypatch.setenv("TINYALEX_DATA", str(real_images))
-    picked = []
+    selected = []
     for seed in (1, 1, 2):
         device.manual_seed(seed)
-        picked.append(lesson.images(5).train.images)
-    assert (picked[0] == picked[1]).all()
-    assert (picked[0] != picked[2]).any()
+        selected.append(lesson.images(5).train.images)
+    assert (selected[0] == selected[1]).all()
+    assert (selected[0] != selected[2]).any()
 
 
-def test_photographs_come_as_squares_from_any_folder_they_are_published_in(monkeypatch, tmp_path):
+def test_photographs_are_centre_crops_from_any_published_folder(monkeypatch, tmp_path):
     for name in ("imagenette2-160/train/n01440764", "imagenet-sample-images"):
         (tmp_path / name).mkdir(parents=True)
         for i in range(3):

@@ -1,11 +1,11 @@
-"""What the scripts in lessons/ share: their options, images to look at, claims that are checked, figures that are kept.
+"""What the scripts in lessons/ share: options, images, checked claims, figures.
 
-    args = lesson.options(__doc__)                            --full, --device, --seed
-    train, test, source = lesson.images(2000, 500)            CIFAR-10 where it is at hand, else drawn shapes
-    lesson.claim(f"the slope is {slope:.3f}", slope > 0)      a line with a check mark, or an AssertionError
-    lesson.show(figure, "01_gradient")                        runs/lessons/01_gradient.png
+    args = lesson.options(__doc__)                  --full, --device, --seed
+    train, test, source = lesson.images(2000, 500)  CIFAR-10, or synthetic shapes
+    lesson.claim(f"the loss is {x:.3f}", x > 0)     printed; an AssertionError if false
+    lesson.show(figure, "01_gradient")              runs/lessons/01_gradient.png
 
-A lesson runs as a script and, cell by cell, as a notebook. Nothing here downloads anything.
+A lesson runs as a script and, cell by cell, as a notebook. Nothing is downloaded.
 """
 
 import argparse
@@ -20,30 +20,15 @@ from tinyalex import data, device
 from tinyalex.data.download import cache_folder
 from tinyalex.data.folders import image_files
 from tinyalex.models.photos import Preprocessing
-from tinyalex.plots.figures import new_figure as figure
-
-__all__ = [
-    "CIFAR10",
-    "PHOTOS",
-    "SHAPES",
-    "Images",
-    "Photos",
-    "claim",
-    "figure",
-    "images",
-    "options",
-    "photos",
-    "show",
-    "skip",
-]
+from tinyalex.plots import figures
 
 FIGURES = Path("runs/lessons")
 
 BLUE, RED, GREEN, GREY = "#0b6e99", "#c8553d", "#4f8a3c", "#9aa5b1"
-"""Colours that can be told apart in print and by most colour-blind readers; grey for what is only there to compare with."""
+"""Distinguishable in print and by most colour-blind readers; grey is for references."""
 
 CIFAR10, PHOTOS, SHAPES = "CIFAR-10", "photos", "shapes"
-"""Where images came from: the `source` of `images` and `photos`."""
+"""The `source` of `images` and `photos`."""
 
 CIFAR10_NAMES = (
     "cifar-10-batches-py",
@@ -59,10 +44,12 @@ PHOTO_FOLDERS = (
     "imagenette2-160",
     "imagenette-160",
 )
-"""Folders of photographs that are looked for in TINYALEX_DATA, under the names they are published with; large ones first."""
+"""Folders of photographs in TINYALEX_DATA as they are published; large ones first."""
 
 GET_CIFAR10 = 'python -c "from tinyalex import data; data.cifar10()"'
 GET_PHOTOS = "git clone --depth 1 https://github.com/EliSchwartz/imagenet-sample-images"
+
+figure = figures.new_figure
 
 
 class Images(NamedTuple):
@@ -77,24 +64,20 @@ class Photos(NamedTuple):
 
 
 def in_notebook() -> bool:
-    """Whether this is a notebook's kernel (Jupyter, Colab, VS Code), whose command line is not the lesson's."""
+    """Whether this is a notebook kernel, whose command line is not the lesson's."""
     return "ipykernel" in sys.modules
 
 
 def options(doc: str | None) -> argparse.Namespace:
-    """The lesson's options: `full`, `device`, `seed`. Makes the device the default one and starts tinyalex's random numbers at the seed.
+    """The options full, device and seed. Sets the default device and the random seed.
 
-    In a notebook they have their defaults. To change one there: `args.full = True` in the cell below.
+    In a notebook they have their defaults; to change one: `args.full = True` in a cell.
     """
     p = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    p.add_argument("--full", action="store_true", help="the long version, where the lesson has one")
-    p.add_argument(
-        "--device",
-        default="cpu",
-        help="cpu (default), cuda, cuda:1, or auto: a GPU if there is one",
-    )
+    p.add_argument("--full", action="store_true", help="the long version, if the lesson has one")
+    p.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, or auto")
     p.add_argument("--seed", type=int, default=0, help="of all random numbers (default 0)")
     args = p.parse_args([] if in_notebook() else None)
     try:
@@ -106,36 +89,30 @@ def options(doc: str | None) -> argparse.Namespace:
     return args
 
 
-# Claims
-
-
 def claim(text: str, holds: Any) -> None:
-    """Print what was just shown, with a check mark. AssertionError if it does not hold: then the lesson says something false."""
+    """Print the claim with a check mark; AssertionError if it does not hold."""
     if not holds:
-        raise AssertionError(f"the lesson claims, and it is not so: {text}")
+        raise AssertionError(f"the lesson claims what does not hold: {text}")
     print(_mark("✓", "ok"), text)
 
 
-def skip(text: str, why: str) -> None:
-    """Print a claim that is not made this time, and the reason: "shapes have no fine texture"."""
-    print(_mark("–", "--"), f"not checked: {text} ({why})")
+def skip(text: str, reason: str) -> None:
+    """Print a claim that is not checked in this run, and the reason."""
+    print(_mark("–", "--"), f"not checked: {text} ({reason})")
 
 
-def _mark(mark: str, plain: str) -> str:
-    """The plain one on consoles that cannot print the other, such as Windows' with a code page of its own."""
+def _mark(mark: str, ascii_mark: str) -> str:
+    """The ASCII one on consoles that cannot print the other (Windows code pages)."""
     try:
         mark.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
-        return plain
+        return ascii_mark
     return mark
 
 
-# Figures
-
-
-def axes(figure: Any, *place: Any, title: str, **labels: Any) -> Any:
-    """Axes in the style of the lessons. `place` is as in `figure.add_subplot(1, 2, 1)`, `labels` as in `axes.set(xlabel=..., ylim=...)`."""
-    made = figure.add_subplot(*place)
+def axes(figure: Any, *position: Any, title: str, **labels: Any) -> Any:
+    """Axes in one style. `position` as in add_subplot, `labels` as in Axes.set."""
+    made = figure.add_subplot(*position)
     made.set(**labels)
     made.set_title(title, loc="left", fontsize=11)
     made.grid(color="#eeeeee")
@@ -144,14 +121,12 @@ def axes(figure: Any, *place: Any, title: str, **labels: Any) -> Any:
     return made
 
 
-def picture(figure: Any, *place: Any, title: str, pixels: np.ndarray, **options: Any) -> Any:
-    """Axes that show pixels (H, W), (H, W, 3) or (3, H, W) and no scale. `options` are imshow's."""
-    made = figure.add_subplot(*place)
-    made.imshow(
-        pixels.transpose(1, 2, 0) if pixels.ndim == 3 and pixels.shape[0] == 3 else pixels,
-        interpolation="nearest",
-        **options,
-    )
+def image_axes(figure: Any, *position: Any, title: str, pixels: np.ndarray, **options: Any) -> Any:
+    """Axes that show pixels (H, W), (H, W, 3) or (3, H, W). `options` are imshow's."""
+    made = figure.add_subplot(*position)
+    if pixels.ndim == 3 and len(pixels) == 3:
+        pixels = pixels.transpose(1, 2, 0)
+    made.imshow(pixels, interpolation="nearest", **options)
     made.set_title(title, loc="left", fontsize=11)
     made.set(xticks=[], yticks=[])
     made.spines[:].set_color("#dddddd")
@@ -159,11 +134,9 @@ def picture(figure: Any, *place: Any, title: str, pixels: np.ndarray, **options:
 
 
 def show(figure: Any, name: str) -> None:
-    """Write the figure to runs/lessons/NAME.png and say so; in a notebook, show it as well."""
-    from tinyalex.plots.figures import save
-
+    """Write runs/lessons/NAME.png and print its path; in a notebook, display it."""
     path = FIGURES / f"{name}.png"
-    save(figure, path)
+    figures.save(figure, path)
     print(f"figure: {path.as_posix()}")
     if in_notebook():
         from IPython.display import Image, display
@@ -171,62 +144,48 @@ def show(figure: Any, name: str) -> None:
         display(Image(str(path)))
 
 
-# Images
-
-
 def images(train: int, test: int = 0) -> Images:
-    """(train, test, source): small colour images of ten classes, as many as asked for, picked by the seed.
+    """Small colour images of ten classes, in the numbers given, selected by the seed.
 
-    CIFAR-10 from the folder TINYALEX_DATA, or else as `data.cifar10()` has downloaded it before; without it, drawn shapes.
+    CIFAR-10 from the folder TINYALEX_DATA or the cache of `data.cifar10()`; otherwise
+    synthetic shapes.
     """
-    whole = _cifar10()
-    if whole is None:
-        print(
-            f"Images: drawn shapes. With CIFAR-10 (170 MB, once) the pictures are real: {GET_CIFAR10}"
-        )
+    cifar10 = _cifar10()
+    if cifar10 is None:
+        print(f"Images: synthetic shapes. To use CIFAR-10 (a download of 170 MB): {GET_CIFAR10}")
         return Images(*data.shapes(train, test, seed=device.seed()), SHAPES)
     print("Images: CIFAR-10.")
-    all_train, all_test = whole
-    return Images(
-        all_train[_some(len(all_train), train)], all_test[_some(len(all_test), test)], CIFAR10
-    )
+    all_train, all_test = cifar10
+    selected = all_train[_sample(len(all_train), train)], all_test[_sample(len(all_test), test)]
+    return Images(*selected, CIFAR10)
 
 
 def _cifar10() -> tuple[data.Dataset, data.Dataset] | None:
-    places = [
-        folder / name
-        for folder in (_data_folder(), cache_folder())
-        if folder
-        for name in CIFAR10_NAMES
-    ]
-    found = next((place for place in places if place.exists()), None)
+    folders = [folder for folder in (_data_folder(), cache_folder()) if folder]
+    paths = [folder / name for folder in folders for name in CIFAR10_NAMES]
+    found = next((path for path in paths if path.exists()), None)
     return data.cifar10(found) if found else None
 
 
 def photos(count: int, size: int = 256) -> Photos:
-    """(pixels, source): photographs, uint8 (count, 3, size, size), each the square in the middle, picked by the seed.
+    """Photographs, uint8 (count, 3, size, size): centre crops, selected by the seed.
 
-    Real ones from TINYALEX_DATA; without them, drawn shapes at that size.
+    From the folder TINYALEX_DATA; else synthetic shapes of that size.
     """
-    files = _photo_files()
-    if len(files) < count:
-        print(f"Images: drawn shapes. With photographs the pictures are real: {GET_PHOTOS}")
-        print("and set TINYALEX_DATA to the folder where you did that.")
-        drawn = data.shapes(count, 0, seed=device.seed())[0].images
-        pictures: list[Any] = list(drawn.transpose(0, 2, 3, 1))
-    else:
-        pictures = [files[i] for i in _some(len(files), count)]
-        print(f"Images: {count} photograph{'s' * (count > 1)}.")
-    square = Preprocessing(size=size, resize=size).crop
-    pixels = np.stack([square(picture) for picture in pictures]).transpose(0, 3, 1, 2)
-    return Photos(np.ascontiguousarray(pixels), PHOTOS if len(files) >= count else SHAPES)
-
-
-def _photo_files() -> list[Path]:
     root = _data_folder()
-    return next(
-        (files for name in PHOTO_FOLDERS if root and (files := image_files(root / name))), []
-    )
+    folders = (image_files(root / name) for name in PHOTO_FOLDERS if root)
+    files: list[Path] = next(filter(None, folders), [])
+    found: list[Any]
+    if len(files) < count:
+        print(f"Images: synthetic shapes. To use photographs: {GET_PHOTOS}")
+        print("and set TINYALEX_DATA to the folder in which you ran that.")
+        found = list(data.shapes(count, 0, seed=device.seed())[0].images.transpose(0, 2, 3, 1))
+    else:
+        print(f"Images: {count} photograph{'s' * (count > 1)}.")
+        found = [files[i] for i in _sample(len(files), count)]
+    crop = Preprocessing(size=size, resize=size).crop
+    pixels = np.stack([crop(image) for image in found]).transpose(0, 3, 1, 2)
+    return Photos(np.ascontiguousarray(pixels), PHOTOS if len(files) >= count else SHAPES)
 
 
 def _data_folder() -> Path | None:
@@ -234,6 +193,6 @@ def _data_folder() -> Path | None:
     return Path(folder).expanduser() if folder else None
 
 
-def _some(total: int, count: int) -> np.ndarray:
-    """`count` of the numbers below `total`, in a random order that the seed decides."""
+def _sample(total: int, count: int) -> np.ndarray:
+    """`count` different indices below `total`, in a random order given by the seed."""
     return device.generator("lesson", 0).permutation(total)[:count]
