@@ -1,0 +1,159 @@
+"""Compare the variants of AlexNet, or list the layers of one.
+
+  tinyalex models                        all variants side by side
+  tinyalex models caffe                  the layers of one
+  tinyalex models caffe --plan           and the algorithm of each layer in training
+  tinyalex models caffe --draw net.png   a figure of the network
+
+Algorithms depend on batch size, image size, dtype and device.
+"""
+
+import argparse
+from collections.abc import Iterable
+
+from tinyalex import nn
+from tinyalex.cli.arguments import Commands, add_command, positive_integer
+from tinyalex.kernels.fast_paths import fast
+from tinyalex.models import VARIANTS, alexnet, outline
+from tinyalex.models.variants import AlexNet
+from tinyalex.nn.module import Step
+
+LETTERS: dict[type, str] = {
+    nn.ZeroPad2d: "Z",
+    nn.ReLU: "R",
+    nn.LocalResponseNorm: "N",
+    nn.SpatialResponseNorm: "S",
+    nn.MaxPool2d: "P",
+    nn.AdaptiveAvgPool2d: "A",
+    nn.Flatten: "",
+}
+LEGEND = """\
+channels x height x width; multiply-adds in millions, for one image; groups of conv2, conv4, conv5
+R ReLU, N response norm across channels, S across positions, P max-pooling, A average
+pooling, D dropout, Z zero-padding at the top and left"""
+LAYERS = ("image", "conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
+
+PLAN_DEFAULTS = {"batch_size": 128, "image_size": None, "dtype": "float32", "device": "cpu"}
+
+
+def add_parser(commands: Commands) -> None:
+    p = add_command(
+        commands,
+        "models",
+        run,
+        help="compare the variants of AlexNet, or list the layers of one",
+        description=__doc__,
+        error_status=1,
+    )
+    p.add_argument("variant", nargs="?", metavar="VARIANT", help=", ".join(VARIANTS))
+    p.add_argument("--draw", metavar="PNG", help="save a figure of the variant (default: paper)")
+    plan = p.add_argument_group("algorithms")
+    plan.add_argument(
+        "--plan",
+        action="store_true",
+        help="list the layers of the variant (default: paper), the algorithm of each in training, "
+        "and which are fused",
+    )
+    plan.add_argument(
+        "--batch-size", type=positive_integer, metavar="N", help="images in a batch (default 128)"
+    )
+    plan.add_argument(
+        "--image-size",
+        type=positive_integer,
+        metavar="S",
+        help="pixels of a side (default: the variant's, 224 or 227)",
+    )
+    plan.add_argument("--dtype", choices=("float32", "float64"), help="default: float32")
+    plan.add_argument(
+        "--device", choices=("cpu", "cuda"), help="default: cpu; a plan for cuda needs no GPU"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    options = {name: getattr(args, name) for name in PLAN_DEFAULTS}
+    given = {name: value for name, value in options.items() if value is not None}
+    if given and not args.plan:
+        names = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise ValueError(f"{names} needs --plan. Add it, as in: tinyalex models paper --plan")
+    variant = args.variant or "paper"
+    if args.plan:
+        print(plan(variant, **PLAN_DEFAULTS | given))
+    else:
+        print(model_summary(args.variant) if args.variant else models_table())
+    if args.draw:
+        from tinyalex.plots import draw_network
+
+        draw_network(alexnet(variant), args.draw, title=f"AlexNet, {variant}")
+        print(f"figure: {args.draw}")
+    return 0
+
+
+def model_summary(variant: str) -> str:
+    """The layers of a variant."""
+    with nn.init.skipped():
+        model = alexnet(variant)
+    return model.summary((3, model.image_size, model.image_size))
+
+
+def plan(variant: str, batch_size: int, image_size: int | None, dtype: str, device: str) -> str:
+    """The layers of a variant, the algorithm of each in training, and what is fused."""
+    with nn.init.skipped():
+        model = alexnet(variant, image_size=image_size)
+    shape = 3, model.image_size, model.image_size
+    table = model.summary(shape, batch_size=batch_size, dtype=dtype, device=device)
+    size = " x ".join(map(str, (batch_size, *shape)))
+    if fast.enabled:
+        note = "To turn fast paths off: TINYALEX_FAST=0, or in Python ta.set_fast(False)"
+    else:
+        note = "Fast paths are off (TINYALEX_FAST=0, or in Python ta.set_fast(False))"
+    return f"{variant}: training with batches {size}, {dtype}, {device}\n{table}\n{note}"
+
+
+def models_table(num_classes: int = 1000) -> str:
+    """All variants side by side: outputs of layers, what follows each, and totals."""
+    with nn.init.skipped():
+        return side_by_side(alexnet(variant, num_classes) for variant in VARIANTS)
+
+
+def side_by_side(networks: Iterable[AlexNet]) -> str:
+    """The table of some networks, of which only one is in memory at a time."""
+    columns = [_column(model) for model in networks]
+    labels = list(columns[0])
+    label_width = max(map(len, labels))
+    widths = [max(map(len, column.values())) + 1 for column in columns]
+    lines = [
+        f"{label:<{label_width}}"
+        + "".join(f"{c[label]:>{width}}" for c, width in zip(columns, widths, strict=True))
+        for label in labels
+    ]
+    return "\n".join([*lines, "", LEGEND])
+
+
+def _column(model: AlexNet) -> dict[str, str]:
+    """The cells of a network, from top to bottom."""
+    steps = outline(model)
+    blocks: list[list[Step]] = [[]]
+    for step in steps:
+        if isinstance(step.module, (nn.Conv2d, nn.Linear)):
+            blocks.append([])
+        blocks[-1].append(step)
+    cells = {"": model.variant}
+    for layer, block in zip(LAYERS, blocks, strict=True):
+        is_image = layer == "image"
+        cells[layer] = _shape(steps[0].seen if is_image else block[0].shape)
+        if layer != "fc8":
+            following = block if is_image else block[1:]
+            letters = (LETTERS.get(type(step.module), "D") for step in following)
+            cells[f"  after {layer}"] = "".join(letters) or "-"
+        if layer in ("conv1", "conv2", "conv5"):
+            maps = [step.shape for step in block if len(step.shape) == 3]
+            cells[f"  pooled {layer}"] = _shape(maps[-1])
+    groups = (step.module.groups for step in steps if isinstance(step.module, nn.Conv2d))
+    cells["groups"] = str(max(groups))
+    cells["parameters"] = f"{sum(p.size for p in model.parameters()):,}"
+    cells["multiply-adds"] = f"{sum(step.multiply_adds for step in steps) / 1e6:,.1f}"
+    return cells
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
