@@ -12,15 +12,16 @@ def add_command(
     commands: Commands,
     name: str,
     run: Callable[[argparse.Namespace], int],
-    *,
-    help: str,
     description: str | None,
     error_status: int = 2,
 ) -> argparse.ArgumentParser:
-    """Add a command. `run` returns the exit status, or raises: then `error_status`."""
+    """Add a command, whose line in `tinyalex --help` is the first of its description.
+
+    `run` returns the exit status, which is `error_status` if it raises.
+    """
     parser = commands.add_parser(
         name,
-        help=help,
+        help=(description or "").partition("\n")[0],
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -28,8 +28,7 @@ PACKAGES = {
 
 
 def add_parser(commands: Commands) -> None:
-    text = "check what is installed, whether it computes correctly, and what to install"
-    add_command(commands, "doctor", run, help=text, description=__doc__)
+    add_command(commands, "doctor", run, __doc__)
 
 
 def run(args: argparse.Namespace) -> int:

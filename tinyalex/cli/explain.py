@@ -1,4 +1,4 @@
-"""Print a CUDA kernel with the memory traffic that each of its lines causes.
+"""Print a CUDA kernel with the memory traffic of each line.
 
 The kernel is run on the CPU, which needs g++ and no GPU.
 """
@@ -9,14 +9,7 @@ from tinyalex.cli.arguments import Commands, add_command
 
 
 def add_parser(commands: Commands) -> None:
-    p = add_command(
-        commands,
-        "explain",
-        run,
-        help="print a CUDA kernel with the memory traffic of each line; runs on the CPU, with g++",
-        description=__doc__,
-        error_status=1,
-    )
+    p = add_command(commands, "explain", run, __doc__, error_status=1)
     p.add_argument(
         "kernel", metavar="KERNEL", help="such as im2col, max_pool_backward or cross_entropy"
     )

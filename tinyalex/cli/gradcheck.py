@@ -29,21 +29,22 @@ MakeInput = Callable[[np.random.Generator], np.ndarray]
 
 
 def add_parser(commands: Commands) -> None:
-    p = add_command(
-        commands, "gradcheck", run, help="check the backward pass of a layer", description=__doc__
-    )
-    p.set_defaults(inputs=[])
+    p = add_command(commands, "gradcheck", run, __doc__)
     p.add_argument("layer", metavar="LAYER", help="module:name or file.py:name")
     p.add_argument(
         "--input",
-        action=_AppendInput,
+        action="append",
+        dest="inputs",
+        default=[],
         type=_normal,
         metavar="SHAPE",
         help="an input of normally distributed values, such as 2x7x3x3",
     )
     p.add_argument(
         "--integers",
-        action=_AppendInput,
+        action="append",
+        dest="inputs",
+        default=[],
         type=_integers,
         metavar="SHAPE:K",
         help="an input of random integers from 0 to K - 1",
@@ -89,15 +90,6 @@ def run(args: argparse.Namespace) -> int:
         return 2
     print(report)
     return 2 if not report.rows else 0 if report.ok else 1
-
-
-class _AppendInput(argparse.Action):
-    """Collects --input and --integers in one list, in the order given."""
-
-    def __call__(
-        self, parser: Any, namespace: Any, values: Any, option_string: str | None = None
-    ) -> None:
-        namespace.inputs = [*namespace.inputs, values]
 
 
 def _shape(text: str) -> tuple[int, ...]:

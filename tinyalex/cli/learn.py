@@ -16,7 +16,7 @@ from tinyalex.cli.arguments import Commands, add_command, positive_integer
 
 
 def add_parser(commands: Commands) -> None:
-    p = add_command(commands, "learn", run, help="exercises for the lessons", description=__doc__)
+    p = add_command(commands, "learn", run, __doc__)
     p.add_argument("action", choices=("start", "check", "hint", "solution", "status"))
     p.add_argument(
         "lesson",

@@ -10,6 +10,7 @@ Algorithms depend on batch size, image size, dtype and device.
 
 import argparse
 from collections.abc import Iterable
+from typing import Any
 
 from tinyalex import nn
 from tinyalex.cli.arguments import Commands, add_command, positive_integer
@@ -37,14 +38,7 @@ PLAN_DEFAULTS = {"batch_size": 128, "image_size": None, "dtype": "float32", "dev
 
 
 def add_parser(commands: Commands) -> None:
-    p = add_command(
-        commands,
-        "models",
-        run,
-        help="compare the variants of AlexNet, or list the layers of one",
-        description=__doc__,
-        error_status=1,
-    )
+    p = add_command(commands, "models", run, __doc__, error_status=1)
     p.add_argument("variant", nargs="?", metavar="VARIANT", help=", ".join(VARIANTS))
     p.add_argument("--draw", metavar="PNG", help="save a figure of the variant (default: paper)")
     plan = p.add_argument_group("algorithms")
@@ -79,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     if args.plan:
         print(plan(variant, **PLAN_DEFAULTS | given))
     else:
-        print(model_summary(args.variant) if args.variant else models_table())
+        print(layers(variant) if args.variant else models_table())
     if args.draw:
         from tinyalex.plots import draw_network
 
@@ -88,31 +82,26 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def model_summary(variant: str) -> str:
-    """The layers of a variant."""
-    with nn.init.skipped():
-        model = alexnet(variant)
-    return model.summary((3, model.image_size, model.image_size))
-
-
-def plan(variant: str, batch_size: int, image_size: int | None, dtype: str, device: str) -> str:
-    """The layers of a variant, the algorithm of each in training, and what is fused."""
+def layers(variant: str, image_size: int | None = None, **options: Any) -> str:
+    """The layers of a variant; `options` as for Module.summary."""
     with nn.init.skipped():
         model = alexnet(variant, image_size=image_size)
-    shape = 3, model.image_size, model.image_size
-    table = model.summary(shape, batch_size=batch_size, dtype=dtype, device=device)
-    size = " x ".join(map(str, (batch_size, *shape)))
-    if fast.enabled:
-        note = "To turn fast paths off: TINYALEX_FAST=0, or in Python ta.set_fast(False)"
-    else:
-        note = "Fast paths are off (TINYALEX_FAST=0, or in Python ta.set_fast(False))"
-    return f"{variant}: training with batches {size}, {dtype}, {device}\n{table}\n{note}"
+    return model.summary((3, model.image_size, model.image_size), **options)
 
 
-def models_table(num_classes: int = 1000) -> str:
+def plan(variant: str, **options: Any) -> str:
+    """The layers of a variant, the algorithm of each in training, and what is fused."""
+    given = ", ".join(f"{name} {value}" for name, value in options.items() if value is not None)
+    title = f"{variant}: {given.replace('_', ' ')}"
+    switch = "TINYALEX_FAST=0, or ta.set_fast(False) in Python"
+    state = f"To turn fast paths off: {switch}" if fast.enabled else f"Fast paths are off: {switch}"
+    return f"{title}\n{layers(variant, **options)}\n{state}"
+
+
+def models_table() -> str:
     """All variants side by side: outputs of layers, what follows each, and totals."""
     with nn.init.skipped():
-        return side_by_side(alexnet(variant, num_classes) for variant in VARIANTS)
+        return side_by_side(map(alexnet, VARIANTS))
 
 
 def side_by_side(networks: Iterable[AlexNet]) -> str:

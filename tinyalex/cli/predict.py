@@ -13,11 +13,12 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from tinyalex import device
 from tinyalex.cli.arguments import Commands, add_command, positive_integer
 from tinyalex.cli.prediction import Prediction, load_network, predict, read_names
-from tinyalex.models import Preprocessing, names_by_wnid
+from tinyalex.models import names_by_wnid
 from tinyalex.nn.module import Module
 
 BLOCKS = " ▏▎▍▌▋▊▉█"
@@ -27,7 +28,7 @@ NAME_WIDTH = 30
 
 
 def add_parser(commands: Commands) -> None:
-    p = add_command(commands, "predict", run, help="classify images", description=__doc__)
+    p = add_command(commands, "predict", run, __doc__)
     p.add_argument("images", nargs="+", metavar="IMAGE")
     p.add_argument("--weights", required=True, metavar="FILE", help='a file, or "torchvision"')
     p.add_argument(
@@ -79,29 +80,23 @@ def predict_files(
     model: Module,
     files: Iterable[str | os.PathLike[str]],
     *,
-    top: int = 5,
-    views: int = 1,
-    names: Sequence[str] | None = None,
-    preprocess: Preprocessing | None = None,
     figure: str | os.PathLike[str] | None = None,
-    width: int = 80,
+    **options: Any,
 ) -> int:
-    """Print the prediction for each file; save all of them as a `figure` (Figure 4).
+    """Print the predictions for each file; save all of them as a `figure` (Figure 4).
 
-    Files that cannot be read are named on stderr and skipped. Returns the status: 1
-    if there was one.
+    `options` are those of `predict`. Files that cannot be read are named on stderr and
+    skipped. Returns the exit status: 1 if there was one.
     """
     blocks, predictions, status = _can_print(BLOCKS), [], 0
     for file in files:
         try:
-            prediction = predict(
-                model, file, top=top, views=views, names=names, preprocess=preprocess
-            )
+            prediction = predict(model, file, **options)
         except (OSError, ValueError) as error:
             print(f"tinyalex predict: {error}", file=sys.stderr)
             status = 1
             continue
-        print(report(prediction, width, blocks), end="\n\n", flush=True)
+        print(report(prediction, blocks=blocks), end="\n\n", flush=True)
         predictions.append(prediction)
     if figure is not None and predictions:
         try:

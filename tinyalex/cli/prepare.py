@@ -14,9 +14,7 @@ from tinyalex.cli.arguments import Commands, add_command, positive_integer
 
 
 def add_parser(commands: Commands) -> None:
-    p = add_command(
-        commands, "prepare", run, help="convert images to shards for training", description=__doc__
-    )
+    p = add_command(commands, "prepare", run, __doc__)
     p.add_argument(
         "source", metavar="SOURCE", help="the folder with the images or the official tar files"
     )
