@@ -286,7 +286,7 @@ def test_pictures_are_cut_and_looked_at_ten_times_on_the_device(device, tmp_path
         [F.softmax(model(x.reshape(-1, 3, 12, 12)), 1).numpy() for x, _ in here]
     ).reshape(-1, 10, 2)
     np.testing.assert_allclose(
-        np.exp(training.answers(model, there)[0]), one_by_one.mean(axis=1), rtol=1e-5
+        np.exp(training.log_probabilities(model, there)[0]), one_by_one.mean(axis=1), rtol=1e-5
     )
 
 

@@ -1,8 +1,7 @@
 """The training loop: epochs of steps, a log, checkpoints, interruption and resuming.
 
-A checkpoint contains all that a run needs, and random numbers depend on the seed and
-the step alone: a run that is stopped and resumed ends with the same bytes as one that is
-not.
+A checkpoint contains all that a run needs, and random numbers depend on seed and step
+alone: a run that is stopped and resumed ends with the same bytes as one that is not.
 """
 
 import csv
@@ -47,7 +46,7 @@ class Trainer:
         best.safetensors        the weights with the lowest validation error so far
         model.safetensors       the weights at the end
 
-    scheduler     from optim.lr_scheduler, or None; ReduceLROnPlateau gets validation error
+    scheduler     from optim.lr_scheduler, or None
     epochs        number of epochs in all
     metadata      for the files of weights: the network's `variant`, ...
     patience      stop when the validation error has not fallen for this many epochs
@@ -243,7 +242,7 @@ class Trainer:
     def save_checkpoint(self) -> None:
         """Write the checkpoint.
 
-        If a loss or a weight is not finite, keep the last one and raise FloatingPointError.
+        If a loss or weight is not finite, keeps the last and raises FloatingPointError.
         """
         self._read_results()
         weights = self.model.state_dict()
