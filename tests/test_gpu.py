@@ -161,7 +161,7 @@ def test_a_training_run_equals_the_cpus(device, tmp_path, by_im2col):
         losses[place] = []
         for x, labels in [*trainer.train.epoch(0), *trainer.train.epoch(1)]:
             trainer.step(x, labels)
-            losses[place] += [loss for loss, _, _ in trainer._unread.read()]
+            losses[place] += [loss for loss, _, _ in trainer._pending.read()]
     assert len(losses[device]) == 20
     np.testing.assert_allclose(losses[device], losses["cpu"], rtol=2e-6)
 
@@ -344,7 +344,7 @@ def test_memory_goes_back_after_a_step(device, tmp_path):
     used = []
     for x, labels in trainer.train.epoch(0):
         trainer.step(x, labels)
-        trainer._look()
+        trainer._read_results()
         del x, labels
         used.append(devices.memory(device)["used"])
     assert max(used[4:]) <= max(used[1:4])

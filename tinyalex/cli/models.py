@@ -34,50 +34,46 @@ R ReLU, N response norm across channels, S across positions, P max-pooling, A av
 pooling, D dropout, Z zero-padding at the top and left"""
 LAYERS = ("image", "conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
 
-PLAN_DEFAULTS = {"batch_size": 128, "image_size": None, "dtype": "float32", "device": "cpu"}
-
 
 def add_parser(commands: Commands) -> None:
     p = add_command(commands, "models", run, __doc__, error_status=1)
     p.add_argument("variant", nargs="?", metavar="VARIANT", help=", ".join(VARIANTS))
     p.add_argument("--draw", metavar="PNG", help="save a figure of the variant (default: paper)")
-    plan = p.add_argument_group("algorithms")
-    plan.add_argument(
-        "--plan",
-        action="store_true",
-        help="list the layers of the variant (default: paper), the algorithm of each in training, "
-        "and which are fused",
-    )
-    plan.add_argument(
-        "--batch-size", type=positive_integer, metavar="N", help="images in a batch (default 128)"
-    )
-    plan.add_argument(
+    p.add_argument(
         "--image-size",
         type=positive_integer,
         metavar="S",
         help="pixels of a side (default: the variant's, 224 or 227)",
     )
-    plan.add_argument("--dtype", choices=("float32", "float64"), help="default: float32")
+    p.add_argument(
+        "--plan",
+        action="store_true",
+        help="list the layers of the variant (default: paper), the algorithm of each in training, "
+        "and which are fused",
+    )
+    plan = p.add_argument_group("options of --plan")
     plan.add_argument(
-        "--device", choices=("cpu", "cuda"), help="default: cpu; a plan for cuda needs no GPU"
+        "--batch-size", type=positive_integer, default=128, metavar="N", help="default: 128"
+    )
+    plan.add_argument(
+        "--dtype", choices=("float32", "float64"), default="float32", help="default: float32"
+    )
+    plan.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu; cuda needs no GPU"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    options = {name: getattr(args, name) for name in PLAN_DEFAULTS}
-    given = {name: value for name, value in options.items() if value is not None}
-    if given and not args.plan:
-        names = ", ".join("--" + name.replace("_", "-") for name in given)
-        raise ValueError(f"{names} needs --plan. Add it, as in: tinyalex models paper --plan")
-    variant = args.variant or "paper"
+    variant, size = args.variant or "paper", args.image_size
     if args.plan:
-        print(plan(variant, **PLAN_DEFAULTS | given))
+        print(plan(variant, size, args.batch_size, args.dtype, args.device))
     else:
-        print(layers(variant) if args.variant else models_table())
+        print(layers(variant, size) if args.variant else models_table(size))
     if args.draw:
         from tinyalex.plots import draw_network
 
-        draw_network(alexnet(variant), args.draw, title=f"AlexNet, {variant}")
+        network = alexnet(variant, image_size=size)
+        draw_network(network, args.draw, title=f"AlexNet, {variant}")
         print(f"figure: {args.draw}")
     return 0
 
@@ -89,19 +85,18 @@ def layers(variant: str, image_size: int | None = None, **options: Any) -> str:
     return model.summary((3, model.image_size, model.image_size), **options)
 
 
-def plan(variant: str, **options: Any) -> str:
+def plan(variant: str, image_size: int | None, batch_size: int, dtype: str, device: str) -> str:
     """The layers of a variant, the algorithm of each in training, and what is fused."""
-    given = ", ".join(f"{name} {value}" for name, value in options.items() if value is not None)
-    title = f"{variant}: {given.replace('_', ' ')}"
+    table = layers(variant, image_size, batch_size=batch_size, dtype=dtype, device=device)
     switch = "TINYALEX_FAST=0, or ta.set_fast(False) in Python"
-    state = f"To turn fast paths off: {switch}" if fast.enabled else f"Fast paths are off: {switch}"
-    return f"{title}\n{layers(variant, **options)}\n{state}"
+    state = "To turn fast paths off" if fast.enabled else "Fast paths are off"
+    return f"{variant}: batches of {batch_size}, {dtype}, {device}\n{table}\n{state}: {switch}"
 
 
-def models_table() -> str:
+def models_table(image_size: int | None = None) -> str:
     """All variants side by side: outputs of layers, what follows each, and totals."""
     with nn.init.skipped():
-        return side_by_side(map(alexnet, VARIANTS))
+        return side_by_side(alexnet(variant, image_size=image_size) for variant in VARIANTS)
 
 
 def side_by_side(networks: Iterable[AlexNet]) -> str:

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -55,14 +54,6 @@ class Progress:
         self.images, self.loss, self.wrong, self.seconds, self.waited = 0, 0.0, 0, 0.0, 0.0
 
 
-class StepResult(NamedTuple):
-    """Mean loss, number of wrongly classified images, number of images."""
-
-    loss: float
-    wrong: int
-    images: int
-
-
 class PendingResults:
     """Results of steps, not yet read back: reading synchronises with the GPU."""
 
@@ -78,14 +69,14 @@ class PendingResults:
         self._arrays.append(xp.stack([loss.astype(np.float64), wrong.astype(np.float64)]))
         self._images.append(images)
 
-    def read(self) -> list[StepResult]:
-        """Removes and returns the results, with one synchronisation."""
+    def read(self) -> list[tuple[float, int, int]]:
+        """Remove (mean loss, errors, images) of each step, with one synchronisation."""
         if not self._images:
             return []
         with device.on_device_of(self._arrays[0]):
             results = device.to_numpy(device.xp(self._arrays[0]).stack(self._arrays)).tolist()
         steps = [
-            StepResult(loss, int(wrong), images)
+            (loss, int(wrong), images)
             for (loss, wrong), images in zip(results, self._images, strict=True)
         ]
         self._arrays, self._images = [], []
