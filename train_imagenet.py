@@ -211,8 +211,8 @@ def measure(args: argparse.Namespace, source: data.Source, train: Any) -> Colour
 
 
 class Views:
-    """Transforms images (N, 3, R, R) for testing: to the center, or to ten views (section
-    4.1)."""
+    """Transforms images (N, 3, R, R) for testing: to the center, or to ten views
+    (section 4.1)."""
 
     def __init__(
         self, preprocessing: models.Preprocessing, mean: np.ndarray | None, ten: bool
