@@ -1,14 +1,20 @@
 #!/usr/bin/env python3
-"""Train AlexNet on ImageNet, on a part of it, or on photos of your own in folders.
+"""Train AlexNet on ImageNet, on a part of it, or on your own photos in folders.
 
-    python train_imagenet.py --data imagenette --epochs 30          ten classes, downloaded once (341 MB)
-    python train_imagenet.py --data shards/                         what `tinyalex prepare ILSVRC2012/ shards/` has made: the paper's run
-    python train_imagenet.py --data photos/ --classes 5             photos/train/cat/1.jpg, photos/val/cat/2.jpg, ...
-    python train_imagenet.py --data shards/ --resume auto           go on with the run in the output folder
-    python train_imagenet.py --data shards/ --evaluate runs/a/best.safetensors runs/b/best.safetensors
+    python train_imagenet.py --data imagenette --epochs 30
+        ten classes, downloaded once (341 MB)
+    python train_imagenet.py --data shards/
+        the paper's run, on the output of `tinyalex prepare ILSVRC2012/ shards/`
+    python train_imagenet.py --data photos/ --classes 5
+        photos/train/cat/1.jpg, photos/val/cat/2.jpg, ...
+    python train_imagenet.py --data shards/ --resume auto
+        resume the run in the output folder
+    python train_imagenet.py --data shards/ --evaluate a.safetensors b.safetensors
+        test weights
 
-The defaults are the recipe of 2012 (the paper's section is beside each). Its rates and initial weights belong to pixels from 0 to 255 minus
-their mean; --init he starts from weights for pixels with a standard deviation of 1, and learns sooner from few images.
+The defaults are the recipe of 2012 (with the paper's section). Its learning rates and
+initial weights are for pixels from 0 to 255 minus their mean. --init he starts with
+weights for a standard deviation of 1, and learns faster from few images.
 """
 
 import argparse
@@ -20,38 +26,31 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import tinyalex as ta
 from tinyalex import data, device, models, nn, optim, plots, serialization, training
-from tinyalex.cli import predict
-from tinyalex.training import script
+from tinyalex.cli import script
+from tinyalex.cli.arguments import positive_integer, positive_number
+from tinyalex.cli.prediction import load_network
 
-IN_MEMORY = 2 << 30
-"""Bytes of decoded pictures that are kept in memory, rather than decoded again in each epoch."""
+MAX_IN_MEMORY_BYTES = 2 << 30
+"""If the decoded images are larger, they are decoded again in each epoch."""
 
-MEASURED = 2000
-"""Training pictures, evenly chosen, whose mean and colours are measured where they are too many to be kept in memory."""
+MEASURED_IMAGES = 2000
+"""Training images, evenly spaced, whose mean and colours are measured if not all are in
+memory."""
 
-PANEL = 8
-"""Validation pictures that are drawn with the network's answers after each epoch."""
+FIGURE_IMAGES = 8
+"""Validation images in the figure of predictions after each epoch."""
 
 MEAN = "mean.safetensors"
 
-FIXED = [
-    *(
-        "classes",
-        "images_per_class",
-        "variant",
-        "image_size",
-        "resize",
-        "mean",
-        "colour_noise",
-        "noise_until",
-        "together",
-        "divide",
-    ),
-    *("init", "batch_size", "lr", "weight_decay", "schedule", "seed"),
-]
-"""What must stay the same when a run is resumed; the pictures must too."""
+# fmt: off
+FIXED = (
+    "classes", "images_per_class", "variant", "image_size", "resize", "mean", "colour_noise",
+    "noise_until", "together", "divide", "init", "batch_size", "lr", "weight_decay", "schedule",
+    "seed",
+)
+# fmt: on
+"""Options that must stay the same when a run is resumed; the images must too."""
 
 
 def arguments() -> argparse.Namespace:
@@ -62,29 +61,29 @@ def arguments() -> argparse.Namespace:
         "--data",
         required=True,
         metavar="PATH",
-        help="class folders in train/ and val/, ILSVRC2012's tars, shards; or imagenette",
+        help="class folders in train/ and val/, ILSVRC2012's tar files, shards; or imagenette",
     )
-    p.add_argument("--classes", type=script.positive, metavar="N", help="the first N classes only")
+    p.add_argument("--classes", type=positive_integer, metavar="N", help="the first N classes only")
     p.add_argument(
         "--images-per-class",
-        type=script.positive,
+        type=positive_integer,
         metavar="M",
         help="the first M training images of each class only",
     )
     p.add_argument(
-        "--variant", choices=models.VARIANTS, default="paper", help="which AlexNet (default: paper)"
+        "--variant", choices=models.VARIANTS, default="paper", help="of AlexNet (default: paper)"
     )
     p.add_argument(
         "--image-size",
-        type=script.positive,
+        type=positive_integer,
         metavar="S",
-        help="pixels of the squares it sees (default: the variant's, 224 or 227)",
+        help="pixels of a side of the network's input (default: the variant's, 224 or 227)",
     )
     p.add_argument(
         "--resize",
-        type=script.positive,
+        type=positive_integer,
         metavar="R",
-        help="shorter side the images get first (default: 256/224 of that; section 2)",
+        help="shorter side of the images before cropping (default: 256/224 of S; section 2)",
     )
     p.add_argument(
         "--init",
@@ -92,15 +91,16 @@ def arguments() -> argparse.Namespace:
         default="own",
         help="initial weights: the variant's own (default; section 5), or He's",
     )
-    p.add_argument("--epochs", type=script.positive, default=90, help="default: 90 (section 5)")
+    p.add_argument("--epochs", type=positive_integer, default=90, help="default: 90 (section 5)")
     p.add_argument(
-        "--batch-size", type=script.positive, default=128, help="default: 128 (section 5)"
+        "--batch-size", type=positive_integer, default=128, help="default: 128 (section 5)"
     )
     p.add_argument(
         "--lr",
-        type=float,
+        type=positive_number,
         default=0.01,
-        help="of the weights; biases have twice that (default: 0.01, section 5)",
+        help="learning rate of the weights, that of biases is twice as high (default: 0.01, "
+        "section 5)",
     )
     p.add_argument(
         "--weight-decay",
@@ -112,10 +112,9 @@ def arguments() -> argparse.Namespace:
         "--schedule",
         choices=optim.lr_scheduler.NAMES,
         default="plateau",
-        help=(
-            "of the rate: plateau (default; section 5), a tenth when the validation error has stopped falling; step, a tenth for the last "
-            "quarter of the epochs; dexp, the discrete exponential of cuda-convnet2"
-        ),
+        help="learning rate schedule: plateau (default; section 5), a tenth when the validation "
+        "error stops falling; step, a tenth for the last quarter of the epochs; dexp, the "
+        "discrete exponential of cuda-convnet2",
     )
     p.add_argument(
         "--mean",
@@ -127,64 +126,63 @@ def arguments() -> argparse.Namespace:
         "--colour-noise",
         choices=["own", "imagenet", "none"],
         default="own",
-        help="along the principal colours (section 4.1) of these training images (default) or of all of ImageNet, or none",
+        help="along the principal colour components (section 4.1) of these training images "
+        "(default) or of all of ImageNet, or none",
     )
     p.add_argument(
         "--noise-until",
-        type=script.positive,
+        type=positive_integer,
         metavar="E",
-        help="train without colour noise after epoch E (2012: from 67 of 91)",
+        help="no colour noise after epoch E (2012: from 67 of 91)",
     )
     p.add_argument(
         "--together",
-        type=script.positive,
+        type=positive_integer,
         default=1,
         metavar="N",
-        help="move and mirror N images alike (the 2012 code: 32)",
+        help="crop and mirror groups of N images alike (the 2012 code: 32)",
     )
     p.add_argument(
         "--divide",
         type=float,
         default=1.0,
         metavar="D",
-        help="pixels by this while noise is added to them (2012: 1.1)",
+        help="divide pixels by D while noise is added to them (2012: 1.1)",
     )
     p.add_argument(
         "--workers",
-        type=script.positive,
+        type=positive_integer,
         metavar="N",
-        help="threads that decode (default: one a core)",
+        help="threads that decode images (default: one for each core)",
     )
-    script.add_running(p, "runs/imagenet")
+    script.add_run_options(p, "runs/imagenet")
     p.add_argument(
         "--evaluate",
         nargs="+",
         metavar="FILE",
-        help="do not train: test these weights, and the mean of their answers",
+        help="do not train: test these weights, and the mean of their predictions",
     )
     p.add_argument(
         "--views",
         type=int,
         choices=[1, 10],
-        help="test the middle of each image, or ten views of it (default: one, then the other)",
+        help="test the center of each image, or ten views of it (default: one, then the other)",
     )
     args = p.parse_args()
-    size = models.preprocessing(args.variant, args.image_size)
-    args.image_size, args.resize = size.size, args.resize or size.resize
+    preprocessing = models.preprocessing(args.variant, args.image_size)
+    args.image_size, args.resize = preprocessing.size, args.resize or preprocessing.resize
     return args
 
 
-def find(args: argparse.Namespace) -> data.Source:
-    folder = (
-        data.imagenette()
-        if args.data == "imagenette" and not Path(args.data).exists()
-        else args.data
-    )
+def find_images(args: argparse.Namespace) -> data.Source:
+    download = args.data == "imagenette" and not Path(args.data).exists()
+    folder = data.imagenette() if download else args.data
     return data.find_images(folder).subset(args.classes, args.images_per_class)
 
 
 class Colours(NamedTuple):
-    """Of the training images: what is subtracted, (3, R, R) or (3,); the axes of colour noise, (3, 3); the deviation of a pixel."""
+    """Of the training images: what is subtracted, (3, R, R) or (3,); the axes of colour
+    noise, (3, 3); the standard deviation of a pixel."""
 
     mean: np.ndarray
     axes: np.ndarray
@@ -192,154 +190,165 @@ class Colours(NamedTuple):
 
 
 def measure(args: argparse.Namespace, source: data.Source, train: Any) -> Colours:
-    """Of the pictures in memory; else of some of them, and where `tinyalex prepare` has looked at all, colours are as it says."""
-    some = np.unique(np.linspace(0, len(train) - 1, MEASURED).astype(np.int64))
-    images = train.images if isinstance(train, data.Dataset) else train.in_memory(some).images
-    image, axes = data.mean_image(images), data.colour_axes(images[:: -(-len(images) // MEASURED)])
-    colour = image.mean(axis=(1, 2))
+    """Measured on all images if they are in memory, else on some of them.
+
+    If `tinyalex prepare` has measured the colours of all images, those are used.
+    """
+    if isinstance(train, data.Dataset):
+        images = train.images
+    else:
+        rows = np.unique(np.linspace(0, len(train) - 1, MEASURED_IMAGES).astype(np.int64))
+        images = train.in_memory(rows).images
+    mean_image = data.mean_image(images)
+    axes = data.colour_axes(images[:: -(-len(images) // MEASURED_IMAGES)])
+    colour = mean_image.mean(axis=(1, 2))
     if source.note is not None:
         colour = np.array(source.note["mean"], np.float32)
         axes = data.principal_axes(np.array(source.note["covariance"]))
-    # The squares of the axes' lengths add up to the variances of the three channels.
-    return Colours(
-        image if args.mean == "image" else colour, axes, float(np.sqrt((axes**2).sum() / 3))
-    )
+    # The squared lengths of the axes add up to the variances of the three channels.
+    deviation = float(np.sqrt((axes**2).sum() / 3))
+    return Colours(mean_image if args.mean == "image" else colour, axes, deviation)
 
 
 class Views:
-    """Images (N, 3, R, R) as a network wants them when it is tested: their middle, or with `ten` their ten views (section 4.1)."""
+    """Transforms images (N, 3, R, R) for testing: to the center, or to ten views
+    (section 4.1)."""
 
     def __init__(
         self, preprocessing: models.Preprocessing, mean: np.ndarray | None, ten: bool
     ) -> None:
         colour, deviation = preprocessing.in_bytes()
-        self.cut = (data.TenViews if ten else data.Normalize)(
-            colour if mean is None else mean, size=preprocessing.size
-        )
-        self.deviation, self.reverse = deviation[:, None, None], preprocessing.channels == "BGR"
+        crop = data.TenViews if ten else data.Normalize
+        self.crop = crop(colour if mean is None else mean, size=preprocessing.size)
+        self.deviation = deviation[:, None, None]
+        self.reverse_channels = preprocessing.channels == "BGR"
 
     def __call__(self, images: Any, *, epoch: int = 0, first: int = 0) -> Any:
-        x = self.cut(images)
+        x = self.crop(images)
         x /= device.to(self.deviation, device.of(x))
-        return x[..., ::-1, :, :] if self.reverse else x
+        return x[..., ::-1, :, :] if self.reverse_channels else x
 
 
 def digest(mean: np.ndarray) -> str:
     return hashlib.sha256(mean.tobytes()).hexdigest()
 
 
-def mean_of(model: models.AlexNet, weights: Path) -> np.ndarray | None:
-    """The mean image that a network was trained with, which lies beside its weights. ValueError if it does not."""
+def read_mean(model: models.AlexNet, weights: Path) -> np.ndarray | None:
+    """The mean image of a network's training, from the folder of its weights.
+
+    None if it was trained without one. Raises ValueError if it is not in the folder.
+    """
     if model.mean_image is None:
         return None
     file = weights.with_name(MEAN)
     mean = serialization.load(file)["mean"] if file.exists() else None
     if mean is None or digest(mean) != model.mean_image:
         raise ValueError(
-            f"{weights} was trained with a mean image, and {file} is not it.\nCopy {MEAN} from its run beside it."
+            f"{weights} was trained with a mean image, which {file} does not contain.\n"
+            f"Copy {MEAN} from the folder of its run."
         )
     return mean
 
 
 def report(
-    files: list[str], source: data.Source, args: argparse.Namespace, place: str
+    files: list[str], source: data.Source, args: argparse.Namespace, device_name: str
 ) -> list[data.StoredImages]:
-    """How good the weights in each file are on the validation images, and all of them together: the mean of their answers.
+    """Evaluate the weights in each file on the validation images, and all together.
 
-    Returns the pictures as each was given them, which know which of them could not be read.
+    Returns the data sets that were read, which know their unreadable images.
     """
-    given = []
+    read = []
     for ten in (False, True) if args.views is None else (args.views == 10,):
-        name, said = "ten views" if ten else "one view", []
+        title, predictions = "ten views" if ten else "one view", []
         for file in files:
-            model = predict.network(file).to(place)
+            model = load_network(file).to(device_name)
             check_classes(file, model, source)
             preprocessing = model.preprocessing or models.preprocessing(
                 model.variant, model.image_size
             )
-            pictures = data.StoredImages(
+            images = data.StoredImages(
                 source.val,
                 source.classes,
                 preprocessing.resize,
                 args.workers,
                 squash=preprocessing.squash,
             )
-            views = Views(preprocessing, mean_of(model, Path(file)), ten)
-            answer, labels = training.answers(
-                model, data.Loader(pictures, 16 if ten else 128, transform=views, device=place)
-            )
-            given.append(pictures)
-            said.append(answer)
-            print(f"{name:<9}  {file}: {training.score(answer, labels)}", flush=True)
+            views = Views(preprocessing, read_mean(model, Path(file)), ten)
+            batches = data.Loader(images, 16 if ten else 128, transform=views, device=device_name)
+            prediction, labels = training.log_probabilities(model, batches)
+            read.append(images)
+            predictions.append(prediction)
+            print(f"{title:<9}  {file}: {training.score(prediction, labels)}", flush=True)
         if len(files) > 1:
-            print(
-                f"{name:<9}  all {len(files)}: {training.score(training.mean_answer(said), labels)}",
-                flush=True,
-            )
-    return given
+            mean = training.mean_log_probabilities(predictions)
+            print(f"{title:<9}  all {len(files)}: {training.score(mean, labels)}", flush=True)
+    return read
 
 
 def check_classes(file: str, model: models.AlexNet, source: data.Source) -> None:
-    """ValueError where a network has learned other classes than those of the pictures."""
-    *_, last = model.parameters()
-    own, theirs = model.classes, readable_names(source.classes)
-    if len(last) != len(theirs) or own not in (None, theirs):
-        named = "" if own is None else f" ({', '.join(own[:5])}{', ...' if len(own) > 5 else ''})"
-        raise ValueError(
-            f"{file} has learned {len(last)} classes{named}, the pictures are of {len(theirs)} "
-            f"({', '.join(theirs[:5])}{', ...' if len(theirs) > 5 else ''}).\nGive pictures of the same classes."
-        )
+    """Raises ValueError if the classes of a network are not those of the images."""
+    *_, last_bias = model.parameters()
+    learned, given = model.classes, readable_names(source.classes)
+    if len(last_bias) == len(given) and learned in (None, given):
+        return
+    names = "" if learned is None else f" ({first_five(learned)})"
+    raise ValueError(
+        f"{file} was trained with {len(last_bias)} classes{names}, but the images have "
+        f"{len(given)} ({first_five(given)}).\nGive images of the same classes."
+    )
 
 
-def name_unreadable(given: Iterable[data.StoredImages]) -> None:
-    """A line for each picture that was left out, and their number."""
+def first_five(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+
+
+def print_unreadable(datasets: Iterable[data.StoredImages]) -> None:
+    """Print a line for each image that was left out, and their number."""
     reasons = {
-        pictures.records[row].name: reason
-        for pictures in given
-        for row, reason in pictures.unreadable.items()
+        dataset.records[row].name: reason
+        for dataset in datasets
+        for row, reason in dataset.unreadable.items()
     }
     for name, reason in reasons.items():
         print(f"left out: {name}: {reason}")
     if reasons:
-        print(f"{len(reasons)} pictures could not be read, and were left out")
+        print(f"{len(reasons)} images could not be read, and were left out")
 
 
 def readable_names(classes: tuple[str, ...]) -> tuple[str, ...]:
-    """ImageNet's wnids become the names of their classes; other names stay."""
+    """The classes, with names for ImageNet's WordNet ids."""
     known = models.names_by_wnid()
     return tuple(known.get(name, name) for name in classes)
 
 
-def kept(halves: list[data.StoredImages]) -> list[Any]:
-    """The pictures, decoded once and for all if they are few."""
-    if sum(3 * len(half) * half.size**2 for half in halves) > IN_MEMORY:
-        return halves
-    print(f"{sum(map(len, halves))} pictures are read, and kept in memory", flush=True)
-    return [half.in_memory() for half in halves]
+def load_if_small(splits: list[data.StoredImages]) -> list[Any]:
+    """The splits, decoded and in memory if they are small enough."""
+    if sum(3 * len(split) * split.size**2 for split in splits) > MAX_IN_MEMORY_BYTES:
+        return splits
+    print(f"reading {sum(map(len, splits))} images, which are kept in memory", flush=True)
+    return [split.in_memory() for split in splits]
 
 
 def train(
-    args: argparse.Namespace, source: data.Source, halves: list[data.StoredImages], place: str
+    args: argparse.Namespace,
+    source: data.Source,
+    splits: list[data.StoredImages],
+    device_name: str,
 ) -> None:
     output = Path(args.output)
-    script.open_output(output, args.resume)
+    script.make_output_folder(output, args.resume)
 
-    fit, valid = kept(halves)
-    colours = measure(args, source, fit)
-    # Weights that are made for pixels from 0 to 255, or for a deviation of 1.
-    scale = (
-        1.0
-        if args.init == "own" and args.variant not in ("torchvision", "keras")
-        else 1 / (colours.deviation or 1.0)
-    )
-    noise = {"own": colours.axes, "imagenet": data.IMAGENET_COLOURS, "none": None}[
-        args.colour_noise
-    ]
+    train_images, valid_images = load_if_small(splits)
+    colours = measure(args, source, train_images)
+    # Initial weights are for pixels from 0 to 255, or for a standard deviation of 1.
+    for_bytes = args.init == "own" and args.variant not in ("torchvision", "keras")
+    scale = 1.0 if for_bytes else 1 / (colours.deviation or 1.0)
+    noise = {"own": colours.axes, "imagenet": data.IMAGENET_COLOURS, "none": None}
     augment = data.Augment(
         colours.mean,
         size=args.image_size,
         scale=scale,
-        colours=noise,
+        colours=noise[args.colour_noise],
         until=args.noise_until,
         divide=args.divide,
         together=args.together,
@@ -354,89 +363,85 @@ def train(
     )
     model.mean_image = digest(colours.mean) if args.mean == "image" else None
     model.classes = readable_names(source.classes)
-    print(model.to(place).summary((3, args.image_size, args.image_size)))
+    print(model.to(device_name).summary((3, args.image_size, args.image_size)))
     print(
-        f"{len(source.train)} images to train on, {len(source.val)} to validate, {len(source.classes)} classes, on {place}"
+        f"{len(source.train)} images to train on, {len(source.val)} to validate, "
+        f"{len(source.classes)} classes, on {device_name}"
     )
 
-    seen = Views(model.preprocessing, colours.mean, ten=False)
+    center = Views(model.preprocessing, colours.mean, ten=False)
     optimizer = optim.SGD(
         optim.paper_groups(model, args.lr, args.weight_decay), lr=args.lr, momentum=0.9
     )  # section 5
 
-    def draw(log: list[training.Epoch]) -> None:
+    def plot(log: list[training.Epoch]) -> None:
         plots.draw_curves(log, output / "curves.png")
         plots.draw_filters(next(iter(model.parameters())).numpy(), output / "filters.png")
-        draw_answers(model, valid, seen, output / "answers.png")
+        plot_predictions(model, valid_images, center, output / "answers.png")
 
     trainer = training.Trainer(
         model,
         optimizer,
         optim.lr_scheduler.named(args.schedule, optimizer, args.epochs),
-        data.Loader(fit, args.batch_size, shuffle=True, transform=augment, device=place),
-        data.Loader(valid, 128, transform=seen, device=place),
+        data.Loader(
+            train_images, args.batch_size, shuffle=True, transform=augment, device=device_name
+        ),
+        data.Loader(valid_images, 128, transform=center, device=device_name),
         epochs=args.epochs,
         output=output,
         metadata=model.metadata(),
         patience=args.patience,
         options={name: getattr(args, name) for name in FIXED} | {"pictures": source.digest()},
-        after_epoch=draw,
+        after_epoch=plot,
     )
-    script.go_on(trainer, args.resume)
-    if (
-        args.mean == "image"
-    ):  # only now: a run that cannot be resumed with these options keeps its own
+    script.resume(trainer, args.resume)
+    if args.mean == "image":
+        # Not before: a refused resume leaves the file of the earlier run as it is.
         serialization.save(output / MEAN, {"mean": colours.mean})
     trainer.fit()
 
 
-def draw_answers(model: nn.Module, valid: Any, seen: Views, path: Path) -> None:
-    """Some validation images, evenly chosen, and the five likeliest classes of each."""
-    rows = np.unique(np.linspace(0, len(valid) - 1, PANEL).astype(np.int64))
-    some = valid[rows] if isinstance(valid, data.Dataset) else valid.in_memory(rows)
-    place = device.of(next(iter(model.parameters())).data)
-    said, labels = training.answers(model, data.Loader(some, PANEL, transform=seen, device=place))
-    likeliest = np.argsort(-said, axis=1, kind="stable")[:, :5]
-    answers = [
-        [(model.classes[i], float(np.exp(one[i]))) for i in best]
-        for one, best in zip(said, likeliest, strict=True)
+def plot_predictions(model: models.AlexNet, valid_images: Any, center: Views, path: Path) -> None:
+    """Some validation images, evenly spaced, and their five most probable classes."""
+    rows = np.unique(np.linspace(0, len(valid_images) - 1, FIGURE_IMAGES).astype(np.int64))
+    in_memory = isinstance(valid_images, data.Dataset)
+    some = valid_images[rows] if in_memory else valid_images.in_memory(rows)
+    device_name = device.of(next(iter(model.parameters())).data)
+    batches = data.Loader(some, FIGURE_IMAGES, transform=center, device=device_name)
+    predictions, labels = training.log_probabilities(model, batches)
+    best = np.argsort(-predictions, kind="stable")[:, :5]
+    classes = [
+        [(model.classes[i], float(np.exp(prediction[i]))) for i in row]
+        for prediction, row in zip(predictions, best, strict=True)
     ]
-    plots.draw_predictions(
-        some.images.transpose(0, 2, 3, 1),
-        answers,
-        path,
-        truths=[model.classes[label] for label in labels],
-    )
+    truths = [model.classes[label] for label in labels]
+    plots.draw_predictions(some.images.transpose(0, 2, 3, 1), classes, path, truths=truths)
 
 
 def main() -> int:
     args = arguments()
     began = time.perf_counter()
-    place = device.check(args.device)
-    if args.tf32 and place != "cpu":
-        device.allow_tf32()
-    ta.manual_seed(args.seed)
-    source = find(args)
+    device_name = script.set_up(args)
+    source = find_images(args)
     if args.evaluate:
-        name_unreadable(report(args.evaluate, source, args, place))
+        print_unreadable(report(args.evaluate, source, args, device_name))
         return 0
-    halves = [
-        data.StoredImages(half, source.classes, args.resize, args.workers)
-        for half in (source.train, source.val)
+    splits = [
+        data.StoredImages(split, source.classes, args.resize, args.workers)
+        for split in (source.train, source.val)
     ]
     try:
-        train(args, source, halves, place)
+        train(args, source, splits, device_name)
     except training.Interrupted:
-        name_unreadable(halves)
-        print(
-            f"\nStopped, and saved in {args.output}. To go on: the same command with --resume auto"
-        )
+        print_unreadable(splits)
+        print(f"\nStopped, and saved in {args.output}. {script.HOW_TO_RESUME}")
         return 130
-    name_unreadable(halves)
+    print_unreadable(splits)
     print(
-        f"pictures: {args.output}/curves.png, filters.png, answers.png    weights: {args.output}/model.safetensors, best.safetensors"
+        f"figures: {args.output}/curves.png, filters.png, answers.png    "
+        f"weights: {args.output}/model.safetensors, best.safetensors"
     )
-    report([f"{args.output}/best.safetensors"], source, args, place)
+    report([f"{args.output}/best.safetensors"], source, args, device_name)
     print(f"time {time.perf_counter() - began:.0f} s")
     return 0
 

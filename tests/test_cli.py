@@ -1,7 +1,9 @@
-"""The command line, on a file of layers as a user writes them."""
+"""The command line, with a file of layers such as a user writes."""
 
+import os
 import subprocess
 import sys
+from argparse import ArgumentTypeError
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import pytest
 import tinyalex as ta
 from tinyalex import cli, models
 from tinyalex.cli import main
+from tinyalex.cli.arguments import positive_number
 
 LAYERS = """
 import numpy as np
@@ -99,11 +102,11 @@ class TestGradcheck:
             ),
         ],
     )
-    def test_a_right_layer_ends_with_status_0(self, options, expected, capsys):
+    def test_a_correct_layer_ends_with_status_0(self, options, expected, capsys):
         assert gradcheck(*options) == 0
         assert expected in capsys.readouterr().out
 
-    def test_a_forward_that_changes_its_input_cannot_be_checked(self, tmp_path, capsys):
+    def test_a_forward_that_modifies_its_input_cannot_be_checked(self, tmp_path, capsys):
         (tmp_path / "careless.py").write_text("def f(x):\n    x.data *= 2\n    return x * 1\n")
         assert gradcheck("careless.py:f", "--input", "3") == 2
         assert "forward changes input x in place" in capsys.readouterr().out
@@ -130,7 +133,9 @@ class TestGradcheck:
             (["mylayers:Scale"], "expected an input: --input SHAPE"),
         ],
     )
-    def test_what_cannot_be_checked_ends_with_status_2_and_one_line(self, options, message, capsys):
+    def test_a_layer_that_cannot_be_checked_ends_with_status_2_and_one_line(
+        self, options, message, capsys
+    ):
         assert gradcheck(*options) == 2
         error = capsys.readouterr().err
         assert message in error
@@ -144,13 +149,13 @@ class TestGradcheck:
             (["--option", "n"], "expected NAME=VALUE, such as n=5, got 'n'"),
         ],
     )
-    def test_misspelt_options_are_named(self, options, message, capsys):
+    def test_malformed_options_are_named(self, options, message, capsys):
         with pytest.raises(SystemExit):
             gradcheck("mylayers:double", *options)
         assert message in capsys.readouterr().err
 
 
-def test_python_m_tinyalex_is_the_same_program(tmp_path):
+def test_python_m_tinyalex_runs_the_same_program(tmp_path):
     command = [
         sys.executable,
         "-m",
@@ -181,7 +186,7 @@ class TestPredict:
         ).save(tmp_path / "photo.png")
         return str(tmp_path / "photo.png")
 
-    def test_photos_are_named_with_their_classes_and_drawn(self, weights, photo, tmp_path, capsys):
+    def test_predictions_are_printed_and_saved_as_a_figure(self, weights, photo, tmp_path, capsys):
         options = [
             "--image-size",
             "67",
@@ -197,10 +202,10 @@ class TestPredict:
         assert sum(name in out for name in ("cat", "dog", "newt")) == 2
         assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
 
-    def test_a_photo_that_cannot_be_read_is_named_and_the_others_are_answered(
+    def test_an_unreadable_image_is_named_and_the_others_are_classified(
         self, weights, photo, tmp_path, capsys
     ):
-        (tmp_path / "broken.jpg").write_bytes(b"no picture")
+        (tmp_path / "broken.jpg").write_bytes(b"not an image")
         files = [str(tmp_path / "broken.jpg"), photo]
         assert (
             main(
@@ -217,36 +222,115 @@ class TestPredict:
             )
             == 1
         )
-        told = capsys.readouterr()
-        assert "broken.jpg" in told.err
-        assert photo in told.out
+        output = capsys.readouterr()
+        assert "broken.jpg" in output.err
+        assert photo in output.out
 
-    def test_weights_that_are_not_there_end_with_status_2_and_one_line(self, photo, capsys):
+    def test_missing_weights_end_with_status_2_and_one_line(self, photo, capsys):
         assert main(["predict", photo, "--weights", "nowhere.pth"]) == 2
         assert (
             capsys.readouterr().err
             == "tinyalex predict: load_weights: there is no file 'nowhere.pth'.\n"
         )
 
-    def test_misspelt_numbers_are_refused(self, photo, capsys):
+    def test_numbers_below_1_are_refused(self, photo, capsys):
         with pytest.raises(SystemExit):
             main(["predict", photo, "--weights", "x", "--top", "0"])
-        assert "expected a whole number from 1 on, got '0'" in capsys.readouterr().err
+        assert "expected an integer of at least 1, got '0'" in capsys.readouterr().err
 
 
-def test_models_prints_one_variants_layers_and_draws_it(tmp_path, capsys):
+def test_models_prints_the_layers_of_a_variant_and_draws_it(tmp_path, capsys):
     assert main(["models", "torchvision", "--draw", str(tmp_path / "net.png")]) == 0
     assert "61,100,840" in capsys.readouterr().out
     assert (tmp_path / "net.png").exists()
 
 
-def test_models_names_the_variants_where_one_is_unknown(capsys):
+def test_models_lists_the_variants_if_one_is_unknown(capsys):
     assert main(["models", "lenet"]) == 1
     assert "expected one of paper, original" in capsys.readouterr().err
 
 
+def printed_plan(capsys, *options):
+    """The header of `models --plan`, the algorithm of each layer, and the last line."""
+    assert main(["models", *options, "--plan"]) == 0
+    title, header, *rows, _, note = capsys.readouterr().out.splitlines()
+    assert header.endswith("  algorithm")
+    start = header.index("algorithm")
+    return title, {row.split()[0]: row[start:] for row in rows}, note
+
+
+def test_models_plan_prints_algorithms_and_fused_layers(capsys):
+    title, plan, note = printed_plan(capsys, "torchvision")
+    assert title == "torchvision: batches of 128, float32, cpu"
+    assert plan["features.0"].startswith("Winograd")
+    assert plan["features.1"] == "fused with features.2"
+    assert plan["features.7"] == "fused with features.6"
+    assert note == "To turn fast paths off: TINYALEX_FAST=0, or ta.set_fast(False) in Python"
+
+
+def test_models_plan_is_im2col_without_fusion_if_fast_paths_are_off(capsys):
+    with ta.fast(False):
+        _, plan, note = printed_plan(capsys, "torchvision")
+    convolutions = [f"features.{i}" for i in (0, 3, 6, 8, 10)]
+    assert plan == {name: "im2col" if name in convolutions else "" for name in plan}
+    assert note == "Fast paths are off: TINYALEX_FAST=0, or ta.set_fast(False) in Python"
+
+
+def test_the_environment_turns_the_fast_paths_of_the_plan_off():
+    command = [sys.executable, "-m", "tinyalex", "models", "--plan"]
+    environment = os.environ | {"TINYALEX_FAST": "0"}
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert result.stdout.count("im2col") == 5
+    assert "Winograd" not in result.stdout
+    assert "fused" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    "options", [["--batch-size", "1"], ["--dtype", "float64"], ["--device", "cuda"]]
+)
+def test_models_plan_depends_on_its_options(options, capsys):
+    title, plan, _ = printed_plan(capsys, "torchvision", *options)
+    assert plan["features.6"] == "im2col"
+    assert options[1] in title
+
+
+def test_models_plan_is_of_the_paper_by_default(capsys):
+    title, plan, _ = printed_plan(capsys, "--batch-size", "4")
+    assert title == "paper: batches of 4, float32, cpu"
+    assert plan["relu5"] == "fused with pool5"
+
+
+@pytest.mark.parametrize("options", [["paper"], ["--plan"], []], ids=["layers", "plan", "all"])
+def test_models_prints_layers_for_an_image_size(options, capsys):
+    assert main(["models", *options, "--image-size", "67"]) == 0
+    assert "96x16x16" in capsys.readouterr().out.replace(" x ", "x")
+
+
+def test_help_lists_the_commands_without_importing_plots_or_the_emulator():
+    program = (
+        "import sys; from tinyalex.cli import main\n"
+        "try: main(['--help'])\n"
+        "finally: print([m for m in sys.modules if m.startswith(('tinyalex.plots', "
+        "'tinyalex.emulator', 'tinyalex.learning', 'matplotlib', 'PIL'))])"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    for command in ("doctor", "explain", "gradcheck", "learn", "models", "predict", "prepare"):
+        assert f"\n    {command}" in result.stdout
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("text", ["0", "-0.1", "nan", "inf", "1e999", "fast", ""])
+def test_a_positive_number_is_neither_zero_nor_negative_nor_infinite(text):
+    with pytest.raises(ArgumentTypeError, match="expected a positive finite number, got '"):
+        positive_number(text)
+
+
+def test_a_positive_number_may_have_an_exponent():
+    assert positive_number("1e-3") == 0.001
+
+
 @pytest.mark.cuda
-def test_explain_prints_a_kernel_and_what_its_lines_do(capsys):
+def test_explain_prints_a_kernel_and_the_effect_of_its_lines(capsys):
     assert main(["explain", "relu"]) == 0
     assert "const Wide<T> number = Wide<T>(x[at]);" in capsys.readouterr().out
     assert main(["explain", "nothing"]) == 1

@@ -1,4 +1,4 @@
-"""`tinyalex doctor` on machines of all kinds, each in a process of its own; and why there is no GPU, in a sentence."""
+"""`tinyalex doctor` on different machines, each a process; why no GPU is usable."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ cupy.ndarray = type("ndarray", (), {})
 cupy.cuda = types.SimpleNamespace(runtime=types.SimpleNamespace(driverGetVersion=lambda: DRIVER, runtimeGetVersion=lambda: 13000))
 sys.modules["cupy"] = cupy
 """
-"""What CuPy does where there is no driver: it imports, and says that there is nothing."""
+"""CuPy without a driver: it can be imported, but no device is available."""
 
 BROKEN_COMPILER = """
 import sys; sys.path.insert(0, TESTS)
@@ -68,11 +68,11 @@ def line(lines, name):
     return next(text for text in lines if text[8:].startswith(name))
 
 
-def test_a_bare_machine_is_ready_on_the_cpu():
+def test_a_machine_without_cupy_is_ready_on_the_cpu():
     status, lines = doctor(NO_CUPY)
     assert status == 0
     assert lines[-1].startswith(
-        "ready: the CPU can train. For a GPU: Install it: pip install 'cupy-cuda13x[ctk]'"
+        "ready: training works on the CPU. For a GPU: Install it: pip install 'cupy-cuda13x[ctk]'"
     )
     assert line(lines, "NumPy").startswith("ok")
     assert line(lines, "BLAS") == "ok      BLAS          multiplies matrices"
@@ -80,12 +80,12 @@ def test_a_bare_machine_is_ready_on_the_cpu():
 
 
 @pytest.mark.skipif(os.path.exists("/dev/nvidiactl"), reason="this machine has a driver")
-def test_cupy_without_a_driver_needs_the_driver():
+def test_cupy_without_a_driver_requires_the_driver():
     status, lines = doctor(NO_DRIVER)
     assert status == 1
     assert line(lines, "driver").startswith("BROKEN  driver        OSError: libcuda.so.1")
     assert lines[-1].startswith("Install NVIDIA's driver for this machine's GPU")
-    assert lines[-1].endswith("Until then the CPU computes.")
+    assert lines[-1].endswith("Until then, use the CPU.")
 
 
 @pytest.mark.cuda
@@ -97,14 +97,14 @@ def test_cupy_without_a_driver_needs_the_driver():
     ],
     ids=["no compiler", "no cuBLAS"],
 )
-def test_a_broken_toolkit_is_named_and_needs_cudas_libraries(machine, name, message):
+def test_a_broken_toolkit_is_named_and_requires_cudas_libraries(machine, name, message):
     status, lines = doctor(machine)
     assert status == 1
     assert line(lines, name).startswith(f"BROKEN  {name:<14}{message}")
     assert "pip install 'cupy-cuda13x[ctk]'" in lines[-1]
 
 
-def test_a_driver_older_than_cupy_needs_another_cupy():
+def test_a_driver_older_than_cupy_requires_another_cupy():
     status, lines = doctor(OLD_DRIVER)
     assert status == 1
     assert line(lines, "driver").endswith(
@@ -113,35 +113,35 @@ def test_a_driver_older_than_cupy_needs_another_cupy():
     assert "or, for an older driver, the CuPy made for it: cupy-cuda12x" in lines[-1]
 
 
-def test_a_wrong_number_of_threads_is_a_finding():
+def test_an_invalid_number_of_threads_is_reported():
     status, lines = doctor(NO_CUPY, TINYALEX_THREADS="zero")
     assert status == 1
     assert "TINYALEX_THREADS: expected an integer of at least 1, got 'zero'" in line(lines, "NumPy")
 
 
-def test_an_old_cupy_needs_a_newer_one():
+def test_an_old_cupy_must_be_updated():
     status, lines = doctor(OLD_CUPY)
     assert status == 1
     assert "version 13.6.0, but 14 or newer is needed" in line(lines, "CuPy")
 
 
 @pytest.mark.cuda
-def test_where_all_is_well_it_says_ready():
+def test_a_machine_on_which_everything_works_is_ready():
     status, lines = doctor(WORKING)
-    assert (status, lines[-1]) == (0, "ready: the GPU and the CPU can train.")
+    assert (status, lines[-1]) == (0, "ready: training works on the GPU and the CPU.")
     assert all(text.startswith(("ok", "-")) for text in lines[:-1])
 
 
-def test_data_sets_are_listed_and_a_wrong_folder_is_an_error(tmp_path):
+def test_data_sets_are_listed_and_a_missing_folder_is_an_error(tmp_path):
     (tmp_path / "cifar-10-batches-py").mkdir()
     assert line(doctor(NO_CUPY, TINYALEX_DATA=str(tmp_path))[1], "data").endswith(
         ": cifar-10-batches-py"
     )
     status, lines = doctor(NO_CUPY, TINYALEX_DATA=str(tmp_path / "nowhere"))
-    assert (status, lines[-1]) == (1, "Point TINYALEX_DATA at the folder with the data sets.")
+    assert (status, lines[-1]) == (1, "Set TINYALEX_DATA to the folder with the data sets.")
 
 
-def test_asking_for_cuda_says_why_there_is_none():
+def test_requesting_cuda_names_the_reason_why_it_is_not_usable():
     program = NO_CUPY + "import tinyalex as ta; ta.Tensor([1.0], device='cuda')"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (

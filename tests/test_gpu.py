@@ -161,7 +161,7 @@ def test_a_training_run_equals_the_cpus(device, tmp_path, by_im2col):
         losses[place] = []
         for x, labels in [*trainer.train.epoch(0), *trainer.train.epoch(1)]:
             trainer.step(x, labels)
-            losses[place] += [loss for loss, _, _ in trainer._unread.read()]
+            losses[place] += [loss for loss, _, _ in trainer._pending.read()]
     assert len(losses[device]) == 20
     np.testing.assert_allclose(losses[device], losses["cpu"], rtol=2e-6)
 
@@ -286,7 +286,7 @@ def test_pictures_are_cut_and_looked_at_ten_times_on_the_device(device, tmp_path
         [F.softmax(model(x.reshape(-1, 3, 12, 12)), 1).numpy() for x, _ in here]
     ).reshape(-1, 10, 2)
     np.testing.assert_allclose(
-        np.exp(training.answers(model, there)[0]), one_by_one.mean(axis=1), rtol=1e-5
+        np.exp(training.log_probabilities(model, there)[0]), one_by_one.mean(axis=1), rtol=1e-5
     )
 
 
@@ -344,7 +344,7 @@ def test_memory_goes_back_after_a_step(device, tmp_path):
     used = []
     for x, labels in trainer.train.epoch(0):
         trainer.step(x, labels)
-        trainer._look()
+        trainer._read_results()
         del x, labels
         used.append(devices.memory(device)["used"])
     assert max(used[4:]) <= max(used[1:4])

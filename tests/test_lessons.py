@@ -59,13 +59,6 @@ def test_a_lesson_has_a_prediction_a_fault_claims_and_one_figure(name):
     assert text.count(f'lesson.show(figure, "{name}")') == text.count("lesson.show(") == 1
 
 
-@every_lesson
-def test_the_readme_lists_a_lesson_with_its_question(name):
-    question = re.search(r"^# \d+\. (.*)$", TEXTS[name], re.MULTILINE)[1]
-    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    assert f"| [{int(name[:2])}](lessons/{name}.py) | {question} |" in readme
-
-
 def test_the_numbers_of_lessons_are_unique():
     assert len({name[:2] for name in LESSONS}) == len(LESSONS)
 

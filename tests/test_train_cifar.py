@@ -1,4 +1,4 @@
-"""train_cifar.py as a user runs it: a program in a process of its own."""
+"""train_cifar.py, run in its own process."""
 
 import signal
 import subprocess
@@ -14,16 +14,16 @@ SCRIPT = Path(__file__).resolve().parent.parent / "train_cifar.py"
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
+def images(tmp_path_factory):
     """train/ and test/ with two classes of small images: red and green noise."""
-    root, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
-    for half, count in (("train", 40), ("test", 10)):
+    root, rng = tmp_path_factory.mktemp("images"), np.random.default_rng(0)
+    for split, count in (("train", 40), ("test", 10)):
         for channel, name in enumerate(("red", "green")):
-            (root / half / name).mkdir(parents=True)
+            (root / split / name).mkdir(parents=True)
             for i in range(count):
                 image = rng.integers(0, 120, (32, 32, 3)).astype("u1")
                 image[..., channel] += 100
-                Image.fromarray(image).save(root / half / name / f"{i}.png")
+                Image.fromarray(image).save(root / split / name / f"{i}.png")
     return root
 
 
@@ -33,8 +33,8 @@ def run(*options, **kwargs):
     )
 
 
-def test_it_trains_and_leaves_what_it_promises(pictures, tmp_path):
-    result = run("--data", pictures, "--epochs", 3, "--batch-size", 8, "--output", tmp_path)
+def test_a_run_learns_and_writes_all_its_files(images, tmp_path):
+    result = run("--data", images, "--epochs", 3, "--batch-size", 8, "--output", tmp_path)
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert lines[-1].startswith("test error ")
@@ -52,8 +52,8 @@ def test_it_trains_and_leaves_what_it_promises(pictures, tmp_path):
     ]
 
 
-def test_a_stopped_run_goes_on_and_ends_with_the_same_bytes(pictures, tmp_path):
-    options = ["--data", pictures, "--model", "alexnet", "--epochs", 2, "--batch-size", 8]
+def test_a_stopped_and_resumed_run_ends_with_the_same_bytes(images, tmp_path):
+    options = ["--data", images, "--model", "alexnet", "--epochs", 2, "--batch-size", 8]
     whole = run(*options, "--output", tmp_path / "whole")
     assert whole.returncode == 0, whole.stderr
     command = [sys.executable, SCRIPT, *map(str, options), "--output", tmp_path / "stopped"]
@@ -63,7 +63,7 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_bytes(pictures, tmp_path):
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate()
     assert process.returncode == 130, errors
-    assert "To go on: the same command with --resume auto" in output
+    assert "To resume: the same command with --resume auto" in output
     resumed = run(*options, "--output", tmp_path / "stopped", "--resume", "auto")
     assert resumed.returncode == 0, resumed.stderr
     assert resumed.stdout.splitlines()[-1] == whole.stdout.splitlines()[-1]
@@ -72,12 +72,12 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_bytes(pictures, tmp_path):
     ).read_bytes()
 
 
-def test_a_finished_run_is_not_overwritten(pictures, tmp_path):
+def test_a_finished_run_is_not_overwritten(images, tmp_path):
     (tmp_path / "checkpoint.safetensors").write_bytes(b"precious")
-    result = run("--data", pictures, "--output", tmp_path)
+    result = run("--data", images, "--output", tmp_path)
     assert result.returncode == 1
     assert (
-        "holds a run already. Go on with it (--resume auto), or choose another folder (--output)"
+        "already contains a run. Resume it (--resume auto), or choose another folder (--output)"
         in result.stderr
     )
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == b"precious"
@@ -89,22 +89,25 @@ def test_a_finished_run_is_not_overwritten(pictures, tmp_path):
         (["--data", "no/such/place"], "no/such/place"),
         (
             ["--data", "shapes", "--subset", "5"],
-            "5 training images are too few: one in ten is set aside for validation",
+            "5 training images are too few: one in ten is held out for validation",
         ),
         (["--data", "shapes", "--device", "cuda"], "device 'cuda': "),
-        (["--data", "shapes", "--epochs", "0"], "expected a whole number from 1 on, got '0'"),
+        (["--data", "shapes", "--epochs", "0"], "expected an integer of at least 1, got '0'"),
+        (["--lr", "0"], "argument --lr: expected a positive finite number, got '0'"),
+        (["--lr", "-0.01"], "argument --lr: expected a positive finite number, got '-0.01'"),
+        (["--lr", "nan"], "argument --lr: expected a positive finite number, got 'nan'"),
         (["--data", "shapes", "--resume", "no/such/file"], "there is no file 'no/such/file'"),
     ],
 )
-def test_bad_options_end_in_one_line_that_says_why(options, message, tmp_path):
+def test_invalid_options_are_refused_without_a_traceback(options, message, tmp_path):
     result = run(*options, "--output", tmp_path / "out")
     assert result.returncode != 0
     assert message in result.stderr
     assert "Traceback" not in result.stderr
 
 
-def test_a_refused_resume_leaves_the_run_as_it_was(pictures, tmp_path):
-    options = ["--data", pictures, "--epochs", 1, "--batch-size", 8, "--output", tmp_path]
+def test_a_refused_resume_does_not_change_the_run(images, tmp_path):
+    options = ["--data", images, "--epochs", 1, "--batch-size", 8, "--output", tmp_path]
     assert run(*options).returncode == 0
     before = {f.name: f.read_bytes() for f in tmp_path.iterdir()}
     result = run(*options, "--subset", 40, "--resume", "auto")

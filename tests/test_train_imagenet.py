@@ -1,4 +1,4 @@
-"""train_imagenet.py as a user runs it: a program in a process of its own."""
+"""train_imagenet.py, run in its own process."""
 
 import csv
 import importlib.util
@@ -16,7 +16,7 @@ from made_images import class_folders, image_bytes, official_files
 
 import tinyalex as ta
 from tinyalex import data
-from tinyalex.cli import predict
+from tinyalex.cli.prediction import load_network
 from tinyalex.data.preparing import Options, prepare
 
 SCRIPT = Path(__file__).resolve().parent.parent / "train_imagenet.py"
@@ -36,7 +36,7 @@ def done(*options):
 
 
 @pytest.mark.slow
-def test_from_the_official_tars_to_shards_to_a_network_and_its_test(tmp_path):
+def test_official_tar_files_become_shards_a_network_and_its_evaluation(tmp_path):
     source, shards, output = (
         official_files(tmp_path / "ILSVRC2012"),
         tmp_path / "shards",
@@ -77,22 +77,24 @@ def test_from_the_official_tars_to_shards_to_a_network_and_its_test(tmp_path):
         )
     assert losses[2] <= max(
         losses[:2]
-    )  # the mean of two answers is no worse than the worse of them
-    # The same when the tars themselves are read: only JPEG's second loss lies between.
+    )  # the mean of two predictions is no worse than the worse of them
+    # The same from the tar files, except for the second JPEG compression of shards.
     straight = done("--data", source, "--evaluate", last, "--views", 1)
     assert losses[1] == pytest.approx(float(re.search(r"loss ([\d.]+)", straight)[1]), abs=0.05)
-    # Weights alone, without the mean image that they belong to, or with other classes' pictures, are not tested.
+    # Weights without their mean image, or for other classes, are refused.
     (tmp_path / "moved").mkdir()
     moved = shutil.copy(last, tmp_path / "moved")
-    assert "was trained with a mean image, and" in run("--data", shards, "--evaluate", moved).stderr
+    assert (
+        "was trained with a mean image, which" in run("--data", shards, "--evaluate", moved).stderr
+    )
     photos = class_folders(tmp_path / "photos", classes=("cat", "dog", "eel"))
     refused = run("--data", photos, "--evaluate", last)
     assert (
-        "has learned 3 classes (tench, kit fox, giant panda), the pictures are of 3 (cat, dog, eel)"
+        "was trained with 3 classes (tench, kit fox, giant panda), but the images have 3 (cat, dog, eel)"
         in refused.stderr
     )
-    # What the file says of itself is enough for `predict`.
-    model = predict.network(best)
+    # The metadata of the file is sufficient for `predict`.
+    model = load_network(best)
     assert (model.variant, model.image_size, model.preprocessing.resize) == ("paper", 67, 72)
     assert model.classes == ("tench", "kit fox", "giant panda")
     np.testing.assert_allclose(
@@ -103,7 +105,7 @@ def test_from_the_official_tars_to_shards_to_a_network_and_its_test(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_stopped_run_goes_on_with_the_same_bytes_and_broken_pictures_are_named(tmp_path):
+def test_a_stopped_and_resumed_run_ends_with_the_same_bytes_and_names_unreadable_images(tmp_path):
     photos = class_folders(tmp_path / "photos")
     (photos / "train" / "cat" / "4.jpg").write_bytes(image_bytes(4)[:200])
     options = (
@@ -123,7 +125,7 @@ def test_a_stopped_run_goes_on_with_the_same_bytes_and_broken_pictures_are_named
     )
     whole = done(*options, "--workers", 1, "--output", tmp_path / "whole")
     assert "left out: train/cat/4.jpg: not a readable image" in whole
-    assert "1 pictures could not be read, and were left out" in whole
+    assert "1 images could not be read, and were left out" in whole
     command = [
         sys.executable,
         SCRIPT,
@@ -139,7 +141,7 @@ def test_a_stopped_run_goes_on_with_the_same_bytes_and_broken_pictures_are_named
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate()
     assert process.returncode == 130, errors
-    assert "To go on: the same command with --resume auto" in output
+    assert "To resume: the same command with --resume auto" in output
     done(*options, "--output", tmp_path / "stopped", "--resume", "auto")
     assert (tmp_path / "whole/model.safetensors").read_bytes() == (
         tmp_path / "stopped/model.safetensors"
@@ -147,7 +149,7 @@ def test_a_stopped_run_goes_on_with_the_same_bytes_and_broken_pictures_are_named
     assert not (tmp_path / "whole" / "mean.safetensors").exists()
     again = run(*options, "--output", tmp_path / "whole")
     assert (
-        "holds a run already. Go on with it (--resume auto), or choose another folder (--output)"
+        "already contains a run. Resume it (--resume auto), or choose another folder (--output)"
         in again.stderr
     )
     other = run(
@@ -165,7 +167,7 @@ def test_a_stopped_run_goes_on_with_the_same_bytes_and_broken_pictures_are_named
     (photos / "train" / "cat" / "new.jpg").write_bytes(image_bytes(99))
     more = run(*options[:-2], "--epochs", 3, "--output", tmp_path / "whole", "--resume", "auto")
     assert "is from a run with other options: pictures was" in more.stderr
-    (photos / "val" / "cat" / "0.jpg").write_bytes(b"no picture")
+    (photos / "val" / "cat" / "0.jpg").write_bytes(b"not an image")
     tested = done(
         "--data", photos, "--evaluate", tmp_path / "whole" / "best.safetensors", "--views", 1
     )
@@ -182,6 +184,14 @@ def test_a_stopped_run_goes_on_with_the_same_bytes_and_broken_pictures_are_named
             "a square of size=224 cannot be cut from resize=100 pixels",
         ),
         (["--data", "PHOTOS", "--device", "cuda"], "device 'cuda': "),
+        (
+            ["--data", "PHOTOS", "--lr", "-1"],
+            "argument --lr: expected a positive finite number, got '-1'",
+        ),
+        (
+            ["--data", "PHOTOS", "--lr", "inf"],
+            "argument --lr: expected a positive finite number, got 'inf'",
+        ),
         (["--data", "PHOTOS", "--divide", "0"], "expected divide to be above 0, got 0.0"),
         (["--data", "PHOTOS", "--classes", "3"], "there are 2 classes, not 3"),
         (["--data", "PHOTOS", "--evaluate", "no/such/file"], "there is no file 'no/such/file'"),
@@ -189,7 +199,7 @@ def test_a_stopped_run_goes_on_with_the_same_bytes_and_broken_pictures_are_named
         ([], "the following arguments are required: --data"),
     ],
 )
-def test_bad_options_end_in_one_line_that_says_why(options, message, tmp_path):
+def test_invalid_options_are_refused_without_a_traceback(options, message, tmp_path):
     photos = str(class_folders(tmp_path / "photos", train=2, val=2))
     result = run(
         *(option.replace("PHOTOS", photos) for option in options), "--output", tmp_path / "out"
@@ -201,7 +211,7 @@ def test_bad_options_end_in_one_line_that_says_why(options, message, tmp_path):
 
 @pytest.fixture
 def script(monkeypatch):
-    """The script as a module, and `parsed`: its arguments for a command line."""
+    """The script as a module, with `parsed`: the arguments of a command line."""
     spec = importlib.util.spec_from_file_location("train_imagenet", SCRIPT)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -235,7 +245,7 @@ def test_the_defaults_are_the_recipe_of_2012(script):
     assert script.parsed("--data", "x", "--image-size", 112).resize == 128
 
 
-def test_colours_are_those_that_prepare_has_measured(script, tmp_path):
+def test_colours_are_those_that_prepare_measured(script, tmp_path):
     photos, shards = class_folders(tmp_path / "photos"), tmp_path / "shards"
     index = prepare(photos, shards, Options(size=18, per_shard=5), progress=False)
     args = script.parsed("--data", shards, "--mean", "colour", "--image-size", 67)
@@ -248,21 +258,23 @@ def test_colours_are_those_that_prepare_has_measured(script, tmp_path):
     assert measured.deviation == pytest.approx(np.sqrt(np.trace(index["covariance"]) / 3), rel=1e-4)
     args.mean = "image"
     images = train.in_memory().images
-    for pictures in (train, train.in_memory()):
-        measured = script.measure(args, data.find_images(photos), pictures)
+    for images_of in (train, train.in_memory()):
+        measured = script.measure(args, data.find_images(photos), images_of)
         np.testing.assert_allclose(measured.mean, images.mean(axis=0), rtol=1e-5)
 
 
-def test_pictures_that_are_too_many_stay_in_their_files(script, tmp_path, monkeypatch):
+def test_many_images_are_not_kept_in_memory(script, tmp_path, monkeypatch):
     source = data.find_images(class_folders(tmp_path))
-    halves = [data.StoredImages(half, source.classes, 16) for half in (source.train, source.val)]
-    assert [type(half) for half in script.kept(halves)] == [data.Dataset, data.Dataset]
-    monkeypatch.setattr(script, "IN_MEMORY", 3 * 16 * 16 * 15)
-    assert script.kept(halves) == halves
+    splits = [
+        data.StoredImages(split, source.classes, 16) for split in (source.train, source.val)
+    ]
+    assert [type(split) for split in script.load_if_small(splits)] == [data.Dataset, data.Dataset]
+    monkeypatch.setattr(script, "MAX_IN_MEMORY_BYTES", 3 * 16 * 16 * 15)
+    assert script.load_if_small(splits) == splits
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_the_number_of_workers_changes_no_crop(workers, tmp_path):
+def test_crops_do_not_depend_on_the_number_of_workers(workers, tmp_path):
     source = data.find_images(class_folders(tmp_path))
     augment = data.Augment([100, 100, 100], size=12, colours=data.IMAGENET_COLOURS)
     loaders = [

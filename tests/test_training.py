@@ -1,4 +1,4 @@
-"""The training loop: it learns, stops, goes on with the same bytes, and loses nothing."""
+"""The training loop: learning, stopping, resuming with the same bytes, metrics."""
 
 import os
 import re
@@ -14,14 +14,14 @@ from tinyalex.training.plateau import Plateau
 
 
 def toy(output, *, epochs, lr=0.05, schedule=None, **options):
-    """A convolutional net with dropout on 8 x 8 pictures of two kinds: upright and lying bars."""
+    """A convolutional net with dropout, on images of vertical and horizontal bars."""
     ta.manual_seed(5)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 60, (96, 3, 8, 8)).astype("u1")
     labels = np.arange(96) % 2
-    for image, label, place in zip(images, labels, rng.integers(1, 7, 96), strict=True):
-        (image if label else image.transpose(0, 2, 1))[:, place] += 150
-    dataset = data.Dataset(images, labels, ("upright", "lying"))
+    for image, label, position in zip(images, labels, rng.integers(1, 7, 96), strict=True):
+        (image if label else image.transpose(0, 2, 1))[:, position] += 150
+    dataset = data.Dataset(images, labels, ("vertical", "horizontal"))
     model = nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1),
         nn.ReLU(),
@@ -47,13 +47,13 @@ def toy(output, *, epochs, lr=0.05, schedule=None, **options):
     )
 
 
-def test_it_learns(tmp_path):
+def test_training_lowers_loss_and_error(tmp_path):
     log = toy(tmp_path, epochs=8).fit()
     assert log[-1].valid_error < 0.1
     assert log[-1].train_loss < log[0].train_loss / 2
 
 
-def test_it_leaves_log_weights_and_checkpoint(tmp_path):
+def test_a_run_writes_log_weights_and_checkpoint(tmp_path):
     log = toy(tmp_path, epochs=2).fit()
     assert sorted(f.name for f in tmp_path.iterdir()) == [
         "best.safetensors",
@@ -78,7 +78,7 @@ def test_the_same_seed_gives_the_same_bytes_in_any_folder(tmp_path):
 
 
 def interrupt_after(trainer, steps, monkeypatch, number=signal.SIGINT):
-    """Ctrl-C, or another signal, arrives while a step is under way."""
+    """Ctrl-C, or another signal, arrives during a step."""
     step = trainer.step
 
     def interrupted(images, labels):
@@ -94,9 +94,7 @@ def interrupt_after(trainer, steps, monkeypatch, number=signal.SIGINT):
     [(3, signal.SIGINT), (5, signal.SIGINT), (12, signal.SIGINT), (12, signal.SIGTERM)],
     ids=["within the first epoch", "at its end", "within a later one", "by SIGTERM"],
 )
-def test_a_run_that_was_stopped_and_resumed_gives_the_same_bytes(
-    tmp_path, steps, number, monkeypatch
-):
+def test_a_stopped_and_resumed_run_ends_with_the_same_bytes(tmp_path, steps, number, monkeypatch):
     whole = toy(tmp_path / "whole", epochs=4)
     whole.fit()
     stopped = toy(tmp_path / "stopped", epochs=4)
@@ -115,14 +113,14 @@ def test_a_run_that_was_stopped_and_resumed_gives_the_same_bytes(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_work_as_ever_after_training(number, tmp_path):
+def test_signal_handlers_are_restored_after_training(number, tmp_path):
     before = signal.getsignal(number)
     toy(tmp_path, epochs=1).fit()
     assert signal.getsignal(number) is before
 
 
-def test_checkpoints_are_written_within_an_epoch_too(tmp_path, monkeypatch):
-    monkeypatch.setattr("tinyalex.training.trainer.SAVE_EVERY", -1)
+def test_checkpoints_are_written_within_an_epoch(tmp_path, monkeypatch):
+    monkeypatch.setattr("tinyalex.training.trainer.SAVE_INTERVAL_SECONDS", -1)
     whole = toy(tmp_path / "whole", epochs=2)
     whole.fit()
     killed = toy(tmp_path / "killed", epochs=2)
@@ -145,19 +143,19 @@ def test_checkpoints_are_written_within_an_epoch_too(tmp_path, monkeypatch):
     ).read_bytes()
 
 
-def test_a_longer_run_can_go_on_from_a_finished_one(tmp_path):
+def test_a_finished_run_can_be_resumed_for_more_epochs(tmp_path):
     toy(tmp_path, epochs=1).fit()
     longer = toy(tmp_path, epochs=3)
     longer.resume(longer.checkpoint)
     assert [line.epoch for line in longer.fit()] == [1, 2, 3]
 
 
-def test_patience_stops_when_nothing_gets_better(tmp_path):
+def test_patience_stops_a_run_that_does_not_improve(tmp_path):
     trainer = toy(tmp_path, epochs=50, lr=0.0, patience=2)
     assert len(trainer.fit()) == 3
 
 
-def test_the_plateau_schedule_is_steered_by_the_validation_error(tmp_path):
+def test_the_plateau_schedule_follows_the_validation_error(tmp_path):
     trainer = toy(
         tmp_path,
         epochs=4,
@@ -168,7 +166,7 @@ def test_the_plateau_schedule_is_steered_by_the_validation_error(tmp_path):
     assert log[-1].lr < log[0].lr
 
 
-def test_a_diverging_run_says_so_and_keeps_its_last_checkpoint(tmp_path):
+def test_a_diverging_run_raises_and_keeps_its_last_checkpoint(tmp_path):
     toy(tmp_path, epochs=1).fit()
     before = (tmp_path / "checkpoint.safetensors").read_bytes()
     trainer = toy(tmp_path, epochs=3)
@@ -181,20 +179,23 @@ def test_a_diverging_run_says_so_and_keeps_its_last_checkpoint(tmp_path):
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
 
 
-def test_resuming_with_other_options_names_them(tmp_path):
+def test_resuming_with_other_options_is_refused(tmp_path):
     toy(tmp_path, epochs=1, options={"seed": 1, "lr": 0.1}).fit()
     other = toy(tmp_path, epochs=2, options={"seed": 2, "lr": 0.1})
     with pytest.raises(ValueError, match="seed was 1, now 2"):
         other.resume(other.checkpoint)
 
 
-def test_weights_alone_are_no_checkpoint(tmp_path):
+def test_weights_alone_are_not_a_checkpoint(tmp_path):
     toy(tmp_path, epochs=1).fit()
-    with pytest.raises(ValueError, match="holds no checkpoint, only weights perhaps"):
+    with pytest.raises(
+        ValueError,
+        match="expected a checkpoint .*model.safetensors' is none; it may contain weights only",
+    ):
         toy(tmp_path, epochs=2).resume(tmp_path / "model.safetensors")
 
 
-def test_an_error_in_the_data_reaches_the_loop(tmp_path):
+def test_an_error_in_the_data_ends_the_run(tmp_path):
     trainer = toy(tmp_path, epochs=1)
 
     def broken(images, **where):
@@ -205,7 +206,7 @@ def test_an_error_in_the_data_reaches_the_loop(tmp_path):
         trainer.fit()
 
 
-def test_evaluate_counts_answers_and_puts_the_mode_back():
+def test_evaluate_counts_predictions_and_restores_the_mode():
     model = nn.Sequential(nn.Linear(2, 3, bias=False))
     model[0].weight.data[...] = [[1, 0], [0, 1], [0, 0]]
     batches = [(np.eye(2, dtype="f"), np.array([0, 0])), (np.eye(2, dtype="f")[:1], np.array([2]))]
@@ -218,17 +219,18 @@ def test_evaluate_counts_answers_and_puts_the_mode_back():
         training.evaluate(model, [])
 
 
-def test_a_network_that_explodes_in_the_last_step_of_an_epoch_is_not_saved(tmp_path):
+def test_a_network_that_diverges_in_the_last_step_of_an_epoch_is_not_saved(tmp_path):
     trainer = toy(tmp_path, epochs=1, lr=1e30)
     trainer.train.batch_size = 80  # one step an epoch
     with pytest.raises(
-        FloatingPointError, match=r"training has diverged. Start again with a lower rate"
+        FloatingPointError,
+        match=r"training has diverged. Restart with a learning rate below 1e\+30",
     ):
         trainer.fit()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_resumed_in_another_folder_has_all_its_files(tmp_path):
+def test_a_run_resumed_in_another_folder_writes_all_its_files(tmp_path):
     toy(tmp_path / "one", epochs=1).fit()
     other = toy(tmp_path / "two", epochs=1)
     other.resume(tmp_path / "one" / "checkpoint.safetensors")
@@ -257,7 +259,7 @@ def test_a_schedule_follows_the_new_number_of_epochs_after_a_resume():
 
 
 def make_data_slow(trainer):
-    """Each batch takes 50 ms more, and is waited for."""
+    """Each batch takes 50 ms more, without prefetching."""
     transform = trainer.train.transform
 
     def slow(images, **where):
@@ -267,7 +269,7 @@ def make_data_slow(trainer):
     trainer.train.transform, trainer.train.prefetch = slow, 0
 
 
-def test_waiting_for_data_counts_as_time(tmp_path):
+def test_the_wait_for_data_is_included_in_seconds(tmp_path):
     trainer = toy(tmp_path, epochs=1)
     make_data_slow(trainer)
     assert (
@@ -280,24 +282,26 @@ def test_evaluate_averages_the_probabilities_of_views(rng):
     views = rng.standard_normal((4, 10, 3, 2, 2)).astype("f")
     labels = np.array([0, 2, 1, 1])
     each = np.stack([ta.functional.softmax(model(views[:, v]), 1).numpy() for v in range(10)])
-    said, true = training.answers(model, [(views[:3], labels[:3]), (views[3:], labels[3:])])
-    np.testing.assert_allclose(np.exp(said), each.mean(axis=0), rtol=1e-5)
+    predictions, true = training.log_probabilities(
+        model, [(views[:3], labels[:3]), (views[3:], labels[3:])]
+    )
+    np.testing.assert_allclose(np.exp(predictions), each.mean(axis=0), rtol=1e-5)
     assert training.evaluate(model, [(views, labels)]).loss == pytest.approx(
         -np.log(each.mean(axis=0)[np.arange(4), labels]).mean(), rel=1e-5
     )
     assert true.tolist() == labels.tolist()
 
 
-def test_an_ensembles_answer_is_the_mean_of_its_networks_answers(rng):
+def test_the_prediction_of_an_ensemble_is_the_mean_of_its_networks(rng):
     one, two = (rng.dirichlet(np.ones(7), size=5) for _ in range(2))
     np.testing.assert_allclose(
-        np.exp(training.mean_answer([np.log(one), np.log(two)])), (one + two) / 2
+        np.exp(training.mean_log_probabilities([np.log(one), np.log(two)])), (one + two) / 2
     )
 
 
-def test_top_5_counts_who_is_among_the_five_likeliest():
-    said = np.log(np.array([[0.3, 0.2, 0.15, 0.1, 0.09, 0.08, 0.08]] * 100))
-    result = training.score(said, np.array([0] * 10 + [4] * 40 + [5] * 30 + [6] * 20))
+def test_top_5_error_counts_classes_outside_the_five_most_probable():
+    predictions = np.log(np.array([[0.3, 0.2, 0.15, 0.1, 0.09, 0.08, 0.08]] * 100))
+    result = training.score(predictions, np.array([0] * 10 + [4] * 40 + [5] * 30 + [6] * 20))
     assert (result.error, result.top5_error) == (pytest.approx(0.9), pytest.approx(0.5))
     assert result.standard_error(result.top5_error) == pytest.approx(0.05)
     assert str(result).endswith(
@@ -305,7 +309,7 @@ def test_top_5_counts_who_is_among_the_five_likeliest():
     )
 
 
-def test_top_5_of_five_classes_says_nothing_and_is_not_said():
+def test_the_top_5_error_of_five_classes_is_not_printed():
     five, six = (
         training.score(np.zeros((8, classes)), np.arange(8) % classes) for classes in (5, 6)
     )
@@ -313,16 +317,16 @@ def test_top_5_of_five_classes_says_nothing_and_is_not_said():
     assert "top-5" in str(six)
 
 
-def test_of_equal_answers_the_first_count():
+def test_of_equal_probabilities_the_first_counts():
     result = training.score(np.zeros((10, 10)), np.arange(10))
     assert (result.error, result.top5_error) == (pytest.approx(0.9), pytest.approx(0.5))
 
 
-def test_a_network_that_has_diverged_is_wrong():
+def test_nan_counts_as_wrong():
     assert training.score(np.full((3, 10), np.nan), np.array([0, 1, 2])).top5_error == 1
 
 
-def test_a_loss_that_stays_at_ln_k_brings_advice_once(tmp_path, capsys):
+def test_a_loss_that_stays_at_ln_k_prints_advice_once(tmp_path, capsys):
     trainer = toy(tmp_path, epochs=120, lr=0.0)
     for p in trainer.model[-1].parameters():
         p.data[...] = 0
@@ -332,16 +336,16 @@ def test_a_loss_that_stays_at_ln_k_brings_advice_once(tmp_path, capsys):
     assert "initial weights   He's" in out
 
 
-def test_a_loss_that_falls_brings_none():
+def test_a_loss_that_falls_prints_no_advice():
     plateau = Plateau(1000)
     assert not any(plateau.note(6.9078 - 0.0002 * step) for step in range(2000))
     assert [step for step in range(1200) if Plateau.note(plateau, 6.9)] == [499]
 
 
-def test_the_bar_tells_waiting_for_data_from_steps(tmp_path, monkeypatch):
+def test_the_progress_bar_shows_the_wait_for_data_and_the_step(tmp_path, monkeypatch):
     shown = []
     monkeypatch.setattr("tqdm.tqdm.set_postfix_str", lambda self, text: shown.append(text))
-    monkeypatch.setattr("tinyalex.training.trainer.LOOK_EVERY", -1)
+    monkeypatch.setattr("tinyalex.training.trainer.READ_INTERVAL_SECONDS", -1)
     trainer = toy(tmp_path, epochs=1)
     make_data_slow(trainer)
     log = trainer.fit()
@@ -353,15 +357,15 @@ def test_the_bar_tells_waiting_for_data_from_steps(tmp_path, monkeypatch):
     assert log[0].waited > 5 * 0.05
 
 
-def test_a_batch_without_a_readable_picture_is_passed_over(tmp_path):
+def test_a_batch_without_a_readable_image_is_skipped(tmp_path):
     trainer = toy(tmp_path, epochs=2)
     epoch = trainer.train.epoch
 
-    def with_a_hole(number, start=0):
+    def with_an_empty_batch(number, start=0):
         for i, (images, labels) in enumerate(epoch(number, start)):
             yield (images[:0], labels[:0]) if i == 1 else (images, labels)
 
-    trainer.train.epoch = with_a_hole
+    trainer.train.epoch = with_an_empty_batch
     assert len(trainer.fit()) == 2
     assert trainer.progress.step == 10
     whole = list(trainer.valid)

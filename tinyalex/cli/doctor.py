@@ -1,5 +1,6 @@
-"""`tinyalex doctor`: what is on this machine, whether it computes, and what to install if not."""
+"""Check what is installed, whether it computes correctly, and what to install."""
 
+import argparse
 import importlib.metadata
 import os
 import platform
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tinyalex import device
+from tinyalex.cli.arguments import Commands, add_command
 from tinyalex.cli.gpu_checks import gpu_findings
 from tinyalex.device.availability import Finding
 
@@ -22,106 +24,88 @@ PACKAGES = {
     "safetensors": "saved weights",
     "pooch": "downloads",
 }
-"""What tinyalex is installed with, and what it is for."""
+"""The packages that tinyalex is installed with, and their purpose."""
+
+
+def add_parser(commands: Commands) -> None:
+    add_command(commands, "doctor", run, __doc__)
+
+
+def run(args: argparse.Namespace) -> int:
+    findings, verdict, ready = examine()
+    print(*findings, verdict, sep="\n")
+    return 0 if ready else 1
 
 
 def examine() -> tuple[list[Finding], str, bool]:
-    """(findings, the last line, whether all that is wanted works)."""
-    findings = list(cpu_findings())
-    gpu = list(gpu_findings())
-    broken = [finding for finding in [*findings, *gpu] if finding.ok is False]
-    places = "the CPU" if not all(finding.ok for finding in gpu) else "the GPU and the CPU"
-    if broken:
-        advice = "; ".join(dict.fromkeys(finding.fix for finding in broken))
-        rest = (
-            ""
-            if any(finding in findings for finding in broken)
-            else " Until then the CPU computes."
-        )
-        return [*findings, *gpu], f"{advice}.{rest}", False
-    more = f" For a GPU: {gpu[-1].fix}." if gpu[-1].ok is None else ""
-    return [*findings, *gpu], f"ready: {places} can train.{more}", True
+    """(findings, the verdict, whether everything that is installed works)."""
+    on_cpu, on_gpu = list(cpu_findings()), list(gpu_findings())
+    findings = on_cpu + on_gpu
+    failed = [finding for finding in findings if finding.ok is False]
+    if failed:
+        advice = "; ".join(dict.fromkeys(finding.fix for finding in failed))
+        cpu_works = all(finding in on_gpu for finding in failed)
+        return findings, f"{advice}.{' Until then, use the CPU.' if cpu_works else ''}", False
+    devices = "the GPU and the CPU" if all(finding.ok for finding in on_gpu) else "the CPU"
+    advice = f" For a GPU: {on_gpu[-1].fix}." if on_gpu[-1].ok is None else ""
+    return findings, f"ready: training works on {devices}.{advice}", True
 
 
 def cpu_findings() -> Iterator[Finding]:
-    old = sys.version_info < (3, 11)
-    yield Finding(
-        "Python",
-        not old,
-        f"{platform.python_version()} on {platform.system()} {platform.machine()}",
-        "Use Python 3.11 or newer",
-    )
+    version = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    yield Finding("Python", sys.version_info >= (3, 11), version, "Use Python 3.11 or newer")
     yield _numpy()
     for name, purpose in PACKAGES.items():
         try:
             yield Finding(name, True, f"{importlib.metadata.version(name)}, for {purpose}")
         except importlib.metadata.PackageNotFoundError:
             yield Finding(name, None, f"not installed: no {purpose} (pip install {name})")
-    yield _product()
+    yield _blas()
     compiler = shutil.which(os.environ.get("CXX", "g++"))
-    yield Finding(
-        "g++",
-        True if compiler else None,
-        compiler or "not found: `tinyalex explain` needs it (apt install g++)",
-    )
-    yield from _data_sets()
+    missing = "not found: `tinyalex explain` needs it (apt install g++)"
+    yield Finding("g++", True if compiler else None, compiler or missing)
+    yield _data_sets()
 
 
 def _numpy() -> Finding:
     try:
-        device.workers()
+        workers = device.workers()
     except ValueError as error:
-        return Finding(
-            "NumPy",
-            False,
-            f"{np.__version__}, but {error}",
-            "Unset TINYALEX_THREADS, or give it a number",
-        )
-    libraries = device.blas_libraries()
-    if not libraries:
-        return Finding(
-            "NumPy",
-            True,
-            f"{np.__version__}, {device.workers()} thread: without threadpoolctl, BLAS keeps its own",
-        )
-    names = ", ".join(
+        fix = "Unset TINYALEX_THREADS, or set it to an integer of at least 1"
+        return Finding("NumPy", False, f"{np.__version__}, but {error}", fix)
+    libraries = ", ".join(
         f"{info['internal_api']} {info['version']} with {info['num_threads']} threads"
-        for info in libraries
+        for info in device.blas_libraries()
     )
-    return Finding("NumPy", True, f"{np.__version__}, {names}; tiles on {device.workers()} threads")
+    if libraries:
+        text = f"{libraries}; tiles on {workers} threads"
+    else:
+        text = f"{workers} thread: without threadpoolctl, the threads of BLAS cannot be set"
+    return Finding("NumPy", True, f"{np.__version__}, {text}")
 
 
-def _product() -> Finding:
+def _blas() -> Finding:
     x = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)
-    right = np.allclose(x @ x, x.astype(np.float64) @ x, rtol=1e-3, atol=1e-3)
-    fix = "NumPy's BLAS computes wrong results on this processor. Install NumPy anew: pip install --force-reinstall numpy"
+    if np.allclose(x @ x, x.astype(np.float64) @ x, rtol=1e-3, atol=1e-3):
+        return Finding("BLAS", True, "multiplies matrices")
     return Finding(
         "BLAS",
-        right,
-        "multiplies matrices" if right else "a product in float32 is not that in float64",
-        fix,
+        False,
+        "matrix multiplications in float32 and float64 differ",
+        "NumPy's BLAS computes wrong results on this processor. Reinstall NumPy: "
+        "pip install --force-reinstall numpy",
     )
 
 
-def _data_sets() -> Iterator[Finding]:
+def _data_sets() -> Finding:
     folder = os.environ.get("TINYALEX_DATA")
     if not folder:
-        yield Finding(
-            "data", None, "TINYALEX_DATA is not set: CIFAR-10 would be downloaded; shapes are drawn"
-        )
-        return
+        text = "TINYALEX_DATA is not set: CIFAR-10 is downloaded when needed"
+        return Finding("data", None, text)
     root = Path(folder).expanduser()
     if not root.is_dir():
-        yield Finding(
-            "data",
-            False,
-            f"TINYALEX_DATA is {folder}, which is no folder",
-            "Point TINYALEX_DATA at the folder with the data sets",
-        )
-        return
+        fix = "Set TINYALEX_DATA to the folder with the data sets"
+        return Finding("data", False, f"TINYALEX_DATA is {folder}, which is not a folder", fix)
     names = sorted(path.name for path in root.iterdir() if not path.name.startswith("."))
-    yield Finding(
-        "data",
-        True,
-        f"{root}: {', '.join(names[:8]) or 'nothing in it'}{' ...' if len(names) > 8 else ''}",
-    )
+    listed = ", ".join(names[:8]) + (" ..." if len(names) > 8 else "")
+    return Finding("data", True, f"{root}: {listed or 'empty'}")

@@ -1,24 +1,25 @@
-"""Training: the loop, its log and checkpoints, and how good the result is."""
+"""The training loop with its log and checkpoints; evaluation."""
 
 from tinyalex.training.metrics import (
     Evaluation,
-    answers,
+    count_errors,
     evaluate,
-    mean_answer,
+    log_probabilities,
+    mean_log_probabilities,
     score,
-    wrong_answers,
 )
 from tinyalex.training.progress import Epoch
-from tinyalex.training.trainer import Interrupted, Trainer
+from tinyalex.training.signals import Interrupted
+from tinyalex.training.trainer import Trainer
 
 __all__ = [
     "Epoch",
     "Evaluation",
     "Interrupted",
     "Trainer",
-    "answers",
+    "count_errors",
     "evaluate",
-    "mean_answer",
+    "log_probabilities",
+    "mean_log_probabilities",
     "score",
-    "wrong_answers",
 ]

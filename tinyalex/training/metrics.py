@@ -1,4 +1,4 @@
-"""How good a network is: loss, errors, and which classes it takes for which."""
+"""How well a network classifies: loss, error rates, confusion matrix."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -14,15 +14,15 @@ from tinyalex.function import no_grad
 from tinyalex.nn.module import testing
 
 TOP = 5
-"""Answers of which one must be right in the contest's second error rate."""
+"""The k of the top-k error that ImageNet's challenge reports."""
 
 
 @dataclass
 class Evaluation:
-    """Mean `loss`, `error` and `top5_error` (shares of wrong answers, 0 to 1), and `confusion` (K, K): [true class, answer] counted.
+    """Mean `loss`, error rates (0 to 1), `confusion` (K, K): [true, predicted class].
 
-    An answer is wrong by top5_error where the true class is not among the five likeliest: with five classes or fewer that is 0, and
-    str() leaves it out.
+    `top5_error` counts images whose true class is not among the five most probable.
+    With five classes or fewer it is 0, and str() omits it.
     """
 
     loss: float
@@ -30,71 +30,87 @@ class Evaluation:
     confusion: np.ndarray
     top5_error: float
 
-    def standard_error(self, share: float) -> float:
-        """Of one of the two errors: by how much it would vary with other images of the same kind."""
-        return math.sqrt(share * (1 - share) / self.confusion.sum())
+    def standard_error(self, error: float) -> float:
+        """Of one of the error rates, over the choice of the images."""
+        return math.sqrt(error * (1 - error) / self.confusion.sum())
 
     def __str__(self) -> str:
-        parts = [f"loss {self.loss:.4f}"]
-        for name, share in (("top-1", self.error), ("top-5", self.top5_error))[
-            : 1 if len(self.confusion) <= TOP else 2
-        ]:
-            parts.append(
-                f"{name} error {100 * share:.2f} % (standard error {100 * self.standard_error(share):.2f})"
-            )
-        return ", ".join(parts) + f", {self.confusion.sum()} images"
+        errors = {"top-1": self.error, "top-5": self.top5_error}
+        if len(self.confusion) <= TOP:
+            del errors["top-5"]
+        parts = [
+            f"{name} error {100 * error:.2f} % "
+            f"(standard error {100 * self.standard_error(error):.2f})"
+            for name, error in errors.items()
+        ]
+        return ", ".join([f"loss {self.loss:.4f}", *parts, f"{self.confusion.sum()} images"])
 
 
-def wrong_answers(logits: Array, labels: Array) -> Array:
-    """How many rows of logits (N, C) are not largest at their label: an array of shape (), which a GPU need not be waited for."""
+def count_errors(logits: Array, labels: Array) -> Array:
+    """The number of rows of logits (N, C) whose largest element is not at their label.
+
+    An array of shape (), which on a GPU is not synchronised.
+    """
     return (logits.argmax(axis=1) != labels).sum()
 
 
-def answers(model: Any, batches: Iterable[tuple[Array, Array]]) -> tuple[np.ndarray, np.ndarray]:
-    """What the model says of each image, in testing mode, as log probabilities float32 (N, K); and the labels, (N,).
+def log_probabilities(
+    model: Any, batches: Iterable[tuple[Array, Array]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The log probabilities of a model in evaluation mode, (N, K), and the labels (N,).
 
-    Images are (n, C, H, W); or (n, V, C, H, W), V views of each, whose probabilities are averaged (section 4.1; data.TenViews).
+    Images are (n, C, H, W), or V views of each, (n, V, C, H, W): then probabilities are
+    averaged (section 4.1; data.TenViews).
     """
-    said, true = [], []
+    results, all_labels = [], []
     with no_grad(), testing(model):
         for images, labels in batches:
-            if len(labels) == 0:  # none of the batch's pictures could be read
+            if len(labels) == 0:  # no image of the batch could be read
                 continue
-            views = images.shape[1] if images.ndim == 5 else 1
-            with device.on_device_of(images):
-                one_by_one = images.reshape(-1, *images.shape[2:]) if images.ndim == 5 else images
-            logits = model(one_by_one)
-            answer = F.log_softmax(logits, 1).numpy()
-            said.append(mean_answer(answer.reshape(-1, views, answer.shape[1]).swapaxes(0, 1)))
-            true.append(device.to_numpy(labels))
-    if not said:
+            views = 1
+            if images.ndim == 5:
+                views = images.shape[1]
+                with device.on_device_of(images):
+                    images = images.reshape(-1, *images.shape[2:])
+            result = F.log_softmax(model(images), 1).numpy()
+            by_view = result.reshape(-1, views, result.shape[1]).swapaxes(0, 1)
+            results.append(mean_log_probabilities(by_view))
+            all_labels.append(device.to_numpy(labels))
+    if not results:
         raise ValueError("evaluate: got no images. Give the data set at least one.")
-    return np.concatenate(said), np.concatenate(true)
+    return np.concatenate(results), np.concatenate(all_labels)
 
 
-def mean_answer(said: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-    """The mean of several answers, log probabilities (N, K) each: of views of the same images, or of several networks."""
-    with np.errstate(invalid="ignore"):  # a network that has diverged says NaN
-        return np.logaddexp.reduce(said, axis=0) - np.log(np.float32(len(said)))
+def mean_log_probabilities(predictions: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+    """The logarithm of the mean of probabilities, given as logarithms (N, K).
+
+    For several views of the same images, or several networks.
+    """
+    with np.errstate(invalid="ignore"):  # a network that has diverged returns NaN
+        total = np.logaddexp.reduce(predictions, axis=0)
+        return total - np.log(np.float32(len(predictions)))
 
 
-def score(said: np.ndarray, labels: np.ndarray) -> Evaluation:
-    """How good answers are: log probabilities (N, K), labels (N,)."""
-    count, classes = said.shape
-    right = said[np.arange(count), labels]
+def score(predictions: np.ndarray, labels: np.ndarray) -> Evaluation:
+    """Evaluates predictions, log probabilities (N, K), by their labels (N,)."""
+    count, classes = predictions.shape
+    at_label = predictions[np.arange(count), labels]
     confusion = np.zeros((classes, classes), np.int64)
-    np.add.at(confusion, (labels, said.argmax(axis=1)), 1)
-    # Of equal answers argmax takes the first. NaN is larger than nothing: a network that has diverged is wrong.
-    ahead = (said > right[:, None]) | (
-        (said == right[:, None]) & (np.arange(classes) < labels[:, None])
-    )
-    among_top = (ahead.sum(axis=1) < TOP) & np.isfinite(right)
-    error = 1 - float(np.trace(confusion)) / count
+    np.add.at(confusion, (labels, predictions.argmax(axis=1)), 1)
+    # Of equal elements the first counts, as in argmax.
+    is_first = np.arange(classes) < labels[:, None]
+    column = at_label[:, None]
+    ahead = (predictions > column) | ((predictions == column) & is_first)
+    # NaN is greater than nothing: a network that has diverged is wrong.
+    among_top = (ahead.sum(axis=1) < TOP) & np.isfinite(at_label)
     return Evaluation(
-        -float(right.mean(dtype=np.float64)), error, confusion, 1 - float(among_top.mean())
+        loss=-float(at_label.mean(dtype=np.float64)),
+        error=1 - float(np.trace(confusion)) / count,
+        confusion=confusion,
+        top5_error=1 - float(among_top.mean()),
     )
 
 
 def evaluate(model: Any, batches: Iterable[tuple[Array, Array]]) -> Evaluation:
-    """How good the model's answers to all batches (images, labels) are. Its mode is put back afterwards."""
-    return score(*answers(model, batches))
+    """Evaluates the model on all batches (images, labels). Its mode is restored."""
+    return score(*log_probabilities(model, batches))

@@ -1,4 +1,4 @@
-"""Where a run is, and what it has found out so far."""
+"""The position of a training run, and its results so far."""
 
 import math
 from dataclasses import dataclass
@@ -11,9 +11,10 @@ from tinyalex.device import Array
 
 @dataclass
 class Epoch:
-    """A line of the log: losses are means over images, errors shares of wrong answers.
+    """A line of the log: mean losses and error rates (0 to 1).
 
-    Seconds and images a second are those of training: with the wait for data (`waited`, in seconds too), without the validation.
+    `seconds` and `images_per_second` are those of training, without validation. They
+    include the wait for data, `waited` seconds.
     """
 
     epoch: int
@@ -29,14 +30,16 @@ class Epoch:
 
     def __str__(self) -> str:
         return (
-            f"epoch {self.epoch:3d}  lr {self.lr:.2g}  train loss {self.train_loss:.4f} error {100 * self.train_error:5.2f} %  "
-            f"validation loss {self.valid_loss:.4f} error {100 * self.valid_error:5.2f} %  {self.images_per_second:.0f} images/s"
+            f"epoch {self.epoch:3d}  lr {self.lr:.2g}  "
+            f"train loss {self.train_loss:.4f} error {100 * self.train_error:5.2f} %  "
+            f"validation loss {self.valid_loss:.4f} error {100 * self.valid_error:5.2f} %  "
+            f"{self.images_per_second:.0f} images/s"
         )
 
 
 @dataclass
 class Progress:
-    """Where a run is: steps done, and what has been summed up over the images of the epoch that is under way."""
+    """Steps so far, sums over the images of the current epoch, and the best epoch."""
 
     step: int = 0
     images: int = 0
@@ -44,34 +47,37 @@ class Progress:
     wrong: int = 0
     seconds: float = 0.0
     waited: float = 0.0
-    best_error: float = float("inf")
+    best_error: float = math.inf
     best_epoch: int = 0
 
-    def forget_epoch(self) -> None:
+    def start_epoch(self) -> None:
         self.images, self.loss, self.wrong, self.seconds, self.waited = 0, 0.0, 0, 0.0, 0.0
 
 
-class Unread:
-    """What steps have found out and nobody has looked at yet: on a GPU, looking means waiting for all that it was asked to do."""
+class PendingResults:
+    """Results of steps, not yet read back: reading synchronises with the GPU."""
 
     def __init__(self) -> None:
-        self.found: list[Array] = []
-        self.images: list[int] = []
+        self._arrays: list[Array] = []
+        self._images: list[int] = []
 
-    def note(self, loss: Array, wrong: Array, images: int) -> None:
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def add(self, loss: Array, wrong: Array, images: int) -> None:
         xp = device.xp(loss)
-        self.found.append(xp.stack([loss.astype(np.float64), wrong.astype(np.float64)]))
-        self.images.append(images)
+        self._arrays.append(xp.stack([loss.astype(np.float64), wrong.astype(np.float64)]))
+        self._images.append(images)
 
     def read(self) -> list[tuple[float, int, int]]:
-        """(mean loss, wrong answers, images) of each step, with one wait for all; they are forgotten then."""
-        if not self.images:
+        """Remove (mean loss, errors, images) of each step, with one synchronisation."""
+        if not self._images:
             return []
-        with device.on_device_of(self.found[0]):
-            found = device.to_numpy(device.xp(self.found[0]).stack(self.found))
+        with device.on_device_of(self._arrays[0]):
+            results = device.to_numpy(device.xp(self._arrays[0]).stack(self._arrays)).tolist()
         steps = [
             (loss, int(wrong), images)
-            for (loss, wrong), images in zip(found.tolist(), self.images, strict=True)
+            for (loss, wrong), images in zip(results, self._images, strict=True)
         ]
-        self.found, self.images = [], []
+        self._arrays, self._images = [], []
         return steps

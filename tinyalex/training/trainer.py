@@ -1,16 +1,14 @@
-"""The training loop: epochs of steps, a log, checkpoints, and a way to stop and go on.
+"""The training loop: epochs of steps, a log, checkpoints, interruption and resuming.
 
-All that a run needs to go on is in its checkpoint, and random numbers depend on the seed and the step alone: a run that was stopped
-and resumed, even in the middle of an epoch, ends with the same bytes as one that was not.
+A checkpoint contains all that a run needs, and random numbers depend on seed and step
+alone: a run that is stopped and resumed ends with the same bytes as one that is not.
 """
 
 import csv
 import io
 import os
-import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -19,49 +17,50 @@ import numpy as np
 
 from tinyalex import device, serialization
 from tinyalex import functional as F
+from tinyalex.data import Loader
 from tinyalex.device import Array
+from tinyalex.nn import Module
+from tinyalex.optim import SGD
 from tinyalex.optim.lr_scheduler import ReduceLROnPlateau
 from tinyalex.serialization import atomic_write
-from tinyalex.training.metrics import evaluate, wrong_answers
+from tinyalex.training.metrics import count_errors, evaluate
 from tinyalex.training.plateau import Plateau
-from tinyalex.training.progress import Epoch, Progress, Unread
+from tinyalex.training.progress import Epoch, PendingResults, Progress
+from tinyalex.training.signals import Interrupted, deferred_interrupts
 
 CHECKPOINT = "checkpoint.safetensors"
 
-SAVE_EVERY = 600
-"""Seconds between two checkpoints within an epoch, which on all of ImageNet takes hours on a small machine."""
+SAVE_INTERVAL_SECONDS = 600
+"""Between checkpoints within an epoch, which on all of ImageNet may take hours."""
 
-LOOK_EVERY = 0.1
-"""Seconds between two looks at the loss. A GPU that is asked after each step idles while Python prepares the next one."""
-
-
-class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for it
-    """Training was stopped by Ctrl-C, or by SIGTERM, after its checkpoint was written."""
+READ_INTERVAL_SECONDS = 0.1
+"""Between reads of the loss. A GPU that is read after each step is idle while Python
+prepares the next one."""
 
 
 class Trainer:
-    """Trains `model` and keeps its files up to date in the folder `output`:
+    """Trains `model`, and keeps these files in the folder `output` up to date:
 
-        log.csv                 a line an epoch
-        checkpoint.safetensors  to go on from: weights, the best ones too, velocities, schedule, seed, log
+        log.csv                 a line for each epoch
+        checkpoint.safetensors  to resume from: weights, optimizer, schedule, seed, log
         best.safetensors        the weights with the lowest validation error so far
         model.safetensors       the weights at the end
 
-    train, valid  Loaders; the validation error steers the schedule "plateau", `patience` and `best`
-    epochs        how many to train for, in all
-    patience      stop when the validation error has not fallen for so many epochs
-    metadata      what the files of weights say about themselves: the network's `variant`, ...
-    options       what must be the same in a run that goes on from a checkpoint
-    after_epoch   called with the log so far, to draw it for instance
+    scheduler     from optim.lr_scheduler, or None
+    epochs        number of epochs in all
+    metadata      for the files of weights: the network's `variant`, ...
+    patience      stop when the validation error has not fallen for this many epochs
+    options       must be the same when a run is resumed
+    after_epoch   called with the log after each epoch, for example to plot it
     """
 
     def __init__(
         self,
-        model: Any,
-        optimizer: Any,
+        model: Module,
+        optimizer: SGD,
         scheduler: Any,
-        train: Any,
-        valid: Any,
+        train: Loader,
+        valid: Loader,
         *,
         epochs: int,
         output: str | os.PathLike[str],
@@ -70,22 +69,14 @@ class Trainer:
         options: dict[str, Any] | None = None,
         after_epoch: Callable[[list[Epoch]], None] = lambda log: None,
     ) -> None:
-        self.model, self.optimizer, self.scheduler, self.train, self.valid = (
-            model,
-            optimizer,
-            scheduler,
-            train,
-            valid,
-        )
-        self.epochs, self.output, self.metadata, self.patience = (
-            epochs,
-            Path(output),
-            metadata,
-            patience,
-        )
+        self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
+        self.train, self.valid, self.epochs = train, valid, epochs
+        self.output, self.metadata, self.patience = Path(output), metadata, patience
         self.options, self.after_epoch = options or {}, after_epoch
-        self.progress, self.log, self.best = Progress(), list[Epoch](), dict[str, np.ndarray]()
-        self._unread = Unread()
+        self.progress = Progress()
+        self.log: list[Epoch] = []
+        self.best: dict[str, np.ndarray] = {}
+        self._pending = PendingResults()
         self._plateau: Plateau | None = None
 
     @property
@@ -93,77 +84,74 @@ class Trainer:
         return self.output / CHECKPOINT
 
     def fit(self) -> list[Epoch]:
-        """Train to the end, from where the run is. Returns the log.
+        """Train until the end. Returns the log.
 
-        Raises Interrupted after the training step in which Ctrl-C or SIGTERM came, with a checkpoint written, and FloatingPointError where
-        the loss is no longer a number, with nothing written since the last good checkpoint.
+        Raises Interrupted after the step in which Ctrl-C or SIGTERM arrived, once a
+        checkpoint is written; FloatingPointError if the loss is not finite.
         """
-        with _asked_to_stop() as stop_asked:
+        with deferred_interrupts() as stop_requested:
             while len(self.log) < self.epochs and not self._out_of_patience():
-                self._train_epoch(stop_asked)
-                self._close_epoch()
+                self._train_epoch(stop_requested)
+                self._finish_epoch()
         self._save_weights("model.safetensors", self.model.state_dict())
-        # Once more: a run that was killed between its last checkpoint and these, or resumed elsewhere, has them too.
+        # Again: the run may have been killed after its last checkpoint, or moved.
         self._write_log()
         self.after_epoch(self.log)
         return self.log
 
-    def _train_epoch(self, stop_asked: Callable[[], bool]) -> None:
-        from tqdm import tqdm
+    def _out_of_patience(self) -> bool:
+        if self.patience is None or not self.log:
+            return False
+        return len(self.log) - self.progress.best_epoch >= self.patience
 
+    def _train_epoch(self, stop_requested: Callable[[], bool]) -> None:
         epoch, progress = len(self.log), self.progress
         start = progress.step - epoch * len(self.train)
         self.model.train()
-        bar = tqdm(
-            total=len(self.train),
-            initial=start,
-            desc=f"epoch {epoch + 1}/{self.epochs}",
-            disable=None,
-            leave=False,
-            unit="batch",
-        )
-        with bar:
-            began = saved = time.perf_counter()  # waiting for a batch counts too
-            for images, labels in self._awaited(self.train.epoch(epoch, start)):
+        title = f"epoch {epoch + 1}/{self.epochs}"
+        with progress_bar(total=len(self.train), initial=start, desc=title) as bar:
+            began = saved = time.perf_counter()  # the wait for the first batch counts
+            for images, labels in self._timed(self.train.epoch(epoch, start)):
                 self.step(images, labels)
-                stop = stop_asked()
-                if stop or time.perf_counter() - began > LOOK_EVERY:
-                    self._look()
+                stop = stop_requested()
+                if stop or time.perf_counter() - began > READ_INTERVAL_SECONDS:
+                    self._read_results()
                     now = time.perf_counter()
                     progress.seconds, began = progress.seconds + now - began, now
-                    count = max(1, progress.images)
-                    batches = progress.step - epoch * len(self.train)
-                    waited, stepped = (
-                        1000 * s / batches
-                        for s in (progress.waited, progress.seconds - progress.waited)
-                    )
-                    bar.set_postfix_str(
-                        f"loss {progress.loss / count:.3f}, error {100 * progress.wrong / count:.1f} %, "
-                        f"{progress.images / progress.seconds:.0f} images/s: a batch waits {waited:.0f} ms for data, steps {stepped:.0f} ms"
-                    )
+                    bar.set_postfix_str(self._status(progress.step - epoch * len(self.train)))
                 bar.update()
-                if stop or time.perf_counter() - saved > SAVE_EVERY:
+                if stop or time.perf_counter() - saved > SAVE_INTERVAL_SECONDS:
                     self.save_checkpoint()
                     saved = time.perf_counter()
                 if stop:
                     raise Interrupted
-            self._look()
+            self._read_results()
             progress.seconds += time.perf_counter() - began
 
-    def _awaited(self, batches: Iterator[tuple[Array, Array]]) -> Iterator[tuple[Array, Array]]:
-        """The batches; how long each was waited for is noted."""
+    def _timed(self, batches: Iterator[tuple[Array, Array]]) -> Iterator[tuple[Array, Array]]:
+        """The batches; the time until each is added to progress.waited."""
         while True:
-            asked = time.perf_counter()
+            began = time.perf_counter()
             batch = next(batches, None)
-            self.progress.waited += time.perf_counter() - asked
+            self.progress.waited += time.perf_counter() - began
             if batch is None:
                 return
             yield batch
 
-    def step(self, images: Array, labels: Array) -> None:
-        """One step: forward, backward, update. What it found out stays on the device, and is looked at now and then.
+    def _status(self, batches: int) -> str:
+        """The text of the progress bar, after this many batches of the epoch."""
+        p, images = self.progress, max(1, self.progress.images)
+        wait, step = (1000 * s / batches for s in (p.waited, p.seconds - p.waited))
+        return (
+            f"loss {p.loss / images:.3f}, error {100 * p.wrong / images:.1f} %, "
+            f"{p.images / p.seconds:.0f} images/s: "
+            f"a batch waits {wait:.0f} ms for data, steps {step:.0f} ms"
+        )
 
-        Where no picture of the batch could be read, the step passes.
+    def step(self, images: Array, labels: Array) -> None:
+        """Forward pass, backward pass, update. The results are pending on the device.
+
+        A batch without images, none of which could be read, counts as a step too.
         """
         if len(labels) == 0:
             self.progress.step += 1
@@ -176,16 +164,16 @@ class Trainer:
         self.optimizer.step()
         self.progress.step += 1
         with device.on_device_of(logits.data):
-            self._unread.note(loss.data, wrong_answers(logits.data, labels), len(labels))
+            self._pending.add(loss.data, count_errors(logits.data, labels), len(labels))
         if self._plateau is None:
             self._plateau = Plateau(logits.shape[1])
 
-    def _look(self) -> None:
-        """Add up what the last steps found out. FloatingPointError where a loss is no number."""
+    def _read_results(self) -> None:
+        """Add pending results to the progress. Raises if a loss is not finite."""
         from tqdm import tqdm
 
-        step = self.progress.step - len(self._unread.images)
-        for loss, wrong, images in self._unread.read():
+        step = self.progress.step - len(self._pending)
+        for loss, wrong, images in self._pending.read():
             if not np.isfinite(loss):
                 raise self._diverged(loss, step)
             step += 1
@@ -200,36 +188,31 @@ class Trainer:
         kept = "The last checkpoint is from before. " if self.checkpoint.exists() else ""
         return FloatingPointError(
             f"The loss is {loss} at step {step}: training has diverged. {kept}"
-            f"Start again with a lower rate than {lr:g}, as in --lr {lr / 10:g}."
+            f"Restart with a learning rate below {lr:g}, for example --lr {lr / 10:g}."
         )
 
-    def _close_epoch(self) -> None:
+    def _finish_epoch(self) -> None:
+        """Validate, log, update the schedule and the best weights, save."""
         progress = self.progress
         lr = self.optimizer.param_groups[0]["lr"]
-        from tqdm import tqdm
-
-        valid = evaluate(
-            self.model, tqdm(self.valid, "validation", disable=None, leave=False, unit="batch")
-        )
+        valid = evaluate(self.model, progress_bar(self.valid, desc="validation"))
         if not np.isfinite(valid.loss):
             raise self._diverged(valid.loss, progress.step)
-        train_loss, train_error = progress.loss / progress.images, progress.wrong / progress.images
-        speed = progress.images / progress.seconds
         self.log.append(
             Epoch(
-                len(self.log) + 1,
-                lr,
-                train_loss,
-                train_error,
-                valid.loss,
-                valid.error,
-                speed,
-                progress.seconds,
-                valid.top5_error,
-                progress.waited,
+                epoch=len(self.log) + 1,
+                lr=lr,
+                train_loss=progress.loss / progress.images,
+                train_error=progress.wrong / progress.images,
+                valid_loss=valid.loss,
+                valid_error=valid.error,
+                images_per_second=progress.images / progress.seconds,
+                seconds=progress.seconds,
+                valid_top5_error=valid.top5_error,
+                waited=progress.waited,
             )
         )
-        progress.forget_epoch()
+        progress.start_epoch()
         if isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.step(valid.error)
         elif self.scheduler is not None:
@@ -243,13 +226,6 @@ class Trainer:
         self.after_epoch(self.log)
         print(self.log[-1], flush=True)
 
-    def _out_of_patience(self) -> bool:
-        return (
-            self.patience is not None
-            and len(self.log) - self.progress.best_epoch >= self.patience
-            and bool(self.log)
-        )
-
     def _save_weights(self, name: str, weights: dict[str, np.ndarray]) -> None:
         serialization.save(self.output / name, weights, metadata=self.metadata)
 
@@ -257,15 +233,18 @@ class Trainer:
         text = io.StringIO()
         writer = csv.DictWriter(text, [field.name for field in fields(Epoch)], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(asdict(line) for line in self.log)
+        writer.writerows(map(asdict, self.log))
         with atomic_write(self.output / "log.csv") as unfinished:
             unfinished.write_text(text.getvalue())
 
-    # Stopping and going on
+    # Checkpoints
 
     def save_checkpoint(self) -> None:
-        """Write all that the run needs to go on. FloatingPointError, and the old one stays, where a loss or a weight is no number."""
-        self._look()
+        """Write the checkpoint.
+
+        If a loss or weight is not finite, keeps the last and raises FloatingPointError.
+        """
+        self._read_results()
         weights = self.model.state_dict()
         if not all(np.isfinite(array).all() for array in weights.values()):
             raise self._diverged(float("nan"), self.progress.step)
@@ -282,20 +261,22 @@ class Trainer:
         serialization.save(self.checkpoint, state)
 
     def resume(self, path: str | os.PathLike[str]) -> None:
-        """Go on from a checkpoint. ValueError if it comes from a run with other options, naming them."""
+        """Continue from a checkpoint.
+
+        Raises ValueError if it is from a run with other options, and names them.
+        """
         state = serialization.load(path)
-        if (
-            not isinstance(state, dict)
-            or not {"progress", "options", "seed", "best"} <= state.keys()
-        ):
+        expected = {"progress", "options", "seed", "best"}
+        if not isinstance(state, dict) or not expected <= state.keys():
             raise ValueError(
-                f"resume: {str(path)!r} holds no checkpoint, only weights perhaps. Expected a checkpoint.safetensors."
+                f"resume: expected a checkpoint ({CHECKPOINT}), but {str(path)!r} is none; "
+                "it may contain weights only."
             )
-        then = state["options"]
+        before = state["options"]
         changed = [
-            f"{name} was {then.get(name)!r}, now {value!r}"
+            f"{name} was {before.get(name)!r}, now {value!r}"
             for name, value in self.options.items()
-            if then.get(name) != value
+            if before.get(name) != value
         ]
         if changed:
             raise ValueError(
@@ -303,7 +284,7 @@ class Trainer:
                 "Give the same options, or start a new run in another folder (--output)."
             )
         device.manual_seed(state["seed"])
-        self._unread = Unread()
+        self._pending = PendingResults()
         self.best = state["best"]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -315,29 +296,8 @@ class Trainer:
             self._save_weights("best.safetensors", self.best)
 
 
-@contextmanager
-def _asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Within it, the first Ctrl-C or SIGTERM only makes the function it gives answer True, so that a step is finished; a second one ends
-    the program as ever."""
-    asked = False
+def progress_bar(*iterable: Any, **options: Any) -> Any:
+    """A tqdm bar, which is shown on a terminal only and removed at the end."""
+    from tqdm import tqdm
 
-    def note(signum: int, frame: Any) -> None:
-        nonlocal asked
-        asked = True
-        put_back()
-
-    def put_back() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    before: dict[int, Any] = {}
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, note)
-    except ValueError:  # not in the main thread, where signals never arrive
-        yield lambda: False
-        return
-    try:
-        yield lambda: asked
-    finally:
-        put_back()
+    return tqdm(*iterable, disable=None, leave=False, unit="batch", **options)

@@ -1,0 +1,45 @@
+"""What the commands share: how a command is added, and the types of its options."""
+
+import argparse
+import math
+from collections.abc import Callable
+from typing import TypeAlias
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def add_command(
+    commands: Commands,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    description: str | None,
+    error_status: int = 2,
+) -> argparse.ArgumentParser:
+    """Add a command, whose line in `tinyalex --help` is the first of its description.
+
+    `run` returns the exit status, which is `error_status` if it raises.
+    """
+    parser = commands.add_parser(
+        name,
+        help=(description or "").partition("\n")[0],
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run, error_status=error_status)
+    return parser
+
+
+def positive_integer(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected an integer of at least 1, got {text!r}")
+    return int(text)
+
+
+def positive_number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a positive finite number, got {text!r}")
+    return number

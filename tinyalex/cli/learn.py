@@ -1,0 +1,51 @@
+"""Exercises for the lessons: a file to complete, checks that name mistakes, and hints.
+
+  tinyalex learn start 5       copy the exercise of lesson 5 to my/
+  tinyalex learn check 5       check what you have written
+  tinyalex learn hint 5        the next of three hints; --level N for a certain one
+  tinyalex learn solution 5    print a correct answer
+  tinyalex learn status        your progress
+
+The exit status of check is 0 if the answer is correct, 1 if not, and 2 if there is
+nothing to check.
+"""
+
+import argparse
+
+from tinyalex.cli.arguments import Commands, add_command, positive_integer
+
+
+def add_parser(commands: Commands) -> None:
+    p = add_command(commands, "learn", run, __doc__)
+    p.add_argument("action", choices=("start", "check", "hint", "solution", "status"))
+    p.add_argument(
+        "lesson",
+        nargs="?",
+        type=positive_integer,
+        metavar="LESSON",
+        help="its number; not for status",
+    )
+    p.add_argument("--level", type=int, choices=(1, 2, 3), help="of the hint")
+
+
+def run(args: argparse.Namespace) -> int:
+    from tinyalex import learning
+
+    status = 0
+    if args.action == "status":
+        text = learning.status()
+    elif args.lesson is None:
+        raise ValueError(f"which lesson? For example: tinyalex learn {args.action} 5")
+    else:
+        exercise = learning.find(args.lesson)
+        if args.action == "check":
+            verdict = learning.check(exercise)
+            text, status = verdict.text, {"right": 0, "not started": 2}.get(verdict.kind, 1)
+        elif args.action == "start":
+            text = learning.start(exercise)
+        elif args.action == "hint":
+            text = learning.hint(exercise, args.level)
+        else:
+            text = exercise.solution.read_text(encoding="utf-8").rstrip()
+    print(text)
+    return status

@@ -1,0 +1,161 @@
+"""The classes of an image file by a network, and networks from files of weights."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tinyalex import nn
+from tinyalex.functional import softmax
+from tinyalex.models import (
+    VARIANTS,
+    Preprocessing,
+    alexnet,
+    class_names,
+    fetch_weights,
+    load_weights,
+    preprocessing,
+    read_weights,
+)
+from tinyalex.models.photos import read_picture
+from tinyalex.models.variants import AlexNet
+from tinyalex.models.weights import DOWNLOADS, Weights
+from tinyalex.nn.module import Module, run
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The most probable classes of an image file as (name, probability), best first.
+
+    image  the square that the network was given, uint8 (S, S, 3)
+    """
+
+    file: str
+    classes: tuple[tuple[str, float], ...]
+    image: np.ndarray
+
+
+def predict(
+    model: Module,
+    file: str | os.PathLike[str],
+    *,
+    top: int = 5,
+    views: int = 1,
+    names: Sequence[str] | None = None,
+    preprocess: Preprocessing | None = None,
+) -> Prediction:
+    """The most probable classes of an image file.
+
+    top         number of classes
+    views       10: average the probabilities of ten views (section 4.1); 1: the center
+    names       of the classes, in the order of their labels; by default those in the
+                weights file, else ImageNet's for 1000 classes, else numbers
+    preprocess  as in training; by default that of an AlexNet's variant
+
+    Raises ValueError for an image that cannot be read, and for a wrong number of names.
+    """
+    if views not in (1, 10):
+        raise ValueError(f"predict: expected views=1 or views=10, got {views!r}.")
+    if top < 1:
+        raise ValueError(f"predict: top must be at least 1, got {top}.")
+    if isinstance(model, AlexNet):
+        names = model.classes if names is None else names
+        preprocess = (
+            preprocess or model.preprocessing or preprocessing(model.variant, model.image_size)
+        )
+    if preprocess is None:
+        raise ValueError(
+            f"predict: {type(model).__name__} does not define its preprocessing. Give preprocess."
+        )
+    photo = read_picture(file)
+    logits = run(model, preprocess(photo) if views == 1 else preprocess.views(photo))
+    probabilities = softmax(logits, 1).numpy().astype(np.float64).mean(axis=0)
+    if not np.isfinite(probabilities).all():
+        raise ValueError(
+            "predict: the probabilities are not finite: the weights contain NaN or infinity. "
+            "Use weights from before training diverged."
+        )
+    names = _class_names(len(probabilities), names)
+    best = np.argsort(-probabilities, kind="stable")[:top]
+    classes = tuple((names[i], float(probabilities[i])) for i in best)
+    return Prediction(os.fspath(file), classes, preprocess.crop(photo))
+
+
+def _class_names(count: int, names: Sequence[str] | None) -> Sequence[str]:
+    if names is None:
+        imagenet = class_names()
+        return imagenet if count == len(imagenet) else [f"class {i}" for i in range(count)]
+    if len(names) != count:
+        raise ValueError(
+            f"predict: the network has {count} classes, but {len(names)} names were given. "
+            "Give one name for each class."
+        )
+    return names
+
+
+def load_network(
+    weights: str | os.PathLike[str], variant: str | None = None, image_size: int | None = None
+) -> AlexNet:
+    """The AlexNet with the weights in a file, or with downloaded ones ("torchvision").
+
+    variant     needed if the file does not name it (tinyalex's and torchvision's do)
+    image_size  as in models.alexnet, if not the variant's own
+
+    The number of classes is that of the last layer. Raises ValueError for weights that
+    do not fit.
+    """
+    if weights in DOWNLOADS and not Path(weights).exists():
+        variant, weights = variant or str(weights), fetch_weights(str(weights))
+    found = read_weights(weights)
+    arrays, metadata = found.arrays, found.metadata
+    if not arrays:
+        raise ValueError(f"predict: {weights} contains no weights. Save a model's state_dict().")
+    variant = _variant(weights, found, variant)
+    # ONNX has other names, in the graph's order: the last array is the last bias.
+    last = [name for name in arrays if name.endswith(("fc8.weight", "classifier.6.weight"))]
+    num_classes = arrays[(last or list(arrays))[-1]].shape[0]
+    options = {"column_lrn": True} if metadata.get("column_lrn") == "1" else {}
+    with nn.init.skipped():
+        image_size = image_size or int(metadata.get("image_size", 0)) or None
+        model = alexnet(variant, num_classes, image_size, **options)
+    try:
+        load_weights(model, weights)
+    except ValueError as error:
+        hint = "\nIf it was trained with images of another size, add --image-size S."
+        raise ValueError(f"{error}{hint if 'fc6' in str(error) else ''}") from None
+    if "preprocessing" in metadata:
+        model.preprocessing = Preprocessing.from_text(metadata["preprocessing"])
+    model.mean_image = metadata.get("mean_image")
+    if "classes" in metadata:
+        model.classes = tuple(map(str, json.loads(metadata["classes"])))
+    return model
+
+
+def _variant(file: str | os.PathLike[str], weights: Weights, requested: str | None) -> str:
+    """The variant that is named in the file of weights, or else requested."""
+    torch_names = any(name.endswith("classifier.6.weight") for name in weights.arrays)
+    stored = weights.variant or ("torchvision" if torch_names else None)
+    known = ", ".join(VARIANTS)
+    if stored is not None and stored not in VARIANTS:
+        raise ValueError(
+            f"predict: expected the weights of an AlexNet ({known}), but those in {file} are "
+            f"of {stored!r}."
+        )
+    if stored is not None and requested not in (None, stored):
+        raise ValueError(
+            f"predict: variant {requested!r} was requested, but the weights in {file} are of "
+            f"{stored!r}. Leave it out."
+        )
+    variant = stored or requested
+    if variant is None:
+        raise ValueError(f"predict: {file} does not name its variant. Give one of {known}.")
+    return variant
+
+
+def read_names(file: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Names of classes from a text file, one per line, in the order of their labels."""
+    lines = Path(file).expanduser().read_text(encoding="utf-8-sig").splitlines()
+    return tuple(line.strip() for line in lines if line.strip())

@@ -1,0 +1,44 @@
+"""Convert images to shards: tar files of JPEGs whose shorter side is 256 pixels.
+
+  tinyalex prepare photos/ shards/       photos/train/cat/1.jpg, photos/val/cat/2.jpg
+  tinyalex prepare ILSVRC2012/ shards/   the official tar files as downloaded, with the
+                                         devkit or Kaggle's LOC_val_solution.csv
+
+An interrupted run resumes when it is started again. Images that cannot be read are left
+out, and listed at the end.
+"""
+
+import argparse
+
+from tinyalex.cli.arguments import Commands, add_command, positive_integer
+
+
+def add_parser(commands: Commands) -> None:
+    p = add_command(commands, "prepare", run, __doc__)
+    p.add_argument(
+        "source", metavar="SOURCE", help="the folder with the images or the official tar files"
+    )
+    p.add_argument("out", metavar="OUT", help="the folder for the shards")
+    for option, default, metavar, text in (
+        ("--size", 256, "S", "pixels of the shorter side"),
+        ("--quality", 90, "Q", "of the JPEG files, from 1 to 95"),
+        ("--per-shard", 1000, "N", "images in a shard"),
+    ):
+        p.add_argument(
+            option,
+            type=positive_integer,
+            default=default,
+            metavar=metavar,
+            help=f"{text} (default {default})",
+        )
+
+
+def run(args: argparse.Namespace) -> int:
+    from tinyalex.data.preparing import Options, prepare
+
+    index = prepare(args.source, args.out, Options(args.size, args.quality, args.per_shard))
+    for entry in index["skipped"]:
+        print(f"left out: {entry['name']}: {entry['error']}")
+    classes, shards, skipped = (len(index[key]) for key in ("classes", "shards", "skipped"))
+    print(f"{classes} classes, {shards} shards in {args.out}, {skipped} images left out")
+    return 0
