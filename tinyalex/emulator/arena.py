@@ -1,4 +1,4 @@
-"""Where the arrays of a checked launch lie: copies in one piece of memory, with gaps between them that nothing may touch."""
+"""The arrays of a checked launch: copies in one block of memory, separated by gaps."""
 
 import ctypes
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ import numpy as np
 from tinyalex.emulator.arguments import Parameter
 from tinyalex.emulator.errors import LaunchError
 
-GAP = 1 << 16
-"""Bytes. What goes wrong further away than this is not noticed, or crashes."""
+GAP_BYTES = 1 << 16
+"""An access further than this from an array may crash or hit another array."""
 
-ALIGNMENT = 256
-"""As cudaMalloc aligns."""
+ALIGNMENT_BYTES = 256
+"""That of cudaMalloc."""
 
-FILL = 0xC5
+FILL_BYTE = 0xC5
 
 
 class ArraySpan(ctypes.Structure):
@@ -32,7 +32,9 @@ class ArraySpan(ctypes.Structure):
 
 
 @dataclass(frozen=True)
-class _Placed:
+class _Copy:
+    """Where the copy of an array is in the arena."""
+
     array: np.ndarray
     argument: int
     is_const: bool
@@ -42,39 +44,37 @@ class _Placed:
     def end(self) -> int:
         return self.start + self.array.nbytes
 
+    @property
+    def span(self) -> ArraySpan:
+        item_bytes = max(1, self.array.itemsize)
+        return ArraySpan(self.start, self.array.nbytes, self.argument, item_bytes, self.is_const, 0)
+
 
 class Arena:
-    """Copies of the arrays among `values`; those that share memory share it here too."""
+    """Copies of the arrays among `values`; arrays that share memory share it here too."""
 
     def __init__(self, parameters: Sequence[Parameter], values: Sequence[np.ndarray]):
         arrays = [i for i, parameter in enumerate(parameters) if parameter.is_pointer]
         arrays.sort(key=lambda i: values[i].ctypes.data)
-        self._placed: list[_Placed] = []
+        self._copies: list[_Copy] = []
+        # The current group of overlapping arrays: start in the arena, addresses in NumPy.
         start, address, end = 0, 0, -1
         used = 0
-        # Arrays keep their own alignment to 16 bytes, what the widest load needs: a view such as x[1:] may be too badly aligned for it.
         for i in arrays:
             array = values[i]
-            if array.ctypes.data >= end:  # apart from all arrays before it
+            if array.ctypes.data >= end:  # overlaps none of the arrays before it
                 address = array.ctypes.data
-                start = -(-(used + GAP) // ALIGNMENT) * ALIGNMENT + address % 16
+                # As misaligned as the array itself: x[1:] does not suit a load of 16 bytes.
+                start = _round_up(used + GAP_BYTES, ALIGNMENT_BYTES) + address % 16
             end = max(end, array.ctypes.data + array.nbytes)
-            self._placed.append(
-                _Placed(array, i, parameters[i].is_const, start + array.ctypes.data - address)
-            )
+            copy_start = start + array.ctypes.data - address
+            self._copies.append(_Copy(array, i, parameters[i].is_const, copy_start))
             used = start + end - address
-        memory = np.full(used + GAP + ALIGNMENT, FILL, np.uint8)
-        self._memory = memory[-memory.ctypes.data % ALIGNMENT :]
-        for item in self._placed:
-            self._memory[item.start : item.end] = _bytes(item.array)
-        self._spans = (ArraySpan * len(self._placed))(
-            *(
-                ArraySpan(
-                    p.start, p.array.nbytes, p.argument, max(1, p.array.itemsize), p.is_const, 0
-                )
-                for p in self._placed
-            )
-        )
+        memory = np.full(used + GAP_BYTES + ALIGNMENT_BYTES, FILL_BYTE, np.uint8)
+        self._memory = memory[-memory.ctypes.data % ALIGNMENT_BYTES :]
+        for copy in self._copies:
+            self._memory[copy.start : copy.end] = _bytes(copy.array)
+        self.spans = (ArraySpan * len(self._copies))(*(copy.span for copy in self._copies))
 
     @property
     def address(self) -> int:
@@ -84,37 +84,38 @@ class Arena:
     def nbytes(self) -> int:
         return self._memory.nbytes
 
-    @property
-    def spans(self) -> ctypes.Array:
-        return self._spans
-
     def address_of(self, argument: int) -> int:
-        """Where the copy of an argument lies."""
-        return self.address + next(item.start for item in self._placed if item.argument == argument)
+        """The address of an argument's copy."""
+        return self.address + next(c.start for c in self._copies if c.argument == argument)
 
     def copy_back(self, kernel: str) -> None:
-        """Gives the arrays what the kernel wrote, or raises LaunchError if it wrote where it must not.
+        """Copy what the kernel wrote to the arrays.
 
-        The checker has seen every write that the compiler knows of; this finds what a library function such as memcpy did.
+        Raises LaunchError for a write to a gap or through a pointer to const by a
+        library function such as memcpy, which the checker does not see.
         """
-        outside = self._memory != FILL
-        for item in self._placed:
-            outside[item.start : item.end] = False
-        if outside.any():
-            at = int(np.flatnonzero(outside)[0])
-            item = min(self._placed, key=lambda item: min(abs(at - item.start), abs(at - item.end)))
-            element = (at - item.start) // item.array.itemsize
+        in_gaps = self._memory != FILL_BYTE
+        for copy in self._copies:
+            in_gaps[copy.start : copy.end] = False
+        if in_gaps.any():
+            at = int(np.flatnonzero(in_gaps)[0])
+            nearest = min(self._copies, key=lambda c: min(abs(at - c.start), abs(at - c.end)))
+            element = (at - nearest.start) // nearest.array.itemsize
             raise LaunchError(
-                f"{kernel}: wrote out of bounds: element {element} of argument {item.argument}, which has {item.array.size}."
+                f"{kernel}: wrote out of bounds: element {element} of argument "
+                f"{nearest.argument}, which has {nearest.array.size}."
             )
-        written = [item for item in self._placed if not item.is_const]
-        for item in written:
-            _bytes(item.array)[...] = self._memory[item.start : item.end]
-        for item in self._placed:
-            if item.is_const and not np.array_equal(
-                _bytes(item.array), self._memory[item.start : item.end]
-            ):
-                raise LaunchError(f"{kernel}: wrote argument {item.argument}, a pointer to const.")
+        for copy in self._copies:
+            if not copy.is_const:
+                _bytes(copy.array)[...] = self._memory[copy.start : copy.end]
+        for copy in self._copies:
+            written = self._memory[copy.start : copy.end]
+            if copy.is_const and not np.array_equal(_bytes(copy.array), written):
+                raise LaunchError(f"{kernel}: wrote argument {copy.argument}, a pointer to const.")
+
+
+def _round_up(n: int, multiple: int) -> int:
+    return -(-n // multiple) * multiple
 
 
 def _bytes(array: np.ndarray) -> np.ndarray:
