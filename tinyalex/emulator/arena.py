@@ -51,20 +51,20 @@ class _Copy:
 
 
 class Arena:
-    """Copies of the arrays among `values`; arrays that share memory share it here too."""
+    """Copies of the arrays in `values`; overlapping arrays overlap here too."""
 
     def __init__(self, parameters: Sequence[Parameter], values: Sequence[np.ndarray]):
         arrays = [i for i, parameter in enumerate(parameters) if parameter.is_pointer]
         arrays.sort(key=lambda i: values[i].ctypes.data)
         self._copies: list[_Copy] = []
-        # The current group of overlapping arrays: start in the arena, addresses in NumPy.
+        # The current group of overlapping arrays: arena offset, address, end.
         start, address, end = 0, 0, -1
         used = 0
         for i in arrays:
             array = values[i]
-            if array.ctypes.data >= end:  # overlaps none of the arrays before it
+            if array.ctypes.data >= end:  # starts a group
                 address = array.ctypes.data
-                # As misaligned as the array itself: x[1:] does not suit a load of 16 bytes.
+                # As misaligned as the array: x[1:] must not suit a load of 16 bytes.
                 start = _round_up(used + GAP_BYTES, ALIGNMENT_BYTES) + address % 16
             end = max(end, array.ctypes.data + array.nbytes)
             copy_start = start + array.ctypes.data - address

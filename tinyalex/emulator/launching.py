@@ -122,7 +122,7 @@ class Kernel:
             arena.copy_back(self.name)
 
     def memory_report(self) -> list[MemoryUse]:
-        """The last launch's memory traffic by source line, for `Module(..., stats=True)`."""
+        """The last launch's memory traffic by source line; needs `stats=True`."""
         if not self._stats:
             raise ValueError(
                 f"{self.name}: memory accesses are counted in a Module(..., stats=True) only."

@@ -1,4 +1,4 @@
-"""NVIDIA's run-time compiler without a GPU: does a kernel compile, with which resources?
+"""NVIDIA's run-time compiler without a GPU: compile kernels, report their resources.
 
 NVRTC needs no driver, only the packages in `INSTALL`. It is stricter than nvcc: it has
 no <math.h>, no <stdint.h> and no INFINITY.
@@ -99,7 +99,7 @@ def architectures() -> list[int]:
 
 
 def include_options() -> list[str]:
-    """-I options for CUDA's headers: of the packages, or of the toolkit at CUDA_PATH."""
+    """-I options for CUDA's headers, from the packages or the CUDA_PATH toolkit."""
     folders = [
         folder for path in sys.path for folder in sorted(Path(path).glob("nvidia/*/include"))
     ]

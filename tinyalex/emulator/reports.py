@@ -15,6 +15,10 @@ BANKS_BYTES = 128
 """What the 32 banks of shared memory, of 4 bytes each, provide at once."""
 
 
+TOLERANCE = 1.05
+"""A cost within 5% of the ideal is called ideal."""
+
+
 @dataclass(frozen=True)
 class MemoryUse:
     """The loads, or the stores, of one source line in one kind of memory.
@@ -35,6 +39,10 @@ class MemoryUse:
     requests: int
     cost: float
     ideal: float
+
+    @property
+    def is_ideal(self) -> bool:
+        return self.cost <= TOLERANCE * self.ideal
 
 
 def source_lines(library: Path, loaded: ctypes.CDLL, addresses: Sequence[int]) -> list[str]:
