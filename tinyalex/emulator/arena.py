@@ -2,7 +2,6 @@
 
 import ctypes
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,8 +18,13 @@ FILL_BYTE = 0xC5
 
 
 class ArraySpan(ctypes.Structure):
-    """Mirrors cuda_on_cpu::Launch::ArraySpan."""
+    """Where an array's copy is in the arena. Mirrors cuda_on_cpu::Launch::ArraySpan."""
 
+    start: int
+    bytes: int
+    argument: int
+    item_bytes: int
+    is_const: bool
     _fields_ = (
         ("start", ctypes.c_size_t),
         ("bytes", ctypes.c_size_t),
@@ -30,51 +34,40 @@ class ArraySpan(ctypes.Structure):
         ("padding", ctypes.c_uint),
     )
 
-
-@dataclass(frozen=True)
-class _Copy:
-    """Where the copy of an array is in the arena."""
-
-    array: np.ndarray
-    argument: int
-    is_const: bool
-    start: int
-
     @property
     def end(self) -> int:
-        return self.start + self.array.nbytes
+        return self.start + self.bytes
 
-    @property
-    def span(self) -> ArraySpan:
-        item_bytes = max(1, self.array.itemsize)
-        return ArraySpan(self.start, self.array.nbytes, self.argument, item_bytes, self.is_const, 0)
+    def of(self, memory: np.ndarray) -> np.ndarray:
+        return memory[self.start : self.end]
 
 
 class Arena:
     """Copies of the arrays in `values`; overlapping arrays overlap here too."""
 
     def __init__(self, parameters: Sequence[Parameter], values: Sequence[np.ndarray]):
-        arrays = [i for i, parameter in enumerate(parameters) if parameter.is_pointer]
-        arrays.sort(key=lambda i: values[i].ctypes.data)
-        self._copies: list[_Copy] = []
+        arguments = [i for i, parameter in enumerate(parameters) if parameter.is_pointer]
+        arguments.sort(key=lambda i: values[i].ctypes.data)
+        self._arrays = [values[i] for i in arguments]
+        self.spans = (ArraySpan * len(arguments))()
         # The current group of overlapping arrays: arena offset, address, end.
         start, address, end = 0, 0, -1
         used = 0
-        for i in arrays:
-            array = values[i]
-            if array.ctypes.data >= end:  # starts a group
-                address = array.ctypes.data
+        for i, array, span in zip(arguments, self._arrays, self.spans, strict=True):
+            here = array.ctypes.data
+            if here >= end:  # starts a group
                 # As misaligned as the array: x[1:] must not suit a load of 16 bytes.
-                start = _round_up(used + GAP_BYTES, ALIGNMENT_BYTES) + address % 16
-            end = max(end, array.ctypes.data + array.nbytes)
-            copy_start = start + array.ctypes.data - address
-            self._copies.append(_Copy(array, i, parameters[i].is_const, copy_start))
+                start = -(-(used + GAP_BYTES) // ALIGNMENT_BYTES) * ALIGNMENT_BYTES + here % 16
+                address = here
+            end = max(end, here + array.nbytes)
             used = start + end - address
+            span.start, span.bytes = start + here - address, array.nbytes
+            span.argument, span.item_bytes = i, max(1, array.itemsize)
+            span.is_const = parameters[i].is_const
         memory = np.full(used + GAP_BYTES + ALIGNMENT_BYTES, FILL_BYTE, np.uint8)
         self._memory = memory[-memory.ctypes.data % ALIGNMENT_BYTES :]
-        for copy in self._copies:
-            self._memory[copy.start : copy.end] = _bytes(copy.array)
-        self.spans = (ArraySpan * len(self._copies))(*(copy.span for copy in self._copies))
+        for array, span in zip(self._arrays, self.spans, strict=True):
+            span.of(self._memory)[...] = _bytes(array)
 
     @property
     def address(self) -> int:
@@ -86,7 +79,7 @@ class Arena:
 
     def address_of(self, argument: int) -> int:
         """The address of an argument's copy."""
-        return self.address + next(c.start for c in self._copies if c.argument == argument)
+        return self.address + next(s.start for s in self.spans if s.argument == argument)
 
     def copy_back(self, kernel: str) -> None:
         """Copy what the kernel wrote to the arrays.
@@ -95,27 +88,23 @@ class Arena:
         library function such as memcpy, which the checker does not see.
         """
         in_gaps = self._memory != FILL_BYTE
-        for copy in self._copies:
-            in_gaps[copy.start : copy.end] = False
+        for span in self.spans:
+            span.of(in_gaps)[...] = False
         if in_gaps.any():
             at = int(np.flatnonzero(in_gaps)[0])
-            nearest = min(self._copies, key=lambda c: min(abs(at - c.start), abs(at - c.end)))
-            element = (at - nearest.start) // nearest.array.itemsize
+            nearest = min(self.spans, key=lambda s: min(abs(at - s.start), abs(at - s.end)))
             raise LaunchError(
-                f"{kernel}: wrote out of bounds: element {element} of argument "
-                f"{nearest.argument}, which has {nearest.array.size}."
+                f"{kernel}: wrote out of bounds: element "
+                f"{(at - nearest.start) // nearest.item_bytes} of argument {nearest.argument}, "
+                f"which has {nearest.bytes // nearest.item_bytes}."
             )
-        for copy in self._copies:
-            if not copy.is_const:
-                _bytes(copy.array)[...] = self._memory[copy.start : copy.end]
-        for copy in self._copies:
-            written = self._memory[copy.start : copy.end]
-            if copy.is_const and not np.array_equal(_bytes(copy.array), written):
-                raise LaunchError(f"{kernel}: wrote argument {copy.argument}, a pointer to const.")
-
-
-def _round_up(n: int, multiple: int) -> int:
-    return -(-n // multiple) * multiple
+        copies = list(zip(self._arrays, self.spans, strict=True))
+        for array, span in copies:
+            if not span.is_const:
+                _bytes(array)[...] = span.of(self._memory)
+        for array, span in copies:
+            if span.is_const and not np.array_equal(_bytes(array), span.of(self._memory)):
+                raise LaunchError(f"{kernel}: wrote argument {span.argument}, a pointer to const.")
 
 
 def _bytes(array: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ import ctypes
 import operator
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ class Launch(ctypes.Structure):
     )
 
 
+@dataclass(eq=False, repr=False)
 class Kernel:
     """A compiled kernel, called as CuPy's: `kernel(grid, block, args, shared_mem=0)`.
 
@@ -52,25 +54,17 @@ class Kernel:
                                    CuPy
     """
 
-    def __init__(
-        self,
-        name: str,
-        parameters: tuple[arguments.Parameter, ...],
-        function: Callable[[Any, Any], int],
-        library: Path,
-        loaded: ctypes.CDLL,
-        *,
-        check: bool,
-        stats: bool,
-        unwrap: arguments.Unwrap | None,
-    ):
-        self.name = name
-        self.parameters = parameters
-        self.waits = 0
-        self.max_dynamic_shared_size_bytes = 48 << 10
-        self._function, self._library, self._loaded = function, library, loaded
-        self._check, self._stats, self._unwrap = check, stats, unwrap
-        self._memory_sites: str | None = None
+    name: str
+    parameters: tuple[arguments.Parameter, ...]
+    _function: Callable[[Any, Any], int]
+    _library: Path
+    _loaded: ctypes.CDLL
+    _check: bool
+    _stats: bool
+    _unwrap: arguments.Unwrap | None
+    waits: int = 0
+    max_dynamic_shared_size_bytes: int = 48 << 10
+    _memory_sites: str | None = None
 
     def __call__(
         self,

@@ -44,9 +44,9 @@ class Module:
             signature = getattr(loaded, f"signature_{i}")
             signature.restype = ctypes.c_char_p
             parameters = arguments.parse_signature(signature().decode())
-            function = getattr(loaded, f"launch_{i}")
+            launch = getattr(loaded, f"launch_{i}")
             self._kernels[name] = Kernel(
-                name, parameters, function, library, loaded, check=check, stats=stats, unwrap=unwrap
+                name, parameters, launch, library, loaded, check, stats, unwrap
             )
 
     def get_function(self, name: str) -> Kernel:

@@ -154,25 +154,26 @@ _PTX_ENTRY = re.compile(r"\.entry\s+(\w+)\s*\((.*?)\n\}", re.S)
 _DOUBLE = re.compile(r"\b(?:add|mul|fma|div|cvt|sub|sqrt|ex2|rcp|neg|setp|max|min)\.(?:\w+\.)*f64")
 
 
+_COUNTS = {
+    "registers": r"Used (\d+) registers",
+    "stack": r"(\d+) bytes stack frame",
+    "spills": r"(\d+) bytes spill stores, (\d+) bytes spill loads",
+    "shared": r"(\d+) bytes smem",
+    "barriers": r"used (\d+) barriers",
+}
+
+
 def _resources(log: str, ptx: str, name_of: dict[str, str]) -> dict[str, Compiled]:
-    """The kernels in ptxas's log and in the PTX; `name_of` a mangled symbol."""
-    doubles = {match[1]: len(_DOUBLE.findall(match[2])) for match in _PTX_ENTRY.finditer(ptx)}
+    """The kernels in ptxas's log and in the PTX; `name_of` their mangled symbols."""
+    doubles = {symbol: len(_DOUBLE.findall(body)) for symbol, body in _PTX_ENTRY.findall(ptx)}
     compiled = {}
     for symbol, report in _ENTRY.findall(log):
-        stores, loads = (
-            _number(rf"(\d+) bytes spill {use}", report) for use in ("stores", "loads")
-        )
-        compiled[name_of.get(symbol, symbol)] = Compiled(
-            registers=_number(r"Used (\d+) registers", report),
-            stack=_number(r"(\d+) bytes stack frame", report),
-            spills=stores + loads,
-            shared=_number(r"(\d+) bytes smem", report),
-            barriers=_number(r"used (\d+) barriers", report),
-            doubles=doubles.get(symbol, 0),
-        )
+        counts = {name: _count(pattern, report) for name, pattern in _COUNTS.items()}
+        name = name_of.get(symbol, symbol)
+        compiled[name] = Compiled(**counts, doubles=doubles.get(symbol, 0))
     return compiled
 
 
-def _number(pattern: str, report: str) -> int:
+def _count(pattern: str, report: str) -> int:
     match = re.search(pattern, report)
-    return int(match[1]) if match else 0
+    return sum(map(int, match.groups())) if match else 0

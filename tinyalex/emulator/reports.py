@@ -72,26 +72,19 @@ def memory_report(library: Path, loaded: ctypes.CDLL, text: str) -> list[MemoryU
     addresses = [site[0] for site in sites]
     lines = source_lines(library, loaded, addresses) or [f"at {a:#x}" for a in addresses]
     # A line has many instructions if, for example, its loop is unrolled.
-    totals: dict[tuple[str, bool, bool], list[int]] = defaultdict(lambda: [0, 0, 0])
+    totals: dict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
     for line, (_, shared, write, requests, size, sectors, passes) in zip(lines, sites, strict=True):
-        total = totals[line, bool(shared), bool(write)]
-        total[0] += requests
-        total[1] += size
-        total[2] += passes if shared else sectors
-    return [
-        MemoryUse(
-            line,
-            "shared" if shared else "global",
-            "store" if write else "load",
-            requests,
-            cost=cost / requests,
-            ideal=max(1.0, size / requests / (BANKS_BYTES if shared else SECTOR_BYTES)),
-        )
-        for (line, shared, write), (requests, size, cost) in sorted(totals.items(), key=_by_line)
-    ]
+        key = line, "shared" if shared else "global", "store" if write else "load"
+        counts = requests, size, passes if shared else sectors
+        totals[key] = [a + b for a, b in zip(totals[key], counts, strict=True)]
+    uses = []
+    for (line, space, access), (requests, size, cost) in totals.items():
+        ideal = size / requests / (BANKS_BYTES if space == "shared" else SECTOR_BYTES)
+        use = MemoryUse(line, space, access, requests, cost / requests, max(1.0, ideal))
+        uses.append(use)
+    return sorted(uses, key=_by_line)
 
 
-def _by_line(item: tuple[tuple[str, bool, bool], list[int]]) -> tuple[str, int, bool, bool]:
-    (line, shared, write), _ = item
-    file, _, number = line.rpartition(":")
-    return file, int(number) if number.isdigit() else 0, shared, write
+def _by_line(use: MemoryUse) -> tuple[str, int, str, str]:
+    file, _, number = use.line.rpartition(":")
+    return file, int(number) if number.isdigit() else 0, use.space, use.access

@@ -13,7 +13,7 @@ MAX_SOURCE_COLUMNS = 111
 def listing(file: str, name: str, launches: Sequence[MeasuredLaunch]) -> Iterator[str]:
     """The kernel and what it uses of its file, then measurements in other files."""
     source = (sources.FOLDER / file).read_text(encoding="utf-8").splitlines()
-    shown = set()
+    shown: set[str] = set()
     for first, last in _excerpts(source, name):
         if shown:
             yield ""

@@ -108,21 +108,19 @@ struct Location {
 };
 #define ON_CPU_HERE (cuda_on_cpu::Location{__FILE__, __LINE__})
 
+// Events for the memory checker
 #ifdef CUDA_ON_CPU_CHECK
-void check_launch_begins();
-void check_launch_ends();
-void check_block_begins();
-void check_block_passes_barrier();
-void check_warp_passes_barrier(unsigned warp);
-void check_shared_array(void* start, size_t bytes);
+#define ON_CPU_EVENT(name, ...) void name(__VA_ARGS__);
 #else
-static inline void check_launch_begins() {}
-static inline void check_launch_ends() {}
-static inline void check_block_begins() {}
-static inline void check_block_passes_barrier() {}
-static inline void check_warp_passes_barrier(unsigned) {}
-static inline void check_shared_array(void*, size_t) {}
+#define ON_CPU_EVENT(name, ...) static inline void name(__VA_ARGS__) {}
 #endif
+ON_CPU_EVENT(check_launch_begins)
+ON_CPU_EVENT(check_launch_ends)
+ON_CPU_EVENT(check_block_begins)
+ON_CPU_EVENT(check_block_passes_barrier)
+ON_CPU_EVENT(check_warp_passes_barrier, unsigned warp)
+ON_CPU_EVENT(check_shared_array, void* start, size_t bytes)
+#undef ON_CPU_EVENT
 
 // Fibers
 
@@ -517,7 +515,7 @@ static inline int sync_block_and_count(Location location, int predicate) {
   return count;
 }
 
-static inline void sync_warp(Location location, unsigned mask) {
+static inline void sync_warp(Location location, unsigned mask = ~0u) {
   if (!(mask >> (sm.thread & 31) & 1)) {
     report("%s:%d: lane %u is not in its own mask %#x", location.file, location.line,
            sm.thread & 31, mask);
@@ -525,11 +523,6 @@ static inline void sync_warp(Location location, unsigned mask) {
   }
   wait_at(kAtWarpBarrier, location, mask);
 }
-
-struct SyncWarp {
-  Location location;
-  void operator()(unsigned mask = ~0u) { sync_warp(location, mask); }
-};
 
 template <class T> void exchange(Location location, unsigned mask, T value) {
   static_assert(sizeof(T) <= kMessageBytes && std::is_trivially_copyable_v<T>,
@@ -616,7 +609,7 @@ template <class To, class From> static inline To bits_as(From from) {
 #define __syncthreads_count(p) cuda_on_cpu::sync_block_and_count(ON_CPU_HERE, (p))
 #define __syncthreads_or(p) (cuda_on_cpu::sync_block_and_count(ON_CPU_HERE, (p)) != 0)
 #define __syncthreads_and(p) (cuda_on_cpu::sync_block_and_count(ON_CPU_HERE, !(p)) == 0)
-#define __syncwarp(...) cuda_on_cpu::SyncWarp{ON_CPU_HERE}(__VA_ARGS__)
+#define __syncwarp(...) cuda_on_cpu::sync_warp(ON_CPU_HERE __VA_OPT__(, ) __VA_ARGS__)
 #define __shfl_sync(...) cuda_on_cpu::shuffle(ON_CPU_HERE, cuda_on_cpu::kFrom, __VA_ARGS__)
 #define __shfl_up_sync(...) cuda_on_cpu::shuffle(ON_CPU_HERE, cuda_on_cpu::kUp, __VA_ARGS__)
 #define __shfl_down_sync(...) cuda_on_cpu::shuffle(ON_CPU_HERE, cuda_on_cpu::kDown, __VA_ARGS__)
@@ -679,9 +672,27 @@ template <class T> static inline T __ldg(const T* p) { return *p; }
 template <class T> static inline T __ldcs(const T* p) { return *p; }
 template <class T> static inline void __stcs(T* p, cuda_on_cpu::NonDeduced<T> value) { *p = value; }
 
-static inline float rsqrtf(float x) { return 1.f / sqrtf(x); }
-static inline float rsqrt(float x) { return 1.f / sqrtf(x); }
-static inline double rsqrt(double x) { return 1. / sqrt(x); }
+#define ON_CPU_FUNCTION(To, name, From, result) \
+  static inline To name(From x) { return result; }
+ON_CPU_FUNCTION(float, rsqrtf, float, 1.f / sqrtf(x))
+ON_CPU_FUNCTION(float, rsqrt, float, 1.f / sqrtf(x))
+ON_CPU_FUNCTION(double, rsqrt, double, 1. / sqrt(x))
+ON_CPU_FUNCTION(float, __frsqrt_rn, float, 1.f / sqrtf(x))
+ON_CPU_FUNCTION(float, __frcp_rn, float, 1.f / x)
+ON_CPU_FUNCTION(float, __fsqrt_rn, float, sqrtf(x))
+ON_CPU_FUNCTION(float, __saturatef, float, x > 0 ? (x < 1 ? x : 1.f) : 0.f)
+ON_CPU_FUNCTION(int, __float2int_rn, float, int(rintf(x)))
+ON_CPU_FUNCTION(int, __float2int_rd, float, int(floorf(x)))
+ON_CPU_FUNCTION(int, __float_as_int, float, cuda_on_cpu::bits_as<int>(x))
+ON_CPU_FUNCTION(unsigned, __float_as_uint, float, cuda_on_cpu::bits_as<unsigned>(x))
+ON_CPU_FUNCTION(float, __int_as_float, int, cuda_on_cpu::bits_as<float>(x))
+ON_CPU_FUNCTION(float, __uint_as_float, unsigned, cuda_on_cpu::bits_as<float>(x))
+ON_CPU_FUNCTION(long long, __double_as_longlong, double, cuda_on_cpu::bits_as<long long>(x))
+ON_CPU_FUNCTION(double, __longlong_as_double, long long, cuda_on_cpu::bits_as<double>(x))
+ON_CPU_FUNCTION(int, __clz, int, x ? __builtin_clz(unsigned(x)) : 32)
+ON_CPU_FUNCTION(int, __ffs, int, __builtin_ffs(x))
+ON_CPU_FUNCTION(int, __popc, unsigned, __builtin_popcount(x))
+#undef ON_CPU_FUNCTION
 // Macros, because glibc declares functions of these names.
 #define __expf expf
 #define __logf logf
@@ -693,27 +704,9 @@ static inline double rsqrt(double x) { return 1. / sqrt(x); }
 #define __log2f log2f
 #define __log10f log10f
 static inline float __fdividef(float x, float y) { return x / y; }
-static inline float __frsqrt_rn(float x) { return 1.f / sqrtf(x); }
-static inline float __frcp_rn(float x) { return 1.f / x; }
-static inline float __fsqrt_rn(float x) { return sqrtf(x); }
 static inline float __fmaf_rn(float a, float b, float c) { return fmaf(a, b, c); }
 static inline float __fadd_rn(float a, float b) { return a + b; }
 static inline float __fmul_rn(float a, float b) { return a * b; }
-static inline float __saturatef(float x) { return x > 0 ? (x < 1 ? x : 1.f) : 0.f; }
-static inline int __float2int_rn(float x) { return int(rintf(x)); }
-static inline int __float2int_rd(float x) { return int(floorf(x)); }
-#define ON_CPU_BITS(name, To, From) \
-  static inline To name(From x) { return cuda_on_cpu::bits_as<To>(x); }
-ON_CPU_BITS(__float_as_int, int, float)
-ON_CPU_BITS(__float_as_uint, unsigned, float)
-ON_CPU_BITS(__int_as_float, float, int)
-ON_CPU_BITS(__uint_as_float, float, unsigned)
-ON_CPU_BITS(__double_as_longlong, long long, double)
-ON_CPU_BITS(__longlong_as_double, double, long long)
-#undef ON_CPU_BITS
-static inline int __clz(int x) { return x ? __builtin_clz(unsigned(x)) : 32; }
-static inline int __ffs(int x) { return __builtin_ffs(x); }
-static inline int __popc(unsigned x) { return __builtin_popcount(x); }
 static inline int __mulhi(int a, int b) { return int((int64_t(a) * b) >> 32); }
 static inline unsigned __umulhi(unsigned a, unsigned b) { return (uint64_t(a) * b) >> 32; }
 static inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
