@@ -162,7 +162,7 @@ def module(request):
     """FEATURES in each kind of build; "ucontext" is that of processors but x86-64."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "ucontext":
-            patch.setattr(compiling, "FLAGS", (*compiling.FLAGS, "-DCUDA_ON_CPU_UCONTEXT"))
+            patch.setattr(compiling, "FLAGS", (*compiling.FLAGS, "-DON_CPU_UCONTEXT"))
         yield Module(FEATURES, "features.cu", NAMES, check=request.param == "checked")
 
 

@@ -5,31 +5,26 @@
 
 The source that the GPU gets is compiled with g++; `include/cuda_on_cpu.h` defines
 `__shared__`, `threadIdx`, `__syncthreads()` and the rest. Blocks run one after another,
-and so do the threads of a block: each runs until it ends, or until it must wait at a
-barrier or in a warp shuffle. A waiting thread keeps its call stack (a fiber) and is
-resumed when the others have arrived. So each run is deterministic. `order=1` reverses
-the order of blocks and threads, other values shuffle it; a result that depends on the
-order is a bug.
+and so do the threads of a block, each until it ends or waits at a barrier or in a warp
+shuffle. A waiting thread keeps its call stack (a fiber), and is resumed when the others
+have arrived. So each run is deterministic. `order=1` reverses the order of blocks and
+threads, other values shuffle it: a result that depends on the order is a bug.
 
 Arguments are checked against the kernel's signature, which CuPy does not do. A checked
-build (`check=True`) also checks every memory access and stops at the first error, with
-its source line:
+build (`check=True`) also checks every memory access, and reports with its source line:
 
 - an access out of bounds, or a write through a pointer to const
-- a race: two threads access one byte, at least one writes, with no barrier between
-  them, and not both are atomic
+- a race: two threads access one byte, at least one writes, not both atomically, with no
+  barrier between them
 - a read of shared memory that no thread has written
 - a missing or divergent barrier, or a thread that ends while others wait
-- int overflow, division by zero, misaligned vector loads, a local array's index out of
-  bounds
+- int overflow, division by zero, a misaligned vector load, an index out of a local array
 
 Not emulated: time, caches and occupancy; asynchronous streams; weak memory order
-between blocks; the last bits of CUDA's powf and expf and of fused multiply-adds
-(compare with a tolerance of 1e-5); spinning on another block, which never ends. Inline
-PTX, cooperative groups and tensor cores do not compile. Without the checks, an index
-out of bounds is undefined behaviour as in C. Denormals are flushed to 0, doubles too.
-Launches from several Python threads run one after another. Tested with g++ on Linux,
-x86-64.
+between blocks; the last bits of powf, expf and fused multiply-adds (compare with a
+tolerance of 1e-5). Inline PTX, cooperative groups and tensor cores do not compile.
+Waiting for another block in a loop never ends. Denormals are 0, doubles too. Launches
+from several Python threads run one after another. Tested with g++ on Linux, x86-64.
 """
 
 from tinyalex.emulator.engine import running

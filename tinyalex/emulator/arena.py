@@ -18,7 +18,7 @@ FILL_BYTE = 0xC5
 
 
 class ArraySpan(ctypes.Structure):
-    """Where an array's copy is in the arena. Mirrors cuda_on_cpu::Launch::ArraySpan."""
+    """Where an array's copy is in the arena. Mirrors on_cpu::Launch::ArraySpan."""
 
     start: int
     bytes: int

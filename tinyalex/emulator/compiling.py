@@ -35,7 +35,7 @@ FLAGS: tuple[str, ...] = (
 CHECK_FLAGS = (
     "-O1",
     "-g1",
-    "-DCUDA_ON_CPU_CHECK",
+    "-DON_CPU_CHECK",
     "--param=tsan-distinguish-volatile=1",
     "-fsanitize=thread,signed-integer-overflow,integer-divide-by-zero,shift,bounds,alignment",
 )
@@ -58,7 +58,7 @@ def build(source: str, file: str, *, check: bool, stats: bool) -> Path:
     without g++, with how to install it.
     """
     compiler = shlex.split(os.environ.get("CXX") or "g++")
-    flags = [*FLAGS, *(CHECK_FLAGS if check else ()), *(("-DCUDA_ON_CPU_STATS",) if stats else ())]
+    flags = [*FLAGS, *(CHECK_FLAGS if check else ()), *(("-DON_CPU_STATS",) if stats else ())]
     headers = [path.read_text(encoding="utf-8") for path in sorted(INCLUDE.glob("*.h"))]
     key = [sys.platform, platform.machine(), *compiler, *flags, *LINK_FLAGS, *headers, source]
     folder = cache_folder()

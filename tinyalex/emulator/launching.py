@@ -26,7 +26,7 @@ _launch_lock = threading.Lock()
 
 
 class Launch(ctypes.Structure):
-    """Mirrors cuda_on_cpu::Launch."""
+    """Mirrors on_cpu::Launch."""
 
     _fields_ = (
         ("grid", ctypes.c_uint * 3),

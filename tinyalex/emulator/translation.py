@@ -44,13 +44,13 @@ def kernels_of(code: str, file: str, names: Sequence[str]) -> tuple[str, ...]:
 def translate(code: str, file: str, kernels: Sequence[str]) -> str:
     """The header, the code, and a function for each kernel that launches it."""
     launchers = [
-        f"int launch_{i}(cuda_on_cpu::Launch* launch, void** arguments) {{\n"
-        f"  return cuda_on_cpu::Kernel<&{name}>::launch(launch, arguments);\n}}\n"
-        f"const char* signature_{i}() {{ return cuda_on_cpu::Kernel<&{name}>::signature(); }}\n"
+        f"int launch_{i}(on_cpu::Launch* launch, void** arguments) {{\n"
+        f"  return on_cpu::Kernel<&{name}>::launch(launch, arguments);\n}}\n"
+        f"const char* signature_{i}() {{ return on_cpu::Kernel<&{name}>::signature(); }}\n"
         for i, name in enumerate(kernels)
     ]
     code = blank_comments(code)
-    code = _DYNAMIC_SHARED.sub(r"\1* \2 = cuda_on_cpu::dynamic_shared<\1>();", code)
+    code = _DYNAMIC_SHARED.sub(r"\1* \2 = on_cpu::dynamic_shared<\1>();", code)
     code = _STATIC_SHARED.sub(_shared_array, code)
     header = f'#include "cuda_on_cpu.h"\n#line 1 "{file}"\n{code}\n'
     return "\n".join([header, '#line 1 "<launchers>"', 'extern "C" {', *launchers, "}", ""])
@@ -60,10 +60,10 @@ def _shared_array(match: re.Match[str]) -> str:
     """Static shared memory, declared between guards, and its arrays registered."""
     declaration, last = match[1], match[2]
     names = re.findall(r"(\w+)\s*(?:\[[^],;]*\]\s*)*[,;]", re.sub(r"<[^<>]*>", "", declaration))
-    guarded, guard = f"guarded_{last}", "cuda_on_cpu::Guard"
+    guarded, guard = f"guarded_{last}", "on_cpu::Guard"
     parts = [f"static struct {{ {guard} before; {declaration} {guard} after; }} {guarded};"]
     for name in names:
-        register = f"static cuda_on_cpu::RegisterShared register_{name}(&{name}, sizeof({name}));"
+        register = f"static on_cpu::RegisterShared register_{name}(&{name}, sizeof({name}));"
         parts.append(f"auto& {name} = {guarded}.{name}; {register}")
     return " ".join(parts)
 

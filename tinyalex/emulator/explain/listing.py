@@ -29,12 +29,7 @@ def listing(file: str, name: str, launches: Sequence[MeasuredLaunch]) -> Iterato
 
 def _numbered(number: int, text: str) -> Iterator[str]:
     """A line of the source, wrapped if it is too wide."""
-    code = text.lstrip()
-    indent = text[: len(text) - len(code)]
-    further = indent + ("// " if code.startswith("//") else "    ")
-    parts = textwrap.wrap(
-        code, MAX_SOURCE_COLUMNS, initial_indent=indent, subsequent_indent=further
-    )
+    parts = textwrap.wrap(text, MAX_SOURCE_COLUMNS, subsequent_indent=" " * 8)
     for i, part in enumerate(parts or [""]):
         yield f"{'' if i else number:>4} | {part}".rstrip()
 

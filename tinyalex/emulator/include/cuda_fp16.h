@@ -1,7 +1,7 @@
 // Replaces CUDA's cuda_fp16.h: __half, whose operations each round to half precision.
 #pragma once
 
-namespace cuda_on_cpu {
+namespace on_cpu {
 
 static inline float half_to_float(uint16_t half) {
   const uint32_t sign = uint32_t(half & 0x8000) << 16;
@@ -29,26 +29,28 @@ static inline uint16_t float_to_half(float x) {
   return uint16_t(sign | half);
 }
 
-}  // namespace cuda_on_cpu
+}  // namespace on_cpu
 
 struct __half {
   uint16_t bits;
   __half() = default;
-  __half(float x) : bits(cuda_on_cpu::float_to_half(x)) {}
-  operator float() const { return cuda_on_cpu::half_to_float(bits); }
+  __half(float x) : bits(on_cpu::float_to_half(x)) {}
+  operator float() const { return on_cpu::half_to_float(bits); }
   __half& operator+=(__half other) { return *this = float(*this) + float(other); }
   __half& operator-=(__half other) { return *this = float(*this) - float(other); }
   __half& operator*=(__half other) { return *this = float(*this) * float(other); }
   __half& operator/=(__half other) { return *this = float(*this) / float(other); }
 };
 using half = __half;
-template <> struct cuda_on_cpu::TypeLetter<__half> { static constexpr char value = 'f'; };
+template <> struct on_cpu::TypeLetter<__half> { static constexpr char value = 'f'; };
 
 // Templates, so that only two halves match: a half and a float compute as floats.
-#define ON_CPU_HALF(op)                                                                           \
-  template <class A, class B,                                                                     \
-            class = std::enable_if_t<std::is_same_v<A, __half> && std::is_same_v<B, __half>>>     \
-  static inline __half operator op(A a, B b) { return __half(float(a) op float(b)); }
+#define ON_CPU_HALF(op)                                                                       \
+  template <class A, class B,                                                                 \
+            class = std::enable_if_t<std::is_same_v<A, __half> && std::is_same_v<B, __half>>> \
+  static inline __half operator op(A a, B b) {                                                \
+    return __half(float(a) op float(b));                                                      \
+  }
 ON_CPU_HALF(+)
 ON_CPU_HALF(-)
 ON_CPU_HALF(*)

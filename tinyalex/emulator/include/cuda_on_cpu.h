@@ -21,9 +21,9 @@
 #include <utility>
 #include <vector>
 #if !defined(__x86_64__) || !defined(__linux__)
-#define CUDA_ON_CPU_UCONTEXT  // 15 times as slow as the assembly below
+#define ON_CPU_UCONTEXT  // 15 times as slow as the assembly below
 #endif
-#ifdef CUDA_ON_CPU_UCONTEXT
+#ifdef ON_CPU_UCONTEXT
 #include <ucontext.h>
 #endif
 #ifdef __x86_64__
@@ -42,13 +42,13 @@
 #define __grid_constant__
 #define __align__(n) alignas(n)
 
-#define ON_CPU_VECTOR(T, name, size)                                             \
-  struct name##1 { T x; };                                                       \
-  struct alignas(2 * size) name##2 { T x, y; };                                  \
-  struct name##3 { T x, y, z; };                                                 \
-  struct alignas(4 * size > 16 ? 16 : 4 * size) name##4 { T x, y, z, w; };       \
-  static inline name##2 make_##name##2(T x, T y) { return {x, y}; }              \
-  static inline name##3 make_##name##3(T x, T y, T z) { return {x, y, z}; }      \
+#define ON_CPU_VECTOR(T, name, size)                                        \
+  struct name##1 { T x; };                                                  \
+  struct alignas(2 * size) name##2 { T x, y; };                             \
+  struct name##3 { T x, y, z; };                                            \
+  struct alignas(4 * size > 16 ? 16 : 4 * size) name##4 { T x, y, z, w; };  \
+  static inline name##2 make_##name##2(T x, T y) { return {x, y}; }         \
+  static inline name##3 make_##name##3(T x, T y, T z) { return {x, y, z}; } \
   static inline name##4 make_##name##4(T x, T y, T z, T w) { return {x, y, z, w}; }
 ON_CPU_VECTOR(signed char, char, 1)
 ON_CPU_VECTOR(unsigned char, uchar, 1)
@@ -70,11 +70,11 @@ static uint3 threadIdx, blockIdx;
 static dim3 blockDim, gridDim;
 static constexpr int warpSize = 32;
 
-namespace cuda_on_cpu {
+namespace on_cpu {
 
 constexpr size_t kStackBytes = 128 << 10;
 constexpr size_t kCanaryBytes = 256;  // after dynamic shared memory
-constexpr size_t kGuardBytes = 4096;   // before and after each static shared array
+constexpr size_t kGuardBytes = 4096;  // before and after each static shared array
 constexpr unsigned kMaxThreads = 1024;
 constexpr size_t kMessageBytes = 16;
 constexpr unsigned char kUnwritten = 0xff;  // in shared memory: NaN as a float, -1 as an int
@@ -106,10 +106,10 @@ struct Location {
     return line == other.line && (file == other.file || strcmp(file, other.file) == 0);
   }
 };
-#define ON_CPU_HERE (cuda_on_cpu::Location{__FILE__, __LINE__})
+#define ON_CPU_HERE (on_cpu::Location{__FILE__, __LINE__})
 
 // Events for the memory checker
-#ifdef CUDA_ON_CPU_CHECK
+#ifdef ON_CPU_CHECK
 #define ON_CPU_EVENT(name, ...) void name(__VA_ARGS__);
 #else
 #define ON_CPU_EVENT(name, ...) static inline void name(__VA_ARGS__) {}
@@ -124,16 +124,16 @@ ON_CPU_EVENT(check_shared_array, void* start, size_t bytes)
 
 // Fibers
 
-#ifndef CUDA_ON_CPU_UCONTEXT
+#ifndef ON_CPU_UCONTEXT
 // Saves the callee-saved registers, switches the stack pointer, and returns on the other stack.
 using Context = void*;
-extern "C" void cuda_on_cpu_switch(void** save, void* load) __attribute__((visibility("hidden")));
+extern "C" void on_cpu_switch(void** save, void* load) __attribute__((visibility("hidden")));
 asm(R"(
 .text
-.hidden cuda_on_cpu_switch
-.globl cuda_on_cpu_switch
-.type cuda_on_cpu_switch,@function
-cuda_on_cpu_switch:
+.hidden on_cpu_switch
+.globl on_cpu_switch
+.type on_cpu_switch,@function
+on_cpu_switch:
   pushq %rbp
   pushq %rbx
   pushq %r12
@@ -149,9 +149,9 @@ cuda_on_cpu_switch:
   popq %rbx
   popq %rbp
   ret
-.size cuda_on_cpu_switch,.-cuda_on_cpu_switch
+.size on_cpu_switch,.-on_cpu_switch
 )");
-static inline void switch_context(Context& from, Context& to) { cuda_on_cpu_switch(&from, to); }
+static inline void switch_context(Context& from, Context& to) { on_cpu_switch(&from, to); }
 static inline void prepare_context(Context& context, char* stack, void (*entry)()) {
   const uintptr_t end = (reinterpret_cast<uintptr_t>(stack) + kStackBytes) & ~uintptr_t(15);
   // Two words below the end: after `ret` has popped the entry, rsp % 16 is 8, as after a call.
@@ -206,9 +206,9 @@ struct Multiprocessor {
   unsigned sequence[kMaxThreads];
 
   State state[kMaxThreads];
-  Fiber* fiber_of[kMaxThreads];  // that of a waiting thread
+  Fiber* fiber_of[kMaxThreads];    // that of a waiting thread
   Location location[kMaxThreads];  // of its barrier
-  unsigned mask[kMaxThreads];    // the lanes it waits for
+  unsigned mask[kMaxThreads];      // the lanes it waits for
   bool ready[kMaxThreads];
 
   // What threads exchange at a barrier: copied from `sent` to `delivered` when they are released,
@@ -250,14 +250,13 @@ __attribute__((format(printf, 1, 2))) static void report(const char* format, ...
   va_end(values);
 }
 
-#define ON_CPU_REPORT_THREAD(format, ...)                                                      \
-  cuda_on_cpu::report("thread (%u,%u,%u) " format, threadIdx.x, threadIdx.y, threadIdx.z, \
-                      ##__VA_ARGS__)
+#define ON_CPU_REPORT_THREAD(format, ...) \
+  on_cpu::report("thread (%u,%u,%u) " format, threadIdx.x, threadIdx.y, threadIdx.z, ##__VA_ARGS__)
 
 // Called by a thread: report an error and abort the launch.
-#define ON_CPU_FAIL(format, ...)                                              \
+#define ON_CPU_FAIL(format, ...)                                                 \
   (ON_CPU_REPORT_THREAD("at %s:%d: " format, __FILE__, __LINE__, ##__VA_ARGS__), \
-   cuda_on_cpu::leave_fiber())
+   on_cpu::leave_fiber())
 
 static void fiber_body() {
   for (;;) {
@@ -331,17 +330,15 @@ static void report_deadlock(unsigned ended) {
 
 // Marks the threads that can be resumed. False if there are none: the block has ended or is stuck.
 static bool find_ready_threads() {
-  unsigned active = 0, at_block_barrier = 0, released = 0;
+  unsigned active = 0, at_barrier = 0, released = 0;
   const Location* barrier = nullptr;
-  bool same = true;
   for (unsigned t = 0; t < sm.thread_count; ++t) {
     sm.ready[t] = sm.state[t] == kAtWarpBarrier && warp_is_complete(t);
     released += sm.ready[t];
     active += sm.state[t] != kEnded;
     if (sm.state[t] == kAtBlockBarrier) {
-      ++at_block_barrier;
       if (!barrier) barrier = &sm.location[t];
-      same = same && sm.location[t] == *barrier;
+      at_barrier += sm.location[t] == *barrier;
     }
   }
   if (!active) return false;
@@ -351,7 +348,7 @@ static bool find_ready_threads() {
     return true;
   }
   const unsigned ended = sm.thread_count - active;
-  if (at_block_barrier != active || !same) {
+  if (at_barrier != active) {
     report_deadlock(ended);
     return false;
   }
@@ -463,7 +460,7 @@ struct RegisterShared {  // one for each static __shared__ array
 template <class T> T* dynamic_shared() { return reinterpret_cast<T*>(sm.dynamic_shared); }
 
 template <class T> struct TypeLetter {
-  static constexpr char value = std::is_same_v<T, bool>         ? '?'
+  static constexpr char value = std::is_same_v<T, bool>       ? '?'
                                 : std::is_floating_point_v<T> ? 'f'
                                 : std::is_integral_v<T>       ? (std::is_signed_v<T> ? 'i' : 'u')
                                                               : 'V';
@@ -582,7 +579,7 @@ static inline unsigned active_lanes() {
 }
 
 // While one exists, the checker takes memory accesses for atomic.
-#ifdef CUDA_ON_CPU_CHECK
+#ifdef ON_CPU_CHECK
 struct Atomic {
   Atomic() { sm.atomic_depth = sm.atomic_depth + 1; }
   ~Atomic() { sm.atomic_depth = sm.atomic_depth - 1; }
@@ -603,23 +600,23 @@ template <class To, class From> static inline To bits_as(From from) {
   return to;
 }
 
-}  // namespace cuda_on_cpu
+}  // namespace on_cpu
 
-#define __syncthreads() cuda_on_cpu::sync_block(ON_CPU_HERE)
-#define __syncthreads_count(p) cuda_on_cpu::sync_block_and_count(ON_CPU_HERE, (p))
-#define __syncthreads_or(p) (cuda_on_cpu::sync_block_and_count(ON_CPU_HERE, (p)) != 0)
-#define __syncthreads_and(p) (cuda_on_cpu::sync_block_and_count(ON_CPU_HERE, !(p)) == 0)
-#define __syncwarp(...) cuda_on_cpu::sync_warp(ON_CPU_HERE __VA_OPT__(, ) __VA_ARGS__)
-#define __shfl_sync(...) cuda_on_cpu::shuffle(ON_CPU_HERE, cuda_on_cpu::kFrom, __VA_ARGS__)
-#define __shfl_up_sync(...) cuda_on_cpu::shuffle(ON_CPU_HERE, cuda_on_cpu::kUp, __VA_ARGS__)
-#define __shfl_down_sync(...) cuda_on_cpu::shuffle(ON_CPU_HERE, cuda_on_cpu::kDown, __VA_ARGS__)
-#define __shfl_xor_sync(...) cuda_on_cpu::shuffle(ON_CPU_HERE, cuda_on_cpu::kXor, __VA_ARGS__)
-#define __ballot_sync(m, p) cuda_on_cpu::ballot(ON_CPU_HERE, (m), (p))
-#define __any_sync(m, p) (cuda_on_cpu::ballot(ON_CPU_HERE, (m), (p)) != 0)
-#define __all_sync(m, p) (cuda_on_cpu::ballot(ON_CPU_HERE, (m), !(p)) == 0)
-#define __activemask() cuda_on_cpu::active_lanes()
+#define __syncthreads() on_cpu::sync_block(ON_CPU_HERE)
+#define __syncthreads_count(p) on_cpu::sync_block_and_count(ON_CPU_HERE, (p))
+#define __syncthreads_or(p) (on_cpu::sync_block_and_count(ON_CPU_HERE, (p)) != 0)
+#define __syncthreads_and(p) (on_cpu::sync_block_and_count(ON_CPU_HERE, !(p)) == 0)
+#define __syncwarp(...) on_cpu::sync_warp(ON_CPU_HERE __VA_OPT__(, ) __VA_ARGS__)
+#define __shfl_sync(...) on_cpu::shuffle(ON_CPU_HERE, on_cpu::kFrom, __VA_ARGS__)
+#define __shfl_up_sync(...) on_cpu::shuffle(ON_CPU_HERE, on_cpu::kUp, __VA_ARGS__)
+#define __shfl_down_sync(...) on_cpu::shuffle(ON_CPU_HERE, on_cpu::kDown, __VA_ARGS__)
+#define __shfl_xor_sync(...) on_cpu::shuffle(ON_CPU_HERE, on_cpu::kXor, __VA_ARGS__)
+#define __ballot_sync(m, p) on_cpu::ballot(ON_CPU_HERE, (m), (p))
+#define __any_sync(m, p) (on_cpu::ballot(ON_CPU_HERE, (m), (p)) != 0)
+#define __all_sync(m, p) (on_cpu::ballot(ON_CPU_HERE, (m), !(p)) == 0)
+#define __activemask() on_cpu::active_lanes()
 #define ON_CPU_REDUCE(m, v, result) \
-  cuda_on_cpu::reduce_warp(ON_CPU_HERE, (m), (v), [](auto a, auto b) { return result; })
+  on_cpu::reduce_warp(ON_CPU_HERE, (m), (v), [](auto a, auto b) { return result; })
 #define __reduce_add_sync(m, v) ON_CPU_REDUCE(m, v, a + b)
 #define __reduce_max_sync(m, v) ON_CPU_REDUCE(m, v, a > b ? a : b)
 #define __reduce_min_sync(m, v) ON_CPU_REDUCE(m, v, a < b ? a : b)
@@ -629,23 +626,23 @@ template <class To, class From> static inline To bits_as(From from) {
 
 // Device functions
 
-#define ON_CPU_EXTREMUM(name, op)                                                               \
-  template <class A, class B, class C = std::common_type_t<A, B>,                               \
-            class = std::enable_if_t<std::is_arithmetic_v<A> && std::is_arithmetic_v<B>>>       \
-  constexpr C name(A a, B b) {                                                                  \
-    if constexpr (std::is_floating_point_v<C>) return b op a || a != a ? b : a;                 \
-    else return C(b) op C(a) ? C(b) : C(a);                                                     \
+#define ON_CPU_EXTREMUM(name, op)                                                         \
+  template <class A, class B, class C = std::common_type_t<A, B>,                         \
+            class = std::enable_if_t<std::is_arithmetic_v<A> && std::is_arithmetic_v<B>>> \
+  constexpr C name(A a, B b) {                                                            \
+    if constexpr (std::is_floating_point_v<C>) return b op a || a != a ? b : a;           \
+    else return C(b) op C(a) ? C(b) : C(a);                                               \
   }
 ON_CPU_EXTREMUM(min, <)
 ON_CPU_EXTREMUM(max, >)
 #undef ON_CPU_EXTREMUM
 
-#define ON_CPU_ATOMIC(name, new_value)                                            \
-  template <class T> static inline T name(T* p, cuda_on_cpu::NonDeduced<T> value) {    \
-    cuda_on_cpu::Atomic atomic;                                                   \
-    T old = *p;                                                                   \
-    *p = (new_value);                                                             \
-    return old;                                                                   \
+#define ON_CPU_ATOMIC(name, new_value)                                         \
+  template <class T> static inline T name(T* p, on_cpu::NonDeduced<T> value) { \
+    on_cpu::Atomic atomic;                                                     \
+    T old = *p;                                                                \
+    *p = (new_value);                                                          \
+    return old;                                                                \
   }
 ON_CPU_ATOMIC(atomicAdd, old + value)
 ON_CPU_ATOMIC(atomicSub, old - value)
@@ -659,9 +656,8 @@ ON_CPU_ATOMIC(atomicInc, old >= value ? 0 : old + 1)
 ON_CPU_ATOMIC(atomicDec, old == 0 || old > value ? value : old - 1)
 #undef ON_CPU_ATOMIC
 template <class T>
-static inline T atomicCAS(T* p, cuda_on_cpu::NonDeduced<T> expected,
-                          cuda_on_cpu::NonDeduced<T> value) {
-  cuda_on_cpu::Atomic atomic;
+static inline T atomicCAS(T* p, on_cpu::NonDeduced<T> expected, on_cpu::NonDeduced<T> value) {
+  on_cpu::Atomic atomic;
   T old = *p;
   if (old == expected) *p = value;
   return old;
@@ -670,7 +666,7 @@ static inline void __threadfence() {}
 static inline void __threadfence_block() {}
 template <class T> static inline T __ldg(const T* p) { return *p; }
 template <class T> static inline T __ldcs(const T* p) { return *p; }
-template <class T> static inline void __stcs(T* p, cuda_on_cpu::NonDeduced<T> value) { *p = value; }
+template <class T> static inline void __stcs(T* p, on_cpu::NonDeduced<T> value) { *p = value; }
 
 #define ON_CPU_FUNCTION(To, name, From, result) \
   static inline To name(From x) { return result; }
@@ -683,12 +679,14 @@ ON_CPU_FUNCTION(float, __fsqrt_rn, float, sqrtf(x))
 ON_CPU_FUNCTION(float, __saturatef, float, x > 0 ? (x < 1 ? x : 1.f) : 0.f)
 ON_CPU_FUNCTION(int, __float2int_rn, float, int(rintf(x)))
 ON_CPU_FUNCTION(int, __float2int_rd, float, int(floorf(x)))
-ON_CPU_FUNCTION(int, __float_as_int, float, cuda_on_cpu::bits_as<int>(x))
-ON_CPU_FUNCTION(unsigned, __float_as_uint, float, cuda_on_cpu::bits_as<unsigned>(x))
-ON_CPU_FUNCTION(float, __int_as_float, int, cuda_on_cpu::bits_as<float>(x))
-ON_CPU_FUNCTION(float, __uint_as_float, unsigned, cuda_on_cpu::bits_as<float>(x))
-ON_CPU_FUNCTION(long long, __double_as_longlong, double, cuda_on_cpu::bits_as<long long>(x))
-ON_CPU_FUNCTION(double, __longlong_as_double, long long, cuda_on_cpu::bits_as<double>(x))
+#define ON_CPU_BITS(To, name, From) ON_CPU_FUNCTION(To, name, From, on_cpu::bits_as<To>(x))
+ON_CPU_BITS(int, __float_as_int, float)
+ON_CPU_BITS(unsigned, __float_as_uint, float)
+ON_CPU_BITS(float, __int_as_float, int)
+ON_CPU_BITS(float, __uint_as_float, unsigned)
+ON_CPU_BITS(long long, __double_as_longlong, double)
+ON_CPU_BITS(double, __longlong_as_double, long long)
+#undef ON_CPU_BITS
 ON_CPU_FUNCTION(int, __clz, int, x ? __builtin_clz(unsigned(x)) : 32)
 ON_CPU_FUNCTION(int, __ffs, int, __builtin_ffs(x))
 ON_CPU_FUNCTION(int, __popc, unsigned, __builtin_popcount(x))
@@ -714,6 +712,6 @@ static inline unsigned long long __umul64hi(unsigned long long a, unsigned long 
 }
 static inline long long clock64() { return 0; }
 
-#ifdef CUDA_ON_CPU_CHECK
+#ifdef ON_CPU_CHECK
 #include "cuda_on_cpu_check.h"
 #endif

@@ -7,14 +7,15 @@
 // atomically, with no barrier between them. Two blocks are never ordered.
 #pragma once
 #include <dlfcn.h>
-#ifdef CUDA_ON_CPU_STATS
+#ifdef ON_CPU_STATS
 #include <algorithm>
 #include <map>
 #include <tuple>
 #endif
+// For functions that the compiler must not instrument: what the checks call on each access.
 #define ON_CPU_UNCHECKED __attribute__((no_sanitize_thread, noinline))
 
-namespace cuda_on_cpu {
+namespace on_cpu {
 
 constexpr unsigned kNoThread = ~0u, kSeveralThreads = ~1u;
 constexpr unsigned kMaxRegions = 256;
@@ -48,7 +49,7 @@ static Checker checker;
 
 // Sectors and bank conflicts: the n-th execution of an instruction by a warp is one request.
 
-#ifdef CUDA_ON_CPU_STATS
+#ifdef ON_CPU_STATS
 struct Site {
   size_t requests = 0, bytes = 0, sectors = 0, passes = 0;
 };
@@ -136,7 +137,7 @@ ON_CPU_UNCHECKED void check_shared_array(void* start, size_t bytes) {
   add_region(start, bytes, true, true);
 }
 
-ON_CPU_UNCHECKED void check_launch_begins() {
+void check_launch_begins() {
   clear_counts();
   checker.count = 0;
   checker.block = 0;
@@ -144,13 +145,13 @@ ON_CPU_UNCHECKED void check_launch_begins() {
   checker.on = true;
 }
 
-ON_CPU_UNCHECKED void check_launch_ends() {
+void check_launch_ends() {
   checker.on = false;
   count_requests();
   while (checker.count) free(checker.regions[--checker.count].history);
 }
 
-ON_CPU_UNCHECKED void check_block_begins() {
+void check_block_begins() {
   const bool on = checker.on;
   checker.on = false;
   count_requests();
@@ -162,8 +163,8 @@ ON_CPU_UNCHECKED void check_block_begins() {
   if (sm.launch->shared_bytes) add_region(sm.dynamic_shared, sm.launch->shared_bytes, true, false);
 }
 
-ON_CPU_UNCHECKED void check_block_passes_barrier() { ++checker.epoch; }
-ON_CPU_UNCHECKED void check_warp_passes_barrier(unsigned warp) { ++checker.warp_epoch[warp]; }
+void check_block_passes_barrier() { ++checker.epoch; }
+void check_warp_passes_barrier(unsigned warp) { ++checker.warp_epoch[warp]; }
 
 // An access
 
@@ -177,7 +178,7 @@ ON_CPU_UNCHECKED static bool is_before(const Access& access, unsigned thread) {
          access.warp_epoch != checker.warp_epoch[warp];
 }
 
-ON_CPU_UNCHECKED static void abort_launch(void* code, void* other_code) {
+static void abort_launch(void* code, void* other_code) {
   sm.launch->code[0] = code;
   sm.launch->code[1] = other_code;
   sm.failed = true;
@@ -199,8 +200,7 @@ ON_CPU_UNCHECKED static const Launch::ArraySpan* array_at(size_t offset, size_t 
   return found;
 }
 
-ON_CPU_UNCHECKED static void report_out_of_bounds(size_t offset, size_t bytes, bool write,
-                                                  void* code) {
+static void report_out_of_bounds(size_t offset, size_t bytes, bool write, void* code) {
   const Launch::ArraySpan* nearest = nullptr;
   size_t least = ~size_t(0);
   for (size_t i = 0; i < sm.launch->array_count; ++i) {
@@ -267,7 +267,8 @@ ON_CPU_UNCHECKED static void check_access_in(Region& region, unsigned char* addr
   for (size_t i = offset; i < offset + bytes && i < region.bytes; ++i) {
     Byte& byte = region.history[i];
     if (region.shared && !write && byte.write.thread == kNoThread)
-      return ON_CPU_ABORT(code, nullptr, "reads shared memory that no thread has written, byte %zu", i);
+      return ON_CPU_ABORT(code, nullptr, "reads shared memory that no thread has written, byte %zu",
+                          i);
     if (const Access* other = record(byte, now, write)) {
       char who[48] = "several threads";
       if (other->thread != kSeveralThreads)
@@ -297,10 +298,9 @@ ON_CPU_UNCHECKED static void check_access(void* pointer, size_t bytes, bool writ
     if (!region.guarded || address + bytes <= region.start - kGuardBytes ||
         address >= end + kGuardBytes)
       continue;
-    return ON_CPU_ABORT(code, nullptr,
-                        "%s shared memory out of bounds: byte %lld of an array of %zu bytes",
-                        write ? "writes" : "reads", (long long)(address - region.start),
-                        region.bytes);
+    return ON_CPU_ABORT(
+        code, nullptr, "%s shared memory out of bounds: byte %lld of an array of %zu bytes",
+        write ? "writes" : "reads", (long long)(address - region.start), region.bytes);
   }
   checker.on = !sm.failed;
 }
@@ -310,32 +310,32 @@ struct SourceLocation {
   const char* file;
   unsigned line, column;
 };
-ON_CPU_UNCHECKED static void report_undefined(const void* data, const char* what) {
+static void report_undefined(const void* data, const char* what) {
   auto* location = static_cast<const SourceLocation*>(data);
   if (!sm.launch || !sm.fiber || sm.failed) return;
   checker.on = false;
   ON_CPU_ABORT(nullptr, nullptr, "at %s:%u: %s", location->file, location->line, what);
 }
 
-}  // namespace cuda_on_cpu
+}  // namespace on_cpu
 
 // The functions that the compiler calls
 
 #define ON_CPU_CALLER __builtin_return_address(0)
-#define ON_CPU_HOOK(name, n, write, declaration)                     \
-  ON_CPU_UNCHECKED void __tsan_##name##n(void* p) {                  \
-    declaration;                                                     \
-    cuda_on_cpu::check_access(p, n, write, ON_CPU_CALLER);           \
+#define ON_CPU_HOOK(name, n, write, declaration)      \
+  ON_CPU_UNCHECKED void __tsan_##name##n(void* p) {   \
+    declaration;                                      \
+    on_cpu::check_access(p, n, write, ON_CPU_CALLER); \
   }
-#define ON_CPU_HOOKS_FOR(access, n, write)                                          \
-  ON_CPU_HOOK(access, n, write, )                                                   \
-  ON_CPU_HOOK(unaligned_##access, n, write, )                                       \
-  ON_CPU_HOOK(volatile_##access, n, write, cuda_on_cpu::Atomic atomic)              \
-  ON_CPU_HOOK(unaligned_volatile_##access, n, write, cuda_on_cpu::Atomic atomic)
+#define ON_CPU_HOOKS_FOR(access, n, write)                        \
+  ON_CPU_HOOK(access, n, write, )                                 \
+  ON_CPU_HOOK(unaligned_##access, n, write, )                     \
+  ON_CPU_HOOK(volatile_##access, n, write, on_cpu::Atomic atomic) \
+  ON_CPU_HOOK(unaligned_volatile_##access, n, write, on_cpu::Atomic atomic)
 #define ON_CPU_HOOKS(n) ON_CPU_HOOKS_FOR(read, n, false) ON_CPU_HOOKS_FOR(write, n, true)
-#define ON_CPU_UNDEFINED(name, what, ...)                                       \
-  ON_CPU_UNCHECKED void __ubsan_handle_##name(void* data, __VA_ARGS__) {        \
-    cuda_on_cpu::report_undefined(data, what);                                  \
+#define ON_CPU_UNDEFINED(name, what, ...)                                \
+  ON_CPU_UNCHECKED void __ubsan_handle_##name(void* data, __VA_ARGS__) { \
+    on_cpu::report_undefined(data, what);                                \
   }
 
 extern "C" {
@@ -345,10 +345,10 @@ ON_CPU_HOOKS(4)
 ON_CPU_HOOKS(8)
 ON_CPU_HOOKS(16)
 ON_CPU_UNCHECKED void __tsan_read_range(void* p, size_t n) {
-  cuda_on_cpu::check_access(p, n, false, ON_CPU_CALLER);
+  on_cpu::check_access(p, n, false, ON_CPU_CALLER);
 }
 ON_CPU_UNCHECKED void __tsan_write_range(void* p, size_t n) {
-  cuda_on_cpu::check_access(p, n, true, ON_CPU_CALLER);
+  on_cpu::check_access(p, n, true, ON_CPU_CALLER);
 }
 void __tsan_func_entry(void*) {}
 void __tsan_func_exit() {}
@@ -370,18 +370,18 @@ ON_CPU_UNCHECKED void* load_address() {
   return dladdr(reinterpret_cast<void*>(&load_address), &info) ? info.dli_fbase : nullptr;
 }
 
-#ifdef CUDA_ON_CPU_STATS
+#ifdef ON_CPU_STATS
 // One line per memory instruction: address, shared, write, requests, bytes, sectors, passes.
 const char* memory_sites() {
-  cuda_on_cpu::sites_text.clear();
-  for (auto& [key, site] : cuda_on_cpu::sites) {
+  on_cpu::sites_text.clear();
+  for (auto& [key, site] : on_cpu::sites) {
     char line[200];
     auto [code, shared, write] = key;
     snprintf(line, sizeof line, "%llu %d %d %zu %zu %zu %zu\n", (unsigned long long)code, shared,
              write, site.requests, site.bytes, site.sectors, site.passes);
-    cuda_on_cpu::sites_text += line;
+    on_cpu::sites_text += line;
   }
-  return cuda_on_cpu::sites_text.c_str();
+  return on_cpu::sites_text.c_str();
 }
 #endif
 }
