@@ -18,7 +18,7 @@ build (`check=True`) also checks every memory access, and reports with its sourc
   barrier between them
 - a read of shared memory that no thread has written
 - a missing or divergent barrier, or a thread that ends while others wait
-- int overflow, division by zero, a misaligned vector load, an index out of a local array
+- int overflow, division by zero, misaligned vector loads, an index out of a local array
 
 Not emulated: time, caches and occupancy; asynchronous streams; weak memory order
 between blocks; the last bits of powf, expf and fused multiply-adds (compare with a

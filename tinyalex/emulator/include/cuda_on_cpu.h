@@ -1,11 +1,12 @@
-// Runs CUDA C++ kernels on the CPU. Included before a .cu file, which g++ compiles as C++17.
+// Runs CUDA C++ kernels on the CPU. Included before a .cu file, compiled as C++17.
 //
-// One thread of the host runs the blocks one after another. Within a block, a fiber (a call stack
-// of its own) runs the threads of the block in a loop. A thread without barriers costs a function
-// call. A thread that waits at a barrier keeps its fiber, another fiber continues the loop, and the
-// thread is resumed when the threads that it waits for have arrived. So plain memory accesses are
-// atomic and each run is deterministic; `order` permutes blocks and threads, which reveals results
-// that depend on the order.
+// One thread of the host runs the blocks one after another. Within a block, a fiber (a
+// call stack of its own) runs the threads of the block in a loop. A thread without
+// barriers costs a function call. A thread that waits at a barrier keeps its fiber,
+// another fiber continues the loop, and the thread is resumed when the threads that it
+// waits for have arrived. So plain memory accesses are atomic and each run is
+// deterministic; `order` permutes blocks and threads, which reveals results that depend
+// on the order.
 #pragma once
 #include <math.h>
 #include <stdarg.h>
@@ -125,7 +126,7 @@ ON_CPU_EVENT(check_shared_array, void* start, size_t bytes)
 // Fibers
 
 #ifndef ON_CPU_UCONTEXT
-// Saves the callee-saved registers, switches the stack pointer, and returns on the other stack.
+// Saves the callee-saved registers, switches stacks, and returns on the other one.
 using Context = void*;
 extern "C" void on_cpu_switch(void** save, void* load) __attribute__((visibility("hidden")));
 asm(R"(
@@ -154,7 +155,7 @@ on_cpu_switch:
 static inline void switch_context(Context& from, Context& to) { on_cpu_switch(&from, to); }
 static inline void prepare_context(Context& context, char* stack, void (*entry)()) {
   const uintptr_t end = (reinterpret_cast<uintptr_t>(stack) + kStackBytes) & ~uintptr_t(15);
-  // Two words below the end: after `ret` has popped the entry, rsp % 16 is 8, as after a call.
+  // Two words below the end: after `ret`, rsp % 16 is 8, as after a call.
   void** top = reinterpret_cast<void**>(end) - 2;
   *top = reinterpret_cast<void*>(entry);
   for (int i = 0; i < 6; ++i) *--top = nullptr;
@@ -211,8 +212,8 @@ struct Multiprocessor {
   unsigned mask[kMaxThreads];      // the lanes it waits for
   bool ready[kMaxThreads];
 
-  // What threads exchange at a barrier: copied from `sent` to `delivered` when they are released,
-  // so that the next exchange can be sent before all have read.
+  // What threads exchange at a barrier: copied from `sent` to `delivered` when they are
+  // released, so that the next exchange can be sent before all have read.
   unsigned char sent[kMaxThreads][kMessageBytes], delivered[kMaxThreads][kMessageBytes];
 
   int atomic_depth = 0;  // above 0 within an atomic function
@@ -302,7 +303,7 @@ static void wait_at(State barrier, Location location, unsigned mask) {
   set_thread(thread);
 }
 
-// Whether all active lanes that the thread waits for are at the same barrier with the same mask.
+// Whether all active lanes in the thread's mask wait at its barrier with its mask.
 static bool warp_is_complete(unsigned thread) {
   const unsigned mask = sm.mask[thread], first = thread & ~31u;
   for (unsigned lane = 0; lane < 32; ++lane) {
@@ -328,7 +329,7 @@ static void report_deadlock(unsigned ended) {
          waiting.c_str(), ended, sm.thread_count);
 }
 
-// Marks the threads that can be resumed. False if there are none: the block has ended or is stuck.
+// Marks the threads that can be resumed. False if the block has ended or is stuck.
 static bool find_ready_threads() {
   unsigned active = 0, at_barrier = 0, released = 0;
   const Location* barrier = nullptr;
@@ -466,8 +467,8 @@ template <class T> struct TypeLetter {
                                                               : 'V';
 };
 
-// NumPy's code of a type: "f4", "*i8" for a pointer, "c*f2" for a pointer to const, "V24" for a
-// struct of 24 bytes, "V0" for void.
+// NumPy's code of a type: "f4", "*i8" for a pointer, "c*f2" for a pointer to const,
+// "V24" for a struct of 24 bytes, "V0" for void.
 template <class T> std::string type_code() {
   if constexpr (std::is_pointer_v<T>) {
     using Target = std::remove_pointer_t<T>;

@@ -1,10 +1,11 @@
-// The memory checker of cuda_on_cpu.h. Kernels are compiled with -fsanitize=thread, but linked
-// without its library: the compiler inserts calls of __tsan_read4(p), __tsan_write4(p) and so on
-// before memory accesses, which are defined here.
+// The memory checker of cuda_on_cpu.h. Kernels are compiled with -fsanitize=thread, but
+// linked without its library: the compiler inserts calls of __tsan_read4(p),
+// __tsan_write4(p) and so on before memory accesses, which are defined here.
 //
-// Reported are accesses out of bounds, writes through a pointer to const, reads of shared memory
-// that no thread has written, and races: two threads access one byte, at least one writes, not both
-// atomically, with no barrier between them. Two blocks are never ordered.
+// Reported are accesses out of bounds, writes through a pointer to const, reads of
+// shared memory that no thread has written, and races: two threads access one byte, at
+// least one writes, not both atomically, with no barrier between them. Two blocks are
+// never ordered.
 #pragma once
 #include <dlfcn.h>
 #ifdef ON_CPU_STATS
@@ -12,7 +13,7 @@
 #include <map>
 #include <tuple>
 #endif
-// For functions that the compiler must not instrument: what the checks call on each access.
+// For what the checks call on each access, which must not be instrumented itself.
 #define ON_CPU_UNCHECKED __attribute__((no_sanitize_thread, noinline))
 
 namespace on_cpu {
@@ -47,7 +48,7 @@ struct Checker {
 };
 static Checker checker;
 
-// Sectors and bank conflicts: the n-th execution of an instruction by a warp is one request.
+// Sectors and bank conflicts. A request: the n-th execution of an instruction by a warp.
 
 #ifdef ON_CPU_STATS
 struct Site {
@@ -189,7 +190,8 @@ static void abort_launch(void* code, void* other_code) {
 #define ON_CPU_ABORT(code, other_code, ...) \
   (ON_CPU_REPORT_THREAD(__VA_ARGS__), abort_launch(code, other_code))
 
-// The array with `bytes` bytes at `offset` of the arena, if possible a writable one, or null.
+// The array with `bytes` bytes at `offset` of the arena, if possible a writable one, or
+// null.
 ON_CPU_UNCHECKED static const Launch::ArraySpan* array_at(size_t offset, size_t bytes) {
   const Launch::ArraySpan* found = nullptr;
   for (size_t i = 0; i < sm.launch->array_count; ++i) {
@@ -221,7 +223,8 @@ static void report_out_of_bounds(size_t offset, size_t bytes, bool write, void* 
                nearest->bytes / nearest->item_bytes);
 }
 
-// Records the access in the history of a byte, or returns the access that it races with.
+// Records the access in the history of a byte, or returns the access that it races
+// with.
 ON_CPU_UNCHECKED static const Access* record(Byte& byte, const Access& now, bool write) {
   Access& read = byte.read;
   if (!(now.atomic && byte.write.atomic) && !is_before(byte.write, now.thread)) return &byte.write;
@@ -371,7 +374,8 @@ ON_CPU_UNCHECKED void* load_address() {
 }
 
 #ifdef ON_CPU_STATS
-// One line per memory instruction: address, shared, write, requests, bytes, sectors, passes.
+// One line per memory instruction: address, shared, write, requests, bytes, sectors,
+// passes.
 const char* memory_sites() {
   on_cpu::sites_text.clear();
   for (auto& [key, site] : on_cpu::sites) {
