@@ -6,7 +6,7 @@
 
 Rejected is what CuPy rejects: NumPy arrays among device arrays, implicit copies to the
 host, names, keywords and dtypes that CuPy lacks (see cupy_api.json), arrays of another
-device than the current one. Also rejected are uses where CuPy is slow or silently wrong:
+device than the current one. Also rejected is what CuPy does slowly or wrongly:
 NumPy's functions on CuPy's arrays, NumPy arrays as indices, indices out of bounds.
 Uninitialized memory is NaN. Raw kernels are run by tinyalex.emulator. As in CuPy,
 reductions and single elements are 0-d arrays on the device, and results in C order.
@@ -72,5 +72,5 @@ class Installation:
 
 
 def install() -> Installation:
-    """Make `import cupy` find the stand-in. RuntimeError if CuPy was imported before."""
+    """Make `import cupy` find the stand-in. RuntimeError after importing CuPy."""
     return Installation()

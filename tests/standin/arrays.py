@@ -338,7 +338,7 @@ def from_host(array: Any, order: str = "C") -> ndarray:
 
 
 def unwrap(x: Any) -> Any:
-    """The NumPy form of `x`: a device array, number, or lists of them; no NumPy array."""
+    """The NumPy form of `x`: a device array, a number, or lists of them."""
     if isinstance(x, ndarray):
         if x._memory.device_id != thread.device:
             raise ValueError(

@@ -20,7 +20,7 @@ def array(
     *,
     blocking: bool = False,
 ) -> ndarray:
-    """`obj` on the current device: a copy, or itself if it is there and may be shared."""
+    """`obj` on the current device: itself if it is there, unless `copy`."""
     dtype = None if dtype is None else check_dtype(dtype)
     if isinstance(obj, ndarray):
         return _from_device(obj, dtype, copy, order or "K", ndmin)

@@ -1,4 +1,4 @@
-"""Planted bugs: what a run, a run in another order, and the checked build each find of the mistakes that one makes in CUDA."""
+"""Injected faults: which of them a run, another order, and the checked build find."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from tinyalex.emulator import LaunchError, Module
 
 pytestmark = pytest.mark.cuda
 
-# C = A @ B in 4 x 4 tiles. Right as it stands.
+# C = A @ B in 4 x 4 tiles, without a fault.
 GEMM = """
 extern "C" __global__ void gemm(const float* A, const float* B, float* C, int M, int N, int K) {
   __shared__ float a[4][4];
@@ -20,15 +20,15 @@ extern "C" __global__ void gemm(const float* A, const float* B, float* C, int M,
   for (int t = 0; t < K; t += 4) {
     a[ty][tx] = row < M && t + tx < K ? A[row * K + t + tx] : 0;
     b[ty][tx] = t + ty < K && col < N ? B[(t + ty) * N + col] : 0;
-    __syncthreads(); // the tile is there
+    __syncthreads(); // the tile is loaded
     for (int k = 0; k < 4; ++k) sum += a[ty][k] * b[k][tx];
-    __syncthreads(); // the tile is done with
+    __syncthreads(); // the tile is used
   }
   if (row < M && col < N) C[row * N + col] = sum;
 }
 """
 
-# y[0] = the sum of x[0] ... x[63], most of it in one warp. Right as it stands.
+# y[0] = the sum of x[0] ... x[63], most of it in one warp, without a fault.
 SUM = """
 extern "C" __global__ void sum(const float* x, float* y) {
   __shared__ float s[64];
@@ -52,7 +52,7 @@ def kernel(name, parameters, body):
 
 
 def variant(code, name, old, new):
-    """The kernel under another name, with a piece of its text replaced."""
+    """The kernel under another name, with a part of its text replaced."""
     assert code.count(old) == 1
     return (
         code.replace(old, new)
@@ -62,8 +62,9 @@ def variant(code, name, old, new):
 
 
 @dataclass(frozen=True)
-class Bug:
-    """A wrong kernel. `found_by`: "result", run once forward; "order", run in reverse and shuffled; "check", the checked build."""
+class Fault:
+    """A kernel with a fault, found by wrong results of a run ("result"), by runs in
+    reverse and shuffled order ("order"), or by the checked build ("check")."""
 
     name: str
     code: str
@@ -71,20 +72,20 @@ class Bug:
     expected: object
     found_by: set
     message: str
-    """What the checked build says, as a pattern."""
+    """A pattern of the checked build's message."""
     grid: tuple = (1,)
     block: tuple = (64,)
     shared_mem: int = 0
     harmless: bool = True
-    """Whether a run without the checks is certain not to crash."""
+    """Whether a run without the checks cannot crash."""
 
 
 def ones(n=64):
     return np.ones(n, "f")
 
 
-def blank(n):
-    """n numbers that nothing may rely on, as cupy.empty gives them, with room behind them for a bug to write to."""
+def uninitialized(n):
+    """n elements of NaN, followed by space that a fault may write to."""
     return np.full(n + 16, np.nan, "f")[:n]
 
 
@@ -94,30 +95,30 @@ PRODUCT = {"expected": A.astype(float) @ B, "grid": (2, 3), "block": (4, 4)}
 
 
 def matrices():
-    product = blank(45).reshape(9, 5)
+    product = uninitialized(45).reshape(9, 5)
     return (A, B, product, np.int32(9), np.int32(5), np.int32(14)), product
 
 
 def sums():
-    total = blank(1)
+    total = uninitialized(1)
     return (ones(), total), total
 
 
 def into(n, *numbers):
-    """Arguments (y, *numbers) with n numbers in y."""
+    """Arguments (y, *numbers), y with n elements."""
 
     def arguments():
-        y = blank(n)
+        y = uninitialized(n)
         return (y, *map(np.int32, numbers)), y
 
     return arguments
 
 
 def from_ones(n, *numbers, start=None):
-    """Arguments (x, y, *numbers), x full of ones, y with n numbers."""
+    """Arguments (x, y, *numbers): x with ones, y with n elements."""
 
     def arguments():
-        y = blank(n) if start is None else np.full(n, start, "f")
+        y = uninitialized(n) if start is None else np.full(n, start, "f")
         return (ones(max(n, 64)), y, *map(np.int32, numbers)), y
 
     return arguments
@@ -132,33 +133,33 @@ def zeros(n):
 
 
 ALL = {"result", "order", "check"}
-BUGS = [
-    Bug(
+FAULTS = [
+    Fault(
         "no_barrier_after_the_tile_load",
         variant(
-            GEMM, "no_barrier_after_the_tile_load", "__syncthreads(); // the tile is there", ""
+            GEMM, "no_barrier_after_the_tile_load", "__syncthreads(); // the tile is loaded", ""
         ),
         matrices,
         found_by=ALL,
-        message="reads shared memory that no thread has written.*bugs.cu:",
+        message="reads shared memory that no thread has written.*faults.cu:",
         **PRODUCT,
     ),
-    Bug(
+    Fault(
         "no_barrier_before_the_next_load",
         variant(
-            GEMM, "no_barrier_before_the_next_load", "__syncthreads(); // the tile is done with", ""
+            GEMM, "no_barrier_before_the_next_load", "__syncthreads(); // the tile is used", ""
         ),
         matrices,
         found_by=ALL,
-        message="race on shared memory, byte .* no barrier between them .at bugs.cu:.* and bugs.cu:",
+        message="race on shared memory, byte .* no barrier between them .at faults.cu:.* and faults.cu:",
         **PRODUCT,
     ),
-    Bug(
+    Fault(
         "barrier_in_a_branch",
         variant(
             GEMM,
             "barrier_in_a_branch",
-            "__syncthreads(); // the tile is there",
+            "__syncthreads(); // the tile is loaded",
             "if (row < M) __syncthreads();",
         ),
         matrices,
@@ -166,7 +167,7 @@ BUGS = [
         message="race on shared memory|deadlock, threads wait at different barriers",
         **PRODUCT,
     ),
-    Bug(
+    Fault(
         "return_before_a_barrier",
         variant(
             GEMM,
@@ -176,10 +177,10 @@ BUGS = [
         ),
         matrices,
         found_by=ALL,
-        message="threads ended before the __syncthreads at bugs.cu:",
+        message="threads ended before the __syncthreads at faults.cu:",
         **PRODUCT,
     ),
-    Bug(
+    Fault(
         "edge_tile_not_filled",
         variant(
             GEMM,
@@ -192,7 +193,7 @@ BUGS = [
         message="reads shared memory that no thread has written",
         **PRODUCT,
     ),
-    Bug(
+    Fault(
         "writes_past_the_end",
         kernel("writes_past_the_end", "float* y, int n", "if (t <= n) y[t] = t;"),
         into(50, 50),
@@ -200,7 +201,7 @@ BUGS = [
         {"check"},
         "writes 4 bytes out of bounds: element 50 of argument 0, which has 50",
     ),
-    Bug(
+    Fault(
         "reads_past_the_end",
         kernel(
             "reads_past_the_end",
@@ -212,7 +213,7 @@ BUGS = [
         {"check"},
         "reads 4 bytes out of bounds: element 64 of argument 0, which has 64",
     ),
-    Bug(
+    Fault(
         "writes_through_const",
         kernel(
             "writes_through_const", "const float* x, float* y", "y[t] = x[t]; ((float*)x)[t] = 0;"
@@ -222,10 +223,10 @@ BUGS = [
         {"check"},
         "writes argument 0, a pointer to const",
     ),
-    Bug(
-        "plain_addition_where_an_atomic_one_is_needed",
+    Fault(
+        "addition_that_is_not_atomic",
         kernel(
-            "plain_addition_where_an_atomic_one_is_needed",
+            "addition_that_is_not_atomic",
             "const float* x, float* y",
             "y[0] += x[t];",
         ),
@@ -234,16 +235,16 @@ BUGS = [
         {"check"},
         "race on argument 1, element 0: thread 1 of block 0 reads and thread 0 of block 0 wrote it",
     ),
-    Bug(
-        "two_blocks_update_one_number",
-        kernel("two_blocks_update_one_number", "float* y", "y[t] = y[t] + 1;"),
+    Fault(
+        "two_blocks_update_one_element",
+        kernel("two_blocks_update_one_element", "float* y", "y[t] = y[t] + 1;"),
         zeros(64),
         2 * ones(),
         {"check"},
         "race on argument 0, element 0: thread 0 of block 1 reads and thread 0 of block 0 wrote it",
         grid=(2,),
     ),
-    Bug(
+    Fault(
         "relies_on_the_order_of_blocks",
         kernel(
             "relies_on_the_order_of_blocks",
@@ -256,7 +257,7 @@ BUGS = [
         "race on argument 0, element 0: thread 0 of block 1 reads and thread 0 of block 0 wrote it",
         grid=(8,),
     ),
-    Bug(
+    Fault(
         "too_little_dynamic_shared_memory",
         kernel(
             "too_little_dynamic_shared_memory",
@@ -269,7 +270,7 @@ BUGS = [
         "dynamic shared memory of 240 bytes overrun",
         shared_mem=240,
     ),
-    Bug(
+    Fault(
         "full_shuffle_in_a_branch",
         kernel(
             "full_shuffle_in_a_branch",
@@ -279,10 +280,10 @@ BUGS = [
         into(32),
         np.where(np.arange(32) < 16, 2 * np.arange(32) + 8, np.arange(32)),
         ALL,
-        "deadlock, threads wait at different barriers: thread 0 at bugs.cu:.*warp",
+        "deadlock, threads wait at different barriers: thread 0 at faults.cu:.*warp",
         block=(32,),
     ),
-    Bug(
+    Fault(
         "warp_without_syncwarp",
         variant(SUM, "warp_without_syncwarp", "__syncwarp(); // all have written", ""),
         sums,
@@ -290,7 +291,7 @@ BUGS = [
         ALL,
         "race on shared memory",
     ),
-    Bug(
+    Fault(
         "int_product_overflows",
         kernel(
             "int_product_overflows",
@@ -300,9 +301,9 @@ BUGS = [
         into(64, 70000),
         ones(),
         {"check"},
-        r"bugs.cu:.* signed overflow in \*",
+        r"faults.cu:.* signed overflow in \*",
     ),
-    Bug(
+    Fault(
         "misaligned_vector_load",
         kernel(
             "misaligned_vector_load",
@@ -316,7 +317,7 @@ BUGS = [
         block=(1,),
         harmless=False,
     ),
-    Bug(
+    Fault(
         "index_outside_of_a_local_array",
         kernel(
             "index_outside_of_a_local_array",
@@ -332,57 +333,57 @@ BUGS = [
     ),
 ]
 
-RIGHT = [
-    Bug("gemm", GEMM, matrices, found_by=set(), message="", **PRODUCT),
-    Bug("sum", SUM, sums, [64], set(), ""),
+CORRECT = [
+    Fault("gemm", GEMM, matrices, found_by=set(), message="", **PRODUCT),
+    Fault("sum", SUM, sums, [64], set(), ""),
 ]
 
 
 @pytest.fixture(scope="module")
 def builds():
-    """All kernels of this file, without and with the checks."""
-    code = "".join(bug.code for bug in BUGS + RIGHT)
-    return {check: Module(code, "bugs.cu", check=check) for check in (False, True)}
+    """All kernels of this file, without checks (False) and with them (True)."""
+    code = "".join(fault.code for fault in FAULTS + CORRECT)
+    return {check: Module(code, "faults.cu", check=check) for check in (False, True)}
 
 
-def outcome(builds, bug, *, check=False, order=0):
-    """What a run of it says is wrong, or None."""
-    arguments, result = bug.arguments()
+def outcome(builds, fault, *, check=False, order=0):
+    """The error of a run, or None."""
+    arguments, result = fault.arguments()
     try:
-        builds[check].get_function(bug.name)(
-            bug.grid, bug.block, arguments, shared_mem=bug.shared_mem, order=order
+        builds[check].get_function(fault.name)(
+            fault.grid, fault.block, arguments, shared_mem=fault.shared_mem, order=order
         )
-        np.testing.assert_allclose(result, bug.expected, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(result, fault.expected, rtol=1e-5, atol=1e-5)
     except (LaunchError, AssertionError) as error:
         return str(error)
     return None
 
 
-def found_by(builds, bug):
+def found_by(builds, fault):
     found = set()
-    if bug.harmless and outcome(builds, bug):
+    if fault.harmless and outcome(builds, fault):
         found.add("result")
-    if bug.harmless and any(outcome(builds, bug, order=order) for order in (1, 3)):
+    if fault.harmless and any(outcome(builds, fault, order=order) for order in (1, 3)):
         found.add("order")
-    if outcome(builds, bug, check=True):
+    if outcome(builds, fault, check=True):
         found.add("check")
     return found
 
 
-@pytest.mark.parametrize("bug", BUGS, ids=[bug.name for bug in BUGS])
-def test_a_planted_bug_is_found_by(builds, bug):
-    assert found_by(builds, bug) == bug.found_by
+@pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
+def test_an_injected_fault_is_found_by_the_expected_methods(builds, fault):
+    assert found_by(builds, fault) == fault.found_by
 
 
-@pytest.mark.parametrize("bug", BUGS, ids=[bug.name for bug in BUGS])
-def test_the_checked_build_says_what_is_wrong(builds, bug):
-    with pytest.raises(LaunchError, match=bug.message):
-        builds[True].get_function(bug.name)(
-            bug.grid, bug.block, bug.arguments()[0], shared_mem=bug.shared_mem
+@pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
+def test_the_checked_build_describes_the_fault(builds, fault):
+    with pytest.raises(LaunchError, match=fault.message):
+        builds[True].get_function(fault.name)(
+            fault.grid, fault.block, fault.arguments()[0], shared_mem=fault.shared_mem
         )
 
 
 @pytest.mark.parametrize("order", [0, 1, 3])
-@pytest.mark.parametrize("right", RIGHT, ids=[right.name for right in RIGHT])
-def test_a_kernel_without_a_bug_passes_all_checks(builds, right, order):
-    assert outcome(builds, right, check=True, order=order) is None
+@pytest.mark.parametrize("correct", CORRECT, ids=[correct.name for correct in CORRECT])
+def test_a_correct_kernel_passes_all_checks(builds, correct, order):
+    assert outcome(builds, correct, check=True, order=order) is None
