@@ -133,154 +133,121 @@ def zeros(n):
 
 
 ALL = {"result", "order", "check"}
+
+
+def gemm_fault(name, old, new, message, found_by=ALL):
+    code = variant(GEMM, name, old, new)
+    return Fault(name, code, matrices, found_by=found_by, message=message, **PRODUCT)
+
+
+def kernel_fault(
+    name, parameters, body, arguments, expected, message, found_by=frozenset({"check"}), **launch
+):
+    code = kernel(name, parameters, body)
+    return Fault(name, code, arguments, expected, found_by, message, **launch)
+
+
 FAULTS = [
-    Fault(
+    gemm_fault(
         "no_barrier_after_the_tile_load",
-        variant(
-            GEMM, "no_barrier_after_the_tile_load", "__syncthreads(); // the tile is loaded", ""
-        ),
-        matrices,
-        found_by=ALL,
-        message="reads shared memory that no thread has written.*faults.cu:",
-        **PRODUCT,
+        "__syncthreads(); // the tile is loaded",
+        "",
+        "reads shared memory that no thread has written.*faults.cu:",
     ),
-    Fault(
+    gemm_fault(
         "no_barrier_before_the_next_load",
-        variant(
-            GEMM, "no_barrier_before_the_next_load", "__syncthreads(); // the tile is used", ""
-        ),
-        matrices,
-        found_by=ALL,
-        message="race on shared memory, byte .* no barrier between them .at faults.cu:.* and faults.cu:",
-        **PRODUCT,
+        "__syncthreads(); // the tile is used",
+        "",
+        "race on shared memory, byte .* no barrier between them .at faults.cu:.* and faults.cu:",
     ),
-    Fault(
+    gemm_fault(
         "barrier_in_a_branch",
-        variant(
-            GEMM,
-            "barrier_in_a_branch",
-            "__syncthreads(); // the tile is loaded",
-            "if (row < M) __syncthreads();",
-        ),
-        matrices,
-        found_by=ALL,
-        message="race on shared memory|deadlock, threads wait at different barriers",
-        **PRODUCT,
+        "__syncthreads(); // the tile is loaded",
+        "if (row < M) __syncthreads();",
+        "race on shared memory|deadlock, threads wait at different barriers",
     ),
-    Fault(
+    gemm_fault(
         "return_before_a_barrier",
-        variant(
-            GEMM,
-            "return_before_a_barrier",
-            "float sum = 0;",
-            "float sum = 0; if (row >= M || col >= N) return;",
-        ),
-        matrices,
-        found_by=ALL,
-        message="threads ended before the __syncthreads at faults.cu:",
-        **PRODUCT,
+        "float sum = 0;",
+        "float sum = 0; if (row >= M || col >= N) return;",
+        "threads ended before the __syncthreads at faults.cu:",
     ),
-    Fault(
+    gemm_fault(
         "edge_tile_not_filled",
-        variant(
-            GEMM,
-            "edge_tile_not_filled",
-            "a[ty][tx] = row < M && t + tx < K ? A[row * K + t + tx] : 0;",
-            "if (row < M && t + tx < K) a[ty][tx] = A[row * K + t + tx];",
-        ),
-        matrices,
+        "a[ty][tx] = row < M && t + tx < K ? A[row * K + t + tx] : 0;",
+        "if (row < M && t + tx < K) a[ty][tx] = A[row * K + t + tx];",
+        "reads shared memory that no thread has written",
         found_by={"check"},
-        message="reads shared memory that no thread has written",
-        **PRODUCT,
     ),
-    Fault(
+    kernel_fault(
         "writes_past_the_end",
-        kernel("writes_past_the_end", "float* y, int n", "if (t <= n) y[t] = t;"),
+        "float* y, int n",
+        "if (t <= n) y[t] = t;",
         into(50, 50),
         np.arange(50),
-        {"check"},
         "writes 4 bytes out of bounds: element 50 of argument 0, which has 50",
     ),
-    Fault(
+    kernel_fault(
         "reads_past_the_end",
-        kernel(
-            "reads_past_the_end",
-            "const float* x, float* y, int n",
-            "if (t < n) { y[t] = x[t]; if (x[t + 1] == 7) y[t] = 1; }",
-        ),
+        "const float* x, float* y, int n",
+        "if (t < n) { y[t] = x[t]; if (x[t + 1] == 7) y[t] = 1; }",
         from_ones(64, 64),
         ones(),
-        {"check"},
         "reads 4 bytes out of bounds: element 64 of argument 0, which has 64",
     ),
-    Fault(
+    kernel_fault(
         "writes_through_const",
-        kernel(
-            "writes_through_const", "const float* x, float* y", "y[t] = x[t]; ((float*)x)[t] = 0;"
-        ),
+        "const float* x, float* y",
+        "y[t] = x[t]; ((float*)x)[t] = 0;",
         from_ones(64),
         ones(),
-        {"check"},
         "writes argument 0, a pointer to const",
     ),
-    Fault(
+    kernel_fault(
         "addition_that_is_not_atomic",
-        kernel(
-            "addition_that_is_not_atomic",
-            "const float* x, float* y",
-            "y[0] += x[t];",
-        ),
+        "const float* x, float* y",
+        "y[0] += x[t];",
         from_ones(1, start=0),
         [64],
-        {"check"},
         "race on argument 1, element 0: thread 1 of block 0 reads and thread 0 of block 0 wrote it",
     ),
-    Fault(
+    kernel_fault(
         "two_blocks_update_one_element",
-        kernel("two_blocks_update_one_element", "float* y", "y[t] = y[t] + 1;"),
+        "float* y",
+        "y[t] = y[t] + 1;",
         zeros(64),
         2 * ones(),
-        {"check"},
         "race on argument 0, element 0: thread 0 of block 1 reads and thread 0 of block 0 wrote it",
         grid=(2,),
     ),
-    Fault(
+    kernel_fault(
         "relies_on_the_order_of_blocks",
-        kernel(
-            "relies_on_the_order_of_blocks",
-            "float* y",
-            "const int b = blockIdx.x; if (t == 0) y[b] = b ? y[b - 1] + 1 : 0;",
-        ),
+        "float* y",
+        "const int b = blockIdx.x; if (t == 0) y[b] = b ? y[b - 1] + 1 : 0;",
         into(8),
         np.arange(8),
-        {"order", "check"},
         "race on argument 0, element 0: thread 0 of block 1 reads and thread 0 of block 0 wrote it",
+        found_by={"order", "check"},
         grid=(8,),
     ),
-    Fault(
+    kernel_fault(
         "too_little_dynamic_shared_memory",
-        kernel(
-            "too_little_dynamic_shared_memory",
-            "float* y",
-            "extern __shared__ float s[]; s[t] = 1; __syncthreads(); y[t] = s[t];",
-        ),
+        "float* y",
+        "extern __shared__ float s[]; s[t] = 1; __syncthreads(); y[t] = s[t];",
         into(64),
         ones(),
-        ALL,
         "dynamic shared memory of 240 bytes overrun",
+        found_by=ALL,
         shared_mem=240,
     ),
-    Fault(
+    kernel_fault(
         "full_shuffle_in_a_branch",
-        kernel(
-            "full_shuffle_in_a_branch",
-            "float* y",
-            "float v = t; if (t < 16) v += __shfl_down_sync(0xffffffffu, v, 8); __syncthreads(); y[t] = v;",
-        ),
+        "float* y",
+        "float v = t; if (t < 16) v += __shfl_down_sync(0xffffffffu, v, 8); __syncthreads(); y[t] = v;",
         into(32),
         np.where(np.arange(32) < 16, 2 * np.arange(32) + 8, np.arange(32)),
-        ALL,
         "deadlock, threads wait at different barriers: thread 0 at faults.cu:.*warp",
+        found_by=ALL,
         block=(32,),
     ),
     Fault(
@@ -291,42 +258,30 @@ FAULTS = [
         ALL,
         "race on shared memory",
     ),
-    Fault(
+    kernel_fault(
         "int_product_overflows",
-        kernel(
-            "int_product_overflows",
-            "float* y, int n",
-            "const int big = n * n; y[t] = big == 7 ? 0 : 1;",
-        ),
+        "float* y, int n",
+        "const int big = n * n; y[t] = big == 7 ? 0 : 1;",
         into(64, 70000),
         ones(),
-        {"check"},
         r"faults.cu:.* signed overflow in \*",
     ),
-    Fault(
+    kernel_fault(
         "misaligned_vector_load",
-        kernel(
-            "misaligned_vector_load",
-            "const float* x, float* y",
-            "const float4 v = *(const float4*)(x + 1); y[0] = v.x + v.y + v.z + v.w;",
-        ),
+        "const float* x, float* y",
+        "const float4 v = *(const float4*)(x + 1); y[0] = v.x + v.y + v.z + v.w;",
         from_ones(1),
         [4],
-        {"check"},
         "misaligned access",
         block=(1,),
         harmless=False,
     ),
-    Fault(
-        "index_outside_of_a_local_array",
-        kernel(
-            "index_outside_of_a_local_array",
-            "float* y, int n",
-            "float a[4] = {1, 1, 1, 1}, s = 0; for (int i = 0; i <= n; ++i) s += a[i]; y[0] = s;",
-        ),
+    kernel_fault(
+        "index_out_of_a_local_array",
+        "float* y, int n",
+        "float a[4] = {1, 1, 1, 1}, s = 0; for (int i = 0; i <= n; ++i) s += a[i]; y[0] = s;",
         into(1, 4),
         [5],
-        {"check"},
         "index out of an array's bounds",
         block=(1,),
         harmless=False,
