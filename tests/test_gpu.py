@@ -17,7 +17,7 @@ from tinyalex import data, kernels, models, nn, optim, training
 from tinyalex import device as devices
 from tinyalex import functional as F
 from tinyalex.device import to_numpy
-from tinyalex.kernels.cpu.convolution import winograd
+from tinyalex.kernels.fast_paths import fast
 
 pytestmark = pytest.mark.gpu
 
@@ -25,9 +25,8 @@ pytestmark = pytest.mark.gpu
 @pytest.fixture
 def by_im2col():
     """The CPU convolves as the GPU does: other algorithms round differently."""
-    winograd.use("off")
-    yield
-    winograd.use("fast")
+    with fast(False):
+        yield
 
 
 on_the_standin = pytest.mark.skipif(
@@ -50,13 +49,13 @@ def test_a_tensor_and_its_gradient_move_between_devices(device, rng):
 
 
 def test_arrays_of_two_devices_are_rejected(device):
-    message = f"Add: input 0 lies on {device}, but input 1 on cpu. Move one of them, as in x.to\\('{device}'\\)"
+    message = f"Add: input 0 is on {device}, but input 1 is on cpu. Move one of them, as in x.to\\('{device}'\\)"
     with pytest.raises(ValueError, match=message):
         on_cpu(2).to(device) + on_cpu(2)
-    with pytest.raises(ValueError, match="cross_entropy: input 0 lies on"):
+    with pytest.raises(ValueError, match="cross_entropy: input 0 is on"):
         F.cross_entropy(on_cpu(2, 3).to(device), ta.Tensor(np.array([0, 1]), device="cpu"))
     y = on_cpu(2).to(device) * ta.Tensor([1.0, 2.0], requires_grad=True)
-    with pytest.raises(ValueError, match="backward: grad: input 0 lies on"):
+    with pytest.raises(ValueError, match="backward: grad: input 0 is on"):
         y.backward(on_cpu(2))
 
 
@@ -69,7 +68,7 @@ def test_a_gradient_on_another_device_is_rejected(device):
             return 2 * to_numpy(dy)
 
     x = ta.Tensor([1.0, 2.0], requires_grad=True)
-    with pytest.raises(ValueError, match="Make it on the input's device"):
+    with pytest.raises(ValueError, match="Compute it on the input's device"):
         OnCpu.apply(x).sum().backward()
 
 
@@ -228,7 +227,7 @@ def test_train_cifar_trains_on_cuda_as_on_the_cpu(tmp_path):
     root = Path(__file__).resolve().parent.parent
     options = shlex.split("--data shapes --subset 177 --batch-size 16 --epochs 2 --model quick")
     # Both convolve by im2col: other algorithms round differently.
-    environment = os.environ | {"TINYALEX_WINOGRAD": "off"}
+    environment = os.environ | {"TINYALEX_FAST": "0"}
     losses = {}
     for target in ("cpu", "cuda"):
         program = [root / "tests" / "standin"] if target == "cuda" else []
