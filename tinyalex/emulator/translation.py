@@ -52,12 +52,14 @@ def translate(code: str, file: str, kernels: Sequence[str]) -> str:
     code = blank_comments(code)
     code = _DYNAMIC_SHARED.sub(r"\1* \2 = on_cpu::dynamic_shared<\1>();", code)
     code = _STATIC_SHARED.sub(_shared_array, code)
-    header = f'#include "cuda_on_cpu.h"\n#line 1 "{file}"\n{code}\n'
-    return "\n".join([header, '#line 1 "<launchers>"', 'extern "C" {', *launchers, "}", ""])
+    return (
+        f'#include "cuda_on_cpu.h"\n#line 1 "{file}"\n{code}\n'
+        f'#line 1 "<launchers>"\nextern "C" {{\n{"".join(launchers)}}}\n'
+    )
 
 
 def _shared_array(match: re.Match[str]) -> str:
-    """Static shared memory, declared between guards, and its arrays registered."""
+    """Static shared memory between guards, with its arrays registered."""
     declaration, last = match[1], match[2]
     names = re.findall(r"(\w+)\s*(?:\[[^],;]*\]\s*)*[,;]", re.sub(r"<[^<>]*>", "", declaration))
     guarded, guard = f"guarded_{last}", "on_cpu::Guard"

@@ -13,9 +13,6 @@ from tinyalex.kernels import cpu, cuda
 from tinyalex.kernels.cuda.launching import engine
 from tinyalex.kernels.examples import examples
 
-Call = tuple[str, str, tuple[Any, ...]]
-"""A primitive, the title of the call, and its arguments."""
-
 
 def calls_of(name: str) -> dict[str, tuple[Any, ...]]:
     """The arguments of a primitive by title: typical ones, or the largest example."""
@@ -28,8 +25,8 @@ def calls_of(name: str) -> dict[str, tuple[Any, ...]]:
     return {largest.label or "an example": tuple(largest.copies())}
 
 
-def typical_calls() -> Iterator[Call]:
-    """One or two calls of each primitive, with few images and channels."""
+def typical_calls() -> Iterator[tuple[str, str, tuple[Any, ...]]]:
+    """Primitives with a title and arguments: small batches, few channels."""
     random = np.random.default_rng(0)
 
     def normal(*shape: int) -> np.ndarray:

@@ -182,11 +182,6 @@ struct Fiber {
 
 enum State : uint8_t { kNew, kRunning, kAtBlockBarrier, kAtWarpBarrier, kEnded };
 
-struct SharedArray {
-  void* start;
-  size_t bytes;
-};
-
 struct Multiprocessor {
   Launch* launch = nullptr;
   void (*run_thread)(void**) = nullptr;
@@ -197,7 +192,7 @@ struct Multiprocessor {
   Fiber* fiber = nullptr;  // the current one; null while the host runs
   std::vector<Fiber*> fibers, idle;
 
-  std::vector<SharedArray> shared;  // the static arrays reached so far
+  std::vector<std::pair<void*, size_t>> shared;  // static arrays reached so far: start, bytes
   unsigned char* dynamic_shared = nullptr;
 
   unsigned thread_count = 0;  // in a block
@@ -367,7 +362,7 @@ static void run_block() {
   const unsigned shared_bytes = sm.launch->shared_bytes;
   sm.next = 0;
   memset(sm.state, kNew, sm.thread_count);
-  for (auto& array : sm.shared) memset(array.start, kUnwritten, array.bytes);
+  for (auto [start, bytes] : sm.shared) memset(start, kUnwritten, bytes);
   memset(sm.dynamic_shared, kUnwritten, shared_bytes);
   check_block_begins();
   while (sm.next < sm.thread_count && !sm.failed) enter_fiber(idle_fiber());

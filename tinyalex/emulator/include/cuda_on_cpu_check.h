@@ -160,7 +160,7 @@ void check_block_begins() {
   ++checker.block;
   checker.epoch = 0;
   for (auto& epoch : checker.warp_epoch) epoch = 0;
-  for (auto& array : sm.shared) check_shared_array(array.start, array.bytes);
+  for (auto [start, bytes] : sm.shared) check_shared_array(start, bytes);
   if (sm.launch->shared_bytes) add_region(sm.dynamic_shared, sm.launch->shared_bytes, true, false);
 }
 
