@@ -1,4 +1,4 @@
-"""The emulator: CUDA's features on the CPU, half precision, and what it says of a kernel that goes wrong."""
+"""The emulator: CUDA's features, half precision, and the errors of kernels."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ __global__ void __launch_bounds__(128) horner(const float* __restrict__ x, float
   const int i = blockIdx.x * blockDim.x + threadIdx.x; /* extern __shared__ float in_a_comment[]; */
   if (i < n) y[i] = polynomial(x[i]);
 }
-__global__ void numbers_in_three_dimensions(int* y) {
+__global__ void indices_in_three_dimensions(int* y) {
   const int block = (blockIdx.z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
   const int thread = (threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x;
   y[block * blockDim.x * blockDim.y * blockDim.z + thread] = block * 1000 + thread;
@@ -40,6 +40,12 @@ __global__ void warp(int* y) {
 __global__ void half_a_warp(int* y) {
   const int t = threadIdx.x;
   y[t] = t < 16 ? __shfl_xor_sync(0x0000ffffu, t, 1) : -1;
+}
+__global__ void shuffle_after_a_branch(int* y) {
+  const int t = threadIdx.x;
+  int value = t;
+  if (t < 16) value += __shfl_xor_sync(0x0000ffffu, value, 1);
+  y[t] = __shfl_xor_sync(0xffffffffu, value, 16);
 }
 __global__ void histogram(const int* x, unsigned* counts, float* total, int n) {
   __shared__ unsigned bins[16];
@@ -113,8 +119,8 @@ template <typename T> __global__ void scan(const T* x, T* y, int n) {
   const int t = threadIdx.x;
   s[t] = t < n ? x[t] : T(0);
   __syncthreads();
-  for (int reach = 1; reach < blockDim.x; reach <<= 1) {
-    const T other = t >= reach ? s[t - reach] : T(0);
+  for (int distance = 1; distance < blockDim.x; distance <<= 1) {
+    const T other = t >= distance ? s[t - distance] : T(0);
     __syncthreads();
     s[t] += other;
     __syncthreads();
@@ -153,10 +159,10 @@ extern "C" __global__ void scale(const float* x, float* y, float a, int n) {
 
 @pytest.fixture(scope="module", params=["plain", "checked", "ucontext"])
 def module(request):
-    """FEATURES in each kind of build; the last changes stacks as machines other than x86-64 do."""
+    """FEATURES in each kind of build; "ucontext" is that of processors but x86-64."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "ucontext":
-            patch.setattr(compiling, "FLAGS", (*compiling.FLAGS, "-DCUDA_ON_CPU_UCONTEXT"))
+            patch.setattr(compiling, "FLAGS", (*compiling.FLAGS, "-DON_CPU_UCONTEXT"))
         yield Module(FEATURES, "features.cu", NAMES, check=request.param == "checked")
 
 
@@ -166,7 +172,7 @@ def order(request):
 
 
 def poisoned(shape, dtype="f4"):
-    """As cupy.empty: nothing may rely on what is in it."""
+    """An array as of cupy.empty, filled with NaN or -1."""
     array = np.empty(shape, dtype)
     array.view(np.uint8)[...] = 0xFF
     return array
@@ -175,7 +181,7 @@ def poisoned(shape, dtype="f4"):
 # CUDA
 
 
-def test_constants_and_device_functions(module, order):
+def test_constants_and_device_functions_work(module, order):
     x, y = np.linspace(-1, 1, 200, dtype="f"), poisoned(200)
     module.get_function("horner")((2,), (128,), (x, y, np.int32(200)), order=order)
     np.testing.assert_allclose(y, 1 + 2 * x + 3 * x**2 + 4 * x**3, rtol=1e-5, atol=1e-6)
@@ -183,7 +189,7 @@ def test_constants_and_device_functions(module, order):
 
 def test_indices_have_three_dimensions(module, order):
     y = poisoned(24 * 30, "i4")
-    module.get_function("numbers_in_three_dimensions")((2, 3, 4), (5, 3, 2), (y,), order=order)
+    module.get_function("indices_in_three_dimensions")((2, 3, 4), (5, 3, 2), (y,), order=order)
     np.testing.assert_array_equal(y.reshape(24, 30), np.arange(24)[:, None] * 1000 + np.arange(30))
 
 
@@ -207,10 +213,17 @@ def test_warps_vote_and_shuffle(module, order):
     np.testing.assert_array_equal(y, np.stack(list(expected.values()), axis=1))
 
 
-def test_a_part_of_a_warp_may_shuffle(module, order):
+def test_half_a_warp_may_shuffle(module, order):
     y = poisoned(32, "i4")
     module.get_function("half_a_warp")((1,), (32,), (y,), order=order)
     np.testing.assert_array_equal(y, np.where(np.arange(32) < 16, np.arange(32) ^ 1, -1))
+
+
+def test_lanes_shuffle_together_after_only_some_of_them_did(module, order):
+    y = poisoned(32, "i4")
+    module.get_function("shuffle_after_a_branch")((1,), (32,), (y,), order=order)
+    t = np.arange(32)
+    np.testing.assert_array_equal(y, np.where(t < 16, t + (t ^ 1), t)[t ^ 16])
 
 
 def test_threads_share_memory_and_add_atomically(module, order, rng):
@@ -221,20 +234,20 @@ def test_threads_share_memory_and_add_atomically(module, order, rng):
     assert total.tolist() == [1000, 0]
 
 
-def test_compare_and_swap(module, order, rng):
+def test_compare_and_swap_finds_a_maximum(module, order, rng):
     x, y = rng.random(64, dtype="f"), np.zeros(1, "f")
     module.get_function("largest")((1,), (64,), (x, y), order=order)
     assert y[0] == x.max()
 
 
-def test_other_atomics(module, order):
+def test_other_atomics_combine_all_threads(module, order):
     y = np.zeros(4, "i4")
     module.get_function("more_atomics")((2,), (64,), (y,), order=order)
     assert y.tolist() == [63, -63, 255, -128]
 
 
 @pytest.mark.parametrize(("name", "dtype"), [("scan<float>", "f4"), ("scan<double>", "f8")])
-def test_dynamic_shared_memory_has_the_size_of_the_launch(module, order, rng, name, dtype):
+def test_dynamic_shared_memory_has_the_size_given_at_launch(module, order, rng, name, dtype):
     x, y = rng.random(100).astype(dtype), poisoned(100, dtype)
     kernel = module.get_function(name)
     kernel((1,), (128,), (x, y, np.int32(100)), shared_mem=128 * x.itemsize, order=order)
@@ -242,25 +255,25 @@ def test_dynamic_shared_memory_has_the_size_of_the_launch(module, order, rng, na
     assert kernel.waits == 128 * (1 + 2 * 7)
 
 
-def test_vectors(module):
+def test_vector_types_load_and_store(module):
     x, y = np.arange(64, dtype="f"), poisoned(64)
     module.get_function("vectors")((1,), (32,), (x, y, np.float32(2), np.int32(16)))
     np.testing.assert_array_equal(y, 2 * x)
 
 
-def test_a_template_takes_types_and_numbers(module):
+def test_templates_take_types_and_values(module):
     y = poisoned(8, "u1")
     module.get_function("filled<unsigned char, 7>")((1,), (8,), (y,))
     assert y.tolist() == [7] * 8
 
 
-def test_integer_functions(module):
+def test_integer_functions_equal_those_of_python(module):
     y = poisoned(4, "u8")
     module.get_function("integers")((1,), (1,), (y,))
     assert y.tolist() == [(0xD2E7470EE14C6C93 * 0xCA5A826395121157) >> 64, 3, 831, 9]
 
 
-def test_numbers_from_bits(module):
+def test_bits_are_reinterpreted_as_floats(module):
     y, z = poisoned(2), poisoned(1, "f8")
     module.get_function("bits")((1,), (1,), (y, z))
     assert (y.tolist(), z.tolist()) == ([1, -np.inf], [np.inf])
@@ -269,7 +282,7 @@ def test_numbers_from_bits(module):
 @pytest.mark.parametrize(
     ("name", "dtype"), [("functions<float>", "f4"), ("functions<double>", "f8")]
 )
-def test_mathematical_functions_of_both_types(module, name, dtype):
+def test_mathematical_functions_of_both_types_equal_numpys(module, name, dtype):
     x = np.array([0.25, 1, 3, np.inf, np.nan], dtype)
     y = poisoned((5, 8), dtype)
     module.get_function(name)((1,), (5,), (x, y))
@@ -281,7 +294,7 @@ def test_mathematical_functions_of_both_types(module, name, dtype):
     np.testing.assert_allclose(y, expected, rtol=1e-6 if dtype == "f4" else 1e-14)
 
 
-def test_mathematical_functions_for_floats(module):
+def test_mathematical_functions_for_floats_equal_numpys(module):
     x = np.array([0.25, 1, 3], "f")
     y = poisoned((3, 6))
     module.get_function("float_functions")((1,), (3,), (x, y))
@@ -295,25 +308,25 @@ def test_mathematical_functions_for_floats(module):
 # Half precision
 
 
-def test_every_half_becomes_the_float_that_numpy_makes_of_it(module):
+def test_every_half_converts_to_float_as_in_numpy(module):
     x = np.arange(65536, dtype="u2").view("f2")
     y = poisoned(65536)
     module.get_function("to_float")((64,), (1024,), (x, y))
     np.testing.assert_array_equal(y, x.astype("f4"))
 
 
-def test_a_float_becomes_the_half_that_numpy_makes_of_it(module, rng):
-    # All halves, the floats half way between two of them, those just beside, and what does not fit.
+def test_floats_convert_to_half_as_in_numpy(module, rng):
+    # All halves, the midpoints between two of them, their neighbours, and overflows.
     with np.errstate(over="ignore", invalid="ignore"):
         halves = np.arange(0x7C01, dtype="u2").view("f2").astype("f4")
-        middles = np.append((halves[:-2] + halves[1:-1]) / 2, np.float32(65520))
-        middles = middles[np.isfinite(middles)]
+        midpoints = np.append((halves[:-2] + halves[1:-1]) / 2, np.float32(65520))
+        midpoints = midpoints[np.isfinite(midpoints)]
         x = np.concatenate(
             [
                 halves,
-                middles,
-                np.nextafter(middles, np.float32(0)),
-                np.nextafter(middles, np.float32(np.inf)),
+                midpoints,
+                np.nextafter(midpoints, np.float32(0)),
+                np.nextafter(midpoints, np.float32(np.inf)),
                 [1e9, np.nan],
             ]
         )
@@ -325,7 +338,7 @@ def test_a_float_becomes_the_half_that_numpy_makes_of_it(module, rng):
     np.testing.assert_array_equal(np.signbit(y), np.signbit(expected))
 
 
-def test_arithmetic_of_halves_rounds_each_operation(module, rng):
+def test_half_arithmetic_rounds_after_each_operation(module, rng):
     x, y = rng.standard_normal((2, 100)).astype("f2")
     total, rounded_once = poisoned(100, "f2"), poisoned(100, "f2")
     module.get_function("add_halves")((1,), (128,), (x, y, total, rounded_once, np.int32(100)))
@@ -336,22 +349,22 @@ def test_arithmetic_of_halves_rounds_each_operation(module, rng):
     assert (total != rounded_once).any()
 
 
-def test_halves_compare_with_numbers_and_each_other(module):
+def test_halves_compare_with_numbers_and_with_halves(module):
     x, y = np.array([-2, -0.0, 0, 6e-8, 2, np.nan], "f2"), poisoned(6, "f2")
     module.get_function("sign_of_half")((1,), (6,), (x, y))
     np.testing.assert_array_equal(y, [-1, 0, 0, 1, 1, np.nan])
 
 
-# What goes wrong in a kernel
+# Errors
 
 
-def test_shared_memory_is_worthless_before_every_block():
+def test_shared_memory_is_reset_before_every_block():
     y = np.zeros(64, "f")
     Module(FEATURES, "features.cu", NAMES).get_function("unwritten")((2,), (32,), (y[:32],))
     assert np.isnan(y[:32]).all()
 
 
-def test_an_assertion_says_which_thread_it_failed_in(module):
+def test_a_failed_assertion_names_its_thread(module):
     with pytest.raises(
         LaunchError,
         match=r"asserts: block \(0,0,0\): thread \(41,0,0\) at features.cu:\d+: assertion failed: x\[threadIdx.x\] < 40",
@@ -359,7 +372,7 @@ def test_an_assertion_says_which_thread_it_failed_in(module):
         module.get_function("asserts")((1,), (64,), (np.arange(64, dtype="f") - 1,))
 
 
-def test_a_kernel_runs_again_after_one_that_failed(module):
+def test_a_kernel_runs_again_after_an_error(module):
     x = np.arange(64, dtype="f")
     with pytest.raises(LaunchError, match="overrun"):
         module.get_function("scan<float>")(
@@ -370,7 +383,7 @@ def test_a_kernel_runs_again_after_one_that_failed(module):
     np.testing.assert_array_equal(y, np.cumsum(x))
 
 
-def test_messages_name_the_lines_of_the_files_that_the_code_came_from():
+def test_messages_name_lines_of_the_original_files():
     code = """#line 1 "sums.cu"
 #line 41 "sums.cuh"
 static __device__ void add(float* y, float x) {
@@ -386,7 +399,7 @@ extern "C" __global__ void sum(const float* x, float* y) { add(y, x[threadIdx.x]
         kernel((1,), (32,), (np.ones(32, "f"), np.zeros(1, "f")))
 
 
-def test_arguments_that_share_memory_share_it_in_a_checked_launch():
+def test_arguments_that_overlap_also_do_in_a_checked_launch():
     kernel = Module(SCALE, "scale.cu", check=True).get_function("scale")
     x = np.arange(32, dtype="f")
     kernel((1,), (32,), (x, x[:], np.float32(2), np.int32(32)))
@@ -397,7 +410,7 @@ def test_arguments_that_share_memory_share_it_in_a_checked_launch():
         kernel((1,), (32,), (x[1:], x[:-1], np.float32(2), np.int32(31)))
 
 
-def test_a_checked_launch_that_fails_leaves_its_arrays_alone():
+def test_a_failed_checked_launch_leaves_arrays_unchanged():
     kernel = Module(SCALE, "scale.cu", check=True).get_function("scale")
     y = np.zeros(8, "f")
     with pytest.raises(

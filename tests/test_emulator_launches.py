@@ -1,4 +1,4 @@
-"""The emulator around a kernel: what a launch refuses, what the memory report counts, how builds are kept, and CuPy's place."""
+"""Emulator launches: rejected arguments, memory reports, cached builds, the engine."""
 
 import threading
 
@@ -44,30 +44,30 @@ def scale():
 
 
 def poisoned(shape):
-    """As cupy.empty: nothing may rely on what is in it."""
+    """An array as of cupy.empty, filled with NaN."""
     return np.full(shape, np.nan, "f")
 
 
-# What a launch refuses
+# Rejected launches
 
 X, Y, A, N = np.ones(4, "f"), np.zeros(4, "f"), np.float32(2), np.int32(4)
 
-REFUSED = {
-    "the wrong number of arguments": ((X, Y, A), TypeError, "scale: expected 4 arguments (const float*, float*, float, int), got 3."),
-    "another dtype": ((X.astype("f8"), Y, A, N), TypeError, "scale: argument 0 (const float*) points to float32, got an array of float64. Use astype."),
+REJECTED = {
+    "wrong number of arguments": ((X, Y, A), TypeError, "scale: expected 4 arguments (const float*, float*, float, int), got 3."),
+    "wrong dtype": ((X.astype("f8"), Y, A, N), TypeError, "scale: argument 0 (const float*) points to float32, got an array of float64. Use astype."),
     "a number for a pointer": ((X, 0, A, N), TypeError, "scale: argument 1 (float*) is a pointer: expected an array, got type int."),
     "an array for a number": ((X, Y, X, N), TypeError, "scale: argument 2 (float) expected a number, got type ndarray."),
-    "a Python float": ((X, Y, 2.0, N), TypeError, "scale: argument 2 (float) got the Python float 2.0, which CuPy passes on as float64: the kernel would read other bytes than were meant. Pass np.float32(...)."),
-    "a Python int": ((X, Y, A, 4), TypeError, "scale: argument 3 (int) got the Python int 4, which CuPy passes on as int64: the kernel would read other bytes than were meant. Pass np.int32(...)."),
-    "another type of number": ((X, Y, A, np.uint32(4)), TypeError, "scale: argument 3 (int) got a uint32: the kernel would read other bytes than were meant. Pass np.int32(...)."),
+    "a Python float": ((X, Y, 2.0, N), TypeError, "scale: argument 2 (float) got the Python float 2.0, which CuPy passes on as float64: the kernel would read wrong bytes. Pass np.float32(...)."),
+    "a Python int": ((X, Y, A, 4), TypeError, "scale: argument 3 (int) got the Python int 4, which CuPy passes on as int64: the kernel would read wrong bytes. Pass np.int32(...)."),
+    "another type of number": ((X, Y, A, np.uint32(4)), TypeError, "scale: argument 3 (int) got a uint32: the kernel would read wrong bytes. Pass np.int32(...)."),
     "strides": ((np.ones((4, 2), "f").T, Y, A, N), ValueError, "scale: argument 0 (const float*): the array of shape (2, 4) and strides (4, 8) is not C-contiguous"),
     "a read-only array to write to": ((X, np.broadcast_to(X, 4), A, N), ValueError, "scale: argument 1 (float*) may be written through, but the array is read-only."),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("what", REFUSED)
-def test_a_launch_refuses_arguments_that_cupy_would_misread(scale, what):
-    args, error, message = REFUSED[what]
+@pytest.mark.parametrize("what", REJECTED)
+def test_a_launch_rejects_arguments_that_cupy_would_misread(scale, what):
+    args, error, message = REJECTED[what]
     with pytest.raises(error) as caught:
         scale((1,), (32,), args)
     assert str(caught.value).startswith(message)
@@ -79,17 +79,17 @@ def test_a_launch_refuses_arguments_that_cupy_would_misread(scale, what):
         ((0,), (32,), "scale: grid (0,) and block (32,) are an empty launch"),
         ((1,), (32, 0), "scale: grid (1,) and block (32, 0) are an empty launch"),
         ((1,), (1025,), "a block has at most 1024 threads"),
-        ((1,), (1, 1, 65), "a block has at most 1024 threads, (1024, 1024, 64) a side"),
-        ((1, 65536), (1,), "a grid has at most (2147483647, 65535, 65535) blocks a side"),
+        ((1,), (1, 1, 65), "a block has at most 1024 threads, (1024, 1024, 64) per dimension"),
+        ((1, 65536), (1,), "a grid has at most (2147483647, 65535, 65535) blocks per dimension"),
     ],
 )
-def test_a_launch_refuses_what_no_gpu_can_launch(scale, grid, block, message):
+def test_a_launch_rejects_sizes_beyond_a_gpus_limits(scale, grid, block, message):
     with pytest.raises(LaunchError) as caught:
         scale(grid, block, (X, Y, A, N))
     assert message in str(caught.value)
 
 
-def test_grid_and_block_are_tuples(scale):
+def test_grid_and_block_must_be_tuples(scale):
     with pytest.raises(TypeError, match="must be tuples of one to three ints"):
         scale(1, 32, (X, Y, A, N))
 
@@ -110,7 +110,7 @@ def test_a_read_only_array_may_be_read(scale):
     assert y.tolist() == [2] * 4
 
 
-def test_all_types_have_their_names_in_messages():
+def test_messages_name_all_types():
     with pytest.raises(TypeError) as caught:
         Module(TYPES, "types.cu").get_function("types")((1,), (1,), ())
     names = "bool*, signed char*, unsigned char*, short*, unsigned short*, int*, unsigned int*, long long*, unsigned long long*, float, double, bool, const void*"
@@ -118,26 +118,26 @@ def test_all_types_have_their_names_in_messages():
 
 
 class OnDevice:
-    """What a stand-in for CuPy has for an array."""
+    """An array of another library."""
 
     def __init__(self, array):
         self.array = array
 
 
-def test_arrays_of_another_library_are_unwrapped_and_numpys_refused():
+def test_arrays_of_another_library_are_unwrapped_and_numpys_rejected():
     kernel = Module(SCALE, "scale.cu", unwrap=lambda x: getattr(x, "array", None)).get_function(
         "scale"
     )
     y = np.zeros(4, "f")
     kernel((1,), (32,), (OnDevice(X), OnDevice(y), A, N))
     assert y.tolist() == [2] * 4
-    with pytest.raises(TypeError, match="argument 1 .* got a NumPy array, which no GPU can read"):
+    with pytest.raises(TypeError, match="argument 1 .* got a NumPy array, which a GPU cannot read"):
         kernel((1,), (32,), (OnDevice(X), y, A, N))
     with pytest.raises(TypeError, match="argument 0 .* expected an array, got type list"):
         kernel((1,), (32,), ([1.0], OnDevice(y), A, N))
 
 
-def test_launches_from_several_threads_wait_for_each_other():
+def test_launches_from_several_threads_do_not_interfere():
     kernel = Module(SUM, "sum.cu").get_function("sum")
     results = [np.zeros(20, "f") for _ in range(4)]
 
@@ -195,14 +195,14 @@ def test_the_memory_report_shows_bank_conflicts(transposes):
     ]
 
 
-def test_the_memory_report_of_a_kernel_outlives_the_launch_of_another(transposes):
+def test_the_memory_report_of_a_kernel_survives_the_launch_of_another(transposes):
     x, y = np.ones((32, 32), "f"), poisoned((32, 32))
     for name in ("transpose", "transpose_in_tiles"):
         transposes.get_function(name)((1,), (32, 32), (x, y))
     assert len(transposes.get_function("transpose").memory_report()) == 2
 
 
-def test_there_is_no_memory_report_where_nothing_was_counted(scale):
+def test_a_memory_report_needs_a_counted_launch(scale):
     with pytest.raises(ValueError, match="counted in a Module"):
         scale.memory_report()
     kernel = Module(TRANSPOSE, "transpose.cu", stats=True).get_function("transpose")
@@ -210,10 +210,10 @@ def test_there_is_no_memory_report_where_nothing_was_counted(scale):
         kernel.memory_report()
 
 
-# Building
+# Builds
 
 
-def test_a_build_is_kept_and_needs_no_compiler_the_next_time(tmp_path, monkeypatch):
+def test_a_cached_build_needs_no_compiler(tmp_path, monkeypatch):
     monkeypatch.setenv("TINYALEX_CACHE", str(tmp_path))
     Module(SCALE, "scale.cu")
     assert [path.suffix for path in (tmp_path / "emulator").iterdir()] == [".so"]
@@ -223,7 +223,7 @@ def test_a_build_is_kept_and_needs_no_compiler_the_next_time(tmp_path, monkeypat
     Module(SCALE, "scale.cu").get_function("scale")((1,), (32,), (X, np.zeros(4, "f"), A, N))
 
 
-def test_builds_are_kept_in_the_users_cache_folder(tmp_path, monkeypatch):
+def test_builds_are_cached_in_the_users_cache_folder(tmp_path, monkeypatch):
     monkeypatch.delenv("TINYALEX_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert compiling.cache_folder() == tmp_path / "tinyalex" / "emulator"
@@ -232,7 +232,7 @@ def test_builds_are_kept_in_the_users_cache_folder(tmp_path, monkeypatch):
     assert compiling.cache_folder() == tmp_path / ".cache" / "tinyalex" / "emulator"
 
 
-def test_without_a_compiler_the_message_says_how_to_get_one(tmp_path, monkeypatch):
+def test_without_a_compiler_the_message_says_how_to_install_one(tmp_path, monkeypatch):
     monkeypatch.setenv("TINYALEX_CACHE", str(tmp_path))
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(
@@ -242,9 +242,7 @@ def test_without_a_compiler_the_message_says_how_to_get_one(tmp_path, monkeypatc
         Module(SCALE, "scale.cu")
 
 
-def test_a_mistake_in_the_code_is_shown_with_its_own_line_and_leaves_nothing_behind(
-    tmp_path, monkeypatch
-):
+def test_a_compile_error_shows_the_line_and_leaves_no_files(tmp_path, monkeypatch):
     monkeypatch.setenv("TINYALEX_CACHE", str(tmp_path))
     code = '#line 1 "wrong.cu"\n// a comment\nextern "C" __global__ void f(int* x) { x[0] = undeclared; }\n'
     with pytest.raises(
@@ -270,7 +268,7 @@ def test_cooperative_groups_do_not_compile():
         )
 
 
-def test_a_name_that_is_no_kernels_is_refused_before_anything_is_compiled():
+def test_an_unknown_template_is_rejected_before_compiling():
     with pytest.raises(
         CompileError,
         match=r"scale.cu: expected a kernel for the name 'scaled<float>'; the templates are none.",
@@ -278,23 +276,23 @@ def test_a_name_that_is_no_kernels_is_refused_before_anything_is_compiled():
         Module(SCALE, "scale.cu", ["scaled<float>"])
 
 
-def test_a_kernel_that_was_not_asked_for_is_named_with_those_that_were():
+def test_get_function_lists_the_kernels_that_were_built():
     with pytest.raises(KeyError, match="scale.cu has no kernel 'scan<float>', only scale"):
         Module(SCALE, "scale.cu").get_function("scan<float>")
 
 
-# In the place of CuPy
+# In place of CuPy
 
 
 @pytest.mark.parametrize("order", [0, 1, 4])
-def test_the_primitives_for_a_gpu_take_numpy_arrays_while_the_emulator_runs(order):
+def test_gpu_primitives_take_numpy_arrays_while_the_emulator_runs(order):
     x, y = np.array([-1, 0, 2], "f"), poisoned(3)
     with emulator.running(order=order):
         cuda.relu(x, y)
     assert y.tolist() == [0, 0, 2]
 
 
-def test_the_kernels_that_ran_can_be_asked_for_their_memory_reports():
+def test_running_yields_kernels_with_memory_reports():
     x, y = np.ones(64, "f"), poisoned(64)
     with emulator.running(stats=True) as kernels:
         cuda.relu(x, y)
@@ -305,7 +303,7 @@ def test_the_kernels_that_ran_can_be_asked_for_their_memory_reports():
     }
 
 
-def test_what_ran_before_the_emulator_is_put_back_after_an_error():
+def test_running_restores_the_previous_engine_after_an_error():
     from tinyalex.kernels.cuda import launching
 
     before = launching._load

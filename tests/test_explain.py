@@ -1,4 +1,4 @@
-"""`explain`: a kernel's text with what each line does to memory. Needs g++; NVRTC only where it says so."""
+"""`explain`: the memory traffic of each line. Needs g++; NVRTC only where stated."""
 
 import re
 
@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from tinyalex import emulator
-from tinyalex.emulator import explain as explaining
+from tinyalex.emulator import explain as explain_module
 from tinyalex.emulator import nvrtc
-from tinyalex.emulator.explain import explain
+from tinyalex.emulator.explain import explain, launches
+from tinyalex.emulator.explain.summary import summary
 from tinyalex.emulator.reports import MemoryUse
 from tinyalex.kernels import cpu, cuda
 from tinyalex.kernels.cuda import sources
@@ -26,8 +27,8 @@ def without_nvrtc(monkeypatch):
     monkeypatch.setattr(nvrtc, "compile", missing)
 
 
-def below(text, code):
-    """The measurements under the line of source with `code` in it."""
+def notes_under(text, code):
+    """The measurements under the source line that contains `code`."""
     lines = text.splitlines()
     at = next(i for i, line in enumerate(lines) if code in line)
     rest = lines[at + 1 :]
@@ -39,92 +40,88 @@ def below(text, code):
 
 def test_im2col_with_a_stride_touches_more_sectors_than_without(without_nvrtc):
     text = explain("im2col")
-    first, stores, second, _ = below(text, "*out = inside ?")
+    first, stores, second, _ = notes_under(text, "*out = inside ?")
     wide, narrow = (
-        float(re.search(r": (\S+) sectors a load", line)[1]) for line in (first, second)
+        float(re.search(r": (\S+) sectors per global load", line)[1]) for line in (first, second)
     )
-    # 32 places 4 pixels apart are 128 * 4 bytes, 16 sectors, and one more for a beginning within a sector and the ends of rows.
+    # 32 pixels with a stride of 4 span 128 * 4 bytes, 16 sectors, and one more if they
+    # start within a sector or wrap at the end of a row.
     assert 16 < wide < 18
     assert 4 < narrow < 5.5
-    assert first == f"> conv1: {wide} sectors a load of global memory, 4.0 would do"
-    assert "sectors a store of global memory" in stores
-    assert (
-        f"conv1: the loads at line 25 touch {wide} sectors of 32 bytes for a warp, 4.0 would be enough"
-        in " ".join(text.split())
+    assert first == f"> conv1: {wide} sectors per global load (ideal 4.0)"
+    assert "sectors per global store" in stores
+    one_line = " ".join(text.split())
+    assert re.search(
+        rf"conv1: the loads at line \d+ touch {wide} sectors per warp \(ideal 4.0\)", one_line
     )
 
 
-def test_the_source_is_there_with_its_comment_and_line_numbers(without_nvrtc):
+def test_explain_shows_the_source_with_comments_and_line_numbers(without_nvrtc):
     text = explain("im2col")
     source = (sources.FOLDER / "columns.cu").read_text().splitlines()
     shown = {int(number): line for number, line in re.findall(r"^ +(\d+) \| (.*)$", text, re.M)}
-    assert (
-        min(shown)
-        == source.index(next(line for line in source if line.startswith("// Patches to columns")))
-        + 1
-    )
+    first = min(shown) - 1
+    assert source[first].startswith("//")
+    assert not source[first - 1]
     assert shown[max(shown)] == "}"
     assert all(source[number - 1].startswith(line) for number, line in shown.items())
     assert "col2im" not in " ".join(shown.values())
 
 
-def test_it_says_what_was_launched(without_nvrtc):
+def test_explain_shows_the_launch_and_its_arguments(without_nvrtc):
     text = explain("im2col")
     assert text.startswith(
-        "im2col<float> of columns.cu, run on the CPU with every access to memory counted:"
+        "im2col<float> of columns.cu, run on the CPU with every memory access counted:"
     )
-    assert (
-        "conv1, 11 x 11, stride 4, a channel of it: 12 blocks of 256 threads" in text
-    )  # 55 * 55 threads
+    size = "12 blocks of 256 threads"  # 55 * 55 threads
+    assert f"conv1, 11 x 11, stride 4, one channel: {size}" in text
     assert "x (1, 1, 227, 227), col (1, 11, 11, 1, 55, 55)" in text
     assert "N=1, C=1, H=227, W=227, KH=11, KW=11, OH=55, OW=55, sh=4, sw=4" in text
 
 
-def test_shared_memory_is_shown_where_a_helper_of_the_kernel_uses_it(without_nvrtc):
+def test_shared_memory_is_shown_in_the_functions_that_a_kernel_calls(without_nvrtc):
     text = explain("cross_entropy")
-    assert below(text, "shared[t] = mine;") == [
-        "> 1.0 passes through the banks a store of shared memory"
-    ]
+    assert notes_under(text, "shared[t] = mine;") == ["> 1.0 passes per shared store"]
     assert "Shared memory has no bank conflicts" in text
     assert "struct Larger" in text
     assert "W over_block(W mine" in text
     assert "cross_entropy_backward" not in text
 
 
-def test_stores_of_bytes_eight_apart_are_told_from_runs(without_nvrtc):
+def test_stores_with_a_stride_of_eight_bytes_are_not_contiguous(without_nvrtc):
     text = explain("random_mask")
     assert "philox(unsigned long long c[4]" in text
-    assert below(text, "threshold;") == ["> 8.0 sectors a store of global memory, 1.0 would do"]
-    assert "88% are not written by it" in " ".join(text.split())
+    assert notes_under(text, "threshold;") == ["> 8.0 sectors per global store (ideal 1.0)"]
+    assert "88% of the bytes in those sectors are not written" in " ".join(text.split())
 
 
 @pytest.mark.parametrize("name", ["im2col", "cross_entropy", "random_mask"])
-def test_it_fits_a_terminal(without_nvrtc, name):
+def test_explain_fits_a_terminal_of_120_columns(without_nvrtc, name):
     assert max(map(len, explain(name).splitlines())) <= 120
 
 
 @pytest.mark.parametrize("name", KERNELS)
-def test_what_is_launched_computes_what_numpy_does(name):
-    """Every kernel has launches, of shapes that fit together; built without statistics, as other tests have built it already."""
-    for title, arguments in explaining._calls(name).items():
-        mine, theirs = (
+def test_explained_calls_equal_those_of_numpy(name):
+    """Without statistics, so that the builds of other tests are reused."""
+    for title, arguments in launches.calls_of(name).items():
+        actual, expected = (
             [x.copy() if isinstance(x, np.ndarray) else x for x in arguments] for _ in range(2)
         )
-        getattr(cpu, name)(*theirs)
+        getattr(cpu, name)(*expected)
         with emulator.running():
-            getattr(cuda, name)(*mine)
-        for x, y in zip(mine, theirs, strict=True):
+            getattr(cuda, name)(*actual)
+        for x, y in zip(actual, expected, strict=True):
             if isinstance(x, np.ndarray):
                 np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-4, err_msg=title)
 
 
-def test_a_kernel_without_a_launch_of_its_own_gets_the_largest_example(monkeypatch):
-    monkeypatch.setattr(explaining, "_activation", lambda random: iter(()))
-    (arguments,) = explaining._calls("relu").values()
+def test_a_kernel_without_a_typical_call_is_explained_with_the_largest_example(monkeypatch):
+    monkeypatch.setattr(launches, "typical_calls", lambda: iter(()))
+    (arguments,) = launches.calls_of("relu").values()
     assert arguments[0].dtype == np.float32
 
 
-def test_an_unknown_kernel_is_refused_with_a_list():
+def test_explain_lists_the_kernels_for_an_unknown_name():
     with pytest.raises(
         ValueError,
         match="explain: expected the name of a kernel, got 'conv'. There are augment, avg_pool, ",
@@ -133,56 +130,41 @@ def test_an_unknown_kernel_is_refused_with_a_list():
     assert all(name in str(error.value) for name in KERNELS)
 
 
-def test_without_nvrtc_it_says_how_to_see_the_registers(without_nvrtc):
-    assert "after pip install nvidia-cuda-nvrtc nvidia-cuda-runtime" in " ".join(
-        explain("relu").split()
-    )
+def test_without_nvrtc_explain_says_how_to_install_it(without_nvrtc):
+    text = " ".join(explain("relu").split())
+    assert "on a GPU: pip install nvidia-cuda-nvrtc nvidia-cuda-runtime" in text
 
 
 @pytest.mark.parametrize(
     ("registers", "shared", "expected"),
     [
-        (
-            32,
-            1024,
-            "A multiprocessor holds 8 such blocks of 256 threads at once, 2048 of its 2048 threads.",
-        ),
-        (
-            33,
-            0,
-            "A multiprocessor holds 6 such blocks of 256 threads at once, 1536 of its 2048 threads: it has no more registers.",
-        ),
-        (
-            8,
-            99 << 10,
-            "A multiprocessor holds 2 such blocks of 256 threads at once, 512 of its 2048 threads: it has no more shared memory.",
-        ),
+        (32, 1024, "8 blocks of 256 threads per multiprocessor, 2048 of its 2048 threads."),
+        (33, 0, "6 blocks of 256 threads per multiprocessor, 1536 of its 2048 threads, limited by registers."),
+        (8, 99 << 10, "2 blocks of 256 threads per multiprocessor, 512 of its 2048 threads, limited by shared memory."),
     ],
-)
-def test_registers_and_shared_memory_say_how_many_blocks_fit(
+)  # fmt: skip
+def test_occupancy_follows_from_registers_and_shared_memory(
     monkeypatch, registers, shared, expected
 ):
-    taken = nvrtc.Compiled(
+    used = nvrtc.Compiled(
         registers=registers, stack=0, spills=0, shared=shared, barriers=0, doubles=0
     )
-    monkeypatch.setattr(nvrtc, "compile", lambda code, file, names, arch: {names[0]: taken})
+    monkeypatch.setattr(nvrtc, "compile", lambda code, file, names, arch: {names[0]: used})
     monkeypatch.setattr(nvrtc, "version", lambda: (13, 0))
-    text = explaining._resources("activation.cu", "relu<float>")
+    text = explain_module._resources("activation.cu", "relu<float>")
     assert text == (
-        f"Compiled by NVRTC 13.0 for sm_90: {registers} registers a thread, 0 bytes spilled to memory, "
-        f"{shared} bytes of shared memory a block. {expected}"
+        f"Compiled by NVRTC 13.0 for sm_90: {registers} registers per thread, 0 bytes spilled, "
+        f"{shared} bytes of shared memory per block. Occupancy: {expected}"
     )
 
 
-def test_with_nvrtc_the_registers_are_those_of_the_kernel():
+def test_nvrtc_reports_the_registers_of_a_kernel():
     try:
         nvrtc.version()
     except ImportError as missing:
         pytest.skip(str(missing))
-    assert re.match(
-        r"Compiled by NVRTC \S+ for sm_90: \d+ registers a thread",
-        explaining._resources("activation.cu", "relu<float>"),
-    )
+    text = explain_module._resources("activation.cu", "relu<float>")
+    assert re.match(r"Compiled by NVRTC \S+ for sm_90: \d+ registers per thread", text)
 
 
 def use(space="global", access="load", cost=4.0, ideal=4.0, requests=10):
@@ -192,15 +174,15 @@ def use(space="global", access="load", cost=4.0, ideal=4.0, requests=10):
 @pytest.mark.parametrize(
     ("uses", "expected"),
     [
-        ([use()], "a: no access to global memory touches more sectors than its bytes fill: neighbouring threads use neighbouring numbers. In all, the sectors of 10 requests come to 1 kB; 100% of them belong to the loads at line 7."),
-        ([use(cost=5.0)], "a: the loads at line 7 touch 5.0 sectors of 32 bytes for a warp, 4.0 would be enough: nearly one run of memory"),
-        ([use(cost=16.0)], "of the bytes in those sectors 75% come along without being asked for"),
-        ([use(access="store", cost=32.0)], "of the bytes in those sectors 88% are not written by it"),
-        ([use(cost=1.0), use("global", "store")], "come to 2 kB; 80% of them belong to the stores at line 7."),
-        ([use(), use("shared", cost=8.0, ideal=1.0)], "Shared memory has bank conflicts: the loads at line 7 go through the banks 8.0 times, where 1.0 would do."),
+        ([use()], "a: all global accesses are coalesced: they touch no more sectors than needed. In all, 10 requests move 1 kB, 100% of it by the loads at line 7."),
+        ([use(cost=5.0)], "a: the loads at line 7 touch 5.0 sectors per warp (ideal 4.0): almost contiguous"),
+        ([use(cost=16.0)], "75% of the bytes in those sectors are not used"),
+        ([use(access="store", cost=32.0)], "88% of the bytes in those sectors are not written"),
+        ([use(cost=1.0), use("global", "store")], "move 2 kB, 80% of it by the stores at line 7."),
+        ([use(), use("shared", cost=8.0, ideal=1.0)], "Shared memory has bank conflicts: the loads at line 7 take 8.0 passes (ideal 1.0)."),
     ],
-    ids=["ideal", "a run with gaps", "loads apart", "stores apart", "one number for all", "bank conflicts"],
+    ids=["coalesced", "almost contiguous", "strided loads", "strided stores", "one element for all", "bank conflicts"],
 )  # fmt: skip
-def test_the_sentences_say_what_the_numbers_do(uses, expected):
-    launched = explaining.Launched("a, b", "f<float>", (1,), (), uses)
-    assert expected in explaining._meaning(launched)
+def test_the_summary_describes_the_measurements(uses, expected):
+    launch = launches.MeasuredLaunch("a, b", "f<float>", 1, (), uses)
+    assert expected in summary(launch)

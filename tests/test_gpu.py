@@ -1,8 +1,9 @@
-"""What only a GPU has: two places where an array can be, and a host that should not wait. On a card, and on the stand-in without one."""
+"""Two devices, and a host that does not wait. On a GPU, or on the stand-in for one."""
 
 import csv
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -16,21 +17,20 @@ from tinyalex import data, kernels, models, nn, optim, training
 from tinyalex import device as devices
 from tinyalex import functional as F
 from tinyalex.device import to_numpy
-from tinyalex.kernels.cpu.convolution import winograd
+from tinyalex.kernels.fast_paths import fast
 
 pytestmark = pytest.mark.gpu
 
 
 @pytest.fixture
 def by_im2col():
-    """The CPU convolves as the GPU does: another algorithm has other roundings."""
-    winograd.use("off")
-    yield
-    winograd.use("fast")
+    """The CPU convolves as the GPU does: other algorithms round differently."""
+    with fast(False):
+        yield
 
 
 on_the_standin = pytest.mark.skipif(
-    "TINYALEX_STANDIN" not in os.environ, reason="a card does not count waits and launches"
+    "TINYALEX_STANDIN" not in os.environ, reason="a GPU does not count waits and launches"
 )
 
 
@@ -38,7 +38,7 @@ def on_cpu(*shape):
     return ta.Tensor(np.ones(shape, "f"), device="cpu")
 
 
-def test_a_tensor_moves_there_and_back_and_so_does_its_gradient(device, rng):
+def test_a_tensor_and_its_gradient_move_between_devices(device, rng):
     x = ta.Tensor(rng.standard_normal((2, 3)), requires_grad=True, device="cpu")
     y = x.to(device)
     assert (x.device, y.device) == ("cpu", device)
@@ -48,19 +48,19 @@ def test_a_tensor_moves_there_and_back_and_so_does_its_gradient(device, rng):
     np.testing.assert_allclose(x.grad, 2 * x.data)
 
 
-def test_arrays_of_two_devices_are_not_mixed(device):
-    message = f"Add: input 0 lies on {device}, but input 1 on cpu. Move one of them, as in x.to\\('{device}'\\)"
+def test_arrays_of_two_devices_are_rejected(device):
+    message = f"Add: input 0 is on {device}, but input 1 is on cpu. Move one of them, as in x.to\\('{device}'\\)"
     with pytest.raises(ValueError, match=message):
         on_cpu(2).to(device) + on_cpu(2)
-    with pytest.raises(ValueError, match="cross_entropy: input 0 lies on"):
+    with pytest.raises(ValueError, match="cross_entropy: input 0 is on"):
         F.cross_entropy(on_cpu(2, 3).to(device), ta.Tensor(np.array([0, 1]), device="cpu"))
     y = on_cpu(2).to(device) * ta.Tensor([1.0, 2.0], requires_grad=True)
-    with pytest.raises(ValueError, match="backward: grad: input 0 lies on"):
+    with pytest.raises(ValueError, match="backward: grad: input 0 is on"):
         y.backward(on_cpu(2))
 
 
-def test_a_gradient_on_another_device_is_refused(device):
-    class Stray(ta.Function):
+def test_a_gradient_on_another_device_is_rejected(device):
+    class OnCpu(ta.Function):
         def forward(self, x):
             return x * 2
 
@@ -68,23 +68,22 @@ def test_a_gradient_on_another_device_is_refused(device):
             return 2 * to_numpy(dy)
 
     x = ta.Tensor([1.0, 2.0], requires_grad=True)
-    with pytest.raises(ValueError, match="Make it on the input's device"):
-        Stray.apply(x).sum().backward()
+    with pytest.raises(ValueError, match="Compute it on the input's device"):
+        OnCpu.apply(x).sum().backward()
 
 
-def test_a_module_moves_with_its_parameters_and_the_optimizer_follows(device, rng):
+def test_a_module_moves_with_its_parameters_and_its_optimizer(device, rng):
     devices.set_default("cpu")
     x, labels = rng.standard_normal((4, 3)).astype("f"), np.array([0, 1, 1, 0])
 
-    def steps(model, optimizer, count, place):
+    def steps(model, optimizer, count, target):
         for _ in range(count):
             optimizer.zero_grad()
-            F.cross_entropy(
-                model(ta.Tensor(x, device=place)), ta.Tensor(labels, device=place)
-            ).backward()
+            logits = model(ta.Tensor(x, device=target))
+            F.cross_entropy(logits, ta.Tensor(labels, device=target)).backward()
             optimizer.step()
 
-    answers = []
+    states = []
     for second_half in ("cpu", device):
         ta.manual_seed(0)
         model = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2))
@@ -94,14 +93,11 @@ def test_a_module_moves_with_its_parameters_and_the_optimizer_follows(device, rn
         assert model.to(second_half) is model
         assert all(p is q for p, q in zip(parameters, model.parameters(), strict=True))
         steps(model, optimizer, 3, second_half)
-        assert (
-            {p.device for p in parameters}
-            == {devices.of(v) for group in optimizer.velocity for v in group}
-            == {second_half}
-        )
-        answers.append(model.state_dict())
-    for name, weights in answers[0].items():
-        np.testing.assert_allclose(answers[1][name], weights, rtol=1e-5, atol=1e-6)
+        assert {p.device for p in parameters} == {second_half}
+        assert {devices.of(v) for group in optimizer.velocity for v in group} == {second_half}
+        states.append(model.state_dict())
+    for name, weights in states[0].items():
+        np.testing.assert_allclose(states[1][name], weights, rtol=1e-5, atol=1e-6)
 
 
 def test_a_saved_state_loads_on_either_device(device, tmp_path):
@@ -114,78 +110,78 @@ def test_a_saved_state_loads_on_either_device(device, tmp_path):
     assert model.weight.device == device
 
 
-def test_dropout_draws_the_same_mask_on_both_devices(device):
+def test_dropout_draws_the_same_masks_on_both_devices(device):
     x = np.ones((3, 5, 7), "f")
     masks = []
-    for place in ("cpu", device):
+    for target in ("cpu", device):
         ta.manual_seed(3)
-        masks.append([F.dropout(ta.Tensor(x, device=place)).numpy() for _ in range(2)])
+        masks.append([F.dropout(ta.Tensor(x, device=target)).numpy() for _ in range(2)])
     np.testing.assert_array_equal(*masks)
     assert (masks[0][0] != masks[0][1]).any()
 
 
-def test_a_loader_makes_the_same_batches_on_both_devices(device):
+def test_a_loader_returns_the_same_batches_on_both_devices(device):
     train, _ = data.shapes(30, 10)
     mean, axes = data.mean_image(train.images), data.colour_axes(train.images)
     transform = data.Augment(mean, scale=0.01, colours=axes)
-    here, there = (
-        data.Loader(train, 8, shuffle=True, transform=transform, device=place)
-        for place in ("cpu", device)
+    cpu_batches, gpu_batches = (
+        data.Loader(train, 8, shuffle=True, transform=transform, device=target)
+        for target in ("cpu", device)
     )
-    for (x, labels), (x_there, labels_there) in zip(here, there, strict=True):
-        assert devices.of(x_there) == devices.of(labels_there) == device
-        np.testing.assert_allclose(to_numpy(x_there), x, rtol=1e-5, atol=1e-5)
-        np.testing.assert_array_equal(to_numpy(labels_there), labels)
+    for (x, labels), (gpu_x, gpu_labels) in zip(cpu_batches, gpu_batches, strict=True):
+        assert devices.of(gpu_x) == devices.of(gpu_labels) == device
+        np.testing.assert_allclose(to_numpy(gpu_x), x, rtol=1e-5, atol=1e-5)
+        np.testing.assert_array_equal(to_numpy(gpu_labels), labels)
 
 
-def test_small_tiles_give_the_same_answer(device, rng, monkeypatch):
+def test_small_tiles_give_the_same_gradients(device, rng, monkeypatch):
     x, w = (
         ta.Tensor(rng.standard_normal((7, 4, 9, 8)), requires_grad=True),
         ta.Tensor(rng.standard_normal((6, 2, 3, 3)), requires_grad=True),
     )
-    answers = []
+    gradients = []
     for bytes_ in (1 << 30, 1):
         monkeypatch.setattr(devices.tiles, "_gpu_tile_bytes", lambda name, bytes_=bytes_: bytes_)
         x.grad = w.grad = None
         F.conv2d(x, w, padding=1, groups=2).sum().backward()
-        answers.append((to_numpy(x.grad), to_numpy(w.grad)))
-    for one, two in zip(*answers, strict=True):
+        gradients.append((to_numpy(x.grad), to_numpy(w.grad)))
+    for one, two in zip(*gradients, strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-12, atol=1e-12)
 
 
-def test_a_training_run_equals_the_cpus(device, tmp_path, by_im2col):
-    """Twenty steps of the CIFAR net: losses to six digits."""
+def test_training_on_the_device_equals_training_on_the_cpu(device, tmp_path, by_im2col):
+    """Twenty steps of the CIFAR network: losses to six digits."""
     losses = {}
-    for place in ("cpu", device):
-        trainer = small_run(place, tmp_path / place.replace(":", ""))
-        losses[place] = []
+    for target in ("cpu", device):
+        trainer = small_run(target, tmp_path / target.replace(":", ""))
+        losses[target] = []
         for x, labels in [*trainer.train.epoch(0), *trainer.train.epoch(1)]:
             trainer.step(x, labels)
-            losses[place] += [loss for loss, _, _ in trainer._pending.read()]
+            losses[target] += [loss for loss, _, _ in trainer._pending.read()]
     assert len(losses[device]) == 20
     np.testing.assert_allclose(losses[device], losses["cpu"], rtol=2e-6)
 
 
-def small_run(place, output):
+def small_run(target, output):
     ta.manual_seed(0)
     train, valid = data.shapes(160, 16)
     mean = data.mean_image(train.images)
     augment = data.Augment(mean, scale=1 / 60)
     devices.set_default("cpu")
-    model = models.cifar("quick").to(place)
+    model = models.cifar("quick").to(target)
     return training.Trainer(
         model,
         optim.SGD(optim.paper_groups(model, 0.01), lr=0.01, momentum=0.9),
         None,
-        data.Loader(train, 16, shuffle=True, transform=augment, device=place),
-        data.Loader(valid, 16, transform=data.Normalize(mean, scale=1 / 60), device=place),
+        data.Loader(train, 16, shuffle=True, transform=augment, device=target),
+        data.Loader(valid, 16, transform=data.Normalize(mean, scale=1 / 60), device=target),
         epochs=1,
         output=output,
         metadata={"variant": "test"},
     )
 
 
-def test_a_whole_run_trains_validates_and_saves(device, tmp_path):
+def test_a_run_trains_validates_and_saves(device, tmp_path):
     log = small_run(device, tmp_path).fit()
     assert np.isfinite(log[0].valid_loss)
     assert {f.name for f in tmp_path.iterdir()} == {
@@ -197,7 +193,7 @@ def test_a_whole_run_trains_validates_and_saves(device, tmp_path):
 
 
 @on_the_standin
-def test_a_step_neither_waits_for_the_device_nor_copies_from_it(device, tmp_path, tell):
+def test_a_training_step_neither_synchronizes_nor_copies_to_the_host(device, tmp_path, tell):
     import standin
 
     trainer = small_run(device, tmp_path)
@@ -208,67 +204,50 @@ def test_a_step_neither_waits_for_the_device_nor_copies_from_it(device, tmp_path
     with standin.no_sync():
         for batch in batches[1:5]:
             trainer.step(*batch)
-    done = {name: count - before[name] for name, count in standin.stats.items()}
-    assert (done["sync"], done["d2h"]) == (0, 0)
+    counts = {name: count - before[name] for name, count in standin.stats.items()}
+    assert (counts["sync"], counts["d2h"]) == (0, 0)
     tell(
-        f"CIFAR quick net on CUDA: {done['launch'] / 4:.0f} launches a training step, {len(standin.launches) / 4:.0f} of them our kernels"
+        f"CIFAR quick network on CUDA: {counts['launch'] / 4:.0f} launches a training step, {len(standin.launches) / 4:.0f} of them our kernels"
     )
 
 
 @on_the_standin
-def test_a_loader_waits_for_nothing_either(device, tmp_path):
+def test_a_loader_does_not_synchronize(device, tmp_path):
     import standin
 
     trainer = small_run(device, tmp_path)
-    trainer.train.prefetch = 0  # in this thread, which is the one that must not wait
+    trainer.train.prefetch = 0  # load in this thread, which must not wait
     with standin.no_sync():
         assert len(list(trainer.train.epoch(0))) == 10
 
 
 @on_the_standin
-def test_the_script_trains_on_cuda_as_on_the_cpu(tmp_path):
-    """train_cifar.py, 20 steps: the same losses to six digits."""
+def test_train_cifar_trains_on_cuda_as_on_the_cpu(tmp_path):
+    """Two epochs, 20 steps: the same losses to six digits."""
     root = Path(__file__).resolve().parent.parent
-    options = [
-        "--data",
-        "shapes",
-        "--subset",
-        "177",
-        "--batch-size",
-        "16",
-        "--epochs",
-        "2",
-        "--model",
-        "quick",
-    ]
+    options = shlex.split("--data shapes --subset 177 --batch-size 16 --epochs 2 --model quick")
+    # Both convolve by im2col: other algorithms round differently.
+    environment = os.environ | {"TINYALEX_FAST": "0"}
     losses = {}
-    for place in ("cpu", "cuda"):
-        program = [root / "tests" / "standin"] if place == "cuda" else []
-        output = tmp_path / place
-        command = [
-            sys.executable,
-            *program,
-            root / "train_cifar.py",
-            *options,
-            "--device",
-            place,
-            "--output",
-            output,
-        ]
-        environment = os.environ | {
-            "TINYALEX_WINOGRAD": "off"
-        }  # both convolve by im2col: another algorithm has other roundings
+    for target in ("cpu", "cuda"):
+        program = [root / "tests" / "standin"] if target == "cuda" else []
+        output = tmp_path / target
+        options_here = [*options, "--device", target, "--output", output]
         result = subprocess.run(
-            command, capture_output=True, text=True, cwd=tmp_path, env=environment
+            [sys.executable, *program, root / "train_cifar.py", *options_here],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=environment,
         )
         assert result.returncode == 0, result.stderr
         with open(output / "log.csv", newline="") as file:
-            losses[place] = [float(line["train_loss"]) for line in csv.DictReader(file)]
+            losses[target] = [float(line["train_loss"]) for line in csv.DictReader(file)]
     assert len(losses["cuda"]) == 2
     np.testing.assert_allclose(losses["cuda"], losses["cpu"], rtol=2e-6)
 
 
-def test_pictures_are_cut_and_looked_at_ten_times_on_the_device(device, tmp_path):
+def test_ten_view_prediction_runs_on_the_device(device, tmp_path):
     source = data.find_images(class_folders(tmp_path))
     pictures = data.StoredImages(source.train, source.classes, 16)
     ta.manual_seed(0)
@@ -276,60 +255,41 @@ def test_pictures_are_cut_and_looked_at_ten_times_on_the_device(device, tmp_path
         nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 10 * 10, 2)
     ).to(device)
     views = data.TenViews(np.full((3, 16, 16), 100.0), scale=0.01, size=12)
-    here, there = (
-        list(data.Loader(pictures, 5, transform=views, device=place)) for place in ("cpu", device)
+    cpu_batches, gpu_batches = (
+        list(data.Loader(pictures, 5, transform=views, device=target)) for target in ("cpu", device)
     )
-    for (x, _), (x_there, labels_there) in zip(here, there, strict=True):
-        assert devices.of(x_there) == devices.of(labels_there) == device
-        np.testing.assert_array_equal(to_numpy(x_there), x)
+    for (x, _), (gpu_x, gpu_labels) in zip(cpu_batches, gpu_batches, strict=True):
+        assert devices.of(gpu_x) == devices.of(gpu_labels) == device
+        np.testing.assert_array_equal(to_numpy(gpu_x), x)
     one_by_one = np.concatenate(
-        [F.softmax(model(x.reshape(-1, 3, 12, 12)), 1).numpy() for x, _ in here]
+        [F.softmax(model(x.reshape(-1, 3, 12, 12)), 1).numpy() for x, _ in cpu_batches]
     ).reshape(-1, 10, 2)
     np.testing.assert_allclose(
-        np.exp(training.log_probabilities(model, there)[0]), one_by_one.mean(axis=1), rtol=1e-5
+        np.exp(training.answers(model, gpu_batches)[0]), one_by_one.mean(axis=1), rtol=1e-5
     )
 
 
 @on_the_standin
-@pytest.mark.parametrize("place", ["cuda", "cuda:1"])
-def test_train_imagenet_runs_on_cuda(place, tmp_path):
+@pytest.mark.parametrize("target", ["cuda", "cuda:1"])
+def test_train_imagenet_runs_on_cuda(target, tmp_path):
     root = Path(__file__).resolve().parent.parent
     photos = class_folders(tmp_path / "photos", train=4, val=2)
-    options = [
-        "--data",
-        photos,
-        "--image-size",
-        "67",
-        "--resize",
-        "72",
-        "--batch-size",
-        "2",
-        "--epochs",
-        "1",
-        "--device",
-        place,
-    ]
-    command = [
-        sys.executable,
-        root / "tests" / "standin",
-        root / "train_imagenet.py",
-        *options,
-        "--output",
-        tmp_path / "out",
-    ]
+    options = shlex.split("--image-size 67 --resize 72 --batch-size 2 --epochs 1")
+    options += ["--data", photos, "--device", target, "--output", tmp_path / "out"]
+    command = [sys.executable, root / "tests" / "standin", root / "train_imagenet.py", *options]
     result = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert f"on {place}" in result.stdout
+    assert f"on {target}" in result.stdout
     assert len(re.findall(r"(one view |ten views)  .*best.safetensors: loss ", result.stdout)) == 2
 
 
-def test_tf32_is_a_switch(device):
+def test_tf32_can_be_switched_on_and_off(device):
     x = ta.Tensor(np.full((64, 64), 1 + 2.0**-12, "f"))
     exact = (x @ x).numpy()
     try:
         devices.allow_tf32()
         rounded = (x @ x).numpy()
-        if "TINYALEX_STANDIN" in os.environ:  # which computes alike, and notes what it was told
+        if "TINYALEX_STANDIN" in os.environ:  # it only records the setting
             import standin
 
             assert standin.compute_types["f"] != 0
@@ -339,12 +299,12 @@ def test_tf32_is_a_switch(device):
     np.testing.assert_array_equal((x @ x).numpy(), exact)
 
 
-def test_memory_goes_back_after_a_step(device, tmp_path):
+def test_a_training_step_frees_its_memory(device, tmp_path):
     trainer = small_run(device, tmp_path)
     used = []
     for x, labels in trainer.train.epoch(0):
         trainer.step(x, labels)
-        trainer._read_results()
+        trainer._look()
         del x, labels
         used.append(devices.memory(device)["used"])
     assert max(used[4:]) <= max(used[1:4])
@@ -367,9 +327,9 @@ def test_kernels_of_an_array_are_those_of_its_device(device):
     assert kernels.of(np.ones(1)) is kernels.cpu
 
 
-def test_figures_of_memory_add_up(device):
+def test_memory_statistics_are_consistent(device):
     kept = ta.Tensor(np.zeros(1 << 20, "f"))
-    figures = devices.memory(device)
-    assert 1 << 22 <= figures["used"] <= figures["holds"]
-    assert 0 < figures["free"] <= figures["total"]
+    memory = devices.memory(device)
+    assert 1 << 22 <= memory["used"] <= memory["holds"]
+    assert 0 < memory["free"] <= memory["total"]
     assert kept.size == 1 << 20

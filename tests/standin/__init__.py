@@ -1,20 +1,20 @@
-"""A strict stand-in for CuPy: its arrays, rules and errors on NumPy, to test what runs on a GPU where there is none.
+"""A strict stand-in for CuPy on NumPy: tests GPU code where there is no GPU.
 
     import standin
     standin.install()    # before anything imports cupy
     import cupy
 
-Whatever CuPy refuses is refused here: NumPy arrays among device arrays, implicit copies to the host, names, keywords and dtypes that
-CuPy lacks (cupy_api.json has been made from the real one), an array of another device than the current one. Where CuPy is merely slow, or
-silently wrong, the stand-in refuses too: NumPy's functions on CuPy's arrays, NumPy arrays as indices, indices out of bounds. What is
-never written to is NaN. Raw kernels are really run, by tinyalex.emulator. Like CuPy it keeps reductions and single elements on the device
-as 0-d arrays, and makes whatever it computes in C order.
+Rejected is what CuPy rejects: NumPy arrays among device arrays, implicit copies to the
+host, names, keywords and dtypes that CuPy lacks (see cupy_api.json), arrays of another
+device than the current one. Also rejected is what CuPy does slowly or wrongly:
+NumPy's functions on CuPy's arrays, NumPy arrays as indices, indices out of bounds.
+Uninitialized memory is NaN. Raw kernels are run by tinyalex.emulator. As in CuPy,
+reductions and single elements are 0-d arrays on the device, and results in C order.
 
-`stats` counts copies, waits and launches, `launches` names the raw kernels, `no_sync()` forbids waiting, `compute_types` is what
-matrix products were told.
+`stats` counts copies, waits and launches, `launches` names the raw kernels, `no_sync()`
+forbids waiting, `compute_types` records the settings for matrix multiplications.
 
-It cannot show what a GPU does in its own time: a host buffer that is used again before it was copied, streams out of step. Nor cuBLAS's
-rounding, fragmented memory, or speed.
+Not emulated: asynchronous execution, the rounding of cuBLAS, fragmented memory, speed.
 """
 
 import sys
@@ -39,7 +39,7 @@ BLOCKED = ("cupyx", "cupy_backends")
 
 
 class Installation:
-    """The stand-in in sys.modules, until `remove()` or the end of a with block. `cupy` is the module."""
+    """Put the stand-in in sys.modules, until `remove()` or the end of a with block."""
 
     cupy: ModuleType = cupy
 
@@ -72,5 +72,5 @@ class Installation:
 
 
 def install() -> Installation:
-    """Make `import cupy` find the stand-in. RuntimeError where it has found something already."""
+    """Make `import cupy` find the stand-in. RuntimeError after importing CuPy."""
     return Installation()

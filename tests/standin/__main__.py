@@ -1,4 +1,4 @@
-"""Run a script with the stand-in in the place of CuPy: `python tests/standin SCRIPT ARGUMENTS`, or `-m MODULE ARGUMENTS`."""
+"""Run a script with the stand-in: `python tests/standin SCRIPT`, or `-m MODULE`."""
 
 import runpy
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def main(arguments: list[str]) -> None:
-    # Python has put this folder in front of sys.path, where its files would hide modules of the same names.
+    # Python has put this folder first in sys.path, where it would hide other modules.
     here = Path(__file__).resolve().parent
     sys.path = [folder for folder in sys.path if Path(folder).resolve() != here]
     if not arguments or arguments == ["-m"]:

@@ -13,14 +13,14 @@ VERSION: str = API["version"]
 
 
 def missing(owner: str, name: str) -> Exception:
-    """The error for a name that the stand-in's `owner` ("cupy.cuda") lacks: NotImplementedError where CuPy has it."""
+    """The error for a missing name: NotImplementedError if CuPy has it."""
     if name in API[owner]:
         return NotImplementedError(f"{owner}.{name}: CuPy {VERSION} has it, the stand-in does not.")
     return AttributeError(f"{owner} of CuPy {VERSION} has no attribute {name!r}")
 
 
 class Strict:
-    """A class of CuPy's: for an attribute that the stand-in lacks, the error says whether CuPy has it."""
+    """A class of CuPy: errors for missing attributes say whether CuPy has them."""
 
     __slots__ = ()
     _known_as: str
@@ -32,7 +32,7 @@ class Strict:
 
 @cache
 def binder(name: str, signature: str | None) -> Callable[..., None]:
-    """A function that accepts the arguments that CuPy's `name` accepts, and raises TypeError for all others."""
+    """A function with the signature of CuPy's `name`; TypeError otherwise."""
     if signature is None:
         return lambda *args, **kwargs: None
     scope: dict[str, Any] = {}

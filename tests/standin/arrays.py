@@ -1,6 +1,6 @@
-"""cupy.ndarray: a NumPy array that nobody can mistake for one, with the device it lies on.
+"""cupy.ndarray: wraps a NumPy array together with its device.
 
-Here is what an array is and how it meets the host; `functions.py` adds the operators and the methods that compute.
+Here are conversions to and from the host; `functions.py` adds operators and methods.
 """
 
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ class Flags(Strict):
 
 
 class ndarray(Strict):  # noqa: N801, CuPy's name
-    """An array on a device. `_array` is what NumPy computes with, `_memory` the piece of the device's memory that it lies in."""
+    """An array on a device: NumPy's `_array`, in the `_memory` of the device."""
 
     __slots__ = ("__weakref__", "_array", "_memory", "base")
     __hash__ = None
@@ -273,7 +273,7 @@ class ndarray(Strict):  # noqa: N801, CuPy's name
 
 
 def as_index(slices: Any) -> tuple[tuple[Any, ...], bool]:
-    """An index for NumPy, and whether it picks elements (by lists or arrays) rather than giving a view."""
+    """An index for NumPy, and whether it copies elements instead of giving a view."""
     index, picks = [], False
     for part in slices if isinstance(slices, tuple) else (slices,):
         if isinstance(part, np.ndarray):
@@ -304,7 +304,7 @@ def check_dtype(dtype: Any) -> np.dtype:
 
 
 def poisoned(shape: Any, dtype: Any, order: str = "C") -> np.ndarray:
-    """An array that nobody has written to: NaN, or a number that stands out."""
+    """An uninitialized array: NaN, or a conspicuous number."""
     array = np.empty(shape, check_dtype(dtype), order)
     kind = array.dtype.kind
     array[...] = np.nan if kind in "fc" else True if kind == "b" else np.iinfo(array.dtype).max
@@ -312,12 +312,12 @@ def poisoned(shape: Any, dtype: Any, order: str = "C") -> np.ndarray:
 
 
 def fresh(array: Any) -> ndarray:
-    """`array` as new memory on the current device. NumPy's scalars become 0-d arrays."""
+    """`array` in new memory of the current device; scalars become 0-d arrays."""
     return _wrap(np.asarray(array), Memory(np.asarray(array), thread.device), None)
 
 
 def view(array: np.ndarray, base: ndarray) -> ndarray:
-    """`array`, which lies in the memory of `base`."""
+    """`array`, a view of `base`."""
     return _wrap(array, base._memory, base if base.base is None else base.base)
 
 
@@ -329,7 +329,7 @@ def _wrap(array: np.ndarray, memory: Memory, base: ndarray | None) -> ndarray:
 
 
 def from_host(array: Any, order: str = "C") -> ndarray:
-    """A copy on the current device of an array (or of numbers) on the host. The host does not wait for it."""
+    """A copy of a host array on the current device. The host does not wait for it."""
     source = np.asarray(array)
     check_dtype(source.dtype)
     copied = np.array(source, source.dtype.newbyteorder("="), order=order)
@@ -338,7 +338,7 @@ def from_host(array: Any, order: str = "C") -> ndarray:
 
 
 def unwrap(x: Any) -> Any:
-    """What NumPy computes with for `x`: an array of the current device, a number, or lists and tuples of them. No NumPy array."""
+    """The NumPy form of `x`: a device array, a number, or lists of them."""
     if isinstance(x, ndarray):
         if x._memory.device_id != thread.device:
             raise ValueError(

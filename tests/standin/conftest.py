@@ -1,4 +1,4 @@
-"""What the tests of the stand-in share. They do not install it: sys.modules stays as it is, and a real CuPy may be there too."""
+"""Fixtures of the stand-in's tests, which do not install it in sys.modules."""
 
 import pytest
 
@@ -14,6 +14,6 @@ def x():
 
 @pytest.fixture
 def stats():
-    """How much each count of the stand-in has grown since the test began: stats("sync")."""
+    """The increase of a count of the stand-in since the test began: stats("sync")."""
     before = dict(standin.stats)
     return lambda what: standin.stats[what] - before[what]

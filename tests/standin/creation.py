@@ -1,4 +1,4 @@
-"""Functions that bring arrays to the device or make them there, where NumPy's own would do something else."""
+"""Functions that create arrays, where NumPy's own would behave differently."""
 
 from types import ModuleType
 from typing import Any
@@ -20,7 +20,7 @@ def array(
     *,
     blocking: bool = False,
 ) -> ndarray:
-    """`obj` on the current device: a copy, unless it lies there and `copy` is None or False."""
+    """`obj` on the current device: itself if it is there, unless `copy`."""
     dtype = None if dtype is None else check_dtype(dtype)
     if isinstance(obj, ndarray):
         return _from_device(obj, dtype, copy, order or "K", ndmin)
@@ -102,7 +102,7 @@ def asnumpy(
 
 
 def empty(shape: Any, dtype: Any = float, order: str = "C") -> ndarray:
-    """Memory that nobody has written to, and which shows it."""
+    """Uninitialized memory, filled with conspicuous values."""
     return fresh(poisoned(shape, dtype, order))
 
 

@@ -1,4 +1,4 @@
-"""cupy.cuda: devices, streams and events of the machine that the stand-in plays. Everything asked of a device is done at once."""
+"""cupy.cuda: devices, streams and events. Everything is done immediately."""
 
 import time
 from typing import Any

@@ -1,6 +1,6 @@
-"""Write down which names the installed CuPy has, and how they are called: `python dump_api.py > cupy_api.json`. Needs no GPU.
+"""List the names and signatures of the installed CuPy. Needs no GPU.
 
-The stand-in allows what is in that file and nothing else. Make it anew when tinyalex moves to another CuPy.
+`python dump_api.py > cupy_api.json`. Repeat it when tinyalex moves to another CuPy.
 """
 
 import inspect
@@ -37,7 +37,7 @@ CLASSES = [
 
 
 def api() -> dict[str, Any]:
-    """Everything that the stand-in asks about the installed CuPy: {"version": ..., "cupy": {"sum": {"kind": "function", ...}, ...}, ...}."""
+    """{"version": ..., "cupy": {"sum": {"kind": "function", ...}, ...}, ...}."""
     cupy = import_module("cupy")
     names: dict[str, Any] = {"version": cupy.__version__}
     for module in MODULES:
@@ -86,7 +86,7 @@ def entry(value: Any, cupy: ModuleType) -> dict[str, Any]:
 
 
 def signature(function: Any) -> str | None:
-    """The parameters as Python text, all defaults 0, so that it can be evaluated where there is no CuPy; None where CuPy hides them."""
+    """The parameters as Python text with defaults of 0; None if CuPy hides them."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
@@ -99,7 +99,7 @@ def signature(function: Any) -> str | None:
 
 
 def embedded_signature(doc: str) -> str | None:
-    """What Cython leaves in a docstring's first line: `ndarray.sort(self, int axis=-1, kind=None)` becomes `(self, axis=0, kind=0)`."""
+    """A signature from a docstring of Cython: `(self, axis=0, kind=0)`."""
     line = re.match(r"[\w.]+\((.*)\)( -> .*)?$", doc.split("\n")[0])
     if line is None:
         return None
@@ -111,7 +111,7 @@ def embedded_signature(doc: str) -> str | None:
 
 
 def text(names: dict[str, Any]) -> str:
-    """JSON with one name a line, so that a change of CuPy shows as a change of lines."""
+    """JSON with one name per line, so that changes of CuPy show in a diff."""
     sections = []
     for section, found in names.items():
         if isinstance(found, dict):

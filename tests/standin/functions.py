@@ -1,4 +1,4 @@
-"""CuPy's functions, ufuncs, methods and operators: NumPy's, called only as CuPy's can be, on device arrays only."""
+"""CuPy's functions, ufuncs, methods and operators, computed by NumPy."""
 
 from collections.abc import Callable, Iterator
 from types import MethodType
@@ -14,19 +14,19 @@ ABOUT_ARRAYS = {
     "broadcast_shapes", "can_cast", "common_type", "iscomplexobj", "isfortran", "isrealobj", "isscalar", "issubdtype", "may_share_memory",
     "min_scalar_type", "ndim", "promote_types", "result_type", "shares_memory", "size", "typename",
 }  # fmt: skip
-"""Functions that look at shapes and dtypes only: they launch nothing, and what they return stays on the host."""
+"""Functions of shapes and dtypes: they launch nothing, and return host values."""
 
 FROM_NUMBERS = {
     "arange", "bartlett", "blackman", "diag_indices", "eye", "full", "hamming", "hanning", "identity", "indices", "kaiser", "linspace",
     "logspace", "mask_indices", "ones", "tri", "tril_indices", "triu_indices", "zeros",
 }  # fmt: skip
-"""Functions that make arrays of numbers. All others need an array of CuPy's among their arguments."""
+"""Functions that create arrays. All others need a CuPy array as an argument."""
 
 ORDERED = {
     "asfortranarray", "astype", "copy", "flatten", "full", "full_like", "ones", "ones_like", "ravel", "require", "reshape", "zeros",
     "zeros_like",
 }  # fmt: skip
-"""Functions that let the caller choose the order of the result in memory. What all others make is in C order, whatever their inputs are."""
+"""Functions with an `order` argument. The results of all others are in C order."""
 
 WAITS = {
     "argwhere", "array2string", "array_repr", "array_str", "in1d", "intersect1d", "isin", "save", "savetxt", "savez", "savez_compressed",
@@ -47,7 +47,7 @@ AT_DTYPES = {
 
 
 class Function:
-    """A function of CuPy's. `run` does its work on NumPy arrays; None where NumPy has nothing of that name."""
+    """A function of CuPy, computed by `run` on NumPy arrays; None if NumPy lacks it."""
 
     def __init__(self, owner: str, name: str, run: Callable[..., Any] | None) -> None:
         known = API[owner][name]
@@ -117,7 +117,7 @@ class ufunc(Strict):  # noqa: N801, CuPy's name
         return compute(self._short, self._run, list(device_arrays((args, kwargs))), args, kwargs)
 
     def at(self, a: ndarray, indices: Any, b: Any = None) -> None:
-        """a[indices] = self(a[indices], b), as often as an element is named in `indices`."""
+        """a[indices] = self(a[indices], b), once for each occurrence of an index."""
         path = f"cupy.{self._short}.at"
         if not self._has_at:
             raise NotImplementedError(f"`{self.name}.at` is not supported yet")
@@ -180,7 +180,7 @@ def compute(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> Any:
-    """Let NumPy do the work, and say what kind of thing its result is on the device. `arrays` are those in the arguments."""
+    """Compute with NumPy, and wrap the result for the device."""
     options = {key: unwrap(value) for key, value in kwargs.items()}
     if options.get("dtype") is not None:
         check_dtype(options["dtype"])
@@ -194,7 +194,7 @@ def compute(
 
 
 def wrap(name: str, result: Any, arrays: list[ndarray]) -> Any:
-    """One of `arrays` itself, a view of it, or new memory; the latter is what a kernel must have been launched for."""
+    """One of `arrays`, a view of one, or new memory, which counts as a launch."""
     if isinstance(result, (list, tuple)):
         parts = [wrap(name, part, arrays) for part in result]
         return parts if isinstance(result, list) else tuple(parts)
@@ -299,7 +299,7 @@ def from_numpy_ufunc(self: ndarray, called: Any, method: str, *inputs: Any, **kw
 
 
 def complete(cls: type[ndarray]) -> None:
-    """Give arrays the operators and methods that need the tables above. Those that CuPy's arrays lack stay missing."""
+    """Add the operators and methods of CuPy's arrays from the tables above."""
     known = API["cupy.ndarray"]
     for name, function in OPERATORS.items():
         setattr(cls, f"__{name}__", operator(function))

@@ -1,4 +1,4 @@
-"""The memory pool of each device: who holds how much, and what happens when it is too much."""
+"""The memory pool of each device, with its use and its limit."""
 
 import threading
 from typing import Any
@@ -14,7 +14,7 @@ DEVICE_BYTES = 80 << 30
 STEP = 512
 """CuPy's pool gives memory in multiples of so many bytes."""
 
-# Reentrant: the garbage collector may free an array while this thread is in the middle of an allocation.
+# Reentrant: the garbage collector may free an array during an allocation.
 _lock = threading.RLock()
 
 
@@ -23,7 +23,7 @@ class OutOfMemoryError(MemoryError):
 
 
 class Account:
-    """Bytes in use on one device, bytes that its pool has taken from it, and the most it may take (0: all there are)."""
+    """Bytes of a device: in use, held by its pool, and its limit (0: all there are)."""
 
     def __init__(self) -> None:
         self.used = self.total = self.limit = 0
@@ -47,7 +47,7 @@ accounts = [Account() for _ in range(DEVICES)]
 
 
 class Memory(Strict):
-    """A piece of a device's memory: taken from the pool when it is made, given back with the last array that lies in it."""
+    """A block of device memory: freed to the pool with the last array in it."""
 
     __slots__ = ("_buffer", "device_id", "ptr", "size")
     _known_as = "cupy.cuda.Memory"

@@ -1,4 +1,4 @@
-"""The modules that `import cupy` finds: what the stand-in has, and for every other name whether CuPy has it."""
+"""The modules that `import cupy` finds."""
 
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -20,7 +20,7 @@ COMPUTE_TYPES = {
 }
 
 compute_types: dict[str, int] = {}
-"""What `cupy._core.set_compute_type` was last called with, as in {"f": 7}. All products are computed alike."""
+"""The arguments of `cupy._core.set_compute_type`, as in {"f": 7}; without effect."""
 
 
 def set_compute_type(dtype: Any, compute_type: int) -> None:
@@ -35,7 +35,7 @@ def get_compute_type(dtype: Any) -> int:
 
 
 def _letter(dtype: Any) -> str:
-    """CuPy keeps one setting for half, one for single and one for double precision, complex or not."""
+    """One setting for half, single and double precision each, complex or not."""
     letter = np.dtype(dtype).char.lower()
     if letter not in "efd":
         raise TypeError(f"dtype is not supported: {dtype}")
@@ -43,7 +43,7 @@ def _letter(dtype: Any) -> str:
 
 
 class StandInModule(ModuleType):
-    """A module with a section in cupy_api.json, but for those with nothing in them except what is given here."""
+    """A module with a section in cupy_api.json."""
 
     def __init__(self, name: str, names: dict[str, Any]) -> None:
         super().__init__(name, f"The stand-in for {name}.")

@@ -1,4 +1,4 @@
-"""cupy.RawModule and RawKernel: CUDA source, compiled and run on the CPU by tinyalex.emulator."""
+"""cupy.RawModule and RawKernel, compiled and run by tinyalex.emulator."""
 
 import os
 import re
@@ -17,7 +17,7 @@ STANDARD = re.compile(r"-{1,2}std=c\+\+\d\d")
 
 
 class RawModule(Strict):
-    """Source, and the kernels in it. With TINYALEX_CHECKED=1 in the environment every memory access of theirs is checked."""
+    """Source and its kernels. TINYALEX_CHECKED=1 checks every memory access."""
 
     _known_as = "cupy.RawModule"
 

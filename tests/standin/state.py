@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from typing import Any
 
 stats = {"h2d": 0, "d2h": 0, "sync": 0, "launch": 0}
-"""Bytes copied to devices and back, times that the host waited for one, and kernels launched (CuPy's own among them)."""
+"""Bytes copied to and from devices, waits of the host, and kernels launched."""
 
 launches: list[str] = []
-"""The names of the raw kernels that were launched, in order. Clear it before what is to be looked at."""
+"""The names of the launched raw kernels, in order. Clear it before a test."""
 
 _lock = threading.Lock()
 
@@ -19,10 +19,7 @@ class SyncError(RuntimeError):
 
 
 class Thread(threading.local):
-    """What CUDA keeps for each thread: the current device (a new thread starts on 0), each device's current stream, what they were before.
-
-    And whether the thread may wait for a device.
-    """
+    """Of each thread: the current device and streams, and whether it may wait."""
 
     def __init__(self) -> None:
         self.device = 0
@@ -40,7 +37,7 @@ def count(what: str, amount: int = 1) -> None:
 
 
 def wait(what: str) -> None:
-    """The host waits here for the device, because of `what`; SyncError inside of `no_sync()`."""
+    """The host waits for the device because of `what`; SyncError in `no_sync()`."""
     if not thread.may_wait:
         raise SyncError(f"{what} waits for the device, inside of no_sync().")
     count("sync")

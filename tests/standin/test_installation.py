@@ -1,6 +1,6 @@
-"""The stand-in for CuPy refuses what CuPy refuses, and what CuPy should: each `raises` here is a mistake that NumPy lets through.
+"""The stand-in rejects what CuPy rejects, or should: mistakes that NumPy accepts.
 
-What it computes, the machine it plays and its raw kernels are tested in the other files of this folder.
+Results, devices and raw kernels are tested in the other files of this folder.
 """
 
 import copy
@@ -24,7 +24,7 @@ FOLDER = Path(standin.__file__).parent
 TESTS = FOLDER.parent
 CUPYS = ("cupy", "cupy-cuda12x", "cupy-cuda13x")
 
-# Not imported: these tests leave sys.modules alone, and run beside a real CuPy too.
+# Not imported: these tests leave sys.modules unchanged, and run with a real CuPy too.
 cupy = standin.cupy
 
 

@@ -1,27 +1,30 @@
-"""CUDA kernels on a CPU: for readers without a GPU, and for finding mistakes that a GPU does not report.
+"""Run CUDA kernels on a CPU: to read and debug them without a GPU.
 
     module = Module(code, "scale.cu", names=["scale<float>"])
     module.get_function("scale<float>")((blocks,), (threads,), (x, y, np.int32(n)))
 
-The very text that the GPU gets is compiled with g++; `include/cuda_on_cpu.h` says what `__shared__`, `threadIdx`, `__syncthreads()` and the
-rest mean here. A launch goes through its blocks one by one, and through the threads of a block one by one: each runs from its beginning to
-its end. Only a thread that has to wait for others, at a barrier or in a warp's shuffle, is put aside with its call stack (a "fiber", which
-costs nothing unless a thread waits) and taken up again when the others have arrived. So a kernel's run repeats exactly, and it can be
-repeated in other orders (`order=1` in reverse, other numbers shuffled): whatever changes with the order is a mistake.
+The source that the GPU gets is compiled with g++; `include/cuda_on_cpu.h` defines
+`__shared__`, `threadIdx`, `__syncthreads()` and the rest. Blocks run one after another,
+and so do the threads of a block, each until it ends or waits at a barrier or in a warp
+shuffle. A waiting thread keeps its call stack (a fiber), and is resumed when the others
+have arrived. So each run is deterministic. `order=1` reverses the order of blocks and
+threads, other values shuffle it: a result that depends on the order is a bug.
 
-Arguments are held to the kernel's signature, because CuPy does not. A checked build (`check=True`) also watches every access to memory and
-stops at the first wrong one, with its source line:
+Arguments are checked against the kernel's signature, which CuPy does not do. A checked
+build (`check=True`) also checks every memory access, and reports with its source line:
 
-- reading or writing outside of all arrays, or writing through a pointer to const
-- a race: two threads at one number, one of them writing, with no barrier between them and not both atomic
-- reading shared memory that no thread has written
-- a missing barrier, one in a branch that not all threads take, a thread that ends while others wait
-- int overflow, division by zero, misaligned vector loads, an index outside of a local array
+- an access out of bounds, or a write through a pointer to const
+- a race: two threads access one byte, at least one writes, not both atomically, with no
+  barrier between them
+- a read of shared memory that no thread has written
+- a missing or divergent barrier, or a thread that ends while others wait
+- int overflow, division by zero, misaligned vector loads, an index out of a local array
 
-What it cannot show: time, caches and occupancy; asynchrony between streams; effects of weak memory order between blocks; the last bits of
-CUDA's own powf, expf and of fused multiply-adds, so compare to 1e-5 and not bit by bit; spinning on another block, which never ends here.
-Inline PTX, cooperative groups and tensor cores do not compile. Outside of a checked build a wrong index does what it does in C. Denormal
-doubles are taken for 0 like floats. A launch from several Python threads waits its turn. Tried with g++ on Linux, x86-64.
+Not emulated: time, caches and occupancy; asynchronous streams; weak memory order
+between blocks; the last bits of powf, expf and fused multiply-adds (compare with a
+tolerance of 1e-5). Inline PTX, cooperative groups and tensor cores do not compile.
+Waiting for another block in a loop never ends. Denormals are 0, doubles too. Launches
+from several Python threads run one after another. Tested with g++ on Linux, x86-64.
 """
 
 from tinyalex.emulator.engine import running

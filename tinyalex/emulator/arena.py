@@ -1,26 +1,30 @@
-"""Where the arrays of a checked launch lie: copies in one piece of memory, with gaps between them that nothing may touch."""
+"""The arrays of a checked launch: copies in one block of memory, separated by gaps."""
 
 import ctypes
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from tinyalex.emulator.arguments import Parameter
 from tinyalex.emulator.errors import LaunchError
 
-GAP = 1 << 16
-"""Bytes. What goes wrong further away than this is not noticed, or crashes."""
+GAP_BYTES = 1 << 16
+"""An access further than this from an array may crash or hit another array."""
 
-ALIGNMENT = 256
-"""As cudaMalloc aligns."""
+ALIGNMENT_BYTES = 256
+"""That of cudaMalloc."""
 
-FILL = 0xC5
+FILL_BYTE = 0xC5
 
 
 class ArraySpan(ctypes.Structure):
-    """Mirrors cuda_on_cpu::Launch::ArraySpan."""
+    """Where an array's copy is in the arena. Mirrors on_cpu::Launch::ArraySpan."""
 
+    start: int
+    bytes: int
+    argument: int
+    item_bytes: int
+    is_const: bool
     _fields_ = (
         ("start", ctypes.c_size_t),
         ("bytes", ctypes.c_size_t),
@@ -30,51 +34,40 @@ class ArraySpan(ctypes.Structure):
         ("padding", ctypes.c_uint),
     )
 
-
-@dataclass(frozen=True)
-class _Placed:
-    array: np.ndarray
-    argument: int
-    is_const: bool
-    start: int
-
     @property
     def end(self) -> int:
-        return self.start + self.array.nbytes
+        return self.start + self.bytes
+
+    def of(self, memory: np.ndarray) -> np.ndarray:
+        return memory[self.start : self.end]
 
 
 class Arena:
-    """Copies of the arrays among `values`; those that share memory share it here too."""
+    """Copies of the arrays in `values`; overlapping arrays overlap here too."""
 
     def __init__(self, parameters: Sequence[Parameter], values: Sequence[np.ndarray]):
-        arrays = [i for i, parameter in enumerate(parameters) if parameter.is_pointer]
-        arrays.sort(key=lambda i: values[i].ctypes.data)
-        self._placed: list[_Placed] = []
+        arguments = [i for i, parameter in enumerate(parameters) if parameter.is_pointer]
+        arguments.sort(key=lambda i: values[i].ctypes.data)
+        self._arrays = [values[i] for i in arguments]
+        self.spans = (ArraySpan * len(arguments))()
+        # The current group of overlapping arrays: arena offset, address, end.
         start, address, end = 0, 0, -1
         used = 0
-        # Arrays keep their own alignment to 16 bytes, what the widest load needs: a view such as x[1:] may be too badly aligned for it.
-        for i in arrays:
-            array = values[i]
-            if array.ctypes.data >= end:  # apart from all arrays before it
-                address = array.ctypes.data
-                start = -(-(used + GAP) // ALIGNMENT) * ALIGNMENT + address % 16
-            end = max(end, array.ctypes.data + array.nbytes)
-            self._placed.append(
-                _Placed(array, i, parameters[i].is_const, start + array.ctypes.data - address)
-            )
+        for i, array, span in zip(arguments, self._arrays, self.spans, strict=True):
+            here = array.ctypes.data
+            if here >= end:  # starts a group
+                # As misaligned as the array: x[1:] must not suit a load of 16 bytes.
+                start = -(-(used + GAP_BYTES) // ALIGNMENT_BYTES) * ALIGNMENT_BYTES + here % 16
+                address = here
+            end = max(end, here + array.nbytes)
             used = start + end - address
-        memory = np.full(used + GAP + ALIGNMENT, FILL, np.uint8)
-        self._memory = memory[-memory.ctypes.data % ALIGNMENT :]
-        for item in self._placed:
-            self._memory[item.start : item.end] = _bytes(item.array)
-        self._spans = (ArraySpan * len(self._placed))(
-            *(
-                ArraySpan(
-                    p.start, p.array.nbytes, p.argument, max(1, p.array.itemsize), p.is_const, 0
-                )
-                for p in self._placed
-            )
-        )
+            span.start, span.bytes = start + here - address, array.nbytes
+            span.argument, span.item_bytes = i, max(1, array.itemsize)
+            span.is_const = parameters[i].is_const
+        memory = np.full(used + GAP_BYTES + ALIGNMENT_BYTES, FILL_BYTE, np.uint8)
+        self._memory = memory[-memory.ctypes.data % ALIGNMENT_BYTES :]
+        for array, span in zip(self._arrays, self.spans, strict=True):
+            span.of(self._memory)[...] = _bytes(array)
 
     @property
     def address(self) -> int:
@@ -84,37 +77,34 @@ class Arena:
     def nbytes(self) -> int:
         return self._memory.nbytes
 
-    @property
-    def spans(self) -> ctypes.Array:
-        return self._spans
-
     def address_of(self, argument: int) -> int:
-        """Where the copy of an argument lies."""
-        return self.address + next(item.start for item in self._placed if item.argument == argument)
+        """The address of an argument's copy."""
+        return self.address + next(s.start for s in self.spans if s.argument == argument)
 
     def copy_back(self, kernel: str) -> None:
-        """Gives the arrays what the kernel wrote, or raises LaunchError if it wrote where it must not.
+        """Copy what the kernel wrote to the arrays.
 
-        The checker has seen every write that the compiler knows of; this finds what a library function such as memcpy did.
+        Raises LaunchError for a write to a gap or through a pointer to const by a
+        library function such as memcpy, which the checker does not see.
         """
-        outside = self._memory != FILL
-        for item in self._placed:
-            outside[item.start : item.end] = False
-        if outside.any():
-            at = int(np.flatnonzero(outside)[0])
-            item = min(self._placed, key=lambda item: min(abs(at - item.start), abs(at - item.end)))
-            element = (at - item.start) // item.array.itemsize
+        in_gaps = self._memory != FILL_BYTE
+        for span in self.spans:
+            span.of(in_gaps)[...] = False
+        if in_gaps.any():
+            at = int(np.flatnonzero(in_gaps)[0])
+            nearest = min(self.spans, key=lambda s: min(abs(at - s.start), abs(at - s.end)))
             raise LaunchError(
-                f"{kernel}: wrote out of bounds: element {element} of argument {item.argument}, which has {item.array.size}."
+                f"{kernel}: wrote out of bounds: element "
+                f"{(at - nearest.start) // nearest.item_bytes} of argument {nearest.argument}, "
+                f"which has {nearest.bytes // nearest.item_bytes}."
             )
-        written = [item for item in self._placed if not item.is_const]
-        for item in written:
-            _bytes(item.array)[...] = self._memory[item.start : item.end]
-        for item in self._placed:
-            if item.is_const and not np.array_equal(
-                _bytes(item.array), self._memory[item.start : item.end]
-            ):
-                raise LaunchError(f"{kernel}: wrote argument {item.argument}, a pointer to const.")
+        copies = list(zip(self._arrays, self.spans, strict=True))
+        for array, span in copies:
+            if not span.is_const:
+                _bytes(array)[...] = span.of(self._memory)
+        for array, span in copies:
+            if span.is_const and not np.array_equal(_bytes(array), span.of(self._memory)):
+                raise LaunchError(f"{kernel}: wrote argument {span.argument}, a pointer to const.")
 
 
 def _bytes(array: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a kernel may be given. CuPy passes on whatever it gets, and a wrong type becomes wrong numbers; here it is an error."""
+"""Check a kernel's arguments. CuPy does not: a wrong type gives wrong results."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,29 +6,34 @@ from dataclasses import dataclass
 import numpy as np
 
 Unwrap = Callable[[object], np.ndarray | None]
-"""The NumPy array behind an array of another kind; None for what is no such array."""
+"""The NumPy array behind an array of another library; None for anything else."""
 
 # fmt: off
-_NAMES = {
-    "?1": "bool", "i1": "signed char", "u1": "unsigned char", "i2": "short", "u2": "unsigned short", "i4": "int", "u4": "unsigned int",
-    "i8": "long long", "u8": "unsigned long long", "f2": "__half", "f4": "float", "f8": "double", "V0": "void",
+_C_NAMES = {
+    "?1": "bool", "i1": "signed char", "u1": "unsigned char", "i2": "short", "u2": "unsigned short",
+    "i4": "int", "u4": "unsigned int", "i8": "long long", "u8": "unsigned long long",
+    "f2": "__half", "f4": "float", "f8": "double", "V0": "void",
 }
 # fmt: on
-_DTYPES = {code: np.dtype(bool if code == "?1" else code) for code in _NAMES if code != "V0"}
+_DTYPES = {code: np.dtype(bool if code == "?1" else code) for code in _C_NAMES if code != "V0"}
 _PYTHON = {bool: np.dtype(bool), int: np.dtype(np.int64), float: np.dtype(np.float64)}
-"""What CuPy makes of a Python number."""
+"""The dtypes that CuPy gives to Python numbers."""
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of a kernel. `code` is its type, or what it points to: NumPy's code, or V and the bytes of a struct."""
+    """A parameter of a kernel.
+
+    `code` is the type, of a pointer the type that it points to: NumPy's code, or V and
+    the size of a struct in bytes.
+    """
 
     is_pointer: bool
     is_const: bool
     code: str
 
     def __str__(self) -> str:
-        name = _NAMES.get(self.code, f"a struct of {self.code[1:]} bytes")
+        name = _C_NAMES.get(self.code, f"a struct of {self.code[1:]} bytes")
         return f"{'const ' if self.is_const else ''}{name}{'*' if self.is_pointer else ''}"
 
     @property
@@ -37,7 +42,7 @@ class Parameter:
 
 
 def parse_signature(signature: str) -> tuple[Parameter, ...]:
-    """The parameters in what `Kernel::signature()` in cuda_on_cpu.h returns: "c*f4,*f4,i4"."""
+    """The parameters in the result of `Kernel::signature()`, as in "c*f4,*f4,i4"."""
     codes = signature.split(",") if signature else []
     return tuple(
         Parameter("*" in code, code.startswith("c"), code.rpartition("*")[2]) for code in codes
@@ -50,7 +55,7 @@ def check(
     arguments: tuple[object, ...],
     unwrap: Unwrap | None,
 ) -> list[np.ndarray]:
-    """The arguments as NumPy arrays: those behind the pointers, and one of 0 dimensions for each number."""
+    """The arguments as NumPy arrays; numbers become arrays of 0 dimensions."""
     if len(arguments) != len(parameters):
         signature = ", ".join(map(str, parameters))
         raise TypeError(
@@ -59,11 +64,10 @@ def check(
     checked = []
     for i, (parameter, value) in enumerate(zip(parameters, arguments, strict=True)):
         where = f"{kernel}: argument {i} ({parameter})"
-        checked.append(
-            _array(where, parameter, value, unwrap)
-            if parameter.is_pointer
-            else _number(where, parameter, value)
-        )
+        if parameter.is_pointer:
+            checked.append(_array(where, parameter, value, unwrap))
+        else:
+            checked.append(_number(where, parameter, value))
     return checked
 
 
@@ -72,7 +76,7 @@ def _array(where: str, parameter: Parameter, value: object, unwrap: Unwrap | Non
     if unwrap:
         if isinstance(value, np.ndarray):
             raise TypeError(
-                f"{where} got a NumPy array, which no GPU can read. Move it to the device first."
+                f"{where} got a NumPy array, which a GPU cannot read. Move it to the device first."
             )
         array = unwrap(value)
     if not isinstance(array, np.ndarray):
@@ -85,17 +89,19 @@ def _array(where: str, parameter: Parameter, value: object, unwrap: Unwrap | Non
         )
     if not array.flags.c_contiguous:
         raise ValueError(
-            f"{where}: the array of shape {array.shape} and strides {array.strides} is not C-contiguous, and a kernel counts "
-            "through memory as if it were. Copy it first."
+            f"{where}: the array of shape {array.shape} and strides {array.strides} is not "
+            "C-contiguous, as kernels assume. Copy it first."
         )
     if not array.flags.writeable and not parameter.is_const:
         raise ValueError(
-            f"{where} may be written through, but the array is read-only. Make the parameter const, or copy the array."
+            f"{where} may be written through, but the array is read-only. "
+            "Make the parameter const, or copy the array."
         )
     if parameter.code.startswith("V") and (size := int(parameter.code[1:])):
         if array.nbytes % size or array.ctypes.data % min(16, size):
             raise ValueError(
-                f"{where}: an array of {array.nbytes} bytes does not divide into aligned elements of {size} bytes."
+                f"{where}: expected aligned elements of {size} bytes, got an array of "
+                f"{array.nbytes} bytes at address {array.ctypes.data:#x}."
             )
     return array
 
@@ -104,19 +110,19 @@ def _number(where: str, parameter: Parameter, value: object) -> np.ndarray:
     expected = parameter.dtype
     if expected is None:
         raise TypeError(
-            f"{where} is passed by value, which works for numbers only. Pass a pointer, or its parts one by one."
+            f"{where} is passed by value, which works for numbers only. "
+            "Pass a pointer, or the members one by one."
         )
     if type(value) in _PYTHON:
-        given, what = (
-            _PYTHON[type(value)],
-            f"the Python {type(value).__name__} {value!r}, which CuPy passes on as",
-        )
+        given = _PYTHON[type(value)]
+        what = f"the Python {type(value).__name__} {value!r}, which CuPy passes on as"
     elif isinstance(value, np.generic):
         given, what = value.dtype, "a"
     else:
         raise TypeError(f"{where} expected a number, got type {type(value).__name__}.")
     if given != expected:
         raise TypeError(
-            f"{where} got {what} {given}: the kernel would read other bytes than were meant. Pass np.{expected.name}(...)."
+            f"{where} got {what} {given}: the kernel would read wrong bytes. "
+            f"Pass np.{expected.name}(...)."
         )
     return np.array(value, dtype=expected)

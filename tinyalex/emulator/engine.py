@@ -1,4 +1,4 @@
-"""The emulator in the place of CuPy, for the kernels of tinyalex."""
+"""The emulator in place of CuPy, for the kernels of tinyalex."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,17 +10,17 @@ from tinyalex.emulator.module import Module
 
 
 class _Engine:
-    """What `kernels.cuda.launching.engine` is given: compiles a file, and remembers the kernels that were asked for."""
+    """A `kernels.cuda.launching.Load` that collects the kernels used."""
 
     def __init__(self, order: int, check: bool, stats: bool):
         self.order, self.check, self.stats = order, check, stats
         self.kernels: dict[str, Kernel] = {}
 
-    def __call__(self, code: str, file: str, names: tuple[str, ...]) -> "_Ordered":
-        return _Ordered(self, Module(code, file, names, check=self.check, stats=self.stats))
+    def __call__(self, code: str, file: str, names: tuple[str, ...]) -> "_EngineModule":
+        return _EngineModule(self, Module(code, file, names, check=self.check, stats=self.stats))
 
 
-class _Ordered:
+class _EngineModule:
     """A module whose kernels run in the engine's order."""
 
     def __init__(self, engine: _Engine, module: Module):
@@ -31,7 +31,7 @@ class _Ordered:
         return partial(kernel, order=self._engine.order)
 
 
-# One of each kind: `kernels.launch` keeps compiled kernels by the engine that they came from.
+# One for each setting: `kernels.launch` caches compiled kernels by their engine.
 _engine = cache(_Engine)
 
 
@@ -39,9 +39,10 @@ _engine = cache(_Engine)
 def running(
     *, order: int = 0, check: bool = False, stats: bool = False
 ) -> Iterator[dict[str, Kernel]]:
-    """Within it, the primitives of `tinyalex.kernels.cuda` take NumPy arrays and run on the CPU.
+    """A context in which `kernels.cuda` takes NumPy arrays and runs on the CPU.
 
-    order, check and stats are those of `Kernel` and `Module`. Gives the kernels used so far by name, for their memory reports:
+    order, check and stats are those of `Kernel` and `Module`. Yields the kernels used
+    so far by name, for their memory reports:
 
         with running(stats=True) as kernels:
             cuda.relu(x, y)

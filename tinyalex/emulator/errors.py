@@ -1,9 +1,9 @@
-"""What can go wrong before a kernel runs, and while it does. (A wrong argument is a TypeError or ValueError.)"""
+"""Errors in compiling and running kernels."""
 
 
 class CompileError(RuntimeError):
-    """The compiler refused a kernel's source, or there is no compiler. The text is what it said."""
+    """The compiler rejected a kernel's source, or is missing."""
 
 
 class LaunchError(RuntimeError):
-    """A launch that no GPU would take, or that did something which a GPU would not report."""
+    """A launch beyond a GPU's limits, or an error while a kernel runs."""

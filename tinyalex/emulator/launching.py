@@ -1,9 +1,10 @@
-"""One launch of one kernel."""
+"""Launch a compiled kernel."""
 
 import ctypes
 import operator
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,17 @@ from tinyalex.emulator.errors import LaunchError
 from tinyalex.emulator.reports import MemoryUse, memory_report, memory_sites, source_lines
 
 MAX_THREADS = 1024
-"""In a block. The limits are the same on all GPUs that CUDA 13 knows."""
+"""In a block. These limits are the same for all GPUs that CUDA 13 supports."""
 
 MAX_GRID = (2**31 - 1, 65535, 65535)
 MAX_BLOCK = (1024, 1024, 64)
 
-_one_at_a_time = threading.Lock()
-"""The machine inside of a compiled library is a global variable, and Python lets other threads run during a call."""
+_launch_lock = threading.Lock()
+"""A compiled library keeps the state of a launch in global variables."""
 
 
 class Launch(ctypes.Structure):
-    """Mirrors cuda_on_cpu::Launch."""
+    """Mirrors on_cpu::Launch."""
 
     _fields_ = (
         ("grid", ctypes.c_uint * 3),
@@ -42,33 +43,28 @@ class Launch(ctypes.Structure):
     )
 
 
+@dataclass(eq=False, repr=False)
 class Kernel:
-    """A compiled kernel, called as CuPy's RawKernel is: `kernel(grid, block, args, shared_mem=0)`.
+    """A compiled kernel, called as CuPy's: `kernel(grid, block, args, shared_mem=0)`.
 
-    parameters                     what the kernel takes
-    waits                          how often a thread waited at a barrier in the last launch
-    max_dynamic_shared_size_bytes  as in CuPy: raise it to pass a larger `shared_mem`
+    parameters                     those of its signature
+    waits                          how often a thread waited at a barrier in the last
+                                   launch
+    max_dynamic_shared_size_bytes  the limit of `shared_mem`, which may be raised as in
+                                   CuPy
     """
 
-    def __init__(
-        self,
-        name: str,
-        parameters: tuple[arguments.Parameter, ...],
-        function: Callable[[Any, Any], int],
-        library: Path,
-        loaded: ctypes.CDLL,
-        *,
-        check: bool,
-        stats: bool,
-        unwrap: arguments.Unwrap | None,
-    ):
-        self.name = name
-        self.parameters = parameters
-        self.waits = 0
-        self.max_dynamic_shared_size_bytes = 48 << 10
-        self._function, self._library, self._loaded = function, library, loaded
-        self._check, self._stats, self._unwrap = check, stats, unwrap
-        self._memory_sites: str | None = None
+    name: str
+    parameters: tuple[arguments.Parameter, ...]
+    _function: Callable[[Any, Any], int]
+    _library: Path
+    _loaded: ctypes.CDLL
+    _check: bool
+    _stats: bool
+    _unwrap: arguments.Unwrap | None
+    waits: int = 0
+    max_dynamic_shared_size_bytes: int = 48 << 10
+    _memory_sites: str | None = None
 
     def __call__(
         self,
@@ -79,44 +75,48 @@ class Kernel:
         shared_mem: int = 0,
         order: int = 0,
     ) -> None:
-        """Run it. order: 0 goes through blocks and threads forward, 1 in reverse, any other number shuffles them with it as the seed.
+        """Run the kernel.
 
-        Raises TypeError or ValueError for arguments that CuPy would misread, and LaunchError for a launch that no GPU takes or in
-        which something went wrong. Arrays are then as far as the kernel got, or, in a checked build, untouched.
+        order  of blocks and threads: 0 forward, 1 reverse, other values seed a shuffle
+
+        Raises TypeError or ValueError for arguments that CuPy would misread, and
+        LaunchError for a launch beyond a GPU's limits or an error in the kernel. After
+        an error, a checked build leaves the arrays unchanged; without checks, they have
+        what the kernel wrote until then.
         """
         launch = self._launch(grid, block, shared_mem, order)
         values = arguments.check(self.name, self.parameters, tuple(args), self._unwrap)
-        arena = Arena(self.parameters, values) if self._check else None
         addresses = [value.ctypes.data for value in values]
+        arena = Arena(self.parameters, values) if self._check else None
         if arena:
             launch.arena, launch.arena_bytes = arena.address, arena.nbytes
             launch.arrays, launch.array_count = ctypes.addressof(arena.spans), len(arena.spans)
-            addresses = [
-                arena.address_of(i) if p.is_pointer else addresses[i]
-                for i, p in enumerate(self.parameters)
-            ]
-        # As cuLaunchKernel has it: the address of each argument, which for a pointer is where the pointer itself lies.
-        pointers = np.array([*addresses, 0], np.uintp)
-        slots = (ctypes.c_void_p * (len(values) + 1))(
+            for i, parameter in enumerate(self.parameters):
+                if parameter.is_pointer:
+                    addresses[i] = arena.address_of(i)
+        # As for cuLaunchKernel: the address of each argument, of a pointer that of the
+        # pointer.
+        pointers = (ctypes.c_void_p * len(values))(*addresses)
+        first, step = ctypes.addressof(pointers), ctypes.sizeof(ctypes.c_void_p)
+        slots = (ctypes.c_void_p * len(values))(
             *(
-                pointers[i:].ctypes.data if p.is_pointer else addresses[i]
-                for i, p in enumerate(self.parameters)
+                first + i * step if parameter.is_pointer else addresses[i]
+                for i, parameter in enumerate(self.parameters)
             )
         )
-        with _one_at_a_time:
+        with _launch_lock:
             failed = self._function(ctypes.byref(launch), slots)
             if self._stats:
                 self._memory_sites = memory_sites(self._loaded)
         self.waits = launch.waits
         if failed:
-            raise LaunchError(
-                f"{self.name}: {launch.error.decode(errors='replace')}{self._where(launch)}."
-            )
+            error = launch.error.decode(errors="replace")
+            raise LaunchError(f"{self.name}: {error}{self._source_lines(launch)}.")
         if arena:
             arena.copy_back(self.name)
 
     def memory_report(self) -> list[MemoryUse]:
-        """What the last launch did to memory, by source line. For a module built with `stats=True`."""
+        """The last launch's memory traffic by source line; needs `stats=True`."""
         if not self._stats:
             raise ValueError(
                 f"{self.name}: memory accesses are counted in a Module(..., stats=True) only."
@@ -129,40 +129,36 @@ class Kernel:
         self, grid: tuple[int, ...], block: tuple[int, ...], shared_mem: int, order: int
     ) -> Launch:
         where = f"{self.name}: grid {grid} and block {block}"
-        if not (
-            isinstance(grid, tuple)
-            and isinstance(block, tuple)
-            and 0 < len(grid) <= 3
-            and 0 < len(block) <= 3
-        ):
+        if not all(isinstance(size, tuple) and 0 < len(size) <= 3 for size in (grid, block)):
             raise TypeError(f"{where} must be tuples of one to three ints.")
         blocks = [operator.index(n) for n in (*grid, 1, 1)][:3]
         threads = [operator.index(n) for n in (*block, 1, 1)][:3]
-        if min(blocks) < 1 or min(threads) < 1:
+        if min(*blocks, *threads) < 1:
             raise LaunchError(
-                f"{where} are an empty launch, for which CuPy would run one block or thread. Do not launch at all."
+                f"{where} are an empty launch, for which CuPy would run one block or thread. "
+                "Skip the launch."
             )
         if int(np.prod(threads)) > MAX_THREADS or any(map(operator.gt, threads, MAX_BLOCK)):
             raise LaunchError(
-                f"{where}: a block has at most {MAX_THREADS} threads, {MAX_BLOCK} a side."
+                f"{where}: a block has at most {MAX_THREADS} threads, {MAX_BLOCK} per dimension."
             )
         if any(map(operator.gt, blocks, MAX_GRID)):
-            raise LaunchError(f"{where}: a grid has at most {MAX_GRID} blocks a side.")
+            raise LaunchError(f"{where}: a grid has at most {MAX_GRID} blocks per dimension.")
         if not 0 <= shared_mem <= self.max_dynamic_shared_size_bytes:
             raise LaunchError(
-                f"{self.name}: {shared_mem} bytes of dynamic shared memory, expected 0 to {self.max_dynamic_shared_size_bytes}. "
+                f"{self.name}: {shared_mem} bytes of dynamic shared memory, expected 0 to "
+                f"{self.max_dynamic_shared_size_bytes}. "
                 "Use less, or raise max_dynamic_shared_size_bytes first."
             )
         if not 0 <= order < 2**32:
             raise ValueError(
-                f"{self.name}: order is 0 (forward), 1 (reverse) or the seed of a shuffle below 2**32, got {order}."
+                f"{self.name}: expected order=0 (forward), 1 (reverse) or the seed of a shuffle "
+                f"below 2**32, got {order}."
             )
-        return Launch(
-            (ctypes.c_uint * 3)(*blocks), (ctypes.c_uint * 3)(*threads), shared_mem, order
-        )
+        sizes = (ctypes.c_uint * 3)(*blocks), (ctypes.c_uint * 3)(*threads)
+        return Launch(*sizes, shared_mem, order)
 
-    def _where(self, launch: Launch) -> str:
-        lines = source_lines(
-            self._library, self._loaded, [address for address in launch.code if address]
-        )
+    def _source_lines(self, launch: Launch) -> str:
+        addresses = [address for address in launch.code if address]
+        lines = source_lines(self._library, self._loaded, addresses)
         return f" (at {' and '.join(lines)})" if lines else ""

@@ -10,12 +10,15 @@ from tinyalex.emulator.launching import Kernel
 class Module:
     """CUDA source compiled by g++; the counterpart of CuPy's RawModule.
 
-    code    the complete source: our own headers are in it already. What its #line directives say is what messages show.
-    file    what the source is called in messages
-    names   the instantiations of its templates that are wanted, such as "max_pool<float, unsigned char>"
-    check   build in the checks of every memory access; hundreds of times as slow
+    code    the complete source, with our own headers inserted; messages show the lines
+            that its #line directives give
+    file    the name of the source in messages
+    names   the template instantiations to build, such as "max_pool<float, unsigned
+            char>"
+    check   build with checks of every memory access; hundreds of times as slow
     stats   `check`, and count sectors and bank conflicts for `Kernel.memory_report()`
-    unwrap  for arrays other than NumPy's: gives the NumPy array behind one, None if it is not one. NumPy's own are then refused.
+    unwrap  returns the NumPy array behind an array of another library, or None if it is
+            no such array; NumPy arrays are then rejected
 
     Raises CompileError with g++'s text.
     """
@@ -33,23 +36,23 @@ class Module:
         self.file = file
         self.names = translation.kernels_of(code, file, names)
         check = check or stats
-        library = compiling.build(
-            translation.translate(code, file, self.names), file, check=check, stats=stats
-        )
+        source = translation.translate(code, file, self.names)
+        library = compiling.build(source, file, check=check, stats=stats)
         loaded = ctypes.CDLL(str(library))
         self._kernels = {}
         for i, name in enumerate(self.names):
             signature = getattr(loaded, f"signature_{i}")
             signature.restype = ctypes.c_char_p
             parameters = arguments.parse_signature(signature().decode())
-            function = getattr(loaded, f"launch_{i}")
+            launch = getattr(loaded, f"launch_{i}")
             self._kernels[name] = Kernel(
-                name, parameters, function, library, loaded, check=check, stats=stats, unwrap=unwrap
+                name, parameters, launch, library, loaded, check, stats, unwrap
             )
 
     def get_function(self, name: str) -> Kernel:
         if name not in self._kernels:
             raise KeyError(
-                f"{self.file} has no kernel {name!r}, only {', '.join(self._kernels) or 'none at all'}. Is it in `names`?"
+                f"{self.file} has no kernel {name!r}, only {', '.join(self._kernels) or 'none'}. "
+                "Add it to `names`."
             )
         return self._kernels[name]

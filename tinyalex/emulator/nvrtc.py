@@ -1,6 +1,7 @@
-"""NVIDIA's run-time compiler without a GPU: whether a kernel compiles as CuPy will compile it, and what it will take from the GPU.
+"""NVIDIA's run-time compiler without a GPU: compile kernels, report their resources.
 
-NVRTC needs no driver, only the packages that `INSTALL` names. It is stricter than nvcc: it has no <math.h>, no <stdint.h>, no INFINITY.
+NVRTC needs no driver, only the packages in `INSTALL`. It is stricter than nvcc: it has
+no <math.h>, no <stdint.h> and no INFINITY.
 """
 
 import ctypes
@@ -19,19 +20,22 @@ from tinyalex.emulator.errors import CompileError
 INSTALL = "pip install nvidia-cuda-nvrtc nvidia-cuda-runtime"
 
 OPTIONS = ("--std=c++17", "-ftz=true", "--device-as-default-execution-space")
-"""CuPy's own, but for its include folders and -arch."""
+"""Those of CuPy, without its include folders and -arch."""
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """What a kernel takes, by ptxas.
+    """The resources of a kernel, as ptxas reports them.
 
-    registers  a thread; times the threads of a block at most 65,536, or the launch fails
-    stack      bytes a thread in local memory, which is slow global memory: arrays that are indexed by variables
+    registers  per thread; times the threads of a block at most 65,536, or the launch
+               fails
+    stack      bytes of local memory per thread, which is slow global memory: arrays
+               that are indexed by variables
     spills     bytes moved to and from local memory because there were too few registers
-    shared     bytes a block of static shared memory
+    shared     bytes of static shared memory per block
     barriers   named barriers
-    doubles    instructions of double arithmetic; in a kernel for floats an accident, such as `x * 0.1`, and up to 64 times as slow
+    doubles    instructions of double arithmetic; in a kernel for floats a mistake, such
+               as `x * 0.1`, and up to 64 times as slow
     """
 
     registers: int
@@ -43,13 +47,15 @@ class Compiled:
 
 
 def compile(code: str, file: str, names: Sequence[str], arch: int | str) -> dict[str, Compiled]:
-    """Compile for a GPU of compute capability `arch`, such as 90: what each kernel takes, by its name as in `names` or in the code.
+    """Compile for a GPU of compute capability `arch`, such as 90; the kernels by name.
 
-    code   the complete source. What its #line directives say is what messages show.
-    file   what the source is called in messages
-    names  the instantiations of its templates that are wanted
+    code   the complete source; messages show the lines that its #line directives give
+    file   the name of the source in messages
+    names  the template instantiations to compile; other kernels have their name in the
+           code
 
-    Raises CompileError with the compiler's text, and ImportError where NVRTC is not installed.
+    Raises CompileError with the compiler's text, and ImportError if NVRTC is not
+    installed.
     """
     library = _nvrtc()
     options = [*OPTIONS, *include_options(), f"-arch=sm_{arch}", "--ptxas-options=-v"]
@@ -58,34 +64,33 @@ def compile(code: str, file: str, names: Sequence[str], arch: int | str) -> dict
     try:
         for name in names:
             _call("nvrtcAddNameExpression", program, name.encode())
-        encoded = [option.encode() for option in options]
-        status = library.nvrtcCompileProgram(
-            program, len(encoded), (ctypes.c_char_p * len(encoded))(*encoded)
-        )
+        encoded = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
+        status = library.nvrtcCompileProgram(program, len(options), encoded)
         log = _text(program, "ProgramLog")
         if status:
+            compiler = f"NVRTC {'.'.join(map(str, version()))}"
             raise CompileError(
-                f"{file}: NVRTC {'.'.join(map(str, version()))} cannot compile it for sm_{arch}.\n{log.strip()}"
+                f"{file}: {compiler} cannot compile it for sm_{arch}.\n{log.strip()}"
             )
-        called = {}
+        name_of = {}
         for name in names:
             symbol = ctypes.c_char_p()
             _call("nvrtcGetLoweredName", program, name.encode(), ctypes.byref(symbol))
-            called[(symbol.value or b"").decode()] = name
-        return _resources(log, _text(program, "PTX"), called)
+            name_of[(symbol.value or b"").decode()] = name
+        return _resources(log, _text(program, "PTX"), name_of)
     finally:
         library.nvrtcDestroyProgram(ctypes.byref(program))
 
 
 def version() -> tuple[int, int]:
-    """NVRTC's version, that of CUDA: (13, 0)."""
+    """NVRTC's version, which is that of CUDA: (13, 0)."""
     major, minor = ctypes.c_int(), ctypes.c_int()
     _call("nvrtcVersion", ctypes.byref(major), ctypes.byref(minor))
     return major.value, minor.value
 
 
 def architectures() -> list[int]:
-    """What this NVRTC can compile for."""
+    """The compute capabilities that this NVRTC can compile for."""
     count = ctypes.c_int()
     _call("nvrtcGetNumSupportedArchs", ctypes.byref(count))
     numbers = (ctypes.c_int * count.value)()
@@ -94,13 +99,13 @@ def architectures() -> list[int]:
 
 
 def include_options() -> list[str]:
-    """-I for CUDA's headers, cuda_fp16.h for one: those of the packages, or of the toolkit that CUDA_PATH names."""
+    """-I options for CUDA's headers, from the packages or the CUDA_PATH toolkit."""
     folders = [
         folder for path in sys.path for folder in sorted(Path(path).glob("nvidia/*/include"))
     ]
-    toolkit = os.environ.get("CUDA_PATH") or "/usr/local/cuda"
-    if not folders and Path(toolkit, "include").is_dir():
-        folders = [Path(toolkit, "include")]
+    toolkit = Path(os.environ.get("CUDA_PATH") or "/usr/local/cuda", "include")
+    if not folders and toolkit.is_dir():
+        folders = [toolkit]
     return [f"-I{folder}" for folder in folders]
 
 
@@ -149,24 +154,26 @@ _PTX_ENTRY = re.compile(r"\.entry\s+(\w+)\s*\((.*?)\n\}", re.S)
 _DOUBLE = re.compile(r"\b(?:add|mul|fma|div|cvt|sub|sqrt|ex2|rcp|neg|setp|max|min)\.(?:\w+\.)*f64")
 
 
-def _resources(log: str, ptx: str, called: dict[str, str]) -> dict[str, Compiled]:
-    """`called` are the names of mangled symbols."""
-    doubles = {match[1]: len(_DOUBLE.findall(match[2])) for match in _PTX_ENTRY.finditer(ptx)}
+_COUNTS = {
+    "registers": r"Used (\d+) registers",
+    "stack": r"(\d+) bytes stack frame",
+    "spills": r"(\d+) bytes spill stores, (\d+) bytes spill loads",
+    "shared": r"(\d+) bytes smem",
+    "barriers": r"used (\d+) barriers",
+}
+
+
+def _resources(log: str, ptx: str, name_of: dict[str, str]) -> dict[str, Compiled]:
+    """The kernels in ptxas's log and in the PTX; `name_of` their mangled symbols."""
+    doubles = {symbol: len(_DOUBLE.findall(body)) for symbol, body in _PTX_ENTRY.findall(ptx)}
     compiled = {}
-    for match in _ENTRY.finditer(log):
-        symbol, report = match[1], match[2]
-        compiled[called.get(symbol, symbol)] = Compiled(
-            registers=_number(r"Used (\d+) registers", report),
-            stack=_number(r"(\d+) bytes stack frame", report),
-            spills=_number(r"(\d+) bytes spill stores", report)
-            + _number(r"(\d+) bytes spill loads", report),
-            shared=_number(r"(\d+) bytes smem", report),
-            barriers=_number(r"used (\d+) barriers", report),
-            doubles=doubles.get(symbol, 0),
-        )
+    for symbol, report in _ENTRY.findall(log):
+        counts = {name: _count(pattern, report) for name, pattern in _COUNTS.items()}
+        name = name_of.get(symbol, symbol)
+        compiled[name] = Compiled(**counts, doubles=doubles.get(symbol, 0))
     return compiled
 
 
-def _number(pattern: str, report: str) -> int:
+def _count(pattern: str, report: str) -> int:
     match = re.search(pattern, report)
-    return int(match[1]) if match else 0
+    return sum(map(int, match.groups())) if match else 0

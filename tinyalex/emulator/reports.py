@@ -1,4 +1,4 @@
-"""From addresses of machine code back to lines of the source: where an error is, and what memory traffic each line makes."""
+"""Source lines of machine code addresses, and the memory traffic of each line."""
 
 import ctypes
 import shutil
@@ -8,20 +8,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-SECTOR, ROW = 32, 128
-"""Bytes: what global memory is read and written in; what 32 banks of shared memory of 4 bytes give at once."""
+SECTOR_BYTES = 32
+"""The unit in which global memory is read and written."""
+
+BANKS_BYTES = 128
+"""What the 32 banks of shared memory, of 4 bytes each, provide at once."""
+
+
+TOLERANCE = 1.05
+"""A cost within 5% of the ideal is called ideal."""
 
 
 @dataclass(frozen=True)
 class MemoryUse:
-    """What the loads, or the stores, of one source line do to one kind of memory.
+    """The loads, or the stores, of one source line in one kind of memory.
 
     line      "pooling.cu:31"
     space     "global" or "shared"
     access    "load" or "store"
-    requests  how often a warp did it
-    cost      a request: sectors of 32 bytes touched ("global"), or times that the banks were gone through ("shared")
-    ideal     the least `cost` that so many bytes can have. More than that: uncoalesced accesses, or bank conflicts.
+    requests  how often a warp executed it
+    cost      per request: sectors of 32 bytes ("global"), or passes over the banks
+              ("shared")
+    ideal     the minimum cost for as many bytes; a higher cost means uncoalesced
+              accesses or bank conflicts
     """
 
     line: str
@@ -31,52 +40,51 @@ class MemoryUse:
     cost: float
     ideal: float
 
+    @property
+    def is_ideal(self) -> bool:
+        return self.cost <= TOLERANCE * self.ideal
+
 
 def source_lines(library: Path, loaded: ctypes.CDLL, addresses: Sequence[int]) -> list[str]:
-    """The line of each address in a checked library, such as pooling.cu:31. Empty without binutils' addr2line (it comes with g++)."""
+    """The line of each address in a checked library, such as "pooling.cu:31".
+
+    Empty without binutils' addr2line, which comes with g++.
+    """
     if not addresses or not shutil.which("addr2line"):
         return []
     loaded.load_address.restype = ctypes.c_void_p
     base = loaded.load_address()
-    # Less 1: a return address is that of the instruction after the call.
+    # Minus 1: a return address is that of the instruction after the call.
     command = ["addr2line", "-e", str(library), *(hex(address - base - 1) for address in addresses)]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return [Path(line.partition(" (")[0]).name for line in output.splitlines()]
 
 
 def memory_sites(loaded: ctypes.CDLL) -> str:
-    """What the last launch of a library built with `stats` did, a line for each instruction."""
+    """The counts of the last launch, a line per instruction; needs `stats`."""
     loaded.memory_sites.restype = ctypes.c_char_p
     return loaded.memory_sites().decode()
 
 
 def memory_report(library: Path, loaded: ctypes.CDLL, text: str) -> list[MemoryUse]:
-    """What `memory_sites` gave, by source line."""
+    """The text of `memory_sites`, by source line."""
     sites = [[int(word) for word in line.split()] for line in text.splitlines()]
-    lines = source_lines(library, loaded, [site[0] for site in sites]) or [
-        f"at {site[0]:#x}" for site in sites
-    ]
-    # One line can be many instructions, of an unrolled loop for one.
-    totals: dict[tuple[str, bool, bool], list[int]] = defaultdict(lambda: [0, 0, 0])
+    addresses = [site[0] for site in sites]
+    lines = source_lines(library, loaded, addresses) or [f"at {a:#x}" for a in addresses]
+    # A line has many instructions if, for example, its loop is unrolled.
+    totals: dict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
     for line, (_, shared, write, requests, size, sectors, passes) in zip(lines, sites, strict=True):
-        total = totals[line, bool(shared), bool(write)]
-        total[0] += requests
-        total[1] += size
-        total[2] += passes if shared else sectors
-    return [
-        MemoryUse(
-            line,
-            "shared" if shared else "global",
-            "store" if write else "load",
-            requests,
-            cost / requests,
-            max(1.0, size / requests / (ROW if shared else SECTOR)),
-        )
-        for (line, shared, write), (requests, size, cost) in sorted(totals.items(), key=_by_line)
-    ]
+        key = line, "shared" if shared else "global", "store" if write else "load"
+        counts = requests, size, passes if shared else sectors
+        totals[key] = [a + b for a, b in zip(totals[key], counts, strict=True)]
+    uses = []
+    for (line, space, access), (requests, size, cost) in totals.items():
+        ideal = size / requests / (BANKS_BYTES if space == "shared" else SECTOR_BYTES)
+        use = MemoryUse(line, space, access, requests, cost / requests, max(1.0, ideal))
+        uses.append(use)
+    return sorted(uses, key=_by_line)
 
 
-def _by_line(item: tuple[tuple[str, bool, bool], list[int]]) -> tuple[str, int, bool, bool]:
-    (line, shared, write), _ = item
-    file, _, number = line.rpartition(":")
-    return file, int(number) if number.isdigit() else 0, shared, write
+def _by_line(use: MemoryUse) -> tuple[str, int, str, str]:
+    file, _, number = use.line.rpartition(":")
+    return file, int(number) if number.isdigit() else 0, use.space, use.access

@@ -1,22 +1,24 @@
-// Stands in for CUDA's cuda_fp16.h: __half with conversions, and arithmetic in which every operation is rounded to half.
+// Replaces CUDA's cuda_fp16.h: __half, whose operations each round to half precision.
 #pragma once
 
-namespace cuda_on_cpu {
+namespace on_cpu {
 
 static inline float half_to_float(uint16_t half) {
-  const uint32_t sign = uint32_t(half & 0x8000) << 16, exponent = half >> 10 & 31, fraction = half & 0x3ff;
+  const uint32_t sign = uint32_t(half & 0x8000) << 16;
+  const uint32_t exponent = half >> 10 & 31, fraction = half & 0x3ff;
   if (exponent == 31) return bits_as<float>(sign | 0x7f800000u | fraction << 13);
-  // 2^-24 and its multiples below 2^-14: too small for half's exponents, but not for float's.
-  if (exponent == 0) return bits_as<float>(sign | bits_as<uint32_t>(float(int(fraction)) * 0x1p-24f));
+  if (exponent == 0) {  // denormal in half, normal in float
+    return bits_as<float>(sign | bits_as<uint32_t>(float(int(fraction)) * 0x1p-24f));
+  }
   return bits_as<float>(sign | (exponent + 112) << 23 | fraction << 13);
 }
 
-// Rounds to nearest, ties to even. In integers, because compilers differ in whether they know half at all.
+// Rounds to nearest, ties to even; in integers, because some compilers have no half.
 static inline uint16_t float_to_half(float x) {
   const uint32_t bits = bits_as<uint32_t>(x), sign = bits >> 16 & 0x8000, size = bits & 0x7fffffff;
   if (size > 0x7f800000) return uint16_t(sign | 0x7e00 | (size >> 13 & 0x3ff));  // NaN
-  if (size >= 0x477ff000) return uint16_t(sign | 0x7c00);                        // 65520 and above round to infinity
-  if (size < 0x33000001) return uint16_t(sign);                                  // up to 2^-25 rounds to 0
+  if (size >= 0x477ff000) return uint16_t(sign | 0x7c00);  // 65520 rounds to infinity
+  if (size < 0x33000001) return uint16_t(sign);            // 2^-25 rounds to 0
   const uint32_t exponent = size >> 23;
   const bool small = exponent < 113;  // below 2^-14
   const uint32_t dropped = small ? 126 - exponent : 13;
@@ -27,26 +29,27 @@ static inline uint16_t float_to_half(float x) {
   return uint16_t(sign | half);
 }
 
-}  // namespace cuda_on_cpu
+}  // namespace on_cpu
 
 struct __half {
   uint16_t bits;
   __half() = default;
-  __half(float x) : bits(cuda_on_cpu::float_to_half(x)) {}
-  operator float() const { return cuda_on_cpu::half_to_float(bits); }
+  __half(float x) : bits(on_cpu::float_to_half(x)) {}
+  operator float() const { return on_cpu::half_to_float(bits); }
   __half& operator+=(__half other) { return *this = float(*this) + float(other); }
   __half& operator-=(__half other) { return *this = float(*this) - float(other); }
   __half& operator*=(__half other) { return *this = float(*this) * float(other); }
   __half& operator/=(__half other) { return *this = float(*this) / float(other); }
 };
 using half = __half;
-template <> struct cuda_on_cpu::Letter<__half> { static constexpr char value = 'f'; };
+template <> struct on_cpu::TypeLetter<__half> { static constexpr char value = 'f'; };
 
-// Templates, so that only two halves come here: one half and a float are computed with as floats.
-#define ON_CPU_HALF(op)                                                                                                     \
-  template <class A, class B, class = std::enable_if_t<std::is_same_v<A, __half> && std::is_same_v<B, __half>>>             \
-  static inline __half operator op(A a, B b) {                                                                              \
-    return __half(float(a) op float(b));                                                                                    \
+// Templates, so that only two halves match: a half and a float compute as floats.
+#define ON_CPU_HALF(op)                                                                       \
+  template <class A, class B,                                                                 \
+            class = std::enable_if_t<std::is_same_v<A, __half> && std::is_same_v<B, __half>>> \
+  static inline __half operator op(A a, B b) {                                                \
+    return __half(float(a) op float(b));                                                      \
   }
 ON_CPU_HALF(+)
 ON_CPU_HALF(-)
@@ -60,7 +63,9 @@ static inline float __half2float(__half x) { return float(x); }
 static inline __half __hadd(__half a, __half b) { return __half(float(a) + float(b)); }
 static inline __half __hsub(__half a, __half b) { return __half(float(a) - float(b)); }
 static inline __half __hmul(__half a, __half b) { return __half(float(a) * float(b)); }
-static inline __half __hfma(__half a, __half b, __half c) { return __half(float(double(float(a)) * float(b) + float(c))); }
+static inline __half __hfma(__half a, __half b, __half c) {
+  return __half(float(double(float(a)) * float(b) + float(c)));
+}
 
 struct alignas(4) __half2 { __half x, y; };
 using half2 = __half2;
