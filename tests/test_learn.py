@@ -4,12 +4,14 @@ import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 from learner import EXERCISES, solution_of, unwrapped, verdict_on
 
 from tinyalex import cli, learning
+from tinyalex.gradient_check import hints
 
 
 @pytest.fixture(autouse=True)
@@ -219,6 +221,11 @@ def test_guesses_of_gradcheck_are_not_shown():
     assert "+=" not in text
 
 
+def test_the_exact_hints_are_kinds_of_gradcheck_hints():
+    source = Path(hints.__file__).read_text(encoding="utf-8")
+    assert all(f'"{kind}"' in source for kind in learning.diagnosis.EXACT_HINTS)
+
+
 def test_small_inputs_are_shown_and_functions_described():
     source = solution_of(1).replace("return gradient", "return 7 * gradient")
     _, text = feedback_on(source, number=1)
@@ -229,11 +236,11 @@ def test_small_inputs_are_shown_and_functions_described():
     assert "by hand from the formula" in verdict.text
 
 
-def test_arrays_are_shown_with_one_matrix_per_line():
+def test_arrays_are_shown_as_numpy_prints_them():
     x = np.arange(12.0).reshape(2, 1, 2, 3)
     assert learning.formatting.describe("two images", {"x": x, "stride": 2}) == [
         ("tried", "two images: x of shape (2, 1, 2, 3), stride=2"),
-        ("x =", "[[[[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]],\n [[[6.0, 7.0, 8.0], [9.0, 10.0, 11.0]]]]"),
+        ("x =", np.array2string(x, separator=", ")),
     ]
 
 

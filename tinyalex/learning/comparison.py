@@ -32,8 +32,7 @@ class Difference(NamedTuple):
 def difference(expected: Outcome, got: Outcome, names: tuple[str, ...]) -> Difference | None:
     """The first difference between the outcomes of two calls that returned."""
     count = len(names)
-    rights = expected.returned if count > 1 else (expected.returned,)
-    values = got.returned if count > 1 else (got.returned,)
+    rights, values = (x.returned if count > 1 else (x.returned,) for x in (expected, got))
     if not isinstance(values, (tuple, list)) or len(values) != count:
         text = f"expected {count} values, ({', '.join(names)}), got {_kind_of(got.returned)}"
         advice = "Return them in this order, separated by commas."

@@ -37,10 +37,10 @@ def find_mistake(
 ) -> Mistake | None:
     """The mistake that makes the solution do what the learner's code does.
 
-    They must agree in the case `failing` and all before. Of several, it is
-    the one that agrees in most later cases. If there is none, pairs are tried: each of
-    the two must change this case's result, and together they must agree in all cases.
-    An exception tells too little to try pairs.
+    They must agree in the case `failing` and all before. Of several, it is the one that
+    agrees in most later cases. If there is none, pairs are tried: each of the two must
+    change this case's result, and together they must agree in all cases. An exception
+    tells too little to try pairs.
     """
     solution = exercise.load_solution()
     count = len(checks.CASES)

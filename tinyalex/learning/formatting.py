@@ -22,7 +22,7 @@ def describe(case: str, inputs: dict[str, Any]) -> Rows:
         if isinstance(value, np.ndarray) and value.size > 6:
             arguments.append(f"{name} of shape {value.shape}")
             if value.size <= MAX_SHOWN_ELEMENTS:
-                arrays.append((f"{name} =", _nested(value)))
+                arrays.append((f"{name} =", np.array2string(value, separator=", ")))
         elif isinstance(value, np.ndarray):
             arguments.append(f"{name}={value.tolist()}")
         elif callable(value):
@@ -31,15 +31,6 @@ def describe(case: str, inputs: dict[str, Any]) -> Rows:
             text = repr(value)
             arguments.append(f"{name}={text if len(text) <= 70 else text[:70] + ' ...'}")
     return [("tried", f"{case}: {', '.join(arguments)}"), *arrays]
-
-
-def _nested(x: np.ndarray) -> str:
-    """Nested lists, one matrix per line, or one row per line if matrices are wide."""
-    text = str(x.tolist())
-    lines = text.replace("]], ", "]],\n").splitlines()
-    if max(map(len, lines)) > WIDTH_COLUMNS - 15:
-        lines = text.replace("], ", "],\n").splitlines()
-    return "\n".join(" " * (x.ndim - len(line) + len(line.lstrip("["))) + line for line in lines)
 
 
 def row(label: str, text: str, width: int) -> str:

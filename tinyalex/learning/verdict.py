@@ -3,11 +3,8 @@
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from tinyalex.gradient_check.check import gradcheck
 from tinyalex.learning.comparison import difference
@@ -23,7 +20,6 @@ ADVICE = {
     "IndexError": "An index is out of range. Print it and the array's shape before this line.",
     "ValueError": "Print the shapes of the arrays in this line: which axes do not match?",
     "TypeError": "Print type(...) of the values in this line: is one of them None?",
-    "ZeroDivisionError": "Print the divisor before this line.",
     "RecursionError": "A function calls itself without end: which call should return at once?",
     "AttributeError": "Is the name misspelled, or was this attribute of `self` never set?",
     "ModuleNotFoundError": "The exercises need only NumPy and tinyalex.",
@@ -118,9 +114,9 @@ def _check_gradient(exercise: Exercise, checks: Checks, learner: ModuleType) -> 
 def _crash(
     exercise: Exercise, error: BaseException, tried: Rows, mistake: Mistake | None = None
 ) -> Verdict:
-    lines = list(_lines_in(exercise.file, traceback.walk_tb(error.__traceback__)))
-    if isinstance(error, NotImplementedError) and lines:
-        return Verdict("not written", f"{lines[-1]}\n{_to_write(exercise)}")
+    where = _where(exercise, traceback.extract_tb(error.__traceback__))
+    if isinstance(error, NotImplementedError) and where:
+        return Verdict("not written", f"{where[0][1]}\n{_to_write(exercise)}")
     if isinstance(error, SyntaxError) and error.filename in (None, str(exercise.file)):
         line = f", line {error.lineno}: {(error.text or '').strip()}" if error.lineno else ""
         return _not_right(
@@ -131,29 +127,28 @@ def _crash(
             "is the indentation different?",
         )
     advice = ADVICE.get(type(error).__name__, "Print the values in this line before it runs.")
-    if not lines:
+    if not where:
         advice = "Keep the names and the order of the arguments as in the exercise."
-    found = [("raised", f"{type(error).__name__}: {error}"), *(("where", x) for x in lines[-1:])]
-    return _not_right(exercise, "crash", [*tried, *found], advice, mistake)
+    found = [*tried, ("raised", f"{type(error).__name__}: {error}"), *where]
+    return _not_right(exercise, "crash", found, advice, mistake)
 
 
 def _endless(exercise: Exercise, thread: threading.Thread, seconds: float) -> Verdict:
     frame = sys._current_frames().get(thread.ident or 0)
-    lines = list(_lines_in(exercise.file, traceback.walk_stack(frame))) if frame else []
+    where = _where(exercise, traceback.extract_stack(frame)) if frame else []
     return _not_right(
         exercise,
         "endless",
-        [("stopped", f"after {seconds:g} seconds"), *(("where", line) for line in lines[:1])],
+        [("stopped", f"after {seconds:g} seconds"), *where],
         "Is there a loop that never ends? A `while` loop must change what its condition reads. If "
         "the code is only slow: does it compute the same values again and again?",
     )
 
 
-def _lines_in(file: Path, frames: Any) -> Iterator[str]:
-    """The lines of the file in a stack, as "my/05_im2col.py, line 12: x = 1"."""
-    for frame in traceback.StackSummary.extract(frames):
-        if frame.filename == str(file):
-            yield f"{file.as_posix()}, line {frame.lineno}: {frame.line}"
+def _where(exercise: Exercise, stack: traceback.StackSummary) -> Rows:
+    """The learner's line that is being executed."""
+    lines = [frame for frame in stack if frame.filename == str(exercise.file)]
+    return [("where", f"{exercise.shown}, line {x.lineno}: {x.line}") for x in lines[-1:]]
 
 
 def _to_write(exercise: Exercise) -> str:

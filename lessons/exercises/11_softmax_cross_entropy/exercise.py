@@ -1,7 +1,7 @@
-"""Exercise 11: softmax and cross-entropy in one function, with their gradient.
+"""Exercise 11: the softmax cross-entropy loss and its gradient.
 
-Lesson 11 showed why they belong together: a very small probability underflows to 0, and
-its logarithm is minus infinity.
+Lesson 11 showed why softmax and cross-entropy are one function: a very small
+probability underflows to 0, and its logarithm is minus infinity.
 """
 
 import numpy as np
