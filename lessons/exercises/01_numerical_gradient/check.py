@@ -6,13 +6,15 @@ import tinyalex as ta
 from tinyalex.learning import Mistake
 
 HINTS = [
-    "One element at a time: nudge it up, ask f; nudge it down, ask f; the difference is divided by the way between the two, 2*h.",
-    "An array of any shape is walked with `for index in np.ndindex(x.shape):`, and x[index] is one number. Nudge a copy: x.copy().",
+    "Perturb one element at a time: compute f with the element increased by h, then with the "
+    "element decreased by h. Divide the difference by the distance between the two points, 2*h.",
+    "`for index in np.ndindex(x.shape):` visits all elements of an array of any shape, and "
+    "x[index] is one element. Change a copy: x.copy().",
     "Start with gradient = np.zeros_like(x). In the loop:\n\n"
-    "    nudged = x.copy()\n"
-    "    nudged[index] = x[index] + h\n"
-    "    up = f(nudged)\n\n"
-    "Then down, in the same way with - h, and:\n\n"
+    "    moved = x.copy()\n"
+    "    moved[index] = x[index] + h\n"
+    "    up = f(moved)\n\n"
+    "Compute `down` in the same way, with - h, and then:\n\n"
     "    gradient[index] = (up - down) / (2 * h)",
 ]
 
@@ -22,16 +24,14 @@ class WrongShapeError(ValueError):
 
 
 def expects(*shape):
-    """For f: it refuses what is not all of x. NumPy would often accept a part of it, and make some number of that."""
+    """Make f refuse another shape than x's. NumPy would often accept a part of x."""
 
     def decorate(f):
         @wraps(f)
         def strict(x):
             if np.shape(x) != shape:
-                thing = f"an array of shape {np.shape(x)}" if np.ndim(x) else "a number"
-                raise WrongShapeError(
-                    f"f was given {thing}, and expects all of x, of shape {shape}"
-                )
+                got = f"an array of shape {np.shape(x)}" if np.ndim(x) else "a number"
+                raise WrongShapeError(f"f expects an array of x's shape, {shape}, got {got}")
             return f(x)
 
         return strict
@@ -45,15 +45,16 @@ def cubes(x):
 
 
 def neighbours(x):
-    """the sum of x[i, j+1] * x[i, j]**2 over all neighbours in a row, and exp(x[0, 0])"""
+    """the sum of x[i, j+1] * x[i, j]**2 over neighbours in a row, plus exp(x[0, 0])"""
     return (x[:, 1:] * x[:, :-1] ** 2).sum() + np.exp(x[0, 0])
 
 
-# With a nudge as large as 0.1 the two-sided slope of x**3 is 3*x**2 + h**2: what is one-sided shows.
+# The central difference of x**3 is 3*x**2 + h**2: with h as large as 0.1, a one-sided
+# difference differs visibly.
 CASES = [
-    ("three numbers, cubed", {"f": expects(3)(cubes), "x": np.array([1.0, 2.0, -1.0]), "h": 0.1}),
+    ("three elements, cubed", {"f": expects(3)(cubes), "x": np.array([1.0, 2.0, -1.0]), "h": 0.1}),
     (
-        "a matrix, each number times its neighbour",
+        "a matrix, products of neighbouring elements",
         {"f": expects(2, 3)(neighbours), "x": np.arange(6.0).reshape(2, 3), "h": 0.01},
     ),
     (
@@ -69,152 +70,157 @@ def answer(exercise, f, x, h):
     return exercise.numerical_gradient(f, x, h)
 
 
+UP, DOWN = "moved[index] = x[index] + h", "moved[index] = x[index] - h"
+ALL_UP, ALL_DOWN = "moved[...] = x + h", "moved[...] = x - h"
+
 MISTAKES = [
     Mistake(
-        "one-sided",
-        {"nudged[index] = x[index] - h": "nudged[index] = x[index]", "/ (2 * h)": "/ h"},
-        "This is the slope to one side, (f(x + h) - f(x)) / h, which is off by about h. Nudge up and down: what is off to the "
-        "left and to the right cancels.",
+        "one-sided difference",
+        {DOWN: "moved[index] = x[index]", "/ (2 * h)": "/ h"},
+        "This is the one-sided difference, (f(x + h) - f(x)) / h, whose error is proportional to "
+        "h. Use f(x + h) and f(x - h): their errors of this order cancel.",
     ),
     Mistake(
         "divided by h",
         {"/ (2 * h)": "/ h"},
-        "Everything is twice what it should be. From x - h to x + h it is 2*h, and that is what the difference is divided by.",
+        "All values are twice too large. The distance from x - h to x + h is 2*h: divide by that.",
     ),
     Mistake(
         "divided by 2, multiplied by h",
         {"/ (2 * h)": "/ 2 * h"},
-        "Python reads `/ 2 * h` from the left: divided by 2, then multiplied by h. Write / (2 * h).",
+        "Python evaluates `/ 2 * h` from left to right: it divides by 2, then multiplies by h. "
+        "Write / (2 * h).",
     ),
     Mistake(
-        "up only, divided by 2*h",
-        {"nudged[index] = x[index] - h": "nudged[index] = x[index]"},
-        "This is (f(x + h) - f(x)) / (2*h): nothing was nudged down. If your code does nudge down, from x[index] - h, then x "
-        "itself had been nudged up before: `nudged = x` gives the same array a second name. x.copy() makes another one.",
+        "only increased, divided by 2*h",
+        {DOWN: "moved[index] = x[index]"},
+        "This is (f(x + h) - f(x)) / (2*h): the second value is not that of x - h. If your code "
+        "does compute x[index] - h, then x itself was changed before: `a = x` gives the same "
+        "array a second name. x.copy() makes a new one.",
     ),
     Mistake(
-        "the wrong way round",
+        "opposite sign",
         {"(up - down)": "(down - up)"},
-        "Every sign is the opposite one: the slope is f after the nudge up minus f after the nudge down.",
+        "All signs are wrong. Subtract f(x - h) from f(x + h), not the reverse.",
     ),
     Mistake(
-        "nudges add up",
+        "earlier perturbations kept in a copy",
         {
-            "    for index": "    nudged = x.copy()\n    for index",
-            "        nudged = x.copy()\n": "",
+            "    for index": "    moved = x.copy()\n    for index",
+            "        moved = x.copy()\n": "",
         },
-        "Each nudge must be taken back before the next element has its turn. Make a new copy of x for each element, or put the "
-        "old number back.",
+        "Earlier elements are still perturbed. Make a new copy of x for each element, or restore "
+        "the old value.",
     ),
     Mistake(
-        "x stays nudged",
-        {"x.copy()": "x", "nudged[index] = x[index] - h": "nudged[index] -= 2 * h"},
-        "x itself is nudged, and each element stays nudged down while the next has its turn. Nudge a copy, x.copy(), or put the "
-        "old number back.",
+        "earlier perturbations kept in x",
+        {"x.copy()": "x", DOWN: "moved[index] -= 2 * h"},
+        "x itself is changed, and an element is still decreased by h when the next one is "
+        "perturbed. Change a copy, x.copy(), or restore the old value.",
     ),
     Mistake(
-        "all at once",
-        {
-            "nudged[index] = x[index] + h": "nudged[...] = x + h",
-            "nudged[index] = x[index] - h": "nudged[...] = x - h",
-        },
-        "All elements are nudged together, so that each gets the slopes of all of them. Nudge one, hold the others still.",
+        "all elements at once",
+        {UP: ALL_UP, DOWN: ALL_DOWN},
+        "All elements are perturbed together, so each result is the sum of all derivatives. "
+        "Perturb one element and keep the others.",
     ),
     Mistake(
-        "whole rows",
+        "rows for elements",
         {"np.ndindex(x.shape)": "range(len(x))"},
-        "A whole row is nudged at once: x[i] is one number only if x has one axis. np.ndindex(x.shape) gives the index of each "
-        "number.",
+        "A whole row is perturbed at once: x[i] is one element only if x has one axis. "
+        "np.ndindex(x.shape) yields the index of each element.",
     ),
     Mistake(
-        "one number a row",
+        "one value per row",
         {"np.ndindex(x.shape)": "range(len(x))", "np.zeros_like(x)": "np.zeros(len(x))"},
-        "There is one slope for each row, since len(x) counts rows. np.ndindex(x.shape) gives the index of each number, and "
-        "np.zeros_like(x) has a place for each.",
+        "There is one derivative per row, since len(x) is the number of rows. np.ndindex(x.shape) "
+        "yields the index of each element, and np.zeros_like(x) has x's shape.",
     ),
     Mistake(
-        "counted through",
+        "x.size as the number of rows",
         {"np.ndindex(x.shape)": "range(x.size)"},
-        "x.size counts all numbers, but x[i] with one index is a whole row, and there are not that many rows. "
-        "np.ndindex(x.shape) gives the index of each number; x.reshape(-1) shows them all in one row.",
+        "x.size is the number of elements, but x[i] with one index is a row, and x has fewer "
+        "rows. np.ndindex(x.shape) yields the index of each element; x.reshape(-1) has one axis.",
         needs=r"\.size",
     ),
     Mistake(
-        "one number for f",
-        {"up = f(nudged)": "up = f(nudged[index])", "down = f(nudged)": "down = f(nudged[index])"},
-        "f wants all of x, in which one number is nudged, and not the nudged number alone: the others have a part in the "
-        "result, too. Nudge one number of a copy, x.copy(), and give f the copy.",
+        "f of one element",
+        {"up = f(moved)": "up = f(moved[index])", "down = f(moved)": "down = f(moved[index])"},
+        "f expects the whole array with one element perturbed, not that element alone: its value "
+        "depends on the others too. Change one element of a copy, x.copy(), and call f with the "
+        "copy.",
     ),
     Mistake(
-        "a flat array for f",
+        "f of a flat array",
         {
-            "up = f(nudged)": "up = f(nudged.reshape(-1))",
-            "down = f(nudged)": "down = f(nudged.reshape(-1))",
+            "up = f(moved)": "up = f(moved.reshape(-1))",
+            "down = f(moved)": "down = f(moved.reshape(-1))",
         },
-        "f wants an array of x's shape, and got its numbers in one row. Reshape what is given to f: f(flat.reshape(x.shape)).",
+        "f expects an array of x's shape and got a flat one. Reshape its argument: "
+        "f(flat.reshape(x.shape)).",
     ),
     Mistake(
-        "all at once, one number",
-        {
-            "nudged[index] = x[index] + h": "nudged[...] = x + h",
-            "nudged[index] = x[index] - h": "nudged[...] = x - h",
-            "return gradient": "return (up - down) / (2 * h)",
-        },
-        "All elements are nudged together, and one slope comes out, the sum of all. Each has its own: a loop over the elements, "
-        "in which one is nudged and the others are held still.",
+        "all elements at once, one number returned",
+        {UP: ALL_UP, DOWN: ALL_DOWN, "return gradient": "return (up - down) / (2 * h)"},
+        "All elements are perturbed together, which gives one number, the sum of all derivatives. "
+        "Loop over the elements: perturb one and keep the others.",
     ),
     Mistake(
-        "f sees no difference",
+        "f called twice with the same values",
         {"(up - down)": "(up - up)"},
-        "f was given the same numbers both times, so that the difference is 0. After `up = x` and `down = x`, or x[:], all "
-        "three are one array, in which a nudge up and one down cancel: copy, x.copy(). And if a copy is nudged, f must be given "
-        "the copy, not x.",
+        "Both calls of f got the same values, so the difference is 0. `up = x` and `down = x`, or "
+        "x[:], are all the same array, in which + h and - h cancel: use x.copy(). If you change a "
+        "copy, call f with the copy, not with x.",
     ),
     Mistake(
-        "a return in the loop",
+        "return in the loop",
         {"    return gradient": "        return gradient"},
-        "Only the first slope is there, the others are still 0: the `return` is inside the loop, which ends there. Indent less.",
+        "Only the first derivative is computed, the others are 0: the `return` is inside the loop "
+        "and ends it. Indent it less.",
     ),
     Mistake(
-        "h not used",
+        "h ignored",
         {"    gradient = np": "    h = 1e-5\n    gradient = np"},
-        "The nudge has a size of its own here, such as 1e-5. Use h, which is given: 1e-5 is only what it is if nobody says "
-        "otherwise.",
+        "The step is a constant, such as 1e-5. Use the argument h: 1e-5 is only its default.",
     ),
     Mistake(
-        "in proportion to x",
+        "relative step",
         {"x[index] + h": "x[index] * (1 + h)", "x[index] - h": "x[index] * (1 - h)"},
-        "Each number is multiplied by 1 + h and 1 - h, so that large ones are nudged further than h, and 0 not at all. Add and "
-        "subtract h.",
+        "Each element is multiplied by 1 + h and 1 - h, so the step is proportional to the "
+        "element, and 0 for 0. Add and subtract h.",
     ),
     Mistake(
-        "copies made once",
+        "copies made before the loop",
         {
             "    for index": "    plus, minus = x.copy(), x.copy()\n    for index",
-            "        nudged = x.copy()\n        nudged[index] = x[index] + h\n        up = f(nudged)\n": "        plus[index] += h\n",
-            "nudged[index] = x[index] - h\n        down = f(nudged)": "minus[index] -= h\n        up, down = f(plus), f(minus)",
+            "        moved = x.copy()\n": "        plus[index] += h\n",
+            UP: "minus[index] -= h",
+            "up = f(moved)": "up = f(plus)",
+            DOWN: "pass",
+            "down = f(moved)": "down = f(minus)",
         },
-        "The copies are made once, so that the nudges of the elements before stay in them. Make new ones for each element, "
-        "inside the loop.",
+        "The copies are made once, before the loop, so they keep all earlier perturbations. Make "
+        "new copies for each element, inside the loop.",
     ),
     Mistake(
-        "flat",
+        "flat gradient",
         {"return gradient": "return gradient.reshape(-1)"},
-        "The slopes are all there, but in one row. The gradient has x's shape: .reshape(x.shape) at the end, or fill "
-        "np.zeros_like(x).",
+        "The derivatives are right, but in a flat array. The gradient has x's shape: add "
+        ".reshape(x.shape), or fill np.zeros_like(x).",
     ),
     Mistake(
         "two axes only",
         {"np.ndindex(x.shape)": "np.ndindex(x.shape[0], x.shape[1])"},
-        "x may have any number of axes, and here it has one: there is no x.shape[1]. np.ndindex(x.shape) walks through an array "
-        "of any shape.",
+        "x can have any number of axes. Here it has one, so there is no x.shape[1]. "
+        "np.ndindex(x.shape) works for any shape.",
         needs=r"shape\[1\]|, *\w+ *= *x\.shape",
     ),
     Mistake(
-        "whole rows, which are no copies",
+        "rows for elements, saved as a view",
         {"np.ndindex(x.shape)": "range(len(x))", "x[index] - h": "x[index] - h * (x.ndim == 1)"},
-        "x[i] is one number only if x has one axis. Here it is a row, nudged as a whole; and `old = x[i]` is no copy of it but "
-        "the row itself, nudged too. np.ndindex(x.shape) gives the index of each number.",
+        "x[i] is one element only if x has one axis. Here it is a row and is perturbed as a "
+        "whole; `old = x[i]` is a view of the row, so it changes too. np.ndindex(x.shape) yields "
+        "the index of each element.",
     ),
 ]
 
@@ -222,7 +228,7 @@ WRITES_BACKWARD = False
 
 
 def gradient(exercise):
-    """A Function whose backward is the learner's: gradcheck takes its own differences of the same function."""
+    """A Function whose backward is the learner's."""
 
     class Neighbours(ta.Function):
         def forward(self, x):

@@ -1,29 +1,30 @@
-"""Exercise 2: backward through a graph, in an order that works.
+"""Exercise 2: the backward pass through a graph, in topological order.
 
-Lesson 2 showed what goes wrong when a gradient is passed on before it is complete.
+Lesson 2 showed what happens if a gradient is passed on before it is complete.
 """
 
 
 class Node:
-    """A number that was computed from others. Nothing to do here.
+    """A number that was computed from others. This class is complete.
 
-    inputs  the Nodes it was computed from; the same one may be there twice, as in a * a
-    slopes  for each of them: how fast this number changes with it
-    grad    how fast the last result changes with this number
+    inputs       the Nodes it was computed from; one can occur twice, as in a * a
+    derivatives  for each input, the derivative of this number with respect to it
+    grad         the derivative of the final result with respect to this number
     """
 
-    def __init__(self, inputs=(), slopes=()):
+    def __init__(self, inputs=(), derivatives=()):
         self.inputs = inputs
-        self.slopes = slopes
+        self.derivatives = derivatives
         self.grad = 0.0
 
 
 def backward(root):
-    """Set `grad` of `root`, which is 1, and of all Nodes that it was computed from.
+    """Set the `grad` of `root`, which is 1, and of all Nodes it was computed from.
 
-        a Node's grad = sum, over all places where it is an input, of   slope there * grad of the Node there
+        grad of a Node = sum over all its uses of   derivative there * grad of the user
 
-    A Node's sum must be complete before it is passed on. Each Node passes it on once.
+    A use is an occurrence of the Node among the inputs of another, its user. The sum
+    must be complete before it is passed on, and each Node passes it on once.
 
     b = a + a, c = b * a, at a = 3:
 

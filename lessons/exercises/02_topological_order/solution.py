@@ -1,23 +1,23 @@
 class Node:
-    def __init__(self, inputs=(), slopes=()):
+    def __init__(self, inputs=(), derivatives=()):
         self.inputs = inputs
-        self.slopes = slopes
+        self.derivatives = derivatives
         self.grad = 0.0
 
 
 def backward(root):
-    order, seen = [], set()
+    order, visited = [], set()
 
     def visit(node):
-        if node in seen:
+        if node in visited:
             return
-        seen.add(node)
+        visited.add(node)
         for source in node.inputs:
             visit(source)
-        order.append(node)  # after all that it was computed from
+        order.append(node)  # after all of its inputs
 
     visit(root)
     root.grad = 1.0
     for node in reversed(order):
-        for source, slope in zip(node.inputs, node.slopes):
-            source.grad += slope * node.grad
+        for source, derivative in zip(node.inputs, node.derivatives):
+            source.grad += derivative * node.grad

@@ -4,11 +4,11 @@ import tinyalex as ta
 from tinyalex.learning import Mistake
 
 HINTS = [
-    "Which axes of dy were repeated? Those in front that `shape` does not have, and those where `shape` has a 1. Sum over all of "
-    "them.",
-    "Count the new ones: dy.ndim - len(shape). Sum over these first; then the axes of what is left are those of `shape`, and the "
-    "ones of size 1 are summed with keepdims=True, so that they stay.",
-    "A sum over no axes, axis=(), changes nothing, so that this serves for every shape:\n\n"
+    "Which axes of dy were repeated? Those in front that `shape` does not have, and those where "
+    "`shape` has size 1. Sum over all of them.",
+    "The number of axes in front is dy.ndim - len(shape). Sum over these first. The remaining "
+    "axes are those of `shape`: sum over the ones of size 1 with keepdims=True, which keeps them.",
+    "A sum over no axes, axis=(), changes nothing, so this works for every shape:\n\n"
     "    dy = dy.sum(axis=tuple(range(dy.ndim - len(shape))))\n"
     "    ones = tuple(axis for axis, size in enumerate(shape) if size == 1)\n"
     "    return dy.sum(axis=ones, keepdims=True)",
@@ -41,40 +41,46 @@ MISTAKES = [
             "dy.sum(axis=tuple(range(new)))": "dy.mean(axis=tuple(range(new)))",
             "dy.sum(axis=repeated": "dy.mean(axis=repeated",
         },
-        "This is the mean over the uses. Each use changes the result by its full share: they add up, so take the sum.",
+        "This is the mean over the uses. The gradients of all uses are summed, not averaged.",
     ),
     Mistake(
         "axes of size 1 forgotten",
         {"return dy.sum(axis=repeated, keepdims=True)": "return dy"},
-        "The axes in front are summed, but those where `shape` has a 1 were repeated too: sum over them as well, with "
-        "keepdims=True.",
+        "The axes in front are summed. Those where `shape` has size 1 were repeated too: sum over "
+        "them with keepdims=True.",
     ),
     Mistake(
         "keepdims forgotten",
         {", keepdims=True": ""},
-        "The right axes are summed, but those of size 1 disappear: keepdims=True keeps them, with size 1.",
+        "The right axes are summed, but those of size 1 are removed. keepdims=True keeps them.",
     ),
     Mistake(
-        "only one use",
+        "first use only",
         {"dy = dy.sum(axis=tuple(range(new)))": "dy = dy[(0,) * new]"},
-        "Only the first use of each number is counted. It was used in each row, and all of these add up: sum over the axis.",
+        "Only the first use of each element is counted. It was used once per index of the new "
+        "axis: sum over that axis.",
     ),
     Mistake(
         "new axes forgotten",
         {"dy = dy.sum(axis=tuple(range(new)))": "pass"},
-        "The axes that `shape` does not have are still there: NumPy put dy.ndim - len(shape) of them in front. Sum over them.",
+        "The axes that `shape` does not have are still there: NumPy added dy.ndim - len(shape) "
+        "axes in front. Sum over them.",
     ),
     Mistake(
         "new axes at the end",
         {"tuple(range(new))": "tuple(range(dy.ndim - new, dy.ndim))"},
-        "The sum runs over the last axes. Broadcasting lines shapes up at their end, and puts new axes in front.",
+        "The sum is over the last axes. Broadcasting aligns shapes at the last axis and adds new "
+        "axes in front: sum over the first ones.",
     ),
     Mistake(
         "one new axis only",
         {"tuple(range(new))": "tuple(range(min(new, 1)))"},
-        "Only one of the new axes is summed. There are dy.ndim - len(shape) of them: `while dy.ndim > len(shape)`, not `if`.",
+        "Only one of the new axes is summed. There are dy.ndim - len(shape) of them: use `while "
+        "dy.ndim > len(shape)`, not `if`.",
     ),
 ]
+
+WRITES_BACKWARD = True
 
 
 def gradient(exercise):

@@ -1,6 +1,6 @@
-"""Exercise 3: a gradient, summed back to the shape that was broadcast.
+"""Exercise 3: a gradient summed to the shape before broadcasting.
 
-Lesson 3 added a bias of 3 numbers to 4 rows, and each number of the bias took part four times.
+Lesson 3 added a bias of 3 elements to 4 rows: each element was used 4 times.
 """
 
 import numpy as np
@@ -9,9 +9,11 @@ import numpy as np
 def unbroadcast(dy, shape):
     """The gradient of an array of `shape` that was broadcast to dy's shape.
 
-    Each number of the small array was used in several places, and what its uses send back adds up. NumPy repeats an array
-        along axes that it does not have, which are put in front:    (3,)    becomes (4, 3)
-        along its axes of size 1:                                    (4, 1)  becomes (4, 3)
+    An element of the smaller array was used several times, and the gradients of its
+    uses are summed. NumPy repeats an array
+
+        along axes that it does not have, added in front:    (3,)    becomes (4, 3)
+        along its axes of size 1:                            (4, 1)  becomes (4, 3)
 
     dy -> an array of `shape`, which broadcasts to dy.shape
 

@@ -1,24 +1,32 @@
 """Exercise 5: the patches of images as columns (im2col).
 
-Lesson 5 turned a convolution into a matrix product. This is the turn.
+Lesson 5 turned a convolution into a matrix multiplication. This is the first step.
 """
 
 import numpy as np
 
 
 def im2col(x, kernel, stride, padding):
-    """Copy what a square window sees at each of its positions into a column.
+    """Copy the pixels in a square window, at each of its positions, to a column.
 
-        col[(c, u, v), (n, i, j)] = x[n, c, i*stride + u - padding, j*stride + v - padding],   0 outside of the image
+        col[(c, u, v), (n, i, j)] = x[n, c, h, w], or 0 outside of the image
+                                h = i*stride + u - padding
+                                w = j*stride + v - padding
 
-        OH = floor((H + 2*padding - kernel) / stride) + 1,   OW likewise: how many positions there are
+        OH = floor((H + 2*padding - kernel) / stride) + 1    window positions from top
+                                                             to bottom; OW likewise
 
     x    (N, C, H, W)
-    col  (C*kernel*kernel, N*OH*OW): a row for each number in the window, channel by channel, in each the window's rows from the
-         top, in each row from the left; a column for each position, image by image, in each row by row
+    col  (C*kernel*kernel, N*OH*OW)
+
+    The rows of col are the elements of the window: channel by channel, in each row by
+    row. Its columns are the positions: image by image, in each row by row.
 
     >>> x = np.array([[[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]]]])
-    >>> im2col(x, kernel=2, stride=1, padding=0).tolist()
-    [[1.0, 2.0, 4.0, 5.0], [2.0, 3.0, 5.0, 6.0], [4.0, 5.0, 7.0, 8.0], [5.0, 6.0, 8.0, 9.0]]
+    >>> im2col(x, kernel=2, stride=1, padding=0)
+    array([[1., 2., 4., 5.],
+           [2., 3., 5., 6.],
+           [4., 5., 7., 8.],
+           [5., 6., 8., 9.]])
     """
     raise NotImplementedError

@@ -3,8 +3,8 @@ import numpy as np
 from tinyalex.learning import Mistake
 
 HINTS = [
-    "ReLU is a gate. Where x was positive it passes dy on as it is; elsewhere nothing gets through, whatever dy is.",
-    "self.x > 0 is an array of True and False, of x's shape, and counts as 1 and 0 in a product.",
+    "ReLU's backward is a mask. Where x is positive, dx is dy; elsewhere dx is 0, whatever dy is.",
+    "self.x > 0 is a bool array of x's shape. In a multiplication True is 1 and False is 0.",
     "return dy * (self.x > 0)",
 ]
 
@@ -12,10 +12,10 @@ RANDOM = np.random.default_rng(0)
 
 CASES = [
     (
-        "five numbers",
+        "five elements",
         {"x": np.array([-2.0, -1.0, 0.5, 2.0, 3.0]), "dy": np.array([1.0, -2.0, 3.0, -4.0, 5.0])},
     ),
-    ("0 itself", {"x": np.array([0.0, 1.0, -0.0]), "dy": np.array([5.0, 6.0, 7.0])}),
+    ("x = 0", {"x": np.array([0.0, 1.0, -0.0]), "dy": np.array([5.0, 6.0, 7.0])}),
     (
         "images",
         {"x": RANDOM.standard_normal((2, 3, 4, 4)), "dy": RANDOM.standard_normal((2, 3, 4, 4))},
@@ -33,36 +33,43 @@ def answer(exercise, x, dy):
 
 MISTAKES = [
     Mistake(
-        "gated by dy",
+        "masked by dy",
         {"dy * (self.x > 0)": "np.maximum(dy, 0)"},
-        "This is ReLU of the gradient. What is let through depends on x, not on dy: a negative dy passes where x was positive.",
+        "This is ReLU of the gradient. The mask depends on x, not on dy: a negative dy is passed "
+        "on where x is positive.",
     ),
     Mistake(
-        "gated by both",
+        "masked by both",
         {"(self.x > 0)": "(self.x > 0) * (dy > 0)"},
-        "Negative gradients are cut off too. A gate only looks at x: where it was positive, dy passes with its sign.",
+        "Negative gradients are set to 0 too. The mask depends on x alone: where x is positive, "
+        "dx is dy, with its sign.",
     ),
     Mistake(
-        "slope alone",
+        "derivative alone",
         {"dy * (self.x > 0)": "(self.x > 0) * 1.0"},
-        "This is the slope of ReLU alone. The chain rule multiplies it by dy, the slope of all that follows.",
+        "This is the derivative of ReLU alone. The chain rule multiplies it by dy, the upstream "
+        "gradient.",
     ),
     Mistake(
         "times x",
         {"dy * (self.x > 0)": "dy * np.maximum(self.x, 0)"},
-        "dy is multiplied by ReLU's output. The slope is what it takes: 1 where x > 0, else 0.",
+        "dy is multiplied by ReLU's output. Multiply it by ReLU's derivative: 1 where x > 0, else "
+        "0.",
     ),
     Mistake(
-        "the opposite gate",
+        "opposite mask",
         {"self.x > 0": "self.x < 0"},
-        "The gate is open where it should be closed: dy passes where x > 0.",
+        "The mask is inverted: dx is dy where x > 0, and 0 elsewhere.",
     ),
     Mistake(
-        "0 let through",
+        "derivative 1 at 0",
         {"self.x > 0": "self.x >= 0"},
-        "At x = 0 the slope is 1 here. ReLU has a kink there; tinyalex, like the others, takes 0: x > 0, without the =.",
+        "At x = 0 the derivative is 1 here. ReLU has none at 0, and tinyalex, as other "
+        "frameworks, uses 0: x > 0, not x >= 0.",
     ),
 ]
+
+WRITES_BACKWARD = True
 
 
 def gradient(exercise):

@@ -1,6 +1,6 @@
-"""Exercise 7: backward of ReLU.
+"""Exercise 7: the backward pass of ReLU.
 
-Lesson 7 compared how much of a gradient sigmoid, tanh and ReLU let through.
+Lesson 7 compared how much of a gradient sigmoid, tanh and ReLU pass on.
 """
 
 import numpy as np
@@ -16,7 +16,9 @@ class ReLU(ta.Function):
         return np.maximum(x, 0)
 
     def backward(self, dy):
-        """dy, of x's shape -> dx: dy times the slope of ReLU, which is 1 where x > 0, else 0 (at x = 0 too).
+        """dy, of x's shape -> dx: dy times the derivative of ReLU.
+
+        The derivative is 1 where x > 0, else 0 (at x = 0 too).
 
         >>> relu = ReLU()
         >>> y = relu.forward(np.array([-2.0, 0.0, 3.0]))

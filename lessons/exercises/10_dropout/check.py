@@ -3,9 +3,10 @@ import numpy as np
 from tinyalex.learning import Mistake
 
 HINTS = [
-    "In training each number is multiplied by 0 or by 1 / (1 - p). Make that array of factors once, in forward, and keep it: "
-    "backward multiplies by the same ones.",
-    "u >= p is an array of True and False; divided by (1 - p) it has the factors. Without training the factor is 1.",
+    "In training each element is multiplied by 0 or by 1 / (1 - p). Compute this array of factors "
+    "once, in forward, and store it: backward multiplies by the same factors.",
+    "u >= p is a bool array; divided by (1 - p) it is the array of factors. If not training, the "
+    "factor is 1.",
     "In forward:\n\n"
     "    self.scale = (u >= p) / (1 - p) if training else 1.0\n"
     "    return x * self.scale\n\n"
@@ -20,9 +21,9 @@ DY = np.array([10.0, 20.0, 30.0, 40.0])
 
 CASES = [
     ("p = 1/2", {"x": X, "dy": DY, "p": 0.5, "u": U, "training": True}),
-    ("a fifth dropped", {"x": X, "dy": DY, "p": 0.2, "u": U, "training": True}),
+    ("p = 1/5", {"x": X, "dy": DY, "p": 0.2, "u": U, "training": True}),
     (
-        "u as large as p",
+        "u equal to p",
         {"x": X, "dy": DY, "p": 0.5, "u": np.array([0.5, 0.25, 0.75, 0.5]), "training": True},
     ),
     ("testing", {"x": X, "dy": DY, "p": 0.2, "u": U, "training": False}),
@@ -51,56 +52,63 @@ MISTAKES = [
     Mistake(
         "not scaled",
         {" / (1 - p) if training": " * 1.0 if training"},
-        "What is kept is not scaled, so that the next layer gets less in training than in testing: divide by 1 - p. (The paper "
-        "does it the other way, and halves in testing; here it is the inverted form.)",
+        "Kept elements are not scaled, so the next layer's input is smaller in training than in "
+        "testing: divide by 1 - p. (The paper scales in testing instead; here it is inverted "
+        "dropout.)",
     ),
     Mistake(
-        "the dropped ones kept",
+        "opposite mask",
         {"u >= p": "u < p"},
-        "The gate is open where it should be closed: p is how many are dropped, so a number is kept where u >= p.",
+        "The mask is inverted. p is the fraction that is dropped, so an element is kept where u "
+        ">= p.",
     ),
     Mistake(
         "divided by p",
         {"/ (1 - p)": "/ p"},
-        "It is divided by p, the share that is dropped. Of all numbers 1 - p are kept, and their sum must make up for the others: "
-        "/ (1 - p).",
+        "The factor is 1 / p, where p is the fraction that is dropped. The fraction that is kept "
+        "is 1 - p: divide by (1 - p).",
     ),
     Mistake(
         "backward not scaled",
         {"return dy * self.scale": "return dy * (self.scale > 0)"},
-        "backward has the gates, but not the factor: y is x / (1 - p) where it is kept, so its slope is 1 / (1 - p).",
+        "backward uses the mask but not the factor. y is x / (1 - p) where x is kept, so the "
+        "derivative is 1 / (1 - p).",
     ),
     Mistake(
-        "backward without gates",
+        "backward without mask",
         {
             "return dy * self.scale": "return dy * np.max(self.scale)",
             "import tinyalex as ta": "import numpy as np\n\nimport tinyalex as ta",
         },
-        "backward lets everything through. A number that was dropped had no part in the result: its gradient is 0. Keep forward's "
-        "mask.",
+        "backward does not use the mask. The output does not depend on an element that was "
+        "dropped: its gradient is 0. Store the mask in forward.",
     ),
     Mistake(
-        "testing drops too",
+        "dropped in testing too",
         {" if training else 1.0": ""},
-        "Numbers are dropped in testing. Dropout is for training only: otherwise y is x, and dx is dy.",
+        "Elements are dropped in testing. If not training, y is x and dx is dy.",
     ),
     Mistake(
-        "testing scaled",
+        "scaled in testing",
         {"else 1.0": "else 1 - p"},
-        "In testing the numbers are multiplied by 1 - p, as the paper does it. Here the scaling is done in training, so testing "
-        "does nothing.",
+        "In testing the elements are multiplied by 1 - p, as in the paper. Here the scaling is "
+        "done in training, and testing is y = x.",
     ),
     Mistake(
         "> for >=",
         {"u >= p": "u > p"},
-        "A number whose u is p is dropped. It is kept where u >= p: u can be 0, and with p = 0 nothing may be dropped.",
+        "An element whose u is equal to p is dropped. Keep it where u >= p: u can be 0, and with "
+        "p = 0 all elements must be kept.",
     ),
     Mistake(
         "backward as in testing",
         {"return dy * self.scale": "return dy"},
-        "backward passes dy on as it is. In training it has the same gates as forward, and the same factor: keep them in self.",
+        "backward returns dy unchanged. In training it has the same mask and the same factor as "
+        "forward: store them in self.",
     ),
 ]
+
+WRITES_BACKWARD = True
 
 
 def gradient(exercise):

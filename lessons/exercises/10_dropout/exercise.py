@@ -1,6 +1,6 @@
 """Exercise 10: dropout, forward and backward.
 
-Lesson 10 dropped half of the numbers, and found a factor of two to be taken care of.
+Lesson 10 dropped half of the activations, which left a factor of two to account for.
 """
 
 import numpy as np
@@ -9,24 +9,25 @@ import tinyalex as ta
 
 
 class Dropout(ta.Function):
-    """Inverted dropout: what is kept is scaled up in training, so that nothing needs to be done in testing.
+    """Inverted dropout: scaled in training, so that testing is y = x.
 
         y = x * mask / (1 - p)       mask is 1 where u >= p, else 0
         y = x                        if not training
 
-    u has a random number from 0 to 1 for each x (it is given, so that the result can be checked): p of them are below p.
+    u has a random number from 0 to 1 for each element of x; it is an argument so that
+    the result can be checked. On average a fraction p of them is below p.
 
-    >>> dropout = Dropout()
-    >>> dropout.forward(np.array([1.0, 2.0, 3.0]), p=0.5, u=np.array([0.9, 0.1, 0.6]), training=True).tolist()
+    >>> dropout, u = Dropout(), np.array([0.9, 0.1, 0.6])
+    >>> dropout.forward(np.array([1.0, 2.0, 3.0]), p=0.5, u=u, training=True).tolist()
     [2.0, 0.0, 6.0]
     >>> dropout.backward(np.array([10.0, 20.0, 30.0])).tolist()
     [20.0, 0.0, 60.0]
     """
 
     def forward(self, x, *, p, u, training):
-        """x, u of the same shape -> y. What backward needs is kept in self."""
+        """x, u of the same shape -> y. Store in self what backward needs."""
         raise NotImplementedError
 
     def backward(self, dy):
-        """dy -> dx: through the same gates, with the same factor."""
+        """dy -> dx: with the same mask and the same factor."""
         raise NotImplementedError

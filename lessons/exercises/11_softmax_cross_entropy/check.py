@@ -4,9 +4,9 @@ import tinyalex as ta
 from tinyalex.learning import Mistake
 
 HINTS = [
-    "Never take the logarithm of p. log p[n, k] = logits[n, k] - log(sum of exp(logits[n, j])), and if the largest logit of each "
-    "row is taken out first, exp never sees a number above 0.",
-    "All logarithms at once; log_p[np.arange(N), target] are the N numbers of the right classes:\n\n"
+    "Do not compute the logarithm of p. Use log p[n, k] = logits[n, k] - log(sum of exp(logits[n, "
+    "j])), and subtract the maximum of each row first, so that exp has no argument above 0.",
+    "All logarithms at once; log_p[np.arange(N), target] are those of the target classes:\n\n"
     "    shifted = logits - logits.max(axis=1, keepdims=True)\n"
     "    log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))",
     "With log_p:\n\n"
@@ -29,11 +29,11 @@ CASES = [
         {"logits": np.array([[1000.0, 998.0], [-1000.0, -1001.0]]), "target": np.array([1, 0])},
     ),
     (
-        "a right class with hardly a chance",
+        "a target class with a very small probability",
         {"logits": np.array([[0.0, 1000.0]]), "target": np.array([0])},
     ),
     (
-        "one small row in a batch",
+        "one row much smaller than another",
         {"logits": np.array([[0.0, 1.0], [2000.0, 2001.0]]), "target": np.array([0, 1])},
     ),
     ("a batch", {"logits": 3 * RANDOM.standard_normal((6, 5)), "target": RANDOM.integers(0, 5, 6)}),
@@ -46,76 +46,82 @@ def answer(exercise, logits, target):
     return exercise.softmax_cross_entropy(logits, target)
 
 
+MAXIMUM = "logits.max(axis=1, keepdims=True)"
+SUM = "np.exp(shifted).sum(axis=1, keepdims=True)"
+LOG_P = f"shifted - np.log({SUM})"
+
 MISTAKES = [
     Mistake(
-        "one-hot forgotten",
+        "one-hot missing",
         {"    dlogits[rows, target] -= 1\n": ""},
-        "dlogits is p alone: every class would be pushed down, the right one too. Subtract 1 at the right class.",
+        "dlogits is p alone, which would reduce the logits of all classes, the target too. "
+        "Subtract 1 at the target class.",
     ),
     Mistake(
         "one-hot added",
         {"dlogits[rows, target] -= 1": "dlogits[rows, target] += 1"},
-        "At the right class 1 is added; it is subtracted: raising the right logit lowers the loss, so its gradient is negative.",
+        "1 is added at the target class. Subtract it: a larger target logit reduces the loss, so "
+        "its gradient is negative.",
     ),
     Mistake(
-        "the opposite sign",
+        "loss with the opposite sign",
         {"-log_p[rows": "log_p[rows"},
-        "The loss is negative: log of a probability is, and a minus in front makes it a loss.",
+        "The loss is negative. The logarithm of a probability is negative; the loss is minus this "
+        "logarithm.",
     ),
     Mistake(
         "gradient not divided by N",
         {"dlogits / len(logits)": "dlogits"},
-        "The loss is a mean over N images, so each changes it by 1/N only: divide the gradient by N.",
+        "The gradient is that of a sum. The loss is a mean over N images: divide the gradient by "
+        "N.",
     ),
     Mistake(
         "sum for mean",
         {".mean()": ".sum()"},
-        "The loss is the sum over the images. Take the mean, so that it does not depend on how many there are.",
+        "The loss is the sum over the images. Return the mean, which does not depend on the batch "
+        "size.",
     ),
     Mistake(
-        "mean over everything",
+        "mean over N*K",
         {"-log_p[rows, target].mean()": "-log_p[rows, target].sum() / log_p.size"},
-        "The loss is divided by N*K. The mean is over the N images; each has one right class.",
+        "The loss is divided by N*K. The mean is over the N images, each with one target class.",
     ),
     Mistake(
         "softmax over the batch",
         {
-            "logits.max(axis=1, keepdims=True)": "logits.max(axis=0, keepdims=True)",
-            "np.exp(shifted).sum(axis=1, keepdims=True)": "np.exp(shifted).sum(axis=0, keepdims=True)",
+            MAXIMUM: MAXIMUM.replace("axis=1", "axis=0"),
+            SUM: SUM.replace("axis=1", "axis=0"),
         },
-        "The probabilities add up to 1 down the batch. They should along each row, the classes of one image: axis=1.",
+        "The probabilities sum to 1 over the batch. They must sum to 1 over the classes of each "
+        "image: axis=1.",
     ),
     Mistake(
-        "exp of large numbers",
-        {" - logits.max(axis=1, keepdims=True)": ""},
-        "exp(1000) is too large for a float, and becomes inf (exp(-1000) becomes 0). Subtract each row's largest logit first: no "
-        "probability changes, and exp stays in range.",
+        "exp overflows",
+        {f" - {MAXIMUM}": ""},
+        "exp(1000) overflows to inf (and exp(-1000) underflows to 0). Subtract the maximum of "
+        "each row first: the probabilities stay the same, and exp stays in range.",
     ),
     Mistake(
         "log of softmax",
-        {
-            "log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))": "log_p = np.log(np.exp(shifted) / np.exp(shifted).sum("
-            "axis=1, keepdims=True))"
-        },
-        "The probability is too small for a float and became 0, and its logarithm minus infinity. Do not compute p first: log p = "
-        "shifted - log(sum of exp(shifted)).",
+        {LOG_P: f"np.log(np.exp(shifted) / {SUM})"},
+        "The probability underflows to 0, and its logarithm is minus infinity. Do not compute p "
+        "first: log p = shifted - log(sum of exp(shifted)).",
     ),
     Mistake(
-        "log of softmax, held up by a small number",
-        {
-            "log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))": "log_p = np.log(np.exp(shifted) / np.exp(shifted).sum("
-            "axis=1, keepdims=True) + 1e-12)"
-        },
-        "Adding a small number before the logarithm changes every loss a little, and this one a lot: it cannot say how wrong the "
-        "network is. Do not compute p first: log p = shifted - log(sum of exp(shifted)).",
+        "log of softmax plus a constant",
+        {LOG_P: f"np.log(np.exp(shifted) / {SUM} + 1e-12)"},
+        "The constant added before the logarithm changes every loss, and limits that of a very "
+        "wrong prediction. Do not compute p first: log p = shifted - log(sum of exp(shifted)).",
     ),
     Mistake(
-        "the largest of all",
-        {"logits.max(axis=1, keepdims=True)": "logits.max()"},
-        "The largest logit of the whole batch is subtracted, so that a row that lies far below it becomes all zeros after exp. "
-        "Take each row's own: logits.max(axis=1, keepdims=True).",
+        "maximum of the batch",
+        {MAXIMUM: "logits.max()"},
+        "The maximum of the whole batch is subtracted, so exp of a row with much smaller logits "
+        "underflows to 0. Subtract the maximum of each row: logits.max(axis=1, keepdims=True).",
     ),
 ]
+
+WRITES_BACKWARD = True
 
 
 def gradient(exercise):

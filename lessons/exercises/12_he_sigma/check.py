@@ -1,9 +1,11 @@
 from tinyalex.learning import Mistake
 
 HINTS = [
-    "The first axis counts the outputs. How many numbers is one of them summed from? For a convolution: all that its window sees.",
-    "fan_in is the product of all sizes but the first: `in` for a linear layer, C*KH*KW for a convolution.",
-    "math.prod(shape[1:]) is that product, and math.sqrt(2 / fan_in) the answer.",
+    "The size of the first axis is the number of outputs. How many inputs is one output a sum of? "
+    "In a convolution: all those in its window.",
+    "fan_in is the product of all sizes but the first: `in` for a linear layer, C*KH*KW for a "
+    "convolution.",
+    "math.prod(shape[1:]) is that product, and the result is math.sqrt(2 / fan_in).",
 ]
 
 CASES = [
@@ -21,12 +23,14 @@ def answer(exercise, shape):
     return exercise.he_sigma(shape)
 
 
+FAN_IN, FAN_OUT = "math.prod(shape[1:])", "shape[0] * math.prod(shape[2:])"
+
 MISTAKES = [
     Mistake(
         "fan-out",
-        {"math.prod(shape[1:])": "shape[0] * math.prod(shape[2:])"},
-        "This counts the outputs that a number goes into (fan-out). What matters forward is how many numbers one output is summed "
-        "from: all axes but the first.",
+        {FAN_IN: FAN_OUT},
+        "This is fan_out, the number of outputs that use one input. fan_in is the number of "
+        "inputs of one output: the product of all sizes but the first.",
     ),
     Mistake(
         "variance",
@@ -36,21 +40,27 @@ MISTAKES = [
     Mistake(
         "without the 2",
         {"2 / fan_in": "1 / fan_in"},
-        "This is right for layers without a ReLU. ReLU throws half of the variance away, and the 2 puts it back.",
+        "This is right for layers without ReLU. ReLU halves the variance, and the factor 2 "
+        "compensates.",
     ),
     Mistake(
-        "Glorot's mean",
-        {"2 / fan_in": "2 / (fan_in + shape[0] * math.prod(shape[2:]))"},
-        "This is Glorot and Bengio's rule, 2 / (fan_in + fan_out), made for tanh. He's has fan_in alone.",
+        "Glorot",
+        {"2 / fan_in": f"2 / (fan_in + {FAN_OUT})"},
+        "This is Glorot and Bengio's rule, 2 / (fan_in + fan_out), for tanh. He's has fan_in "
+        "alone.",
     ),
     Mistake(
-        "the window forgotten",
-        {"math.prod(shape[1:])": "shape[1]"},
-        "Only the channels are counted. One output of a convolution is summed from a whole window of each of them: C*KH*KW.",
+        "window ignored",
+        {FAN_IN: "shape[1]"},
+        "Only the channels are counted. One output of a convolution is a sum over its window in "
+        "each channel: C*KH*KW.",
     ),
     Mistake(
-        "one side of the window",
-        {"math.prod(shape[1:])": "math.prod(shape[1:3])"},
-        "Of the window only the rows are counted. It has KH*KW numbers in each channel.",
+        "rows of the window only",
+        {FAN_IN: "math.prod(shape[1:3])"},
+        "Only the rows of the window are counted. It has KH*KW elements in each channel.",
     ),
 ]
+
+WRITES_BACKWARD = False
+gradient = None

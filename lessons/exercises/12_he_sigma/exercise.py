@@ -1,19 +1,20 @@
-"""Exercise 12: how large a layer's first weights should be.
+"""Exercise 12: the standard deviation of a layer's initial weights.
 
-Lesson 12 watched the spread of the activations, layer by layer.
+Lesson 12 measured the standard deviation of the activations, layer by layer.
 """
 
 import math
 
 
 def he_sigma(shape):
-    """The standard deviation of a layer's first weights, after He et al. 2015.
+    """The standard deviation of a layer's initial weights, after He et al. 2015.
 
         sigma = sqrt(2 / fan_in)
 
-    fan_in is how many numbers one output is summed from. Each adds its variance; half of it is lost in the ReLU, hence the 2.
+    fan_in is the number of inputs that one output is a sum of. The variance of the
+    output is the sum of theirs; ReLU halves it, hence the 2.
 
-    shape  of the weight: (out, in) of a linear layer, or (O, C, KH, KW) of a convolution
+    shape  of the weight: (out, in) of a linear layer, (O, C, KH, KW) of a convolution
 
     >>> he_sigma((10, 200))
     0.1

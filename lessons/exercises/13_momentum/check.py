@@ -3,10 +3,12 @@ import numpy as np
 from tinyalex.learning import Mistake
 
 HINTS = [
-    "Two lines, as in the formula: first the new velocity from the old one, then the new weights with the new velocity.",
-    "The learning rate is inside the velocity, with the gradient and with the decay. Make new arrays: `v = 0.9 * v` does, `v *= "
-    "0.9` changes the array that was given.",
-    "Line by line:\n\n    new_v = momentum * v - decay * lr * w - lr * g\n    return w + new_v, new_v",
+    "Two lines, as in the formula: first compute the new velocity from the old one, then the new "
+    "weights from the new velocity.",
+    "In the velocity, both the gradient and the decay are multiplied by the learning rate. Make "
+    "new arrays: `v = 0.9 * v` does, `v *= 0.9` modifies the argument.",
+    "Line by line:\n\n    new_v = momentum * v - decay * lr * w - lr * g\n    return w + new_v, "
+    "new_v",
 ]
 
 RANDOM = np.random.default_rng(0)
@@ -20,11 +22,11 @@ ONE = {"w": np.array([1.0, -2.0]), "v": np.array([0.0, 0.0]), "g": np.array([3.0
 MOVING = {"w": np.array([1.0, -2.0]), "v": np.array([0.5, 1.0]), "g": np.array([3.0, 4.0])}
 
 CASES = [
-    ("from rest, no decay", {**ONE, "lr": 0.1, "momentum": 0.9, "decay": 0.0}),
-    ("moving", {**MOVING, "lr": 0.1, "momentum": 0.9, "decay": 0.0}),
+    ("v = 0, no decay", {**ONE, "lr": 0.1, "momentum": 0.9, "decay": 0.0}),
+    ("v not 0, no decay", {**MOVING, "lr": 0.1, "momentum": 0.9, "decay": 0.0}),
     ("with decay", {**MOVING, "lr": 0.1, "momentum": 0.9, "decay": 0.5}),
-    ("less momentum", {**MOVING, "lr": 0.1, "momentum": 0.5, "decay": 0.5}),
-    ("the paper's numbers", {**arrays(4, 3), "lr": 0.01, "momentum": 0.9, "decay": 0.0005}),
+    ("another momentum", {**MOVING, "lr": 0.1, "momentum": 0.5, "decay": 0.5}),
+    ("the paper's constants", {**arrays(4, 3), "lr": 0.01, "momentum": 0.9, "decay": 0.0005}),
 ]
 
 RESULTS = ("w", "v")
@@ -36,66 +38,71 @@ def answer(exercise, w, v, g, lr, momentum, decay):
 
 MISTAKES = [
     Mistake(
-        "torch's form",
+        "torch's rule",
         {"- decay * lr * w - lr * g": "+ decay * w + g", "w + new_v": "w - lr * new_v"},
-        "This is torch's form: v collects gradients, and the rate is outside. In the paper v is the step itself, with the rate "
-        "inside and the minus in front. The two differ as soon as the rate changes.",
+        "This is torch's rule: v sums gradients, and w changes by -lr * v. In the paper v is the "
+        "step itself and includes -lr. The two differ when the learning rate changes.",
     ),
     Mistake(
-        "uphill",
+        "gradient ascent",
         {"- lr * g": "+ lr * g"},
-        "The step goes along the gradient, uphill. The loss falls against it: - lr * g.",
+        "The step is in the direction of the gradient, which increases the loss. Use - lr * g.",
     ),
     Mistake(
-        "subtracted twice",
+        "v subtracted",
         {"w + new_v": "w - new_v"},
-        "v already has the minus of - lr * g in it, so it is added to w. Subtracting turns the step around.",
+        "v is subtracted from w. v already includes the minus of - lr * g: add it.",
     ),
     Mistake(
-        "the old velocity",
+        "old velocity",
         {"w + new_v, new_v": "w + v, new_v"},
-        "w moves by the old velocity. First make the new v, then move by that.",
+        "w changes by the old velocity. Compute the new v first, and add that.",
     ),
     Mistake(
         "no momentum",
         {"momentum * v - decay": "- decay"},
-        "The old velocity is forgotten: each step keeps `momentum` times the one before it.",
+        "The old velocity is not used. The new one includes momentum * v.",
     ),
     Mistake(
-        "(1 - momentum) of the gradient",
+        "1 - momentum",
         {"- lr * g": "- lr * (1 - momentum) * g"},
-        "The gradient is multiplied by 1 - momentum, as in a running mean. In the paper it has the full rate.",
+        "The gradient is multiplied by 1 - momentum, as in a moving average. In the paper it is "
+        "multiplied by lr alone.",
     ),
     Mistake(
         "decay without the rate",
         {"decay * lr * w": "decay * w"},
-        "The decay is not multiplied by the learning rate: it is decay * lr * w, so that it becomes weaker when the rate drops.",
+        "The decay is not multiplied by the learning rate. It is decay * lr * w, which becomes "
+        "smaller when the rate does.",
     ),
     Mistake(
-        "growth for decay",
+        "decay with the opposite sign",
         {"- decay * lr": "+ decay * lr"},
-        "The weights grow by their own size. Decay pulls them towards 0: - decay * lr * w.",
+        "The decay term increases the weights. Decay moves them towards 0: - decay * lr * w.",
     ),
     Mistake(
-        "decay forgotten",
+        "no decay",
         {" - decay * lr * w": ""},
-        "The decay is missing: v also gets - decay * lr * w.",
+        "The decay is missing. v also includes - decay * lr * w.",
     ),
     Mistake(
-        "decay beside the momentum",
+        "decay outside the velocity",
         {"- decay * lr * w": "", "w + new_v,": "w + new_v - decay * lr * w,"},
-        "The decay pulls at w directly, past the velocity (as in AdamW). In the paper it is part of v, and is carried on by "
-        "momentum.",
+        "The decay is applied to w directly and not to the velocity (as in AdamW). In the paper "
+        "it is part of v, so momentum applies to it.",
     ),
     Mistake(
-        "0.9 and 0.0005, whatever is given",
+        "constants for momentum and decay",
         {"momentum * v - decay": "0.9 * v - 0.0005"},
-        "The paper's 0.9 and 0.0005 stand in the code. They are only what is taken if nobody says otherwise: use momentum and "
-        "decay.",
+        "The code has the constants 0.9 and 0.0005. They are only defaults: use the arguments "
+        "momentum and decay.",
     ),
     Mistake(
-        "0.9, whatever is given",
+        "constant for momentum",
         {"momentum * v": "0.9 * v"},
-        "The paper's 0.9 stands in the code. It is only what is taken if nobody says otherwise: use momentum.",
+        "The code has the constant 0.9. It is only a default: use the argument momentum.",
     ),
 ]
+
+WRITES_BACKWARD = False
+gradient = None

@@ -1,6 +1,6 @@
-"""Exercise 13: one step with momentum and weight decay.
+"""Exercise 13: one step of SGD with momentum and weight decay.
 
-It is the rule of section 5 of the paper. Lesson 13 did three steps by hand.
+It is the rule in section 5 of the paper. Lesson 13 did three steps by hand.
 """
 
 import numpy as np
@@ -12,10 +12,11 @@ def momentum_step(w, v, g, lr, momentum=0.9, decay=0.0005):
         v = momentum * v  -  decay * lr * w  -  lr * g
         w = w + v                                          with the new v
 
-    w, v, g  weights, velocity and gradient, of the same shape; none of them is changed
+    w, v, g  weights, velocity and gradient, of the same shape; they are not modified
     Returns (w, v), two new arrays.
 
-    >>> w, v = momentum_step(np.array([1.0]), np.array([0.5]), np.array([2.0]), lr=0.1, momentum=0.9, decay=0.0)
+    >>> w, v, g = np.array([1.0]), np.array([0.5]), np.array([2.0])
+    >>> w, v = momentum_step(w, v, g, lr=0.1, momentum=0.9, decay=0.0)
     >>> w.round(6).tolist(), v.round(6).tolist()
     ([1.25], [0.25])
     """

@@ -3,12 +3,14 @@ import numpy as np
 from tinyalex.learning import Mistake
 
 HINTS = [
-    "Each crop is known by its top left pixel. Write down the five rows and columns at which they begin, cut, and stack what you "
-    "have cut.",
-    "The last crop that fits begins at row H - size, the middle one at (H - size) // 2. A mirror image is the last axis "
-    "backwards: [..., ::-1].",
+    "A crop is determined by its top left pixel. Write down the rows and columns at which the "
+    "five crops start, then slice and stack them.",
+    "The last crop that fits starts at row H - size, the middle one at (H - size) // 2. A "
+    "horizontal flip reverses the last axis: [..., ::-1].",
     "With the top left pixels of the five:\n\n"
-    "    corners = [(0, 0), (0, w - size), ((h - size) // 2, (w - size) // 2), (h - size, 0), (h - size, w - size)]\n"
+    "    h, w = image.shape[1:]\n"
+    "    bottom, right = h - size, w - size\n"
+    "    corners = [(0, 0), (0, right), (bottom // 2, right // 2), (bottom, 0), (bottom, right)]\n"
     "    five = np.stack([image[:, i : i + size, j : j + size] for i, j in corners])\n"
     "    return np.concatenate([five, five[:, :, :, ::-1]])",
 ]
@@ -16,8 +18,8 @@ HINTS = [
 CASES = [
     ("three rows of five pixels", {"image": np.arange(1.0, 16.0).reshape(1, 3, 5), "size": 2}),
     ("as high as the image", {"image": np.arange(1.0, 9.0).reshape(1, 2, 4), "size": 2}),
-    ("a window of 3 x 3", {"image": np.arange(1.0, 29.0).reshape(1, 4, 7), "size": 3}),
-    ("a high image in colour", {"image": np.arange(3.0 * 9 * 6).reshape(3, 9, 6), "size": 4}),
+    ("crops of 3 x 3", {"image": np.arange(1.0, 29.0).reshape(1, 4, 7), "size": 3}),
+    ("three channels", {"image": np.arange(3.0 * 9 * 6).reshape(3, 9, 6), "size": 4}),
     ("the paper's sizes", {"image": np.random.default_rng(0).random((3, 256, 256)), "size": 224}),
 ]
 
@@ -28,79 +30,88 @@ def answer(exercise, image, size):
     return exercise.ten_views(image, size)
 
 
+MIDDLE, FLIPPED = "(bottom // 2, right // 2)", "five[:, :, :, ::-1]"
+ALL = f"np.concatenate([five, {FLIPPED}])"
+
 MISTAKES = [
     Mistake(
-        "upside down",
-        {"five[:, :, :, ::-1]": "five[:, :, ::-1, :]"},
-        "The second five stand on their heads: rows are exchanged. A mirror exchanges left and right, which is the last axis.",
+        "flipped vertically",
+        {FLIPPED: "five[:, :, ::-1, :]"},
+        "The second five are flipped vertically: their rows are reversed. A mirror image has its "
+        "columns reversed, the last axis.",
     ),
     Mistake(
         "channels reversed",
-        {"five[:, :, :, ::-1]": "five[:, ::-1]"},
-        "The second five have their colours exchanged: axis 1 of (10, C, size, size) are the channels. Left and right are the "
-        "last axis.",
+        {FLIPPED: "five[:, ::-1]"},
+        "The second five have their channels reversed: axis 1 of (10, C, size, size). Reverse the "
+        "columns, the last axis.",
     ),
     Mistake(
-        "upside down and mirrored",
-        {"five[:, :, :, ::-1]": "five[:, :, ::-1, ::-1]"},
-        "The second five are turned by half a circle: rows and columns are both exchanged. A mirror exchanges left and right only.",
+        "flipped both ways",
+        {FLIPPED: "five[:, :, ::-1, ::-1]"},
+        "The second five have rows and columns reversed, which is a rotation by 180 degrees. "
+        "Reverse the columns only.",
     ),
     Mistake(
-        "crops of the mirrored image",
-        {"five[:, :, :, ::-1]": "five[[1, 0, 2, 4, 3], :, :, ::-1]"},
-        "Views 5 to 9 are crops of the mirrored image, so that left and right corners change places. Mirror the five crops "
-        "themselves.",
+        "crops of the flipped image",
+        {FLIPPED: "five[[1, 0, 2, 4, 3], :, :, ::-1]"},
+        "Views 5 to 9 are crops of the flipped image, so left and right crops are exchanged. Flip "
+        "the five crops instead.",
     ),
     Mistake(
-        "the middle's centre",
-        {"(bottom // 2, right // 2)": "(h // 2, w // 2)"},
-        "The middle crop begins at the image's centre, and runs over the edge. Its centre lies there: it begins at (H - size) // "
-        "2.",
+        "middle crop started at the centre",
+        {MIDDLE: "(h // 2, w // 2)"},
+        "The middle crop starts at the image's centre and reaches outside. It must be centred "
+        "there: start at (H - size) // 2.",
     ),
     Mistake(
-        "the middle pushed towards a corner",
-        {"(bottom // 2, right // 2)": "(size // 2, size // 2)"},
-        "The middle crop begins at size // 2. What is left over, H - size, is shared between above and below: it begins at (H - "
-        "size) // 2.",
+        "middle crop started at size // 2",
+        {MIDDLE: "(size // 2, size // 2)"},
+        "The middle crop starts at size // 2. The remaining H - size rows are divided between "
+        "above and below: start at (H - size) // 2.",
     ),
     Mistake(
-        "one pixel short of the edge",
+        "one pixel before the edge",
         {"h - size, w - size": "h - size - 1, w - size - 1"},
-        "The lower and right crops end one pixel before the edge: rows h - size to h - 1 are the last `size` rows.",
+        "The bottom and right crops end one pixel before the edge. The last `size` rows are h - "
+        "size to h - 1.",
     ),
     Mistake(
         "five only",
-        {"np.concatenate([five, five[:, :, :, ::-1]])": "five"},
-        "The mirror images are missing: five crops, and each of them with left and right exchanged.",
+        {ALL: "five"},
+        "The mirror images are missing. Return the five crops, then each of them flipped "
+        "horizontally.",
     ),
     Mistake(
-        "one after the other",
-        {
-            "np.concatenate([five, five[:, :, :, ::-1]])": "np.stack([five, five[:, :, :, ::-1]], axis=1).reshape(10, -1, size, size)"
-        },
-        "Each crop is followed by its mirror image. The five come first, then their five mirror images.",
+        "alternating",
+        {ALL: f"np.stack([five, {FLIPPED}], axis=1).reshape(10, -1, size, size)"},
+        "Each crop is followed by its mirror image. Return the five crops first, then the five "
+        "mirror images.",
     ),
     Mistake(
-        "the middle at the end",
-        {
-            "(bottom // 2, right // 2), ": "",
-            "(bottom, right)]": "(bottom, right), (bottom // 2, right // 2)]",
-        },
-        "The middle view comes last. It is number 2: top left, top right, middle, bottom left, bottom right.",
+        "middle crop last",
+        {f"{MIDDLE}, ": "", "(bottom, right)]": f"(bottom, right), {MIDDLE}]"},
+        "The middle view is last. Its index is 2: top left, top right, middle, bottom left, "
+        "bottom right.",
     ),
     Mistake(
         "height and width exchanged",
         {"h, w = image.shape[1:]": "w, h = image.shape[1:]"},
-        "Height and width are exchanged: an image is (C, H, W), rows first.",
+        "Height and width are exchanged. An image is (C, H, W), rows first.",
     ),
     Mistake(
-        "half of each",
-        {"(bottom // 2, right // 2)": "(h // 2 - size // 2, w // 2 - size // 2)"},
-        "The middle crop begins at H // 2 - size // 2, where both halves are rounded by themselves. It is (H - size) // 2.",
+        "halves rounded separately",
+        {MIDDLE: "(h // 2 - size // 2, w // 2 - size // 2)"},
+        "The middle crop starts at H // 2 - size // 2, where both halves are rounded. Start at (H "
+        "- size) // 2.",
     ),
     Mistake(
-        "the middle rounded up",
-        {"(bottom // 2, right // 2)": "((bottom + 1) // 2, (right + 1) // 2)"},
-        "The middle crop begins a pixel too late where H - size is odd: round down, (H - size) // 2.",
+        "middle rounded up",
+        {MIDDLE: "((bottom + 1) // 2, (right + 1) // 2)"},
+        "The middle crop starts one pixel too late where H - size is odd. Round down: (H - size) "
+        "// 2.",
     ),
 ]
+
+WRITES_BACKWARD = False
+gradient = None

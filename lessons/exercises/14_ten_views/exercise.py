@@ -1,6 +1,6 @@
 """Exercise 14: ten views of one image.
 
-In section 4.1 of the paper the network answers for each of the ten, and the mean of its answers is what counts.
+In section 4.1 of the paper the network's predictions on ten views are averaged.
 """
 
 import numpy as np
@@ -9,10 +9,11 @@ import numpy as np
 def ten_views(image, size):
     """Five crops of size x size, and their mirror images.
 
-        0  top left       1  top right       2  middle       3  bottom left       4  bottom right
-        5 to 9            the same five, each mirrored: left and right exchanged
+        0  top left       1  top right       2  middle
+        3  bottom left    4  bottom right
+        5 to 9            the same five, each flipped horizontally
 
-    The middle one begins at row (H - size) // 2 and column (W - size) // 2.
+    The middle crop starts at row (H - size) // 2 and column (W - size) // 2.
 
     image (C, H, W) -> views (10, C, size, size)
 

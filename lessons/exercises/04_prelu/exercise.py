@@ -1,6 +1,6 @@
-"""Exercise 4: backward of a layer that tinyalex does not have.
+"""Exercise 4: the backward pass of a layer that tinyalex does not have.
 
-Lesson 4 let gradcheck find eight mistakes. Here it looks at yours.
+Lesson 4 let gradcheck find eight mistakes. Here it checks your code.
 """
 
 import numpy as np
@@ -8,8 +8,8 @@ import numpy as np
 import tinyalex as ta
 
 
-class ChannelSlope(ta.Function):
-    """A ReLU that lets a part of the negative numbers through; how much is learnt, channel by channel.
+class PReLU(ta.Function):
+    """Parametric ReLU: negative values are scaled by a learned factor per channel.
 
         y[n, c, i, j] = x[n, c, i, j]             where x > 0
                         a[c] * x[n, c, i, j]      elsewhere
@@ -22,12 +22,13 @@ class ChannelSlope(ta.Function):
         return np.where(x > 0, x, a[:, None, None] * x)
 
     def backward(self, dy):
-        """dy (N, C, H, W) -> (dx, da): how fast the result changes with x (N, C, H, W), and with a (C,).
+        """dy (N, C, H, W) -> (dx, da): the gradients of x (N, C, H, W) and of a (C,).
 
-        dy says how fast it changes with each y. So dx is dy times the slope of y along x, and da[c] is a sum: of dy times the slope of
-        y along a[c], over all places that a[c] is used in.
+        dy is the gradient of y. dx is dy times the derivative of y with respect to x.
+        da[c] is a sum over all elements of y that a[c] is used for: of dy times the
+        derivative of y with respect to a[c].
 
-        >>> layer = ChannelSlope()
+        >>> layer = PReLU()
         >>> y = layer.forward(np.array([[[[2.0, -3.0]]]]), np.array([0.5]))
         >>> dx, da = layer.backward(np.array([[[[1.0, 10.0]]]]))
         >>> dx.tolist(), da.tolist()

@@ -1,0 +1,63 @@
+"""`tinyalex learn start`, `hint` and `status`."""
+
+import json
+import shutil
+
+from tinyalex.learning.exercise import Exercise, exercises, load
+from tinyalex.learning.formatting import wrapped
+from tinyalex.learning.verdict import check
+
+SHOWN_HINTS_FILE = ".hints.json"
+
+STATES = {
+    "right": "passes",
+    "not started": "not started",
+    "not written": "started",
+    "syntax": "syntax error",
+    "crash": "raises an exception",
+    "endless": "does not end",
+    "missing": "a name is missing",
+    "form": "wrong shape or type",
+    "values": "wrong values",
+    "input": "modifies its input",
+    "gradient": "wrong gradient",
+}
+"""By kind of verdict."""
+
+
+def start(exercise: Exercise) -> str:
+    """Copy the exercise to my/. ValueError if it has been edited there."""
+    number, file = exercise.number, exercise.shown
+    if exercise.started:
+        raise ValueError(
+            f"{file} has been edited and is not overwritten. To restart, rename or delete it first."
+        )
+    existed = " (already there, unchanged)" if exercise.file.exists() else ""
+    exercise.file.parent.mkdir(exist_ok=True)
+    shutil.copyfile(exercise.task, exercise.file)
+    return (
+        f"Exercise {number}: {exercise.title}.\nIt is in {file}{existed}. "
+        f"Read it, write the missing code, then run: tinyalex learn check {number}"
+    )
+
+
+def hint(exercise: Exercise, level: int | None = None) -> str:
+    """The hint of that level; by default the next, after the last one shown."""
+    hints = load(exercise.checks).HINTS
+    file = exercise.file.parent / SHOWN_HINTS_FILE
+    shown = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    if level is None:
+        level = min(shown.get(exercise.name, 0) + 1, len(hints))
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps({**shown, exercise.name: level}), encoding="utf-8")
+    after = (
+        f"Next hint: tinyalex learn hint {exercise.number}"
+        if level < len(hints)
+        else f"That was the last hint. A solution: tinyalex learn solution {exercise.number}"
+    )
+    return f"{wrapped(f'Hint {level} of {len(hints)}: {hints[level - 1]}')}\n\n{after}"
+
+
+def status() -> str:
+    """A line for each exercise. Edited ones are checked, which can take a while."""
+    return "\n".join(f"{e.number:3}  {e.title:<60}  {STATES[check(e).kind]}" for e in exercises())

@@ -1,0 +1,132 @@
+"""How the values that a learner's function returns differ from the expected ones."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinyalex.learning.formatting import MAX_SHOWN_ELEMENTS
+from tinyalex.tensor import Tensor
+
+RTOL = 1e-6
+"""A right answer may sum in another order, so its last digits may differ."""
+
+
+@dataclass
+class Outcome:
+    """What a call returned or raised, and its inputs after the call."""
+
+    inputs: dict[str, Any]
+    returned: Any = None
+    error: BaseException | None = None
+
+
+class Difference(NamedTuple):
+    kind: str
+    name: str
+    text: str
+    advice: str
+
+
+def difference(expected: Outcome, got: Outcome, names: tuple[str, ...]) -> Difference | None:
+    """The first difference between the outcomes of two calls that returned."""
+    count = len(names)
+    rights, values = (x.returned if count > 1 else (x.returned,) for x in (expected, got))
+    if not isinstance(values, (tuple, list)) or len(values) != count:
+        text = f"expected {count} values, ({', '.join(names)}), got {_kind_of(got.returned)}"
+        advice = "Return them in this order, separated by commas."
+        return Difference("form", "returned", text, advice)
+    for name, right, value in zip(names, rights, values, strict=True):
+        if found := _value_difference(np.asarray(right), value):
+            kind, text, advice = found
+            return Difference(kind, name, text, advice or _advice_by_hand(expected.inputs))
+    for name, right in expected.inputs.items():
+        value = got.inputs[name]
+        if isinstance(right, np.ndarray) and not (
+            value.shape == right.shape and _close(value, right).all()
+        ):
+            advice = (
+                "The caller still needs its values. Work on a copy: `a = a * 2` makes a new array, "
+                "`a *= 2` and `a[...] = ` do not."
+            )
+            return Difference("input", f"input {name}", "was modified", advice)
+    return None
+
+
+def alike(expected: Outcome, got: Outcome, names: tuple[str, ...]) -> bool:
+    """Whether two calls returned the same, or raised the same type of exception.
+
+    An IndexError's message counts too: too many indices are not an index out of range.
+    """
+    if not (expected.error or got.error):
+        return difference(expected, got, names) is None
+    if isinstance(expected.error, IndexError) and _words(expected.error) != _words(got.error):
+        return False
+    return type(expected.error) is type(got.error)
+
+
+def _words(error: BaseException | None) -> str:
+    return re.sub(r"-?\d+", "", str(error))
+
+
+def _value_difference(right: np.ndarray, value: Any) -> tuple[str, str, str] | None:
+    """(kind, what is different, advice) of one returned value."""
+    unlike = f"expected {_kind_of(right)}, got {_kind_of(value)}"
+    if value is None:
+        return "form", unlike, "Is a `return` missing?"
+    if isinstance(value, (list, tuple)):
+        return "form", unlike, "Make it an array, with np.array or np.stack."
+    if not isinstance(value, (np.ndarray, np.generic, int, float)):
+        return "form", unlike, "Work with NumPy arrays."
+    value = np.asarray(value)
+    if value.shape != right.shape:
+        return "form", unlike, "Print the shape after each line: where is it not what you expect?"
+    if value.dtype.kind not in "biuf":
+        return "form", f"expected numbers, got an array of {value.dtype}", "Print its elements."
+    close = _close(value, right)
+    if not close.all():
+        index = tuple(map(int, np.argwhere(~close)[0]))
+        at = f"at {list(index)}: " if index else ""
+        a, b = f"{right[index]:.6g}", f"{value[index]:.6g}"
+        if a == b:
+            a, b = f"{right[index]:.12g}", f"{value[index]:.12g}"
+        share = f"   ({close.sum()} of {close.size} elements are right)" if close.size > 1 else ""
+        return "values", f"{at}expected {a}, got {b}{share}", _advice(value)
+    if right.ndim and value.dtype != right.dtype:
+        text = f"the values are right, but expected {right.dtype}, got {value.dtype}"
+        return "form", text, _advice(value)
+    return None
+
+
+def _advice(value: np.ndarray) -> str:
+    if value.dtype != np.float64:
+        return (
+            f"Your array has dtype {value.dtype}: np.zeros_like(x) and np.zeros(shape, x.dtype) "
+            "keep x's."
+        )
+    if not np.isfinite(value).all():
+        return (
+            "nan and inf come from 0 / 0, the log of 0 and exp of a large number: print the "
+            "arguments."
+        )
+    return ""
+
+
+def _advice_by_hand(inputs: dict[str, Any]) -> str:
+    if all(x.size <= MAX_SHOWN_ELEMENTS for x in inputs.values() if isinstance(x, np.ndarray)):
+        return "Compute this element by hand from the formula: which term differs?"
+    return "The inputs are too large to show. Try arrays of ones, and print this element."
+
+
+def _close(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    scale = np.abs(b[np.isfinite(b)]).max(initial=0)
+    return np.isclose(a, b, rtol=RTOL, atol=1e-9 * scale, equal_nan=True)
+
+
+def _kind_of(x: Any) -> str:
+    if isinstance(x, (np.ndarray, np.generic)):
+        return f"an array of shape {x.shape}" if x.ndim else "a number"
+    if isinstance(x, (tuple, list)):
+        return f"a {type(x).__name__} of {len(x)}"
+    return "None" if x is None else "a Tensor" if isinstance(x, Tensor) else f"a {type(x).__name__}"

@@ -1,0 +1,171 @@
+"""The verdict on a learner's answer."""
+
+import sys
+import threading
+import traceback
+from dataclasses import dataclass
+from types import ModuleType
+
+from tinyalex.gradient_check.check import gradcheck
+from tinyalex.learning.comparison import difference
+from tinyalex.learning.diagnosis import find_mistake, gradcheck_hints, run_case
+from tinyalex.learning.exercise import Checks, Exercise, Mistake, exercises, load
+from tinyalex.learning.formatting import Rows, describe, row, wrapped
+
+MAX_SECONDS = 20.0
+
+ADVICE = {
+    "NameError": "This name has no value: is it misspelled, or is an import missing?",
+    "UnboundLocalError": "Assign this variable before it is read, and in every branch.",
+    "IndexError": "An index is out of range. Print it and the array's shape before this line.",
+    "ValueError": "Print the shapes of the arrays in this line: which axes do not match?",
+    "TypeError": "Print type(...) of the values in this line: is one of them None?",
+    "RecursionError": "A function calls itself without end: which call should return at once?",
+    "AttributeError": "Is the name misspelled, or was this attribute of `self` never set?",
+    "ModuleNotFoundError": "The exercises need only NumPy and tinyalex.",
+}
+"""By the name of the exception."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    kind: str
+    """right, not started, not written, or what is wrong: a key of commands.STATES"""
+    text: str
+    mistake: str = ""
+    """The name of the Mistake that explains the answer."""
+
+
+def check(exercise: Exercise, seconds: float = MAX_SECONDS) -> Verdict:
+    """The verdict on the learner's file, which may run for so many seconds."""
+    if not exercise.file.exists():
+        create = f"Create it with: tinyalex learn start {exercise.number}"
+        return Verdict("not started", f"There is no {exercise.shown} yet. {create}")
+    if not exercise.started:
+        return Verdict("not started", f"{exercise.shown} is unchanged. {_to_write(exercise)}")
+    outcome: list[Verdict | BaseException] = []
+
+    def judge() -> None:
+        try:
+            outcome.append(_judge(exercise))
+        except BaseException as error:
+            outcome.append(error)
+
+    # An endless loop cannot be stopped, but a daemon thread can be left behind.
+    thread = threading.Thread(target=judge, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not outcome:
+        return _endless(exercise, thread, seconds)
+    if isinstance(outcome[0], BaseException):
+        raise outcome[0]
+    return outcome[0]
+
+
+def _judge(exercise: Exercise) -> Verdict:
+    checks: Checks = load(exercise.checks)
+    solution = exercise.load_solution()
+    try:
+        learner = load(exercise.file)
+    except BaseException as error:
+        return _crash(exercise, error, [])
+    for case, (description, inputs) in enumerate(checks.CASES):
+        got = run_case(checks, learner, case)
+        tried = describe(description, inputs)
+        if isinstance(got.error, AttributeError) and got.error.obj is learner:
+            missing = [("missing", f"{exercise.shown} has no {got.error.name}")]
+            advice = "Was it renamed, or indented into another definition? Keep its name."
+            return _not_right(exercise, "missing", missing, advice)
+        if got.error:
+            mistake = find_mistake(exercise, checks, learner, case, got)
+            return _crash(exercise, got.error, tried, mistake)
+        if found := difference(run_case(checks, solution, case), got, checks.RESULTS):
+            kind, name, text, advice = found
+            mistake = find_mistake(exercise, checks, learner, case, got)
+            if kind == "values" and not mistake:
+                advice = f"{advice} {gradcheck_hints(checks, learner)}".strip()
+            return _not_right(exercise, kind, [*tried, (name, text)], advice, mistake)
+    return _check_gradient(exercise, checks, learner)
+
+
+def _check_gradient(exercise: Exercise, checks: Checks, learner: ModuleType) -> Verdict:
+    """The verdict on an answer that is right in all cases."""
+    agreement = ""
+    if checks.gradient:
+        try:
+            report = gradcheck(*checks.gradient(learner), raise_exception=False)
+        except Exception as error:
+            return _crash(exercise, error, [("tried", "the gradient check")])
+        # Not report.ok, which also requires that float32 stays float32.
+        if not report.rows or not all(row.ok for row in report.rows):
+            tried = [("tried", "the gradient check; all cases are right")]
+            return _not_right(exercise, "gradient", tried, str(report))
+        count = sum(row.checked for row in report.rows)
+        agreement = f" The gradient check agrees in {count} elements."
+    later = [e.number for e in exercises() if e.number > exercise.number]
+    after = f"Next: tinyalex learn start {later[0]}" if later else "That was the last exercise."
+    return Verdict(
+        "right",
+        f"Exercise {exercise.number}, {exercise.name}: right in all {len(checks.CASES)} cases."
+        f"{agreement}\n{after}",
+    )
+
+
+def _crash(
+    exercise: Exercise, error: BaseException, tried: Rows, mistake: Mistake | None = None
+) -> Verdict:
+    where = _where(exercise, traceback.extract_tb(error.__traceback__))
+    if isinstance(error, NotImplementedError) and where:
+        return Verdict("not written", f"{where[0][1]}\n{_to_write(exercise)}")
+    if isinstance(error, SyntaxError) and error.filename in (None, str(exercise.file)):
+        line = f", line {error.lineno}: {(error.text or '').strip()}" if error.lineno else ""
+        return _not_right(
+            exercise,
+            "syntax",
+            [("syntax error", error.msg), ("where", f"{exercise.shown}{line}")],
+            "If this line looks right, read the one above it: is a bracket or a colon missing, or "
+            "is the indentation different?",
+        )
+    advice = ADVICE.get(type(error).__name__, "Print the values in this line before it runs.")
+    if not where:
+        advice = "Keep the names and the order of the arguments as in the exercise."
+    found = [*tried, ("raised", f"{type(error).__name__}: {error}"), *where]
+    return _not_right(exercise, "crash", found, advice, mistake)
+
+
+def _endless(exercise: Exercise, thread: threading.Thread, seconds: float) -> Verdict:
+    frame = sys._current_frames().get(thread.ident or 0)
+    where = _where(exercise, traceback.extract_stack(frame)) if frame else []
+    return _not_right(
+        exercise,
+        "endless",
+        [("stopped", f"after {seconds:g} seconds"), *where],
+        "Is there a loop that never ends? A `while` loop must change what its condition reads. If "
+        "the code is only slow: does it compute the same values again and again?",
+    )
+
+
+def _where(exercise: Exercise, stack: traceback.StackSummary) -> Rows:
+    """The learner's line that is being executed."""
+    lines = [frame for frame in stack if frame.filename == str(exercise.file)]
+    return [("where", f"{exercise.shown}, line {x.lineno}: {x.line}") for x in lines[-1:]]
+
+
+def _to_write(exercise: Exercise) -> str:
+    return f"Write the missing code, then check. Help: tinyalex learn hint {exercise.number}"
+
+
+def _not_right(
+    exercise: Exercise, kind: str, found: Rows, advice: str, mistake: Mistake | None = None
+) -> Verdict:
+    """A verdict with a table of what was found, and a mistake's hint or the advice."""
+    number = exercise.number
+    width = max(len(label) for label, _ in found) + 2
+    table = "\n".join(row(label, text, width) for label, text in found)
+    text = (
+        f"Exercise {number}, {exercise.name}: not right yet.\n\n{table}\n\n"
+        f"{wrapped(mistake.hint if mistake else advice)}\n\n"
+        f"Next: change {exercise.shown}, then tinyalex learn check {number}. "
+        f"Stuck? tinyalex learn hint {number}"
+    )
+    return Verdict(kind, text, mistake.name if mistake else "")
