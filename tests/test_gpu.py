@@ -249,14 +249,14 @@ def test_train_cifar_trains_on_cuda_as_on_the_cpu(tmp_path):
 
 def test_ten_view_prediction_runs_on_the_device(device, tmp_path):
     source = data.find_images(class_folders(tmp_path))
-    pictures = data.StoredImages(source.train, source.classes, 16)
+    images = data.StoredImages(source.train, source.classes, 16)
     ta.manual_seed(0)
     model = nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 10 * 10, 2)
     ).to(device)
     views = data.TenViews(np.full((3, 16, 16), 100.0), scale=0.01, size=12)
     cpu_batches, gpu_batches = (
-        list(data.Loader(pictures, 5, transform=views, device=target)) for target in ("cpu", device)
+        list(data.Loader(images, 5, transform=views, device=target)) for target in ("cpu", device)
     )
     for (x, _), (gpu_x, gpu_labels) in zip(cpu_batches, gpu_batches, strict=True):
         assert devices.of(gpu_x) == devices.of(gpu_labels) == device
@@ -265,7 +265,7 @@ def test_ten_view_prediction_runs_on_the_device(device, tmp_path):
         [F.softmax(model(x.reshape(-1, 3, 12, 12)), 1).numpy() for x, _ in cpu_batches]
     ).reshape(-1, 10, 2)
     np.testing.assert_allclose(
-        np.exp(training.answers(model, gpu_batches)[0]), one_by_one.mean(axis=1), rtol=1e-5
+        np.exp(training.log_probabilities(model, gpu_batches)[0]), one_by_one.mean(axis=1), rtol=1e-5
     )
 
 
