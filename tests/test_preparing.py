@@ -24,7 +24,7 @@ from tinyalex.data.preparing import Options, prepare
 from tinyalex.data.sources import find_pictures
 from tinyalex.data.stored import Picture, Stored, StoredPictures
 from tinyalex.data.tars import members
-from tinyalex.models.photos import Preprocessing
+from tinyalex.models.image_preprocessing import Preprocessing
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SMALL = Options(size=16, per_shard=5)

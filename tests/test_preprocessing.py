@@ -219,7 +219,7 @@ def test_a_variant_that_there_is_not():
         ValueError, match=r"models\.preprocessing: expected one of paper, original, .*, got 'vgg'\."
     ):
         preprocessing("vgg")
-    with pytest.raises(ValueError, match=r"image_size must be 1 or more, got 0"):
+    with pytest.raises(ValueError, match=r"image_size must be at least 1, got 0"):
         preprocessing("paper", 0)
 
 

@@ -22,8 +22,8 @@ from tinyalex.models import (
     preprocessing,
     read_weights,
 )
-from tinyalex.models.photos import read_picture
-from tinyalex.models.steps import outline
+from tinyalex.models.image_preprocessing import read_image
+from tinyalex.models.tracing import outline
 from tinyalex.models.variants import AlexNet
 from tinyalex.models.weights import DOWNLOADS
 from tinyalex.nn.module import Module, Step, run
@@ -73,7 +73,7 @@ def predict(
         preprocess = model.preprocessing or preprocessing(model.variant, model.image_size)
     if names is None and isinstance(model, AlexNet):
         names = model.classes
-    photo = read_picture(file)
+    photo = read_image(file)
     logits = run(model, preprocess(photo) if views == 1 else preprocess.views(photo))
     probabilities = softmax(logits, 1).numpy().astype(np.float64).mean(axis=0)
     if not np.isfinite(probabilities).all():

@@ -5,9 +5,9 @@ such as `models.preprocessing(variant).crop(photo)` gives.
 """
 
 from tinyalex.plots.features import draw_filters, draw_maps
-from tinyalex.plots.measuring import Occlusion, activations, last_features, nearest, occlusion
+from tinyalex.plots.inspection import Occlusion, activations, last_features, nearest, occlusion
 from tinyalex.plots.network import draw_network
-from tinyalex.plots.photos import draw_neighbours, draw_occlusion, draw_predictions
+from tinyalex.plots.predictions import draw_neighbours, draw_occlusion, draw_predictions
 from tinyalex.plots.training import draw_confusion, draw_curves
 
 __all__ = [

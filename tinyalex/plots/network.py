@@ -10,7 +10,7 @@ import numpy as np
 
 from tinyalex import nn
 from tinyalex.functional.arguments import pair
-from tinyalex.models.steps import outline
+from tinyalex.models.tracing import outline
 from tinyalex.nn.module import Module, Step
 from tinyalex.plots.figures import INK, new_figure, save
 

@@ -1,15 +1,17 @@
-"""Two networks for 32 x 32 images: cuda-convnet's fastest one, and AlexNet fitted to the size."""
+"""Networks for 32 x 32 images: cuda-convnet's fastest, and a small AlexNet."""
 
 from collections.abc import Callable
+from functools import partial
 
 from tinyalex import nn
 from tinyalex.nn import init
 
 
 def quick(num_classes: int = 10) -> nn.Sequential:
-    """cuda-convnet's "26 % in 80 seconds" net: three 5 x 5 convolutions, each with overlapping pooling, and two linear layers.
+    """cuda-convnet's "26 % in 80 seconds" network.
 
-    145,578 parameters, 12.35 million multiply-adds an image. Sizes are rounded up in pooling: 32, 16, 8, 4.
+    145,578 parameters and 12.35 million multiply-adds an image. Pooling rounds sizes
+    up: 32, 16, 8, 4.
     """
     return nn.Sequential(
         {
@@ -31,16 +33,12 @@ def quick(num_classes: int = 10) -> nn.Sequential:
 
 
 def alexnet(num_classes: int = 10) -> nn.Sequential:
-    """AlexNet at 32 x 32: the paper's order of layers and its two columns (groups=2), half its widths, smaller windows in conv1.
+    """The paper's network at half its widths, with a 5 x 5 kernel of stride 1 in conv1.
 
-    conv1 has stride 1 and a 5 x 5 window where the paper has 4 and 11 x 11: pooling alone takes 32 to 16, 8 and 4.
+    Pooling rounds sizes up: 32, 16, 8, 4.
     """
-
-    def norm() -> nn.Module:
-        return nn.LocalResponseNorm(
-            5, alpha=1e-4, beta=0.75, k=2.0, alpha_mode="sum"
-        )  # section 3.3
-
+    # Section 3.3.
+    norm = partial(nn.LocalResponseNorm, 5, alpha=1e-4, beta=0.75, k=2.0, alpha_mode="sum")
     return nn.Sequential(
         {
             "conv1": nn.Conv2d(3, 48, 5, padding=2),
@@ -74,9 +72,10 @@ NETWORKS: dict[str, Callable[[int], nn.Sequential]] = {"quick": quick, "alexnet"
 
 
 def cifar(name: str, num_classes: int = 10) -> nn.Sequential:
-    """The network "quick" or "alexnet" for 32 x 32 colour images, with He's initial weights; it returns logits (N, num_classes).
+    """The network "quick" or "alexnet": RGB images (N, 3, 32, 32) to (N, num_classes).
 
-    Pixels are expected with mean 0 and a standard deviation near 1.
+    The initial weights are those of `nn.init.kaiming_`, for pixels of mean 0 and a
+    standard deviation near 1.
     """
     if name not in NETWORKS:
         raise ValueError(f"models.cifar: expected one of {', '.join(NETWORKS)}, got {name!r}.")

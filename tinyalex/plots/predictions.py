@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinyalex.plots.figures import INK, new_figure, save, shortened
-from tinyalex.plots.measuring import Occlusion
+from tinyalex.plots.inspection import Occlusion
 
 RIGHT, OTHER = "#f2a7a0", "#a9c7e8"
 """A bar's colour where the class is the true one, and where it is not (or not known)."""
