@@ -1,7 +1,8 @@
-"""Pictures of networks and of their training, written to PNG files; and the measurements that they show.
+"""Figures of networks and their training as PNG files, and the values in them.
 
-Drawing and measuring are apart: `occlusion` gives numbers, `draw_occlusion` draws numbers. Pictures are uint8 arrays (H, W, 3) in RGB,
-such as `models.preprocessing(variant).crop(photo)` gives.
+Computing and drawing are separate: `occlusion` returns values, `draw_occlusion` draws
+them. Images are uint8 arrays (H, W, 3) in RGB, such as
+`models.preprocessing(variant).crop(photo)` returns.
 """
 
 from tinyalex.plots.features import draw_filters, draw_maps
