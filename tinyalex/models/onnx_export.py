@@ -1,7 +1,7 @@
 """Exports a network as an ONNX graph with the same outputs."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from tinyalex import nn
 from tinyalex.function import no_grad
 from tinyalex.functional.arguments import pair
+from tinyalex.kernels.window import Shape
 from tinyalex.models.onnx_files import load_onnx
 from tinyalex.models.variants import AlexNet, Dropout2012
 from tinyalex.nn.module import Module, testing
@@ -57,7 +58,7 @@ def export_onnx(
     )
     name = model.variant if isinstance(model, AlexNet) else type(model).__name__
     file = onnx.helper.make_model(
-        onnx.helper.make_graph(graph.nodes, name, inputs, outputs, graph.constants),
+        onnx.helper.make_graph(graph.nodes, name, inputs, outputs, list(graph.constants.values())),
         opset_imports=[onnx.helper.make_opsetid("", OPSET)],
         ir_version=IR,
         producer_name="tinyalex",
@@ -69,42 +70,67 @@ def export_onnx(
 
 
 class GraphBuilder:
-    """The nodes and constants so far."""
+    """The nodes and constants so far, and the current layer."""
+
+    layer: str
+    input_shape: Shape
+    output_shape: Shape
+    """For one image, like the input's."""
 
     def __init__(self, onnx: Any, names: dict[int, str]) -> None:
         self.onnx, self.names = onnx, names
         self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-        self.layer = ""
-        """The name of the current layer."""
+        self.constants: dict[str, Any] = {}
         self.last = "images"
-        """The output of the last node: the input of the next."""
+        """The output of the last node."""
 
-    def node(self, operation: str, inputs: Iterable[str], label: str = "", **options: Any) -> str:
+    def add(
+        self, operation: str, *inputs: str, first: str = "", label: str = "", **options: Any
+    ) -> str:
         """Append a node and return the name of its output, "layer/label".
 
-        The label is the operation by default.
+        The first input is the last output, the label the operation, if they are not
+        given.
         """
+        names = [first or self.last, *inputs]
         self.last = f"{self.layer}/{label or operation}"
-        make_node = self.onnx.helper.make_node
         self.nodes.append(
-            make_node(operation, list(inputs), [self.last], name=self.last, **options)
+            self.onnx.helper.make_node(operation, names, [self.last], name=self.last, **options)
         )
         return self.last
 
-    def constant(self, name: str, value: Any) -> str:
-        name = f"{self.layer}/{name}"
-        self.constants.append(self.onnx.numpy_helper.from_array(np.asarray(value), name))
-        return name
+    def constant(self, label: str, value: Any) -> str:
+        return self._store(f"{self.layer}/{label}", value)
 
     def parameters(self, *parameters: nn.Parameter | None) -> list[str]:
         """The names of those that are not None. A shared parameter is stored once."""
-        named = {self.names[id(p)]: p for p in parameters if p is not None}
-        stored = {tensor.name for tensor in self.constants}
-        for name in [name for name in named if name not in stored]:
-            array = np.ascontiguousarray(named[name].numpy())
-            self.constants.append(self.onnx.numpy_helper.from_array(array, name))
-        return list(named)
+        return [self._store(self.names[id(p)], p.numpy()) for p in parameters if p is not None]
+
+    def _store(self, name: str, value: Any) -> str:
+        if name not in self.constants:
+            array = np.asarray(value, order="C")
+            self.constants[name] = self.onnx.numpy_helper.from_array(array, name)
+        return name
+
+    def window(
+        self, kernel: Any, stride: Any, padding: Any, dilation: Any = None
+    ) -> dict[str, Any]:
+        """The options of a convolution or pooling with the layer's output size.
+
+        ONNX rounds sizes down. Padding at the end for the last windows gives the same
+        sizes as rounding up.
+        """
+        kernel = pair("export_onnx", "kernel_size", kernel, 1)
+        stride = pair("export_onnx", "stride", stride, 1)
+        before = pair("export_onnx", "padding", padding, 0)
+        steps = pair("export_onnx", "dilation", 1 if dilation is None else dilation, 1)
+        sizes = zip(self.input_shape[2:], self.output_shape[2:], strict=True)
+        after = [
+            max(b, (out - 1) * s + d * (k - 1) + 1 - size - b)
+            for (size, out), k, s, b, d in zip(sizes, kernel, stride, before, steps, strict=True)
+        ]
+        options = {"kernel_shape": kernel, "strides": stride, "pads": [*before, *after]}
+        return options if dilation is None else options | {"dilations": steps}
 
 
 def _translate(graph: GraphBuilder, layer: Module, name: str, x: Tensor) -> Tensor:
@@ -113,207 +139,147 @@ def _translate(graph: GraphBuilder, layer: Module, name: str, x: Tensor) -> Tens
         for child_name, child in layer.named_children():
             x = _translate(graph, child, f"{name}.{child_name}" if name else child_name, x)
         return x
+    kind = type(layer).__name__
     if type(layer) not in TRANSLATIONS:
         raise ValueError(
-            f"export_onnx: {name or 'the network'} is a {type(layer).__name__}, which has no "
-            "translation. Expected a Sequential of the layers in tinyalex.nn."
+            f"export_onnx: {name or 'the network'} is a {kind}, which has no translation. "
+            "Expected a Sequential of the layers in tinyalex.nn."
         )
     y = layer(x)
-    graph.layer = name
+    graph.layer, graph.input_shape, graph.output_shape = name, x.shape, y.shape
     try:
-        TRANSLATIONS[type(layer)](graph, layer, x, y)
+        TRANSLATIONS[type(layer)](graph, layer)
     except ValueError as error:
-        raise ValueError(
-            f"export_onnx: {name}, {type(layer).__name__}({layer.extra_repr()}): {error}"
-        ) from None
+        raise ValueError(f"export_onnx: {name}, {kind}({layer.extra_repr()}): {error}") from None
     return y
 
 
-# The layers. x and y are a layer's input and output for one image.
+def _conv(graph: GraphBuilder, layer: nn.Conv2d) -> None:
+    kernel, padding = layer.weight.shape[2:], layer.padding
+    if padding == "same":
+        dilation = pair("export_onnx", "dilation", layer.dilation, 1)
+        padding = tuple(d * (k - 1) // 2 for d, k in zip(dilation, kernel, strict=True))
+    elif padding == "valid":
+        padding = 0
+    window = graph.window(kernel, layer.stride, padding, layer.dilation)
+    inputs = graph.parameters(layer.weight, layer.bias)
+    graph.add("Conv", *inputs, group=layer.groups, **window)
 
 
-def _conv(graph: GraphBuilder, layer: nn.Conv2d, x: Tensor, y: Tensor) -> None:
-    kernel = layer.weight.shape[2:]
-    stride = pair("Conv2d", "stride", layer.stride, 1)
-    dilation = pair("Conv2d", "dilation", layer.dilation, 1)
-    if layer.padding == "same":
-        before = tuple(d * (k - 1) // 2 for d, k in zip(dilation, kernel, strict=True))
-    else:
-        before = pair("Conv2d", "padding", 0 if layer.padding == "valid" else layer.padding, 0)
-    graph.node(
-        "Conv",
-        [graph.last, *graph.parameters(layer.weight, layer.bias)],
-        kernel_shape=kernel,
-        strides=stride,
-        dilations=dilation,
-        group=layer.groups,
-        pads=_pads(x, y, kernel, stride, before, dilation),
-    )
-
-
-def _linear(graph: GraphBuilder, layer: nn.Linear, x: Tensor, y: Tensor) -> None:
-    if x.ndim != 2:
+def _linear(graph: GraphBuilder, layer: nn.Linear) -> None:
+    if len(graph.input_shape) != 2:
         raise ValueError(
-            f"expected an input (N, features), got {x.shape}. Put a Flatten before it."
+            f"expected an input (N, features), got {graph.input_shape}. Put a Flatten before it."
         )
-    graph.node("Gemm", [graph.last, *graph.parameters(layer.weight, layer.bias)], transB=1)
+    graph.add("Gemm", *graph.parameters(layer.weight, layer.bias), transB=1)
 
 
-def _max_pool(graph: GraphBuilder, layer: nn.MaxPool2d, x: Tensor, y: Tensor) -> None:
-    dilation = pair("MaxPool2d", "dilation", layer.dilation, 1)
-    graph.node("MaxPool", [graph.last], **_window(layer, x, y, dilation), dilations=dilation)
+def _pool(graph: GraphBuilder, layer: nn.MaxPool2d | nn.AvgPool2d) -> dict[str, Any]:
+    stride = layer.kernel_size if layer.stride in (None, ()) else layer.stride
+    dilation = layer.dilation if isinstance(layer, nn.MaxPool2d) else None
+    return graph.window(layer.kernel_size, stride, layer.padding, dilation)
 
 
-def _avg_pool(graph: GraphBuilder, layer: nn.AvgPool2d, x: Tensor, y: Tensor) -> None:
+def _avg_pool(graph: GraphBuilder, layer: nn.AvgPool2d) -> None:
     """The mean over each window's pixels, times their number / the layer's divisor.
 
     The factor is the layer's output for an image of ones.
     """
-    graph.node("AveragePool", [graph.last], **_window(layer, x, y), count_include_pad=0)
-    factor = layer(np.ones((1, 1, *x.shape[2:]), np.float32)).numpy()
+    graph.add("AveragePool", **_pool(graph, layer), count_include_pad=0)
+    factor = layer(np.ones((1, 1, *graph.input_shape[2:]), np.float32)).numpy()
     if not (factor == 1).all():
-        graph.node("Mul", [graph.last, graph.constant("share", np.ascontiguousarray(factor))])
+        graph.add("Mul", graph.constant("share", factor))
 
 
-def _adaptive_avg_pool(
-    graph: GraphBuilder, layer: nn.AdaptiveAvgPool2d, x: Tensor, y: Tensor
-) -> None:
-    sizes = tuple(zip(x.shape[2:], y.shape[2:], strict=True))
-    if any(size % count for size, count in sizes):
+def _adaptive_avg_pool(graph: GraphBuilder, layer: nn.AdaptiveAvgPool2d) -> None:
+    (h, w), (oh, ow) = graph.input_shape[2:], graph.output_shape[2:]
+    if h % oh or w % ow:
         raise ValueError(
-            f"the {y.shape[2]} x {y.shape[3]} windows differ in size on an input of "
-            f"{x.shape[2]} x {x.shape[3]}, which ONNX does not have. "
-            "Give an image_size that they divide evenly."
+            f"the {oh} x {ow} windows differ in size on an input of {h} x {w}, which ONNX does "
+            "not have. Give an image_size that they divide evenly."
         )
-    kernel = [size // count for size, count in sizes]
+    kernel = [h // oh, w // ow]
     if kernel != [1, 1]:
-        graph.node("AveragePool", [graph.last], kernel_shape=kernel, strides=kernel)
+        graph.add("AveragePool", kernel_shape=kernel, strides=kernel)
 
 
-def _zero_pad(graph: GraphBuilder, layer: nn.ZeroPad2d, x: Tensor, y: Tensor) -> None:
+def _zero_pad(graph: GraphBuilder, layer: nn.ZeroPad2d) -> None:
     left, right, top, bottom = layer.padding
     pads = np.array([0, 0, top, left, 0, 0, bottom, right], np.int64)
-    graph.node("Pad", [graph.last, graph.constant("pads", pads)])
+    graph.add("Pad", graph.constant("pads", pads))
 
 
-def _local_response_norm(
-    graph: GraphBuilder, layer: nn.LocalResponseNorm, x: Tensor, y: Tensor
-) -> None:
+def _local_response_norm(graph: GraphBuilder, layer: nn.LocalResponseNorm) -> None:
     """ONNX divides alpha by the size and has no groups, so channels are split."""
-    if layer.size % 2 == 0 or x.ndim != 4:
+    shape, groups = graph.input_shape, layer.groups
+    if layer.size % 2 == 0 or len(shape) != 4:
         raise ValueError(
             "ONNX Runtime has LRN for odd sizes and images (N, C, H, W), "
-            f"got size {layer.size} and {x.shape}."
+            f"got size {layer.size} and {shape}."
         )
     alpha = layer.alpha * (layer.size if layer.alpha_mode == "sum" else 1)
-    options: dict[str, Any] = {"size": layer.size, "alpha": alpha}
-    options |= {"beta": layer.beta, "bias": layer.k}
-    if layer.groups == 1:
-        graph.node("LRN", [graph.last], **options)
+    options = {"size": layer.size, "alpha": alpha, "beta": layer.beta, "bias": layer.k}
+    if groups == 1:
+        graph.add("LRN", **options)
         return
-    widths = graph.constant("widths", np.full(layer.groups, x.shape[1] // layer.groups, np.int64))
-    columns = [f"{graph.layer}/column{i}" for i in range(layer.groups)]
+    name, columns = f"{graph.layer}/Split", [f"{graph.layer}/column{i}" for i in range(groups)]
+    widths = graph.constant("widths", np.full(groups, shape[1] // groups, np.int64))
     graph.nodes.append(
-        graph.onnx.helper.make_node(
-            "Split", [graph.last, widths], columns, name=f"{graph.layer}/Split", axis=1
-        )
+        graph.onnx.helper.make_node("Split", [graph.last, widths], columns, name=name, axis=1)
     )
-    normalized = [
-        graph.node("LRN", [column], f"LRN{i}", **options) for i, column in enumerate(columns)
-    ]
-    graph.node("Concat", normalized, axis=1)
+    first, *others = (
+        graph.add("LRN", first=column, label=f"LRN{i}", **options)
+        for i, column in enumerate(columns)
+    )
+    graph.add("Concat", *others, first=first, axis=1)
 
 
-def _spatial_response_norm(
-    graph: GraphBuilder, layer: nn.SpatialResponseNorm, x: Tensor, y: Tensor
-) -> None:
+def _spatial_response_norm(graph: GraphBuilder, layer: nn.SpatialResponseNorm) -> None:
     """x / (k + a * size**2 * mean of x**2 over each zero-padded window)**beta"""
     image, before, after = graph.last, layer.size // 2, (layer.size - 1) // 2
-    window: dict[str, Any] = {"kernel_shape": [layer.size] * 2, "count_include_pad": 1}
-    window["pads"] = [before, before, after, after]
+    pads = [before, before, after, after]
     factor = layer.alpha * (layer.size**2 if layer.alpha_mode == "sum" else 1)
-    graph.node("Mul", [image, image], "squares")
-    graph.node("AveragePool", [graph.last], "means", **window)
-    graph.node("Mul", [graph.last, graph.constant("alpha", np.float32(factor))], "scaled")
-    graph.node("Add", [graph.last, graph.constant("k", np.float32(layer.k))], "sums")
-    graph.node("Pow", [graph.last, graph.constant("beta", np.float32(layer.beta))], "powers")
-    graph.node("Div", [image, graph.last])
+    graph.add("Mul", image, label="squares")
+    graph.add(
+        "AveragePool",
+        label="means",
+        kernel_shape=[layer.size] * 2,
+        pads=pads,
+        count_include_pad=1,
+    )
+    graph.add("Mul", graph.constant("alpha", np.float32(factor)), label="scaled")
+    graph.add("Add", graph.constant("k", np.float32(layer.k)), label="sums")
+    graph.add("Pow", graph.constant("beta", np.float32(layer.beta)), label="powers")
+    graph.add("Div", graph.last, first=image)
 
 
-def _dropout_2012(graph: GraphBuilder, layer: Dropout2012, x: Tensor, y: Tensor) -> None:
-    graph.node("Mul", [graph.last, graph.constant("kept", np.float32(1 - layer.p))])
-
-
-def _flatten(graph: GraphBuilder, layer: nn.Flatten, x: Tensor, y: Tensor) -> None:
-    if range(x.ndim)[layer.start_dim] == 0:
+def _flatten(graph: GraphBuilder, layer: nn.Flatten) -> None:
+    shape = graph.output_shape
+    if range(len(graph.input_shape))[layer.start_dim] == 0:
         raise ValueError("it flattens the batch axis, whose size is variable. Use start_dim=1.")
-    if y.ndim == 2:
-        graph.node("Flatten", [graph.last], axis=1)
+    if len(shape) == 2:
+        graph.add("Flatten", axis=1)
     else:
-        shape = np.array([-1, *y.shape[1:]], np.int64)
-        graph.node("Reshape", [graph.last, graph.constant("shape", shape)])
+        graph.add("Reshape", graph.constant("shape", np.array([-1, *shape[1:]], np.int64)))
 
 
-def _softmax(graph: GraphBuilder, layer: nn.Softmax, x: Tensor, y: Tensor) -> None:
-    graph.node("Softmax", [graph.last], axis=layer.dim)
-
-
-def _elementwise(operation: str) -> Callable[..., None]:
-    def translate(graph: GraphBuilder, layer: Module, x: Tensor, y: Tensor) -> None:
-        graph.node(operation, [graph.last])
-
-    return translate
-
-
-def _identity(graph: GraphBuilder, layer: Module, x: Tensor, y: Tensor) -> None:
-    """Dropout is the identity in evaluation mode."""
-
-
-TRANSLATIONS: dict[type, Callable[..., None]] = {
+TRANSLATIONS: dict[type, Callable[[GraphBuilder, Any], object]] = {
     nn.Conv2d: _conv,
     nn.Linear: _linear,
-    nn.MaxPool2d: _max_pool,
+    nn.MaxPool2d: lambda graph, layer: graph.add("MaxPool", **_pool(graph, layer)),
     nn.AvgPool2d: _avg_pool,
     nn.AdaptiveAvgPool2d: _adaptive_avg_pool,
     nn.ZeroPad2d: _zero_pad,
     nn.LocalResponseNorm: _local_response_norm,
     nn.SpatialResponseNorm: _spatial_response_norm,
-    nn.Dropout: _identity,
-    Dropout2012: _dropout_2012,
+    nn.Dropout: lambda graph, layer: None,  # the identity in evaluation mode
+    Dropout2012: lambda graph, layer: graph.add(
+        "Mul", graph.constant("kept", np.float32(1 - layer.p))
+    ),
     nn.Flatten: _flatten,
-    nn.Softmax: _softmax,
-    nn.ReLU: _elementwise("Relu"),
-    nn.Tanh: _elementwise("Tanh"),
-    nn.Sigmoid: _elementwise("Sigmoid"),
+    nn.Softmax: lambda graph, layer: graph.add("Softmax", axis=layer.dim),
+    nn.ReLU: lambda graph, layer: graph.add("Relu"),
+    nn.Tanh: lambda graph, layer: graph.add("Tanh"),
+    nn.Sigmoid: lambda graph, layer: graph.add("Sigmoid"),
 }
-
-
-def _window(
-    layer: nn.MaxPool2d | nn.AvgPool2d, x: Tensor, y: Tensor, dilation: Sequence[int] = (1, 1)
-) -> dict[str, Any]:
-    kernel = pair("pool", "kernel_size", layer.kernel_size, 1)
-    before = pair("pool", "padding", layer.padding, 0)
-    has_stride = layer.stride is not None and layer.stride != ()
-    stride = pair("pool", "stride", layer.stride, 1) if has_stride else kernel
-    pads = _pads(x, y, kernel, stride, before, dilation)
-    return {"kernel_shape": kernel, "strides": stride, "pads": pads}
-
-
-def _pads(
-    x: Tensor,
-    y: Tensor,
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    before: Sequence[int],
-    dilation: Sequence[int],
-) -> list[int]:
-    """(top, left, bottom, right); bottom, right at least top, left and enough for y.
-
-    ONNX rounds sizes down. With room for their last windows, sizes that the layer
-    rounds up are the same.
-    """
-    sizes = zip(x.shape[2:], y.shape[2:], kernel, stride, before, dilation, strict=True)
-    return [
-        *before,
-        *(max(b, (out - 1) * s + d * (k - 1) + 1 - size - b) for size, out, k, s, b, d in sizes),
-    ]
+"""For each class of layer, the function that appends its nodes."""
