@@ -146,14 +146,12 @@ TORCHVISION = Preprocessing(
 KERAS = Preprocessing(224, 256, white=1.0)
 
 PRESETS = {
-    "paper": PAPER,
-    "original": PAPER,
-    "single": PAPER,
-    "caffe": CAFFE,
-    "caffenet": CAFFE,
+    **dict.fromkeys(("paper", "original", "single"), PAPER),
+    **dict.fromkeys(("caffe", "caffenet"), CAFFE),
     "torchvision": TORCHVISION,
     "keras": KERAS,
 }
+"""The preprocessing of each variant, with its default image size."""
 
 
 def preprocessing(variant: str, image_size: int | None = None) -> Preprocessing:

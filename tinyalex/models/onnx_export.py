@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -218,35 +219,27 @@ def _local_response_norm(graph: GraphBuilder, layer: nn.LocalResponseNorm) -> No
             f"got size {layer.size} and {shape}."
         )
     alpha = layer.alpha * (layer.size if layer.alpha_mode == "sum" else 1)
-    options = {"size": layer.size, "alpha": alpha, "beta": layer.beta, "bias": layer.k}
+    lrn = partial(graph.add, "LRN", size=layer.size, alpha=alpha, beta=layer.beta, bias=layer.k)
     if groups == 1:
-        graph.add("LRN", **options)
+        lrn()
         return
     name, columns = f"{graph.layer}/Split", [f"{graph.layer}/column{i}" for i in range(groups)]
     widths = graph.constant("widths", np.full(groups, shape[1] // groups, np.int64))
     graph.nodes.append(
         graph.onnx.helper.make_node("Split", [graph.last, widths], columns, name=name, axis=1)
     )
-    first, *others = (
-        graph.add("LRN", first=column, label=f"LRN{i}", **options)
-        for i, column in enumerate(columns)
-    )
+    first, *others = (lrn(first=c, label=f"LRN{i}") for i, c in enumerate(columns))
     graph.add("Concat", *others, first=first, axis=1)
 
 
 def _spatial_response_norm(graph: GraphBuilder, layer: nn.SpatialResponseNorm) -> None:
     """x / (k + a * size**2 * mean of x**2 over each zero-padded window)**beta"""
     image, before, after = graph.last, layer.size // 2, (layer.size - 1) // 2
-    pads = [before, before, after, after]
+    window: dict[str, Any] = {"kernel_shape": [layer.size] * 2, "count_include_pad": 1}
+    window["pads"] = [before, before, after, after]
     factor = layer.alpha * (layer.size**2 if layer.alpha_mode == "sum" else 1)
     graph.add("Mul", image, label="squares")
-    graph.add(
-        "AveragePool",
-        label="means",
-        kernel_shape=[layer.size] * 2,
-        pads=pads,
-        count_include_pad=1,
-    )
+    graph.add("AveragePool", label="means", **window)
     graph.add("Mul", graph.constant("alpha", np.float32(factor)), label="scaled")
     graph.add("Add", graph.constant("k", np.float32(layer.k)), label="sums")
     graph.add("Pow", graph.constant("beta", np.float32(layer.beta)), label="powers")

@@ -24,17 +24,18 @@ MAX_PICKLE_BYTES = 4 << 20
 """The limit for all pickles of a file. A tensor needs about a hundred bytes."""
 
 DTYPES = {
-    "DoubleStorage": "f8",
-    "FloatStorage": "f4",
-    "HalfStorage": "f2",
-    "BFloat16Storage": "bfloat16",
-    "LongStorage": "i8",
-    "IntStorage": "i4",
-    "ShortStorage": "i2",
-    "CharStorage": "i1",
-    "ByteStorage": "u1",
-    "BoolStorage": "b1",
+    "Double": "f8",
+    "Float": "f4",
+    "Half": "f2",
+    "BFloat16": "bfloat16",
+    "Long": "i8",
+    "Int": "i4",
+    "Short": "i2",
+    "Char": "i1",
+    "Byte": "u1",
+    "Bool": "b1",
 }
+"""torch's names of element types."""
 
 
 def read_pth(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
@@ -127,7 +128,7 @@ REPLACEMENTS = {
     ("torch._utils", "_rebuild_tensor"): TensorRecord,
     ("torch._utils", "_rebuild_tensor_v2"): TensorRecord,
     ("torch._utils", "_rebuild_parameter"): _Parameter,
-    **{("torch", name): dtype for name, dtype in DTYPES.items()},
+    **{("torch", f"{name}Storage"): dtype for name, dtype in DTYPES.items()},
 }
 """For each name that a pickle may use, the object that it gets."""
 

@@ -15,7 +15,7 @@ from tinyalex import functional as F
 from tinyalex import nn
 from tinyalex.function import no_grad
 from tinyalex.functional.arguments import at_least_one
-from tinyalex.models.image_preprocessing import Preprocessing
+from tinyalex.models.image_preprocessing import PRESETS, Preprocessing
 from tinyalex.nn import init
 from tinyalex.nn.module import Module
 from tinyalex.tensor import Tensor
@@ -292,17 +292,10 @@ class Dropout2012(Module):
         return f"p={self.p}"
 
 
-BUILDERS: dict[str, tuple[Callable[..., AlexNet], int]] = {
-    "paper": (paper, 224),
-    "original": (original, 224),
-    "single": (single, 224),
-    "caffe": (caffe, 227),
-    "caffenet": (caffenet, 227),
-    "torchvision": (torchvision, 224),
-    "keras": (keras, 224),
+BUILDERS: dict[str, Callable[..., AlexNet]] = {
+    build.__name__: build
+    for build in (paper, original, single, caffe, caffenet, torchvision, keras)
 }
-"""Each variant's function and default image size."""
-
 VARIANTS = tuple(BUILDERS)
 
 
@@ -325,8 +318,7 @@ def alexnet(
     """
     if variant not in BUILDERS:
         raise ValueError(f"models.alexnet: expected one of {', '.join(VARIANTS)}, got {variant!r}.")
-    build, default_size = BUILDERS[variant]
-    size = default_size if image_size is None else image_size
+    size = PRESETS[variant].size if image_size is None else image_size
     at_least_one("models.alexnet", "num_classes", num_classes)
     at_least_one("models.alexnet", "image_size", size)
     if options and (variant != "paper" or options.keys() != {"column_lrn"}):
@@ -334,6 +326,6 @@ def alexnet(
             f"models.alexnet: variant {variant!r} does not have the options {', '.join(options)}; "
             "'paper' has column_lrn."
         )
-    model = build(num_classes, size, **options)
+    model = BUILDERS[variant](num_classes, size, **options)
     model.variant, model.image_size, model.options = variant, size, options
     return model

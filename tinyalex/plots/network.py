@@ -29,7 +29,7 @@ NAME, LINE = 0.2, 0.145
 
 @dataclass
 class Block:
-    """The image, a convolution or a linear layer, and the layers before the next block."""
+    """The image, a convolution or linear layer, and the layers up to the next block."""
 
     name: str
     shape: tuple[int, ...]
@@ -45,7 +45,16 @@ class Block:
 
     @property
     def groups(self) -> int:
-        return getattr(self.module, "groups", 1)
+        return self.module.groups if isinstance(self.module, nn.Conv2d) else 1
+
+    @property
+    def width(self) -> float:
+        """Maps or features in each column."""
+        return self.shape[0] / self.columns
+
+    @property
+    def side(self) -> int:
+        return max(self.shape[1:])
 
 
 @dataclass
@@ -64,24 +73,18 @@ class Box:
         """The width and height of its drawing."""
         return np.array([self.width, self.height]) + SLANT * self.depth
 
-    def right_face(self, across: float, up: float) -> np.ndarray:
-        """A point of the face towards the next layer; both arguments from 0 to 1."""
-        corner = np.array([self.x + self.width, self.y + up * self.height])
-        return corner + across * self.depth * SLANT
+    def point(self, right: float, up: float, back: float = 0.0) -> np.ndarray:
+        """The position of a point, whose coordinates in the cuboid are from 0 to 1."""
+        front = np.array([self.x + right * self.width, self.y + up * self.height])
+        return front + back * self.depth * SLANT
 
-    def left_edge(self, up: float) -> np.ndarray:
-        """A point of the front's edge towards the previous layer."""
-        return np.array([self.x, self.y + up * self.height])
 
-    def faces(self) -> list[tuple[list[np.ndarray], float]]:
-        """The corners of the visible faces, and their shades (> 0 darker, < 0 lighter)."""
-        low, back = np.array([self.x, self.y]), SLANT * self.depth
-        right, up = np.array([self.width, 0]), np.array([0, self.height])
-        return [
-            ([low, low + right, low + right + up, low + up], 0.0),
-            ([low + up, low + right + up, low + right + up + back, low + up + back], -0.45),
-            ([low + right, low + right + back, low + right + up + back, low + right + up], 0.16),
-        ]
+FACES = (
+    (((0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0)), 0.0),
+    (((0, 1, 0), (1, 1, 0), (1, 1, 1), (0, 1, 1)), -0.45),
+    (((1, 0, 0), (1, 0, 1), (1, 1, 1), (1, 1, 0)), 0.16),
+)
+"""The corners of a box's visible faces, and their shades (> 0 darker, < 0 lighter)."""
 
 
 def draw_network(
@@ -146,31 +149,31 @@ def _blocks(steps: list[Step]) -> list[Block]:
 
 
 def _make_boxes(blocks: list[Block]) -> None:
-    volumes, bars = [s for s in blocks if s.is_volume], [s for s in blocks if not s.is_volume]
-    widest = max((s.shape[0] / s.columns for s in volumes), default=1)
-    tallest = max((max(s.shape[1:]) for s in volumes), default=1)
-    longest = max((s.shape[0] / s.columns for s in bars), default=1)
+    volumes, bars = [b for b in blocks if b.is_volume], [b for b in blocks if not b.is_volume]
+    widest = max((b.width for b in volumes), default=1)
+    tallest = max((b.side for b in volumes), default=1)
+    longest = max((b.width for b in bars), default=1)
     rows = max(block.columns for block in blocks)
-    in_rows = max((max(s.shape[1:]) for s in volumes if s.columns == rows), default=1)
+    in_rows = max((b.side for b in volumes if b.columns == rows), default=1)
     inch = min(MAX_HEIGHT, BODY / rows / (1 + SLANT[1]) / (in_rows / tallest) ** 0.5)
     for block in blocks:
-        maps = block.shape[0] / block.columns
         for column in range(block.columns):
             in_column = block.columns == rows and block.module is not None
             colour = COLUMNS[column] if in_column else SHARED
             if block.is_volume:
                 height, depth = (inch * (side / tallest) ** 0.5 for side in block.shape[1:])
-                block.boxes.append(Box(MAX_WIDTH * (maps / widest) ** 0.5, height, depth, colour))
+                width = MAX_WIDTH * (block.width / widest) ** 0.5
+                block.boxes.append(Box(width, height, depth, colour))
             else:
-                length = (0.9 if rows == 1 else 0.6) * inch * (maps / longest) ** 0.5
+                length = (0.9 if rows == 1 else 0.6) * inch * (block.width / longest) ** 0.5
                 block.boxes.append(Box(BAR, max(length, BAR), BAR, colour))
 
 
 def _place(blocks: list[Block], below: float, above: float) -> tuple[float, float]:
     """Set the positions of the boxes, and return the size of the figure."""
     rows = max(block.columns for block in blocks)
-    row = max((s.boxes[0].size[1] for s in blocks if s.columns == rows), default=0.0)
-    single = max((s.boxes[0].size[1] for s in blocks if s.columns == 1), default=0.0)
+    row = max((b.boxes[0].size[1] for b in blocks if b.columns == rows), default=0.0)
+    single = max((b.boxes[0].size[1] for b in blocks if b.columns == 1), default=0.0)
     body = max(rows * row + (rows - 1) * ROW_GAP, single)
     label = 0.32  # below the lowest box
     middle = below + label + body / 2
@@ -191,16 +194,17 @@ def _draw_boxes(axes: Any, block: Block) -> None:
     from matplotlib.colors import to_rgb
     from matplotlib.patches import Polygon
 
-    maps = block.shape[0] // block.columns
-    label = f"{block.shape[1]} × {block.shape[2]} × {maps}" if block.is_volume else f"{maps}"
+    label = " × ".join(map(str, (*block.shape[1:], int(block.width))))
     # Lines pass under the label.
     paper = {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.9}
     for box in block.boxes:
-        for corners, shade in box.faces():
+        for face, shade in FACES:
             target, share = (0.0 if shade > 0 else 1.0), abs(shade)
             colour = [(1 - share) * part + share * target for part in to_rgb(box.colour)]
-            face = {"facecolor": colour, "edgecolor": INK, "linewidth": 0.6}
-            axes.add_patch(Polygon(corners, joinstyle="round", **face))
+            corners = [box.point(*corner) for corner in face]
+            axes.add_patch(
+                Polygon(corners, facecolor=colour, edgecolor=INK, linewidth=0.6, joinstyle="round")
+            )
         x, y = box.x + box.size[0] / 2, box.y - 0.07
         axes.text(x, y, label, ha="center", va="top", fontsize=8, color=INK, bbox=paper, zorder=5)
 
@@ -215,7 +219,7 @@ def _draw_windows(axes: Any, before: Block, after: Block) -> None:
     up, across = (min(1.0, window / size) / 2 for window, size in sizes)
     for i, source in enumerate(before.boxes):
         corners = [
-            source.right_face(0.5 + a * across, 0.5 + u * up)
+            source.point(1, 0.5 + u * up, 0.5 + a * across)
             for a, u in ((-1, -1), (1, -1), (1, 1), (-1, 1))
         ]
         axes.add_patch(Polygon(corners, facecolor=(1, 1, 1, 0.55), edgecolor=INK, linewidth=0.8))
@@ -223,7 +227,7 @@ def _draw_windows(axes: Any, before: Block, after: Block) -> None:
             # With groups, a column reads only itself, or all of a layer without
             # columns.
             if after.groups == 1 or len(before.boxes) == 1 or i == j:
-                tip = target.left_edge(0.5)
+                tip = target.point(0, 0.5)
                 for corner in corners:
                     axes.plot(*zip(corner, tip, strict=True), color=INK, linewidth=0.5, alpha=0.75)
 
@@ -235,8 +239,8 @@ def _draw_dense(axes: Any, before: Block, after: Block) -> None:
     style: dict[str, Any] = {"facecolor": (0.5, 0.5, 0.5, 0.10), "edgecolor": (0.4, 0.4, 0.4, 0.5)}
     for source in before.boxes:
         for target in after.boxes:
-            start, end = source.right_face(1, 0), source.right_face(1, 1)
-            corners = [start, target.left_edge(0), target.left_edge(1), end]
+            start, end = source.point(1, 0, 1), source.point(1, 1, 1)
+            corners = [start, target.point(0, 0), target.point(0, 1), end]
             axes.add_patch(Polygon(corners, linewidth=0.5, **style))
 
 

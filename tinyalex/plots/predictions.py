@@ -123,21 +123,23 @@ def draw_occlusion(
         _frame_only(axes)
     change = 100 * (result.probabilities - result.whole)
     top, left = (result.step * int(i) for i in np.unravel_index(change.argmin(), change.shape))
-    outline = {"xy": (left, top), "width": result.side, "height": result.side, "fill": False}
-    photo.add_patch(Rectangle(edgecolor="white", **outline))  # visible on dark images
-    photo.add_patch(Rectangle(edgecolor=INK, linestyle=(0, (3, 3)), **outline))
+    side = result.side
+    for colour, style in (("white", "-"), (INK, (0, (3, 3)))):  # visible on dark and light images
+        photo.add_patch(
+            Rectangle((left, top), side, side, fill=False, edgecolor=colour, linestyle=style)
+        )
     subject = f"“{shortened(name, 30)}”" if name else f"class {result.label}"
     photo.set_title(f"{subject}: {100 * result.whole:.3g} %", loc="left", fontsize=10, **TEXT)
-    lowest = f"the square that it misses most: {change.min():+.2g} percentage points"
+    lowest = f"the square with the lowest probability: {change.min():+.2g} percentage points"
     photo.set_xlabel(lowest, fontsize=9, color=INK)
     rows, columns = change.shape
-    margin = (result.side - result.step) / 2
-    extent = (margin, margin + columns * result.step, margin + rows * result.step, margin)
+    margin, step = (side - result.step) / 2, result.step
+    extent = (margin, margin + columns * step, margin + rows * step, margin)
     limit = max(np.abs(change).max(), 1e-6)
-    style = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit, "alpha": 0.72}
-    shades = map_.imshow(change, extent=extent, interpolation="nearest", **style)
-    map_.set_title("where a square hides the picture", loc="left", fontsize=10, color=INK)
-    map_.set_xlabel(f"{result.side} x {result.side} pixels", fontsize=9, color=INK)
+    scale = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit, "alpha": 0.72}
+    shades = map_.imshow(change, extent=extent, interpolation="nearest", **scale)
+    map_.set_title("where a square hides the image", loc="left", fontsize=10, color=INK)
+    map_.set_xlabel(f"{side} x {side} pixels", fontsize=9, color=INK)
     bar = figure.colorbar(shades, ax=map_, fraction=0.046, pad=0.03)
     bar.set_label("change, percentage points", fontsize=9, color=INK)
     bar.ax.tick_params(labelsize=8)

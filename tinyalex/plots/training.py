@@ -27,8 +27,8 @@ def draw_curves(log: Sequence[Any], path: str | os.PathLike[str]) -> None:
             values = [scale * getattr(line, f"{which}_{name}") for line in log]
             axes.plot(epochs, values, color=colour, label=label, **style)
         for i, drop in enumerate(drops):
-            label = "lower learning rate" if i == 0 else None
-            axes.axvline(drop, color=INK, linewidth=0.8, linestyle=":", label=label)
+            text = "lower learning rate" if i == 0 else None
+            axes.axvline(drop, color=INK, linewidth=0.8, linestyle=":", label=text)
         axes.set_title(title, loc="left", fontsize=11)
         axes.set_xlabel("epoch")
         axes.set_ylim(bottom=0)
