@@ -20,7 +20,7 @@ pytestmark = pytest.mark.peers
 
 
 def transpose(x, first, second):
-    """torch swaps two axes, ours lists all. torch accepts axis 0 of a tensor of shape ()."""
+    """torch swaps two axes, ours lists all. For shape (), torch accepts axis 0."""
     axes = np.arange(x.ndim or 1)
     axes[[first, second]] = axes[[second, first]]
     return x.transpose(axes.tolist()[: x.ndim])

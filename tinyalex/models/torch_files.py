@@ -13,7 +13,8 @@ import pickle
 import pickletools
 import zipfile
 import zlib
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -205,10 +206,9 @@ class Storages:
     """The storages of a file, and the arrays in them."""
 
     def __init__(
-        self, content: np.ndarray, ranges: dict[str, ByteRange], big_endian: bool = False
+        self, content: np.ndarray, find: Callable[[str], ByteRange | None], order: str = "<"
     ) -> None:
-        self.content, self.ranges = content, ranges
-        self.order: Literal["<", ">"] = ">" if big_endian else "<"
+        self.content, self.find, self.order = content, find, order
         self.decoded: dict[tuple[str, str], np.ndarray] = {}
 
     def array(self, tensor: TensorRecord) -> np.ndarray:
@@ -240,9 +240,9 @@ class Storages:
         """All elements of a storage."""
         dtype, key, length, _ = storage
         if (key, dtype) not in self.decoded:
-            if key not in self.ranges:
+            if (span := self.find(key)) is None:
                 raise ValueError(f"it does not contain the storage {key!r}")
-            start, size, checksum = self.ranges[key]
+            start, size, checksum = span
             content = self.content.data[start : start + size]
             if size != length * itemsize(dtype) or len(content) != size:
                 raise ValueError(
@@ -257,8 +257,8 @@ class Storages:
 
     def decode(self, content: memoryview, dtype: str) -> np.ndarray:
         if dtype != "bfloat16":
-            return np.frombuffer(content, np.dtype(dtype).newbyteorder(self.order))
-        halves = np.frombuffer(content, np.dtype("u2").newbyteorder(self.order))
+            return np.frombuffer(content, self.order + dtype)
+        halves = np.frombuffer(content, self.order + "u2")
         return (halves.astype(np.uint32) << 16).view(np.float32)  # the upper half of a float32
 
 
@@ -286,14 +286,9 @@ def _read_zip(path: str | os.PathLike[str], content: np.ndarray) -> tuple[Any, S
         start, size, _ = ranges[name]
         return content[start : start + min(size, MAX_PICKLE_BYTES)].tobytes()
 
-    big_endian = "byteorder" in ranges and read("byteorder") == b"big"
+    order = ">" if "byteorder" in ranges and read("byteorder") == b"big" else "<"
     state, _ = _unpickle(io.BytesIO(read("data.pkl")))
-    data = {
-        name.removeprefix("data/"): span
-        for name, span in ranges.items()
-        if name.startswith("data/")
-    }
-    return state, Storages(content, data, big_endian)
+    return state, Storages(content, lambda key: ranges.get(f"data/{key}"), order)
 
 
 def _byte_range(entry: zipfile.ZipInfo, content: np.ndarray) -> ByteRange:
@@ -318,4 +313,4 @@ def _read_legacy(content: np.ndarray) -> tuple[Any, Storages]:
         length = int.from_bytes(content[position : position + 8].tobytes(), "little")
         ranges[key] = ByteRange(position + 8, length * itemsize(dtypes[key]))
         position += 8 + ranges[key].size
-    return state, Storages(content, ranges)
+    return state, Storages(content, ranges.get)

@@ -304,8 +304,7 @@ def alexnet(
 ) -> AlexNet:
     """AlexNet with initial weights: images (N, 3, S, S) to logits (N, num_classes).
 
-    variant     "paper", "original", "single", "caffe", "caffenet", "torchvision" or
-                "keras"
+    variant     one of models.VARIANTS
     image_size  S; by default 224, or 227 for Caffe's. It determines the width of fc6
     options     column_lrn=True ("paper"): LRN stays within each of the two columns
 
