@@ -104,7 +104,7 @@ def torchvisions(num_classes=1000):
 
 
 def papers():
-    """The paper's network. Its alpha of 1e-4 for a sum is 5e-4 for a mean of 5 squares."""
+    """The paper's network. Its alpha of 1e-4 for a sum is 5e-4 for a mean of 5."""
 
     def conv(i, o, kernel, groups=1, **options):
         return [tnn.Conv2d(i, o, kernel, groups=groups, **options), tnn.ReLU()]

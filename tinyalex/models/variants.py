@@ -64,25 +64,15 @@ def paper(
     norm = partial(  # section 3.3
         nn.LocalResponseNorm, 5, alpha=1e-4, beta=0.75, k=2.0, alpha_mode="sum", groups=groups
     )
-    features = {
+    features = numbered(
         # 55 x 55 outputs for 224 x 224 pixels need a padding that the paper does not
-        # mention.
-        "conv1": nn.Conv2d(3, 96, 11, stride=4, padding=2),
-        "relu1": nn.ReLU(),
-        "norm1": norm(),
-        "pool1": nn.MaxPool2d(3, 2),  # section 3.4
-        "conv2": nn.Conv2d(96, 256, 5, padding=2, groups=columns),
-        "relu2": nn.ReLU(),
-        "norm2": norm(),
-        "pool2": nn.MaxPool2d(3, 2),
-        "conv3": nn.Conv2d(256, 384, 3, padding=1),
-        "relu3": nn.ReLU(),
-        "conv4": nn.Conv2d(384, 384, 3, padding=1, groups=columns),
-        "relu4": nn.ReLU(),
-        "conv5": nn.Conv2d(384, 256, 3, padding=1, groups=columns),
-        "relu5": nn.ReLU(),
-        "pool5": nn.MaxPool2d(3, 2),
-    }
+        # mention. Pooling: section 3.4.
+        [nn.Conv2d(3, 96, 11, stride=4, padding=2), nn.ReLU(), norm(), nn.MaxPool2d(3, 2)],
+        [nn.Conv2d(96, 256, 5, padding=2, groups=columns), nn.ReLU(), norm(), nn.MaxPool2d(3, 2)],
+        [nn.Conv2d(256, 384, 3, padding=1), nn.ReLU()],
+        [nn.Conv2d(384, 384, 3, padding=1, groups=columns), nn.ReLU()],
+        [nn.Conv2d(384, 256, 3, padding=1, groups=columns), nn.ReLU(), nn.MaxPool2d(3, 2)],
+    )
     model = AlexNet(features | linear_layers(features, num_classes, image_size))
     return initialized(model, bias=1.0)
 
@@ -97,27 +87,19 @@ def original(num_classes: int, image_size: int) -> AlexNet:
     - conv3, conv4 and conv5 are initialized with sigma 0.03
     - dropout halves the values in testing, instead of doubling them in training
     """
+    conv = partial(nn.Conv2d, ceil_mode=True)
+    pool = partial(nn.MaxPool2d, 3, 2, ceil_mode=True)
     norm = partial(
         nn.LocalResponseNorm, 5, alpha=1e-4, beta=0.75, k=2.0, alpha_mode="mean", groups=2
     )
-    features = {
-        "conv1": nn.Conv2d(3, 96, 11, stride=4, ceil_mode=True),
-        "norm1": norm(),
-        "pool1": nn.MaxPool2d(3, 2, ceil_mode=True),
-        "relu1": nn.ReLU(),
-        "conv2": nn.Conv2d(96, 256, 5, padding=2, groups=2, ceil_mode=True),
-        "relu2": nn.ReLU(),
-        "norm2": norm(),
-        "cnorm2": nn.SpatialResponseNorm(5, alpha=1e-3, beta=0.75, k=1.0, alpha_mode="mean"),
-        "pool2": nn.MaxPool2d(3, 2, ceil_mode=True),
-        "conv3": nn.Conv2d(256, 384, 3, padding=1, ceil_mode=True),
-        "relu3": nn.ReLU(),
-        "conv4": nn.Conv2d(384, 384, 3, padding=1, groups=2, ceil_mode=True),
-        "relu4": nn.ReLU(),
-        "conv5": nn.Conv2d(384, 256, 3, padding=1, groups=2, ceil_mode=True),
-        "pool5": nn.MaxPool2d(3, 2, ceil_mode=True),
-        "relu5": nn.ReLU(),
-    }
+    within_map = nn.SpatialResponseNorm(5, alpha=1e-3, beta=0.75, k=1.0, alpha_mode="mean")
+    features = numbered(
+        [conv(3, 96, 11, stride=4), norm(), pool(), nn.ReLU()],
+        [conv(96, 256, 5, padding=2, groups=2), nn.ReLU(), norm(), within_map, pool()],
+        [conv(256, 384, 3, padding=1), nn.ReLU()],
+        [conv(384, 384, 3, padding=1, groups=2), nn.ReLU()],
+        [conv(384, 256, 3, padding=1, groups=2), pool(), nn.ReLU()],
+    )
     linear = linear_layers(features, num_classes, image_size, dropout=Dropout2012)
     model = AlexNet(features | linear)
     return initialized(model, bias=1.0, sigmas={"conv3": 0.03, "conv4": 0.03, "conv5": 0.03})
@@ -141,26 +123,19 @@ def caffenet(num_classes: int, image_size: int) -> AlexNet:
 def bvlc(num_classes: int, image_size: int, *, norm_first: bool, bias: float) -> AlexNet:
     """No padding in conv1, LRN with alpha / 5 and k=1, sigma 0.005 in fc6 and fc7."""
 
-    def norm_and_pool(i: int) -> Layers:
-        norm: Layers = {f"norm{i}": nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=1.0)}
-        pool: Layers = {f"pool{i}": nn.MaxPool2d(3, 2, ceil_mode=True)}
-        return norm | pool if norm_first else pool | norm
+    pool = partial(nn.MaxPool2d, 3, 2, ceil_mode=True)
 
-    features = {
-        "conv1": nn.Conv2d(3, 96, 11, stride=4),
-        "relu1": nn.ReLU(),
-        **norm_and_pool(1),
-        "conv2": nn.Conv2d(96, 256, 5, padding=2, groups=2),
-        "relu2": nn.ReLU(),
-        **norm_and_pool(2),
-        "conv3": nn.Conv2d(256, 384, 3, padding=1),
-        "relu3": nn.ReLU(),
-        "conv4": nn.Conv2d(384, 384, 3, padding=1, groups=2),
-        "relu4": nn.ReLU(),
-        "conv5": nn.Conv2d(384, 256, 3, padding=1, groups=2),
-        "relu5": nn.ReLU(),
-        "pool5": nn.MaxPool2d(3, 2, ceil_mode=True),
-    }
+    def norm_and_pool() -> list[Module]:
+        norm = nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=1.0)
+        return [norm, pool()] if norm_first else [pool(), norm]
+
+    features = numbered(
+        [nn.Conv2d(3, 96, 11, stride=4), nn.ReLU(), *norm_and_pool()],
+        [nn.Conv2d(96, 256, 5, padding=2, groups=2), nn.ReLU(), *norm_and_pool()],
+        [nn.Conv2d(256, 384, 3, padding=1), nn.ReLU()],
+        [nn.Conv2d(384, 384, 3, padding=1, groups=2), nn.ReLU()],
+        [nn.Conv2d(384, 256, 3, padding=1, groups=2), nn.ReLU(), pool()],
+    )
     model = AlexNet(features | linear_layers(features, num_classes, image_size))
     return initialized(model, bias=bias, sigmas={"fc6": 0.005, "fc7": 0.005})
 
@@ -212,44 +187,57 @@ def keras(num_classes: int, image_size: int) -> AlexNet:
     """
     # depth_radius=5 is a window of 11 maps.
     norm = partial(nn.LocalResponseNorm, 11, alpha=1.0, beta=0.5, k=1.0, alpha_mode="sum")
-    features = {
-        "pad": nn.ZeroPad2d((3, 0, 3, 0)),
-        "conv1": nn.Conv2d(3, 96, 11, stride=4),
-        "norm1": norm(),
-        "relu1": nn.ReLU(),
-        "pool1": nn.MaxPool2d(2, 2),
-        "conv2": nn.Conv2d(96, 256, 5, padding="same"),
-        "norm2": norm(),
-        "relu2": nn.ReLU(),
-        "pool2": nn.MaxPool2d(2, 2),
-        "conv3": nn.Conv2d(256, 384, 3, padding="same"),
-        "conv4": nn.Conv2d(384, 384, 3, padding="same"),
-        "conv5": nn.Conv2d(384, 256, 3, padding="same"),
-        "relu5": nn.ReLU(),
-        "pool5": nn.MaxPool2d(2, 2),
-    }
+    conv, pool = partial(nn.Conv2d, padding="same"), partial(nn.MaxPool2d, 2, 2)
+    features = {"pad": nn.ZeroPad2d((3, 0, 3, 0))} | numbered(
+        [nn.Conv2d(3, 96, 11, stride=4), norm(), nn.ReLU(), pool()],
+        [conv(96, 256, 5), norm(), nn.ReLU(), pool()],
+        [conv(256, 384, 3)],
+        [conv(384, 384, 3)],
+        [conv(384, 256, 3), nn.ReLU(), pool()],
+    )
     model = AlexNet(features | linear_layers(features, num_classes, image_size))
     initialized(model, bias=0.0)
     init.xavier_uniform_(model[-1].weight)
     return model
 
 
+NAMES: dict[type[Module], str] = {
+    nn.Conv2d: "conv",
+    nn.ReLU: "relu",
+    nn.MaxPool2d: "pool",
+    nn.AvgPool2d: "pool",
+    nn.LocalResponseNorm: "norm",
+    nn.SpatialResponseNorm: "cnorm",
+}
+
+
+def numbered(*blocks: list[Module]) -> Layers:
+    """The layers by name: "conv1", "relu1" and so on in the first block."""
+    return {
+        f"{NAMES[type(layer)]}{number}": layer
+        for number, block in enumerate(blocks, 1)
+        for layer in block
+    }
+
+
 def linear_layers(
     features: Layers,
     num_classes: int,
     image_size: int,
+    *,
+    width: int = 4096,
     dropout: Callable[[float], Module] = nn.Dropout,
 ) -> Layers:
     """Flatten and fc6 to fc8, with dropout after fc6 and fc7 (section 4.2)."""
     return {
         "flatten": nn.Flatten(),
-        "fc6": nn.Linear(output_features(features, image_size), 4096),
+        "fc6": nn.Linear(output_features(features, image_size), width),
         "relu6": nn.ReLU(),
         "drop6": dropout(0.5),
-        "fc7": nn.Linear(4096, 4096),
+        "fc7": nn.Linear(width, width),
         "relu7": nn.ReLU(),
         "drop7": dropout(0.5),
-        "fc8": nn.Linear(4096, num_classes),
+        "fc8": nn.Linear(width, num_classes),
     }
 
 
