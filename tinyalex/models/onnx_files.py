@@ -27,7 +27,7 @@ def read_onnx(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict
     try:
         # External data could be any file of this machine.
         model = onnx.load(path, load_external_data=False)
-        if not model.graph.node or not model.opset_import:  # opset_import follows the graph
+        if not model.graph.node or not model.opset_import:  # the end of the file
             raise ValueError("it has no graph, or ends early")
         _check_order(model.graph)
         reader = GraphReader(onnx, model.graph)

@@ -64,14 +64,15 @@ def paper(
     norm = partial(  # section 3.3
         nn.LocalResponseNorm, 5, alpha=1e-4, beta=0.75, k=2.0, alpha_mode="sum", groups=groups
     )
+    pool = partial(nn.MaxPool2d, 3, 2)  # section 3.4
     features = numbered(
-        # 55 x 55 outputs for 224 x 224 pixels need a padding that the paper does not
-        # mention. Pooling: section 3.4.
-        [nn.Conv2d(3, 96, 11, stride=4, padding=2), nn.ReLU(), norm(), nn.MaxPool2d(3, 2)],
-        [nn.Conv2d(96, 256, 5, padding=2, groups=columns), nn.ReLU(), norm(), nn.MaxPool2d(3, 2)],
+        # 55 x 55 outputs for 224 x 224 pixels need a padding, which the paper does not
+        # mention.
+        [nn.Conv2d(3, 96, 11, stride=4, padding=2), nn.ReLU(), norm(), pool()],
+        [nn.Conv2d(96, 256, 5, padding=2, groups=columns), nn.ReLU(), norm(), pool()],
         [nn.Conv2d(256, 384, 3, padding=1), nn.ReLU()],
         [nn.Conv2d(384, 384, 3, padding=1, groups=columns), nn.ReLU()],
-        [nn.Conv2d(384, 256, 3, padding=1, groups=columns), nn.ReLU(), nn.MaxPool2d(3, 2)],
+        [nn.Conv2d(384, 256, 3, padding=1, groups=columns), nn.ReLU(), pool()],
     )
     model = AlexNet(features | linear_layers(features, num_classes, image_size))
     return initialized(model, bias=1.0)
@@ -122,7 +123,6 @@ def caffenet(num_classes: int, image_size: int) -> AlexNet:
 
 def bvlc(num_classes: int, image_size: int, *, norm_first: bool, bias: float) -> AlexNet:
     """No padding in conv1, LRN with alpha / 5 and k=1, sigma 0.005 in fc6 and fc7."""
-
     pool = partial(nn.MaxPool2d, 3, 2, ceil_mode=True)
 
     def norm_and_pool() -> list[Module]:
@@ -185,7 +185,6 @@ def keras(num_classes: int, image_size: int) -> AlexNet:
     the paper's. Keras flattens maps in the order H, W, C, so the columns of its fc6 are
     in another order.
     """
-    # depth_radius=5 is a window of 11 maps.
     norm = partial(nn.LocalResponseNorm, 11, alpha=1.0, beta=0.5, k=1.0, alpha_mode="sum")
     conv, pool = partial(nn.Conv2d, padding="same"), partial(nn.MaxPool2d, 2, 2)
     features = {"pad": nn.ZeroPad2d((3, 0, 3, 0))} | numbered(
