@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from tinyalex import nn
-from tinyalex.models.variants import linear_layers, numbered
+from tinyalex.models.variants import NORM, linear_layers, numbered
 from tinyalex.nn import init
 
 
@@ -33,9 +33,7 @@ def alexnet(num_classes: int = 10) -> nn.Sequential:
 
     Pooling rounds sizes up: 32, 16, 8, 4.
     """
-    norm = partial(  # section 3.3
-        nn.LocalResponseNorm, 5, alpha=1e-4, beta=0.75, k=2.0, alpha_mode="sum"
-    )
+    norm = partial(NORM, alpha_mode="sum")
     pool = partial(nn.MaxPool2d, 3, 2, ceil_mode=True)
     features = numbered(
         [nn.Conv2d(3, 48, 5, padding=2), nn.ReLU(), norm(), pool()],

@@ -22,6 +22,9 @@ from tinyalex.tensor import Tensor
 
 Layers = dict[str, Module]
 
+NORM = partial(nn.LocalResponseNorm, 5, alpha=1e-4, beta=0.75, k=2.0)
+"""The normalization of section 3.3."""
+
 
 class AlexNet(nn.Sequential):
     """A variant of AlexNet."""
@@ -60,10 +63,7 @@ def paper(
     and the linear layers read both. With `column_lrn`, LRN's windows end at the edge of
     a column.
     """
-    groups = 2 if column_lrn else 1
-    norm = partial(  # section 3.3
-        nn.LocalResponseNorm, 5, alpha=1e-4, beta=0.75, k=2.0, alpha_mode="sum", groups=groups
-    )
+    norm = partial(NORM, alpha_mode="sum", groups=2 if column_lrn else 1)
     pool = partial(nn.MaxPool2d, 3, 2)  # section 3.4
     features = numbered(
         # 55 x 55 outputs for 224 x 224 pixels need a padding, which the paper does not
@@ -74,8 +74,7 @@ def paper(
         [nn.Conv2d(384, 384, 3, padding=1, groups=columns), nn.ReLU()],
         [nn.Conv2d(384, 256, 3, padding=1, groups=columns), nn.ReLU(), pool()],
     )
-    model = AlexNet(features | linear_layers(features, num_classes, image_size))
-    return initialized(model, bias=1.0)
+    return network(features, num_classes, image_size, bias=1.0)
 
 
 def original(num_classes: int, image_size: int) -> AlexNet:
@@ -90,9 +89,7 @@ def original(num_classes: int, image_size: int) -> AlexNet:
     """
     conv = partial(nn.Conv2d, ceil_mode=True)
     pool = partial(nn.MaxPool2d, 3, 2, ceil_mode=True)
-    norm = partial(
-        nn.LocalResponseNorm, 5, alpha=1e-4, beta=0.75, k=2.0, alpha_mode="mean", groups=2
-    )
+    norm = partial(NORM, alpha_mode="mean", groups=2)
     within_map = nn.SpatialResponseNorm(5, alpha=1e-3, beta=0.75, k=1.0, alpha_mode="mean")
     features = numbered(
         [conv(3, 96, 11, stride=4), norm(), pool(), nn.ReLU()],
@@ -101,9 +98,8 @@ def original(num_classes: int, image_size: int) -> AlexNet:
         [conv(384, 384, 3, padding=1, groups=2), nn.ReLU()],
         [conv(384, 256, 3, padding=1, groups=2), pool(), nn.ReLU()],
     )
-    linear = linear_layers(features, num_classes, image_size, dropout=Dropout2012)
-    model = AlexNet(features | linear)
-    return initialized(model, bias=1.0, sigmas={"conv3": 0.03, "conv4": 0.03, "conv5": 0.03})
+    sigmas = {"conv3": 0.03, "conv4": 0.03, "conv5": 0.03}
+    return network(features, num_classes, image_size, bias=1.0, sigmas=sigmas, dropout=Dropout2012)
 
 
 def single(num_classes: int, image_size: int) -> AlexNet:
@@ -136,8 +132,8 @@ def bvlc(num_classes: int, image_size: int, *, norm_first: bool, bias: float) ->
         [nn.Conv2d(384, 384, 3, padding=1, groups=2), nn.ReLU()],
         [nn.Conv2d(384, 256, 3, padding=1, groups=2), nn.ReLU(), pool()],
     )
-    model = AlexNet(features | linear_layers(features, num_classes, image_size))
-    return initialized(model, bias=bias, sigmas={"fc6": 0.005, "fc7": 0.005})
+    sigmas = {"fc6": 0.005, "fc7": 0.005}
+    return network(features, num_classes, image_size, bias=bias, sigmas=sigmas)
 
 
 def torchvision(num_classes: int, image_size: int) -> AlexNet:
@@ -194,8 +190,7 @@ def keras(num_classes: int, image_size: int) -> AlexNet:
         [conv(384, 384, 3)],
         [conv(384, 256, 3), nn.ReLU(), pool()],
     )
-    model = AlexNet(features | linear_layers(features, num_classes, image_size))
-    initialized(model, bias=0.0)
+    model = network(features, num_classes, image_size, bias=0.0)
     init.xavier_uniform_(model[-1].weight)
     return model
 
@@ -250,12 +245,22 @@ def output_features(features: Layers, image_size: int) -> int:
         raise ValueError(f"alexnet: image_size={image_size} is too small: {error}") from None
 
 
-def initialized(model: AlexNet, bias: float, sigmas: dict[str, float] | None = None) -> AlexNet:
-    """The model with weights N(0, sigma**2), where sigma is `sigmas[layer]` or 0.01.
+def network(
+    features: Layers,
+    num_classes: int,
+    image_size: int,
+    *,
+    bias: float,
+    sigmas: dict[str, float] | None = None,
+    dropout: Callable[[float], Module] = nn.Dropout,
+) -> AlexNet:
+    """The features and the linear layers, with initial weights N(0, sigmas[layer]**2).
 
-    `bias` is the initial bias of conv2, conv4, conv5, fc6 and fc7. With 1, the ReLUs of
-    these layers receive positive inputs from the start (section 5). Other biases are 0.
+    Sigma is 0.01 by default. `bias` is the initial bias of conv2, conv4, conv5, fc6 and
+    fc7. With 1, the ReLUs of these layers receive positive inputs from the start
+    (section 5). Other biases are 0.
     """
+    model = AlexNet(features | linear_layers(features, num_classes, image_size, dropout=dropout))
     for name, layer in model.named_children():
         if isinstance(layer, (nn.Conv2d, nn.Linear)):
             init.normal_(layer.weight, 0.0, (sigmas or {}).get(name, 0.01))
