@@ -295,8 +295,8 @@ def test_the_keras_port_normalises_by_the_sum_of_eleven_maps_and_forgets_two_rel
     [
         ({"variant": "alexnet"}, ValueError, "expected one of paper, original, single, caffe, caffenet, torchvision, keras, got 'alexnet'"),
         ({"image_size": 20}, ValueError, "alexnet: image_size=20 is too small: "),
-        ({"num_classes": 0}, ValueError, "num_classes must be 1 or more, got 0"),
-        ({"image_size": 2.5}, TypeError, "image_size is a whole number, got 2.5"),
+        ({"num_classes": 0}, ValueError, "num_classes must be at least 1, got 0"),
+        ({"image_size": 2.5}, TypeError, "image_size is an integer, got 2.5"),
         ({"variant": "caffe", "column_lrn": True}, TypeError, "variant 'caffe' does not have the options column_lrn; 'paper' has column_lrn"),
     ],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""tinyalex and PyTorch, side by side: the same inputs, the same values and gradients."""
+"""tinyalex and PyTorch give the same values and gradients for the same inputs."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ TOLERANCE = {"float32": {"rtol": 1e-4, "atol": 1e-5}, "float64": {"rtol": 1e-10,
 
 
 def assert_equal(ours, theirs, arrays, dtype):
-    """Value, dtype, and the gradient of every array under a random cotangent."""
+    """The value, the dtype, and the gradient of each array for a random cotangent."""
     mine = [ta.Tensor(a.astype(dtype), requires_grad=True) for a in arrays]
     other = [torch.tensor(a.astype(dtype), requires_grad=True) for a in arrays]
     y, z = ours(*mine), theirs(*other)
@@ -114,7 +114,7 @@ def test_relu_tanh_linear_flatten(dtype, rng):
     )
 
 
-def test_sgd_while_the_rate_is_constant(dtype, rng):
+def test_sgd_with_a_constant_learning_rate(dtype, rng):
     start, grads = rng.standard_normal(5).astype(dtype), rng.standard_normal((6, 5)).astype(dtype)
     mine, other = (
         ta.Tensor(start.copy(), requires_grad=True),
@@ -147,8 +147,8 @@ def test_step_lr_and_plateau_schedules(epochs):
 
 
 @pytest.mark.parametrize("name", ["quick", "alexnet"])
-def test_a_whole_cifar_network_trains_the_same(name, rng):
-    """Three steps in float64 of the same network with the same weights, built from torch's layers."""
+def test_a_cifar_network_trains_as_in_torch(name, rng):
+    """Three steps in float64, against the same network of torch's layers."""
     model = ta.models.cifar(name).to("float64")
     layers = []
     for layer in model:
@@ -271,5 +271,5 @@ SPECIAL = [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e4, -1e4]
     ],
     ids=["relu", "tanh", "sigmoid", "exp", "log", "arithmetic", "softmax", "log_softmax", "max_pool2d", "avg_pool2d", "cross_entropy", "max", "sum"],
 )  # fmt: skip
-def test_infinities_nan_and_huge_numbers(ours, theirs, dtype):
+def test_infinities_nan_and_large_values(ours, theirs, dtype):
     assert_equal(ours, theirs, [np.array(SPECIAL)], dtype)

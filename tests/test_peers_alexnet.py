@@ -1,4 +1,4 @@
-"""AlexNet and its weights, side by side with PyTorch, with BVLC's graph in ONNX Runtime, and with Keras."""
+"""AlexNet and its weights against PyTorch, BVLC's graph in ONNX Runtime, and Keras."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.peers
 
 
 def assert_close(ours, theirs, share=1e-4):
-    """To that share of the largest."""
+    """With a tolerance of that share of the largest value."""
     assert ours.shape == theirs.shape
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=share * np.abs(theirs).max())
 
@@ -33,18 +33,19 @@ def torch_outputs(model, images):
 
 
 def randomized(model, rng):
-    """With weights that keep numbers at their scale from layer to layer, and biases that matter."""
+    """With weights that keep the scale of activations, and biases that are not 0."""
     for p in model.parameters():
         sigma = np.sqrt(2 / np.prod(p.shape[1:])) if p.ndim > 1 else 0.1
         p.data[...] = sigma * rng.standard_normal(p.shape, np.float32)
     return model
 
 
-def assert_trains_the_same(ours, theirs, rng, scale):
-    """Three steps in eval mode: the parameters have gone the same way, to 1e-6 of the longest.
+def assert_same_updates(ours, theirs, rng, scale):
+    """Three steps in evaluation mode change the parameters alike.
 
-    In float64. In float32 gradients agree to 1e-6, but then a few maxima and ReLUs are decided otherwise, and biases that began at 0
-    are no larger than what that makes.
+    The tolerance is 1e-6 of a parameter's largest change. In float64: in float32
+    gradients agree to 1e-6, but some maxima and ReLUs then differ, and biases that
+    started at 0 are as small as the differences.
     """
     ours.eval().to("float64"), theirs.eval().double()
     before = ours.state_dict()
@@ -63,13 +64,13 @@ def assert_trains_the_same(ours, theirs, rng, scale):
         mine.step(), other.step()
     for (name, p), q in zip(ours.named_parameters(), theirs.parameters(), strict=True):
         p, q = p.numpy(), q.detach().numpy()
-        way = np.abs(q - before[name]).max()
-        assert way > 0, name
-        assert np.abs(p - q).max() <= 1e-6 * way, name
+        change = np.abs(q - before[name]).max()
+        assert change > 0, name
+        assert np.abs(p - q).max() <= 1e-6 * change, name
 
 
 def torchvisions(num_classes=1000):
-    """torchvision's network, in torch's layers: names and shapes of the published state_dict."""
+    """torchvision's network, with the names and shapes of its published state_dict."""
     channels, features = 3, []
     for width, kernel, stride, padding, pool in [
         (64, 11, 4, 2, 1),
@@ -103,7 +104,7 @@ def torchvisions(num_classes=1000):
 
 
 def papers():
-    """The paper's network in torch's layers; its alpha of 1e-4 on the sum of 5 squares is 5e-4 on their mean."""
+    """The paper's network. Its alpha of 1e-4 for a sum is 5e-4 for a mean of 5."""
 
     def conv(i, o, kernel, groups=1, **options):
         return [tnn.Conv2d(i, o, kernel, groups=groups, **options), tnn.ReLU()]
@@ -119,7 +120,7 @@ def papers():
     )  # fmt: skip
 
 
-def test_torchvisions_weights_give_its_logits_and_train_the_same(tmp_path, rng):
+def test_torchvisions_network_has_torchs_logits_and_updates(tmp_path, rng):
     torch.manual_seed(0)
     theirs = torchvisions()
     torch.save(theirs.state_dict(), tmp_path / "alexnet.pth")
@@ -127,20 +128,20 @@ def test_torchvisions_weights_give_its_logits_and_train_the_same(tmp_path, rng):
     models.load_weights(ours, tmp_path / "alexnet.pth")
     images = rng.standard_normal((2, 3, 224, 224), np.float32)
     assert_close(outputs(ours, images), torch_outputs(theirs, images))
-    assert_trains_the_same(ours, theirs, rng, scale=1)
+    assert_same_updates(ours, theirs, rng, scale=1)
 
 
-def test_the_papers_network_gives_torchs_logits_and_trains_the_same(rng):
+def test_the_papers_network_has_torchs_logits_and_updates(rng):
     ours, theirs = models.alexnet("paper"), papers()
     for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
         q.data = torch.from_numpy(p.numpy().copy())
     images = 60 * rng.standard_normal((2, 3, 224, 224), np.float32)
     assert_close(outputs(ours, images), torch_outputs(theirs, images))
-    assert_trains_the_same(ours, theirs, rng, scale=60)
+    assert_same_updates(ours, theirs, rng, scale=60)
 
 
-def test_caffes_weights_give_the_logits_of_bvlcs_own_graph(tmp_path, rng):
-    """The graph that ships with onnx, whose weights are constants; they are replaced by random ones, and its input is set to 227."""
+def test_caffes_network_has_the_logits_of_bvlcs_graph(tmp_path, rng):
+    """The graph in the package onnx, with random weights and an input of 227 x 227."""
     onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
     source = (
         Path(onnx.__file__).parent
@@ -154,7 +155,7 @@ def test_caffes_weights_give_the_logits_of_bvlcs_own_graph(tmp_path, rng):
     with pytest.raises(
         ValueError,
         match=re.escape(
-            "'conv1_w_0' is the output of ConstantOfShape of the graph, not numbers in the file"
+            "'conv1_w_0' is the output of ConstantOfShape of the graph, not a constant in the file"
         ),
     ):
         models.load_weights(ours, source)
@@ -202,7 +203,7 @@ def test_caffes_weights_give_the_logits_of_bvlcs_own_graph(tmp_path, rng):
 
 
 def keras_port(keras):
-    """The popular port: images (N, H, W, 3), and LRN with TensorFlow's defaults, of which Keras has no layer."""
+    """The popular port, for images (N, H, W, 3). Keras has no layer for LRN."""
     layers, ops = keras.layers, keras.ops
 
     def norm(x):
@@ -224,9 +225,9 @@ def keras_port(keras):
     return keras.Model(images, layers.Dense(1000, activation="softmax")(x))
 
 
-def test_the_keras_port_gives_keras_own_probabilities(tmp_path, rng, monkeypatch):
+def test_the_keras_port_has_the_probabilities_of_keras(tmp_path, rng, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "torch")
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))  # where it writes its settings
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))  # for its settings
     keras = pytest.importorskip(
         "keras", reason="keras is not installed: make test-peers installs it"
     )
@@ -234,17 +235,17 @@ def test_the_keras_port_gives_keras_own_probabilities(tmp_path, rng, monkeypatch
     weights = []
     for name, p in ours.named_parameters():
         w = p.numpy()
-        if name == "fc6.weight":  # Keras flattens maps as H, W, C
+        if name == "fc6.weight":  # Keras flattens maps in the order H, W, C
             w = w.reshape(4096, 256, 6, 6).transpose(0, 2, 3, 1).reshape(4096, -1)
         weights.append(w.transpose(2, 3, 1, 0) if w.ndim == 4 else w.T)
     theirs.set_weights(weights)
     images = 60 * rng.standard_normal((2, 3, 224, 224), np.float32)
     probabilities = theirs(images.transpose(0, 2, 3, 1), training=False).detach().numpy()
-    assert 0.005 < probabilities.max() < 0.9  # neither all alike nor all one
+    assert 0.005 < probabilities.max() < 0.9  # neither uniform nor one-hot
     assert_close(F.softmax(outputs(ours, images), 1).numpy(), probabilities)
 
 
-# Files of torch, on a small network
+# Files of torch
 
 
 def small():
@@ -296,7 +297,7 @@ STATES = {
 @pytest.mark.parametrize("protocol", [2, 4])
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("kind", STATES)
-def test_what_torch_saves_is_what_is_loaded(kind, zipped, protocol, tmp_path):
+def test_weights_saved_by_torch_are_loaded(kind, zipped, protocol, tmp_path):
     saved = STATES[kind](small().state_dict())
     torch.save(
         saved, tmp_path / "w", _use_new_zipfile_serialization=zipped, pickle_protocol=protocol
@@ -308,12 +309,12 @@ def test_what_torch_saves_is_what_is_loaded(kind, zipped, protocol, tmp_path):
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_a_whole_pickled_model_is_refused_by_the_name_of_its_class(zipped, tmp_path):
+def test_a_pickled_model_is_refused_naming_its_class(zipped, tmp_path):
     torch.save(small(), tmp_path / "w", _use_new_zipfile_serialization=zipped)
     with pytest.raises(
         ValueError,
         match=re.escape(
-            "it asks for 'torch.nn.modules.container.Sequential', which no weights need"
+            "it asks for 'torch.nn.modules.container.Sequential', which weights do not need"
         ),
     ):
         ours_from(tmp_path / "w")

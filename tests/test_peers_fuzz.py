@@ -1,4 +1,4 @@
-"""Random layers through tinyalex and PyTorch: the same values and gradients, and refusals of the same arguments."""
+"""tinyalex and PyTorch give the same values, gradients and errors for random layers."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ pytestmark = [
 
 
 def agree(ours, theirs, arrays, dtype):
-    """Both give the same answer, or both refuse."""
+    """Both give the same values and gradients, or both raise."""
     try:
         theirs(*(torch.tensor(a) for a in arrays))
     except (RuntimeError, ValueError, TypeError, IndexError):
@@ -50,7 +50,8 @@ def test_conv2d(layer, dtype):
 def test_max_pool2d(layer, dtype):
     shape, options = layer
     if options["dilation"] not in (1, (1, 1)):
-        # A window may then see nothing at all. Both answer -inf, but torch 2.13's backward writes out of bounds and aborts.
+        # A window may then contain no pixel. Both return -inf, but the backward pass of
+        # torch 2.13 writes out of bounds and aborts.
         try:
             assume(np.isfinite(F.max_pool2d(normal(shape, dtype), **options).numpy()).all())
         except ValueError:

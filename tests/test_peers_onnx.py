@@ -1,4 +1,4 @@
-"""ONNX's own node cases, run through tinyalex: one operation each, its inputs, and the outputs that any implementation has to give."""
+"""tinyalex gives the expected outputs of ONNX's test cases of single operations."""
 
 import functools
 import warnings
@@ -16,20 +16,21 @@ node_cases = pytest.importorskip("onnx.backend.test.case.node")
 pytestmark = pytest.mark.peers
 
 
-# Each operation, spelled for tensors of ours: the options are ONNX's attributes, the list its outputs.
+# The operations for our tensors, with ONNX's attributes as options and a list of
+# outputs.
 
 
 def conv(x, w, b=None, *, strides=1, dilations=1, group=1, kernel_shape=None, **where):
     before, after = padding(x, w.shape[2:], strides, dilations, **where)
     if before != after:
-        x, before = around(x, before, after, 0.0), 0
+        x, before = padded(x, before, after, 0.0), 0
     return [F.conv2d(x, w, b, strides, before, dilations, group)]
 
 
 def max_pool(x, *, kernel_shape, strides=1, dilations=1, ceil_mode=0, storage_order=0, **where):
     before, after = padding(x, kernel_shape, strides, dilations, **where)
     if not torch_has(before, after, kernel_shape):
-        x, before = around(x, before, after, -np.inf), 0
+        x, before = padded(x, before, after, -np.inf), 0
     return [F.max_pool2d(x, kernel_shape, strides, before, dilations, bool(ceil_mode))]
 
 
@@ -47,17 +48,17 @@ def average_pool(
     before, after = padding(x, kernel_shape, strides, 1, **where)
     if torch_has(before, after, kernel_shape):
         return [pool(x, padding=before, count_include_pad=bool(count_include_pad))]
-    y = pool(around(x, before, after, 0.0))
-    # The share of each window that lies on the image.
+    y = pool(padded(x, before, after, 0.0))
+    # The share of each window that is in the image.
     return [
         y
         if count_include_pad
-        else y / pool(around(ta.Tensor(np.ones_like(x.data)), before, after, 0.0))
+        else y / pool(padded(ta.Tensor(np.ones_like(x.data)), before, after, 0.0))
     ]
 
 
 def padding(x, kernel, strides, dilations, *, auto_pad=b"NOTSET", pads=None):
-    """What comes before the rows and columns, and what after."""
+    """The padding before the rows and columns, and after them."""
     if x.ndim == 3:
         raise ValueError("1-D: tinyalex takes (N, C, L) for an image without N")
     if pads is not None:
@@ -75,11 +76,11 @@ def padding(x, kernel, strides, dilations, *, auto_pad=b"NOTSET", pads=None):
 
 
 def torch_has(before, after, kernel):
-    """Pooling as in torch has the same padding on both sides, and at most half a kernel of it."""
+    """Whether torch can pool so: equal padding at both ends, at most half a kernel."""
     return before == after and all(2 * p <= k for p, k in zip(before, kernel, strict=True))
 
 
-def around(x, before, after, value):
+def padded(x, before, after, value):
     (top, left), (bottom, right) = before, after
     return F.pad(x, (left, right, top, bottom), value=value)
 
@@ -115,7 +116,7 @@ UNSUPPORTED = {
         "max_pool2d: input is uint8, but must be floating",
         "expected (N, C, H, W)",
         "1-D: tinyalex takes (N, C, L) for an image without N",
-        "1 output of 2: tinyalex does not tell the indices of the largest numbers",
+        "1 output of 2: tinyalex does not return the indices of the maxima",
     },
     "AveragePool": {
         "expected (N, C, H, W)",
@@ -123,18 +124,16 @@ UNSUPPORTED = {
         "avg_pool2d() got an unexpected keyword argument 'dilation'",
     },
 }
-"""What is said to the cases that tinyalex does not support. All others must be equal."""
+"""The errors of cases that tinyalex does not support. All others must be equal."""
 
 ROUNDED = {"test_averagepool_2d_ceil_last_window_starts_on_pad": 1e-3}
-"""The relative error of expected numbers that are written down to a few digits only."""
+"""The relative error of expected values that have few digits."""
 
 
 @functools.cache
 def cases():
-    """{operation: [(name, attributes, inputs, outputs)]} of ONNX's cases that are one node."""
-    with (
-        warnings.catch_warnings()
-    ):  # from making the cases of other operations, with overflows on purpose
+    """{operation: [(name, attributes, inputs, outputs)]} of the cases with one node."""
+    with warnings.catch_warnings():  # other operations' cases overflow on purpose
         warnings.simplefilter("ignore")
         collected = node_cases.collect_testcases(None)
     found = {operation: [] for operation in OURS}
@@ -149,14 +148,14 @@ def cases():
 
 
 @pytest.mark.parametrize("operation", OURS)
-def test_node_cases_give_onnxs_outputs(operation, tell):
+def test_node_cases_have_the_outputs_of_onnx(operation, tell):
     equal, refusals = 0, Counter()
     for name, attributes, inputs, outputs in cases()[operation]:
         try:
             ys = OURS[operation](*map(ta.Tensor, inputs), **attributes)
             if len(ys) < len(outputs):
                 raise ValueError(
-                    "1 output of 2: tinyalex does not tell the indices of the largest numbers"
+                    "1 output of 2: tinyalex does not return the indices of the maxima"
                 )
         except (TypeError, ValueError) as error:
             texts = [text for text in UNSUPPORTED.get(operation, ()) if text in str(error)]
@@ -164,9 +163,7 @@ def test_node_cases_give_onnxs_outputs(operation, tell):
                 raise
             refusals.update(texts)
             continue
-        for y, expected in zip(
-            ys, outputs, strict=False
-        ):  # log-probabilities are asked for in some cases only
+        for y, expected in zip(ys, outputs, strict=False):  # log-probabilities are optional
             assert (y.dtype, y.shape) == (expected.dtype, expected.shape), name
             np.testing.assert_allclose(
                 y.numpy(), expected, rtol=ROUNDED.get(name, 1e-5), atol=1e-6, err_msg=name

@@ -1,4 +1,4 @@
-"""Networks written as ONNX: ONNX Runtime computes the same, and the files can be read again."""
+"""ONNX files: ONNX Runtime computes the same outputs, and weights are read back."""
 
 import numpy as np
 import pytest
@@ -29,13 +29,13 @@ def logits_of(model, images):
 
 
 def assert_close(ours, theirs):
-    """To 1e-4 of the largest."""
+    """With a tolerance of 1e-4 of the largest value."""
     assert ours.shape == theirs.shape
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4 * np.abs(theirs).max())
 
 
 def randomized(model, rng):
-    """With weights that keep numbers at their scale from layer to layer, and biases that matter."""
+    """With weights that keep the scale of activations, and biases that are not 0."""
     for p in model.parameters():
         sigma = np.sqrt(2 / np.prod(p.shape[1:])) if p.ndim > 1 else 0.1
         p.data[...] = sigma * rng.standard_normal(p.shape, np.float32)
@@ -56,7 +56,7 @@ def randomized(model, rng):
         ("keras", 99, {}),
     ],
 )
-def test_every_variant_gives_its_logits_in_onnx_runtime_and_loads_back(
+def test_every_variant_has_its_logits_in_onnx_runtime_and_is_read_back(
     variant, image_size, options, tmp_path, rng
 ):
     classes = 1000 if image_size == 224 else 10
@@ -89,7 +89,7 @@ def test_every_variant_gives_its_logits_in_onnx_runtime_and_loads_back(
 
 
 @pytest.mark.parametrize("name", ["quick", "alexnet"])
-def test_the_cifar_networks_too(name, tmp_path, rng):
+def test_the_cifar_networks_have_their_logits_in_onnx_runtime(name, tmp_path, rng):
     model = randomized(models.cifar(name), rng)
     images = rng.standard_normal((5, 3, 32, 32), np.float32)
     models.export_onnx(model, tmp_path / "x.onnx", image_size=32)
@@ -130,20 +130,20 @@ LAYERS = {
     "dropout": nn.Dropout(0.9),
     "dropout 2012": Dropout2012(0.9),
     "flatten": nn.Flatten(),
-    "flatten places": nn.Flatten(2),
+    "flatten positions": nn.Flatten(2),
     "flatten and linear": nn.Sequential(nn.Flatten(), nn.Linear(4 * 10 * 10, 3)),
     "linear without bias": nn.Sequential(nn.Flatten(), nn.Linear(4 * 10 * 10, 3, bias=False)),
     "nested": nn.Sequential(nn.Sequential({"logits": nn.ReLU(), "images": nn.Tanh()}), nn.ReLU()),
-    "nothing": nn.Sequential(),
+    "empty": nn.Sequential(),
 }
 
 
 @pytest.mark.parametrize("layer", LAYERS)
-def test_every_layer_gives_its_output_in_onnx_runtime(layer, tmp_path, rng):
-    """On four channels of 10 x 10 numbers, which a convolution with a kernel of 1 lets through."""
-    through = nn.Conv2d(4, 4, 1, bias=False)
-    through.weight.data[...] = np.eye(4)[:, :, None, None]
-    model = nn.Sequential({"through": through, "layer": LAYERS[layer]})
+def test_every_layer_has_its_output_in_onnx_runtime(layer, tmp_path, rng):
+    """For four channels of 10 x 10 values, after an identity convolution."""
+    first = nn.Conv2d(4, 4, 1, bias=False)
+    first.weight.data[...] = np.eye(4)[:, :, None, None]
+    model = nn.Sequential({"first": first, "layer": LAYERS[layer]})
     images = rng.standard_normal((3, 4, 10, 10), np.float32)
     models.export_onnx(model, tmp_path / "x.onnx", 10)
     np.testing.assert_allclose(
@@ -151,7 +151,7 @@ def test_every_layer_gives_its_output_in_onnx_runtime(layer, tmp_path, rng):
     )
 
 
-def test_a_layer_that_stands_in_two_places_is_written_once(tmp_path, rng):
+def test_parameters_of_a_layer_that_is_used_twice_are_stored_once(tmp_path, rng):
     conv = nn.Conv2d(3, 3, 3, padding=1)
     model = nn.Sequential(conv, nn.ReLU(), conv)
     images = rng.standard_normal((2, 3, 6, 6), np.float32)
@@ -165,10 +165,10 @@ def test_a_layer_that_stands_in_two_places_is_written_once(tmp_path, rng):
     )
 
 
-def test_the_model_stays_in_its_mode_and_the_old_file_after_an_error(tmp_path):
+def test_modes_are_restored_and_an_error_keeps_the_old_file(tmp_path):
     (tmp_path / "x.onnx").write_text("old")
     model = nn.Sequential(nn.Dropout(), nn.AdaptiveAvgPool2d(4))
-    with pytest.raises(ValueError, match="an image_size for which they divide it evenly"):
+    with pytest.raises(ValueError, match="an image_size that they divide evenly"):
         models.export_onnx(model, tmp_path / "x.onnx", 10)
     assert (tmp_path / "x.onnx").read_text() == "old"
     models.export_onnx(model, tmp_path / "x.onnx", 8)
@@ -185,21 +185,21 @@ class Doubled(nn.Sequential):
     [
         ({"a": nn.CrossEntropyLoss()}, "export_onnx: a is a CrossEntropyLoss, which has no translation. Expected a Sequential of the layers in tinyalex.nn."),
         ({"a": nn.Sequential({"b": Doubled(nn.ReLU())})}, "export_onnx: a.b is a Doubled, which has no translation."),
-        ({"a": nn.AdaptiveAvgPool2d(3)}, "export_onnx: a, AdaptiveAvgPool2d(3): 3 x 3 windows are not all alike on an input of 10 x 10, as ONNX's are."),
+        ({"a": nn.AdaptiveAvgPool2d(3)}, "export_onnx: a, AdaptiveAvgPool2d(3): the 3 x 3 windows differ in size on an input of 10 x 10, which ONNX does not have."),
         ({"a": nn.LocalResponseNorm(4)}, "export_onnx: a, LocalResponseNorm(4, alpha=0.0001, beta=0.75, k=1.0, alpha_mode='mean', groups=1): ONNX Runtime has LRN for odd sizes"),
         ({"a": nn.Linear(10, 2)}, "export_onnx: a, Linear(10, 2): expected an input (N, features), got (1, 3, 10, 10). Put a Flatten before it."),
-        ({"a": nn.Flatten(0)}, "export_onnx: a, Flatten(): it flattens the batch into the features"),
+        ({"a": nn.Flatten(0)}, "export_onnx: a, Flatten(): it flattens the batch axis"),
     ],
 )  # fmt: skip
-def test_what_onnx_has_no_word_for_is_named(layers, message, tmp_path):
+def test_what_onnx_does_not_have_is_refused(layers, message, tmp_path):
     with pytest.raises(ValueError, match=".") as info:
         models.export_onnx(nn.Sequential(layers), tmp_path / "x.onnx", 10)
     assert str(info.value).startswith(message)
 
 
-def test_a_size_and_float32_are_needed(tmp_path):
+def test_an_image_size_and_float32_are_required(tmp_path):
     with pytest.raises(
-        ValueError, match="does not say for which size of images it is. Give image_size."
+        ValueError, match="the image size of a Sequential is not known. Give image_size."
     ):
         models.export_onnx(nn.Sequential(nn.ReLU()), tmp_path / "x.onnx")
     with pytest.raises(
@@ -209,7 +209,7 @@ def test_a_size_and_float32_are_needed(tmp_path):
         models.export_onnx(nn.Sequential(nn.Conv2d(3, 1, 1)).to("float64"), tmp_path / "x.onnx", 10)
 
 
-# Graphs of others
+# Graphs of other programs
 
 FLOAT = onnx.TensorProto.FLOAT
 W, B = np.arange(6, dtype="f").reshape(2, 3) + 1, np.array([0.5, -0.5], "f")
@@ -273,13 +273,13 @@ def loaded(path, outputs=2):
         "Gemm",
         "Gemm of (in, out)",
         "MatMul and Add",
-        "Add the other way",
+        "Add, bias first",
         "float16",
         "Constant",
         "bfloat16",
     ],
 )
-def test_linear_layers_are_read_however_they_are_written(nodes, arrays, tmp_path):
+def test_linear_layers_of_all_forms_are_read(nodes, arrays, tmp_path):
     layer = loaded(write(tmp_path / "x", nodes, arrays))
     assert (layer.weight.numpy() == W).all()
     assert (layer.bias.numpy() == B).all()
@@ -295,22 +295,20 @@ GEMM = [(("Gemm", ["x", "w", "b"], ["y"]), {"transB": 1})]
 @pytest.mark.parametrize(
     ("nodes", "arrays", "reason"),
     [
-        (GEMM, {"w": EXTERNAL, "b": B}, "the numbers of 'w' are in another file; expected a model in one file"),
+        (GEMM, {"w": EXTERNAL, "b": B}, "the values of 'w' are in another file; expected a model in one file"),
         (GEMM, {"w": onnx.TensorProto(name="w", data_type=FLOAT, dims=[1 << 40], raw_data=b"1234"), "b": B}, "cannot read"),
-        (GEMM, {"b": B}, "'w' is an input of the graph, not numbers in the file"),
+        (GEMM, {"b": B}, "'w' is an input of the graph, not a constant in the file"),
         ([(("Transpose", ["v"], ["w"]), {}), *GEMM], {"v": W.T, "b": B}, "'w' is the output of Transpose of the graph"),
-        ([(("Gemm", ["x", "w", "b"], ["y"]), {"alpha": 0.5})], {"w": W.T, "b": B}, "has alpha, beta or transA, which would alter the weights"),
+        ([(("Gemm", ["x", "w", "b"], ["y"]), {"alpha": 0.5})], {"w": W.T, "b": B}, "has alpha, beta or transA, which would change the weights"),
     ],
 )  # fmt: skip
-def test_weights_that_are_not_plain_numbers_in_the_file_are_refused(
-    nodes, arrays, reason, tmp_path
-):
+def test_weights_that_are_not_constants_in_the_file_are_refused(nodes, arrays, reason, tmp_path):
     with pytest.raises(ValueError, match=".") as info:
         loaded(write(tmp_path / "x", nodes, arrays, ("x", "w") if "an input" in reason else ("x",)))
     assert reason in str(info.value)
 
 
-def test_weights_in_another_order_are_named(tmp_path):
+def test_the_error_lists_weights_that_do_not_fit(tmp_path):
     path = write(tmp_path / "x", GEMM, {"w": W, "b": B})
     with pytest.raises(ValueError, match=".") as info:
         loaded(path, outputs=4)
@@ -325,7 +323,7 @@ def test_weights_in_another_order_are_named(tmp_path):
         models.load_weights(nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2)), path)
 
 
-def test_a_file_that_ends_early_is_refused(tmp_path):
+def test_a_truncated_file_is_refused(tmp_path):
     whole = write(tmp_path / "x", GEMM, {"w": W, "b": B}).read_bytes()
     for size in range(1, len(whole)):
         (tmp_path / "x").write_bytes(whole[:size])

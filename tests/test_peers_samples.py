@@ -1,4 +1,4 @@
-"""PyTorch's own samples, run through tinyalex: for each operation here, the inputs that torch tests its own with, and those it refuses."""
+"""tinyalex gives torch's values, gradients and errors for torch's own test inputs."""
 
 import warnings
 from collections import Counter
@@ -11,9 +11,7 @@ from tinyalex import functional as F
 
 torch = pytest.importorskip("torch", reason="torch is not installed: make test-peers installs it")
 pytest.importorskip("expecttest", reason="torch's samples import it: make test-peers installs it")
-with (
-    warnings.catch_warnings()
-):  # deprecations within torch, for which our own code is not to be stopped
+with warnings.catch_warnings():  # deprecations within torch
     warnings.simplefilter("ignore")
     from torch.testing._internal.common_methods_invocations import op_db
     from torch.utils import _pytree as pytree
@@ -22,14 +20,14 @@ pytestmark = pytest.mark.peers
 
 
 def transpose(x, first, second):
-    """torch swaps two axes; ours names all of them. A tensor of shape () has none, but torch lets axis 0 be named."""
+    """torch swaps two axes, ours lists all. For shape (), torch accepts axis 0."""
     axes = np.arange(x.ndim or 1)
     axes[[first, second]] = axes[[second, first]]
     return x.transpose(axes.tolist()[: x.ndim])
 
 
 def max_pool2d(x, *args, return_indices=False, **options):
-    """torch's samples name `return_indices` even where it is False."""
+    """torch's samples pass `return_indices` even where it is False."""
     return F.max_pool2d(x, *args, **options, **({"return_indices": True} if return_indices else {}))
 
 
@@ -81,7 +79,7 @@ OURS = {
     "nn_functional_pad_replicate_negative": F.pad,
     "nn_functional_pad_circular": F.pad,
 }
-"""Each operation by torch's name for its samples, spelled for a tensor of ours."""
+"""The operations for our tensors, by the names of torch's samples."""
 
 UNSUPPORTED = {
     "softmax_with_dtype": "softmax() got an unexpected keyword argument 'dtype'",
@@ -92,23 +90,23 @@ UNSUPPORTED = {
     "nn_functional_pad_replicate_negative": "pad: mode='replicate' is not supported",
     "nn_functional_pad_circular": "pad: mode='circular' is not supported",
 }
-"""What tinyalex says to the samples of an operation that it does not support. All others must be equal."""
+"""The errors for samples that tinyalex does not support. All others must be equal."""
 
 SAMPLED = {
     op.formatted_name: op
     for op in op_db
     if op.formatted_name in OURS or op.name == "nn.functional.dropout"
 }
-DROPOUT = SAMPLED.pop("nn_functional_dropout")  # random: it has a test of its own
+DROPOUT = SAMPLED.pop("nn_functional_dropout")  # random: tested separately
 
 
-def test_each_operation_here_has_samples():
+def test_each_operation_has_samples():
     assert sorted(SAMPLED) == sorted(OURS)
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same':UserWarning")  # torch on its own speed
 @pytest.mark.parametrize("name", OURS)
-def test_samples_give_torchs_values_and_gradients_and_its_errors_are_refused(name, tell):
+def test_samples_have_torchs_values_gradients_and_errors(name, tell):
     done = Counter(run(name, sample) for sample in samples(SAMPLED[name]))
     assert done["unsupported"] > 0 or name not in UNSUPPORTED
     if SAMPLED[name].error_inputs_func is not None:
@@ -124,7 +122,7 @@ def samples(op):
 
 
 def run(name, sample):
-    """Whether torch's sample is "equal" here, or "unsupported"; anything else is an error."""
+    """Compare a sample: "equal" or "unsupported"; raises otherwise."""
     theirs = ((sample.input, *sample.args), sample.kwargs)
     args, options = ours = pytree.tree_map(to_ours, theirs)
     try:
@@ -141,7 +139,7 @@ def run(name, sample):
     z.backward(torch.tensor(cotangent))
     for a, b in zip(pytree.tree_leaves(ours), pytree.tree_leaves(theirs), strict=True):
         if isinstance(a, ta.Tensor) and a.requires_grad:
-            # An input that has no part in the result has no gradient with one of the two, and one of zeros with the other.
+            # For an input without influence, one has no gradient, the other zeros.
             assert_close(
                 np.zeros(a.shape) if a.grad is None else a.grad,
                 torch.zeros_like(b) if b.grad is None else b.grad,
@@ -150,14 +148,14 @@ def run(name, sample):
 
 
 def refuse(name, sample):
-    """Torch's error is "refused" here too; or it is about something that there is not, and is counted by what that is."""
+    """Check that torch's error is raised here too, unless it does not apply."""
     if isinstance(sample.input, int):
-        return "errors apart (a number in a tensor's place)"
+        return "errors apart (a number instead of a tensor)"
     if missing := sample.kwargs.keys() & {"out", "dtype"}:
         return f"errors apart ({min(missing)}=)"
     if isinstance(sample.input, torch.Tensor) and sample.input.ndim > 64:
         return "errors apart (more axes than NumPy's 64)"
-    sample.kwargs.pop("return_indices", None)  # refused in any case: not the error that is meant
+    sample.kwargs.pop("return_indices", None)  # always refused: not the error of the sample
     with pytest.raises((TypeError, ValueError, IndexError)):
         OURS[name](
             *pytree.tree_map(to_ours, (sample.input, *sample.args)),
@@ -167,7 +165,7 @@ def refuse(name, sample):
 
 
 def to_ours(x):
-    """A tensor as ours, with the strides it has there; what is no tensor as it is."""
+    """A tensor of torch as ours, with its strides; anything else unchanged."""
     return (
         ta.Tensor(x.detach().numpy(), requires_grad=x.requires_grad)
         if isinstance(x, torch.Tensor)
@@ -179,7 +177,7 @@ def assert_close(ours, theirs):
     np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=1e-9, atol=1e-12)
 
 
-def test_dropout_multiplies_by_the_same_factors_as_torchs(tell):
+def test_dropout_multiplies_by_torchs_factors(tell):
     count = 0
     for sample in samples(DROPOUT):
         factors = np.unique(F.dropout(np.ones(1000), **sample.kwargs).numpy())

@@ -1,4 +1,4 @@
-"""What the pictures show, measured; and the pictures: the right size, and ink where there should be some. How they look is for eyes."""
+"""Inspection of networks; and figures: their sizes, and pixels of their colours."""
 
 import itertools
 
@@ -8,7 +8,7 @@ from PIL import Image
 
 from tinyalex import models, nn, plots
 from tinyalex.functional import softmax
-from tinyalex.plots.network import _caption, _stages
+from tinyalex.plots.network import _blocks, _caption
 from tinyalex.training import Epoch
 
 
@@ -40,7 +40,7 @@ def small():
 
 @pytest.fixture
 def images(rng):
-    return rng.standard_normal((70, 3, 8, 8)).astype(np.float32)  # more than one batch of them
+    return rng.standard_normal((70, 3, 8, 8)).astype(np.float32)  # more than one batch
 
 
 @pytest.fixture
@@ -48,10 +48,10 @@ def photo(rng):
     return rng.integers(0, 256, (20, 20, 3), dtype=np.uint8)
 
 
-# Measuring
+# Inspection
 
 
-def test_activations_are_those_of_the_layer_in_testing_mode(small, images):
+def test_activations_are_the_layers_output_in_evaluation_mode(small, images):
     small.eval()
     expected, later = small[:3](images).numpy(), small[:7](images).numpy()
     small.train()
@@ -59,20 +59,20 @@ def test_activations_are_those_of_the_layer_in_testing_mode(small, images):
     np.testing.assert_allclose(plots.activations(small, images, "drop"), later, rtol=1e-5)
 
 
-def test_the_last_features_are_what_the_last_linear_layer_sees(small, images):
+def test_last_features_are_the_input_of_the_last_linear_layer(small, images):
     np.testing.assert_array_equal(
         plots.last_features(small, images), plots.activations(small, images, "tanh")
     )
 
 
-def test_measuring_leaves_the_network_as_it_was(small, images):
+def test_inspection_restores_modes_and_hooks(small, images):
     small.drop.eval()
     plots.activations(small, images, "pool")
     assert (small.training, small.drop.training) == (True, False)
     assert small.pool._forward_hooks == []
 
 
-def test_a_layer_that_there_is_not(small, images):
+def test_an_unknown_layer_is_refused(small, images):
     with pytest.raises(
         ValueError,
         match=r"activations: Sequential has no layer 'conv1'. It has conv, relu, pool, .*output\.",
@@ -80,7 +80,7 @@ def test_a_layer_that_there_is_not(small, images):
         plots.activations(small, images, "conv1")
 
 
-def test_no_images_and_no_linear_layer(small, images):
+def test_no_images_and_no_linear_layer_are_refused(small, images):
     with pytest.raises(ValueError, match=r"activations: got no images"):
         plots.activations(small, images[:0], "conv")
     with pytest.raises(
@@ -89,7 +89,7 @@ def test_no_images_and_no_linear_layer(small, images):
         plots.last_features(small[:3], images)
 
 
-def test_the_nearest_are_found(rng):
+def test_nearest_equals_a_sort_of_all_distances(rng):
     queries, among = rng.standard_normal((4, 30)), rng.standard_normal((50, 30))
     indices, distances = plots.nearest(queries, among, 3)
     for query, where, how_far in zip(queries, indices, distances, strict=True):
@@ -98,26 +98,28 @@ def test_the_nearest_are_found(rng):
         np.testing.assert_allclose(how_far, sorted(all_distances)[:3], rtol=1e-9)
 
 
-def test_what_is_among_them_finds_itself_first(rng):
+def test_a_row_is_its_own_nearest_row(rng):
     among = 1000 + rng.standard_normal((5, 8)).astype(np.float32)
     indices, distances = plots.nearest(among, among, 1)
     np.testing.assert_array_equal(indices[:, 0], range(5))
     np.testing.assert_allclose(distances, 0, atol=1e-4)
 
 
-def test_neighbours_that_cannot_be_found():
-    with pytest.raises(ValueError, match=r"nearest: count=6 neighbours cannot be found among 5"):
+def test_nearest_refuses_too_few_rows_and_other_features():
+    with pytest.raises(
+        ValueError, match=r"nearest: count=6 is not between 1 and the number of rows, 5"
+    ):
         plots.nearest(np.zeros((1, 4)), np.zeros((5, 4)))
     with pytest.raises(
         ValueError,
-        match=r"nearest: queries have 4 features and the others 3. Take both from the same layer",
+        match=r"nearest: queries have 4 features, but the others 3. Take both from the same layer",
     ):
         plots.nearest(np.zeros((1, 4)), np.zeros((9, 3)))
 
 
 @pytest.fixture
-def looks_at_one_pixel():
-    """Class 1 is likely where channel 0 is large at row 5, column 2 of 8 x 8; of three classes."""
+def depends_on_one_pixel():
+    """Class 1 of 3 depends on channel 0 at row 5, column 2 of 8 x 8 pixels."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 3))
     for p in model.parameters():
         p.data[...] = 0
@@ -125,9 +127,9 @@ def looks_at_one_pixel():
     return model
 
 
-def test_the_square_that_hides_what_the_network_looks_at_lowers_the_probability(looks_at_one_pixel):
+def test_the_probability_is_lower_where_the_square_hides_the_pixel(depends_on_one_pixel):
     image = np.ones((1, 3, 8, 8), np.float32)
-    result = plots.occlusion(looks_at_one_pixel, image, side=2, step=1)
+    result = plots.occlusion(depends_on_one_pixel, image, side=2, step=1)
     assert (result.label, result.side, result.step) == (1, 2, 1)
     assert result.probabilities.shape == (7, 7)
     hidden = np.zeros((7, 7), bool)
@@ -138,9 +140,9 @@ def test_the_square_that_hides_what_the_network_looks_at_lowers_the_probability(
     assert (image == 1).all()
 
 
-def test_the_square_has_the_value_and_the_step_and_the_class_that_are_asked_for(looks_at_one_pixel):
+def test_occlusion_uses_the_given_class_step_and_fill(depends_on_one_pixel):
     image = np.ones((1, 3, 8, 8), np.float32)
-    result = plots.occlusion(looks_at_one_pixel, image, 0, side=3, step=4, fill=(2.0, 0.0, 0.0))
+    result = plots.occlusion(depends_on_one_pixel, image, 0, side=3, step=4, fill=(2.0, 0.0, 0.0))
     expected = softmax(np.array([[0.0, 8.0, 0.0]]), 1).numpy()[0, 0]
     assert result.label == 0
     assert result.probabilities.shape == (2, 2)
@@ -149,17 +151,15 @@ def test_the_square_has_the_value_and_the_step_and_the_class_that_are_asked_for(
     )  # rows 4 to 6, columns 0 to 2
 
 
-def test_a_square_or_a_class_that_does_not_fit(looks_at_one_pixel):
+def test_occlusion_refuses_a_square_or_a_class_that_does_not_fit(depends_on_one_pixel):
     image = np.zeros((1, 3, 8, 8), np.float32)
     with pytest.raises(
         ValueError,
         match=r"a square of side=9, moved by step=8, does not fit an image of 8 x 8\.\nGive a side from 1 to 8",
     ):
-        plots.occlusion(looks_at_one_pixel, image, side=9)
-    with pytest.raises(
-        ValueError, match=r"occlusion: there is no class 3; the network has 3, from 0 on"
-    ):
-        plots.occlusion(looks_at_one_pixel, image, 3, side=2)
+        plots.occlusion(depends_on_one_pixel, image, side=9)
+    with pytest.raises(ValueError, match=r"occlusion: expected a label from 0 to 2, got 3"):
+        plots.occlusion(depends_on_one_pixel, image, 3, side=2)
 
 
 # Drawing
@@ -182,10 +182,10 @@ def test_filters_show_their_colours(tmp_path):
     assert count(tmp_path / "filters.png", "#ff8080") or count(tmp_path / "filters.png", "#ff7f7f")
 
 
-def test_filters_must_look_at_colours(tmp_path):
+def test_filters_of_other_than_three_channels_are_refused(tmp_path):
     with pytest.raises(
         ValueError,
-        match=r"expected filters \(O, 3, KH, KW\) that look at colours, got shape \(8, 4, 5, 5\)",
+        match=r"expected filters \(O, 3, KH, KW\) of RGB images, got shape \(8, 4, 5, 5\)",
     ):
         plots.draw_filters(np.zeros((8, 4, 5, 5)), tmp_path / "x.png")
 
@@ -195,7 +195,7 @@ def test_a_confusion_matrix_is_drawn_even_if_a_class_is_missing(tmp_path):
     assert pixels(tmp_path / "confusion.png").min() < 100
 
 
-def test_maps_are_drawn_from_black_to_white_and_blue_where_they_show_nothing(tmp_path):
+def test_maps_are_black_to_white_and_constant_ones_blue(tmp_path):
     maps = np.zeros((3, 4, 4), np.float32)
     maps[0, :2], maps[1, :, :2] = -7, 1e-6
     plots.draw_maps(maps, tmp_path / "maps.png")
@@ -203,16 +203,16 @@ def test_maps_are_drawn_from_black_to_white_and_blue_where_they_show_nothing(tmp
     assert count(tmp_path / "maps.png", "#000000") > 2000
 
 
-def test_maps_are_drawn_beside_their_picture(tmp_path, photo):
+def test_the_image_is_drawn_beside_its_maps(tmp_path, photo):
     plots.draw_maps(np.zeros((1, 4, 4)), tmp_path / "alone.png", title="$x$ of conv1")
-    plots.draw_maps(np.zeros((1, 4, 4)), tmp_path / "both.png", picture=photo, title="conv1")
+    plots.draw_maps(np.zeros((1, 4, 4)), tmp_path / "both.png", image=photo, title="conv1")
     assert pixels(tmp_path / "both.png").shape[1] > pixels(tmp_path / "alone.png").shape[1]
 
 
 def test_maps_of_several_images_are_refused(tmp_path):
     with pytest.raises(
         ValueError,
-        match=r"draw_maps: expected the maps \(C, H, W\) of one image, got shape \(1, 4, 8, 8\). Take one of",
+        match=r"draw_maps: expected the maps \(C, H, W\) of one image, got shape \(1, 4, 8, 8\). Select one of",
     ):
         plots.draw_maps(np.zeros((1, 4, 8, 8)), tmp_path / "x.png")
 
@@ -227,25 +227,25 @@ def test_the_bar_of_the_true_class_is_red(tmp_path, photo):
 
 
 @pytest.mark.parametrize(
-    ("pictures", "across"), [(1, 1), (3, 3), (4, 4), (5, 5), (6, 3), (7, 4), (9, 3)]
+    ("number", "across"), [(1, 1), (3, 3), (4, 4), (5, 5), (6, 3), (7, 4), (9, 3)]
 )
-def test_predictions_leave_few_places_empty(pictures, across, tmp_path, photo):
-    plots.draw_predictions([photo] * pictures, [[("cat", 1.0)]] * pictures, tmp_path / "x.png")
+def test_predictions_are_arranged_with_few_empty_positions(number, across, tmp_path, photo):
+    plots.draw_predictions([photo] * number, [[("cat", 1.0)]] * number, tmp_path / "x.png")
     assert pixels(tmp_path / "x.png").shape[1] == 375 * across
 
 
-def test_pictures_and_answers_must_be_as_many(tmp_path, photo):
+def test_images_and_answers_must_be_of_the_same_number(tmp_path, photo):
     with pytest.raises(
-        ValueError, match=r"expected an answer for each picture, got 2 pictures, 1 answers"
+        ValueError, match=r"expected an answer for each image, got 2 images and 1 answers"
     ):
         plots.draw_predictions([photo] * 2, [[("cat", 1.0)]], tmp_path / "x.png")
     with pytest.raises(
-        ValueError, match=r"expected a list of neighbours for each picture, got 1 pictures, 2 lists"
+        ValueError, match=r"expected a list of neighbours for each image, got 1 images and 2 lists"
     ):
         plots.draw_neighbours([photo], [[photo]] * 2, tmp_path / "x.png")
 
 
-def test_neighbours_stand_in_rows(tmp_path):
+def test_neighbours_are_drawn_in_rows(tmp_path):
     red, blue = (np.full((20, 20, 3), colour, np.uint8) for colour in ((255, 0, 0), (0, 0, 255)))
     plots.draw_neighbours(
         [red, red],
@@ -287,9 +287,9 @@ def test_a_network_without_groups_is_drawn_in_one_column(tmp_path):
     assert count(tmp_path / "one.png", ORANGE) == 0
 
 
-def test_the_columns_begin_with_what_the_first_groups_read_and_end_before_the_output():
-    stages = _stages(models.outline(models.cifar("alexnet"), (3, 32, 32)))
-    columns = {stage.name: stage.columns for stage in stages}
+def test_columns_start_before_the_first_grouped_layer_and_end_before_the_output():
+    blocks = _blocks(models.outline(models.cifar("alexnet"), (3, 32, 32)))
+    columns = {block.name: block.columns for block in blocks}
     assert columns == {
         "image": 1,
         "conv1": 2,
@@ -303,14 +303,14 @@ def test_the_columns_begin_with_what_the_first_groups_read_and_end_before_the_ou
     }
 
 
-def test_captions_say_what_is_computed():
+def test_captions_name_the_layers():
     net = nn.Sequential(
         nn.ZeroPad2d(1), nn.Conv2d(3, 8, (3, 5), stride=2, groups=1), nn.ReLU(), nn.LocalResponseNorm(5), nn.MaxPool2d(3, 2),
         nn.Conv2d(8, 8, 3, groups=2), nn.Sigmoid(), nn.AvgPool2d(2, 1), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, 5),
     )  # fmt: skip
     captions = [
-        " | ".join(_caption(stage)).replace("\N{NO-BREAK SPACE}", " ")
-        for stage in _stages(models.outline(net, (3, 32, 32)))
+        " | ".join(_caption(block)).replace("\N{NO-BREAK SPACE}", " ")
+        for block in _blocks(models.outline(net, (3, 32, 32)))
     ]
     assert captions == [
         "zero padding",
@@ -320,7 +320,7 @@ def test_captions_say_what_is_computed():
     ]
 
 
-def test_linear_layers_alone_are_drawn_too(tmp_path):
+def test_a_network_of_linear_layers_is_drawn(tmp_path):
     plots.draw_network(
         nn.Sequential(nn.Linear(20, 10), nn.ReLU(), nn.Linear(10, 3)), tmp_path / "x.png", (20,)
     )
@@ -330,7 +330,7 @@ def test_linear_layers_alone_are_drawn_too(tmp_path):
 # Outlines
 
 
-def test_an_outline_lists_the_layers_as_they_compute(small):
+def test_an_outline_lists_the_layers_in_the_order_of_computation(small):
     steps = models.outline(small, (3, 8, 8))
     assert [step.name for step in steps] == [
         "conv",
@@ -347,14 +347,14 @@ def test_an_outline_lists_the_layers_as_they_compute(small):
     assert sum(step.parameters for step in steps) == sum(p.size for p in small.parameters())
 
 
-def test_an_outline_has_the_numbers_of_the_summary(small):
+def test_an_outline_has_the_multiply_adds_of_the_summary(small):
     total = small.summary((3, 8, 8)).splitlines()[-1].split()
     assert f"{sum(step.multiply_adds for step in models.outline(small, (3, 8, 8))):,}" == total[-1]
 
 
-def test_an_outline_needs_to_know_the_images(small):
+def test_an_outline_needs_the_input_shape(small):
     with pytest.raises(
         ValueError,
-        match=r"outline: Sequential does not say which images it is for. Give input_shape, such as \(3, 32, 32\)",
+        match=r"outline: the image size of a Sequential is not known. Give input_shape, such as \(3, 32, 32\)",
     ):
         models.outline(small)

@@ -24,7 +24,7 @@ from tinyalex.data.decoding import decode, decode_square
 from tinyalex.data.preparing import Options, prepare
 from tinyalex.data.records import ByteRange, ImageRecord, tar_members
 from tinyalex.data.sources import find_images
-from tinyalex.models.photos import Preprocessing
+from tinyalex.models.image_preprocessing import Preprocessing
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SMALL = Options(size=16, per_shard=5)

@@ -1,4 +1,4 @@
-"""README.md keeps its word: its programs run, and print what it says."""
+"""README.md: its programs run and print what it shows."""
 
 import re
 import subprocess
@@ -25,14 +25,14 @@ def run(program, folder=None):
     return result.stdout
 
 
-def test_its_links_lead_somewhere():
+def test_its_links_exist():
     links = re.findall(r"\]\(([^)]+)\)", README)
     assert len(links) > 15
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
 @pytest.mark.peers
-def test_alexnet_takes_weights_and_becomes_an_onnx_file(tmp_path):
+def test_its_alexnet_loads_weights_and_is_exported_to_onnx(tmp_path):
     import torch
 
     state = {
@@ -43,7 +43,7 @@ def test_alexnet_takes_weights_and_becomes_an_onnx_file(tmp_path):
     assert (tmp_path / "alexnet.onnx").stat().st_size > 4 * 61_100_840
 
 
-def test_its_table_of_variants_has_their_parameters():
+def test_its_table_of_variants_has_their_parameter_counts():
     for line in re.findall(r"^\| (`.*?) \| ([\d,]+) \|", README, re.MULTILINE):
         for variant in re.findall(r"`(\w+)`", line[0]):
             with init.skipped():
@@ -51,17 +51,17 @@ def test_its_table_of_variants_has_their_parameters():
             assert f"{sum(p.size for p in model.parameters()):,}" == line[1], variant
 
 
-def test_the_layer_of_its_own_is_refused_with_the_table_shown():
+def test_its_faulty_layer_fails_with_the_table_shown():
     assert [run(LAYER)] == OUTPUTS
 
 
-def test_the_layer_has_about_twenty_lines():
+def test_its_layer_has_at_most_twenty_lines():
     assert len([line for line in LAYER.splitlines() if line.strip()]) <= 20
 
 
-def test_with_its_bug_taken_out_every_gradient_is_right():
+def test_its_layer_passes_without_the_fault():
     assert "every gradient is right" in run(LAYER.replace(".mean(", ".sum("))
 
 
-def test_the_network_trains_a_step():
+def test_its_network_trains_a_step():
     run(LAYER + NETWORK)

@@ -3,7 +3,7 @@ import pytest
 
 import tinyalex
 from tinyalex.data import IMAGENET_COLOURS, Augment, Normalize, TenViews, mean_image
-from tinyalex.models.photos import Preprocessing
+from tinyalex.models.image_preprocessing import Preprocessing
 
 
 @pytest.fixture

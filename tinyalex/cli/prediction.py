@@ -20,7 +20,7 @@ from tinyalex.models import (
     preprocessing,
     read_weights,
 )
-from tinyalex.models.photos import read_picture
+from tinyalex.models.image_preprocessing import read_image
 from tinyalex.models.variants import AlexNet
 from tinyalex.models.weights import DOWNLOADS, Weights
 from tinyalex.nn.module import Module, run
@@ -70,7 +70,7 @@ def predict(
         raise ValueError(
             f"predict: {type(model).__name__} does not define its preprocessing. Give preprocess."
         )
-    photo = read_picture(file)
+    photo = read_image(file)
     logits = run(model, preprocess(photo) if views == 1 else preprocess.views(photo))
     probabilities = softmax(logits, 1).numpy().astype(np.float64).mean(axis=0)
     if not np.isfinite(probabilities).all():

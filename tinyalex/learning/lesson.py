@@ -19,7 +19,7 @@ import numpy as np
 from tinyalex import data, device
 from tinyalex.data.download import cache_folder
 from tinyalex.data.folders import image_files
-from tinyalex.models.photos import Preprocessing
+from tinyalex.models.image_preprocessing import Preprocessing
 from tinyalex.plots import figures
 
 FIGURES = Path("runs/lessons")

@@ -1,7 +1,8 @@
-"""Writes a network as an ONNX graph that computes the same numbers."""
+"""Exports a network as an ONNX graph with the same outputs."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from tinyalex import nn
 from tinyalex.function import no_grad
 from tinyalex.functional.arguments import pair
+from tinyalex.kernels.window import Shape
 from tinyalex.models.onnx_files import load_onnx
 from tinyalex.models.variants import AlexNet, Dropout2012
 from tinyalex.nn.module import Module, testing
@@ -16,55 +18,48 @@ from tinyalex.serialization import atomic_write
 from tinyalex.tensor import Tensor
 
 OPSET, IR = 17, 8
-"""Versions of the operations and of the file; both are of 2022."""
+"""The versions of the operations and of the file format; both are of 2022."""
 
 
 def export_onnx(
     model: nn.Sequential, path: str | os.PathLike[str], image_size: int | None = None
 ) -> None:
-    """Write `model`, as it is in testing, to an ONNX file: "images" (N, C, S, S) of any N to "logits".
+    """Export `model` in evaluation mode to ONNX: "images" (N, C, S, S) to "logits".
 
-    image_size  S; the one that the model was made for if not given. The graph is for this size alone.
+    image_size  S, the only size that the graph accepts; by default an AlexNet's own
 
-    Weights keep their names. Needs tinyalex[onnx]. ValueError for a layer or an option that ONNX has no word for, naming it.
+    N is variable, and weights keep their names. Needs tinyalex[onnx]. Raises
+    ValueError, naming the layer, for a layer or an option that ONNX does not have.
     """
     onnx = load_onnx()
-    size = getattr(model, "image_size", None) if image_size is None else image_size
-    if size is None:
-        raise ValueError(
-            "export_onnx: this network does not say for which size of images it is. Give image_size."
-        )
+    if image_size is None:
+        if not isinstance(model, AlexNet):
+            raise ValueError(
+                f"export_onnx: the image size of a {type(model).__name__} is not known. "
+                "Give image_size."
+            )
+        image_size = model.image_size
     parameters = dict(model.named_parameters())
     if wrong := {str(p.dtype) for p in parameters.values()} - {"float32"}:
         raise ValueError(
-            f"export_onnx: expected a float32 network, got {wrong.pop()}. Convert it: model.to('float32')."
+            f"export_onnx: expected a float32 network, got {wrong.pop()}. "
+            "Convert it: model.to('float32')."
         )
     first = next((layer for layer in model.modules() if isinstance(layer, nn.Conv2d)), None)
     channels = 3 if first is None else first.weight.shape[1] * first.groups
-    x = Tensor(
-        np.zeros((1, channels, size, size), np.float32),
-        device=next((p.device for p in parameters.values()), "cpu"),
-    )
-    graph = Graph(onnx, {id(p): name for name, p in parameters.items()})
+    image = np.zeros((1, channels, image_size, image_size), np.float32)
+    x = Tensor(image, device=next((p.device for p in parameters.values()), "cpu"))
+    graph = GraphBuilder(onnx, {id(p): name for name, p in parameters.items()})
     with no_grad(), testing(model):
         y = _translate(graph, model, "", x)
     graph.nodes.append(onnx.helper.make_node("Identity", [graph.last], ["logits"], name="logits"))
+    inputs, outputs = (
+        [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["N", *shape[1:]])]
+        for name, shape in (("images", x.shape), ("logits", y.shape))
+    )
+    name = model.variant if isinstance(model, AlexNet) else type(model).__name__
     file = onnx.helper.make_model(
-        onnx.helper.make_graph(
-            graph.nodes,
-            getattr(model, "variant", type(model).__name__),
-            [
-                onnx.helper.make_tensor_value_info(
-                    "images", onnx.TensorProto.FLOAT, ["N", *x.shape[1:]]
-                )
-            ],
-            [
-                onnx.helper.make_tensor_value_info(
-                    "logits", onnx.TensorProto.FLOAT, ["N", *y.shape[1:]]
-                )
-            ],
-            graph.numbers,
-        ),
+        onnx.helper.make_graph(graph.nodes, name, inputs, outputs, list(graph.constants.values())),
         opset_imports=[onnx.helper.make_opsetid("", OPSET)],
         ir_version=IR,
         producer_name="tinyalex",
@@ -75,265 +70,209 @@ def export_onnx(
         unfinished.write_bytes(file.SerializeToString())
 
 
-class Graph:
-    """The nodes and numbers so far."""
+class GraphBuilder:
+    """The nodes and constants so far, and the current layer."""
+
+    layer: str
+    input_shape: Shape
+    output_shape: Shape
+    """For one image, like the input's."""
 
     def __init__(self, onnx: Any, names: dict[int, str]) -> None:
         self.onnx, self.names = onnx, names
         self.nodes: list[Any] = []
-        self.numbers: list[Any] = []
-        self.layer = ""
-        """The name of the layer that is being written."""
+        self.constants: dict[str, Any] = {}
         self.last = "images"
-        """The output of the last node: the input of the next."""
+        """The output of the last node."""
 
-    def node(self, operation: str, inputs: Iterable[str], label: str = "", **options: Any) -> str:
-        """Append a node; the name of its output, which is that of the layer with the label (the operation's name if there is none)."""
+    def add(
+        self, operation: str, *inputs: str, first: str = "", label: str = "", **options: Any
+    ) -> str:
+        """Append a node and return the name of its output, "layer/label".
+
+        The first input is the last output, the label the operation, if they are not
+        given.
+        """
+        names = [first or self.last, *inputs]
         self.last = f"{self.layer}/{label or operation}"
         self.nodes.append(
-            self.onnx.helper.make_node(
-                operation, list(inputs), [self.last], name=self.last, **options
-            )
+            self.onnx.helper.make_node(operation, names, [self.last], name=self.last, **options)
         )
         return self.last
 
-    def constant(self, name: str, value: Any) -> str:
-        name = f"{self.layer}/{name}"
-        self.numbers.append(self.onnx.numpy_helper.from_array(np.asarray(value), name))
-        return name
+    def constant(self, label: str, value: Any) -> str:
+        return self._store(f"{self.layer}/{label}", value)
 
     def parameters(self, *parameters: nn.Parameter | None) -> list[str]:
-        """The names of those that are there; a parameter that two layers share is written once."""
-        named = {self.names[id(p)]: p for p in parameters if p is not None}
-        written = {tensor.name for tensor in self.numbers}
-        for name in [name for name in named if name not in written]:
-            self.numbers.append(
-                self.onnx.numpy_helper.from_array(np.ascontiguousarray(named[name].numpy()), name)
-            )
-        return list(named)
+        """The names of those that are not None. A shared parameter is stored once."""
+        return [self._store(self.names[id(p)], p.numpy()) for p in parameters if p is not None]
+
+    def _store(self, name: str, value: Any) -> str:
+        if name not in self.constants:
+            array = np.asarray(value, order="C")
+            self.constants[name] = self.onnx.numpy_helper.from_array(array, name)
+        return name
+
+    def window(
+        self, kernel: Any, stride: Any, padding: Any, dilation: Any = None
+    ) -> dict[str, Any]:
+        """The options of a convolution or pooling with the layer's output size.
+
+        ONNX rounds sizes down. Padding at the end for the last windows gives the same
+        sizes as rounding up.
+        """
+        kernel = pair("export_onnx", "kernel_size", kernel, 1)
+        stride = pair("export_onnx", "stride", stride, 1)
+        before = pair("export_onnx", "padding", padding, 0)
+        steps = pair("export_onnx", "dilation", 1 if dilation is None else dilation, 1)
+        sizes = zip(self.input_shape[2:], self.output_shape[2:], strict=True)
+        after = [
+            max(b, (out - 1) * s + d * (k - 1) + 1 - size - b)
+            for (size, out), k, s, b, d in zip(sizes, kernel, stride, before, steps, strict=True)
+        ]
+        options = {"kernel_shape": kernel, "strides": stride, "pads": [*before, *after]}
+        return options if dilation is None else options | {"dilations": steps}
 
 
-def _translate(graph: Graph, layer: Module, name: str, x: Tensor) -> Tensor:
-    """Write a layer, or the parts of a Sequential; what it gives for x, for its shape."""
+def _translate(graph: GraphBuilder, layer: Module, name: str, x: Tensor) -> Tensor:
+    """Append a layer, or the layers of a Sequential, and return its output for x."""
     if isinstance(layer, nn.Sequential) and type(layer).forward is nn.Sequential.forward:
-        for part_name, part in layer.named_children():
-            x = _translate(graph, part, f"{name}.{part_name}" if name else part_name, x)
+        for child_name, child in layer.named_children():
+            x = _translate(graph, child, f"{name}.{child_name}" if name else child_name, x)
         return x
+    kind = type(layer).__name__
     if type(layer) not in TRANSLATIONS:
         raise ValueError(
-            f"export_onnx: {name or 'the network'} is a {type(layer).__name__}, which has no translation. Expected a Sequential of the "
-            "layers in tinyalex.nn."
+            f"export_onnx: {name or 'the network'} is a {kind}, which has no translation. "
+            "Expected a Sequential of the layers in tinyalex.nn."
         )
     y = layer(x)
-    graph.layer = name
+    graph.layer, graph.input_shape, graph.output_shape = name, x.shape, y.shape
     try:
-        TRANSLATIONS[type(layer)](graph, layer, x, y)
+        TRANSLATIONS[type(layer)](graph, layer)
     except ValueError as error:
-        raise ValueError(
-            f"export_onnx: {name}, {type(layer).__name__}({layer.extra_repr()}): {error}"
-        ) from None
+        raise ValueError(f"export_onnx: {name}, {kind}({layer.extra_repr()}): {error}") from None
     return y
 
 
-# Each layer; x and y are its input and output for one image
+def _conv(graph: GraphBuilder, layer: nn.Conv2d) -> None:
+    kernel, padding = layer.weight.shape[2:], layer.padding
+    if padding == "same":
+        dilation = pair("export_onnx", "dilation", layer.dilation, 1)
+        padding = tuple(d * (k - 1) // 2 for d, k in zip(dilation, kernel, strict=True))
+    elif padding == "valid":
+        padding = 0
+    window = graph.window(kernel, layer.stride, padding, layer.dilation)
+    inputs = graph.parameters(layer.weight, layer.bias)
+    graph.add("Conv", *inputs, group=layer.groups, **window)
 
 
-def _conv(graph: Graph, layer: nn.Conv2d, x: Tensor, y: Tensor) -> None:
-    kernel = layer.weight.shape[2:]
-    stride, dilation = (
-        pair("Conv2d", "stride", layer.stride, 1),
-        pair("Conv2d", "dilation", layer.dilation, 1),
-    )
-    if layer.padding == "same":
-        before = tuple(d * (k - 1) // 2 for d, k in zip(dilation, kernel, strict=True))
-    else:
-        before = pair("Conv2d", "padding", 0 if layer.padding == "valid" else layer.padding, 0)
-    graph.node(
-        "Conv",
-        [graph.last, *graph.parameters(layer.weight, layer.bias)],
-        kernel_shape=kernel,
-        strides=stride,
-        dilations=dilation,
-        group=layer.groups,
-        pads=_pads(x, y, kernel, stride, before, dilation),
-    )
-
-
-def _linear(graph: Graph, layer: nn.Linear, x: Tensor, y: Tensor) -> None:
-    if x.ndim != 2:
+def _linear(graph: GraphBuilder, layer: nn.Linear) -> None:
+    if len(graph.input_shape) != 2:
         raise ValueError(
-            f"expected an input (N, features), got {x.shape}. Put a Flatten before it."
+            f"expected an input (N, features), got {graph.input_shape}. Put a Flatten before it."
         )
-    graph.node("Gemm", [graph.last, *graph.parameters(layer.weight, layer.bias)], transB=1)
+    graph.add("Gemm", *graph.parameters(layer.weight, layer.bias), transB=1)
 
 
-def _max_pool(graph: Graph, layer: nn.MaxPool2d, x: Tensor, y: Tensor) -> None:
-    dilation = pair("MaxPool2d", "dilation", layer.dilation, 1)
-    graph.node("MaxPool", [graph.last], **_window(layer, x, y, dilation), dilations=dilation)
+def _pool(graph: GraphBuilder, layer: nn.MaxPool2d | nn.AvgPool2d) -> dict[str, Any]:
+    stride = layer.kernel_size if layer.stride in (None, ()) else layer.stride
+    dilation = layer.dilation if isinstance(layer, nn.MaxPool2d) else None
+    return graph.window(layer.kernel_size, stride, layer.padding, dilation)
 
 
-def _avg_pool(graph: Graph, layer: nn.AvgPool2d, x: Tensor, y: Tensor) -> None:
-    """ONNX's mean of what each window sees of the image, times what the layer makes of ones: what it sees over what it divides by."""
-    graph.node("AveragePool", [graph.last], **_window(layer, x, y), count_include_pad=0)
-    share = layer(np.ones((1, 1, *x.shape[2:]), np.float32)).numpy()
-    if not (share == 1).all():
-        graph.node("Mul", [graph.last, graph.constant("share", np.ascontiguousarray(share))])
+def _avg_pool(graph: GraphBuilder, layer: nn.AvgPool2d) -> None:
+    """The mean over each window's pixels, times their number / the layer's divisor.
+
+    The factor is the layer's output for an image of ones.
+    """
+    graph.add("AveragePool", **_pool(graph, layer), count_include_pad=0)
+    factor = layer(np.ones((1, 1, *graph.input_shape[2:]), np.float32)).numpy()
+    if not (factor == 1).all():
+        graph.add("Mul", graph.constant("share", factor))
 
 
-def _adaptive_avg_pool(graph: Graph, layer: nn.AdaptiveAvgPool2d, x: Tensor, y: Tensor) -> None:
-    sizes = tuple(zip(x.shape[2:], y.shape[2:], strict=True))
-    if any(size % count for size, count in sizes):
+def _adaptive_avg_pool(graph: GraphBuilder, layer: nn.AdaptiveAvgPool2d) -> None:
+    (h, w), (oh, ow) = graph.input_shape[2:], graph.output_shape[2:]
+    if h % oh or w % ow:
         raise ValueError(
-            f"{y.shape[2]} x {y.shape[3]} windows are not all alike on an input of {x.shape[2]} x {x.shape[3]}, as ONNX's are. "
-            "Give an image_size for which they divide it evenly."
+            f"the {oh} x {ow} windows differ in size on an input of {h} x {w}, which ONNX does "
+            "not have. Give an image_size that they divide evenly."
         )
-    kernel = [size // count for size, count in sizes]
+    kernel = [h // oh, w // ow]
     if kernel != [1, 1]:
-        graph.node("AveragePool", [graph.last], kernel_shape=kernel, strides=kernel)
+        graph.add("AveragePool", kernel_shape=kernel, strides=kernel)
 
 
-def _zero_pad(graph: Graph, layer: nn.ZeroPad2d, x: Tensor, y: Tensor) -> None:
+def _zero_pad(graph: GraphBuilder, layer: nn.ZeroPad2d) -> None:
     left, right, top, bottom = layer.padding
-    graph.node(
-        "Pad",
-        [
-            graph.last,
-            graph.constant("pads", np.array([0, 0, top, left, 0, 0, bottom, right], np.int64)),
-        ],
-    )
+    pads = np.array([0, 0, top, left, 0, 0, bottom, right], np.int64)
+    graph.add("Pad", graph.constant("pads", pads))
 
 
-def _local_response_norm(graph: Graph, layer: nn.LocalResponseNorm, x: Tensor, y: Tensor) -> None:
-    """ONNX's alpha multiplies the mean, and its windows see all channels: they are split into the groups, and put together again."""
-    if layer.size % 2 == 0 or x.ndim != 4:
+def _local_response_norm(graph: GraphBuilder, layer: nn.LocalResponseNorm) -> None:
+    """ONNX divides alpha by the size and has no groups, so channels are split."""
+    shape, groups = graph.input_shape, layer.groups
+    if layer.size % 2 == 0 or len(shape) != 4:
         raise ValueError(
-            f"ONNX Runtime has LRN for odd sizes and images (N, C, H, W), got size {layer.size} and {x.shape}."
+            "ONNX Runtime has LRN for odd sizes and images (N, C, H, W), "
+            f"got size {layer.size} and {shape}."
         )
     alpha = layer.alpha * (layer.size if layer.alpha_mode == "sum" else 1)
-    options: dict[str, Any] = {
-        "size": layer.size,
-        "alpha": alpha,
-        "beta": layer.beta,
-        "bias": layer.k,
-    }
-    if layer.groups == 1:
-        graph.node("LRN", [graph.last], **options)
+    lrn = partial(graph.add, "LRN", size=layer.size, alpha=alpha, beta=layer.beta, bias=layer.k)
+    if groups == 1:
+        lrn()
         return
-    widths = graph.constant("widths", np.full(layer.groups, x.shape[1] // layer.groups, np.int64))
-    columns = [f"{graph.layer}/column{i}" for i in range(layer.groups)]
+    name, columns = f"{graph.layer}/Split", [f"{graph.layer}/column{i}" for i in range(groups)]
+    widths = graph.constant("widths", np.full(groups, shape[1] // groups, np.int64))
     graph.nodes.append(
-        graph.onnx.helper.make_node(
-            "Split", [graph.last, widths], columns, name=f"{graph.layer}/Split", axis=1
-        )
+        graph.onnx.helper.make_node("Split", [graph.last, widths], columns, name=name, axis=1)
     )
-    graph.node(
-        "Concat",
-        [graph.node("LRN", [column], f"LRN{i}", **options) for i, column in enumerate(columns)],
-        axis=1,
-    )
+    first, *others = (lrn(first=c, label=f"LRN{i}") for i, c in enumerate(columns))
+    graph.add("Concat", *others, first=first, axis=1)
 
 
-def _spatial_response_norm(
-    graph: Graph, layer: nn.SpatialResponseNorm, x: Tensor, y: Tensor
-) -> None:
-    """x / (k + a * size**2 * the mean of x**2 over each window, zeros outside counted) ** beta"""
+def _spatial_response_norm(graph: GraphBuilder, layer: nn.SpatialResponseNorm) -> None:
+    """x / (k + a * size**2 * mean of x**2 over each zero-padded window)**beta"""
     image, before, after = graph.last, layer.size // 2, (layer.size - 1) // 2
-    window: dict[str, Any] = {
-        "kernel_shape": [layer.size] * 2,
-        "pads": [before, before, after, after],
-        "count_include_pad": 1,
-    }
+    window: dict[str, Any] = {"kernel_shape": [layer.size] * 2, "count_include_pad": 1}
+    window["pads"] = [before, before, after, after]
     factor = layer.alpha * (layer.size**2 if layer.alpha_mode == "sum" else 1)
-    graph.node("Mul", [image, image], "squares")
-    graph.node("AveragePool", [graph.last], "means", **window)
-    graph.node("Mul", [graph.last, graph.constant("alpha", np.float32(factor))], "scaled")
-    graph.node("Add", [graph.last, graph.constant("k", np.float32(layer.k))], "sums")
-    graph.node("Pow", [graph.last, graph.constant("beta", np.float32(layer.beta))], "powers")
-    graph.node("Div", [image, graph.last])
+    graph.add("Mul", image, label="squares")
+    graph.add("AveragePool", label="means", **window)
+    graph.add("Mul", graph.constant("alpha", np.float32(factor)), label="scaled")
+    graph.add("Add", graph.constant("k", np.float32(layer.k)), label="sums")
+    graph.add("Pow", graph.constant("beta", np.float32(layer.beta)), label="powers")
+    graph.add("Div", graph.last, first=image)
 
 
-def _dropout_2012(graph: Graph, layer: Dropout2012, x: Tensor, y: Tensor) -> None:
-    graph.node("Mul", [graph.last, graph.constant("kept", np.float32(1 - layer.p))])
-
-
-def _flatten(graph: Graph, layer: nn.Flatten, x: Tensor, y: Tensor) -> None:
-    if range(x.ndim)[layer.start_dim] == 0:
-        raise ValueError("it flattens the batch into the features, which has no fixed size.")
-    if y.ndim == 2:
-        graph.node("Flatten", [graph.last], axis=1)
+def _flatten(graph: GraphBuilder, layer: nn.Flatten) -> None:
+    shape = graph.output_shape
+    if range(len(graph.input_shape))[layer.start_dim] == 0:
+        raise ValueError("it flattens the batch axis, whose size is variable. Use start_dim=1.")
+    if len(shape) == 2:
+        graph.add("Flatten", axis=1)
     else:
-        graph.node(
-            "Reshape", [graph.last, graph.constant("shape", np.array([-1, *y.shape[1:]], np.int64))]
-        )
+        graph.add("Reshape", graph.constant("shape", np.array([-1, *shape[1:]], np.int64)))
 
 
-def _softmax(graph: Graph, layer: nn.Softmax, x: Tensor, y: Tensor) -> None:
-    graph.node("Softmax", [graph.last], axis=layer.dim)
-
-
-def _elementwise(operation: str) -> Callable[..., None]:
-    def translate(graph: Graph, layer: Module, x: Tensor, y: Tensor) -> None:
-        graph.node(operation, [graph.last])
-
-    return translate
-
-
-def _nothing(graph: Graph, layer: Module, x: Tensor, y: Tensor) -> None:
-    """In testing, dropout is nothing."""
-
-
-TRANSLATIONS: dict[type, Callable[..., None]] = {
+TRANSLATIONS: dict[type, Callable[[GraphBuilder, Any], object]] = {
     nn.Conv2d: _conv,
     nn.Linear: _linear,
-    nn.MaxPool2d: _max_pool,
+    nn.MaxPool2d: lambda graph, layer: graph.add("MaxPool", **_pool(graph, layer)),
     nn.AvgPool2d: _avg_pool,
     nn.AdaptiveAvgPool2d: _adaptive_avg_pool,
     nn.ZeroPad2d: _zero_pad,
     nn.LocalResponseNorm: _local_response_norm,
     nn.SpatialResponseNorm: _spatial_response_norm,
-    nn.Dropout: _nothing,
-    Dropout2012: _dropout_2012,
+    nn.Dropout: lambda graph, layer: None,  # the identity in evaluation mode
+    Dropout2012: lambda graph, layer: graph.add(
+        "Mul", graph.constant("kept", np.float32(1 - layer.p))
+    ),
     nn.Flatten: _flatten,
-    nn.Softmax: _softmax,
-    nn.ReLU: _elementwise("Relu"),
-    nn.Tanh: _elementwise("Tanh"),
-    nn.Sigmoid: _elementwise("Sigmoid"),
+    nn.Softmax: lambda graph, layer: graph.add("Softmax", axis=layer.dim),
+    nn.ReLU: lambda graph, layer: graph.add("Relu"),
+    nn.Tanh: lambda graph, layer: graph.add("Tanh"),
+    nn.Sigmoid: lambda graph, layer: graph.add("Sigmoid"),
 }
-
-
-def _window(
-    layer: nn.MaxPool2d | nn.AvgPool2d, x: Tensor, y: Tensor, dilation: Sequence[int] = (1, 1)
-) -> dict[str, Any]:
-    kernel, before = (
-        pair("pool", "kernel_size", layer.kernel_size, 1),
-        pair("pool", "padding", layer.padding, 0),
-    )
-    stride = (
-        kernel
-        if layer.stride is None or layer.stride == ()
-        else pair("pool", "stride", layer.stride, 1)
-    )
-    return {
-        "kernel_shape": kernel,
-        "strides": stride,
-        "pads": _pads(x, y, kernel, stride, before, dilation),
-    }
-
-
-def _pads(
-    x: Tensor,
-    y: Tensor,
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    before: Sequence[int],
-    dilation: Sequence[int],
-) -> list[int]:
-    """(top, left, bottom, right); behind the image at least as much as before it, and as much as the last windows of y reach over.
-
-    ONNX rounds sizes down. Sizes that are rounded up come out all the same, because there is room for their last window.
-    """
-    sizes = zip(x.shape[2:], y.shape[2:], kernel, stride, before, dilation, strict=True)
-    return [
-        *before,
-        *(max(b, (out - 1) * s + d * (k - 1) + 1 - size - b) for size, out, k, s, b, d in sizes),
-    ]
+"""For each class of layer, the function that appends its nodes."""

@@ -1,7 +1,9 @@
-"""Reads the weights in files of torch (.pth, .pt) without torch, and runs nothing that they name.
+"""Reads weights from torch's files (.pth, .pt) without torch; executes nothing in them.
 
-A zip file (torch 1.6 and later) has a pickle that describes the tensors, and an entry for the numbers of each storage. A legacy file is
-five pickles in a row (a magic number, a version, the machine, the description, the order of the storages), then the storages.
+A zip file (torch 1.6 and later) contains a pickle that describes the tensors, and an
+entry for the values of each storage. A legacy file consists of five pickles (a magic
+number, the version, the machine, the description, the order of the storages) and the
+storages.
 """
 
 import io
@@ -11,67 +13,67 @@ import pickle
 import pickletools
 import zipfile
 import zlib
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 MAGIC = 0x1950A86A20F9469CFC6C
 """The first pickle of a legacy file."""
 
-LONGEST = 4 << 20
-"""Bytes that the pickles of a file may take. A tensor needs about a hundred."""
+MAX_PICKLE_BYTES = 4 << 20
+"""The limit for all pickles of a file. A tensor needs about a hundred bytes."""
 
-KINDS = {
-    "DoubleStorage": "f8",
-    "FloatStorage": "f4",
-    "HalfStorage": "f2",
-    "BFloat16Storage": "bfloat16",
-    "LongStorage": "i8",
-    "IntStorage": "i4",
-    "ShortStorage": "i2",
-    "CharStorage": "i1",
-    "ByteStorage": "u1",
-    "BoolStorage": "b1",
+DTYPES = {
+    "Double": "f8",
+    "Float": "f4",
+    "Half": "f2",
+    "BFloat16": "bfloat16",
+    "Long": "i8",
+    "Int": "i4",
+    "Short": "i2",
+    "Char": "i1",
+    "Byte": "u1",
+    "Bool": "b1",
 }
+"""torch's names of element types."""
 
 
 def read_pth(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """The weights in a file of torch.save, as read-only views of the file.
 
-    Takes a state_dict, or a training checkpoint with one. ValueError for a file that is not whole, that asks for anything but tensors,
-    or whose tensors do not lie in it.
+    Accepts a state_dict, or a training checkpoint that contains one. Raises ValueError
+    for a file that is not complete, that asks for anything but tensors, or whose
+    tensors exceed it.
     """
     try:
         content = np.memmap(path, np.uint8, "r")
-        state, numbers = (
-            _read_zip(path, content) if content[:2].tobytes() == b"PK" else _read_legacy(content)
-        )
-        return {
-            name: numbers.of_tensor(tensor)
-            for name, tensor in state_dict_in(state, TensorInFile).items()
-        }
-    # A damaged or hostile pickle can end in any exception at all: what it asks for is done, as far as it is allowed.
+        is_zip = content[:2].tobytes() == b"PK"
+        state, storages = _read_zip(path, content) if is_zip else _read_legacy(content)
+        tensors = state_dict_in(state, TensorRecord)
+        return {name: storages.array(tensor) for name, tensor in tensors.items()}
+    # A damaged or hostile pickle can end in any exception.
     except Exception as error:
         raise ValueError(
             f"load_weights: cannot read {str(path)!r} as a file of torch: {error}.\n"
-            "If it is damaged, fetch it anew; else save its weights alone, in torch: torch.save(model.state_dict(), path)."
+            "If it is damaged, download it again; else save only its weights, in torch: "
+            "torch.save(model.state_dict(), path)."
         ) from error
 
 
 def state_dict_in(state: Any, kind: type) -> dict[str, Any]:
-    """The dict of tensors (of the class `kind`) that `state` is, or that it has among other things of a training run."""
+    """The dict of tensors (of class `kind`) that is `state`, or one of its entries."""
     keys = ("state_dict", "model_state_dict", "model")
     found = state
     if isinstance(state, dict):
         found = next((state[key] for key in keys if isinstance(state.get(key), dict)), state)
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
-        raise ValueError(
-            f"expected a dict of tensors by their names, got a {type(found).__name__} without"
-        )
+        raise ValueError(f"expected a dict of tensors by their names, got a {type(found).__name__}")
     if wrong := [f"{name:.60}" for name, value in found.items() if not isinstance(value, kind)]:
         others = ", ".join(wrong[:5]) + (", ..." if len(wrong) > 5 else "")
         raise ValueError(
-            f"expected a dict of tensors, or one that has it as {', '.join(keys)}; it has no tensors as {others}"
+            f"expected a dict of tensors, or one that has it as {', '.join(keys)}; "
+            f"these entries are no tensors: {others}"
         )
     return found
 
@@ -79,17 +81,17 @@ def state_dict_in(state: Any, kind: type) -> dict[str, Any]:
 # The pickle
 
 
-class StorageInFile(NamedTuple):
-    """A row of `length` numbers, wherever in the file it lies; tensors begin `first` numbers after its beginning."""
+class StorageRecord(NamedTuple):
+    """A storage as a pickle describes it: `length` elements from element `first`."""
 
-    kind: str
+    dtype: str
     key: str
     length: int
     first: int = 0
 
 
-class TensorInFile(NamedTuple):
-    """Stands in for torch's functions that make a tensor, with their arguments, and for the tensor."""
+class TensorRecord(NamedTuple):
+    """Replaces torch's functions that make tensors, and records their arguments."""
 
     storage: Any
     offset: Any
@@ -100,68 +102,69 @@ class TensorInFile(NamedTuple):
     metadata: Any = None
 
     def __setstate__(self, state: Any) -> None:
-        raise pickle.UnpicklingError("it gives a tensor attributes, which weights have none of")
+        raise pickle.UnpicklingError("it sets attributes of a tensor, which weights do not need")
 
 
 class _Parameter:
-    """Stands in for the function that makes a parameter of a tensor, which is as good."""
+    """Replaces torch's function that makes a parameter: returns its tensor."""
 
     def __new__(cls, tensor: Any, requires_grad: Any, hooks: Any) -> Any:
         return tensor
 
     def __setstate__(self, state: Any) -> None:
-        """Here so that a pickle cannot change the class itself, as it could one without."""
+        """Without this method, a pickle could change the class itself."""
 
 
 class _Dict(dict):
-    """Stands in for OrderedDict. torch's have versions of their layers as an attribute, which nothing here needs."""
+    """Replaces OrderedDict, of which torch sets an attribute (the layers' versions)."""
 
     __slots__ = ()
 
     def __setstate__(self, state: Any) -> None:
-        """Forget it."""
+        """Ignore the attribute."""
 
 
-STAND_INS = {
+REPLACEMENTS = {
     ("collections", "OrderedDict"): _Dict,
-    ("torch._utils", "_rebuild_tensor"): TensorInFile,
-    ("torch._utils", "_rebuild_tensor_v2"): TensorInFile,
+    ("torch._utils", "_rebuild_tensor"): TensorRecord,
+    ("torch._utils", "_rebuild_tensor_v2"): TensorRecord,
     ("torch._utils", "_rebuild_parameter"): _Parameter,
-    **{("torch", name): kind for name, kind in KINDS.items()},
+    **{("torch", f"{name}Storage"): dtype for name, dtype in DTYPES.items()},
 }
+"""For each name that a pickle may use, the object that it gets."""
 
 
 class TensorUnpickler(pickle.Unpickler):
-    """Reads pickles of plain values and tensors, and runs nothing that they name.
+    """Reads pickles of plain values and tensors.
 
-    A pickle is a program: it may call whatever it can name, with what it likes. What tensors need has a stand-in that only takes down
-    what the pickle says; any other name raises UnpicklingError.
+    A pickle is a program that can call any function it can name. Here the names that
+    tensors need have replacements, which only record their arguments; any other name
+    raises UnpicklingError.
     """
 
     def __init__(self, file: io.BytesIO, **options: Any) -> None:
         super().__init__(file, **options)
-        self.kinds: dict[str, str] = {}
+        self.dtypes: dict[str, str] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in STAND_INS:
-            return STAND_INS[module, name]
+        if (module, name) in REPLACEMENTS:
+            return REPLACEMENTS[module, name]
         raise pickle.UnpicklingError(
-            f"it asks for {f'{module}.{name}'!r}, which no weights need, so it was not run"
+            f"it asks for {f'{module}.{name}'!r}, which weights do not need; it was not executed"
         )
 
-    def persistent_load(self, pid: Any) -> StorageInFile:
+    def persistent_load(self, pid: Any) -> StorageRecord:
         match pid:
-            case ("storage", str(kind), str(key), _, int(length), *view) if (
-                kind in KINDS.values() and length >= 0
+            case ("storage", str(dtype), str(key), _, int(length), *view) if (
+                dtype in DTYPES.values() and length >= 0
             ):
-                self.kinds[key] = kind
+                self.dtypes[key] = dtype
                 match view:
                     case [] | [None]:
-                        return StorageInFile(kind, key, length)
-                    case [(_, int(first), _)] if (
-                        first >= 0
-                    ):  # torch before 0.4: a part of another storage
-                        return StorageInFile(kind, key, length, first)
+                        return StorageRecord(dtype, key, length)
+                    # A view of another storage, before torch 0.4.
+                    case [(_, int(first), _)] if first >= 0:
+                        return StorageRecord(dtype, key, length, first)
         raise pickle.UnpicklingError("it refers to a storage in a way that torch does not")
 
 
@@ -169,162 +172,145 @@ PUTS, GETS = ("PUT", "BINPUT", "LONG_BINPUT"), ("GET", "BINGET", "LONG_BINGET")
 
 
 def _unpickle(file: io.BytesIO) -> tuple[Any, dict[str, str]]:
-    """The value of the next pickle in the file, and the kinds of the storages in it, by their keys."""
+    """The value of the next pickle in the file, and {key: dtype} of its storages."""
     start, tuples, before = file.tell(), set[int](), ""
-    for operation, argument, _ in pickletools.genops(
-        file
-    ):  # ValueError where bytes are missing, before anything is made of them
-        if operation.name in PUTS and (argument or 0) > LONGEST:
-            raise pickle.UnpicklingError(
-                "it numbers its values in a way that would fill the memory"
-            )
-        if operation.name == "DUP" or (
-            operation.name in GETS and argument in tuples
-        ):  # tuples of tuples take for ever to hash
+    # genops raises ValueError for missing bytes, before anything is created from them.
+    for operation, argument, _ in pickletools.genops(file):
+        name = operation.name
+        if name in PUTS and (argument or 0) > MAX_PICKLE_BYTES:
+            raise pickle.UnpicklingError("its memo indices would fill the memory")
+        # Hashing tuples of tuples that contain one tuple twice takes exponential time.
+        if name == "DUP" or (name in GETS and argument in tuples):
             raise pickle.UnpicklingError("it uses a tuple twice, which torch does not")
-        if operation.name in PUTS and before.startswith("TUPLE"):
+        if name in PUTS and before.startswith("TUPLE"):
             tuples.add(len(tuples) if argument is None else argument)
-        before = operation.name
+        before = name
     end = file.tell()
     file.seek(start)
     unpickler = TensorUnpickler(io.BytesIO(file.read(end - start)), encoding="utf-8")
-    return unpickler.load(), unpickler.kinds
+    return unpickler.load(), unpickler.dtypes
 
 
-# The numbers
+# The storages
 
 
-class Place(NamedTuple):
-    """Where in the file a storage lies, and the checksum of its bytes if there is one."""
+class ByteRange(NamedTuple):
+    """The bytes of a storage in the file, and their checksum if there is one."""
 
     start: int
     size: int
     checksum: int | None = None
 
 
-class Numbers:
-    """The storages of a file."""
+class Storages:
+    """The storages of a file, and the arrays in them."""
 
     def __init__(
-        self, content: np.ndarray, places: dict[str, Place], big_endian: bool = False
+        self, content: np.ndarray, find: Callable[[str], ByteRange | None], order: str = "<"
     ) -> None:
-        self.content, self.places = content, places
-        self.order: Literal["<", ">"] = ">" if big_endian else "<"
-        self.read: dict[tuple[str, str], np.ndarray] = {}
+        self.content, self.find, self.order = content, find, order
+        self.decoded: dict[tuple[str, str], np.ndarray] = {}
 
-    def of_tensor(self, tensor: TensorInFile) -> np.ndarray:
+    def array(self, tensor: TensorRecord) -> np.ndarray:
         storage, offset, shape, strides = tensor[:4]
-        plain = (
-            isinstance(storage, StorageInFile)
-            and isinstance(shape, tuple)
-            and isinstance(strides, tuple)
-        )
         if (
-            not plain
+            not isinstance(storage, StorageRecord)
+            or not isinstance(shape, tuple)
+            or not isinstance(strides, tuple)
             or len(shape) != len(strides)
             or not all(type(n) is int and n >= 0 for n in (offset, *shape, *strides))
         ):
-            raise ValueError("a tensor's place, shape or strides are not whole numbers from 0 on")
-        row = self.of_storage(storage)
+            raise ValueError("a tensor's offset, shape or strides are not integers of at least 0")
+        values = self.values(storage)
         first = storage.first + offset
         last = first + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
-        if math.prod(shape) and last >= len(row):
-            raise ValueError(
-                f"a tensor {shape} with strides {strides} from {first} on reaches out of its {len(row)} numbers"
-            )
         if not math.prod(shape):
-            return np.zeros(shape, row.dtype)
+            return np.zeros(shape, values.dtype)
+        if last >= len(values):
+            raise ValueError(
+                f"a tensor {shape} with strides {strides} from element {first} exceeds its storage "
+                f"of {len(values)} elements"
+            )
+        size = values.itemsize
         return np.ndarray(
-            shape, row.dtype, row, first * row.itemsize, [step * row.itemsize for step in strides]
+            shape, values.dtype, values, first * size, [step * size for step in strides]
         )
 
-    def of_storage(self, storage: StorageInFile) -> np.ndarray:
-        if (storage.key, storage.kind) not in self.read:
-            if storage.key not in self.places:
-                raise ValueError(f"the numbers of storage {storage.key!r} are not in it")
-            start, size, checksum = self.places[storage.key]
+    def values(self, storage: StorageRecord) -> np.ndarray:
+        """All elements of a storage."""
+        dtype, key, length, _ = storage
+        if (key, dtype) not in self.decoded:
+            if (span := self.find(key)) is None:
+                raise ValueError(f"it does not contain the storage {key!r}")
+            start, size, checksum = span
             content = self.content.data[start : start + size]
-            if size != storage.length * itemsize(storage.kind) or len(content) != size:
+            if size != length * itemsize(dtype) or len(content) != size:
                 raise ValueError(
-                    f"storage {storage.key!r} has {len(content)} bytes, not those of {storage.length} numbers"
+                    f"storage {key!r} has {len(content)} bytes, not those of {length} elements"
                 )
             if checksum is not None and zlib.crc32(content) != checksum:
                 raise ValueError(
-                    f"storage {storage.key!r} has a wrong checksum (or torch was told to write none)"
+                    f"storage {key!r} has a wrong checksum (or torch was told to write none)"
                 )
-            self.read[storage.key, storage.kind] = self.decoded(content, storage.kind)
-        return self.read[storage.key, storage.kind]
+            self.decoded[key, dtype] = self.decode(content, dtype)
+        return self.decoded[key, dtype]
 
-    def decoded(self, content: memoryview, kind: str) -> np.ndarray:
-        if kind != "bfloat16":
-            return np.frombuffer(content, np.dtype(kind).newbyteorder(self.order))
-        halves = np.frombuffer(content, np.dtype("u2").newbyteorder(self.order))
+    def decode(self, content: memoryview, dtype: str) -> np.ndarray:
+        if dtype != "bfloat16":
+            return np.frombuffer(content, self.order + dtype)
+        halves = np.frombuffer(content, self.order + "u2")
         return (halves.astype(np.uint32) << 16).view(np.float32)  # the upper half of a float32
 
 
-def itemsize(kind: str) -> int:
-    return 2 if kind == "bfloat16" else np.dtype(kind).itemsize
+def itemsize(dtype: str) -> int:
+    return 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
 
 
-def _read_zip(path: str | os.PathLike[str], content: np.ndarray) -> tuple[Any, Numbers]:
+def _read_zip(path: str | os.PathLike[str], content: np.ndarray) -> tuple[Any, Storages]:
     with zipfile.ZipFile(path) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
     if not (names := [name for name in entries if name.endswith("/data.pkl")]):
         raise ValueError("it is a zip file without data.pkl")
-    if any(
-        entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1
-        for entry in entries.values()
-    ):
-        raise ValueError("it is a zip file with compressed entries, as torch does not write them")
+    if any(e.compress_type != zipfile.ZIP_STORED or e.flag_bits & 1 for e in entries.values()):
+        raise ValueError("it is a zip file with compressed entries, which torch does not write")
     if sum(entry.file_size for entry in entries.values()) > len(content):
         raise ValueError("its entries are larger than the file")
     folder = names[0].removesuffix("data.pkl")
-    places = {
-        name.removeprefix(folder): _place(entry, content)
+    ranges = {
+        name.removeprefix(folder): _byte_range(entry, content)
         for name, entry in entries.items()
         if name.startswith(folder)
     }
 
-    def bytes_at(name: str) -> bytes:
-        start, size, _ = places[name]
-        return content[start : start + min(size, LONGEST)].tobytes()
+    def read(name: str) -> bytes:
+        start, size, _ = ranges[name]
+        return content[start : start + min(size, MAX_PICKLE_BYTES)].tobytes()
 
-    big_endian = "byteorder" in places and bytes_at("byteorder") == b"big"
-    storages = {
-        name.removeprefix("data/"): place
-        for name, place in places.items()
-        if name.startswith("data/")
-    }
-    state, _ = _unpickle(io.BytesIO(bytes_at("data.pkl")))
-    return state, Numbers(content, storages, big_endian)
+    order = ">" if "byteorder" in ranges and read("byteorder") == b"big" else "<"
+    state, _ = _unpickle(io.BytesIO(read("data.pkl")))
+    return state, Storages(content, lambda key: ranges.get(f"data/{key}"), order)
 
 
-def _place(entry: zipfile.ZipInfo, content: np.ndarray) -> Place:
-    """Behind the entry's own header, whose name and extra field may be longer than the directory's."""
-    header = content[entry.header_offset : entry.header_offset + 30].tobytes()
-    start = (
-        entry.header_offset
-        + 30
-        + int.from_bytes(header[26:28], "little")
-        + int.from_bytes(header[28:30], "little")
-    )
-    return Place(start, entry.file_size, entry.CRC)
+def _byte_range(entry: zipfile.ZipInfo, content: np.ndarray) -> ByteRange:
+    """The bytes after an entry's local header: 30 bytes, its name, an extra field."""
+    offset = entry.header_offset
+    header = content[offset : offset + 30].tobytes()
+    name_size, extra_size = (int.from_bytes(header[i : i + 2], "little") for i in (26, 28))
+    return ByteRange(offset + 30 + name_size + extra_size, entry.file_size, entry.CRC)
 
 
-def _read_legacy(content: np.ndarray) -> tuple[Any, Numbers]:
-    file = io.BytesIO(content[:LONGEST].tobytes())
+def _read_legacy(content: np.ndarray) -> tuple[Any, Storages]:
+    file = io.BytesIO(content[:MAX_PICKLE_BYTES].tobytes())
     if _unpickle(file)[0] != MAGIC:
         raise ValueError("it is a pickle, but not one of torch.save")
     _version, _machine = _unpickle(file), _unpickle(file)
-    state, kinds = _unpickle(file)
+    state, dtypes = _unpickle(file)
     keys, _ = _unpickle(file)
-    places, position = {}, file.tell()
-    for key in keys:  # each storage: how many numbers, in 8 bytes, and the numbers
-        if key not in kinds:
-            raise ValueError("it has a storage that no tensor lies in")
-        size = int.from_bytes(content[position : position + 8].tobytes(), "little") * itemsize(
-            kinds[key]
-        )
-        places[key] = Place(position + 8, size)
-        position += 8 + size
-    return state, Numbers(content, places)
+    ranges, position = {}, file.tell()
+    for key in keys:  # each storage: its length in 8 bytes, and its elements
+        if key not in dtypes:
+            raise ValueError("it has a storage that no tensor uses")
+        length = int.from_bytes(content[position : position + 8].tobytes(), "little")
+        ranges[key] = ByteRange(position + 8, length * itemsize(dtypes[key]))
+        position += 8 + ranges[key].size
+    return state, Storages(content, ranges.get)

@@ -1,6 +1,7 @@
-"""Weights that were trained elsewhere: files of tinyalex, torch and ONNX, and torchvision's own.
+"""Reads weights from files of tinyalex, torch and ONNX, and downloads torchvision's.
 
-A weight is taken as it is. Whether a network wants RGB or BGR, 0 to 1 or 0 to 255, belongs to the preprocessing of its variant.
+Values are not converted. RGB or BGR, 0 to 1 or 0 to 255 is up to the variant's
+preprocessing.
 """
 
 import os
@@ -13,17 +14,18 @@ import numpy as np
 from tinyalex import serialization
 from tinyalex.models.onnx_files import read_onnx
 from tinyalex.models.torch_files import read_pth, state_dict_in
+from tinyalex.models.variants import AlexNet
 from tinyalex.nn.module import Module
 
 
 class Weights(NamedTuple):
-    """What a file holds."""
+    """The content of a weights file."""
 
     arrays: dict[str, np.ndarray]
     metadata: dict[str, str]
-    """What the file says about itself: of tinyalex's AlexNets, `variant`, `image_size` and options."""
+    """For an AlexNet of tinyalex, its `metadata()`."""
     by_name: bool
-    """Whether the names are those of a state_dict; ONNX has its own, and is read in the order of its graph."""
+    """Whether names are those of a state_dict. False for ONNX: in the graph's order."""
 
     @property
     def variant(self) -> str | None:
@@ -31,67 +33,60 @@ class Weights(NamedTuple):
 
 
 def load_weights(model: Module, path: str | os.PathLike[str]) -> None:
-    """Put the weights in a file into `model`, converted to the dtype and moved to the device of its parameters.
+    """Set the model's parameters from a file. Their dtypes and devices do not change.
 
-    path  a file of one of these kinds, recognised by its content
-          - safetensors: weights or a checkpoint of tinyalex, or anybody's
-          - torch's .pth: a state_dict, or a training checkpoint with one; the `module.` of DataParallel is left out of names
-          - ONNX (needs tinyalex[onnx]): weights of Conv, Gemm and MatMul, in the graph's order
+    path  a file of one of these formats, which is recognized by its content
+          - safetensors: a state_dict, or a checkpoint of tinyalex
+          - torch's .pth: a state_dict or a training checkpoint, DataParallel's too
+          - ONNX (needs tinyalex[onnx]): Conv, Gemm and MatMul, in the graph's order
 
-    ValueError, naming each name or shape that does not fit, or for a damaged file; then nothing has been changed. Weights of another
-    variant with the same names and shapes are taken: fine-tuning may begin with them.
-    FileNotFoundError if there is none, ImportError without the package for ONNX. Nothing in a file is executed.
+    Raises ValueError for a damaged file, or naming each name or shape that does not
+    fit; then no parameter has been changed. Weights of another variant with the same
+    names and shapes are accepted, for fine-tuning. Raises FileNotFoundError if there is
+    no file, ImportError without the package onnx. Nothing in a file is executed.
     """
     weights = read_weights(path)
     own = {name: p.shape for name, p in model.named_parameters()}
-    arrays = _under_own_names(weights, own)
-    # Before load_state_dict, which brings arrays into order: a view of few numbers can claim to be of any shape.
+    arrays = _by_parameter(weights, own)
+    # Checked before load_state_dict copies arrays: a small storage can claim a huge
+    # shape.
     wrong = [f"{name} is missing" for name in own if name not in arrays]
     wrong += [f"{name} is not a parameter of this network" for name in arrays if name not in own]
     for name, (given, array) in arrays.items():
         if name in own and array.shape != own[name]:
-            wrong.append(
-                f"{given} has shape {array.shape}, expected {own[name]}"
-                + (f" for {name}" if name != given else "")
-            )
+            renamed = f" for {name}" if name != given else ""
+            wrong.append(f"{given} has shape {array.shape}, expected {own[name]}{renamed}")
         elif name in own and array.dtype.kind != "f":
-            wrong.append(f"{given} holds {array.dtype}, expected floating numbers")
-    wrong = [_printable(line) for line in wrong]
+            wrong.append(f"{given} is {array.dtype}, expected a floating dtype")
     if wrong:
-        variant = getattr(model, "variant", None)
-        hint = (
-            f"\nThe file is for variant {weights.variant!r}."
-            if weights.variant not in (None, variant)
-            else ""
-        )
-        raise ValueError(
-            f"load_weights: {str(path)!r} belongs to another network:\n  "
-            + "\n  ".join(wrong)
-            + hint
-        )
+        lines = [f"load_weights: {str(path)!r} belongs to another network:"]
+        lines += ["  " + _printable(line) for line in wrong]
+        if weights.variant not in (None, model.variant if isinstance(model, AlexNet) else None):
+            lines.append(f"The file is for variant {weights.variant!r}.")
+        raise ValueError("\n".join(lines))
     model.load_state_dict({name: array for name, (_, array) in arrays.items()})
 
 
 def _printable(text: str) -> str:
-    """A file may have control codes in its names, which a terminal would obey."""
+    """The text without control codes, which names in a file may contain."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)[:200]
 
 
 def read_weights(path: str | os.PathLike[str]) -> Weights:
-    """The weights in a file of any of the kinds that `load_weights` takes."""
+    """The weights in a file of one of the formats of `load_weights`."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"load_weights: there is no file {str(path)!r}.")
     with open(path, "rb") as file:
         head = file.read(9)
-    if head[4:] == b"\0\0\0\0{":  # how long the header is, and its JSON
+    if head[4:] == b"\0\0\0\0{":  # the length of the header, and its JSON
         return _read_safetensors(path)
     if head.startswith((b"PK", b"\x80")):
         return Weights(read_pth(path), {}, by_name=True)
-    if head.startswith(b"\x08"):  # the first field of a model, the version of its format
-        arrays, metadata = read_onnx(path)
-        return Weights(arrays, metadata, by_name=False)
+    if head.startswith(b"\x08"):  # a model's first field, the version of the format
+        return Weights(*read_onnx(path), by_name=False)
     raise ValueError(
-        f"load_weights: expected {str(path)!r} to be a file of safetensors, of torch (.pth) or of ONNX, got one that begins with {head!r}."
+        f"load_weights: expected {str(path)!r} to be a file of safetensors, of torch (.pth) or of "
+        f"ONNX, got one that begins with {head!r}."
     )
 
 
@@ -99,15 +94,16 @@ def _read_safetensors(path: str | os.PathLike[str]) -> Weights:
     try:
         metadata = serialization.load_metadata(path)
         return Weights(state_dict_in(serialization.load(path), np.ndarray), metadata, by_name=True)
-    # TypeError, AttributeError: numbers that NumPy has not (bfloat16, float8). The rest: a header that does not describe the file.
+    # TypeError, AttributeError: dtypes that NumPy does not have (bfloat16, float8). The
+    # others: a header that does not match the file.
     except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
         raise ValueError(
-            f"load_weights: cannot read {str(path)!r} as a state of safetensors: {error}."
+            f"load_weights: cannot read {str(path)!r} as a safetensors state: {error}."
         ) from error
 
 
-def _under_own_names(weights: Weights, own: Collection[str]) -> dict[str, tuple[str, np.ndarray]]:
-    """{the model's name: (the file's name, array)}; what the model has no name for keeps the file's."""
+def _by_parameter(weights: Weights, own: Collection[str]) -> dict[str, tuple[str, np.ndarray]]:
+    """{parameter: (name in the file, array)}; unknown arrays keep their names."""
     arrays = weights.arrays
     if weights.by_name or arrays.keys() == set(own):
         names = [name if name in own else _unwrapped(name) for name in arrays]
@@ -118,20 +114,21 @@ def _under_own_names(weights: Weights, own: Collection[str]) -> dict[str, tuple[
 
 
 def _unwrapped(name: str) -> str:
-    """Without what torch's DataParallel and compile put into names."""
+    """The name without what torch's DataParallel and compile insert."""
     return ".".join(part for part in name.split(".") if part not in ("module", "_orig_mod"))
 
 
 class Download(NamedTuple):
-    """A published file of weights: its name, its addresses, and the checksum of its bytes."""
+    """A published weights file."""
 
     name: str
     urls: tuple[str, ...]
     known_hash: str
 
 
-# torch puts the first digits of the sha256 into a file's name. The whole of it is what several projects that use the file have noted
-# down, independently of each other (for LPIPS, most of them); 244,408,911 bytes.
+# torch puts the first digits of the sha256 into the file's name. Several independent
+# projects that use the file (for LPIPS, most of them) record all digits. 244,408,911
+# bytes.
 TORCHVISION_WEIGHTS = Download(
     "alexnet-owt-7be5be79.pth",
     ("https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",),
@@ -142,14 +139,16 @@ DOWNLOADS = {"torchvision": TORCHVISION_WEIGHTS}
 
 
 def fetch_weights(variant: str) -> Path:
-    """The path of a variant's published weights, downloaded unless they are there already: 244 MB for "torchvision", the only one.
+    """The path of a variant's published weights, which are downloaded once.
 
-    ValueError for another variant, ConnectionError if the download fails or has other bytes than the published ones.
+    Only "torchvision" has any: 244 MB. Raises ValueError for another variant,
+    ConnectionError if the download fails or does not match the checksum.
     """
     from tinyalex.data.download import fetch
 
     if variant not in DOWNLOADS:
         raise ValueError(
-            f"fetch_weights: expected one of {', '.join(DOWNLOADS)}, got {variant!r}. Give a file of weights."
+            f"fetch_weights: expected one of {', '.join(DOWNLOADS)}, got {variant!r}. "
+            "Give a weights file."
         )
     return fetch(*DOWNLOADS[variant])

@@ -1,13 +1,14 @@
-"""Pictures of networks and of their training, written to PNG files; and the measurements that they show.
+"""Figures of networks and their training as PNG files, and the values in them.
 
-Drawing and measuring are apart: `occlusion` gives numbers, `draw_occlusion` draws numbers. Pictures are uint8 arrays (H, W, 3) in RGB,
-such as `models.preprocessing(variant).crop(photo)` gives.
+Computing and drawing are separate: `occlusion` returns values, `draw_occlusion` draws
+them. Images are uint8 arrays (H, W, 3) in RGB, such as
+`models.preprocessing(variant).crop(photo)` returns.
 """
 
 from tinyalex.plots.features import draw_filters, draw_maps
-from tinyalex.plots.measuring import Occlusion, activations, last_features, nearest, occlusion
+from tinyalex.plots.inspection import Occlusion, activations, last_features, nearest, occlusion
 from tinyalex.plots.network import draw_network
-from tinyalex.plots.photos import draw_neighbours, draw_occlusion, draw_predictions
+from tinyalex.plots.predictions import draw_neighbours, draw_occlusion, draw_predictions
 from tinyalex.plots.training import draw_confusion, draw_curves
 
 __all__ = [

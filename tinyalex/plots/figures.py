@@ -1,4 +1,4 @@
-"""Figures without pyplot: no window system is needed, and nothing outside of the figure is touched."""
+"""Figures without pyplot: they need no window system, and change no global state."""
 
 import os
 from typing import Any
@@ -6,13 +6,16 @@ from typing import Any
 from tinyalex.serialization import atomic_write
 
 INK = "#333333"
+TEXT: dict[str, Any] = {"color": INK, "parse_math": False}
+"""Options of a text that may contain a $."""
 
 
 def new_figure(width: float, height: float, *, layout: str | None = "constrained") -> Any:
     """An empty figure; sizes in inches."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), layout=layout, dpi=150)  # type: ignore[arg-type]  # matplotlib's stubs want the literal
+    # matplotlib's stubs expect a literal.
+    return Figure(figsize=(width, height), layout=layout, dpi=150)  # type: ignore[arg-type]
 
 
 def save(figure: Any, path: str | os.PathLike[str]) -> None:

@@ -1,4 +1,4 @@
-"""The familiar picture of a network (the paper's Figure 2), drawn from the network itself."""
+"""A figure of a network's architecture, like Figure 2 of the paper."""
 
 import os
 import textwrap
@@ -10,25 +10,26 @@ import numpy as np
 
 from tinyalex import nn
 from tinyalex.functional.arguments import pair
-from tinyalex.models.steps import outline
+from tinyalex.models.tracing import outline
 from tinyalex.nn.module import Module, Step
-from tinyalex.plots.figures import INK, new_figure, save
+from tinyalex.plots.figures import INK, TEXT, new_figure, save
 
 COLUMNS, SHARED = ("#8fb4dd", "#eab37c"), "#c3c8cf"
-"""The colours of the two columns (a network without columns has the first), and of what belongs to neither: the image, the output."""
+"""The colours of two columns (or of the only one), and of layers without columns."""
 
-# Sizes in inches. A square root stands between numbers and sizes: drawn in proportion, 13 pixels beside 224 would be a dot.
-TALLEST, WIDEST, BAR, BODY = 2.3, 0.85, 0.13, 4.9
+# Sizes in inches. Those of boxes are proportional to the square root of a layer's
+# sizes: with a linear scale, 13 x 13 would be a dot beside 224 x 224.
+MAX_HEIGHT, MAX_WIDTH, BAR, BODY = 2.3, 0.85, 0.13, 4.9
 SLANT = np.array([0.40, 0.28])
-"""Where depth goes on paper: so far to the right and up, for each inch of it."""
-SLOT, GAP, MARGIN, BETWEEN_ROWS = 1.12, 0.20, 0.15, 0.5
+"""The offset to the right and up of each inch of depth."""
+SLOT, GAP, MARGIN, ROW_GAP = 1.12, 0.20, 0.15, 0.5
 NAME, LINE = 0.2, 0.145
-"""Heights of text under the boxes."""
+"""Heights of the text below the boxes."""
 
 
 @dataclass
-class Stage:
-    """A convolution or linear layer (or, first, the image), and the layers up to the next of these."""
+class Block:
+    """The image, a convolution or linear layer, and the layers up to the next block."""
 
     name: str
     shape: tuple[int, ...]
@@ -44,12 +45,21 @@ class Stage:
 
     @property
     def groups(self) -> int:
-        return getattr(self.module, "groups", 1)
+        return self.module.groups if isinstance(self.module, nn.Conv2d) else 1
+
+    @property
+    def width(self) -> float:
+        """Maps or features in each column."""
+        return self.shape[0] / self.columns
+
+    @property
+    def side(self) -> int:
+        return max(self.shape[1:])
 
 
 @dataclass
 class Box:
-    """A cuboid on paper: its front (width, height) with the lower left corner at x, y; its depth goes up and to the right."""
+    """A cuboid. Its front's lower left corner is x, y; depth is drawn right and up."""
 
     width: float
     height: float
@@ -60,28 +70,21 @@ class Box:
 
     @property
     def size(self) -> np.ndarray:
-        """What it covers, to the right and up."""
+        """The width and height of its drawing."""
         return np.array([self.width, self.height]) + SLANT * self.depth
 
-    def right_face(self, across: float, up: float) -> np.ndarray:
-        """A point of the face that looks to the next layer; both from 0 to 1."""
-        return (
-            np.array([self.x + self.width, self.y + up * self.height]) + across * self.depth * SLANT
-        )
+    def point(self, right: float, up: float, back: float = 0.0) -> np.ndarray:
+        """The position of a point, whose coordinates in the cuboid are from 0 to 1."""
+        front = np.array([self.x + right * self.width, self.y + up * self.height])
+        return front + back * self.depth * SLANT
 
-    def left_edge(self, up: float) -> np.ndarray:
-        """A point of the front's edge that looks to the layer before."""
-        return np.array([self.x, self.y + up * self.height])
 
-    def faces(self) -> list[tuple[list[np.ndarray], float]]:
-        """The corners of the three faces that one sees, and how much darker (or, below 0, lighter) each is."""
-        low, back = np.array([self.x, self.y]), SLANT * self.depth
-        right, up = np.array([self.width, 0]), np.array([0, self.height])
-        return [
-            ([low, low + right, low + right + up, low + up], 0.0),
-            ([low + up, low + right + up, low + right + up + back, low + up + back], -0.45),
-            ([low + right, low + right + back, low + right + up + back, low + right + up], 0.16),
-        ]
+FACES = (
+    (((0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0)), 0.0),
+    (((0, 1, 0), (1, 1, 0), (1, 1, 1), (0, 1, 1)), -0.45),
+    (((1, 0, 0), (1, 0, 1), (1, 1, 1), (1, 1, 0)), 0.16),
+)
+"""The corners of a box's visible faces, and their shades (> 0 darker, < 0 lighter)."""
 
 
 def draw_network(
@@ -91,141 +94,114 @@ def draw_network(
     *,
     title: str | None = None,
 ) -> None:
-    """Boxes for the image and for what each convolution gives, bars for linear layers, windows between them.
+    """Draw the image and each convolution's output as a box, linear layers as bars.
 
-    Where convolutions have groups=2 there are two columns, each with half of the maps. Layers between them that see both, and the hidden
-    linear layers, are drawn in halves as well, as in the paper, with lines from both columns to both.
+    With groups=2 there are two columns, each with half of the maps. As in the paper,
+    layers between them without groups and the hidden linear layers are drawn in halves
+    as well, and connected to both columns.
 
-    input_shape  that of one image, as in models.outline; an AlexNet's is known
+    input_shape  of one image, as in models.outline
     """
-    stages = _stages(outline(model, input_shape))
-    _make_boxes(stages)
-    captions = [_caption(stage) for stage in stages]
+    blocks = _blocks(outline(model, input_shape))
+    _make_boxes(blocks)
+    captions = [_caption(block) for block in blocks]
     below = MARGIN + NAME + LINE * max(map(len, captions))
-    width, height = _place(stages, below, 0.3 if title else 0.0)
+    width, height = _place(blocks, below, 0.3 if title else 0.0)
     figure = new_figure(width, height, layout=None)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_xlim(0, width)
     axes.set_ylim(0, height)
     axes.axis("off")
     if title:
-        axes.text(
-            MARGIN,
-            height - 0.12,
-            title,
-            va="top",
-            fontsize=12,
-            color=INK,
-            fontweight="bold",
-            parse_math=False,
-        )
-    joints = list(pairwise(stages))
-    for before, after in joints:
+        y = height - 0.12
+        axes.text(MARGIN, y, title, va="top", fontsize=12, fontweight="bold", **TEXT)
+    neighbours = list(pairwise(blocks))
+    for before, after in neighbours:
         if not after.is_volume:
             _draw_dense(axes, before, after)
-    for stage, lines in zip(stages, captions, strict=True):
-        _draw_boxes(axes, stage)
-        x, words = stage.boxes[0].x + stage.boxes[0].size[0] / 2, "\n".join(lines)
-        axes.text(
-            x,
-            below,
-            stage.name,
-            ha="center",
-            va="top",
-            fontsize=9,
-            fontweight="bold",
-            color=INK,
-            parse_math=False,
-        )
-        axes.text(
-            x,
-            below - NAME,
-            words,
-            ha="center",
-            va="top",
-            fontsize=7.5,
-            color="#666666",
-            linespacing=1.3,
-        )
-    for before, after in joints:
+    style: dict[str, Any] = {"ha": "center", "va": "top"}
+    for block, lines in zip(blocks, captions, strict=True):
+        _draw_boxes(axes, block)
+        x = block.boxes[0].x + block.boxes[0].size[0] / 2
+        axes.text(x, below, block.name, fontsize=9, fontweight="bold", **style, **TEXT)
+        style_small = {"fontsize": 7.5, "color": "#666666", "linespacing": 1.3}
+        axes.text(x, below - NAME, "\n".join(lines), **style_small, **style)
+    for before, after in neighbours:
         if after.is_volume:
             _draw_windows(axes, before, after)
     save(figure, path)
 
 
-def _stages(steps: list[Step]) -> list[Stage]:
-    stages = [Stage("image", steps[0].seen)]
+def _blocks(steps: list[Step]) -> list[Block]:
+    blocks = [Block("image", steps[0].seen)]
     for step in steps:
         if isinstance(step.module, (nn.Conv2d, nn.Linear)):
-            stages.append(Stage(step.name, step.shape, step.module, step.seen))
+            blocks.append(Block(step.name, step.shape, step.module, step.seen))
         else:
-            stages[-1].after.append(step)
-    groups = [stage.groups for stage in stages]
+            blocks[-1].after.append(step)
+    groups = [block.groups for block in blocks]
     if set(groups) == {1, 2}:
-        # The first convolution with groups reads halves: so the layer before it, but not the image, is in halves already.
-        for stage in stages[max(groups.index(2) - 1, 1) : -1]:
-            stage.columns = 2
-    return stages
+        # The first convolution with groups reads halves, so the layer before it is
+        # halved too, but not the image.
+        for block in blocks[max(groups.index(2) - 1, 1) : -1]:
+            block.columns = 2
+    return blocks
 
 
-def _make_boxes(stages: list[Stage]) -> None:
-    volumes, bars = [s for s in stages if s.is_volume], [s for s in stages if not s.is_volume]
-    widest = max((s.shape[0] / s.columns for s in volumes), default=1)
-    tallest = max((max(s.shape[1:]) for s in volumes), default=1)
-    longest = max((s.shape[0] / s.columns for s in bars), default=1)
-    rows = max(stage.columns for stage in stages)
-    in_rows = max((max(s.shape[1:]) for s in volumes if s.columns == rows), default=1)
-    inch = min(TALLEST, BODY / rows / (1 + SLANT[1]) / (in_rows / tallest) ** 0.5)
-    for stage in stages:
-        maps = stage.shape[0] / stage.columns
-        for column in range(stage.columns):
-            colour = (
-                COLUMNS[column] if stage.columns == rows and stage.module is not None else SHARED
-            )
-            if stage.is_volume:
-                height, depth = (inch * (side / tallest) ** 0.5 for side in stage.shape[1:])
-                stage.boxes.append(Box(WIDEST * (maps / widest) ** 0.5, height, depth, colour))
+def _make_boxes(blocks: list[Block]) -> None:
+    volumes, bars = [b for b in blocks if b.is_volume], [b for b in blocks if not b.is_volume]
+    widest = max((b.width for b in volumes), default=1)
+    tallest = max((b.side for b in volumes), default=1)
+    longest = max((b.width for b in bars), default=1)
+    rows = max(block.columns for block in blocks)
+    in_rows = max((b.side for b in volumes if b.columns == rows), default=1)
+    inch = min(MAX_HEIGHT, BODY / rows / (1 + SLANT[1]) / (in_rows / tallest) ** 0.5)
+    for block in blocks:
+        for column in range(block.columns):
+            in_column = block.columns == rows and block.module is not None
+            colour = COLUMNS[column] if in_column else SHARED
+            if block.is_volume:
+                height, depth = (inch * (side / tallest) ** 0.5 for side in block.shape[1:])
+                width = MAX_WIDTH * (block.width / widest) ** 0.5
+                block.boxes.append(Box(width, height, depth, colour))
             else:
-                length = (0.9 if rows == 1 else 0.6) * inch * (maps / longest) ** 0.5
-                stage.boxes.append(Box(BAR, max(length, BAR), BAR, colour))
+                length = (0.9 if rows == 1 else 0.6) * inch * (block.width / longest) ** 0.5
+                block.boxes.append(Box(BAR, max(length, BAR), BAR, colour))
 
 
-def _place(stages: list[Stage], below: float, above: float) -> tuple[float, float]:
-    """Gives the boxes their places, and returns the size of the figure."""
-    rows = max(stage.columns for stage in stages)
-    row = max((s.boxes[0].size[1] for s in stages if s.columns == rows), default=0.0)
-    single = max((s.boxes[0].size[1] for s in stages if s.columns == 1), default=0.0)
-    body = max(rows * row + (rows - 1) * BETWEEN_ROWS, single)
-    label = 0.32  # under the lowest box
+def _place(blocks: list[Block], below: float, above: float) -> tuple[float, float]:
+    """Set the positions of the boxes, and return the size of the figure."""
+    rows = max(block.columns for block in blocks)
+    row = max((b.boxes[0].size[1] for b in blocks if b.columns == rows), default=0.0)
+    single = max((b.boxes[0].size[1] for b in blocks if b.columns == 1), default=0.0)
+    body = max(rows * row + (rows - 1) * ROW_GAP, single)
+    label = 0.32  # below the lowest box
     middle = below + label + body / 2
     x = MARGIN
-    for stage in stages:
-        size = stage.boxes[0].size
+    for block in blocks:
+        size = block.boxes[0].size
         slot = max(size[0], SLOT) + GAP
-        for column, box in enumerate(stage.boxes):
-            # The first column is the upper one. Each box is centred in its row, or, if it is alone, between the rows.
-            centre = middle + (row + BETWEEN_ROWS) * ((stage.columns - 1) / 2 - column)
+        for column, box in enumerate(block.boxes):
+            # The first column is the upper row. A box is centred in its row, or between
+            # the rows.
+            centre = middle + (row + ROW_GAP) * ((block.columns - 1) / 2 - column)
             box.x, box.y = x + (slot - size[0]) / 2, centre - size[1] / 2
         x += slot
     return x + MARGIN, middle + body / 2 + MARGIN + above
 
 
-def _draw_boxes(axes: Any, stage: Stage) -> None:
+def _draw_boxes(axes: Any, block: Block) -> None:
     from matplotlib.colors import to_rgb
     from matplotlib.patches import Polygon
 
-    maps = stage.shape[0] // stage.columns
-    label = f"{stage.shape[1]} × {stage.shape[2]} × {maps}" if stage.is_volume else f"{maps}"
-    paper = {
-        "facecolor": "white",
-        "edgecolor": "none",
-        "pad": 0.6,
-        "alpha": 0.9,
-    }  # lines pass under the label
-    for box in stage.boxes:
-        for corners, shade in box.faces():
-            towards, share = (0.0 if shade > 0 else 1.0), abs(shade)
-            colour = [(1 - share) * part + share * towards for part in to_rgb(box.colour)]
+    label = " × ".join(map(str, (*block.shape[1:], int(block.width))))
+    # Lines pass under the label.
+    paper = {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.9}
+    for box in block.boxes:
+        for face, shade in FACES:
+            target, share = (0.0 if shade > 0 else 1.0), abs(shade)
+            colour = [(1 - share) * part + share * target for part in to_rgb(box.colour)]
+            corners = [box.point(*corner) for corner in face]
             axes.add_patch(
                 Polygon(corners, facecolor=colour, edgecolor=INK, linewidth=0.6, joinstyle="round")
             )
@@ -233,54 +209,44 @@ def _draw_boxes(axes: Any, stage: Stage) -> None:
         axes.text(x, y, label, ha="center", va="top", fontsize=8, color=INK, bbox=paper, zorder=5)
 
 
-def _draw_windows(axes: Any, before: Stage, after: Stage) -> None:
-    """A convolution's window where it looks, and lines to the place that it computes."""
+def _draw_windows(axes: Any, before: Block, after: Block) -> None:
+    """A convolution's window on its input, and lines to its output."""
     from matplotlib.patches import Polygon
 
     assert isinstance(after.module, nn.Conv2d)
     kernel = after.module.weight.shape[2:]
-    up, across = (
-        min(1.0, size / seen) / 2 for size, seen in zip(kernel, after.seen[1:], strict=True)
-    )
+    sizes = zip(kernel, after.seen[1:], strict=True)
+    up, across = (min(1.0, window / size) / 2 for window, size in sizes)
     for i, source in enumerate(before.boxes):
         corners = [
-            source.right_face(0.5 + a * across, 0.5 + u * up)
+            source.point(1, 0.5 + u * up, 0.5 + a * across)
             for a, u in ((-1, -1), (1, -1), (1, 1), (-1, 1))
         ]
         axes.add_patch(Polygon(corners, facecolor=(1, 1, 1, 0.55), edgecolor=INK, linewidth=0.8))
         for j, target in enumerate(after.boxes):
-            # With groups each column sees itself alone. (The layer before may be in one piece: then all see it.)
+            # With groups, a column reads only itself, or all of a layer without
+            # columns.
             if after.groups == 1 or len(before.boxes) == 1 or i == j:
-                tip = target.left_edge(0.5)
+                tip = target.point(0, 0.5)
                 for corner in corners:
                     axes.plot(*zip(corner, tip, strict=True), color=INK, linewidth=0.5, alpha=0.75)
 
 
-def _draw_dense(axes: Any, before: Stage, after: Stage) -> None:
-    """All numbers with all: a band from each box to each bar."""
+def _draw_dense(axes: Any, before: Block, after: Block) -> None:
+    """A band from each box to each bar: every output depends on every input."""
     from matplotlib.patches import Polygon
 
+    style: dict[str, Any] = {"facecolor": (0.5, 0.5, 0.5, 0.10), "edgecolor": (0.4, 0.4, 0.4, 0.5)}
     for source in before.boxes:
         for target in after.boxes:
-            corners = [
-                source.right_face(1, 0),
-                target.left_edge(0),
-                target.left_edge(1),
-                source.right_face(1, 1),
-            ]
-            axes.add_patch(
-                Polygon(
-                    corners,
-                    facecolor=(0.5, 0.5, 0.5, 0.10),
-                    edgecolor=(0.4, 0.4, 0.4, 0.5),
-                    linewidth=0.5,
-                )
-            )
+            start, end = source.point(1, 0, 1), source.point(1, 1, 1)
+            corners = [start, target.point(0, 0), target.point(0, 1), end]
+            axes.add_patch(Polygon(corners, linewidth=0.5, **style))
 
 
-def _caption(stage: Stage) -> list[str]:
-    """What is computed here, and what follows, in lines of about an inch."""
-    module, text = stage.module, ""
+def _caption(block: Block) -> list[str]:
+    """The layer and those that follow it, in lines of about an inch."""
+    module, text = block.module, ""
     if isinstance(module, nn.Linear):
         text = "dense"
     elif isinstance(module, nn.Conv2d):
@@ -291,13 +257,13 @@ def _caption(stage: Stage) -> list[str]:
             text += f", stride {down}" + ("" if down == right else f", {right}")
         if module.groups > 1:
             text += f", {module.groups} groups"
-    # A layer's name is not torn apart: no-break spaces.
-    names = [name.replace(" ", "\N{NO-BREAK SPACE}") for name in map(_named, stage.after) if name]
+    # No-break spaces: a line break must not split a layer's name.
+    names = [name.replace(" ", "\N{NO-BREAK SPACE}") for name in map(_label, block.after) if name]
     return ([text] if text else []) + textwrap.wrap(", ".join(names), 19, break_long_words=False)
 
 
-def _named(step: Step) -> str:
-    """A layer between the boxes, in a few letters."""
+def _label(step: Step) -> str:
+    """A short name of a layer without a box."""
     module = step.module
     if isinstance(module, (nn.MaxPool2d, nn.AvgPool2d)):
         size = pair("draw_network", "kernel_size", module.kernel_size, 1)

@@ -1,4 +1,4 @@
-"""How training went: curves, and which classes are taken for which."""
+"""Figures of training: curves, and the confusion matrix."""
 
 import os
 from collections.abc import Sequence
@@ -13,31 +13,22 @@ TRAIN, VALID = "#9aa5b1", "#0b6e99"
 
 
 def draw_curves(log: Sequence[Any], path: str | os.PathLike[str]) -> None:
-    """Loss and error by epoch, training and validation; a dotted line where the learning rate fell. `log`: training.Epoch lines."""
+    """Training and validation loss and error by epoch, from a log of training.Epoch.
+
+    A dotted line marks a reduction of the learning rate.
+    """
     figure = new_figure(9, 3.4)
     epochs = [line.epoch for line in log]
     drops = [now.epoch - 0.5 for before, now in pairwise(log) if now.lr < before.lr]
+    style = {"linewidth": 2, "marker": "o" if len(log) < 20 else "", "markersize": 4}
     for place, title, name, scale in ((1, "loss", "loss", 1), (2, "error, %", "error", 100)):
         axes = figure.add_subplot(1, 2, place)
         for which, colour, label in (("train", TRAIN, "training"), ("valid", VALID, "validation")):
             values = [scale * getattr(line, f"{which}_{name}") for line in log]
-            axes.plot(
-                epochs,
-                values,
-                color=colour,
-                linewidth=2,
-                marker="o" if len(log) < 20 else "",
-                markersize=4,
-                label=label,
-            )
+            axes.plot(epochs, values, color=colour, label=label, **style)
         for i, drop in enumerate(drops):
-            axes.axvline(
-                drop,
-                color=INK,
-                linewidth=0.8,
-                linestyle=":",
-                label="lower learning rate" if i == 0 else None,
-            )
+            text = "lower learning rate" if i == 0 else None
+            axes.axvline(drop, color=INK, linewidth=0.8, linestyle=":", label=text)
         axes.set_title(title, loc="left", fontsize=11)
         axes.set_xlabel("epoch")
         axes.set_ylim(bottom=0)
@@ -52,7 +43,7 @@ def draw_curves(log: Sequence[Any], path: str | os.PathLike[str]) -> None:
 def draw_confusion(
     confusion: np.ndarray, classes: Sequence[str], path: str | os.PathLike[str]
 ) -> None:
-    """How often each true class (rows) got each answer (columns), in percent of the class."""
+    """The predictions (columns) for each true class (rows), in percent of the class."""
     share = 100 * confusion / np.maximum(1, confusion.sum(axis=1, keepdims=True))
     side = 2.2 + 0.5 * len(classes)
     figure = new_figure(side, side)
@@ -61,15 +52,8 @@ def draw_confusion(
     for row, column in np.ndindex(share.shape):
         value = round(share[row, column])
         if value:
-            axes.text(
-                column,
-                row,
-                f"{value}",
-                ha="center",
-                va="center",
-                fontsize=8,
-                color="white" if value > 55 else INK,
-            )
+            colour = "white" if value > 55 else INK
+            axes.text(column, row, f"{value}", ha="center", va="center", fontsize=8, color=colour)
     axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
     axes.set_yticks(range(len(classes)), classes)
     axes.set_xlabel("answer")

@@ -1,4 +1,7 @@
-"""What a trained network does with pictures, in numbers. Networks run in testing mode here, and stay as they were."""
+"""Inspection of trained networks: activations, nearest neighbours, occlusion.
+
+The network runs in evaluation mode; its own modes are restored.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,27 +14,31 @@ from tinyalex.functional import softmax
 from tinyalex.nn.module import Module, hooked, run
 from tinyalex.tensor import Tensor
 
-BATCH = 32
-"""Images at a time: large enough for speed, small enough that conv1's maps of a batch (38 MB) are no matter."""
+BATCH_SIZE = 32
+"""Large enough for speed, small enough for memory: conv1's output takes 38 MB."""
 
 
 def activations(model: Module, images: np.ndarray, layer: str) -> np.ndarray:
-    """What the layer of that name (as in `model.named_modules()`) gives for each image: (N, C, H, W) or (N, features)."""
+    """A layer's output for each image, (N, C, H, W) or (N, features).
+
+    layer  its name, as in `model.named_modules()`
+    """
     modules = dict(model.named_modules())
     if layer not in modules:
-        known = ", ".join(name for name in modules if name)
+        names = ", ".join(name for name in modules if name)
         raise ValueError(
-            f"activations: {type(model).__name__} has no layer {layer!r}. It has {known}."
+            f"activations: {type(model).__name__} has no layer {layer!r}. It has {names}."
         )
     return _recorded(model, images, modules[layer], lambda inputs, output: output)
 
 
 def last_features(model: Module, images: np.ndarray) -> np.ndarray:
-    """What the last linear layer sees of each image, (N, features): of AlexNet, the 4096 numbers of fc7 after ReLU (Figure 4)."""
+    """The input of the last linear layer, (N, features): 4096 in Figure 4."""
     linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
     if not linear:
         raise ValueError(
-            f"last_features: {type(model).__name__} has no nn.Linear. Name a layer: activations(model, images, layer)."
+            f"last_features: {type(model).__name__} has no nn.Linear. "
+            "Name a layer: activations(model, images, layer)."
         )
     return _recorded(model, images, linear[-1], lambda inputs, output: inputs[0])
 
@@ -39,15 +46,17 @@ def last_features(model: Module, images: np.ndarray) -> np.ndarray:
 def _recorded(
     model: Module, images: np.ndarray, module: Module, choose: Callable[[tuple, Tensor], Any]
 ) -> np.ndarray:
+    """`choose(inputs, output)` of the module for each image."""
     if not len(images):
         raise ValueError("activations: got no images. Give one or more, (N, 3, H, W).")
     found: list[np.ndarray] = []
     with hooked([(module, lambda _, inputs, output: found.append(choose(inputs, output).numpy()))]):
-        for batch, first in enumerate(range(0, len(images), BATCH), 1):
-            run(model, images[first : first + BATCH])
+        for batch, first in enumerate(range(0, len(images), BATCH_SIZE), 1):
+            run(model, images[first : first + BATCH_SIZE])
             if len(found) != batch:
                 raise ValueError(
-                    "activations: the layer computes more than once for each image. Give one that does so once."
+                    "activations: the layer is not called exactly once for each image. "
+                    "Give one that is."
                 )
     return np.concatenate(found)
 
@@ -55,19 +64,25 @@ def _recorded(
 def nearest(
     queries: np.ndarray, among: np.ndarray, count: int = 6
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(indices, distances), both (Q, count): which rows of `among` (N, features) are nearest to each of `queries` (Q, features).
+    """(indices, distances), both (Q, count): the rows of `among` nearest to each query.
 
-    Distances are Euclidean, as in Figure 4; the nearest comes first. A query that is itself `among` them finds itself first.
+    queries, among  features (Q, F) and (N, F)
+
+    Distances are Euclidean, as in Figure 4, in ascending order. A query that is also
+    `among` them is its own nearest row.
     """
     queries, among = (
         np.asarray(features, np.float64).reshape(len(features), -1) for features in (queries, among)
     )
     if queries.shape[1] != among.shape[1]:
         raise ValueError(
-            f"nearest: queries have {queries.shape[1]} features and the others {among.shape[1]}. Take both from the same layer."
+            f"nearest: queries have {queries.shape[1]} features, but the others {among.shape[1]}. "
+            "Take both from the same layer."
         )
     if not 1 <= count <= len(among):
-        raise ValueError(f"nearest: count={count} neighbours cannot be found among {len(among)}.")
+        raise ValueError(
+            f"nearest: count={count} is not between 1 and the number of rows, {len(among)}."
+        )
     squares = (queries**2).sum(axis=1)[:, None] - 2 * queries @ among.T + (among**2).sum(axis=1)
     indices = np.argsort(squares, axis=1, kind="stable")[:, :count]
     return indices, np.sqrt(np.maximum(np.take_along_axis(squares, indices, axis=1), 0))
@@ -75,11 +90,11 @@ def nearest(
 
 @dataclass(frozen=True)
 class Occlusion:
-    """How a class fares while a square hides parts of an image.
+    """The probability of a class while a square hides parts of an image.
 
     label          the class
     whole          its probability for the whole image
-    probabilities  (rows, columns): with the square's top left corner at row * step, column * step
+    probabilities  (rows, columns); the square's corner is at row * step, column * step
     side, step     in pixels
     """
 
@@ -99,38 +114,38 @@ def occlusion(
     step: int = 8,
     fill: Sequence[float] = (0, 0, 0),
 ) -> Occlusion:
-    """The probability of a class while a square moves over the image (Zeiler and Fergus 2014): low where the network looks.
+    """A class's probability as a square moves over the image (Zeiler and Fergus 2014).
+
+    It is low where the square hides what the class depends on.
 
     image  the network's input (1, 3, H, W)
-    label  the class; None: the one that the network gives the whole image
-    side   of the square in pixels, moved by `step` pixels
-    fill   the square's value in each channel. 0 is the mean colour wherever preprocessing subtracts one
+    label  the class; by default the one predicted for the whole image
+    side   of the square in pixels, which moves in steps of `step` pixels
+    fill   the square's value in each channel; 0 if preprocessing subtracts the mean
     """
     _, _, height, width = image.shape
     if not 1 <= side <= min(height, width) or step < 1:
         raise ValueError(
-            f"occlusion: a square of side={side}, moved by step={step}, does not fit an image of {height} x {width}.\n"
-            f"Give a side from 1 to {min(height, width)}, and a step from 1 on."
+            f"occlusion: a square of side={side}, moved by step={step}, does not fit an image of "
+            f"{height} x {width}.\n"
+            f"Give a side from 1 to {min(height, width)}, and a step of at least 1."
         )
     whole = _probabilities(model, image)[0]
     if label is None:
         label = int(whole.argmax())
     elif not 0 <= label < len(whole):
-        raise ValueError(
-            f"occlusion: there is no class {label}; the network has {len(whole)}, from 0 on."
-        )
+        raise ValueError(f"occlusion: expected a label from 0 to {len(whole) - 1}, got {label}.")
     tops, lefts = range(0, height - side + 1, step), range(0, width - side + 1, step)
     corners = [(top, left) for top in tops for left in lefts]
     found = []
-    for first in range(0, len(corners), BATCH):
-        batch = corners[first : first + BATCH]
-        hidden = np.repeat(image, len(batch), axis=0)
-        for one, (top, left) in zip(hidden, batch, strict=True):
+    for first in range(0, len(corners), BATCH_SIZE):
+        batch = corners[first : first + BATCH_SIZE]
+        images = np.repeat(image, len(batch), axis=0)
+        for one, (top, left) in zip(images, batch, strict=True):
             one[:, top : top + side, left : left + side] = np.reshape(fill, (3, 1, 1))
-        found.append(_probabilities(model, hidden)[:, label])
-    return Occlusion(
-        label, float(whole[label]), np.concatenate(found).reshape(len(tops), len(lefts)), side, step
-    )
+        found.append(_probabilities(model, images)[:, label])
+    probabilities = np.concatenate(found).reshape(len(tops), len(lefts))
+    return Occlusion(label, float(whole[label]), probabilities, side, step)
 
 
 def _probabilities(model: Module, images: np.ndarray) -> np.ndarray:

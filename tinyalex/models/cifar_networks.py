@@ -1,0 +1,61 @@
+"""Networks for 32 x 32 images: cuda-convnet's fastest, and a small AlexNet."""
+
+from collections.abc import Callable
+from functools import partial
+
+from tinyalex import nn
+from tinyalex.models.variants import NORM, linear_layers, numbered
+from tinyalex.nn import init
+
+
+def quick(num_classes: int = 10) -> nn.Sequential:
+    """cuda-convnet's "26 % in 80 seconds" network.
+
+    145,578 parameters and 12.35 million multiply-adds an image. Pooling rounds sizes
+    up: 32, 16, 8, 4.
+    """
+    features = numbered(
+        [nn.Conv2d(3, 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2, ceil_mode=True)],
+        [nn.Conv2d(32, 32, 5, padding=2), nn.ReLU(), nn.AvgPool2d(3, 2, ceil_mode=True)],
+        [nn.Conv2d(32, 64, 5, padding=2), nn.ReLU(), nn.AvgPool2d(3, 2, ceil_mode=True)],
+    )
+    linear = {
+        "flatten": nn.Flatten(),
+        "fc1": nn.Linear(64 * 4 * 4, 64),
+        "relu4": nn.ReLU(),
+        "fc2": nn.Linear(64, num_classes),
+    }
+    return nn.Sequential(features | linear)
+
+
+def alexnet(num_classes: int = 10) -> nn.Sequential:
+    """The paper's network at half its widths, with a 5 x 5 kernel of stride 1 in conv1.
+
+    Pooling rounds sizes up: 32, 16, 8, 4.
+    """
+    norm = partial(NORM, alpha_mode="sum")
+    pool = partial(nn.MaxPool2d, 3, 2, ceil_mode=True)
+    features = numbered(
+        [nn.Conv2d(3, 48, 5, padding=2), nn.ReLU(), norm(), pool()],
+        [nn.Conv2d(48, 128, 5, padding=2, groups=2), nn.ReLU(), norm(), pool()],
+        [nn.Conv2d(128, 192, 3, padding=1), nn.ReLU()],
+        [nn.Conv2d(192, 192, 3, padding=1, groups=2), nn.ReLU()],
+        [nn.Conv2d(192, 128, 3, padding=1, groups=2), nn.ReLU(), pool()],
+    )
+    return nn.Sequential(features | linear_layers(features, num_classes, 32, width=1024))
+
+
+NETWORKS: dict[str, Callable[[int], nn.Sequential]] = {"quick": quick, "alexnet": alexnet}
+
+
+def cifar(name: str, num_classes: int = 10) -> nn.Sequential:
+    """The network "quick" or "alexnet": RGB images (N, 3, 32, 32) to (N, num_classes).
+
+    The initial weights are those of `nn.init.kaiming_`, for pixels of mean 0 and a
+    standard deviation near 1.
+    """
+    if name not in NETWORKS:
+        raise ValueError(f"models.cifar: expected one of {', '.join(NETWORKS)}, got {name!r}.")
+    model = NETWORKS[name](num_classes)
+    init.kaiming_(model)
+    return model
