@@ -13,8 +13,8 @@ Shape = tuple[int, ...]
 class Window(NamedTuple):
     """A sliding window. Output row i sees the rows i*stride + u*dilation - padding, u < kernel.
 
-    `padding` counts the zeros before the first row and column; those after the last follow from
-    the output size.
+    `padding` counts the zeros before the first row and column; those after the last
+    follow from the output size.
     """
 
     kernel: Pair

@@ -46,7 +46,7 @@ EXACT = (
         "shifted",
         "reordered",
     ),
-    *("lets through", "lost places"),
+    *("not masked", "missing elements"),
 )
 """Kinds of gradcheck's hints that describe a whole wrong gradient. The others guess at a cause, which the code may not have."""
 

@@ -1,7 +1,7 @@
 """im2col and col2im in NumPy, and the arrays between them and a matrix multiplication.
 
-Within a tile the images are the last axis in memory, (C, KH, KW, OH, OW, T), so that a shifted view
-of the image consists of a few long contiguous runs.
+Within a tile the images are the last axis in memory, (C, KH, KW, OH, OW, T), so that a
+shifted view of the image consists of a few long contiguous runs.
 """
 
 import math
@@ -92,7 +92,8 @@ def from_columns(
 ) -> None:
     """y[n, o, i, j] = product[o, n, i, j] + bias[o]; with `relu`, the maximum of 0 and that."""
     product = product.swapaxes(0, 1)
-    # A bias for each element of a row of N*C: NumPy would else loop over one image's channels.
+    # A bias for each element of a row of N*C: NumPy would else loop over one image's
+    # channels.
     row = np.zeros(product.shape[:2], product.dtype)
     if bias is not None:
         row += bias

@@ -12,7 +12,8 @@ def random_mask(
 ) -> None:
     """mask[i] = a random bit for each unit of sample first + i, True with probability `keep`.
 
-    A unit takes 32 bits: of its sample's uint64 words, word unit // 2, the lower half first.
+    A unit takes 32 bits: of its sample's uint64 words, word unit // 2, the lower half
+    first.
     """
     units = math.prod(mask.shape[1:])
     words = device.random_words(key, step, call, range(first, first + len(mask)), -(-units // 2))

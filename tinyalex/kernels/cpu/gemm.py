@@ -1,12 +1,14 @@
 """Matrix multiplication in NumPy, divided between the workers and into blocks that BLAS does not pack.
 
-Workers divide the matrices rather than BLAS's own threads: those keep their cores busy for some
-20 ms after each call, waiting for the next one, and would contend with the workers.
+Workers divide the matrices rather than BLAS's own threads: those keep their cores busy
+for some 20 ms after each call, waiting for the next one, and would contend with the
+workers.
 
-Before it multiplies, BLAS packs both matrices into a layout of its own. That is cheap where each
-element is used often, but a linear layer uses each weight once a sample: for 32 samples, packing
-takes as long as multiplying. On processors with AVX-512, OpenBLAS has kernels without packing, for
-up to a million multiply-adds. There, multiplications are partitioned (M rows, K terms, N columns):
+Before it multiplies, BLAS packs both matrices into a layout of its own. That is cheap
+where each element is used often, but a linear layer uses each weight once a sample: for
+32 samples, packing takes as long as multiplying. On processors with AVX-512, OpenBLAS
+has kernels without packing, for up to a million multiply-adds. There, multiplications
+are partitioned (M rows, K terms, N columns):
 
 | regime      | condition                        | partition                 | used by                |
 |-------------|----------------------------------|---------------------------|------------------------|
@@ -45,8 +47,8 @@ SHORT_SUM_BLOCK = 256, 64
 """Rows and columns of a block where sums are short."""
 
 MIN_BLOCK_ROWS, MIN_BLOCK_TERMS = 44, 64
-"""The smallest blocks of `small b` and `small out`. With smaller ones, the matrix that is not
-partitioned is too large for the cache."""
+"""The smallest blocks of `small b` and `small out`. With smaller ones, the matrix that
+is not partitioned is too large for the cache."""
 
 
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
@@ -55,7 +57,8 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     madds = rows * columns * terms
     unpacked = madds > MIN_PARALLEL_MADDS and device.blas_multiplies_without_packing()
     short_sums = unpacked and 1 < terms <= MAX_FEW and min(out.shape) >= SHORT_SUM_BLOCK[0]
-    # The workers divide the rows of `out`: its longer side, or for short sums its contiguous rows.
+    # The workers divide the rows of `out`: its longer side, or for short sums its
+    # contiguous rows.
     if (out.strides[0] < out.strides[1]) if short_sums else (rows < columns):
         a, b, out = b.T, a.T, out.T
     if madds <= MAX_SERIAL_MADDS:
@@ -138,7 +141,8 @@ def _few_columns(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.
 def _short_sums(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.Scratch) -> None:
     """out[i, j] = a[i] @ b[j] by blocks. The columns of `b` are copied together first.
 
-    They are far apart in memory, often by a power of two: cache associativity conflicts.
+    They are far apart in memory, often by a power of two: cache associativity
+    conflicts.
     """
     (rows, terms), columns = a.shape, b.shape[1]
     r, c = _block_size(rows, SHORT_SUM_BLOCK[0]), _block_size(columns, SHORT_SUM_BLOCK[1])

@@ -8,8 +8,8 @@ import numpy as np
 from tinyalex import device
 
 BLOCK_ELEMENTS = 1 << 18
-"""Elements per step of a loop over rows: they stay in a core's cache, and the steps are long enough
-that workers do not wait for the GIL."""
+"""Elements per step of a loop over rows: they stay in a core's cache, and the steps are
+long enough that workers do not wait for the GIL."""
 
 MIN_PARALLEL_BYTES = 4 << 20
 """Below this a single thread is faster: the NumPy calls are short, and workers wait for the GIL."""
@@ -33,8 +33,8 @@ def as_hwnc(x: np.ndarray) -> np.ndarray:
 def parallel_rows(a: np.ndarray, size: int, body: Callable[[slice], None]) -> None:
     """Call `body` with the rows (axis 2) of an activation, divided between the workers.
 
-    Each worker then reads and writes contiguous memory. `size` is in bytes, of the largest array
-    that the loop reads.
+    Each worker then reads and writes contiguous memory. `size` is in bytes, of the
+    largest array that the loop reads.
     """
 
     def run(lo: int, hi: int, scratch: device.Scratch) -> None:

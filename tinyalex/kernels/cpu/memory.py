@@ -1,8 +1,8 @@
 """Where arrays are stored on the CPU: the memory order of activations, and a memory pool.
 
-The system zeroes new memory page by page on first access, which costs about as much as computing
-what is stored there. So the pool keeps memory whose array and views are gone for the next array
-of that size, as CuPy's pool does on a GPU.
+The system zeroes new memory page by page on first access, which costs about as much as
+computing what is stored there. So the pool keeps memory whose array and views are gone
+for the next array of that size, as CuPy's pool does on a GPU.
 """
 
 import math
@@ -20,8 +20,8 @@ MIN_POOLED_BYTES = 1 << 20
 MAX_HELD = 1.5
 """The pool's limit, in use and idle, relative to the most that was ever in use.
 
-With less, the backward pass of a training step would release what the next forward pass needs:
-the sizes are never quite the same.
+With less, the backward pass of a training step would release what the next forward pass
+needs: the sizes are never quite the same.
 """
 
 
@@ -71,7 +71,8 @@ class MemoryPool:
         if size < MIN_POOLED_BYTES or self.holder == threading.get_ident():
             return np.empty(shape, dtype)
         memory = self._take(size)
-        # Through a memoryview: views of the array would else refer to `memory` and outlive it.
+        # Through a memoryview: views of the array would else refer to `memory` and
+        # outlive it.
         array = np.frombuffer(memory.data, np.uint8, size)
         weakref.finalize(array, self.returned.append, memory).atexit = False
         return array.view(dtype).reshape(shape)

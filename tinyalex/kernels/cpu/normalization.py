@@ -82,7 +82,8 @@ def spatial_norm_backward(
     beta: float,
 ) -> None:
     """dx = dy * s**-beta - 2*a*beta * x * (sum of dy*y/s over the positions whose window holds this one)."""
-    # The sum over the windows that hold a position is the backward pass of that pooling.
+    # The sum over the windows that hold a position is the backward pass of that
+    # pooling.
     ones = np.ones(x.shape[2:], x.dtype)
     avg_pool_backward(dy * y / s, ones, dx, (size, size), (1, 1), (size // 2, size // 2))
     dx *= x
@@ -108,8 +109,9 @@ def _power(s: np.ndarray, beta: float, out: np.ndarray | None = None) -> np.ndar
 class ChannelSums:
     """Sums over a window of `size` channels around each, which ends at the edges of a group.
 
-    Every sum is computed from its terms: a running sum (add the next, subtract the last) would
-    cancel. Zeros between the groups let the whole array be shifted as one contiguous run.
+    Every sum is computed from its terms: a running sum (add the next, subtract the
+    last) would cancel. Zeros between the groups let the whole array be shifted as one
+    contiguous run.
     """
 
     def __init__(self, like: np.ndarray, size: int, groups: int, before: int) -> None:

@@ -22,8 +22,8 @@ def max_pool(
 
     NaN counts as the maximum; of several NaN the last is taken.
 
-    x (N, C, H, W), y (N, C, OH, OW); argmax like y, of an integer type that holds KH*KW - 1, or
-    None if no backward pass follows.
+    x (N, C, H, W), y (N, C, OH, OW); argmax like y, of an integer type that holds
+    KH*KW - 1, or None if no backward pass follows.
     """
     starts_inside = all(
         (out - 1) * step < size
@@ -117,8 +117,8 @@ def _first_match(argmax: np.ndarray, candidates: Iterable[tuple], best: np.ndarr
     largest = np.iinfo(argmax.dtype).max
     argmax.fill(largest)
     for offset, base, seen, out in candidates:
-        # Set all bits where the candidate does not match: the first match is then a minimum, and
-        # no masked store is needed.
+        # Set all bits where the candidate does not match: the first match is then a
+        # minimum, and no masked store is needed.
         found = np.not_equal(seen, best[out])
         found = found.view(argmax.dtype) if argmax.itemsize == 1 else found.astype(argmax.dtype)
         found *= largest
@@ -171,8 +171,9 @@ def _first_visits(
 ) -> set[int]:
     """The offsets that visit their pixels first, row by row and in descending order of offsets.
 
-    The last stride x stride offsets of all windows cover each pixel between them once: their
-    gradients need not be added to anything. Pixels that none of them visits are set to 0.
+    The last stride x stride offsets of all windows cover each pixel between them once:
+    their gradients need not be added to anything. Pixels that none of them visits are
+    set to 0.
     """
     overlap = all(size >= step for size, step in zip(kernel, stride, strict=True))
     if dilation != (1, 1) or not dy.shape[2] or not overlap:

@@ -27,6 +27,7 @@ def sgd_update(
         v -= np.multiply(grad[lo:hi], lr, out=change)
         part += v
 
-    # One tile rather than single_threaded: there is no matrix multiplication to limit BLAS for.
+    # One tile rather than single_threaded: there is no matrix multiplication to limit
+    # BLAS for.
     tiles = [(0, len(w))] if w.size <= MIN_PARALLEL_ELEMENTS else None
     device.for_tiles(w, 8 * w[:1].nbytes, block, tiles=tiles)

@@ -23,7 +23,8 @@ def offset_slices(
 ) -> Iterator[tuple[int, np.ndarray, Index]]:
     """For each kernel offset u*KW + v: (offset, the pixels that windows see there, their outputs).
 
-    The windows are those of some rows of y. Outputs whose pixel is in the padding are left out.
+    The windows are those of some rows of y. Outputs whose pixel is in the padding are
+    left out.
     """
     # Windows over later rows are windows over an image that begins further up.
     top = padding[0] - rows.start * stride[0]

@@ -1,20 +1,20 @@
 """Convolution a row of the output at a time, for few channels and where dx is not needed.
 
-In im2col, the result of a tile of images is copied to the output: activations are stored as
-(OH, OW, N, O), where some of the N images are not contiguous. A row of the output is. So here a
-matrix multiplication computes one row for all images, in place. Of im2col's columns only the part
-that belongs to one row of the image is made,
+In im2col, the result of a tile of images is copied to the output: activations are
+stored as (OH, OW, N, O), where some of the N images are not contiguous. A row of the
+output is. So here a matrix multiplication computes one row for all images, in place. Of
+im2col's columns only the part that belongs to one row of the image is made,
 
     strips[h] = what the windows see of row h     (KW*C, OW*N)
 
-since a window sees consecutive rows: strips[i*stride : i*stride + KH] are all columns of row i of
-the output, contiguous, in KH/stride times less memory than im2col's.
+since a window sees consecutive rows: strips[i*stride : i*stride + KH] are all columns
+of row i of the output, contiguous, in KH/stride times less memory than im2col's.
 
     forward     y[i]   = columns[i].T @ w.T          (OW*N, O)
     backward    dw.T  += columns[i] @ dy[i]          (KH*KW*C, O)
 
-The bias is the weight of one more input that is always 1: a last row of ones in each strip, of
-which the window's first is used. So dw.T contains db.
+The bias is the weight of one more input that is always 1: a last row of ones in each
+strip, of which the window's first is used. So dw.T contains db.
 """
 
 import numpy as np
@@ -95,14 +95,16 @@ def make_strips(x: np.ndarray, shape: ConvShape) -> np.ndarray:
     strips = empty(((oh - 1) * down + kh, kw * c + 1, ow * n), x.dtype)
 
     def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
-        # The images are last, (row, column, C, N): a shifted view is a few long contiguous runs.
+        # The images are last, (row, column, C, N): a shifted view is a few long
+        # contiguous runs.
         padded = scratch.take("padded rows", (hi - lo, width, c, n), x.dtype)
         padded.fill(0)
         inside = range(max(lo, top), min(hi, top + h))
         if inside:
             image = padded[inside[0] - lo : inside[-1] + 1 - lo, left : left + w]
-            # Images are far apart in memory, often by a power of two, which causes cache
-            # associativity conflicts: rows of all images are copied together first.
+            # Images are far apart in memory, often by a power of two, which causes
+            # cache associativity conflicts: rows of all images are copied together
+            # first.
             gathered = scratch.take("rows", (len(inside), c, n, image.shape[1]), x.dtype)
             rows = x[:, :, inside[0] - top : inside[-1] + 1 - top, : image.shape[1]]
             gathered[...] = rows.transpose(2, 1, 0, 3)

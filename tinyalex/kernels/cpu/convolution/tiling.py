@@ -1,7 +1,8 @@
 """How Winograd's algorithm cuts a convolution into tiles; strides folded into channels.
 
-With stride s, the s x s pixels of a square become s*s channels of one pixel, and so do the filter's
-elements: conv1's 11 x 11 kernel at stride 4 is a 3 x 3 kernel at stride 1 with 48 channels.
+With stride s, the s x s pixels of a square become s*s channels of one pixel, and so do
+the filter's elements: conv1's 11 x 11 kernel at stride 4 is a 3 x 3 kernel at stride 1
+with 48 channels.
 """
 
 import math
@@ -16,7 +17,8 @@ from tinyalex.kernels.window import ConvShape, Pair
 TILE_SIZES = {3: 5, 5: 4}
 """Outputs m on a side of a tile, for each kernel size r.
 
-13 x 13 maps are 3 tiles of 5 on a side, conv1's 55 x 55 are 11; 27 x 27 are 7 tiles of 4.
+13 x 13 maps are 3 tiles of 5 on a side, conv1's 55 x 55 are 11; 27 x 27 are 7 tiles of
+4.
 """
 
 WIDE = {2: np.complex64, 4: np.complex128}

@@ -11,8 +11,8 @@ import numpy as np
 from tinyalex.device import Scratch
 
 POINTS = [Fraction(p) for p in ("0", "1", "-1", "1/2", "-2", "-1/2", "2")]
-"""Where polynomials are evaluated, besides infinity: small values and their reciprocals, whose
-powers stay near 1."""
+"""Where polynomials are evaluated, besides infinity: small values and their
+reciprocals, whose powers stay near 1."""
 
 ONE = POINTS.index(Fraction(1))
 """The index of the point 1, all of whose powers are 1."""
@@ -22,9 +22,10 @@ ONE = POINTS.index(Fraction(1))
 def matrices(m: int, r: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """AT (m, a), G (a, r) and BT (a, a) with a = m + r - 1, in float64 from exact fractions.
 
-    The rows of AT.T and G are powers of the points; BT is the inverse transpose of the square
-    matrix of powers. Each row of G is balanced with that of BT: both get the same sum of magnitudes.
-    AT is left unbalanced, so that its column for the point 1 is all ones.
+    The rows of AT.T and G are powers of the points; BT is the inverse transpose of the
+    square matrix of powers. Each row of G is balanced with that of BT: both get the
+    same sum of magnitudes. AT is left unbalanced, so that its column for the point 1 is
+    all ones.
     """
     a = m + r - 1
     points = POINTS[: a - 1]
@@ -69,9 +70,9 @@ def tiles_to_points(
 ) -> None:
     """v[a, b, i, j] = t @ (the tile at (first + i, j)) @ t.T, zeros outside of x.
 
-    Tiles are t.shape[1] pixels square and `step` apart, the first at -offset. x (H, W, R),
-    v (A, A, rows, columns, R), where R counts images times channels. A row of tiles is one call:
-    with many short calls, threads would wait for the GIL.
+    Tiles are t.shape[1] pixels square and `step` apart, the first at -offset. x
+    (H, W, R), v (A, A, rows, columns, R), where R counts images times channels. A row
+    of tiles is one call: with many short calls, threads would wait for the GIL.
     """
     height, width, count = x.shape
     (size, reach), across = t.shape, v.shape[3]
