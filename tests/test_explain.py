@@ -82,12 +82,12 @@ def test_it_says_what_was_launched(without_nvrtc):
 
 def test_shared_memory_is_shown_where_a_helper_of_the_kernel_uses_it(without_nvrtc):
     text = explain("cross_entropy")
-    assert below(text, "shared[t] = mine;") == [
+    assert below(text, "shared[t] = value;") == [
         "> 1.0 passes through the banks a store of shared memory"
     ]
     assert "Shared memory has no bank conflicts" in text
     assert "struct Larger" in text
-    assert "W over_block(W mine" in text
+    assert "W block_reduce(W value" in text
     assert "cross_entropy_backward" not in text
 
 

@@ -1,4 +1,4 @@
-"""The switch for fast paths: convolution algorithms other than im2col, and fused layers."""
+"""The switch for fast paths: fast convolution algorithms, and fused layers."""
 
 import os
 from contextlib import ContextDecorator

@@ -11,7 +11,7 @@ def augment(
     colour: np.ndarray | None,
     scale: float,
 ) -> None:
-    """out[n] = (images[n] - mean + colour[n]) * scale, shifted and mirrored as moves[n] says.
+    """out[n] = (images[n] - mean + colour[n]) * scale, moved by moves[n].
 
     moves[n] = (up, left, mirror); pixels from outside the image are 0. images
     (N, C, H, W) of any dtype, mean (C, H, W) or (C, 1, 1), out (N, C, OH, OW) floating,

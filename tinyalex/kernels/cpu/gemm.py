@@ -1,4 +1,4 @@
-"""Matrix multiplication in NumPy, divided between the workers and into blocks that BLAS does not pack.
+"""Matrix multiplication in parallel, in blocks that BLAS does not pack.
 
 Workers divide the matrices rather than BLAS's own threads: those keep their cores busy
 for some 20 ms after each call, waiting for the next one, and would contend with the
@@ -10,15 +10,15 @@ where each element is used often, but a linear layer uses each weight once a sam
 has kernels without packing, for up to a million multiply-adds. There, multiplications
 are partitioned (M rows, K terms, N columns):
 
-| regime      | condition                        | partition                 | used by                |
-|-------------|----------------------------------|---------------------------|------------------------|
-| serial      | M*K*N <= MAX_SERIAL_MADDS        | none                      |                        |
-| outer       | K = 1                            | rows of out, no BLAS      |                        |
-| short sums  | K <= MAX_FEW, M and N large      | 256 x 64 blocks of out    | linear: dw = dy.T @ x  |
-| few columns | N <= MAX_FEW, K > BLOCK_TERMS    | rows and terms of a       | linear: y and dx       |
-| small b     | MIN_BLOCK_ROWS*K*N is unpacked   | rows of a                 | convolutions           |
-| small out   | M*MIN_BLOCK_TERMS*N is unpacked  | terms of the sum          | gradients of filters   |
-| whole       | all others, or without AVX-512   | one part a worker         |                        |
+| regime      | condition                     | partition           | used by          |
+|-------------|-------------------------------|---------------------|------------------|
+| serial      | M*K*N <= MAX_SERIAL_MADDS     | none                |                  |
+| outer       | K = 1                         | rows of out         |                  |
+| short sums  | K <= MAX_FEW, M and N large   | blocks of out       | linear: dw       |
+| few columns | N <= MAX_FEW, K > BLOCK_TERMS | rows and terms of a | linear: y, dx    |
+| small b     | MIN_BLOCK_ROWS*K*N unpacked   | rows of a           | convolutions     |
+| small out   | M*MIN_BLOCK_TERMS*N unpacked  | terms of the sum    | convolutions: dw |
+| whole       | all others, or no AVX-512     | one part a worker   |                  |
 """
 
 import numpy as np
@@ -89,7 +89,7 @@ def _row_blocks(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.S
 
 
 def stacked_matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """out = a @ b for stacks of matrices, (..., M, K) and (..., K, N). The regime `small b`."""
+    """out = a @ b for stacks (..., M, K) and (..., K, N). Regime `small b`."""
     rows, (terms, columns) = a.shape[-2], b.shape[-2:]
     if _unpacked(rows, MIN_BLOCK_ROWS, terms * columns):
         size = _block_size(rows, MAX_UNPACKED_MADDS // (terms * columns)) or rows
@@ -99,7 +99,7 @@ def stacked_matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
 
 
 def sum_of_matmuls(a: np.ndarray, b: np.ndarray, scratch: device.Scratch) -> np.ndarray:
-    """The sum of all a[i] @ b[i]. a (stack, M, K), b (stack, K, N). The regime `small out`."""
+    """The sum of all a[i] @ b[i]: (stack, M, K), (stack, K, N). Regime `small out`."""
     (_, rows, terms), columns = a.shape, b.shape[2]
     size = terms
     if _unpacked(terms, MIN_BLOCK_TERMS, rows * columns):
@@ -114,14 +114,14 @@ def sum_of_matmuls(a: np.ndarray, b: np.ndarray, scratch: device.Scratch) -> np.
 
 
 def _unpacked(length: int, min_block: int, madds_each: int) -> bool:
-    """Whether partitioning an axis makes BLAS skip packing, with blocks that are large enough."""
+    """Whether partitioning an axis avoids packing, with large enough blocks."""
     too_large = length * madds_each > MAX_UNPACKED_MADDS
     fits = min_block * madds_each <= MAX_UNPACKED_MADDS
     return too_large and fits and device.blas_multiplies_without_packing()
 
 
 def _few_columns(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.Scratch) -> None:
-    """out = the sum over s of a[:, s] @ b[s]. The blocks of `a` are visited in memory order."""
+    """out = the sum over s of a[:, s] @ b[s]. Visits `a` in memory order."""
     (rows, terms), columns = a.shape, b.shape[1]
     by_rows = a.strides[0] > a.strides[1]
     k = _block_size(terms, BLOCK_TERMS if by_rows else BLOCK_TERMS // 2)

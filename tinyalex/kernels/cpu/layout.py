@@ -1,4 +1,4 @@
-"""HWNC layout: activations (N, C, H, W) stored as (H, W, N, C), and loops over their rows."""
+"""HWNC layout: activations (N, C, H, W) stored as (H, W, N, C), and loops over rows."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ BLOCK_ELEMENTS = 1 << 18
 long enough that workers do not wait for the GIL."""
 
 MIN_PARALLEL_BYTES = 4 << 20
-"""Below this a single thread is faster: the NumPy calls are short, and workers wait for the GIL."""
+"""Below this a single thread is faster: workers would wait for the GIL."""
 
 
 def to_hwnc(x: np.ndarray) -> np.ndarray:
@@ -23,7 +23,7 @@ def to_hwnc(x: np.ndarray) -> np.ndarray:
 
 
 def as_hwnc(x: np.ndarray) -> np.ndarray:
-    """Images (N, C, H, W) as (H, W, N*C): a view if they are stored like that, else a copy."""
+    """Images (N, C, H, W) as (H, W, N*C): a view if stored like that, else a copy."""
     x = to_hwnc(x)
     n, c, h, w = x.shape
     strides = x.strides[2], x.strides[3], x.itemsize

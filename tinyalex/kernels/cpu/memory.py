@@ -1,4 +1,4 @@
-"""Where arrays are stored on the CPU: the memory order of activations, and a memory pool.
+"""Arrays on the CPU: the memory order of activations, and a memory pool.
 
 The system zeroes new memory page by page on first access, which costs about as much as
 computing what is stored there. So the pool keeps memory whose array and views are gone
@@ -26,7 +26,7 @@ needs: the sizes are never quite the same.
 
 
 def activation(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """An uninitialised array (N, C, ...) for a layer's output, stored as (..., N, C); (N, C) as (C, N)."""
+    """An uninitialised array (N, C, ...), stored as (..., N, C); (N, C) as (C, N)."""
     n, c, *space = shape
     if not space:
         return empty((c, n), dtype).T
@@ -50,7 +50,7 @@ def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
 
 
 class MemoryPool:
-    """The memory in use and the idle memory: together at most MAX_HELD times the peak in use."""
+    """The memory in use and idle: together at most MAX_HELD times the peak in use."""
 
     def __init__(self) -> None:
         self.renew_lock()
@@ -61,7 +61,7 @@ class MemoryPool:
         self.bytes_in_use = self.peak_bytes = 0
 
     def renew_lock(self) -> None:
-        """For a child process: a thread that it does not have may have held the lock at the fork."""
+        """After a fork: another thread of the parent may have held the lock."""
         self.lock, self.holder = threading.Lock(), 0
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:

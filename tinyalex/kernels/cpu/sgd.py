@@ -11,7 +11,7 @@ MIN_PARALLEL_ELEMENTS = 1 << 15
 def sgd_update(
     w: np.ndarray, velocity: np.ndarray, grad: np.ndarray, lr: float, momentum: float, decay: float
 ) -> None:
-    """velocity = momentum*velocity - decay*lr*w - lr*grad; w += velocity; in place (section 5)."""
+    """velocity = momentum*velocity - decay*lr*w - lr*grad, then w += velocity."""
     arrays = w, velocity, grad
     if all(a.flags.c_contiguous for a in arrays):
         w, velocity, grad = (a.reshape(-1) for a in arrays)

@@ -1,4 +1,4 @@
-"""Toom and Cook's matrices, which multiply polynomials by their values; tiles transformed by them.
+"""The matrices of Toom and Cook, and transforms of tiles with them.
 
 `winograd.py` explains their use. `matrices(2, 3)` is Winograd's F(2, 3).
 """
@@ -20,7 +20,7 @@ ONE = POINTS.index(Fraction(1))
 
 @cache
 def matrices(m: int, r: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """AT (m, a), G (a, r) and BT (a, a) with a = m + r - 1, in float64 from exact fractions.
+    """AT (m, a), G (a, r) and BT (a, a), a = m + r - 1, from exact fractions.
 
     The rows of AT.T and G are powers of the points; BT is the inverse transpose of the
     square matrix of powers. Each row of G is balanced with that of BT: both get the
@@ -37,7 +37,7 @@ def matrices(m: int, r: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _powers(points: list[Fraction], count: int) -> list[list[Fraction]]:
-    """A row 1, p, p**2, ... for each point; at infinity only the highest power remains."""
+    """A row 1, p, p**2, ... for each point; at infinity only the highest power."""
     finite = [[p**k for k in range(count)] for p in points]
     return [*finite, [Fraction(k == count - 1) for k in range(count)]]
 
@@ -89,7 +89,10 @@ def tiles_to_points(
 
 
 def points_to_tiles(m: np.ndarray, at: np.ndarray, y: np.ndarray, scratch: Scratch) -> None:
-    """y = at @ m[..., i, j] @ at.T at every tile (i, j). m (A, A, rows, columns, R), y (H, W, R)."""
+    """y = at @ m[:, :, i, j] @ at.T for each tile (i, j).
+
+    m (A, A, rows, columns, R), y (H, W, R).
+    """
     height, width, count = y.shape
     (step, size), across = at.shape, m.shape[3]
     half = scratch.take("half", (size, across, step, count), y.dtype)
@@ -101,6 +104,6 @@ def points_to_tiles(m: np.ndarray, at: np.ndarray, y: np.ndarray, scratch: Scrat
 
 
 def _clipped(start: int, count: int, size: int) -> tuple[slice, slice]:
-    """The pixels start .. start + count that are inside the image, and their indices in the tile."""
+    """The pixels of a tile that are inside the image; their indices in the tile."""
     first, last = max(0, start), max(0, min(size, start + count))
     return slice(first, max(first, last)), slice(first - start, max(first, last) - start)
