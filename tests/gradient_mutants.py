@@ -25,7 +25,7 @@ RNG = np.random.default_rng(0)
 
 @dataclass
 class Mutant:
-    """An operation with an injected fault: `name` says which, `hint` is the expected hint."""
+    """An operation with the injected fault `name`; `hint` is the expected hint."""
 
     name: str
     hint: str
@@ -37,7 +37,7 @@ MUTANTS: list[Mutant] = []
 
 
 def mutant(name, hint, *inputs, **options):
-    """Registers the decorated Function as a mutant, applied to the inputs with the options."""
+    """Registers the decorated Function as a mutant with these inputs and options."""
 
     def register(cls):
         MUTANTS.append(

@@ -59,7 +59,7 @@ def test_a_wrong_sign_fails_at_any_scale():
 
 def test_mistakes_that_cancel_in_a_sum_are_found(rng):
     class SoftmaxOfZeros(ta.Function):
-        """The sum of a softmax never changes: under an all-ones cotangent a backward of zeros looks right."""
+        """A softmax has a constant sum, so a cotangent of ones would accept zeros."""
 
         def forward(self, x):
             e = np.exp(x - x.max(1, keepdims=True))
@@ -139,7 +139,7 @@ def reports(f, inputs, **options):
 
 
 def layer(forward, backward):
-    """A Function of x with this forward and backward, each called with the node and an array."""
+    """A Function of one input with this forward and backward."""
     return type("Layer", (ta.Function,), {"forward": forward, "backward": backward})
 
 
@@ -158,7 +158,7 @@ ReLUOffByOnePercent = layer(relu_forward, lambda self, dy: 1.01 * dy * (self.x >
 
 @pytest.mark.parametrize("distance", [3e-6, -3e-6, 3e-7, -5e-8, 0.0])
 def test_a_kink_within_a_step_causes_no_false_alarm_and_hides_no_bug(distance):
-    """x is closer to the kink of ReLU than h, or on it, and then everything is perturbed."""
+    """x is closer to the kink of ReLU than h; or on it, where all is perturbed."""
     x = np.array([1.0, distance, -2.0, 0.5])
     assert reports(ReLU.apply, x).ok
     report = reports(ReLUOffByOnePercent.apply, x)

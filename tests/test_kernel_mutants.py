@@ -20,7 +20,7 @@ FOUND = Counter()
 
 
 class Mutated:
-    """For `kernels.cuda.launching.engine`: compiles `text`, only the kernel that is launched."""
+    """An engine for `launching.engine` that compiles `text`, and one kernel of it."""
 
     def __init__(self, text, order=0, check=False):
         self.text, self.order, self.check = text, order, check
@@ -62,7 +62,7 @@ def run_examples(engine, kernel, dtype):
 
 
 def how_found(text, kernel, dtype):
-    """What detects a fault in a kernel; None if nothing does. The checks are slow and last."""
+    """What detects a fault in a kernel, or None. The slow checks are last."""
     try:
         for order in ORDERS:
             run_examples(Mutated(text, order), kernel, dtype)
@@ -80,7 +80,7 @@ def how_found(text, kernel, dtype):
 
 
 def rejected_by_nvrtc(mutant):
-    """Whether it does not compile, or uses resources that test_nvrtc.py does not allow."""
+    """Whether it does not compile, or exceeds the resources of test_nvrtc.py."""
     names = sources.instantiations(mutant.file, sources.REAL[mutant.dtype])
     try:
         compiled = nvrtc.compile(mutant.text(), mutant.file, names, 90)

@@ -1,4 +1,4 @@
-"""NVRTC, the compiler of CuPy: every kernel compiles for every GPU, within its resources.
+"""NVRTC, the compiler of CuPy: every kernel compiles for every GPU.
 
 This needs no GPU.
 """

@@ -45,9 +45,8 @@ def diagnose(case: Case) -> Hint:
             return Hint(kind, text)
     return Hint(
         "none",
-        "No simple pattern: neither a factor, nor a sign, an order of axes, a shift or a mask. Try "
-        "the smallest input that still fails, and compare backward with its formula term by term "
-        "at the element named below.",
+        "No simple pattern: neither a factor, a sign, an order of axes, a shift nor a mask. Try "
+        "the smallest input that still fails, and compare backward with its formula term by term.",
     )
 
 

@@ -1,4 +1,4 @@
-"""The report of gradcheck: a table with a row for each input and parameter."""
+"""The report of gradcheck."""
 
 from dataclasses import dataclass, field
 
@@ -77,13 +77,10 @@ class Row:
 
 @dataclass
 class Report:
-    """The result of gradcheck; str() is the table.
+    """The result of gradcheck: a Row for each input and parameter; str() is a table.
 
-    ok        whether everything is right
-    rows      a Row for each input and parameter
-    worst     the row with the largest error
     problems  violations of the contract besides wrong gradients
-    advice    what to do next
+    worst     the row with the largest error
     """
 
     name: str
