@@ -1,4 +1,4 @@
-"""The primitives on the CPU, twins of `kernels/cuda`. They take any strides.
+"""The primitives on the CPU, as in `kernels/cuda`. They take any strides.
 
 An activation is indexed (N, C, H, W) and stored as (H, W, N, C): pooling, normalisation
 and ReLU then run over long contiguous rows of N*C values, on which NumPy's loops are

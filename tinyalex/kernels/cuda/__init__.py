@@ -1,4 +1,4 @@
-"""The primitives on a GPU, twins of `kernels/cpu`, which documents them.
+"""The primitives on a GPU, as in `kernels/cpu`, which documents them.
 
 Each launches the kernel of its name in a .cu file. They take C-contiguous arrays and
 raise on anything else: `ready(x)` returns one.
