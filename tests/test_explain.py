@@ -81,10 +81,10 @@ def test_explain_shows_the_launch_and_its_arguments(without_nvrtc):
 
 def test_shared_memory_is_shown_in_the_functions_that_a_kernel_calls(without_nvrtc):
     text = explain("cross_entropy")
-    assert notes_under(text, "shared[t] = mine;") == ["> 1.0 passes per shared store"]
+    assert notes_under(text, "shared[t] = value;") == ["> 1.0 passes per shared store"]
     assert "Shared memory has no bank conflicts" in text
     assert "struct Larger" in text
-    assert "W over_block(W mine" in text
+    assert "W block_reduce(W value" in text
     assert "cross_entropy_backward" not in text
 
 

@@ -1,4 +1,4 @@
-"""The cache of transformed filters: it never returns those of other weights."""
+"""The cache of transformed filters never returns those of other weights."""
 
 import gc
 
@@ -17,14 +17,14 @@ def empty_cache(monkeypatch):
 
 
 @pytest.fixture
-def made(monkeypatch):
+def transforms(monkeypatch):
     """A list with an item for each transform of filters."""
     calls = []
     original = winograd.transform_filters
 
-    def counted(*options, **more):
+    def counted(*arguments, **options):
         calls.append(1)
-        return original(*options, **more)
+        return original(*arguments, **options)
 
     monkeypatch.setattr(winograd, "transform_filters", counted)
     return calls
@@ -43,28 +43,28 @@ def infer(x, w):
         return F.conv2d(x, w).numpy()
 
 
-def test_inference_transforms_the_same_filters_once(rng, made):
+def test_inference_transforms_the_same_filters_once(rng, transforms):
     x, w = images(rng), weights(rng)
     first = infer(x, w)
     np.testing.assert_array_equal(infer(x, w), first)
     infer(images(rng, size=20), w)
-    assert len(made) == 1
+    assert len(transforms) == 1
     infer(images(rng), ta.Tensor(w.data.copy()))  # another array
-    assert len(made) == 2
+    assert len(transforms) == 2
 
 
-def test_a_write_while_filters_are_transformed_is_not_missed():
+def test_a_write_during_the_transform_is_detected():
     array = np.ones(3)
 
-    def make(numbers):
+    def transform(values):
         array[:] = 7  # as another thread may
-        return 2 * numbers
+        return 2 * values
 
-    assert filter_cache.cached(array, "", make).tolist() == [2, 2, 2]
-    assert filter_cache.cached(array, "", make).tolist() == [14, 14, 14]
+    assert filter_cache.cached(array, "", transform).tolist() == [2, 2, 2]
+    assert filter_cache.cached(array, "", transform).tolist() == [14, 14, 14]
 
 
-def test_after_a_write_to_the_weights_the_new_values_are_used(rng, made):
+def test_after_a_write_to_the_weights_the_new_values_are_used(rng, transforms):
     x, w = images(rng), weights(rng)
     infer(x, w)
     w.data[3, 2, 1, 0] += 1
@@ -74,7 +74,7 @@ def test_after_a_write_to_the_weights_the_new_values_are_used(rng, made):
     assert np.isnan(infer(x, w)).any()
 
 
-def test_entries_are_released_with_the_weights_and_by_training(rng, made):
+def test_entries_are_released_with_the_weights_and_by_training(rng, transforms):
     x, w = images(rng), weights(rng)
     infer(x, w)
     assert len(filter_cache._entries) == 1
@@ -86,4 +86,4 @@ def test_entries_are_released_with_the_weights_and_by_training(rng, made):
     del w
     gc.collect()
     assert filter_cache._entries == {}
-    assert len(made) == 3
+    assert len(transforms) == 3

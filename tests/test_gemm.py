@@ -1,4 +1,4 @@
-"""Products of matrices that cores share."""
+"""Matrix multiplication divided between workers."""
 
 import sys
 
@@ -22,7 +22,7 @@ from tinyalex.kernels.cpu import gemm
     ],
 )
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_they_are_what_numpy_gives(shape, order, rng, monkeypatch):
+def test_matmul_equals_numpys(shape, order, rng, monkeypatch):
     monkeypatch.setattr(devices.tiles, "workers", lambda: 2)
     monkeypatch.setattr(gemm, "MIN_PARALLEL_MADDS", gemm.MAX_SERIAL_MADDS)
     rows, inner, columns = shape
@@ -50,9 +50,11 @@ LINEAR = [
 
 @pytest.mark.parametrize("shape", LINEAR)
 @pytest.mark.parametrize("orders", ["CCC", "FFF", "CFC", "FCF", "CCF", "FFC"])
-@pytest.mark.parametrize("cut", [True, False])
-def test_those_of_linear_layers_in_pieces_and_whole(shape, orders, cut, rng, monkeypatch):
-    monkeypatch.setattr(devices, "blas_multiplies_without_packing", lambda: cut)
+@pytest.mark.parametrize("blocks", [True, False])
+def test_matmul_of_linear_layers_equals_numpys_with_and_without_blocks(
+    shape, orders, blocks, rng, monkeypatch
+):
+    monkeypatch.setattr(devices, "blas_multiplies_without_packing", lambda: blocks)
     monkeypatch.setattr(devices.tiles, "workers", lambda: 2)
     monkeypatch.setattr(gemm, "MIN_PARALLEL_MADDS", gemm.MAX_SERIAL_MADDS)
     rows, inner, columns = shape
@@ -69,9 +71,9 @@ def test_those_of_linear_layers_in_pieces_and_whole(shape, orders, cut, rng, mon
 @pytest.mark.parametrize(
     "shape", [(448, 64, 192), (997, 30, 70), (64, 300, 300), (2000, 40, 40), (0, 300, 100)]
 )
-@pytest.mark.parametrize("cut", [True, False])
-def test_stacks_in_pieces_and_whole(shape, cut, rng, monkeypatch):
-    monkeypatch.setattr(devices, "blas_multiplies_without_packing", lambda: cut)
+@pytest.mark.parametrize("blocks", [True, False])
+def test_stacked_matmul_equals_numpys_with_and_without_blocks(shape, blocks, rng, monkeypatch):
+    monkeypatch.setattr(devices, "blas_multiplies_without_packing", lambda: blocks)
     rows, inner, columns = shape
     a, b = (
         rng.standard_normal((2, 3, inner, rows)).swapaxes(2, 3),
@@ -82,13 +84,13 @@ def test_stacks_in_pieces_and_whole(shape, cut, rng, monkeypatch):
     np.testing.assert_allclose(out, a @ b, rtol=1e-11, atol=1e-11)
 
 
-def test_pieces_are_as_small_as_blas_wants_them(rng, monkeypatch):
+def test_blocks_are_small_enough_for_blas_not_to_pack(rng, monkeypatch):
     monkeypatch.setattr(devices, "blas_multiplies_without_packing", lambda: True)
     monkeypatch.setattr(devices.tiles, "workers", lambda: 2)
     sizes = []
     matmul = np.matmul
     monkeypatch.setattr(
-        np, "matmul", lambda a, b, out: sizes.append(_work(a, b)) or matmul(a, b, out=out)
+        np, "matmul", lambda a, b, out: sizes.append(_madds(a, b)) or matmul(a, b, out=out)
     )
     for rows, inner, columns in (
         (4096, 2048, 32),
@@ -105,12 +107,12 @@ def test_pieces_are_as_small_as_blas_wants_them(rng, monkeypatch):
         assert 0 < max(sizes) <= gemm.MAX_UNPACKED_MADDS
 
 
-def _work(a, b):
-    """Multiplications of one product in the stack."""
+def _madds(a, b):
+    """Multiply-adds of one matrix multiplication of the stack."""
     return a.shape[-2] * a.shape[-1] * b.shape[-1]
 
 
-def test_long_ones_are_shared_and_short_ones_are_not(rng, monkeypatch):
+def test_only_long_multiplications_are_divided_between_workers(rng, monkeypatch):
     monkeypatch.setattr(devices.tiles, "workers", lambda: 2)
     seen = []
     own = devices.for_tiles
@@ -128,14 +130,12 @@ def test_long_ones_are_shared_and_short_ones_are_not(rng, monkeypatch):
             rng.standard_normal((64, columns)),
             out=np.empty((rows, columns)),
         )
-    assert seen == [
-        ((1024, 64), True),
-        ((8192, 64), False),
-    ]  # the longer side of the product is cut, seen from there
+    # The longer side of the output is divided, transposed if need be.
+    assert seen == [((1024, 64), True), ((8192, 64), False)]
 
 
 @pytest.mark.parametrize("shape", [(4096, 1, 300), (300, 1, 4096), (1, 300, 4096), (4096, 300, 1)])
-def test_vectors_are_matrices_too(shape, rng):
+def test_matmul_of_vectors_equals_numpys(shape, rng):
     rows, inner, columns = shape
     a, b, out = (
         rng.standard_normal((rows, inner)),
@@ -146,7 +146,7 @@ def test_vectors_are_matrices_too(shape, rng):
     np.testing.assert_allclose(out, a @ b, rtol=1e-12, atol=1e-12)
 
 
-def test_threads_wait_for_each_other_less_patiently_while_they_share(monkeypatch):
+def test_the_switch_interval_is_short_while_workers_run(monkeypatch):
     monkeypatch.setattr(devices.tiles, "workers", lambda: 2)
     before, inside = sys.getswitchinterval(), []
     devices.for_tiles(

@@ -1,4 +1,4 @@
-"""gradcheck: what it accepts, what it reports, and what it leaves as it was."""
+"""gradcheck: what it accepts, what it reports, and what it restores."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_a_right_gradient_passes_at_any_scale():
     assert ta.gradcheck(lambda x: x**2, np.array([1e3, -2e3])).ok
 
 
-def test_a_wrong_sign_fails_however_small_the_output_is():
+def test_a_wrong_sign_fails_at_any_scale():
     class Negated(ta.Function):
         def forward(self, x):
             return 1e-8 * x
@@ -59,7 +59,7 @@ def test_a_wrong_sign_fails_however_small_the_output_is():
 
 def test_mistakes_that_cancel_in_a_sum_are_found(rng):
     class SoftmaxOfZeros(ta.Function):
-        """The sum of a softmax never changes: under an all-ones cotangent a backward of zeros looks right."""
+        """A softmax has a constant sum, so a cotangent of ones would accept zeros."""
 
         def forward(self, x):
             e = np.exp(x - x.max(1, keepdims=True))
@@ -82,7 +82,7 @@ def test_a_module_is_checked_with_its_parameters():
     assert sum(row.checked for row in report.rows) == 32 + 54 + 3 + 24 + 2
 
 
-def test_a_forgotten_parameter_is_found():
+def test_a_parameter_without_gradient_is_found():
     class Scale(nn.Module):
         def __init__(self):
             self.factor = nn.Parameter(np.ones(3))
@@ -94,7 +94,7 @@ def test_a_forgotten_parameter_is_found():
         ta.gradcheck(Scale(), np.arange(1.0, 4.0))
 
 
-def test_parameters_and_gradients_are_put_back_even_after_an_exception():
+def test_parameters_and_gradients_are_restored_even_after_an_exception():
     model = nn.Linear(3, 2)
     before = model.weight.data
     model.weight.grad = np.ones((2, 3), "f")
@@ -106,20 +106,20 @@ def test_parameters_and_gradients_are_put_back_even_after_an_exception():
     assert model.weight.grad.sum() == 6
 
 
-def test_inputs_are_copied_to_float64_and_left_alone():
+def test_inputs_are_copied_to_float64_and_not_changed():
     x = ta.Tensor(np.ones(3, "f"), requires_grad=True)
     labels = np.array([0])
     ta.gradcheck(lambda t, n: F.cross_entropy(t.reshape(1, 3), n), [x, labels])
     assert (x.dtype, x.grad, x.data.tolist()) == ("f4", None, [1, 1, 1])
 
 
-def test_the_seed_draws_the_cotangent(rng):
+def test_the_seed_determines_the_cotangent(rng):
     x = rng.standard_normal(4)
     one, two = (ta.gradcheck(lambda t: t * t, x, seed=s).worst for s in (0, 1))
     assert one.analytic != two.analytic
 
 
-def test_the_cotangent_is_not_what_an_input_is_likely_to_be():
+def test_the_cotangent_differs_from_an_input_drawn_with_the_same_seed():
     class Square(ta.Function):
         def forward(self, x):
             self.x = x
@@ -139,7 +139,7 @@ def reports(f, inputs, **options):
 
 
 def layer(forward, backward):
-    """A Function of x with this forward and backward, each called with the node and an array."""
+    """A Function of one input with this forward and backward."""
     return type("Layer", (ta.Function,), {"forward": forward, "backward": backward})
 
 
@@ -157,8 +157,8 @@ ReLUOffByOnePercent = layer(relu_forward, lambda self, dy: 1.01 * dy * (self.x >
 
 
 @pytest.mark.parametrize("distance", [3e-6, -3e-6, 3e-7, -5e-8, 0.0])
-def test_a_kink_within_reach_of_the_nudge_is_no_false_alarm_and_hides_no_bug(distance):
-    """x lies nearer to the corner of ReLU than h; or on it, and then everything is moved a little."""
+def test_a_kink_within_a_step_causes_no_false_alarm_and_hides_no_bug(distance):
+    """x is closer to the kink of ReLU than h; or on it, where all is perturbed."""
     x = np.array([1.0, distance, -2.0, 0.5])
     assert reports(ReLU.apply, x).ok
     report = reports(ReLUOffByOnePercent.apply, x)
@@ -166,20 +166,21 @@ def test_a_kink_within_reach_of_the_nudge_is_no_false_alarm_and_hides_no_bug(dis
     assert not report.ok
 
 
-def test_a_point_on_a_kink_is_checked_nearby_and_the_report_says_so():
+def test_an_element_on_a_kink_is_checked_after_a_perturbation_and_the_report_says_so():
     report = reports(ReLU.apply, np.zeros(3))
     assert report.ok
     assert report.rows[0].moved == 3
-    assert "3 elements lay on a kink, and were checked with all inputs moved a little" in str(
-        report
+    assert (
+        "3 elements were on a kink, and were checked after a small random perturbation of all inputs."
+        in str(report)
     )
 
 
-def test_ties_in_a_maximum_are_moved_apart():
+def test_ties_in_a_maximum_are_resolved_by_perturbation():
     assert reports(lambda x: F.max_pool2d(x, 2), np.zeros((1, 1, 4, 4))).ok
 
 
-def test_kinks_everywhere_stay_undecided():
+def test_a_function_with_kinks_everywhere_is_undecided():
     Sawtooth = layer(lambda self, x: np.abs(x * 1e9 - np.round(x * 1e9)), lambda self, dy: 1e9 * dy)
     report = reports(Sawtooth.apply, np.array([0.3, 0.7]))
     assert not report.ok
@@ -207,7 +208,7 @@ def test_fast_checks_directions_and_names_the_element_where_they_fail(rng):
     assert (report.worst.index, report.worst.wrong, report.worst.fast) == ((4, 5), 1, False)
 
 
-def test_fast_makes_a_few_forward_passes_only():
+def test_fast_runs_few_forward_passes():
     calls = 0
 
     def f(x):
@@ -238,11 +239,11 @@ def double_in_place(self, dy):
         (lambda self, x: x + np.random.random(x.shape), lambda self, dy: dy, "Two forward passes with the same inputs differ"),  # noqa: NPY002
         (lambda self, x: x * np.float64(2) if x.dtype == "f8" else x.astype("f8"), lambda self, dy: 2 * dy, "With float32 inputs the output is float64"),
         (lambda self, x: 2 * x, lambda self, dy: dy * np.float64(2), "With float32 inputs: Layer.backward: gradient 0 is float64"),
-        (lambda self, x: 2 * np.lib.stride_tricks.as_strided(x, x.shape, (8,)), lambda self, dy: 2 * dy, "not contiguous in memory, the output is another"),
+        (lambda self, x: 2 * np.lib.stride_tricks.as_strided(x, x.shape, (8,)), lambda self, dy: 2 * dy, "With non-contiguous inputs, the output is different."),
     ],
     ids=["forward in place", "backward in place", "backward changes an input", "random", "float64 output", "float64 gradient", "strides"],
 )  # fmt: skip
-def test_what_no_number_shows_is_said(forward, backward, message):
+def test_other_violations_of_the_contract_are_reported(forward, backward, message):
     x = np.array([1.0, 2.0, 3.0])
     report = reports(layer(forward, backward).apply, x)
     assert not report.ok
@@ -251,12 +252,12 @@ def test_what_no_number_shows_is_said(forward, backward, message):
     assert x.tolist() == [1, 2, 3]
 
 
-def test_a_problem_is_an_error_too():
+def test_a_violation_of_the_contract_raises_too():
     with pytest.raises(ta.GradcheckError, match="backward changes grad_output in place"):
         ta.gradcheck(layer(lambda self, x: 2 * x, double_in_place).apply, np.ones(3))
 
 
-def test_gradients_of_a_wrong_shape_are_named_by_the_engine():
+def test_a_gradient_of_a_wrong_shape_is_reported_by_the_graph():
     with pytest.raises(
         ValueError,
         match=r"Layer.backward: gradient 0 is float64 array of shape \(2,\), but input 0 is",
@@ -266,7 +267,7 @@ def test_gradients_of_a_wrong_shape_are_named_by_the_engine():
         )
 
 
-def test_an_exception_while_nudging_leaves_everything_as_it_was():
+def test_an_exception_in_a_forward_pass_restores_the_parameters():
     model, calls = nn.Linear(3, 2), 0
     before = model.weight.data
 
@@ -274,22 +275,22 @@ def test_an_exception_while_nudging_leaves_everything_as_it_was():
         nonlocal calls
         calls += 1
         if calls == 9:
-            raise RuntimeError("out of luck")
+            raise RuntimeError("hook failed")
 
     model.register_forward_hook(fails_later)
-    with pytest.raises(RuntimeError, match="out of luck"):
+    with pytest.raises(RuntimeError, match="hook failed"):
         ta.gradcheck(model, np.ones((1, 3)))
     assert model.weight.data is before
 
 
-def test_nothing_to_check_says_so():
+def test_an_error_is_raised_if_there_is_nothing_to_check():
     with pytest.raises(ValueError, match="none of the inputs is floating, and f has no parameters"):
         ta.gradcheck(lambda t: t, [np.arange(3)])
     with pytest.raises(TypeError, match="the function returned a ndarray, expected one tensor"):
         ta.gradcheck(lambda t: t.numpy(), np.ones(3))
 
 
-def test_a_function_class_may_be_given_itself():
+def test_a_function_class_is_accepted():
     assert ta.gradcheck(ReLU, np.array([1.0, -1.0])).name == "Layer"
 
 

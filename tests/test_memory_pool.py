@@ -1,4 +1,4 @@
-"""Memory that is used again: only when nobody can see it any more, and never more than was needed at once, and half as much."""
+"""The memory pool reuses memory without references, and limits what is idle."""
 
 import gc
 import os
@@ -25,7 +25,7 @@ def address(a):
     return a.__array_interface__["data"][0]
 
 
-def test_memory_whose_array_is_gone_is_used_again(memory):
+def test_the_memory_of_a_deleted_array_is_reused(memory):
     a = memory.empty((512, 1024), np.float32)
     where = address(a)
     assert a.flags.carray
@@ -59,7 +59,7 @@ def test_memory_whose_array_is_gone_is_used_again(memory):
         "tensor",
     ],
 )
-def test_a_view_keeps_it(view, memory):
+def test_a_view_keeps_the_memory_in_use(view, memory):
     a = memory.empty((512, 1024), np.float32)
     a[...] = 7
     where, seen = address(a), view(a)
@@ -77,31 +77,28 @@ def test_a_view_keeps_it(view, memory):
     }
 
 
-def test_idle_memory_has_a_limit_and_the_longest_idle_goes_first(memory):
+def test_idle_memory_is_limited_and_the_longest_idle_is_released_first(memory):
     held = [memory.empty((MIN_POOLED_BYTES * (2**i),), np.uint8) for i in range(4)]
     most = memory.bytes_in_use
     assert most == memory.peak_bytes == 15 * MIN_POOLED_BYTES
     del held
-    assert (
-        memory.empty((3 * MIN_POOLED_BYTES,), np.uint8).size == 3 * MIN_POOLED_BYTES
-    )  # takes what had four
+    # In the memory of the third array.
+    assert memory.empty((3 * MIN_POOLED_BYTES,), np.uint8).size == 3 * MIN_POOLED_BYTES
     for _ in range(5):
         big = memory.empty((9 * MIN_POOLED_BYTES,), np.uint8)
-        assert (
-            memory.bytes_in_use + sum(idle.size for idle in memory.idle)
-            <= MAX_HELD * memory.peak_bytes
-        )
+        idle_bytes = sum(idle.size for idle in memory.idle)
+        assert memory.bytes_in_use + idle_bytes <= MAX_HELD * memory.peak_bytes
         del big
     assert memory.peak_bytes == most
 
 
-def test_memory_more_than_twice_too_large_is_left_alone(memory):
+def test_memory_more_than_twice_too_large_is_not_reused(memory):
     where = address(memory.empty((8 * MIN_POOLED_BYTES,), np.uint8))
     small = memory.empty((3 * MIN_POOLED_BYTES,), np.uint8)
     assert address(small) != where == address(memory.empty((5 * MIN_POOLED_BYTES,), np.uint8))
 
 
-class TakesMemoryWhenCollected:
+class AllocatesWhenCollected:
     def __init__(self):
         self.itself = self
 
@@ -109,19 +106,19 @@ class TakesMemoryWhenCollected:
         module.empty((MIN_POOLED_BYTES,), np.uint8)
 
 
-def test_a_finalizer_may_take_memory_at_any_moment():
+def test_a_finalizer_may_allocate_at_any_time():
     threshold = gc.get_threshold()
     gc.set_threshold(10)
     try:
         held = []
         for i in range(300):
-            TakesMemoryWhenCollected()
+            AllocatesWhenCollected()
             held = [*held[-20:], module.empty((MIN_POOLED_BYTES + 64 * i,), np.uint8)]
     finally:
         gc.set_threshold(*threshold)
 
 
-def test_a_child_process_takes_memory_though_a_thread_of_its_parent_was_taking_some():
+def test_a_child_process_can_allocate_although_the_lock_was_held_at_the_fork():
     with module._pool.lock:
         child = os.fork()
         if child == 0:
@@ -139,22 +136,22 @@ def test_a_child_process_takes_memory_though_a_thread_of_its_parent_was_taking_s
     assert os.waitstatus_to_exitcode(status) == 7
 
 
-def test_what_cannot_be_had_is_not_counted_and_idle_memory_goes_first(memory, monkeypatch):
+def test_a_failed_allocation_is_not_counted_and_releases_idle_memory(memory, monkeypatch):
     memory.empty((4 * MIN_POOLED_BYTES,), np.uint8)
     attempts = []
 
-    def none_left(size):
+    def out_of_memory(size):
         attempts.append([idle.size for idle in memory.idle])
         raise MemoryError
 
-    monkeypatch.setattr(module, "_aligned", none_left)
+    monkeypatch.setattr(module, "_aligned", out_of_memory)
     with pytest.raises(MemoryError):
         memory.empty((64 * MIN_POOLED_BYTES,), np.uint8)
     assert attempts == [[4 * MIN_POOLED_BYTES], []]
     assert (memory.bytes_in_use, memory.peak_bytes) == (0, 4 * MIN_POOLED_BYTES)
 
 
-def test_arrays_that_threads_let_go_are_counted(memory):
+def test_arrays_that_threads_release_are_counted(memory):
     def work(seed):
         rng = np.random.default_rng(seed)
         for _ in range(50):
@@ -172,7 +169,7 @@ def test_arrays_that_threads_let_go_are_counted(memory):
     assert memory.bytes_in_use <= 2 * MIN_POOLED_BYTES
 
 
-def test_what_a_user_holds_over_a_step_stays_as_it_is(rng):
+def test_arrays_that_a_user_keeps_are_not_changed_by_later_steps(rng):
     model = nn.Sequential(
         nn.Conv2d(3, 32, 3, padding=1),
         nn.ReLU(),
@@ -192,14 +189,13 @@ def test_what_a_user_holds_over_a_step_stays_as_it_is(rng):
         if len(seen) == 8:
             copies = [a.copy() for a in seen]
         optimizer.step()
-    assert (
-        sum(a.nbytes >= MIN_POOLED_BYTES for a in copies) == 2
-    )  # an activation and a gradient of those whose memory is reused
+    # An activation and a gradient are from the pool.
+    assert sum(a.nbytes >= MIN_POOLED_BYTES for a in copies) == 2
     for a, before in zip(seen, copies, strict=False):
         np.testing.assert_array_equal(a, before)
 
 
-def test_a_step_takes_no_new_memory_once_it_has_run_twice(rng, monkeypatch):
+def test_later_steps_allocate_no_new_memory(rng, monkeypatch):
     model = nn.Sequential(
         nn.Conv2d(3, 64, 3, padding=1),
         nn.ReLU(),

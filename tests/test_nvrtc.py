@@ -1,4 +1,7 @@
-"""NVRTC, the compiler that CuPy uses: every kernel compiles for every GPU, and takes no more of it than it should. Needs no GPU."""
+"""NVRTC, the compiler of CuPy: every kernel compiles for every GPU.
+
+This needs no GPU.
+"""
 
 import sys
 
@@ -23,14 +26,14 @@ REGISTERS = 65536
 
 CODE = """#line 1 "small.cu"
 extern "C" __global__ void plain(const float* x, float* y) { y[threadIdx.x] = x[threadIdx.x] * 0.1f; }
-extern "C" __global__ void by_accident_in_double(const float* x, float* y) { y[threadIdx.x] = x[threadIdx.x] * 0.1; }
+extern "C" __global__ void double_by_accident(const float* x, float* y) { y[threadIdx.x] = x[threadIdx.x] * 0.1; }
 extern "C" __global__ void shared(const float* x, float* y) {
   __shared__ float s[256];
   s[threadIdx.x] = x[threadIdx.x];
   __syncthreads();
   y[threadIdx.x] = s[255 - threadIdx.x];
 }
-extern "C" __global__ void indexes_an_array_of_its_own(const int* x, int* y) {
+extern "C" __global__ void indexes_a_local_array(const int* x, int* y) {
   int a[32] = {};
   for (int i = 0; i < 32; ++i) a[x[i] & 31] += i;
   y[threadIdx.x] = a[x[threadIdx.x] & 31];
@@ -50,7 +53,7 @@ def compiled():
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 @pytest.mark.parametrize("file", sources.files())
-def test_a_kernel_of_ours_compiles_and_takes_what_a_gpu_has(file, arch):
+def test_a_kernel_compiles_within_the_resources_of_a_gpu(file, arch):
     if arch not in nvrtc.architectures():
         pytest.skip(f"NVRTC {nvrtc.version()} no longer compiles for sm_{arch}, or does not yet")
     for real in sources.REAL.values():
@@ -63,8 +66,8 @@ def test_a_kernel_of_ours_compiles_and_takes_what_a_gpu_has(file, arch):
             assert kernel.doubles == 0 or "double" in name, name
 
 
-def test_kernels_are_found_by_their_names(compiled):
-    plain = {"plain", "by_accident_in_double", "shared", "indexes_an_array_of_its_own"}
+def test_kernels_are_returned_by_name(compiled):
+    plain = {"plain", "double_by_accident", "shared", "indexes_a_local_array"}
     assert set(compiled) == plain | {"power<float, 3>", "power<double, 2>"}
 
 
@@ -75,18 +78,18 @@ def test_registers_and_shared_memory_are_reported(compiled):
 
 
 def test_an_array_in_local_memory_is_reported(compiled):
-    assert compiled["indexes_an_array_of_its_own"].stack == 128
+    assert compiled["indexes_a_local_array"].stack == 128
     assert compiled["plain"].stack == 0
 
 
 def test_double_arithmetic_is_counted(compiled):
     counts = {name: kernel.doubles for name, kernel in compiled.items()}
     assert counts["plain"] == counts["shared"] == counts["power<float, 3>"] == 0
-    assert counts["by_accident_in_double"] == 3  # to double, times 0.1, and back
+    assert counts["double_by_accident"] == 3  # to double, times 0.1, and back
     assert counts["power<double, 2>"] >= 1
 
 
-def test_a_mistake_is_shown_with_its_line():
+def test_an_error_names_the_line():
     code = '#line 7 "oops.cu"\nextern "C" __global__ void f(float* y) { y[0] = undeclared; }\n'
     with pytest.raises(
         CompileError,
@@ -103,17 +106,17 @@ def test_a_mistake_is_shown_with_its_line():
         "__device__ float far() { return INFINITY; }\n",
     ],
 )
-def test_what_nvcc_takes_and_cupy_does_not_is_refused(text):
+def test_code_that_nvcc_compiles_and_cupy_does_not_is_rejected(text):
     with pytest.raises(CompileError):
         nvrtc.compile(text + CODE, "small.cu", [], 90)
 
 
-def test_half_precision_has_its_header():
+def test_the_header_for_half_precision_is_found():
     code = '#include <cuda_fp16.h>\nextern "C" __global__ void f(__half* y) { y[0] = __float2half(1.0f); }\n'
     assert set(nvrtc.compile(code, "half.cu", [], 90)) == {"f"}
 
 
-def test_an_unknown_name_is_refused():
+def test_an_unknown_name_is_rejected():
     with pytest.raises(CompileError, match="no_such_kernel"):
         nvrtc.compile(CODE, "small.cu", ["no_such_kernel<float>"], 90)
 

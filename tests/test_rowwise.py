@@ -1,4 +1,4 @@
-"""Row-wise convolution gives what im2col gives, in both dtypes, with any window that it takes."""
+"""Row-wise convolution equals im2col, in both dtypes and with any window."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from tinyalex.kernels.cpu.convolution.rowwise import RowWise
 @pytest.mark.parametrize("relu", [True, False])
 @pytest.mark.parametrize(("stride", "padding", "dilation"), [(1, 2, 1), (2, 1, (1, 2)), (3, 0, 1)])
 @pytest.mark.parametrize("unpacked", [True, False])
-def test_outputs_and_gradients_are_those_of_im2col(
+def test_outputs_and_gradients_equal_those_of_im2col(
     dtype, relu, stride, padding, dilation, unpacked, rng, monkeypatch
 ):
     monkeypatch.setattr(devices, "workers", lambda: 2)

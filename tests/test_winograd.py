@@ -1,4 +1,4 @@
-"""Winograd's convolution: its matrices are exact, and its results are im2col's to the stated error."""
+"""Winograd's algorithm: exact matrices, and the results of im2col up to rounding."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from tinyalex.kernels.cpu.convolution import toom_cook
 SHAPES = {
     "3x3": {"x": (9, 32, 13, 13), "w": (48, 32, 3, 3), "padding": 1},
     "5x5 in two groups": {"x": (5, 64, 27, 27), "w": (96, 32, 5, 5), "padding": 2, "groups": 2},
-    "wide, no border": {"x": (7, 16, 9, 30), "w": (16, 16, 3, 3)},
+    "wide, no padding": {"x": (7, 16, 9, 30), "w": (16, 16, 3, 3)},
     "padding of a whole window": {"x": (8, 16, 12, 11), "w": (20, 16, 3, 3), "padding": 2},
     "conv1": {"x": (5, 3, 67, 67), "w": (32, 3, 11, 11), "stride": 4, "padding": 2},
     "5x5 stride 2": {"x": (4, 4, 33, 33), "w": (16, 4, 5, 5), "stride": 2, "padding": 2},
@@ -25,7 +25,7 @@ def error(a, b):
 
 
 def gradients(x, weight, bias, dy, dtype, **options):
-    """(the algorithm's name, y, dx, dw, db)"""
+    """(the name of the algorithm, y, dx, dw, db)"""
     tensors = [ta.Tensor(a.astype(dtype), requires_grad=True) for a in (x, weight, bias)]
     y = F.conv2d(*tensors, **options)
     algorithm = type(y.creator).__name__
@@ -48,7 +48,7 @@ def test_every_output_depends_on_the_point_one_with_weight_one():
 
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_it_agrees_with_im2col_in_float64(shape, relu, rng):
+def test_winograd_equals_im2col_in_float64(shape, relu, rng):
     options = dict(SHAPES[shape], relu=relu)
     x, weight = (rng.standard_normal(options.pop(key)).astype("f") for key in ("x", "w"))
     weight /= np.float32(np.sqrt(weight[0].size))
@@ -56,7 +56,7 @@ def test_it_agrees_with_im2col_in_float64(shape, relu, rng):
     dy = rng.standard_normal(F.conv2d(x, weight, **options).shape).astype("f")
     name, *right = gradients(x, weight, bias, dy, "float64", **options)
     assert name == "Conv2d"
-    if relu:  # both must take the same decision where an output is within rounding of zero
+    if relu:  # no gradient where rounding may decide whether an output is positive
         dy[np.abs(right[0]) < 1e-4] = 0
         near = F.conv2d(*(a.astype("d") for a in (x, weight, bias)), **options | {"relu": False})
         dy[np.abs(near.numpy()) < 1e-4] = 0
@@ -79,7 +79,7 @@ def test_im2col_is_more_accurate(rng):
     assert errors[False] < errors[True] / 2 < MAX_ERROR / 2
 
 
-def test_threads_give_the_same_bits_each_time(rng, monkeypatch):
+def test_workers_compute_the_same_bits_in_every_run(rng, monkeypatch):
     monkeypatch.setattr(devices.tiles, "workers", lambda: 2)
     x, weight, bias = (rng.standard_normal(s) for s in ((40, 32, 13, 13), (32, 32, 3, 3), (32,)))
     dy = rng.standard_normal((40, 32, 13, 13))
@@ -88,7 +88,7 @@ def test_threads_give_the_same_bits_each_time(rng, monkeypatch):
         np.testing.assert_array_equal(a, b)
 
 
-def test_the_memory_order_of_the_images_does_not_matter(rng):
+def test_the_result_does_not_depend_on_the_memory_order_of_the_images(rng):
     x = rng.standard_normal((8, 32, 13, 13)).astype("f")
     weight = rng.standard_normal((32, 32, 3, 3)).astype("f")
     other_order = np.asfortranarray(x)[:, ::-1][:, ::-1]
@@ -99,7 +99,7 @@ def test_the_memory_order_of_the_images_does_not_matter(rng):
 @pytest.mark.parametrize(
     "trained", [("x",), ("weight",), ("bias",), ("x", "bias"), ("weight", "bias")]
 )
-def test_gradients_that_nobody_needs_are_left_out(trained, rng):
+def test_only_the_gradients_that_are_needed_are_returned(trained, rng):
     arrays = {"x": (8, 16, 15, 15), "weight": (16, 16, 3, 3), "bias": (16,)}
     arrays = {name: rng.standard_normal(shape).astype("f") for name, shape in arrays.items()}
     tensors = {name: ta.Tensor(a, requires_grad=name in trained) for name, a in arrays.items()}

@@ -1,7 +1,7 @@
 """What kind of mistake a wrong gradient looks like.
 
-`diagnose` compares a whole gradient from backward() with the whole one from finite differences, tries the patterns that common mistakes
-leave, simplest first, and says which it is and what to look for.
+`diagnose` compares the whole analytic gradient with the whole numerical one. It tries
+the patterns that common mistakes leave, the simplest first, and says what to look for.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Hint:
-    """`kind` is the pattern's name, `text` what it means and what to do."""
+    """`kind` is the name of the pattern, `text` what it means and what to do."""
 
     kind: str
     text: str
@@ -24,11 +24,11 @@ class Hint:
 class Case:
     """A wrong gradient, and what it can be compared with.
 
-    analytic, numeric  backward's gradient, and that of finite differences
+    analytic, numeric  the gradients from backward() and from finite differences
     wrong              bool: where they differ
-    others             the numeric gradients of the other inputs, by name
+    others             the numerical gradients of the other inputs, by name
     shapes             the shapes of all inputs and of the output, by name
-    cotangent          the gradient from above that both belong to, of the output's shape
+    cotangent          the upstream gradient of both, of the output's shape
     """
 
     analytic: np.ndarray
@@ -40,304 +40,286 @@ class Case:
 
 
 def diagnose(case: Case) -> Hint:
-    for pattern in PATTERNS:
-        if hint := pattern(case):
-            return hint
+    for kind, pattern in PATTERNS.items():
+        if text := pattern(case):
+            return Hint(kind, text)
     return Hint(
         "none",
-        "No simple pattern: neither a factor, nor a sign, an order of axes, a shift or a mask. Try the smallest input that still fails, "
-        "and follow the formula of backward term by term at the element named above.",
+        "No simple pattern: neither a factor, a sign, an order of axes, a shift nor a mask. Try "
+        "the smallest input that still fails, and compare backward with its formula term by term.",
     )
 
 
 def close(a: np.ndarray, b: np.ndarray) -> bool:
-    """Equal as far as a mistake's pattern goes: finite differences have an error of their own."""
+    """Equal up to the error of finite differences."""
     return bool(np.allclose(a, b, rtol=1e-3, atol=1e-5 * np.abs(b).max(initial=0)))
 
 
-def not_finite(case: Case) -> Hint | None:
+def not_finite(case: Case) -> str | None:
     bad = ~np.isfinite(case.analytic)
     if not bad.any():
         return None
-    return Hint(
-        "not finite",
-        f"{bad.sum()} of {bad.size} elements are nan or inf: a division by 0, the log of 0, or 0 * inf in backward.",
+    return (
+        f"{bad.sum()} of {bad.size} elements are NaN or infinite: a division by 0, the log of 0, "
+        "or 0 * inf in backward."
     )
 
 
-def zero(case: Case) -> Hint | None:
+def zero(case: Case) -> str | None:
     if case.analytic.any():
         return None
-    return Hint(
-        "zero",
-        "The gradient is zero, but the output does depend on it. Has backward forgotten this input, or returned None? "
-        "Is the computation cut off by .detach(), .data or .numpy()?",
+    return (
+        "The gradient is zero, but the output does depend on it. Does backward omit this input, or "
+        "return None? Is the graph cut by .detach(), .data or .numpy()?"
     )
 
 
-def sign(case: Case) -> Hint | None:
+def sign(case: Case) -> str | None:
     if not close(-case.analytic, case.numeric):
         return None
-    return Hint(
-        "sign",
-        "Every element has the opposite sign. A minus is lost, or one too many: the slope of x - y along y is -1.",
+    return (
+        "Every element has the opposite sign. A minus is missing, or one too many: the derivative "
+        "of x - y by y is -1."
     )
 
 
-def cotangent_forgotten(case: Case) -> Hint | None:
-    """Where each input has an output of its own, and only there."""
-    if case.cotangent.shape != case.analytic.shape or not close(
-        case.analytic * case.cotangent, case.numeric
-    ):
+def cotangent_missing(case: Case) -> str | None:
+    """For elementwise operations only."""
+    dy = case.cotangent
+    if dy.shape != case.analytic.shape or not close(case.analytic * dy, case.numeric):
         return None
-    return Hint(
-        "cotangent",
-        "Every element would be right if it were multiplied by grad_output: this is the slope of the operation alone, and the chain rule "
-        "multiplies it by the slope of all that follows.",
+    return (
+        "Every element would be right if multiplied by grad_output: this is the derivative of the "
+        "operation alone, which the chain rule multiplies by the upstream gradient."
     )
 
 
-def factor(case: Case) -> Hint | None:
+def factor(case: Case) -> str | None:
     ratio = _ratio(case.analytic, case.numeric)
     if ratio is None:
         return None
-    return Hint(
-        "factor",
-        f"Every element is {_number(ratio)} times what it should be. {_meaning(ratio, case.shapes)}",
-    )
+    inverse = 1 / ratio
+    is_fraction = abs(ratio) < 1 and _is_integer(inverse)
+    shown = f"1/{inverse:.0f}" if is_fraction else f"{ratio:.6g}"
+    return f"Every element is {shown} times what it should be. {_cause(ratio, case.shapes)}"
 
 
 def _ratio(a: np.ndarray, n: np.ndarray) -> float | None:
-    """The number that n was multiplied with to become a, if it is a single one and not 1."""
+    """The factor by which all of `a` differs from `n`, if there is one other than 1."""
     if not n.any():
         return None
     ratio = float((a * n).sum() / (n * n).sum())
     return ratio if close(a, ratio * n) and abs(ratio - 1) > 1e-6 else None
 
 
-def _number(ratio: float) -> str:
-    inverse = 1 / ratio
-    return (
-        f"1/{inverse:.0f}"
-        if abs(ratio) < 1 and abs(inverse - round(inverse)) < 1e-3 * abs(inverse)
-        else f"{ratio:.6g}"
-    )
+def _is_integer(x: float) -> bool:
+    return abs(x - round(x)) < 1e-3 * abs(x)
 
 
-def _meaning(ratio: float, shapes: dict[str, tuple[int, ...]]) -> str:
+def _cause(ratio: float, shapes: dict[str, tuple[int, ...]]) -> str:
     count = ratio if ratio > 1 else 1 / ratio
-    if count > 1.5 and abs(count - round(count)) < 1e-3 * count:
+    if count > 1.5 and _is_integer(count):
         count = round(count)
         sizes = [
             f"{' * '.join(str(shape[i]) for i in axes)}, the size of {name} along {_axes(axes)}"
             for name, shape in shapes.items()
-            for length in range(1, len(shape) + 1)
-            for axes in combinations(range(len(shape)), length)
+            for axes in _subsets(len(shape))
             if prod(shape[i] for i in axes) == count and all(shape[i] > 1 for i in axes)
         ]
         if sizes:
-            lost = (
-                "the 1/N of a mean is lost in backward"
-                if ratio > 1
-                else "backward takes a mean where uses add up: sum instead"
-            )
-            return f"{count} is {sizes[0]}: {lost}."
+            missing_mean = "the 1/N of a mean is missing in backward"
+            extra_mean = "backward takes a mean where uses add up: sum instead"
+            return f"{count} is {sizes[0]}: {missing_mean if ratio > 1 else extra_mean}."
         if count == 2:
-            return "The slope of a square is 2x: is a 2 lost, or there twice?"
-    return "A constant factor of forward is lost in backward, or there twice."
+            return "The derivative of x**2 is 2*x: is the 2 missing, or applied twice?"
+    return "A constant factor of forward is missing in backward, or applied twice."
 
 
 def _axes(axes: tuple[int, ...]) -> str:
     return f"ax{'is' if len(axes) == 1 else 'es'} {', '.join(map(str, axes))}"
 
 
-def exchanged(case: Case) -> Hint | None:
-    for name, other in case.others.items():
-        if other.shape == case.analytic.shape and close(case.analytic, other):
-            return Hint(
-                "exchanged",
-                f"This is the gradient of {name}. backward returns the gradients in another order than forward takes the inputs.",
-            )
-    return None
-
-
-def transposed(case: Case) -> Hint | None:
-    a = case.analytic
-    for axes in list(permutations(range(a.ndim)))[1:] if a.ndim <= 4 else []:
-        if a.transpose(axes).shape == a.shape and close(a.transpose(axes), case.numeric):
-            return Hint(
-                "transposed",
-                f"The gradient is right after .transpose{axes}: two axes are exchanged in backward.",
-            )
-    return None
-
-
-def reversed_(case: Case) -> Hint | None:
-    a = case.analytic
-    for axes in _subsets(a.ndim):
-        if close(np.flip(a, axes), case.numeric):
-            return Hint(
-                "reversed",
-                f"The gradient is right after np.flip along {_axes(axes)}: a window or an index runs the other way in backward.",
-            )
-    return None
-
-
 def _subsets(ndim: int) -> Iterator[tuple[int, ...]]:
-    for length in range(1, min(ndim, 4) + 1):
+    """All non-empty sets of axes."""
+    for length in range(1, ndim + 1):
         yield from combinations(range(ndim), length)
 
 
-def shifted(case: Case) -> Hint | None:
+def exchanged(case: Case) -> str | None:
+    for name, other in case.others.items():
+        if other.shape == case.analytic.shape and close(case.analytic, other):
+            return (
+                f"This is the gradient of {name}. backward returns the gradients in another order "
+                "than forward takes the inputs."
+            )
+    return None
+
+
+def transposed(case: Case) -> str | None:
+    a = case.analytic
+    for axes in list(permutations(range(a.ndim)))[1:] if a.ndim <= 4 else []:
+        if a.transpose(axes).shape == a.shape and close(a.transpose(axes), case.numeric):
+            return f"The gradient is right after .transpose{axes}: backward exchanges two axes."
+    return None
+
+
+def reversed_(case: Case) -> str | None:
+    for axes in _subsets(case.analytic.ndim):
+        if len(axes) <= 4 and close(np.flip(case.analytic, axes), case.numeric):
+            return (
+                f"The gradient is right after np.flip along {_axes(axes)}: backward runs through a "
+                "window or an index in the opposite direction."
+            )
+    return None
+
+
+def shifted(case: Case) -> str | None:
     a, n = case.analytic, case.numeric
     for axis in range(a.ndim):
         size = a.shape[axis]
         for shift in [s for k in range(1, size) for s in (k, -k) if size - k >= max(2, size // 2)]:
             inside = [slice(None)] * a.ndim
             inside[axis] = slice(shift, None) if shift > 0 else slice(None, shift)
-            moved = np.roll(a, shift, axis)
-            if n[tuple(inside)].any() and close(moved[tuple(inside)], n[tuple(inside)]):
-                text = f"The gradient is right after np.roll by {shift} along axis {axis}: an offset (padding, a window's start) is off."
-                return Hint("shifted", text)
-    return None
-
-
-def reordered(case: Case) -> Hint | None:
-    if case.analytic.size < 4 or not close(
-        np.sort(case.analytic, axis=None), np.sort(case.numeric, axis=None)
-    ):
-        return None
-    return Hint(
-        "reordered",
-        "The right numbers are there, but in other places: a reshape that runs by columns (order='F'), an index, or a permutation that is "
-        "not undone.",
-    )
-
-
-def missing_zero(case: Case) -> Hint | None:
-    wrong = case.wrong
-    tiny = 1e-9 * np.abs(case.analytic).max(initial=0)
-    if wrong.all() or not (np.abs(case.numeric[wrong]) <= tiny).all():
-        return None
-    return Hint(
-        "lets through",
-        f"{wrong.sum()} elements should be 0 and are not; the others are right. forward cuts them off (a mask, a maximum that they "
-        "lose, a class that is ignored): backward must cut the same ones.",
-    )
-
-
-def zero_in_places(case: Case) -> Hint | None:
-    wrong = case.wrong
-    if wrong.all() or case.analytic[wrong].any():
-        return None
-    return Hint(
-        "lost places",
-        f"{wrong.sum()} elements are 0 and should not be; the others are right. Does backward write their gradients elsewhere, or over "
-        "each other? Is a mask too strict, or an edge left out?",
-    )
-
-
-def other_mask(case: Case) -> Hint | None:
-    a, n = case.analytic[case.wrong], case.numeric[case.wrong]
-    tiny = 1e-9 * np.abs(case.numeric).max(initial=0)
-    lost, extra = (a == 0) & (np.abs(n) > tiny), (a != 0) & (np.abs(n) <= tiny)
-    if not (lost.any() and extra.any() and (lost | extra).all()):
-        return None
-    return Hint(
-        "other mask",
-        f"{lost.sum()} elements are 0 and should not be, and {extra.sum()} should be 0 and are not: backward chooses other elements than "
-        "forward (the opposite mask, a new random one, rows and columns exchanged). Keep forward's choice, and use that.",
-    )
-
-
-def factor_by_slice(case: Case) -> Hint | None:
-    a, n = case.analytic, case.numeric
-    for axis in range(a.ndim):
-        if 1 < a.shape[axis] < a.size:
-            slices = [(np.take(a, i, axis), np.take(n, i, axis)) for i in range(a.shape[axis])]
-            ratios = [_ratio(x, y) or (1.0 if close(x, y) else None) for x, y in slices if y.any()]
-            if len(ratios) > 1 and None not in ratios:
-                shown = ", ".join(f"{r:.4g}" for r in ratios[:4] if r is not None)
-                return Hint(
-                    "factor by slice",
-                    f"Along axis {axis}, each slice has a factor of its own ({shown}{', ...' if len(ratios) > 4 else ''}). What differs "
-                    "from slice to slice: the gradient from above, a weight, a count? It is lost in backward, or there twice.",
+            moved, expected = np.roll(a, shift, axis)[tuple(inside)], n[tuple(inside)]
+            if expected.any() and close(moved, expected):
+                return (
+                    f"The gradient is right after np.roll by {shift} along axis {axis}: an offset "
+                    "(padding, the start of a window) is wrong."
                 )
     return None
 
 
-def common_term(case: Case) -> Hint | None:
-    off = case.analytic - case.numeric
-    for axis in range(off.ndim):
-        if off.shape[axis] > 1 and close(
-            off, np.broadcast_to(off.mean(axis=axis, keepdims=True), off.shape)
-        ):
-            return Hint(
-                "common term",
-                f"All elements along axis {axis} are off by the same amount: a term that they share is missing, as the mean or the sum "
-                "over that axis.",
-            )
-    return None
-
-
-def border(case: Case) -> Hint | None:
-    wrong = case.wrong
-    if wrong.all():
+def reordered(case: Case) -> str | None:
+    a, n = (np.sort(gradient, axis=None) for gradient in (case.analytic, case.numeric))
+    if a.size < 4 or not close(a, n):
         return None
-    for axis in range(wrong.ndim):
-        where = np.unique(np.nonzero(wrong)[axis])
-        if wrong.shape[axis] > 4 and set(where) <= {0, wrong.shape[axis] - 1}:
-            return Hint(
-                "border",
-                f"Only elements at the border of axis {axis} are wrong. Look at padding, and at windows that hang over the edge.",
+    return (
+        "The values are right, but at other indices: a reshape in column-major order (order='F'), "
+        "a wrong index, or a permutation that is not inverted."
+    )
+
+
+def not_masked(case: Case) -> str | None:
+    wrong = case.wrong
+    tiny = 1e-9 * np.abs(case.analytic).max(initial=0)
+    if wrong.all() or not (np.abs(case.numeric[wrong]) <= tiny).all():
+        return None
+    return (
+        f"{wrong.sum()} elements should be 0 and are not; the others are right. forward drops them "
+        "(a mask, a maximum that is elsewhere, an ignored class): backward must set the same ones "
+        "to 0."
+    )
+
+
+def missing_elements(case: Case) -> str | None:
+    wrong = case.wrong
+    if wrong.all() or case.analytic[wrong].any():
+        return None
+    return (
+        f"{wrong.sum()} elements are 0 and should not be; the others are right. Does backward "
+        "write their gradients to other indices, or overwrite them? Is a mask too strict, or a "
+        "border left out?"
+    )
+
+
+def other_mask(case: Case) -> str | None:
+    a, n = case.analytic[case.wrong], case.numeric[case.wrong]
+    tiny = 1e-9 * np.abs(case.numeric).max(initial=0)
+    missing, extra = (a == 0) & (np.abs(n) > tiny), (a != 0) & (np.abs(n) <= tiny)
+    if not (missing.any() and extra.any() and (missing | extra).all()):
+        return None
+    return (
+        f"{missing.sum()} elements are 0 and should not be, and {extra.sum()} should be 0 and are "
+        "not: backward selects other elements than forward (the opposite mask, a new random one, "
+        "rows and columns exchanged). Store the selection in forward, and use it."
+    )
+
+
+def factor_by_slice(case: Case) -> str | None:
+    a, n = case.analytic, case.numeric
+    for axis in range(a.ndim):
+        if not 1 < a.shape[axis] < a.size:
+            continue
+        slices = [(np.take(a, i, axis), np.take(n, i, axis)) for i in range(a.shape[axis])]
+        ratios = [_ratio(x, y) or (1.0 if close(x, y) else None) for x, y in slices if y.any()]
+        if len(ratios) > 1 and None not in ratios:
+            shown = [f"{ratio:.4g}" for ratio in ratios[:4]] + ["..."] * (len(ratios) > 4)
+            return (
+                f"Along axis {axis}, each slice has its own factor ({', '.join(shown)}). What "
+                "differs between the slices: the upstream gradient, a weight, a count? It is "
+                "missing in backward, or applied twice."
             )
     return None
 
 
-def lost_uses(case: Case) -> Hint | None:
+def common_term(case: Case) -> str | None:
+    difference = case.analytic - case.numeric
+    for axis, size in enumerate(difference.shape):
+        mean = np.broadcast_to(difference.mean(axis=axis, keepdims=True), difference.shape)
+        if size > 1 and close(difference, mean):
+            return (
+                f"All elements along axis {axis} differ by the same amount: a term that they share "
+                "is missing, such as the mean or the sum over that axis."
+            )
+    return None
+
+
+def border(case: Case) -> str | None:
+    wrong = case.wrong
+    for axis, size in enumerate(wrong.shape):
+        indices = set(np.unique(np.nonzero(wrong)[axis]))
+        if size > 4 and not wrong.all() and indices <= {0, size - 1}:
+            return (
+                f"Only elements at the border of axis {axis} are wrong. Check padding, and windows "
+                "that extend past the edge."
+            )
+    return None
+
+
+def some_elements(case: Case) -> str | None:
     wrong = case.wrong
     if wrong.all() and case.analytic.size > 1:
         return None
-    return Hint(
-        "some elements",
-        f"{wrong.sum()} of {wrong.size} elements are wrong, the others are right: what do the wrong ones have in common? A number that is "
-        "used several times collects the gradients of all its uses: += and not = (np.add.at for indices).",
+    return (
+        f"{wrong.sum()} of {wrong.size} elements are wrong, the others are right: what do the "
+        "wrong ones have in common? The gradient of an element that is used several times is the "
+        "sum over all uses: += instead of = (np.add.at for indices)."
     )
 
 
-def wrong_term(case: Case) -> Hint | None:
+def wrong_term(case: Case) -> str | None:
     a, n = case.analytic.ravel(), case.numeric.ravel()
     scale = float(np.linalg.norm(a) * np.linalg.norm(n))
-    alike = float(a @ n) / scale if scale else 0.0
-    if alike < max(0.3, 3 / np.sqrt(a.size)) and not (
-        a.size >= 8 and (a * n > 0).all()
-    ):  # as alike as unrelated ones by chance
+    cosine = float(a @ n) / scale if scale else 0.0
+    same_sign = (a * n > 0).sum()
+    by_chance = cosine < max(0.3, 3 / np.sqrt(a.size))  # as of unrelated gradients
+    if by_chance and not (a.size >= 8 and same_sign == a.size):
         return None
-    return Hint(
-        "wrong term",
-        f"The two gradients point roughly the same way (cosine {alike:.4f}, the same sign at {(a * n > 0).sum()} of {a.size}): the "
-        "main term is there. Is a factor wrong that depends on the element (x for 1/x, y for y * (1 - y))? Is a term missing, such as how "
-        "each element changes the outputs of its neighbours?",
+    return (
+        f"The two gradients have similar directions (cosine {cosine:.4f}, the same sign at "
+        f"{same_sign} of {a.size}): the main term is present. Is a factor wrong that depends on "
+        "the element (x for 1/x, y for y * (1 - y))? Is a term missing, such as the effect of each "
+        "element on neighbouring outputs?"
     )
 
 
-PATTERNS: list[Callable[[Case], Hint | None]] = [
-    not_finite,
-    zero,
-    sign,
-    cotangent_forgotten,
-    factor,
-    exchanged,
-    missing_zero,
-    zero_in_places,
-    other_mask,
-    transposed,
-    reversed_,
-    shifted,
-    reordered,
-    border,
-    factor_by_slice,
-    common_term,
-    lost_uses,
-    wrong_term,
-]
+PATTERNS: dict[str, Callable[[Case], str | None]] = {
+    "not finite": not_finite,
+    "zero": zero,
+    "sign": sign,
+    "cotangent": cotangent_missing,
+    "factor": factor,
+    "exchanged": exchanged,
+    "not masked": not_masked,
+    "missing elements": missing_elements,
+    "other mask": other_mask,
+    "transposed": transposed,
+    "reversed": reversed_,
+    "shifted": shifted,
+    "reordered": reordered,
+    "border": border,
+    "factor by slice": factor_by_slice,
+    "common term": common_term,
+    "some elements": some_elements,
+    "wrong term": wrong_term,
+}

@@ -1,6 +1,7 @@
 """The inner loops, one package a device, with the same names and signatures in each.
 
-A primitive writes into arrays that its caller allocates. `of(x)` is the package for x's device.
+A primitive writes into arrays that its caller allocates. `of(x)` is the package for x's
+device.
 """
 
 from types import ModuleType

@@ -11,10 +11,10 @@ Shape = tuple[int, ...]
 
 
 class Window(NamedTuple):
-    """A sliding window. Output row i sees the rows i*stride + u*dilation - padding, u < kernel.
+    """A sliding window: output i sees i*stride + u*dilation - padding, u < kernel.
 
-    `padding` counts the zeros before the first row and column; those after the last follow from
-    the output size.
+    `padding` counts the zeros before the first row and column; those after the last
+    follow from the output size.
     """
 
     kernel: Pair
@@ -34,7 +34,7 @@ class ConvShape(NamedTuple):
 
 
 class ConvFunction(Function):
-    """A convolution algorithm. All have the same two methods and store their own residuals:
+    """A convolution algorithm, which stores its own residuals for the backward pass:
 
     forward(self, x, w, b=None, *, shape: ConvShape, relu=False) -> y
     backward(self, dy) -> dx, dw[, db]

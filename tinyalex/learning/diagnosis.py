@@ -17,7 +17,7 @@ MAX_PAIRED_MISTAKES = 12
 
 EXACT_HINTS = {
     *("not finite", "zero", "sign", "factor", "cotangent", "exchanged", "transposed"),
-    *("reversed", "shifted", "reordered", "lets through", "lost places"),
+    *("reversed", "shifted", "reordered", "not masked", "missing elements"),
 }
 """Kinds of gradcheck's hints that describe a whole gradient. Others guess a cause."""
 

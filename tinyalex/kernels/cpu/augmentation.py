@@ -11,11 +11,11 @@ def augment(
     colour: np.ndarray | None,
     scale: float,
 ) -> None:
-    """out[n] = (images[n] - mean + colour[n]) * scale, shifted and mirrored as moves[n] says.
+    """out[n] = (images[n] - mean + colour[n]) * scale, moved by moves[n].
 
-    moves[n] = (up, left, mirror); pixels from outside the image are 0. images (N, C, H, W) of any
-    dtype, mean (C, H, W) or (C, 1, 1), out (N, C, OH, OW) floating, moves (N, 3) int32, colour
-    (N, C) or None.
+    moves[n] = (up, left, mirror); pixels from outside the image are 0. images
+    (N, C, H, W) of any dtype, mean (C, H, W) or (C, 1, 1), out (N, C, OH, OW) floating,
+    moves (N, 3) int32, colour (N, C) or None.
     """
     out.fill(0)
     (h, w), (oh, ow) = images.shape[2:], out.shape[2:]

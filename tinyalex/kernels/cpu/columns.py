@@ -1,7 +1,7 @@
 """im2col and col2im in NumPy, and the arrays between them and a matrix multiplication.
 
-Within a tile the images are the last axis in memory, (C, KH, KW, OH, OW, T), so that a shifted view
-of the image consists of a few long contiguous runs.
+Within a tile the images are the last axis in memory, (C, KH, KW, OH, OW, T), so that a
+shifted view of the image consists of a few long contiguous runs.
 """
 
 import math
@@ -17,7 +17,7 @@ from tinyalex.kernels.window import Pair
 def columns(
     scratch: Scratch, name: str, rows: tuple[int, ...], images: int, out: Pair, dtype: Any
 ) -> np.ndarray:
-    """An uninitialised array (*rows, T, OH, OW) in scratch memory; `matrix` has one column a position."""
+    """An uninitialised array (*rows, T, OH, OW) in scratch memory."""
     oh, ow = out
     return np.moveaxis(scratch.take(name, (*rows, oh, ow, images), dtype), -1, -3)
 
@@ -25,13 +25,13 @@ def columns(
 def positions(
     scratch: Scratch, name: str, channels: int, images: int, out: Pair, dtype: Any
 ) -> np.ndarray:
-    """`columns` with rows = (channels,), stored in the order of activations: one row a position."""
+    """The same with one row, `channels`, in the memory order of activations."""
     oh, ow = out
     return np.moveaxis(scratch.take(name, (oh, ow, images, channels), dtype), (-1, -2), (0, 1))
 
 
 def matrix(a: np.ndarray) -> np.ndarray:
-    """An array (*rows, T, OH, OW) from `columns` or `positions` as a matrix (rows, positions), a view."""
+    """A view of (*rows, T, OH, OW) from `columns` or `positions`: (rows, positions)."""
     *rows, t, oh, ow = a.shape
     return np.moveaxis(a, -3, -1).reshape(math.prod(rows), oh * ow * t, copy=False)
 
@@ -39,9 +39,10 @@ def matrix(a: np.ndarray) -> np.ndarray:
 def im2col(
     x: np.ndarray, col: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
 ) -> None:
-    """col[c, u, v, n, i, j] = x[n, c, i*stride + u*dilation - padding, j*stride + v*dilation - padding].
+    """Patches to columns, x (N, C, H, W) to col (C, KH, KW, N, OH, OW).
 
-    x (N, C, H, W), zero outside; col (C, KH, KW, N, OH, OW).
+    col[c, u, v, n, i, j] = x[n, c, i', j'], or 0 outside of x, where
+    i' = i*stride + u*dilation - padding, and j' likewise.
     """
     padded, image = _padded(x, kernel, col.shape[4:], stride, padding, dilation)
     image[...] = x.swapaxes(0, 1)[:, :, : image.shape[2], : image.shape[3]]
@@ -51,7 +52,7 @@ def im2col(
 def col2im(
     col: np.ndarray, x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
 ) -> None:
-    """The adjoint of `im2col`: x[n, c, h, w] = the sum of the col elements that im2col copies it to."""
+    """The adjoint of `im2col`: a pixel is the sum of the elements it is copied to."""
     padded, image = _padded(x, kernel, col.shape[4:], stride, padding, dilation)
     rows, cols = ((size - 1) * step + 1 for size, step in zip(col.shape[4:], stride, strict=True))
     for u in range(kernel[0]):
@@ -67,7 +68,7 @@ def col2im(
 def _padded(
     x: np.ndarray, kernel: Pair, out: tuple[int, ...], stride: Pair, padding: Pair, dilation: Pair
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Zeros (C, N, rows, cols) of the size that the windows span, and the view of the image in them."""
+    """Zeros (C, N, rows, cols) that the windows span; the view of the image in them."""
     n, c, h, w = x.shape
     rows, cols = (
         (count - 1) * step + (size - 1) * apart + 1
@@ -90,9 +91,9 @@ def _windows(
 def from_columns(
     product: np.ndarray, bias: np.ndarray | None, y: np.ndarray, relu: bool = False
 ) -> None:
-    """y[n, o, i, j] = product[o, n, i, j] + bias[o]; with `relu`, the maximum of 0 and that."""
+    """y[n, o, i, j] = product[o, n, i, j] + bias[o]; with `relu`, relu of that."""
     product = product.swapaxes(0, 1)
-    # A bias for each element of a row of N*C: NumPy would else loop over one image's channels.
+    # Repeated for each image, so that NumPy loops over rows of N*C elements.
     row = np.zeros(product.shape[:2], product.dtype)
     if bias is not None:
         row += bias
@@ -102,7 +103,7 @@ def from_columns(
 
 
 def to_columns(dy: np.ndarray, product: np.ndarray, y: np.ndarray | None = None) -> None:
-    """product[o, n, i, j] = dy[n, o, i, j], masked by `relu_grad` if y, the output of a ReLU, is given."""
+    """product[o, n, i, j] = dy[n, o, i, j]; with y, relu_grad of that."""
     if y is None:
         product[...] = dy.swapaxes(0, 1)
     else:

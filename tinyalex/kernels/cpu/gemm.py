@@ -1,22 +1,24 @@
-"""Matrix multiplication in NumPy, divided between the workers and into blocks that BLAS does not pack.
+"""Matrix multiplication in parallel, in blocks that BLAS does not pack.
 
-Workers divide the matrices rather than BLAS's own threads: those keep their cores busy for some
-20 ms after each call, waiting for the next one, and would contend with the workers.
+Workers divide the matrices rather than BLAS's own threads: those keep their cores busy
+for some 20 ms after each call, waiting for the next one, and would contend with the
+workers.
 
-Before it multiplies, BLAS packs both matrices into a layout of its own. That is cheap where each
-element is used often, but a linear layer uses each weight once a sample: for 32 samples, packing
-takes as long as multiplying. On processors with AVX-512, OpenBLAS has kernels without packing, for
-up to a million multiply-adds. There, multiplications are partitioned (M rows, K terms, N columns):
+Before it multiplies, BLAS packs both matrices into a layout of its own. That is cheap
+where each element is used often, but a linear layer uses each weight once a sample: for
+32 samples, packing takes as long as multiplying. On processors with AVX-512, OpenBLAS
+has kernels without packing, for up to a million multiply-adds. There, multiplications
+are partitioned (M rows, K terms, N columns):
 
-| regime      | condition                        | partition                 | used by                |
-|-------------|----------------------------------|---------------------------|------------------------|
-| serial      | M*K*N <= MAX_SERIAL_MADDS        | none                      |                        |
-| outer       | K = 1                            | rows of out, no BLAS      |                        |
-| short sums  | K <= MAX_FEW, M and N large      | 256 x 64 blocks of out    | linear: dw = dy.T @ x  |
-| few columns | N <= MAX_FEW, K > BLOCK_TERMS    | rows and terms of a       | linear: y and dx       |
-| small b     | MIN_BLOCK_ROWS*K*N is unpacked   | rows of a                 | convolutions           |
-| small out   | M*MIN_BLOCK_TERMS*N is unpacked  | terms of the sum          | gradients of filters   |
-| whole       | all others, or without AVX-512   | one part a worker         |                        |
+| regime      | condition                     | partition           | used by          |
+|-------------|-------------------------------|---------------------|------------------|
+| serial      | M*K*N <= MAX_SERIAL_MADDS     | none                |                  |
+| outer       | K = 1                         | rows of out         |                  |
+| short sums  | K <= MAX_FEW, M and N large   | blocks of out       | linear: dw       |
+| few columns | N <= MAX_FEW, K > BLOCK_TERMS | rows and terms of a | linear: y, dx    |
+| small b     | MIN_BLOCK_ROWS*K*N unpacked   | rows of a           | convolutions     |
+| small out   | M*MIN_BLOCK_TERMS*N unpacked  | terms of the sum    | convolutions: dw |
+| whole       | all others, or no AVX-512     | one part a worker   |                  |
 """
 
 import numpy as np
@@ -45,8 +47,8 @@ SHORT_SUM_BLOCK = 256, 64
 """Rows and columns of a block where sums are short."""
 
 MIN_BLOCK_ROWS, MIN_BLOCK_TERMS = 44, 64
-"""The smallest blocks of `small b` and `small out`. With smaller ones, the matrix that is not
-partitioned is too large for the cache."""
+"""The smallest blocks of `small b` and `small out`. With smaller ones, the matrix that
+is not partitioned is too large for the cache."""
 
 
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
@@ -55,7 +57,8 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     madds = rows * columns * terms
     unpacked = madds > MIN_PARALLEL_MADDS and device.blas_multiplies_without_packing()
     short_sums = unpacked and 1 < terms <= MAX_FEW and min(out.shape) >= SHORT_SUM_BLOCK[0]
-    # The workers divide the rows of `out`: its longer side, or for short sums its contiguous rows.
+    # The workers divide the rows of `out`: its longer side, or for short sums its
+    # contiguous rows.
     if (out.strides[0] < out.strides[1]) if short_sums else (rows < columns):
         a, b, out = b.T, a.T, out.T
     if madds <= MAX_SERIAL_MADDS:
@@ -86,7 +89,7 @@ def _row_blocks(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.S
 
 
 def stacked_matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """out = a @ b for stacks of matrices, (..., M, K) and (..., K, N). The regime `small b`."""
+    """out = a @ b for stacks (..., M, K) and (..., K, N). Regime `small b`."""
     rows, (terms, columns) = a.shape[-2], b.shape[-2:]
     if _unpacked(rows, MIN_BLOCK_ROWS, terms * columns):
         size = _block_size(rows, MAX_UNPACKED_MADDS // (terms * columns)) or rows
@@ -96,7 +99,7 @@ def stacked_matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
 
 
 def sum_of_matmuls(a: np.ndarray, b: np.ndarray, scratch: device.Scratch) -> np.ndarray:
-    """The sum of all a[i] @ b[i]. a (stack, M, K), b (stack, K, N). The regime `small out`."""
+    """The sum of all a[i] @ b[i]: (stack, M, K), (stack, K, N). Regime `small out`."""
     (_, rows, terms), columns = a.shape, b.shape[2]
     size = terms
     if _unpacked(terms, MIN_BLOCK_TERMS, rows * columns):
@@ -111,14 +114,14 @@ def sum_of_matmuls(a: np.ndarray, b: np.ndarray, scratch: device.Scratch) -> np.
 
 
 def _unpacked(length: int, min_block: int, madds_each: int) -> bool:
-    """Whether partitioning an axis makes BLAS skip packing, with blocks that are large enough."""
+    """Whether partitioning an axis avoids packing, with large enough blocks."""
     too_large = length * madds_each > MAX_UNPACKED_MADDS
     fits = min_block * madds_each <= MAX_UNPACKED_MADDS
     return too_large and fits and device.blas_multiplies_without_packing()
 
 
 def _few_columns(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.Scratch) -> None:
-    """out = the sum over s of a[:, s] @ b[s]. The blocks of `a` are visited in memory order."""
+    """out = the sum over s of a[:, s] @ b[s]. Visits `a` in memory order."""
     (rows, terms), columns = a.shape, b.shape[1]
     by_rows = a.strides[0] > a.strides[1]
     k = _block_size(terms, BLOCK_TERMS if by_rows else BLOCK_TERMS // 2)
@@ -138,7 +141,8 @@ def _few_columns(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.
 def _short_sums(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.Scratch) -> None:
     """out[i, j] = a[i] @ b[j] by blocks. The columns of `b` are copied together first.
 
-    They are far apart in memory, often by a power of two: cache associativity conflicts.
+    They are far apart in memory, often by a power of two: cache associativity
+    conflicts.
     """
     (rows, terms), columns = a.shape, b.shape[1]
     r, c = _block_size(rows, SHORT_SUM_BLOCK[0]), _block_size(columns, SHORT_SUM_BLOCK[1])

@@ -1,4 +1,4 @@
-"""HWNC layout: activations (N, C, H, W) stored as (H, W, N, C), and loops over their rows."""
+"""HWNC layout: activations (N, C, H, W) stored as (H, W, N, C), and loops over rows."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -8,11 +8,11 @@ import numpy as np
 from tinyalex import device
 
 BLOCK_ELEMENTS = 1 << 18
-"""Elements per step of a loop over rows: they stay in a core's cache, and the steps are long enough
-that workers do not wait for the GIL."""
+"""Elements per step of a loop over rows: they stay in a core's cache, and the steps are
+long enough that workers do not wait for the GIL."""
 
 MIN_PARALLEL_BYTES = 4 << 20
-"""Below this a single thread is faster: the NumPy calls are short, and workers wait for the GIL."""
+"""Below this a single thread is faster: workers would wait for the GIL."""
 
 
 def to_hwnc(x: np.ndarray) -> np.ndarray:
@@ -23,7 +23,7 @@ def to_hwnc(x: np.ndarray) -> np.ndarray:
 
 
 def as_hwnc(x: np.ndarray) -> np.ndarray:
-    """Images (N, C, H, W) as (H, W, N*C): a view if they are stored like that, else a copy."""
+    """Images (N, C, H, W) as (H, W, N*C): a view if stored like that, else a copy."""
     x = to_hwnc(x)
     n, c, h, w = x.shape
     strides = x.strides[2], x.strides[3], x.itemsize
@@ -33,8 +33,8 @@ def as_hwnc(x: np.ndarray) -> np.ndarray:
 def parallel_rows(a: np.ndarray, size: int, body: Callable[[slice], None]) -> None:
     """Call `body` with the rows (axis 2) of an activation, divided between the workers.
 
-    Each worker then reads and writes contiguous memory. `size` is in bytes, of the largest array
-    that the loop reads.
+    Each worker then reads and writes contiguous memory. `size` is in bytes, of the
+    largest array that the loop reads.
     """
 
     def run(lo: int, hi: int, scratch: device.Scratch) -> None:

@@ -1,8 +1,8 @@
-"""Where arrays are stored on the CPU: the memory order of activations, and a memory pool.
+"""Arrays on the CPU: the memory order of activations, and a memory pool.
 
-The system zeroes new memory page by page on first access, which costs about as much as computing
-what is stored there. So the pool keeps memory whose array and views are gone for the next array
-of that size, as CuPy's pool does on a GPU.
+The system zeroes new memory page by page on first access, which costs about as much as
+computing what is stored there. So the pool keeps memory whose array and views are gone
+for the next array of that size, as CuPy's pool does on a GPU.
 """
 
 import math
@@ -20,13 +20,13 @@ MIN_POOLED_BYTES = 1 << 20
 MAX_HELD = 1.5
 """The pool's limit, in use and idle, relative to the most that was ever in use.
 
-With less, the backward pass of a training step would release what the next forward pass needs:
-the sizes are never quite the same.
+With less, the backward pass of a training step would release what the next forward pass
+needs: the sizes are never quite the same.
 """
 
 
 def activation(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """An uninitialised array (N, C, ...) for a layer's output, stored as (..., N, C); (N, C) as (C, N)."""
+    """An uninitialised array (N, C, ...), stored as (..., N, C); (N, C) as (C, N)."""
     n, c, *space = shape
     if not space:
         return empty((c, n), dtype).T
@@ -50,7 +50,7 @@ def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
 
 
 class MemoryPool:
-    """The memory in use and the idle memory: together at most MAX_HELD times the peak in use."""
+    """The memory in use and idle: together at most MAX_HELD times the peak in use."""
 
     def __init__(self) -> None:
         self.renew_lock()
@@ -61,7 +61,7 @@ class MemoryPool:
         self.bytes_in_use = self.peak_bytes = 0
 
     def renew_lock(self) -> None:
-        """For a child process: a thread that it does not have may have held the lock at the fork."""
+        """After a fork: another thread of the parent may have held the lock."""
         self.lock, self.holder = threading.Lock(), 0
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -71,7 +71,8 @@ class MemoryPool:
         if size < MIN_POOLED_BYTES or self.holder == threading.get_ident():
             return np.empty(shape, dtype)
         memory = self._take(size)
-        # Through a memoryview: views of the array would else refer to `memory` and outlive it.
+        # Through a memoryview: views of the array would else refer to `memory` and
+        # outlive it.
         array = np.frombuffer(memory.data, np.uint8, size)
         weakref.finalize(array, self.returned.append, memory).atexit = False
         return array.view(dtype).reshape(shape)

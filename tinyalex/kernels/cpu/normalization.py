@@ -18,7 +18,7 @@ def lrn(
     k: float,
     groups: int,
 ) -> None:
-    """s = k + a * (sum of x**2 over `size` channels), y = x * s**-beta. x, y, s: (N, C, ...)."""
+    """s = k + a * (sum of x**2 over `size` channels), y = x * s**-beta."""
 
     def run(own: slice) -> None:
         sums = ChannelSums(x, size, groups, before=size // 2)
@@ -43,7 +43,10 @@ def lrn_backward(
     beta: float,
     groups: int,
 ) -> None:
-    """dx = dy * s**-beta - 2*a*beta * x * (sum of dy*y/s over the channels whose window holds this one)."""
+    """dx = dy * s**-beta - 2*a*beta * x * (sum of dy*y/s).
+
+    The sum is over the channels whose window contains this one.
+    """
 
     def run(own: slice) -> None:
         sums = ChannelSums(x, size, groups, before=(size - 1) // 2)
@@ -62,7 +65,7 @@ def lrn_backward(
 def spatial_norm(
     x: np.ndarray, y: np.ndarray, s: np.ndarray, size: int, a: float, beta: float, k: float
 ) -> None:
-    """s = k + a * (sum of x**2 over a size x size window), y = x * s**-beta. x, y, s: (N, C, H, W)."""
+    """s = k + a * (sum of x**2 over size x size pixels), y = x * s**-beta."""
     # The sum over a window is average pooling with a divisor of 1.
     ones = np.ones(x.shape[2:], x.dtype)
     avg_pool(x * x, s, ones, (size, size), (1, 1), (size // 2, size // 2))
@@ -81,8 +84,9 @@ def spatial_norm_backward(
     a: float,
     beta: float,
 ) -> None:
-    """dx = dy * s**-beta - 2*a*beta * x * (sum of dy*y/s over the positions whose window holds this one)."""
-    # The sum over the windows that hold a position is the backward pass of that pooling.
+    """dx as in `lrn_backward`, with the sum over pixels."""
+    # The sum over the windows that hold a position is the backward pass of that
+    # pooling.
     ones = np.ones(x.shape[2:], x.dtype)
     avg_pool_backward(dy * y / s, ones, dx, (size, size), (1, 1), (size // 2, size // 2))
     dx *= x
@@ -106,10 +110,11 @@ def _power(s: np.ndarray, beta: float, out: np.ndarray | None = None) -> np.ndar
 
 
 class ChannelSums:
-    """Sums over a window of `size` channels around each, which ends at the edges of a group.
+    """Sums over windows of `size` channels, which end at the edges of a group.
 
-    Every sum is computed from its terms: a running sum (add the next, subtract the last) would
-    cancel. Zeros between the groups let the whole array be shifted as one contiguous run.
+    Every sum is computed from its terms: a running sum (add the next, subtract the
+    last) would cancel. Zeros between the groups let the whole array be shifted as one
+    contiguous run.
     """
 
     def __init__(self, like: np.ndarray, size: int, groups: int, before: int) -> None:
@@ -122,7 +127,7 @@ class ChannelSums:
         return a.reshape(*a.shape[:-1], self.groups, self.width)
 
     def terms(self, shape: tuple[int, ...]) -> np.ndarray:
-        """The array (..., G, C/G) to write the terms to, a view between zeros. `shape` is (..., C)."""
+        """The array (..., G, C/G) for the terms, between zeros. `shape` is (..., C)."""
         full = (*shape[:-1], self.groups, self.width + self.size - 1)
         if self.padded.shape != full:
             self.padded = np.zeros(full, self.padded.dtype)
@@ -137,7 +142,7 @@ class ChannelSums:
 
 
 def _sliding_sums(run: np.ndarray, size: int, out: np.ndarray, buffers: list[np.ndarray]) -> None:
-    """out[i] = run[i] + ... + run[i + size - 1], from sums of 1, 2, 4, ... terms: three additions for five."""
+    """out[i] = run[i] + ... + run[i + size - 1], from sums of 1, 2, 4, ... terms."""
     covered, width, doubled = 0, 1, run
     while True:
         if size & width:

@@ -18,12 +18,12 @@ def max_pool(
     padding: Pair,
     dilation: Pair,
 ) -> None:
-    """y = the maximum of each window, argmax = the first kernel offset u*KW + v at which it occurs.
+    """y = the maximum of each window, argmax = its first kernel offset u*KW + v.
 
     NaN counts as the maximum; of several NaN the last is taken.
 
-    x (N, C, H, W), y (N, C, OH, OW); argmax like y, of an integer type that holds KH*KW - 1, or
-    None if no backward pass follows.
+    x (N, C, H, W), y (N, C, OH, OW); argmax like y, of an integer type that holds
+    KH*KW - 1, or None if no backward pass follows.
     """
     starts_inside = all(
         (out - 1) * step < size
@@ -99,7 +99,7 @@ def _separable_max(
 
 
 def _running_max(parts: list[tuple[np.ndarray, tuple]], out: np.ndarray | None) -> np.ndarray:
-    """The elementwise maximum. parts[0] covers all of `out`, each other (part, index) out[index]."""
+    """The elementwise maximum of parts[0], and at `index` of each (part, index)."""
     first, rest = parts[0][0], parts[1:]
     if rest and rest[0][0].shape == first.shape:
         out = np.maximum(first, rest.pop(0)[0], out=out)
@@ -113,12 +113,15 @@ def _running_max(parts: list[tuple[np.ndarray, tuple]], out: np.ndarray | None) 
 
 
 def _first_match(argmax: np.ndarray, candidates: Iterable[tuple], best: np.ndarray) -> None:
-    """argmax[out] = the smallest offset + base of the candidates (offset, base, seen, out) with seen == best[out]."""
+    """argmax[out] = the smallest offset + base of candidates with seen == best[out].
+
+    A candidate is (offset, base, seen, out).
+    """
     largest = np.iinfo(argmax.dtype).max
     argmax.fill(largest)
     for offset, base, seen, out in candidates:
-        # Set all bits where the candidate does not match: the first match is then a minimum, and
-        # no masked store is needed.
+        # Set all bits where the candidate does not match: the first match is then a
+        # minimum, and no masked store is needed.
         found = np.not_equal(seen, best[out])
         found = found.view(argmax.dtype) if argmax.itemsize == 1 else found.astype(argmax.dtype)
         found *= largest
@@ -169,10 +172,11 @@ def _scatter(
 def _first_visits(
     dy: np.ndarray, dx: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
 ) -> set[int]:
-    """The offsets that visit their pixels first, row by row and in descending order of offsets.
+    """The offsets that visit a pixel first, by rows and in descending order of offsets.
 
-    The last stride x stride offsets of all windows cover each pixel between them once: their
-    gradients need not be added to anything. Pixels that none of them visits are set to 0.
+    The last stride x stride offsets of all windows cover each pixel between them once:
+    their gradients need not be added to anything. Pixels that none of them visits are
+    set to 0.
     """
     overlap = all(size >= step for size, step in zip(kernel, stride, strict=True))
     if dilation != (1, 1) or not dy.shape[2] or not overlap:
@@ -189,7 +193,7 @@ def _first_visits(
 def avg_pool(
     x: np.ndarray, y: np.ndarray, divisor: np.ndarray, kernel: Pair, stride: Pair, padding: Pair
 ) -> None:
-    """y = the sum over each window / divisor. x (N, C, H, W), y (N, C, OH, OW), divisor (OH, OW)."""
+    """y (N, C, OH, OW) = the sum of x over each window / divisor (OH, OW)."""
 
     def run(rows: slice) -> None:
         sums = y[:, :, rows]

@@ -11,7 +11,7 @@ MIN_PARALLEL_ELEMENTS = 1 << 15
 def sgd_update(
     w: np.ndarray, velocity: np.ndarray, grad: np.ndarray, lr: float, momentum: float, decay: float
 ) -> None:
-    """velocity = momentum*velocity - decay*lr*w - lr*grad; w += velocity; in place (section 5)."""
+    """velocity = momentum*velocity - decay*lr*w - lr*grad, then w += velocity."""
     arrays = w, velocity, grad
     if all(a.flags.c_contiguous for a in arrays):
         w, velocity, grad = (a.reshape(-1) for a in arrays)
@@ -27,6 +27,7 @@ def sgd_update(
         v -= np.multiply(grad[lo:hi], lr, out=change)
         part += v
 
-    # One tile rather than single_threaded: there is no matrix multiplication to limit BLAS for.
+    # One tile rather than single_threaded: there is no matrix multiplication to limit
+    # BLAS for.
     tiles = [(0, len(w))] if w.size <= MIN_PARALLEL_ELEMENTS else None
     device.for_tiles(w, 8 * w[:1].nbytes, block, tiles=tiles)

@@ -21,9 +21,10 @@ def offset_slices(
     padding: Pair,
     dilation: Pair,
 ) -> Iterator[tuple[int, np.ndarray, Index]]:
-    """For each kernel offset u*KW + v: (offset, the pixels that windows see there, their outputs).
+    """For each kernel offset u*KW + v: (offset, the pixels seen there, their outputs).
 
-    The windows are those of some rows of y. Outputs whose pixel is in the padding are left out.
+    The windows are those of some rows of y. Outputs whose pixel is in the padding are
+    left out.
     """
     # Windows over later rows are windows over an image that begins further up.
     top = padding[0] - rows.start * stride[0]
@@ -39,7 +40,7 @@ def offset_slices(
 def _span(
     offset: int, size: int, out: int, stride: int, padding: int, dilation: int
 ) -> tuple[slice, slice]:
-    """The outputs along one axis that see the image at a kernel offset, and the pixels they see."""
+    """The outputs along one axis that see a pixel at a kernel offset; those pixels."""
     start = offset * dilation - padding
     first = max(0, -(start // stride))
     last = min(out, (size - 1 - start) // stride + 1)
@@ -52,7 +53,7 @@ def _span(
 def windows_over(
     rows: slice, out: int, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
 ) -> tuple[slice, Pair]:
-    """The rows of windows, of `out`, that reach some rows of the image; the padding relative to those."""
+    """The rows of windows that reach some rows of the image; their padding there."""
     above = rows.start + padding[0]
     first = max(0, -(((kernel[0] - 1) * dilation[0] - above) // stride[0]))
     last = min(out, (rows.stop - 1 + padding[0]) // stride[0] + 1)

@@ -1,18 +1,18 @@
 // instantiate: im2col<T>, col2im<T>, from_columns<T>, to_columns<T>
-#include "numbers.cuh"
+#include "common.cuh"
 
-// Patches to columns:  col[c, u, v, n, i, j] = x[n, c, i*sh + u*dh - ph, j*sw + v*dw - pw],  0 outside of x.
+// Patches to columns:  col[c, u, v, n, i, j] = x[n, c, i*sh + u*dh - ph, j*sw + v*dw - pw]
 //
-// x (N, C, H, W), col (C, KH, KW, N, OH, OW). A thread takes one position (n, i, j) of one channel and writes the KH*KW numbers that the
-// window sees there. Neighbouring threads have neighbouring j: each write of a warp is one run of memory, and its reads lie side by side
-// (stride 1) or a stride apart. No two threads write the same number.
+// x (N, C, H, W), 0 outside; col (C, KH, KW, N, OH, OW). A thread copies one window of a channel.
+// Neighbouring threads have neighbouring j: writes of a warp are contiguous, reads a stride apart.
 template <typename T>
-__global__ void im2col(const T* __restrict__ x, T* __restrict__ col, int N, int C, int H, int W, int KH, int KW, int OH, int OW,
-                       int sh, int sw, int ph, int pw, int dh, int dw) {
+__global__ void im2col(const T* __restrict__ x, T* __restrict__ col, int N, int C, int H, int W,
+                       int KH, int KW, int OH, int OW, int sh, int sw, int ph, int pw, int dh,
+                       int dw) {
   const int positions = N * OH * OW;
-  int at = thread_number();
-  if (at >= C * positions) return;
-  const int c = at / positions, position = at % positions;
+  int index = thread_index();
+  if (index >= C * positions) return;
+  const int c = index / positions, position = index % positions;
   const int j = position % OW, i = position / OW % OH, n = position / (OW * OH);
 
   const T* image = x + (n * C + c) * H * W;
@@ -28,53 +28,57 @@ __global__ void im2col(const T* __restrict__ x, T* __restrict__ col, int N, int 
   }
 }
 
-// The adjoint:  x[n, c, h, w] = the sum of all col[c, u, v, n, i, j] that im2col copies that pixel to.
+// The adjoint:  x[n, c, h, w] = the sum of the col elements that im2col copies that pixel to.
 //
-// Written as a gather: a thread owns one pixel, asks of every tap (u, v) which position saw the pixel through it, and adds up. Scattering
-// each column number to its pixel would need atomic additions, whose order, and so whose last bits, change from run to run.
+// A gather: a thread computes one pixel, from the position that sees it at each kernel offset
+// (u, v). To scatter col would take atomic additions, whose order, and so whose rounding, differs
+// from run to run.
 template <typename T>
-__global__ void col2im(const T* __restrict__ col, T* __restrict__ x, int N, int C, int H, int W, int KH, int KW, int OH, int OW,
-                       int sh, int sw, int ph, int pw, int dh, int dw) {
-  int at = thread_number();
-  if (at >= N * C * H * W) return;
-  const int w = at % W, h = at / W % H, c = at / (W * H) % C, n = at / (W * H * C);
+__global__ void col2im(const T* __restrict__ col, T* __restrict__ x, int N, int C, int H, int W,
+                       int KH, int KW, int OH, int OW, int sh, int sw, int ph, int pw, int dh,
+                       int dw) {
+  int index = thread_index();
+  if (index >= N * C * H * W) return;
+  const int w = index % W, h = index / W % H, c = index / (W * H) % C, n = index / (W * H * C);
 
   Wide<T> sum = 0;
   for (int u = 0; u < KH; ++u) {
-    const int down = h + ph - u * dh;  // i*sh, if the tap's row u fell on this pixel at output row i
+    const int down = h + ph - u * dh;  // i*sh, if a window sees this pixel at offset u
     if (down < 0 || down % sh != 0 || down / sh >= OH) continue;
     for (int v = 0; v < KW; ++v) {
       const int across = w + pw - v * dw;
       if (across < 0 || across % sw != 0 || across / sw >= OW) continue;
-      sum += Wide<T>(col[((((c * KH + u) * KW + v) * N + n) * OH + down / sh) * OW + across / sw]);
+      const int channel = ((c * KH + u) * KW + v) * N + n;
+      sum += Wide<T>(col[(channel * OH + down / sh) * OW + across / sw]);
     }
   }
-  x[at] = T(sum);
+  x[index] = T(sum);
 }
 
-// The end of a convolution: the product w @ col has its filters outside, (O, T, P), the layer's output its images, (T, O, P).
+// The end of a convolution: from w @ col (O, T, P) to the layout of activations (T, O, P),
 //
-//     y[t, o, p] = product[o, t, p] + bias[o]           and 0 where that is negative, if it is to be rectified
+//     y[t, o, p] = product[o, t, p] + bias[o]
 //
-// P counts the positions of a map. A thread moves one number; both sides keep the order of positions, so that reads and writes are runs.
+// with `relu`, the maximum of 0 and that. P counts the positions of a map. One thread per element;
+// reads and writes are contiguous.
 template <typename T>
-__global__ void from_columns(const T* __restrict__ product, const T* __restrict__ bias, T* __restrict__ y, int images, int O, int P,
-                             int biased, int rectified) {
-  int at = thread_number();
-  if (at >= images * O * P) return;
-  const int p = at % P, o = at / P % O, t = at / (P * O);
-  Wide<T> number = Wide<T>(product[(o * images + t) * P + p]);
-  if (biased) number += Wide<T>(bias[o]);
-  y[at] = T(rectified && number <= 0 ? Wide<T>(0) : number);
+__global__ void from_columns(const T* __restrict__ product, const T* __restrict__ bias,
+                             T* __restrict__ y, int images, int O, int P, int has_bias, int relu) {
+  int index = thread_index();
+  if (index >= images * O * P) return;
+  const int p = index % P, o = index / P % O, t = index / (P * O);
+  Wide<T> value = Wide<T>(product[(o * images + t) * P + p]);
+  if (has_bias) value += Wide<T>(bias[o]);
+  y[index] = T(relu && value <= 0 ? Wide<T>(0) : value);
 }
 
-// And the way back:  product[o, t, p] = dy[t, o, p],  where y, if it was rectified, is positive or NaN, else 0.
+// The adjoint:  product[o, t, p] = dy[t, o, p];  with `relu`, 0 where y <= 0.
 template <typename T>
-__global__ void to_columns(const T* __restrict__ dy, const T* __restrict__ y, T* __restrict__ product, int images, int O, int P,
-                           int rectified) {
-  int at = thread_number();
-  if (at >= images * O * P) return;
-  const int p = at % P, t = at / P % images, o = at / (P * images);
-  const int from = (t * O + o) * P + p;
-  product[at] = rectified && Wide<T>(y[from]) <= 0 ? T(0.0f) : dy[from];
+__global__ void to_columns(const T* __restrict__ dy, const T* __restrict__ y,
+                           T* __restrict__ product, int images, int O, int P, int relu) {
+  int index = thread_index();
+  if (index >= images * O * P) return;
+  const int p = index % P, t = index / P % images, o = index / (P * images);
+  const int source = (t * O + o) * P + p;
+  product[index] = relu && Wide<T>(y[source]) <= 0 ? T(0.0f) : dy[source];
 }

@@ -1,8 +1,9 @@
-"""The one way to a CUDA kernel: arguments checked, scalars cast, the compiled function looked up once.
+"""How kernels are launched: arguments checked, scalars cast, compiled functions cached.
 
-CuPy hands a kernel whatever it is given: a float64 array for a pointer to float, a strided view as if it were contiguous, a Python float
-as eight bytes where the kernel reads four. None of that raises an error; all of it gives wrong numbers. So everything is held to what
-the .cu file says before it is passed on.
+CuPy passes on any argument: a float64 array for a pointer to float, a strided view as
+if it were contiguous, a Python float as eight bytes of which the kernel reads four. No
+error is raised, and the results are wrong. So arguments are compared with the signature
+in the .cu file.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,85 +13,87 @@ from typing import Any
 
 from tinyalex import device
 from tinyalex.kernels.cuda import sources
-from tinyalex.kernels.cuda.sources import BLOCK
+from tinyalex.kernels.cuda.sources import BLOCK, Parameter, Signature
 
-LIMIT = 2**31 - BLOCK
-"""Numbers in an array: kernels count with int, whose divisions cost a fraction of those of long long."""
+MAX_ELEMENTS = 2**31 - BLOCK
+"""Elements of an array: int indices are much faster to divide than long long."""
 
 Load = Callable[[str, str, tuple[str, ...]], Any]
-"""(source, file, name expressions) -> a module whose `get_function(name)` is called as (grid, block, arguments)."""
+"""(source, file, name expressions) -> a module, whose `get_function(name)` returns a
+function of (grid, block, arguments)."""
 
 
 def launch(file: str, name: str, threads: int, *arguments: Any) -> None:
-    """Run kernel `name` of `file` with a thread for each number from 0 to `threads` - 1.
+    """Run kernel `name` of `file` with the thread indices 0 to `threads` - 1.
 
-    arguments  in the kernel's own order: arrays as they are, and Python numbers, which become what the parameter is
-    Raises TypeError or ValueError for an array of another dtype, on another device, too large, or not C-contiguous.
+    Arguments are in the order of the parameters; Python numbers are cast to their
+    types. Raises TypeError or ValueError if an array has another dtype or device, is
+    too large or not C-contiguous.
     """
     signature = sources.signatures(file)[name]
-    # The emulator has no GPU to ask, and takes the arrays of the CPU.
-    types, here = _types(signature, arguments), device.current() if _load is _with_cupy else ""
-    values = tuple(_argument(signature, i, types, here, x) for i, x in enumerate(arguments))
-    if threads == 0:
-        return
-    _function(_load, here, file, _expression(signature, types), types.get("T", ""))(
-        (-(-threads // BLOCK),), (BLOCK,), values
-    )
-
-
-def _types(signature: sources.Signature, arguments: tuple[Any, ...]) -> dict[str, str]:
-    """What each template parameter stands for: the type of the first array that it is used for."""
     if len(arguments) != len(signature.parameters):
         raise TypeError(
-            f"{signature.name}: expected {len(signature.parameters)} arguments, got {len(arguments)}."
+            f"{name}: expected {len(signature.parameters)} arguments, got {len(arguments)}."
         )
+    types = _template_types(signature, arguments)
+    # The emulator needs no GPU: its arrays are on the CPU.
+    current = device.current() if _load is _with_cupy else ""
+    values = tuple(
+        _checked(x, parameter, types, current, f"{name}: {parameter.name}")
+        for parameter, x in zip(signature.parameters, arguments, strict=True)
+    )
+    if threads == 0:
+        return
+    function = _function(_load, current, file, _expression(signature, types), types.get("T", ""))
+    function((-(-threads // BLOCK),), (BLOCK,), values)
+
+
+def _template_types(signature: Signature, arguments: tuple[Any, ...]) -> dict[str, str]:
+    """The type of each template parameter: that of the first array that uses it."""
     types: dict[str, str] = {}
     for parameter, x in zip(signature.parameters, arguments, strict=True):
-        if parameter.is_array and parameter.type in signature.templates and device.is_array(x):
-            c_type = sources.C_NAMES.get(x.dtype)
-            if c_type is None or (parameter.type == "T" and c_type not in sources.REAL.values()):
-                wanted = (
-                    "float16, float32 or float64"
-                    if parameter.type == "T"
-                    else "a type that kernels are made for"
-                )
-                raise TypeError(
-                    f"{signature.name}: {parameter.name} must be {wanted}, got {x.dtype}. Use astype."
-                )
-            types.setdefault(parameter.type, c_type)
+        if not (parameter.is_array and parameter.type in signature.templates):
+            continue
+        if not device.is_array(x):
+            continue  # an error, which _checked raises
+        c_type = sources.C_NAMES.get(x.dtype)
+        is_real = c_type in sources.REAL.values()
+        if c_type is None or (parameter.type == "T" and not is_real):
+            known = [*sources.REAL] if parameter.type == "T" else map(str, sources.C_NAMES)
+            raise TypeError(
+                f"{signature.name}: {parameter.name} must be one of {', '.join(known)}, got "
+                f"{x.dtype}. Use astype."
+            )
+        types.setdefault(parameter.type, c_type)
     return types
 
 
-def _argument(
-    signature: sources.Signature, i: int, types: dict[str, str], here: str, x: Any
-) -> Any:
-    parameter = signature.parameters[i]
+def _checked(x: Any, parameter: Parameter, types: dict[str, str], current: str, where: str) -> Any:
+    """An argument as CuPy takes it. `current` is the device; empty on the emulator."""
     wide = "double" if types.get("T") == "double" else "float"
-    c_type = wide if parameter.type == "Wide<T>" else types.get(parameter.type, parameter.type)
-    where = f"{signature.name}: {parameter.name}"
+    c_type = (types | {"Wide<T>": wide}).get(parameter.type, parameter.type)
+    dtype = sources.DTYPES[c_type]
     if not parameter.is_array:
-        return sources.DTYPES[c_type].type(x)
+        return dtype.type(x)
     if not device.is_array(x):
         raise TypeError(f"{where} must be an array, got a {type(x).__name__}.")
-    if x.dtype != sources.DTYPES[c_type]:
-        raise TypeError(f"{where} must be {sources.DTYPES[c_type]}, got {x.dtype}. Use astype.")
+    if x.dtype != dtype:
+        raise TypeError(f"{where} must be {dtype}, got {x.dtype}. Use astype.")
     if not x.flags.c_contiguous:
         raise ValueError(
-            f"{where}, of shape {x.shape} and strides {x.strides}, must be C-contiguous: a kernel counts through memory as if it were. "
-            "Pass it through kernels.of(x).ready(x) first."
+            f"{where} must be C-contiguous, got shape {x.shape} with strides {x.strides}. Pass it "
+            "through kernels.of(x).ready(x) first."
         )
-    if x.size > LIMIT:
+    if x.size > MAX_ELEMENTS:
         raise ValueError(
-            f"{where} has {x.size} numbers; a kernel counts to {LIMIT}. Use a smaller batch."
+            f"{where} has {x.size} elements; a kernel indexes {MAX_ELEMENTS}. Use a smaller batch."
         )
-    if here and device.of(x) != here:
+    if current and device.of(x) != current:
         raise ValueError(
-            f"{where} lies on {device.of(x)}, but the kernel runs on {here}. Move it there."
+            f"{where} is on {device.of(x)}, but the kernel runs on {current}. Copy it with "
+            "device.to."
         )
     return x
-
-
-# Compiled kernels
 
 
 def _with_cupy(source: str, file: str, names: tuple[str, ...]) -> Any:
@@ -102,33 +105,32 @@ def _with_cupy(source: str, file: str, names: tuple[str, ...]) -> Any:
 _load: Load = _with_cupy
 
 
-def _expression(signature: sources.Signature, types: dict[str, str]) -> str:
-    """The kernel's name as NVRTC has it: max_pool<float, unsigned char>."""
-    return (
-        f"{signature.name}<{', '.join(types[letter] for letter in signature.templates)}>"
-        if signature.templates
-        else signature.name
-    )
+def _expression(signature: Signature, types: dict[str, str]) -> str:
+    """The name expression of NVRTC, such as max_pool<float, unsigned char>."""
+    if not signature.templates:
+        return signature.name
+    return f"{signature.name}<{', '.join(types[t] for t in signature.templates)}>"
 
 
 @cache
-def _function(load: Load, here: str, file: str, expression: str, real: str) -> Any:
+def _function(load: Load, current: str, file: str, expression: str, real: str) -> Any:
     names = sources.instantiations(file, real)
     if "<" in expression and expression not in names:
         raise TypeError(
-            f"{file} is not made for {expression}; it has {', '.join(names)}. Convert the arrays with astype."
+            f"{file} does not instantiate {expression}, only {', '.join(names)}. Convert the "
+            "arrays with astype."
         )
-    return _module(load, here, file, names).get_function(expression)
+    return _module(load, current, file, names).get_function(expression)
 
 
 @cache
-def _module(load: Load, here: str, file: str, names: tuple[str, ...]) -> Any:
+def _module(load: Load, current: str, file: str, names: tuple[str, ...]) -> Any:
     return load(sources.text(file), file, names)
 
 
 @contextmanager
 def engine(load: Load) -> Iterator[None]:
-    """Within it, kernels are compiled and run by what `load` gives instead of CuPy, on whatever arrays that takes."""
+    """A context in which `load` compiles and runs the kernels, in place of CuPy."""
     global _load
     before, _load = _load, load
     try:

@@ -1,46 +1,52 @@
-// instantiate: max_pool<T, unsigned char>, max_pool<T, int>, max_pool_backward<T, unsigned char>, max_pool_backward<T, int>, avg_pool<T>, avg_pool_backward<T>
-#include "numbers.cuh"
+// instantiate: max_pool<T, unsigned char>, max_pool<T, int>, avg_pool<T>, avg_pool_backward<T>,
+//              max_pool_backward<T, unsigned char>, max_pool_backward<T, int>
+#include "common.cuh"
 
-// y[n, c, i, j] = the largest number in the window at (i, j); argmax = the tap u*KW + v that it was found at first.
+// y = the maximum of each window, argmax = the first kernel offset u*KW + v at which it occurs.
 //
-// x (maps, H, W), y and argmax (maps, OH, OW), where maps = N*C. A thread makes one output. NaN counts as largest, the last of them
-// winning; a window of nothing but -inf has the first tap inside of the image as its winner.
+// x (maps, H, W), y and argmax (maps, OH, OW), where maps = N*C. One thread per output. NaN counts
+// as the maximum; of several NaN the last is taken. The argmax of a window of -inf is its first
+// offset inside of the image.
 template <typename T, typename A>
-__global__ void max_pool(const T* __restrict__ x, T* __restrict__ y, A* __restrict__ argmax, int maps, int H, int W, int KH, int KW,
-                         int OH, int OW, int sh, int sw, int ph, int pw, int dh, int dw) {
-  int at = thread_number();
-  if (at >= maps * OH * OW) return;
-  const int j = at % OW, i = at / OW % OH, map = at / (OW * OH);
+__global__ void max_pool(const T* __restrict__ x, T* __restrict__ y, A* __restrict__ argmax,
+                         int maps, int H, int W, int KH, int KW, int OH, int OW, int sh, int sw,
+                         int ph, int pw, int dh, int dw) {
+  int index = thread_index();
+  if (index >= maps * OH * OW) return;
+  const int j = index % OW, i = index / OW % OH, map = index / (OW * OH);
   const T* image = x + map * H * W;
   const int top = i * sh - ph, left = j * sw - pw;
 
   Wide<T> best = minus_infinity();
-  int winner = -1;
+  int offset = -1;
   for (int u = 0; u < KH; ++u) {
     const int row = top + u * dh;
     if (row < 0 || row >= H) continue;
     for (int v = 0; v < KW; ++v) {
       const int column = left + v * dw;
       if (column < 0 || column >= W) continue;
-      const Wide<T> number = Wide<T>(image[row * W + column]);
-      if (winner < 0 || number > best || number != number) {
-        winner = u * KW + v;
-        if (best == best) best = number;  // once NaN, always NaN
+      const Wide<T> value = Wide<T>(image[row * W + column]);
+      if (offset < 0 || value > best || value != value) {
+        offset = u * KW + v;
+        if (best == best) best = value;  // once NaN, always NaN
       }
     }
   }
-  y[at] = T(best);
-  argmax[at] = A(winner < 0 ? 0 : winner);
+  y[index] = T(best);
+  argmax[index] = A(offset < 0 ? 0 : offset);
 }
 
-// dx[pixel] = the sum of dy over all windows whose winner the pixel was. Windows overlap (3 x 3, stride 2, section 3.4), so a pixel can
-// win several: as in col2im a thread owns a pixel and looks for the windows, which needs no atomics and gives the same bits every time.
+// dx[pixel] = the sum of dy over all windows whose maximum the pixel was.
+//
+// Windows overlap (3 x 3, stride 2, section 3.4), so a pixel can be the maximum of several. A
+// gather, as col2im: one thread per pixel, no atomics, and the same bits in every run.
 template <typename T, typename A>
-__global__ void max_pool_backward(const T* __restrict__ dy, const A* __restrict__ argmax, T* __restrict__ dx, int maps, int H, int W,
-                                  int KH, int KW, int OH, int OW, int sh, int sw, int ph, int pw, int dh, int dw) {
-  int at = thread_number();
-  if (at >= maps * H * W) return;
-  const int w = at % W, h = at / W % H, first = at / (W * H) * OH * OW;
+__global__ void max_pool_backward(const T* __restrict__ dy, const A* __restrict__ argmax,
+                                  T* __restrict__ dx, int maps, int H, int W, int KH, int KW,
+                                  int OH, int OW, int sh, int sw, int ph, int pw, int dh, int dw) {
+  int index = thread_index();
+  if (index >= maps * H * W) return;
+  const int w = index % W, h = index / W % H, first = index / (W * H) * OH * OW;
 
   Wide<T> sum = 0;
   for (int u = 0; u < KH; ++u) {
@@ -53,32 +59,37 @@ __global__ void max_pool_backward(const T* __restrict__ dy, const A* __restrict_
       if (argmax[window] == u * KW + v) sum += Wide<T>(dy[window]);
     }
   }
-  dx[at] = T(sum);
+  dx[index] = T(sum);
 }
 
-// y[n, c, i, j] = the sum over the window / divisor[i, j]. x (maps, H, W), y (maps, OH, OW), divisor (OH, OW). A thread an output.
+// y = the sum over each window / divisor. x (maps, H, W), y (maps, OH, OW), divisor (OH, OW). One
+// thread per output.
 template <typename T>
-__global__ void avg_pool(const T* __restrict__ x, T* __restrict__ y, const T* __restrict__ divisor, int maps, int H, int W, int KH,
-                         int KW, int OH, int OW, int sh, int sw, int ph, int pw) {
-  int at = thread_number();
-  if (at >= maps * OH * OW) return;
-  const int j = at % OW, i = at / OW % OH, map = at / (OW * OH);
+__global__ void avg_pool(const T* __restrict__ x, T* __restrict__ y,
+                         const T* __restrict__ divisor, int maps, int H, int W, int KH, int KW,
+                         int OH, int OW, int sh, int sw, int ph, int pw) {
+  int index = thread_index();
+  if (index >= maps * OH * OW) return;
+  const int j = index % OW, i = index / OW % OH, map = index / (OW * OH);
   const T* image = x + map * H * W;
   const int top = i * sh - ph, left = j * sw - pw;
 
   Wide<T> sum = 0;
   for (int row = max(top, 0); row < min(top + KH, H); ++row)
-    for (int column = max(left, 0); column < min(left + KW, W); ++column) sum += Wide<T>(image[row * W + column]);
-  y[at] = T(sum / Wide<T>(divisor[at % (OH * OW)]));
+    for (int column = max(left, 0); column < min(left + KW, W); ++column)
+      sum += Wide<T>(image[row * W + column]);
+  y[index] = T(sum / Wide<T>(divisor[index % (OH * OW)]));
 }
 
-// dx[pixel] = the sum of dy / divisor over all windows that hold the pixel. A thread a pixel.
+// dx[pixel] = the sum of dy / divisor over all windows that contain the pixel. One thread per
+// pixel.
 template <typename T>
-__global__ void avg_pool_backward(const T* __restrict__ dy, T* __restrict__ dx, const T* __restrict__ divisor, int maps, int H, int W,
-                                  int KH, int KW, int OH, int OW, int sh, int sw, int ph, int pw) {
-  int at = thread_number();
-  if (at >= maps * H * W) return;
-  const int w = at % W, h = at / W % H, first = at / (W * H) * OH * OW;
+__global__ void avg_pool_backward(const T* __restrict__ dy, T* __restrict__ dx,
+                                  const T* __restrict__ divisor, int maps, int H, int W, int KH,
+                                  int KW, int OH, int OW, int sh, int sw, int ph, int pw) {
+  int index = thread_index();
+  if (index >= maps * H * W) return;
+  const int w = index % W, h = index / W % H, first = index / (W * H) * OH * OW;
 
   Wide<T> sum = 0;
   for (int u = 0; u < KH; ++u) {
@@ -91,5 +102,5 @@ __global__ void avg_pool_backward(const T* __restrict__ dy, T* __restrict__ dx, 
       sum += Wide<T>(dy[first + window]) / Wide<T>(divisor[window]);
     }
   }
-  dx[at] = T(sum);
+  dx[index] = T(sum);
 }

@@ -1,6 +1,6 @@
-"""The .cu files as text: their includes put in, the parameters of their kernels, and the types that they are made for.
+"""The .cu files as text; the parameters and instantiations of their kernels.
 
-Needs neither a GPU nor CuPy: what compiles the kernels (CuPy, NVRTC alone, the emulator) all start from here.
+This needs no GPU: CuPy, NVRTC alone and the emulator all compile this text.
 """
 
 import re
@@ -13,10 +13,11 @@ import numpy as np
 FOLDER = Path(__file__).parent
 
 BLOCK = 256
-"""Threads in a block, in Python and in the kernels: a multiple of a warp's 32; several blocks fit on a multiprocessor."""
+"""Threads in a block: a multiple of the warp size 32; several blocks fit on a
+multiprocessor."""
 
 REAL = {"float16": "__half", "float32": "float", "float64": "double"}
-"""What a template's T may be."""
+"""The types of a template's T, by dtype."""
 
 DTYPES = {
     **{c: np.dtype(name) for name, c in REAL.items()},
@@ -26,14 +27,14 @@ DTYPES = {
     "long long": np.dtype(np.int64),
     "unsigned long long": np.dtype(np.uint64),
 }
-"""The types of C++ that kernels use, as NumPy has them."""
+"""The dtype of each C++ type that kernels use."""
 
 C_NAMES = {dtype: c for c, dtype in DTYPES.items()}
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a kernel: `type` without const and *, as in "T", "Wide<T>" or "int"."""
+    """A parameter of a kernel; `type` without const and *: "T", "Wide<T>" or "int"."""
 
     name: str
     type: str
@@ -42,7 +43,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Signature:
-    """A kernel's name, template parameters, and parameters."""
+    """The name, template parameters and parameters of a kernel."""
 
     name: str
     templates: tuple[str, ...]
@@ -54,15 +55,19 @@ def files() -> list[str]:
     return sorted(path.name for path in FOLDER.glob("*.cu"))
 
 
+def _read(file: str) -> str:
+    return (FOLDER / file).read_text(encoding="utf-8")
+
+
 @cache
 def text(file: str) -> str:
-    """A .cu file with our own headers in the place of their includes. Compilers still name the lines as the files have them.
+    """A .cu file with our headers included; messages still cite the files' lines.
 
-    Headers are put in rather than found with -I, because CuPy's cache of compiled kernels would not notice that one has changed.
+    With -I instead, CuPy's cache of compiled kernels would not notice a changed header.
     """
     lines = [f"#define BLOCK {BLOCK}"] if file.endswith(".cu") else []
     lines.append(f'#line 1 "{file}"')
-    for number, line in enumerate((FOLDER / file).read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(_read(file).splitlines(), 1):
         if header := re.fullmatch(r'#include "(.*)"', line):
             lines += [text(header[1]).rstrip("\n"), f'#line {number + 1} "{file}"']
         else:
@@ -70,30 +75,39 @@ def text(file: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+KERNEL = re.compile(
+    r'(?:template <([^>]*)>|extern "C")\s*__global__ void (?:__launch_bounds__\(\w+\) )?(\w+)'
+    r"\(([^)]*)\)"
+)
+"""The head of a kernel: template parameters, name, parameters."""
+
+
 @cache
 def signatures(file: str) -> dict[str, Signature]:
     """The kernels of a file by name."""
     code = re.sub(r"//[^\n]*", "", text(file))
     found = {}
-    pattern = r'(?:template <([^>]*)>|extern "C")\s*__global__ void (?:__launch_bounds__\(\w+\) )?(\w+)\(([^)]*)\)'
-    for templates, name, parameters in re.findall(pattern, code):
+    for templates, name, parameters in KERNEL.findall(code):
         letters = tuple(part.split()[-1] for part in templates.split(",") if part)
         found[name] = Signature(name, letters, tuple(map(_parameter, parameters.split(","))))
     return found
 
 
 def _parameter(declaration: str) -> Parameter:
-    *words, name = (
-        declaration.replace("__restrict__", "").replace("const ", "").replace("*", " * ").split()
-    )
+    code = declaration.replace("__restrict__", "").replace("const ", "")
+    *words, name = code.replace("*", " * ").split()
     return Parameter(name, " ".join(word for word in words if word != "*"), "*" in words)
 
 
 @cache
 def instantiations(file: str, real: str) -> tuple[str, ...]:
-    """The kernels of a file with T = `real`, as NVRTC's name expressions; a kernel without a template is not among them.
+    """NVRTC's name expressions for the kernel templates of a file with T = `real`.
 
-    The file's first line lists them: `// instantiate: max_pool<T, unsigned char>, max_pool<T, int>`.
+    A file begins with a list of them, `// instantiate: lrn<T>, max_pool<T, int>`. It
+    continues on the next line after a comma.
     """
-    line = re.match(r"// instantiate: (.*)\n", (FOLDER / file).read_text(encoding="utf-8"))
-    return tuple(re.split(r",\s*(?![^<]*>)", line[1].replace("<T", f"<{real}"))) if line else ()
+    found = re.match(r"// instantiate: (.*(?:(?<=,)\n//.*)*)\n", _read(file))
+    if not found:
+        return ()
+    names = found[1].replace("\n//", "").replace("<T", f"<{real}")
+    return tuple(re.split(r",\s*(?![^<]*>)", names))

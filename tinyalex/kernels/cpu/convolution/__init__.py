@@ -19,24 +19,24 @@ def convolution_algorithm(
 
     The first whose conditions all hold is taken:
 
-    | algorithm | condition                              | reason                                |
-    |-----------|----------------------------------------|---------------------------------------|
-    | im2col    | not float32                            | float64 is for accuracy; both others  |
-    |           |                                        | round differently                     |
-    | Winograd  | square, not dilated, padding < kernel  | one tile shape serves rows and columns|
-    |           | ceil(kernel / stride) is 3 or 5        | sizes whose rounding error is known   |
-    |           | MIN_TILES tiles in the batch           | else transforming the filters costs   |
-    |           |                                        | more than it saves                    |
-    |           | MIN_CHANNELS channels and filters in   | else transforming the tiles does      |
-    |           | a group, after folding the stride      |                                       |
-    | row-wise  | no dx: a first layer, or inference     | gradients of overlapping rows would   |
-    |           |                                        | have to be added                      |
-    |           | MAX_ROWWISE_CHANNELS channels at most  | else copying is a small part of the   |
-    |           |                                        | time                                  |
-    |           | one group, rows not dilated, not 1 x 1 | windows see consecutive rows          |
-    |           | C * KW * stride < 2 * O                | the strips stay smaller than 2 * y    |
-    |           | two rows of output for each worker     | the workers divide the rows           |
-    | im2col    | all others                             |                                       |
+    | algorithm | condition                         | reason                        |
+    |-----------|-----------------------------------|-------------------------------|
+    | im2col    | not float32                       | float64 is for accuracy; the  |
+    |           |                                   | others round differently      |
+    | Winograd  | square, not dilated,              | rows and columns have the     |
+    |           | padding < kernel                  | same tiles                    |
+    |           | ceil(kernel / stride) is 3 or 5   | their rounding error is known |
+    |           | MIN_TILES tiles in the batch      | else transforming the filters |
+    |           |                                   | costs more than it saves      |
+    |           | MIN_CHANNELS channels and filters | else transforming the tiles   |
+    |           | a group, after folding the stride | does                          |
+    | row-wise  | no dx: a first layer, inference   | gradients of rows overlap     |
+    |           | at most MAX_ROWWISE_CHANNELS      | else copying is cheap         |
+    |           | one group, rows not dilated,      | windows see consecutive rows  |
+    |           | not 1 x 1                         |                               |
+    |           | C * KW * stride < 2 * O           | the strips are below 2 * y    |
+    |           | two rows of output for a worker   | workers divide the rows       |
+    | im2col    | all others                        |                               |
     """
     if dtype != np.float32:
         return None

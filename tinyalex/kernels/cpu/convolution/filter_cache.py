@@ -1,8 +1,8 @@
-"""A cache of transformed filters for inference, which transforms the same ones for each batch.
+"""A cache of transformed filters for inference, where each batch uses the same ones.
 
-Arrays can be written at any time, so an entry keeps a copy of the values it was computed from and
-compares it on each use, at a fifth of the cost of the transform. An entry for 3 x 3 filters takes
-6.4 times their memory, until they are trained or deleted.
+Arrays can be written at any time, so an entry keeps a copy of the values it was
+computed from and compares it on each use, at a fifth of the cost of the transform. An
+entry for 3 x 3 filters takes 6.4 times their memory, until they are trained or deleted.
 """
 
 import weakref
@@ -26,7 +26,7 @@ _entries: dict[int, _Entry] = {}
 def cached(
     array: np.ndarray, key: Hashable, compute: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
-    """compute(array), not to be written to. `key` distinguishes different computations."""
+    """compute(array), which is read-only. `key` distinguishes computations."""
     found = _entries.get(id(array))
     if found and found.array() is array and found.key == key:
         if np.array_equal(found.values, array):
@@ -39,6 +39,6 @@ def cached(
 
 
 def invalidate(array: np.ndarray) -> None:
-    """Release the memory of an array that is about to change, as weights in training do."""
+    """Remove the entry of an array that is about to change."""
     if _entries:
         _entries.pop(id(array), None)

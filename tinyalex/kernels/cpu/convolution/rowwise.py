@@ -1,20 +1,20 @@
-"""Convolution a row of the output at a time, for few channels and where dx is not needed.
+"""Convolution by rows of the output, for few channels and where dx is not needed.
 
-In im2col, the result of a tile of images is copied to the output: activations are stored as
-(OH, OW, N, O), where some of the N images are not contiguous. A row of the output is. So here a
-matrix multiplication computes one row for all images, in place. Of im2col's columns only the part
-that belongs to one row of the image is made,
+In im2col, the result of a tile of images is copied to the output: activations are
+stored as (OH, OW, N, O), where a tile of images is not contiguous, but a row of the
+output is. So here a matrix multiplication computes one row for all images, in place.
+Only the part of im2col's columns that belongs to one row of the image is stored,
 
     strips[h] = what the windows see of row h     (KW*C, OW*N)
 
-since a window sees consecutive rows: strips[i*stride : i*stride + KH] are all columns of row i of
-the output, contiguous, in KH/stride times less memory than im2col's.
+since a window sees consecutive rows: strips[i*stride : i*stride + KH] are all columns
+of row i of the output, contiguous, in KH/stride times less memory than im2col's.
 
     forward     y[i]   = columns[i].T @ w.T          (OW*N, O)
     backward    dw.T  += columns[i] @ dy[i]          (KH*KW*C, O)
 
-The bias is the weight of one more input that is always 1: a last row of ones in each strip, of
-which the window's first is used. So dw.T contains db.
+The bias is the weight of one more input that is always 1: a last row of ones in each
+strip, of which the window's first is used. So dw.T contains db.
 """
 
 import numpy as np
@@ -78,16 +78,13 @@ class RowWise(ConvFunction):
 
         total = device.for_tiles(rows, rows[0].nbytes, tile).reshape(kh, kw * c + 1, o)
         dw = total[:, :-1].reshape(kh, kw, c, o).transpose(3, 2, 0, 1)
-        gradients = (
-            None,
-            np.ascontiguousarray(dw) if want_dw else None,
-            total[0, -1] if any(want_db) else None,
-        )
+        db = total[0, -1] if any(want_db) else None
+        gradients = None, np.ascontiguousarray(dw) if want_dw else None, db
         return gradients[: len(self.needs_input_grad)]
 
 
 def make_strips(x: np.ndarray, shape: ConvShape) -> np.ndarray:
-    """(rows that windows see, KW*C + 1, OW*N), the last element of the middle axis all ones."""
+    """(rows that windows see, KW*C + 1, OW*N), with ones at the end of axis 1."""
     (n, c, h, w), (kh, kw), (oh, ow) = x.shape, shape.window.kernel, shape.out
     (down, across), (top, left) = shape.window.stride, shape.window.padding
     apart = shape.window.dilation[1]
@@ -95,14 +92,14 @@ def make_strips(x: np.ndarray, shape: ConvShape) -> np.ndarray:
     strips = empty(((oh - 1) * down + kh, kw * c + 1, ow * n), x.dtype)
 
     def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
-        # The images are last, (row, column, C, N): a shifted view is a few long contiguous runs.
+        # With the images last, a shifted view is a few long contiguous runs.
         padded = scratch.take("padded rows", (hi - lo, width, c, n), x.dtype)
         padded.fill(0)
         inside = range(max(lo, top), min(hi, top + h))
         if inside:
             image = padded[inside[0] - lo : inside[-1] + 1 - lo, left : left + w]
-            # Images are far apart in memory, often by a power of two, which causes cache
-            # associativity conflicts: rows of all images are copied together first.
+            # Copied in two steps: images are far apart in memory, often by a power of
+            # two, which causes cache associativity conflicts.
             gathered = scratch.take("rows", (len(inside), c, n, image.shape[1]), x.dtype)
             rows = x[:, :, inside[0] - top : inside[-1] + 1 - top, : image.shape[1]]
             gathered[...] = rows.transpose(2, 1, 0, 3)
@@ -118,7 +115,7 @@ def make_strips(x: np.ndarray, shape: ConvShape) -> np.ndarray:
 
 
 def columns_of(strips: np.ndarray, shape: ConvShape) -> np.ndarray:
-    """A view of the strips as a matrix for each row of the output: (OH, KH*(KW*C + 1), OW*N)."""
+    """A view of the strips: for each row of the output (KH*(KW*C + 1), OW*N)."""
     kh, (row, tap, position) = shape.window.kernel[0], strips.strides
     matrices = shape.out[0], kh * strips.shape[1], strips.shape[2]
     strides = row * shape.window.stride[0], tap, position

@@ -1,7 +1,8 @@
 """How Winograd's algorithm cuts a convolution into tiles; strides folded into channels.
 
-With stride s, the s x s pixels of a square become s*s channels of one pixel, and so do the filter's
-elements: conv1's 11 x 11 kernel at stride 4 is a 3 x 3 kernel at stride 1 with 48 channels.
+With stride s, the s x s pixels of a square become s*s channels of one pixel, and so do
+the filter's elements: conv1's 11 x 11 kernel at stride 4 is a 3 x 3 kernel at stride 1
+with 48 channels.
 """
 
 import math
@@ -16,11 +17,11 @@ from tinyalex.kernels.window import ConvShape, Pair
 TILE_SIZES = {3: 5, 5: 4}
 """Outputs m on a side of a tile, for each kernel size r.
 
-13 x 13 maps are 3 tiles of 5 on a side, conv1's 55 x 55 are 11; 27 x 27 are 7 tiles of 4.
+13 x 13 maps are 3 tiles of 5 on a side, 55 x 55 are 11; 27 x 27 are 7 tiles of 4.
 """
 
 WIDE = {2: np.complex64, 4: np.complex128}
-"""Types as wide as s values of float32: the s pixels of a square's row are moved as one value."""
+"""Types of the size of s float32 values, to copy s pixels at once."""
 
 
 class Tiling(NamedTuple):
@@ -63,7 +64,7 @@ class Tiling(NamedTuple):
         return -(-self.out[0] // self.m), -(-self.out[1] // self.m)
 
     def offset(self) -> int:
-        """Zeros before the first convolved pixel; folding has included them in the image."""
+        """Zeros before the first pixel; a folded image includes them."""
         return self.padding if self.stride == 1 else 0
 
     def points(self, count: int) -> tuple[int, ...]:
@@ -71,7 +72,7 @@ class Tiling(NamedTuple):
         return (self.size, self.size, *self.tiles(), count)
 
     def bytes_each(self, channels: int) -> int:
-        """Bytes of the transformed tiles of one float32 image with that many channels."""
+        """Bytes of the transformed tiles of one float32 image."""
         return 4 * math.prod(self.points(channels))
 
     def by_group(self, v: np.ndarray, n: int) -> np.ndarray:
@@ -120,7 +121,7 @@ class Tiling(NamedTuple):
         return folded.reshape(h, w, n * c * s * s)
 
     def unfold_pixels(self, folded: np.ndarray, x: np.ndarray) -> None:
-        """The inverse: x (n, C, H, W) from (H', W', n*C*s*s); 0 for pixels that no window sees."""
+        """The inverse: x (n, C, H, W), 0 for pixels that no window sees."""
         (n, c, *_), s, (h, w) = x.shape, self.stride, self.image
         whole = folded.reshape(h, w, n, c, s, s).transpose(2, 3, 0, 4, 1, 5)
         first, (rows, cols) = self.padding, x.shape[2:]
@@ -130,6 +131,6 @@ class Tiling(NamedTuple):
 
 
 def _merge_points(v: np.ndarray) -> np.ndarray:
-    """A view of (A, A, ...) as (A*A, ...), also for some rows of tiles, which reshape() would copy."""
+    """A view of (A, A, ...) as (A*A, ...), where reshape() might copy."""
     shape, strides = (v.shape[0] * v.shape[1], *v.shape[2:]), v.strides[1:]
     return np.lib.stride_tricks.as_strided(v, shape, strides, writeable=True)

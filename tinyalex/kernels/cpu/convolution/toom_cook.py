@@ -1,4 +1,4 @@
-"""Toom and Cook's matrices, which multiply polynomials by their values; tiles transformed by them.
+"""The matrices of Toom and Cook, and transforms of tiles with them.
 
 `winograd.py` explains their use. `matrices(2, 3)` is Winograd's F(2, 3).
 """
@@ -11,8 +11,8 @@ import numpy as np
 from tinyalex.device import Scratch
 
 POINTS = [Fraction(p) for p in ("0", "1", "-1", "1/2", "-2", "-1/2", "2")]
-"""Where polynomials are evaluated, besides infinity: small values and their reciprocals, whose
-powers stay near 1."""
+"""Where polynomials are evaluated, besides infinity: small values and their
+reciprocals, whose powers stay near 1."""
 
 ONE = POINTS.index(Fraction(1))
 """The index of the point 1, all of whose powers are 1."""
@@ -20,11 +20,12 @@ ONE = POINTS.index(Fraction(1))
 
 @cache
 def matrices(m: int, r: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """AT (m, a), G (a, r) and BT (a, a) with a = m + r - 1, in float64 from exact fractions.
+    """AT (m, a), G (a, r) and BT (a, a), a = m + r - 1, from exact fractions.
 
-    The rows of AT.T and G are powers of the points; BT is the inverse transpose of the square
-    matrix of powers. Each row of G is balanced with that of BT: both get the same sum of magnitudes.
-    AT is left unbalanced, so that its column for the point 1 is all ones.
+    The rows of AT.T and G are powers of the points; BT is the inverse transpose of the
+    square matrix of powers. Each row of G is balanced with that of BT: both get the
+    same sum of magnitudes. AT is left unbalanced, so that its column for the point 1 is
+    all ones.
     """
     a = m + r - 1
     points = POINTS[: a - 1]
@@ -36,7 +37,7 @@ def matrices(m: int, r: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _powers(points: list[Fraction], count: int) -> list[list[Fraction]]:
-    """A row 1, p, p**2, ... for each point; at infinity only the highest power remains."""
+    """A row 1, p, p**2, ... for each point; at infinity only the highest power."""
     finite = [[p**k for k in range(count)] for p in points]
     return [*finite, [Fraction(k == count - 1) for k in range(count)]]
 
@@ -69,9 +70,9 @@ def tiles_to_points(
 ) -> None:
     """v[a, b, i, j] = t @ (the tile at (first + i, j)) @ t.T, zeros outside of x.
 
-    Tiles are t.shape[1] pixels square and `step` apart, the first at -offset. x (H, W, R),
-    v (A, A, rows, columns, R), where R counts images times channels. A row of tiles is one call:
-    with many short calls, threads would wait for the GIL.
+    Tiles are t.shape[1] pixels square and `step` apart, the first at -offset. x
+    (H, W, R), v (A, A, rows, columns, R), where R counts images times channels. A row
+    of tiles is one call: with many short calls, threads would wait for the GIL.
     """
     height, width, count = x.shape
     (size, reach), across = t.shape, v.shape[3]
@@ -88,7 +89,10 @@ def tiles_to_points(
 
 
 def points_to_tiles(m: np.ndarray, at: np.ndarray, y: np.ndarray, scratch: Scratch) -> None:
-    """y = at @ m[..., i, j] @ at.T at every tile (i, j). m (A, A, rows, columns, R), y (H, W, R)."""
+    """y = at @ m[:, :, i, j] @ at.T for each tile (i, j).
+
+    m (A, A, rows, columns, R), y (H, W, R).
+    """
     height, width, count = y.shape
     (step, size), across = at.shape, m.shape[3]
     half = scratch.take("half", (size, across, step, count), y.dtype)
@@ -100,6 +104,6 @@ def points_to_tiles(m: np.ndarray, at: np.ndarray, y: np.ndarray, scratch: Scrat
 
 
 def _clipped(start: int, count: int, size: int) -> tuple[slice, slice]:
-    """The pixels start .. start + count that are inside the image, and their indices in the tile."""
+    """The pixels of a tile that are inside the image; their indices in the tile."""
     first, last = max(0, start), max(0, min(size, start + count))
     return slice(first, max(first, last)), slice(first - start, max(first, last) - start)

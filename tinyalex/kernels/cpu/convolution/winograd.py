@@ -1,30 +1,33 @@
 """Convolution with a quarter of the multiplications: Winograd's minimal filtering.
 
-Two polynomials of degree m - 1 and r - 1 can be multiplied coefficient by coefficient, with m*r
-multiplications, or by their values: the result has m + r - 1 coefficients, so m + r - 1 points
-determine it, with one multiplication each (Toom 1963, Cook 1966). Correlation is the transpose of
-that. So m outputs of a filter of r elements take m + r - 1 multiplications,
+Two polynomials of degree m - 1 and r - 1 can be multiplied coefficient by coefficient,
+with m*r multiplications, or by their values: the result has m + r - 1 coefficients, so
+m + r - 1 points determine it, with one multiplication each (Toom 1963, Cook 1966).
+Correlation is the transpose of that. So m outputs of a filter of r elements take
+m + r - 1 multiplications,
 
     y = AT @ ((G @ w) * (BT @ x))          x: m + r - 1 values, w: r, y: m
 
-and in two dimensions (m + r - 1)**2 instead of (m*r)**2: 49 instead of 225 for 5 x 5 outputs of a
-3 x 3 filter (Winograd 1980; Lavin and Gray 2016). The sum over channels is taken before AT, so that
-all tiles at one point p are one matrix multiplication:
+and in two dimensions (m + r - 1)**2 instead of (m*r)**2: 49 instead of 225 for 5 x 5
+outputs of a 3 x 3 filter (Winograd 1980; Lavin and Gray 2016). The sum over channels is
+taken before AT, so that all tiles at one point p are one matrix multiplication:
 
     U[p] = (G w GT)[p]          (C, O)             the filters, once
-    V[p] = (BT x B)[p]          (tiles, C)         tiles of m + r - 1 pixels that overlap by r - 1
+    V[p] = (BT x B)[p]          (tiles, C)         tiles that overlap by r - 1 pixels
     M[p] = V[p] @ U[p]          (tiles, O)         most of the work
     y    = AT M A               m x m outputs a tile
 
-The backward pass is the adjoint: with D = A dy AT,  dU[p] = V[p].T @ D[p] and dw = GT dU G;  dx is
-the convolution of dy with the mirrored filters.
+The backward pass is the adjoint: with D = A dy AT,  dU[p] = V[p].T @ D[p]  and
+dw = GT dU G;  dx is the convolution of dy with the mirrored filters.
 
-Transforms are small matrix multiplications over pixels stored as (H, W, images, channels), whose
-rows hold all channels of all images at a position. They compute little, so they must not wait for
-memory: some rows of tiles are transformed, multiplied and transformed back while in the cache.
+Transforms are small matrix multiplications over pixels stored as
+(H, W, images, channels), whose rows hold all channels of all images at a position. They
+compute little, so they must not wait for memory: some rows of tiles are transformed,
+multiplied and transformed back while in the cache.
 
-The price is rounding error, which grows with m: y has a relative l2 error of at most 5e-6 against
-float64 (tests/test_winograd.py). An infinite or NaN pixel spreads over its whole tile.
+The price is rounding error, which grows with m: y has a relative l2 error of at most
+5e-6 against float64 (tests/test_winograd.py). An infinite or NaN pixel spreads over its
+whole tile.
 """
 
 import math
@@ -47,18 +50,18 @@ from tinyalex.kernels.cpu.memory import activation, empty
 from tinyalex.kernels.window import ConvFunction, ConvShape
 
 MIN_TILE_IMAGES = 32
-"""Images in a tile of the batch: fewer make the multiplications small, more only need memory."""
+"""Images in a tile of the batch: with fewer, matrices are small; more take memory."""
 
 MAX_STRIP_ROWS = 256
-"""Rows of the matrices that are multiplied at once, or a row of tiles: fewer make BLAS slow, more do
-not stay in the cache."""
+"""Rows of the matrices that are multiplied at once, or a row of tiles: fewer make BLAS
+slow, more do not stay in the cache."""
 
 
 class Winograd(ConvFunction):
-    """Convolution by Winograd's algorithm, in float32. Arguments as `functional.Conv2d`.
+    """Winograd's algorithm, in float32. Arguments as `functional.Conv2d`.
 
-    Keeps w, the transformed tiles V (two to four times as large as x, but cheaper to keep than to
-    recompute) and, with `relu`, y.
+    Keeps w, the transformed tiles V (two to four times as large as x, but cheaper to
+    keep than to recompute) and, with `relu`, y.
     """
 
     def forward(
@@ -74,13 +77,8 @@ class Winograd(ConvFunction):
         y = activation((len(x), len(w), *shape.out), x.dtype)
         keep = any(self.needs_input_grad[1:])
         kept: dict[tuple[int, int], np.ndarray] = {}
-        self.tiling, self.shape, self.w, self.v, self.y = (
-            tiling,
-            shape,
-            w,
-            kept,
-            y if relu else None,
-        )
+        self.tiling, self.shape, self.w, self.v = tiling, shape, w, kept
+        self.y = y if relu else None
         u = forward_filters(tiling, w, training=keep)
         channels = x.shape[1] * tiling.stride**2
 
@@ -115,15 +113,12 @@ class Winograd(ConvFunction):
             if y is not None:
                 upstream = masked(upstream, as_hwnc(y[lo:hi]), scratch)
             if dx is not None and u is not None:
-                folded = (
-                    as_hwnc(dx[lo:hi])
-                    if tiling.stride == 1
-                    else scratch.take(
-                        "folded", (*tiling.image, (hi - lo) * channels * tiling.groups), dx.dtype
-                    )
-                )
-                convolve(adjoint, upstream, u, None, folded, scratch)
-                if tiling.stride > 1:
+                count = (hi - lo) * channels * tiling.groups
+                if tiling.stride == 1:
+                    convolve(adjoint, upstream, u, None, as_hwnc(dx[lo:hi]), scratch)
+                else:
+                    folded = scratch.take("folded", (*tiling.image, count), dx.dtype)
+                    convolve(adjoint, upstream, u, None, folded, scratch)
                     tiling.unfold_pixels(folded, dx[lo:hi])
             if not kept:
                 return None
@@ -184,7 +179,7 @@ def convolve(
         m = scratch.take("products", (*square, count, across, y.shape[2]), x.dtype)
         stacked_matmul(tiling.by_group(here, n), u, tiling.by_group(m, n))
         if b is not None:
-            # at's column for the point 1 is all ones: adding there adds to each output of the tile.
+            # The column of `at` for the point 1 is all ones: this adds to each output.
             bias = m[ONE, ONE].reshape(-1, len(b))
             bias += b
         rows = y[first * tiling.m : (first + count) * tiling.m]
@@ -194,10 +189,10 @@ def convolve(
 
 
 def forward_filters(tiling: Tiling, w: np.ndarray, training: bool) -> np.ndarray:
-    """U (points, G, C/G, O/G) for the forward pass, cached unless w is being trained."""
+    """U (points, G, C/G, O/G) for the forward pass, cached unless w is trained."""
 
     def compute(w: np.ndarray) -> np.ndarray:
-        # Transposed before the transform, while smaller than U: BLAS wants both matrices row-major.
+        # Row-major for BLAS; transposed before the transform, while small.
         return transform_filters(tiling, tiling.fold_filters(w).swapaxes(1, 2))
 
     if training:

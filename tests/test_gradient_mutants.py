@@ -1,8 +1,8 @@
-"""The proof of gradcheck: it refuses every broken backward of tests/mutations.py, with a hint at what it is, and no right one."""
+"""gradcheck rejects every mutant with the right hint, and no correct gradient."""
 
 import numpy as np
 import pytest
-from mutations import MUTATIONS
+from gradient_mutants import MUTANTS
 
 import tinyalex as ta
 from tinyalex import functional as F
@@ -10,27 +10,27 @@ from tinyalex import functional as F
 SEEDS = range(10)
 
 VAGUE = {"none", "wrong term", "some elements"}
-"""A gradient that has nothing to do with the right one may, by chance, agree with it in places or point roughly the same way."""
+"""An unrelated gradient may be right at some elements or similar by chance."""
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda m: m.name)
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)
 @pytest.mark.parametrize("fast", [False, True], ids=["full", "fast"])
-def test_it_refuses_what_is_broken_and_says_why(mutation, fast):
+def test_a_mutant_is_rejected_with_its_hint(mutant, fast):
     for seed in SEEDS[:1] if fast else SEEDS:
         report = ta.gradcheck(
-            mutation.function, mutation.inputs, fast=fast, seed=seed, raise_exception=False
+            mutant.function, mutant.inputs, fast=fast, seed=seed, raise_exception=False
         )
         assert report.worst.wrong
         kinds = {row.hint.kind for row in report.rows if row.hint}
-        assert kinds & (VAGUE if mutation.hint == "none" else {mutation.hint}), report
+        assert kinds & (VAGUE if mutant.hint == "none" else {mutant.hint}), report
         assert report.problems == []
         assert f"Next: for {report.worst.name}, backward should give" in str(report)
 
 
-def test_there_are_forty_and_no_name_twice(tell):
-    assert len({m.name for m in MUTATIONS}) == len(MUTATIONS) >= 40
+def test_there_are_at_least_forty_mutants_with_distinct_names(tell):
+    assert len({m.name for m in MUTANTS}) == len(MUTANTS) >= 40
     tell(
-        f"{len(MUTATIONS)} broken backward passes refused with their hints over {len(SEEDS)} seeds"
+        f"{len(MUTANTS)} mutants of backward passes rejected with their hints over {len(SEEDS)} seeds"
     )
 
 
@@ -90,7 +90,7 @@ RIGHT = {
 
 
 @pytest.mark.slow
-def test_it_refuses_nothing_that_is_right(tell):
+def test_no_correct_gradient_is_rejected(tell):
     alarms = []
     for seed in range(1000 // len(RIGHT)):
         for name, make in RIGHT.items():
@@ -100,5 +100,5 @@ def test_it_refuses_nothing_that_is_right(tell):
                 alarms.append(f"{name}, seed {seed}: {report}")
     assert alarms == []
     tell(
-        f"{1000 // len(RIGHT) * len(RIGHT)} random right gradients of {len(RIGHT)} kinds accepted, no false alarm"
+        f"{1000 // len(RIGHT) * len(RIGHT)} random correct gradients of {len(RIGHT)} kinds accepted, no false alarm"
     )

@@ -1,10 +1,10 @@
-"""Whoever breaks a kernel of ours by one index, one barrier or one type is told: every break of tests/kernel_breaks.py is found."""
+"""Every mutant of kernel_mutants.py is detected: a wrong index, barrier or type."""
 
 from collections import Counter
 
 import numpy as np
 import pytest
-from kernel_breaks import BREAKS
+from kernel_mutants import MUTANTS
 from test_kernels import CALLS, equals_numpy
 
 from tinyalex.emulator import CompileError, LaunchError, Module, nvrtc
@@ -13,14 +13,14 @@ from tinyalex.kernels.cuda import launching, sources
 pytestmark = pytest.mark.cuda
 
 ORDERS = 0, 1, 7
-ROOM = 1 << 18
-"""Bytes around each array, for what a broken kernel writes outside of it."""
+MARGIN_BYTES = 1 << 18
+"""Bytes around each array, for out-of-bounds writes of a mutant."""
 
 FOUND = Counter()
 
 
-class Broken:
-    """Compiles another text than the file's, only the instantiation that is launched; for `kernels.cuda.launching.engine`."""
+class Mutated:
+    """An engine for `launching.engine` that compiles `text`, and one kernel of it."""
 
     def __init__(self, text, order=0, check=False):
         self.text, self.order, self.check = text, order, check
@@ -35,21 +35,21 @@ class Broken:
         ).get_function(name)
 
         def run(grid, block, arguments):
-            roomy = [with_room(x) for x in arguments]
-            kernel(grid, block, tuple(roomy), order=self.order)
-            for x, copy in zip(arguments, roomy, strict=True):
+            copies = [with_margins(x) for x in arguments]
+            kernel(grid, block, tuple(copies), order=self.order)
+            for x, copy in zip(arguments, copies, strict=True):
                 if isinstance(x, np.ndarray):
                     x[...] = copy
 
         return run
 
 
-def with_room(x):
-    """A copy of an array with space before and behind it, where a kernel that is not checked can do no harm."""
+def with_margins(x):
+    """A copy of an array with margins, in which out-of-bounds writes do no damage."""
     if not isinstance(x, np.ndarray):
         return x
-    memory = np.full(x.nbytes + 2 * ROOM, 0xC5, np.uint8)
-    copy = memory[ROOM:-ROOM].view(x.dtype).reshape(x.shape)
+    memory = np.full(x.nbytes + 2 * MARGIN_BYTES, 0xC5, np.uint8)
+    copy = memory[MARGIN_BYTES:-MARGIN_BYTES].view(x.dtype).reshape(x.shape)
     copy[...] = x
     return copy
 
@@ -62,10 +62,10 @@ def run_examples(engine, kernel, dtype):
 
 
 def how_found(text, kernel, dtype):
-    """What finds a mistake in a kernel, of what CI does with each; None if nothing does. The checks come last, being slow."""
+    """What detects a fault in a kernel, or None. The slow checks are last."""
     try:
         for order in ORDERS:
-            run_examples(Broken(text, order), kernel, dtype)
+            run_examples(Mutated(text, order), kernel, dtype)
     except CompileError:
         return "compiler"
     except AssertionError:
@@ -73,43 +73,43 @@ def how_found(text, kernel, dtype):
     except LaunchError:
         return "launch"
     try:
-        run_examples(Broken(text, check=True), kernel, dtype)
+        run_examples(Mutated(text, check=True), kernel, dtype)
     except LaunchError:
         return "checks"
     return None
 
 
-def refused_by_nvrtc(b):
-    """Whether it does not compile, or takes of a GPU what tests/test_nvrtc.py does not allow."""
-    names = sources.instantiations(b.file, sources.REAL[b.dtype])
+def rejected_by_nvrtc(mutant):
+    """Whether it does not compile, or exceeds the resources of test_nvrtc.py."""
+    names = sources.instantiations(mutant.file, sources.REAL[mutant.dtype])
     try:
-        compiled = nvrtc.compile(b.text(), b.file, names, 90)
+        compiled = nvrtc.compile(mutant.text(), mutant.file, names, 90)
     except CompileError:
         return True
     return any(kernel.doubles or kernel.spills for kernel in compiled.values())
 
 
-@pytest.mark.parametrize("b", BREAKS, ids=lambda b: f"{b.kernel}: {b.what}")
-def test_a_broken_kernel_is_found(b):
-    if b.found == "NVRTC":
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.kernel}: {mutant.what}")
+def test_a_mutant_is_detected(mutant):
+    if mutant.found == "NVRTC":
         try:
-            assert refused_by_nvrtc(b)
+            assert rejected_by_nvrtc(mutant)
         except ImportError as missing:
             pytest.skip(str(missing))
     else:
-        assert how_found(b.text(), b.kernel, b.dtype) == b.found
-    FOUND[b.found] += 1
+        assert how_found(mutant.text(), mutant.kernel, mutant.dtype) == mutant.found
+    FOUND[mutant.found] += 1
 
 
-def test_nothing_is_found_in_a_kernel_that_is_whole():
+def test_no_fault_is_detected_in_a_correct_kernel():
     assert how_found(sources.text("columns.cu"), "from_columns", "float32") is None
 
 
-def test_every_file_and_kernel_is_broken_and_no_break_is_there_twice(tell):
-    assert {b.kernel for b in BREAKS} == {
+def test_every_kernel_has_mutants_and_no_two_are_equal(tell):
+    assert {mutant.kernel for mutant in MUTANTS} == {
         name for file in sources.files() for name in sources.signatures(file)
     }
-    assert len({(b.file, b.old, b.new) for b in BREAKS}) == len(BREAKS)
+    assert len({(mutant.file, mutant.old, mutant.new) for mutant in MUTANTS}) == len(MUTANTS)
     how = {
         "comparison": "by comparison with NumPy",
         "checks": "by the checked build",
@@ -118,5 +118,5 @@ def test_every_file_and_kernel_is_broken_and_no_break_is_there_twice(tell):
         "NVRTC": "by NVRTC",
     }
     tell(
-        f"{FOUND.total()} broken kernels found: {', '.join(f'{FOUND[found]} {how[found]}' for found in how if FOUND[found])}"
+        f"{FOUND.total()} mutants of kernels detected: {', '.join(f'{FOUND[found]} {how[found]}' for found in how if FOUND[found])}"
     )

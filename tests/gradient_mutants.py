@@ -1,7 +1,6 @@
-"""Broken backward passes: each one a mistake that people make. gradcheck must refuse them all (tests/test_mutations.py).
+"""Mutants: operations with a common mistake in their backward pass.
 
-A mutation is (what is wrong, the hint that the report must give, a function, its inputs). The function is the real operation with its
-backward replaced.
+gradcheck must reject each of them, with the hint given here (test_gradient_mutants.py).
 """
 
 from dataclasses import dataclass
@@ -25,22 +24,24 @@ RNG = np.random.default_rng(0)
 
 
 @dataclass
-class Mutation:
+class Mutant:
+    """An operation with the injected fault `name`; `hint` is the expected hint."""
+
     name: str
     hint: str
     function: Any
     inputs: list
 
 
-MUTATIONS: list[Mutation] = []
+MUTANTS: list[Mutant] = []
 
 
-def mutation(name, hint, *inputs, **options):
-    """Decorates a subclass of an operation: the mutation calls it on the inputs with the options."""
+def mutant(name, hint, *inputs, **options):
+    """Registers the decorated Function as a mutant with these inputs and options."""
 
     def register(cls):
-        MUTATIONS.append(
-            Mutation(name, hint, lambda *tensors: cls.apply(*tensors, **options), list(inputs))
+        MUTANTS.append(
+            Mutant(name, hint, lambda *tensors: cls.apply(*tensors, **options), list(inputs))
         )
         return cls
 
@@ -68,8 +69,8 @@ POOL = {"window": Window((3, 3), (2, 2), (1, 1)), "out": (3, 3)}
 LRN = {"size": 5, "a": 1.0, "beta": 0.75, "k": 2.0, "groups": 1}
 
 
-@mutation(
-    "LRN without the competition between channels",
+@mutant(
+    "LRN without the term of the neighbouring channels",
     "wrong term",
     normal(2, 7, 3, 2),
     **LRN | {"a": 0.1},
@@ -79,8 +80,8 @@ class LRNWithoutCrossTerm(normalization.LocalResponseNorm):
         return dy * self.s**-self.beta
 
 
-@mutation(
-    "LRN at the paper's alpha without the competition",
+@mutant(
+    "LRN without the term of the neighbouring channels, at the paper's alpha",
     "wrong term",
     30 * normal(2, 7, 3, 2),
     **LRN | {"a": 1e-4},
@@ -89,8 +90,8 @@ class LRNWithoutCrossTermAtSmallAlpha(LRNWithoutCrossTerm):
     pass
 
 
-@mutation(
-    "LRN with a competition that ignores the columns",
+@mutant(
+    "LRN whose backward pass ignores groups",
     "some elements",
     normal(2, 8, 3, 2),
     **LRN | {"groups": 2},
@@ -101,13 +102,23 @@ class LRNAcrossColumns(normalization.LocalResponseNorm):
         return super().backward(dy)
 
 
-@mutation("LRN without the factor 2 of a square's slope", "wrong term", normal(2, 7, 3, 2), **LRN)
+@mutant(
+    "LRN without the factor 2 in the derivative of a square",
+    "wrong term",
+    normal(2, 7, 3, 2),
+    **LRN,
+)
 class LRNHalfCrossTerm(normalization.LocalResponseNorm):
     def backward(self, dy):
         return (super().backward(dy) + dy * self.s**-self.beta) / 2
 
 
-@mutation("max-pooling with = where windows overlap", "some elements", distinct(2, 2, 6, 6), **POOL)
+@mutant(
+    "max-pooling with = instead of += where windows overlap",
+    "some elements",
+    distinct(2, 2, 6, 6),
+    **POOL,
+)
 class MaxPoolAssigns(pooling.MaxPool2d):
     def backward(self, dy):
         dx = np.zeros(self.shape, dy.dtype)
@@ -116,49 +127,54 @@ class MaxPoolAssigns(pooling.MaxPool2d):
         return dx
 
 
-@mutation("max-pooling that gives to every tap", "some elements", distinct(2, 2, 6, 6), **POOL)
-class MaxPoolForgetsTheWinner(pooling.MaxPool2d):
+@mutant(
+    "max-pooling with a gradient for all elements of a window",
+    "some elements",
+    distinct(2, 2, 6, 6),
+    **POOL,
+)
+class MaxPoolIgnoresArgmax(pooling.MaxPool2d):
     def backward(self, dy):
         return pooling.AvgPool2d.backward(self, dy)
 
     divisor = np.ones((3, 3), "f")
 
 
-@mutation(
-    "max-pooling with rows and columns of the tap exchanged",
+@mutant(
+    "max-pooling with rows and columns of the kernel offset exchanged",
     "some elements",
     distinct(2, 2, 6, 6),
     **POOL,
 )
-class MaxPoolTransposedTap(pooling.MaxPool2d):
+class MaxPoolTransposedOffset(pooling.MaxPool2d):
     def backward(self, dy):
         self.argmax = self.argmax % 3 * 3 + self.argmax // 3
         return super().backward(dy)
 
 
-@mutation(
+@mutant(
     "average pooling without the division",
     "factor",
     normal(2, 2, 6, 6),
     **POOL,
     divisor=np.full((3, 3), 9.0),
 )
-class AvgPoolForgetsDivisor(pooling.AvgPool2d):
+class AvgPoolWithoutDivisor(pooling.AvgPool2d):
     def backward(self, dy):
         self.divisor = np.ones((3, 3), dy.dtype)
         return super().backward(dy)
 
 
 class CrossEntropy(loss.SoftmaxCrossEntropy):
-    """With room of its own for how much each sample counts."""
+    """SoftmaxCrossEntropy that allocates the weights of the samples."""
 
     def forward(self, x, t, w, *, ignore):
         return super().forward(x, t, w, ignore=ignore, counts=np.empty(len(x)))
 
 
-@mutation(
-    "softmax without its off-diagonal",
-    "lost places",
+@mutant(
+    "softmax without the off-diagonal of its Jacobian",
+    "missing elements",
     normal(4, 5),
     RNG.integers(0, 5, 4),
     np.ones(5),
@@ -173,40 +189,40 @@ class SoftmaxDiagonalOnly(CrossEntropy):
         return mine, None, None
 
 
-@mutation(
-    "cross-entropy that forgets to subtract the one-hot target",
+@mutant(
+    "cross-entropy without the subtraction of the one-hot target",
     "some elements",
     normal(4, 5),
     RNG.integers(0, 5, 4),
     np.ones(5),
     ignore=-1,
 )
-class CrossEntropyForgetsTarget(CrossEntropy):
+class CrossEntropyWithoutTarget(CrossEntropy):
     def backward(self, dloss):
         return self.p * dloss[:, None], None, None
 
 
-@mutation(
-    "cross-entropy that ignores the gradient from above",
+@mutant(
+    "cross-entropy that ignores the upstream gradient",
     "factor by slice",
     normal(4, 5),
     RNG.integers(0, 5, 4),
     np.ones(5),
     ignore=-1,
 )
-class CrossEntropyIgnoresAbove(CrossEntropy):
+class CrossEntropyIgnoresUpstream(CrossEntropy):
     def backward(self, dloss):
         return super().backward(np.ones_like(dloss))
 
 
-@mutation("mean without its 1/N", "factor", normal(3, 4), axis=None, keepdims=False)
-class MeanForgetsN(ops.Mean):
+@mutant("mean without the factor 1/N", "factor", normal(3, 4), axis=None, keepdims=False)
+class MeanWithoutN(ops.Mean):
     def backward(self, dy):
         return super().backward(dy) * self.count
 
 
-@mutation(
-    "convolution whose groups read the wrong weights",
+@mutant(
+    "convolution with the weights of another group",
     "none",
     *images_and_filters(2),
     **conv_options(groups=2),
@@ -217,17 +233,15 @@ class ConvWrongGroup(convolution.Conv2d):
         return super().backward(dy)
 
 
-@mutation(
-    "convolution with the filter turned around", "none", *images_and_filters(1), **conv_options()
-)
-class ConvTurnedFilter(convolution.Conv2d):
+@mutant("convolution with mirrored filters", "none", *images_and_filters(1), **conv_options())
+class ConvMirroredFilter(convolution.Conv2d):
     def backward(self, dy):
         self.w = self.w[..., ::-1, ::-1]
         return super().backward(dy)
 
 
-@mutation(
-    "col2im that assigns where patches overlap",
+@mutant(
+    "col2im with = instead of += where patches overlap",
     "wrong term",
     *images_and_filters(1),
     **conv_options(),
@@ -242,110 +256,108 @@ class ConvAssigns(convolution.Conv2d):
         return dx[:, :, 1:-1], dw, db
 
 
-@mutation(
-    "convolution whose stride is forgotten in backward",
+@mutant(
+    "convolution whose backward pass ignores the stride",
     "none",
     *images_and_filters(1),
     **conv_options(stride=2),
 )
-class ConvForgetsStride(convolution.Conv2d):
+class ConvIgnoresStride(convolution.Conv2d):
     def backward(self, dy):
         window = self.shape.window._replace(stride=(1, 1))
         self.shape = self.shape._replace(window=window)
         return super().backward(dy)
 
 
-@mutation(
-    "bias gradient of the first sample only", "none", *images_and_filters(1), **conv_options()
-)
+@mutant("bias gradient of the first sample only", "none", *images_and_filters(1), **conv_options())
 class ConvBiasOfOneSample(convolution.Conv2d):
     def backward(self, dy):
         dx, dw, _ = super().backward(dy)
         return dx, dw, dy[0].sum(axis=(1, 2))
 
 
-@mutation("ReLU that lets everything through", "lets through", normal(4, 5))
-class ReLULetsAllThrough(activation.ReLU):
+@mutant("ReLU without a mask", "not masked", normal(4, 5))
+class ReLUWithoutMask(activation.ReLU):
     def backward(self, dy):
         return dy.copy()
 
 
-@mutation("ReLU with its sign flipped", "other mask", normal(4, 5))
-class ReLUFlipped(activation.ReLU):
+@mutant("ReLU with the opposite mask", "other mask", normal(4, 5))
+class ReLUOppositeMask(activation.ReLU):
     def backward(self, dy):
         return dy * (self.y <= 0)
 
 
-@mutation(
-    "tanh that forgets the gradient from above", "cotangent", np.linspace(-2, 2, 20).reshape(4, 5)
+@mutant(
+    "tanh that ignores the upstream gradient", "cotangent", np.linspace(-2, 2, 20).reshape(4, 5)
 )
-class TanhForgetsAbove(ops.Tanh):
+class TanhIgnoresUpstream(ops.Tanh):
     def backward(self, dy):
         return 1 - self.y**2
 
 
-@mutation("tanh with the slope of the sigmoid", "none", normal(4, 5))
+@mutant("tanh with the derivative of the sigmoid", "none", normal(4, 5))
 class TanhAsSigmoid(ops.Tanh):
     def backward(self, dy):
         return dy * self.y * (1 - self.y)
 
 
-@mutation("dropout that forgets its scale", "factor", normal(6, 5), p=0.5)
-class DropoutForgetsScale(Dropout):
+@mutant("dropout without its scale", "factor", normal(6, 5), p=0.5)
+class DropoutWithoutScale(Dropout):
     def backward(self, dy):
         return dy * self.mask
 
 
-@mutation("dropout that draws a new mask in backward", "other mask", normal(6, 5), p=0.5)
+@mutant("dropout that draws a new mask in backward", "other mask", normal(6, 5), p=0.5)
 class DropoutNewMask(Dropout):
     def backward(self, dy):
         kernels.of(dy).random_mask(self.mask, 0.5, (1, 2), 3, 4, first=0)
         return super().backward(dy)
 
 
-@mutation("linear with its weight transposed", "none", normal(3, 4), normal(4, 4), normal(4))
+@mutant("linear with its weight transposed", "none", normal(3, 4), normal(4, 4), normal(4))
 class LinearTransposed(Linear):
     def backward(self, dy):
         _, dw, db = super().backward(dy)
         return dy @ self.w.T, dw, db
 
 
-@mutation("linear that forgets its bias", "zero", normal(3, 4), normal(2, 4), normal(2))
-class LinearForgetsBias(Linear):
+@mutant("linear without a gradient for its bias", "zero", normal(3, 4), normal(2, 4), normal(2))
+class LinearWithoutBiasGradient(Linear):
     def backward(self, dy):
         dx, dw, _ = super().backward(dy)
         return dx, dw, None
 
 
-@mutation(
-    "a product that sends both factors the same gradient", "exchanged", normal(3, 4), normal(3, 4)
+@mutant(
+    "a product with the same gradient for both factors", "exchanged", normal(3, 4), normal(3, 4)
 )
 class MultiplyTwice(ops.Multiply):
     def dy(self, dz, x, y):
         return dz * y
 
 
-@mutation("a difference whose second term keeps its sign", "sign", normal(3, 4), normal(4))
+@mutant("a difference whose second term has the wrong sign", "sign", normal(3, 4), normal(4))
 class SubtractAsAdd(ops.Subtract):
     def dy(self, dz, x, y):
         return dz
 
 
-@mutation("a matrix product with the factors exchanged", "exchanged", normal(3, 3), normal(3, 3))
+@mutant("a matrix multiplication with exchanged gradients", "exchanged", normal(3, 3), normal(3, 3))
 class MatMulExchanged(ops.MatMul):
     def backward(self, dz):
         dx, dy = super().backward(dz)
         return dy, dx
 
 
-@mutation("a transpose whose gradient stays transposed", "transposed", normal(3, 3), axes=None)
-class TransposeForgets(ops.Transpose):
+@mutant("a transpose whose gradient remains transposed", "transposed", normal(3, 3), axes=None)
+class TransposeIdentity(ops.Transpose):
     def backward(self, dy):
         return dy.copy()
 
 
-@mutation(
-    "an index that loses one of two gradients",
+@mutant(
+    "an index with = instead of += for repeated elements",
     "some elements",
     normal(4),
     index=np.array([0, 0, 2]),
@@ -357,9 +369,9 @@ class IndexAssigns(ops.Index):
         return dx
 
 
-@mutation(
-    "a sum that sends its gradient to one axis only",
-    "lost places",
+@mutant(
+    "a sum whose gradient is not broadcast along axis 0",
+    "missing elements",
     normal(3, 4),
     axis=None,
     keepdims=False,
@@ -371,24 +383,34 @@ class SumToFirstRow(ops.Sum):
         return dx
 
 
-@mutation("a maximum that gives to all", "lets through", distinct(3, 4), axis=1, keepdims=False)
-class MaxGivesToAll(ops.Max):
+@mutant(
+    "a maximum with a gradient for all elements",
+    "not masked",
+    distinct(3, 4),
+    axis=1,
+    keepdims=False,
+)
+class MaxOfAll(ops.Max):
     def backward(self, dy):
         self.won = np.ones_like(self.won)
         return super().backward(dy) * 4
 
 
-@mutation(
-    "a maximum that gives to the smallest", "other mask", distinct(3, 4), axis=1, keepdims=False
+@mutant(
+    "a maximum with the gradient of the minimum",
+    "other mask",
+    distinct(3, 4),
+    axis=1,
+    keepdims=False,
 )
-class MaxGivesToSmallest(ops.Max):
+class MaxAsMin(ops.Max):
     def forward(self, x, **options):
         y = super().forward(x, **options)
         self.won = x == x.min(axis=1, keepdims=True)
         return y
 
 
-@mutation(
+@mutant(
     "a quotient whose divisor has the wrong sign", "sign", normal(3, 4), 2 + np.abs(normal(3, 4))
 )
 class DividePositive(ops.Divide):
@@ -396,7 +418,7 @@ class DividePositive(ops.Divide):
         return dz * x / (y * y)
 
 
-@mutation(
+@mutant(
     "a quotient whose divisor is not squared", "wrong term", normal(3, 4), 2 + np.abs(normal(3, 4))
 )
 class DivideNotSquared(ops.Divide):
@@ -404,46 +426,48 @@ class DivideNotSquared(ops.Divide):
         return -dz * x / y**3
 
 
-@mutation("a square without its 2", "factor", normal(3, 4))
-class SquareForgetsTwo(ops.Exp):
+@mutant("a square without the factor 2", "factor", normal(3, 4))
+class SquareWithoutTwo(ops.Exp):
     def forward(self, x):
         self.y = x
         return x * x
 
 
-@mutation("a power that forgets its exponent", "factor", 1 + np.abs(normal(3, 4)))
-class PowerForgetsExponent(ops.Log):
+@mutant("a power without its exponent as a factor", "factor", 1 + np.abs(normal(3, 4)))
+class PowerWithoutExponent(ops.Log):
     def forward(self, x):
         self.x = x**-2
         return x**3
 
 
-@mutation("a logarithm whose gradient is multiplied", "wrong term", 1 + np.abs(normal(3, 4)))
+@mutant("a logarithm that multiplies by x", "wrong term", 1 + np.abs(normal(3, 4)))
 class LogMultiplies(ops.Log):
     def backward(self, dy):
         return dy * self.x
 
 
-@mutation("an exponential that is divided by itself", "wrong term", normal(3, 4))
-class ExpForgetsItself(ops.Exp):
+@mutant("an exponential that divides by y", "wrong term", normal(3, 4))
+class ExpDivides(ops.Exp):
     def backward(self, dy):
         return dy / self.y
 
 
-@mutation("a reshape that goes back by columns", "reordered", normal(3, 4), shape=(12,))
-class ReshapeByColumns(ops.Reshape):
+@mutant("a reshape that is inverted in column-major order", "reordered", normal(3, 4), shape=(12,))
+class ReshapeColumnMajor(ops.Reshape):
     def backward(self, dy):
         return dy.reshape(self.shape, order="F")
 
 
-@mutation("a cat whose parts go back in reverse", "exchanged", normal(2, 3), normal(2, 3), axis=0)
+@mutant(
+    "a cat with the gradients in reverse order", "exchanged", normal(2, 3), normal(2, 3), axis=0
+)
 class CatReversed(Cat):
     def backward(self, dy):
         return super().backward(dy)[::-1]
 
 
-@mutation(
-    "a pad that goes back one pixel off",
+@mutant(
+    "a pad whose gradient is shifted by one pixel",
     "shifted",
     normal(2, 9),
     widths=((0, 0), (2, 2)),
@@ -454,8 +478,8 @@ class PadShifted(Pad):
         return dy[:, 1:-3].copy()
 
 
-@mutation(
-    "adaptive pooling that divides by the number of outputs",
+@mutant(
+    "adaptive pooling with = instead of += where windows overlap",
     "some elements",
     normal(1, 2, 5, 4),
     out=(2, 3),
@@ -468,8 +492,8 @@ class AdaptiveAssigns(AdaptiveAvgPool2d):
         return dx
 
 
-@mutation(
-    "the spatial norm without the competition between places",
+@mutant(
+    "the spatial norm without the term of the neighbouring pixels",
     "wrong term",
     normal(2, 2, 4, 4),
     size=3,
@@ -482,34 +506,34 @@ class SpatialNormWithoutCrossTerm(normalization.SpatialResponseNorm):
         return dy * self.s**-self.beta
 
 
-@mutation("a sigmoid without its 1 - y", "wrong term", normal(3, 4))
-class SigmoidForgetsHalf(activation.Sigmoid):
+@mutant("a sigmoid without the factor 1 - y", "wrong term", normal(3, 4))
+class SigmoidWithoutFactor(activation.Sigmoid):
     def backward(self, dy):
         return dy * self.y
 
 
-@mutation("softmax without the sum over its axis", "wrong term", normal(6, 8), axis=1)
+@mutant("softmax without the sum over its axis", "wrong term", normal(6, 8), axis=1)
 class SoftmaxWithoutSum(Softmax):
     def backward(self, dy):
         return self.y * dy
 
 
-@mutation("softmax whose sum runs over the batch", "none", normal(3, 4), axis=1)
+@mutant("softmax whose sum runs over the batch", "none", normal(3, 4), axis=1)
 class SoftmaxOverBatch(Softmax):
     def backward(self, dy):
         self.axis = 0
         return super().backward(dy)
 
 
-@mutation("log_softmax without the sum over its axis", "wrong term", normal(6, 8), axis=1)
+@mutant("log_softmax without the sum over its axis", "wrong term", normal(6, 8), axis=1)
 class LogSoftmaxWithoutSum(LogSoftmax):
     def backward(self, dy):
         return dy.copy()
 
 
-@mutation("a mean over the places that is taken off twice", "common term", normal(3, 4))
-class CentreTwice(ta.Function):
-    """y = x - its mean along axis 1, which is its own gradient's rule; this one forgets it."""
+@mutant("a centring whose backward pass does not centre", "common term", normal(3, 4))
+class CentreIdentity(ta.Function):
+    """y = x - its mean along axis 1; dx should be dy - its mean."""
 
     def forward(self, x):
         return x - x.mean(axis=1, keepdims=True)
@@ -518,8 +542,8 @@ class CentreTwice(ta.Function):
         return dy.copy()
 
 
-@mutation("a filter that runs the other way in backward", "reversed", normal(8))
-class MirrorForgets(ta.Function):
+@mutant("a flip that is not inverted", "reversed", normal(8))
+class FlipIdentity(ta.Function):
     def forward(self, x):
         return x[::-1] * 2.0
 
@@ -527,14 +551,14 @@ class MirrorForgets(ta.Function):
         return dy * 2.0
 
 
-@mutation(
-    "soft cross-entropy that forgets the weights' sum",
+@mutant(
+    "soft cross-entropy without the sum of the weights",
     "wrong term",
     normal(4, 5),
     RNG.dirichlet(np.ones(5), 4),
     1 + np.abs(normal(5)),
 )
-class SoftCrossEntropyForgetsSum(loss.SoftCrossEntropy):
+class SoftCrossEntropyWithoutSum(loss.SoftCrossEntropy):
     def backward(self, dloss):
         _, dt, _ = super().backward(dloss)
         return (
@@ -544,15 +568,15 @@ class SoftCrossEntropyForgetsSum(loss.SoftCrossEntropy):
         )
 
 
-@mutation(
-    "a class's weight lost in the gradient",
+@mutant(
+    "cross-entropy without the weights of the classes",
     "factor by slice",
     normal(4, 5),
     np.array([0, 1, 4, 2]),
     1.5 + np.arange(5.0),
     ignore=-1,
 )
-class CrossEntropyForgetsWeight(CrossEntropy):
+class CrossEntropyWithoutWeights(CrossEntropy):
     def forward(self, x, t, w, *, ignore):
         y = super().forward(x, t, w, ignore=ignore)
         self.counts = np.ones_like(self.counts)
@@ -562,7 +586,7 @@ class CrossEntropyForgetsWeight(CrossEntropy):
         return (*super().backward(dloss)[:2], None)
 
 
-@mutation("a gradient only inside of the border", "border", normal(2, 6))
+@mutant("a gradient that is doubled at the border", "border", normal(2, 6))
 class BorderDoubled(ta.Function):
     def forward(self, x):
         return x * 3
@@ -573,7 +597,7 @@ class BorderDoubled(ta.Function):
         return dx
 
 
-@mutation("a gradient that is not a number", "not finite", np.array([0.0, 1.0, 2.0]))
+@mutant("a gradient with NaN", "not finite", np.array([0.0, 1.0, 2.0]))
 class AbsDividesByZero(ta.Function):
     def forward(self, x):
         return x * x
@@ -582,8 +606,8 @@ class AbsDividesByZero(ta.Function):
         return dy * np.array([np.nan, 2, 4], dy.dtype)
 
 
-MUTATIONS.append(
-    Mutation(
+MUTANTS.append(
+    Mutant(
         "a wrong sign hidden at a scale of 1e-8",
         "sign",
         lambda x: SubtractAsAdd.apply(x * 0, x * 1e-8),

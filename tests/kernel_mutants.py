@@ -1,0 +1,153 @@
+"""Mutants of the CUDA kernels: each has one injected fault, which a test must detect.
+
+comparison  with NumPy's results, in one of three orders of the threads
+launch      an error that the emulator raises in any build
+checks      an error in a build that checks memory accesses
+compiler    g++, as well as NVRTC
+NVRTC       NVRTC alone
+"""
+
+from dataclasses import dataclass
+
+from tinyalex.kernels.cuda import sources
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A file in which `new` replaces `old`.
+
+    found  what detects it, in the examples of `kernel` in `dtype`
+    """
+
+    what: str
+    file: str
+    kernel: str
+    old: str
+    new: str
+    found: str = "comparison"
+    dtype: str = "float32"
+
+    def text(self) -> str:
+        text = sources.text(self.file)
+        assert text.count(self.old) == 1, (
+            f"{self.old!r} must be in {self.file} once, and is there {text.count(self.old)} times"
+        )
+        return text.replace(self.old, self.new)
+
+
+def _mutants(file: str, kernel: str, *rows: tuple[str, ...]) -> list[Mutant]:
+    return [Mutant(what, file, kernel, *row) for what, *row in rows]
+
+
+# fmt: off
+MUTANTS = [
+    *_mutants("activation.cu", "relu",
+        ("one thread too many", "index >= n) return;\n  const", "index > n) return;\n  const", "checks"),
+        ("NaN becomes 0", "value <= 0 ? Wide<T>(0) : value", "value > 0 ? value : Wide<T>(0)"),
+        ("written into the input as well", "y[index] = T(", "const_cast<T*>(x)[index] = y[index] = T("),
+        ("the thread index in a byte", "int index = thread_index();\n  if (index >= n) return;\n  const", "signed char index = thread_index();\n  if (index >= n) return;\n  const"),
+        ("the thread index in a short", "int index = thread_index();\n  if (index >= n) return;\n  const", "short index = thread_index();\n  if (index >= n) return;\n  const"),
+    ),
+    *_mutants("activation.cu", "relu_backward",
+        ("an int for a half", "T(0.0f)", "0", "compiler", "float16"),
+        ("the gradient where y is negative", "<= 0 ? T(0.0f)", ">= 0 ? T(0.0f)"),
+    ),
+    *_mutants("augmentation.cu", "augment",
+        ("a mirrored row starts one pixel too far right", "OW - 1 - j", "OW - j"),
+        ("one row below the image", "row < H", "row <= H"),
+        ("the colour of a channel instead of an image", "colour[map]", "colour[c]"),
+        ("each image shifted like the first", "i + moves[3 * n]", "i + moves[0]"),
+        ("mirrored like another image", "moves[3 * n + 2]", "moves[n + 2]"),
+    ),
+    *_mutants("columns.cu", "from_columns",
+        ("images and filters swapped", "product[(o * images + t) * P + p]", "product[(t * O + o) * P + p]"),
+        ("ReLU before the bias", "if (has_bias) value +=", "if (relu && value <= 0) value = Wide<T>(0);\n  if (has_bias) value +="),
+        ("NaN becomes 0", "relu && value <= 0", "relu && !(value > 0)"),
+    ),
+    *_mutants("columns.cu", "to_columns",
+        ("images and filters swapped", "t = index / P % images", "t = index / P % O"),
+        ("the output read at the index of the product", "Wide<T>(y[source])", "Wide<T>(y[index])"),
+    ),
+    *_mutants("dropout.cu", "random_mask",
+        ("nine rounds", "round < 10", "round < 9"),
+        ("one unit too many, the next sample's first", "unit < units", "unit <= units"),
+        ("the counter starts at 0", "1ull + block", "0ull + block"),
+        ("keys swapped", "philox(words, key0, key1)", "philox(words, key1, key0)"),
+        ("the upper half of a word first", "32 * (i % 2)", "32 * (1 - i % 2)"),
+        ("every block computes the same", "blockIdx.x * blockDim.x + threadIdx.x", "threadIdx.x"),
+        ("a unit too likely by one in 2^32", "= bits < threshold", "= bits <= threshold"),
+    ),
+    *_mutants("columns.cu", "im2col",
+        ("strides swapped", "i * sh + u", "i * sw + u"),
+        ("dilation left out", "v * dw - pw;\n      const bool", "v - pw;\n      const bool"),
+        ("one row below the image", "row < H", "row <= H"),
+        ("no bounds check of the threads", "if (index >= C * positions) return;", "", "checks"),
+        ("the channels of col one kernel row apart", "c * KH * KW * positions", "c * KH * KH * positions"),
+        ("a position in a short", "const int j = position", "const short j = position"),
+    ),
+    *_mutants("columns.cu", "col2im",
+        ("positions between two strides counted", "down % sh != 0 || ", ""),
+        ("summed in half precision", "Wide<T> sum = 0", "T sum = 0.0f", "comparison", "float16"),
+        ("one output row too many", "down / sh >= OH", "down / sh > OH"),
+    ),
+    *_mutants("loss.cu", "cross_entropy",
+        ("no barrier before the first halving", "shared[t] = value;\n  __syncthreads();", "shared[t] = value;"),
+        ("the barrier in a branch", "if (t < half) shared[t] = combine(shared[t], shared[t + half]);\n    __syncthreads();", "if (t < half) {\n shared[t] = combine(shared[t], shared[t + half]);\n __syncthreads();\n }", "launch"),
+        ("no barrier between halvings", "+ half]);\n    __syncthreads();", "+ half]);"),
+        ("no barrier before shared memory is used again", "all = shared[0];\n  __syncthreads();", "all = shared[0];"),
+        ("uninitialised shared memory", "shared[t] = value;", "if (t != 200) shared[t] = value;"),
+        ("the reduction starts with half of the threads", "half = BLOCK / 2", "half = BLOCK / 4"),
+        ("shared memory for half of the threads", "shared[BLOCK];", "shared[BLOCK / 2];", "checks"),
+        ("the logit of an ignored label", "if (counts && valid) log_p", "if (true) log_p", "checks"),
+        ("more shared memory than a block may have", "shared[BLOCK];", "shared[64 * BLOCK];", "NVRTC"),
+        ("a constant that NVRTC does not define", "return __uint_as_float(0xff800000u)", "return -INFINITY", "NVRTC"),
+    ),
+    *_mutants("loss.cu", "cross_entropy_backward",
+        ("rows as long as the batch", "n = index / C, c = index % C", "n = index / N, c = index % N"),
+        ("the next class as the target", "t[n] == c", "t[n] == c + 1"),
+    ),
+    *_mutants("normalization.cu", "lrn",
+        ("even windows too long", "min(c + (size - 1) / 2, edge + width - 1)", "min(c + size / 2, edge + width - 1)"),
+        ("windows cross the groups' edges", "edge = c / width * width;\n\n  Wide<T> squares", "edge = 0;\n\n  Wide<T> squares"),
+        ("summed in half precision", "Wide<T> squares = 0;\n  for (int j", "T squares = 0.0f;\n  for (int j", "comparison", "float16"),
+    ),
+    *_mutants("normalization.cu", "lrn_backward",
+        ("the window not mirrored", "max(c - (size - 1) / 2, edge)", "max(c - size / 2, edge)"),
+        ("summed in single precision", "Wide<T> neighbours = 0;\n  for (int j", "float neighbours = 0;\n  for (int j", "comparison", "float64"),
+        ("a double constant", "                2 * a * beta * Wide<T>(x[index]) * neighbours);\n}\n\n// The same", "                2.1 * a * beta * Wide<T>(x[index]) * neighbours);\n}\n\n// The same", "NVRTC"),
+    ),
+    *_mutants("normalization.cu", "spatial_norm",
+        ("the first row's window above the map", "max(h - size / 2, 0)", "h - size / 2"),
+        ("the height of the map for its width", "index / (W * H) * H * W;\n\n  Wide<T> squares", "index / (W * H) * H * H;\n\n  Wide<T> squares"),
+    ),
+    *_mutants("normalization.cu", "spatial_norm_backward",
+        ("maps mixed up", "map = index / (W * H) * H * W", "map = index / W * H * W"),
+    ),
+    *_mutants("pooling.cu", "max_pool",
+        ("the kernel offset with the height of the window", "offset = u * KW + v", "offset = u * KH + v"),
+        ("a window of -inf has no argmax", "offset < 0 || value", "value"),
+        ("NaN is not the maximum", " || value != value", ""),
+        ("the kernel offset in a byte", "int offset = -1", "signed char offset = -1"),
+        ("computed in single precision", "Wide<T> best", "float best", "comparison", "float64"),
+    ),
+    *_mutants("pooling.cu", "max_pool_backward",
+        ("the argmax of another window", "argmax[window] == u * KW + v", "argmax[window] == u + v"),
+        ("paddings swapped", "h + ph - u * dh", "h + pw - u * dh"),
+        ("strides swapped", "const int window = first + down / sh * OW + across / sw", "const int window = first + down / sw * OW + across / sh"),
+    ),
+    *_mutants("pooling.cu", "avg_pool",
+        ("pixels left of the image", "max(left, 0)", "left"),
+        ("the divisor of another position", "divisor[index % (OH * OW)]", "divisor[index % OW]"),
+        ("summed in half precision", "Wide<T> sum = 0;\n  for (int row", "T sum = 0.0f;\n  for (int row", "comparison", "float16"),
+    ),
+    *_mutants("pooling.cu", "avg_pool_backward",
+        ("padding left out", "w + pw - v;", "w - v;"),
+    ),
+    *_mutants("sgd.cu", "sgd_update",
+        ("decay without the learning rate", "decay * lr * old", "decay * old"),
+        ("momentum of the weight", "momentum * Wide<T>(velocity[index])", "momentum * old"),
+        ("one weight too many", "index >= n", "index > n", "checks"),
+        ("one weight too few", "index >= n", "index >= n - 1"),
+    ),
+]
+# fmt: on
