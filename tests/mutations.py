@@ -374,7 +374,7 @@ class SumToFirstRow(ops.Sum):
 @mutation("a maximum that gives to all", "lets through", distinct(3, 4), axis=1, keepdims=False)
 class MaxGivesToAll(ops.Max):
     def backward(self, dy):
-        self.won = np.ones_like(self.won)
+        self.is_max = np.ones_like(self.is_max)
         return super().backward(dy) * 4
 
 
@@ -384,7 +384,7 @@ class MaxGivesToAll(ops.Max):
 class MaxGivesToSmallest(ops.Max):
     def forward(self, x, **options):
         y = super().forward(x, **options)
-        self.won = x == x.min(axis=1, keepdims=True)
+        self.is_max = x == x.min(axis=1, keepdims=True)
         return y
 
 
