@@ -1,8 +1,8 @@
 """Function: an operation with its forward and backward pass; `backward`: a walk over the graph.
 
-The graph consists of Functions. Each keeps the tensors it read, each tensor the Function that made
-it (`creator`); a tensor without one is a leaf. Forward and backward see arrays, not tensors, so
-derivatives are first order only.
+The graph consists of Functions. Each keeps the tensors it read, each tensor the
+Function that made it (`creator`); a tensor without one is a leaf. Forward and backward
+see arrays, not tensors, so derivatives are first order only.
 """
 
 import threading
@@ -56,12 +56,14 @@ class Function:
     """An operation. Subclass it with
 
         forward(self, *arrays, **options) -> an array
-        backward(self, grad_output)       -> a gradient for each array input, in their order
+        backward(self, grad_output)       -> a gradient for each array input, in their
+                                          order
 
-    `forward` stores what `backward` needs as attributes of self. A gradient has its input's shape
-    and dtype, or is None if there is none; with a single input it need not be in a tuple.
-    `self.needs_input_grad`, set before both, has a bool for each input: gradients where it is False
-    need not be computed. Neither may change an array that it is given.
+    `forward` stores what `backward` needs as attributes of self. A gradient has its
+    input's shape and dtype, or is None if there is none; with a single input it need
+    not be in a tuple. `self.needs_input_grad`, set before both, has a bool for each
+    input: gradients where it is False need not be computed. Neither may change an array
+    that it is given.
 
     >>> import numpy as np, tinyalex as ta
     >>> class Square(ta.Function):
@@ -96,7 +98,8 @@ class Function:
     def apply(cls, *inputs: Any, **options: Any) -> Any:
         """Run forward on the inputs (tensors, arrays, numbers, None), and record it in the graph.
 
-        Returns a tensor if one of the inputs is one, else the array that forward returned.
+        Returns a tensor if one of the inputs is one, else the array that forward
+        returned.
         """
         node = cls()
         tensors = [x if isinstance(x, GraphTensor) else None for x in inputs]
@@ -107,7 +110,8 @@ class Function:
         node.needs_input_grad = tuple(t is not None for t in node.inputs)
         arrays = [x if t is None else t.data for x, t in zip(inputs, tensors, strict=True)]
         common = device.common(cls.__name__, arrays)
-        # Without warnings: inf and NaN are results here, as in other frameworks and on the GPU.
+        # Without warnings: inf and NaN are results here, as in other frameworks and on
+        # the GPU.
         with device.on(common), np.errstate(all="ignore"):
             array = node.forward(*arrays, **options)
         if not device.is_array(array):
@@ -132,8 +136,9 @@ def _describe(x: Any) -> str:
 def backward(root: GraphTensor, grad: Array, retain_graph: bool) -> None:
     """Add d(sum of root*grad)/d(leaf) to the `.grad` of each leaf that `root` was computed from.
 
-    A gradient is complete once all uses of its tensor have contributed; only then is it passed on.
-    So uses are counted first, and each Function runs once, however often its output is used.
+    A gradient is complete once all uses of its tensor have contributed; only then is it
+    passed on. So uses are counted first, and each Function runs once, however often its
+    output is used.
     """
     uses_left = _count_uses(root)
     collected: dict[Any, Array] = {_node(root): grad}
@@ -239,9 +244,10 @@ def _without_aliases(
 ) -> tuple[Array | None, ...]:
     """The gradients, those of leaves copied if they share memory with another array in use.
 
-    A leaf's `.grad` is the user's to keep and to change in place. `z = x + y` returns grad_output
-    itself for both x and y: without a copy, `x.grad *= 2` would change `y.grad` as well; with
-    `backward` returning a saved input, it would change that input's data.
+    A leaf's `.grad` is the user's to keep and to change in place. `z = x + y` returns
+    grad_output itself for both x and y: without a copy, `x.grad *= 2` would change
+    `y.grad` as well; with `backward` returning a saved input, it would change that
+    input's data.
     """
     assert node.inputs is not None
     in_use = {id(_owner(a)) for a in (grad_output, *_arrays_of(node))}

@@ -94,7 +94,7 @@ def _is_array(value: Any) -> bool:
 
 
 def _flatten(value: Any, name: str, tensors: dict[str, np.ndarray]) -> Any:
-    """`value` as JSON. Its arrays are moved to `tensors` and replaced by their names."""
+    """`value` as JSON: its arrays are put into `tensors`, and replaced by their names."""
     where = name or "the state"
     if _is_array(value):
         if name in tensors:
@@ -135,7 +135,7 @@ def _unflatten(node: Any, tensors: dict[str, np.ndarray]) -> Any:
 
 @contextmanager
 def atomic_write(path: PathLike) -> Iterator[Path]:
-    """A temporary path, whose file replaces `path` at the end; after an error it is deleted.
+    """A temporary path. At the end its file replaces `path`; after an error it is gone.
 
     The replacement is atomic, also in a power failure. Missing folders are created.
     """

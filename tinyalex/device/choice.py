@@ -9,7 +9,8 @@ from tinyalex.device.availability import why_no_cuda
 def check(name: str) -> str:
     """The canonical name of a device. "auto" is the first GPU if one is usable, else the CPU.
 
-    Raises ValueError for an unknown name, RuntimeError with the reason if the GPU is not usable.
+    Raises ValueError for an unknown name, RuntimeError with the reason if the GPU is
+    not usable.
     """
     if name == "auto":
         return "cuda" if cuda_is_available() else "cpu"
@@ -50,7 +51,8 @@ def cuda_is_available() -> bool:
 def allow_tf32(allow: bool = True) -> None:
     """Let float32 matrix multiplications use the tensor cores in TF32 (10 bits of mantissa, not 23).
 
-    Off by default, as in CuPy and PyTorch. Raises RuntimeError without a GPU that has TF32 (sm_80).
+    Off by default, as in CuPy and PyTorch. Raises RuntimeError without a GPU that has
+    TF32 (sm_80).
     """
     check("cuda")
     capability = gpu_library().cuda.Device().compute_capability

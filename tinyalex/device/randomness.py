@@ -1,8 +1,9 @@
 """Random numbers that are a function of where they are used, not a state.
 
-Philox4x64-10 (Salmon et al. 2011) turns a key and a counter into random words. The key is (seed, name of the stream), the counter says
-which step, which sample and which number it is: so a mask does not depend on the device, on how a batch was cut, or on what was drawn
-before. Everybody calls these functions as `device.draw` and so on.
+Philox4x64-10 (Salmon et al. 2011) turns a key and a counter into random words. The key
+is (seed, name of the stream), the counter says which step, which sample and which
+number it is: so a mask does not depend on the device, on how a batch was cut, or on
+what was drawn before. Everybody calls these functions as `device.draw` and so on.
 """
 
 from collections.abc import Iterable
@@ -95,7 +96,8 @@ def generator(
 ) -> np.random.Generator:
     """NumPy's generator at the beginning of the numbers that belong to (seed, stream, step, sample).
 
-    Philox4x64-10 (Salmon et al. 2011): key (seed, stream), counter (block, sample, step, 0), the block counting up.
+    Philox4x64-10 (Salmon et al. 2011): key (seed, stream), counter (block, sample,
+    step, 0), the block counting up.
     """
     words = np.array([0, sample, step, 0], np.uint64)
     return np.random.Generator(

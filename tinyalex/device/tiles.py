@@ -1,7 +1,7 @@
 """A loop over a batch, cut into tiles with scratch memory that, on the CPU, worker threads share.
 
-BLAS has threads of its own. While workers run it is limited to one thread, because running
-BLAS threads inside pool threads oversubscribes the cores.
+BLAS has threads of its own. While workers run it is limited to one thread, because
+running BLAS threads inside pool threads oversubscribes the cores.
 """
 
 import math
@@ -29,7 +29,8 @@ MAX_GPU_TILE_BYTES = 1 << 30
 SWITCH_INTERVAL_SECONDS = 1e-5
 """Python's thread switch interval while workers run.
 
-With the usual 5 ms, a worker between two short NumPy calls keeps the others waiting for the GIL.
+With the usual 5 ms, a worker between two short NumPy calls keeps the others waiting for
+the GIL.
 """
 
 
@@ -65,14 +66,16 @@ def for_tiles(
 
     batch            the array to work on, for its length and its device
     bytes_each       scratch memory per element of the batch; determines the tile size
-    min_tile         the tile size aimed at when that would be smaller, if each worker gets a tile
-    single_threaded  run in the calling thread: the work is too small to wake other threads
+    min_tile         the tile size aimed at when that would be smaller, if each worker
+                     gets a tile
+    single_threaded  run in the calling thread: the work is too small to wake other
+                     threads
     tiles            the [lo, hi) to use instead, for example those of an earlier loop
-    body             returns None, a new array, or a tuple of them; may run in several threads at
-                     once, on tiles that do not overlap
+    body             returns None, a new array, or a tuple of them; may run in several
+                     threads at once, on tiles that do not overlap
 
-    Workers get tiles by index and partial sums are added in a fixed order, so that the same number
-    of workers gives the same bits. A GPU runs one tile after the other.
+    Workers get tiles by index and partial sums are added in a fixed order, so that the
+    same number of workers gives the same bits. A GPU runs one tile after the other.
     """
     device = of(batch)
     serial = device != "cpu" or _thread.in_tile
@@ -132,7 +135,8 @@ _thread = _Thread()
 
 
 def _run_in_thread(tiles: list[tuple[int, int]], body: Body) -> Any:
-    # A nested for_tiles stays in its thread: the other workers are busy and may wait for this one.
+    # A nested for_tiles stays in its thread: the other workers are busy and may wait
+    # for this one.
     _thread.in_tile = True
     try:
         return _run(tiles, body, _thread.scratch)
@@ -231,8 +235,9 @@ class _BlasLimit:
 def _take_control_of_openblas() -> None:
     """Lets any thread set OpenBLAS's thread count.
 
-    From version 3.8, threadpoolctl ignores every thread but the one that set a limit first, as
-    long as that one is alive. The thread that restores the count is often another one.
+    From version 3.8, threadpoolctl ignores every thread but the one that set a limit
+    first, as long as that one is alive. The thread that restores the count is often
+    another one.
     """
     if _blas() is not None:
         import threadpoolctl

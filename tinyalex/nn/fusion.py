@@ -1,15 +1,20 @@
 """Fusion: neighbouring layers of a Sequential that are computed in one pass.
 
-| layers            | computed as          | why the result is the same, and faster                 |
+| layers            | computed as          | why the result is the same, and faster
+|
 |-------------------|----------------------|--------------------------------------------------------|
-| ReLU, MaxPool2d   | max_pool2d(relu=True)| ReLU keeps the order of its inputs, so the maximum may |
-|                   |                      | be taken first; ReLU then has fewer elements           |
-| Conv2d, ReLU      | conv2d(relu=True)    | elementwise, applied while the output is in the cache  |
+| ReLU, MaxPool2d   | max_pool2d(relu=True)| ReLU keeps the order of its inputs, so the
+maximum may |
+|                   |                      | be taken first; ReLU then has fewer
+                    elements           |
+| Conv2d, ReLU      | conv2d(relu=True)    | elementwise, applied while the output is in
+the cache  |
 
-A ReLU between a convolution and a max-pooling is fused with the pooling. Layers are fused if they
-are of exactly these classes (a subclass may compute something else), without forward hooks and
-without a `forward` that was replaced: hooks see what each layer returns. A dilated max-pooling is
-not fused: a window that sees only padding is -inf, which ReLU after it would turn into 0.
+A ReLU between a convolution and a max-pooling is fused with the pooling. Layers are
+fused if they are of exactly these classes (a subclass may compute something else),
+without forward hooks and without a `forward` that was replaced: hooks see what each
+layer returns. A dilated max-pooling is not fused: a window that sees only padding is
+-inf, which ReLU after it would turn into 0.
 """
 
 from collections.abc import Callable, Sequence

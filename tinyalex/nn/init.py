@@ -1,7 +1,7 @@
 """Initial values. Each function overwrites a tensor's numbers and returns it; the names are torch's.
 
-Random ones come from the stream "init" of the seed given to `tinyalex.manual_seed`: the n-th tensor that is filled always gets the
-same numbers.
+Random ones come from the stream "init" of the seed given to `tinyalex.manual_seed`: the
+n-th tensor that is filled always gets the same numbers.
 """
 
 import math

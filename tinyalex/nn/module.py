@@ -38,8 +38,9 @@ class Module:
     """A part of a network. Subclass it, create its parameters and submodules in `__init__`, and
     write `forward`.
 
-    Attributes that are Parameters or Modules (or lists of Modules) are registered automatically, in
-    the order of their creation and under the attribute's name: `features.0.weight`.
+    Attributes that are Parameters or Modules (or lists of Modules) are registered
+    automatically, in the order of their creation and under the attribute's name:
+    `features.0.weight`.
 
     >>> import tinyalex as ta
     >>> class TwoLayers(Module):
@@ -220,8 +221,8 @@ class Module:
         """A table of all layers: output shape, parameters, multiply-adds.
 
         input_shape    of one image, without N
-        batch_size     adds a column: for batches of this size, each layer's algorithm in training,
-                       and what is fused with another layer
+        batch_size     adds a column: for batches of this size, each layer's algorithm
+                       in training, and what is fused with another layer
         device, dtype  for that column; the device of the parameters by default
         """
         steps = trace(self, input_shape)
@@ -313,7 +314,8 @@ def hooked(hooks: list[tuple[Module, Hook]]) -> Iterator[None]:
 def run(model: Module, images: Any) -> Tensor:
     """The model's output in evaluation mode, without a graph.
 
-    The images are converted to the dtype, and moved to the device, of the model's parameters.
+    The images are converted to the dtype, and moved to the device, of the model's
+    parameters.
     """
     first = next(model.parameters(), Tensor([]))
     with no_grad(), testing(model):

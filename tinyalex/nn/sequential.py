@@ -11,7 +11,8 @@ from tinyalex.nn.module import Module
 class Sequential(Module):
     """Layers one after the other; also `Sequential({"conv1": ..., "relu1": ...})`, to name them.
 
-    With fast paths on, some pairs of layers are computed in one pass: see `nn/fusion.py`.
+    With fast paths on, some pairs of layers are computed in one pass: see
+    `nn/fusion.py`.
 
     >>> import tinyalex as ta
     >>> net = Sequential(ta.nn.Linear(4, 8), ta.nn.ReLU(), ta.nn.Linear(8, 2))

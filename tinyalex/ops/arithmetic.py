@@ -10,8 +10,8 @@ from tinyalex.function import Function
 def unbroadcast(grad: Array, like: Array) -> Array:
     """The gradient of an input that was broadcast or promoted to that of `grad`.
 
-    The gradients of all uses of an element are added: the result is summed over the axes
-    that broadcasting has prepended, or stretched from 1.
+    The gradients of all uses of an element are added: the axes that broadcasting has
+    prepended, or stretched from 1, are summed over.
     """
     added = grad.ndim - like.ndim
     stretched = [i for i in range(added, grad.ndim) if like.shape[i - added] == 1 != grad.shape[i]]

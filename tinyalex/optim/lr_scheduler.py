@@ -53,7 +53,7 @@ class StepLR(Scheduler):
 
 
 class ReduceLROnPlateau(Scheduler):
-    """Multiply the rate by `factor` if a metric has not fallen for over `patience` epochs.
+    """Multiply the rate by `factor` after more than `patience` epochs without a fall.
 
     The paper's rule, with a factor of 1/10: "when the validation error rate stopped
     improving with the current learning rate" (section 5). The metric has fallen if it
