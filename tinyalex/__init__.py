@@ -1,4 +1,4 @@
-"""AlexNet from scratch, on CuPy with NumPy as the fallback: an autograd engine and its layers, forward and backward by hand."""
+"""AlexNet from scratch, on NumPy and CuPy: autograd and layers, written by hand."""
 
 from tinyalex import data, functional, models, nn, optim
 from tinyalex.device import cuda_is_available, manual_seed

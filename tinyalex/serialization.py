@@ -94,7 +94,7 @@ def _is_array(value: Any) -> bool:
 
 
 def _flatten(value: Any, name: str, tensors: dict[str, np.ndarray]) -> Any:
-    """`value` as JSON: its arrays are put into `tensors`, and replaced by their names."""
+    """`value` as JSON; its arrays go into `tensors` and are replaced by their names."""
     where = name or "the state"
     if _is_array(value):
         if name in tensors:

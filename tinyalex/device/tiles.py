@@ -1,4 +1,4 @@
-"""A loop over a batch, cut into tiles with scratch memory that, on the CPU, worker threads share.
+"""A loop over the tiles of a batch, with scratch memory; on the CPU, in worker threads.
 
 BLAS has threads of its own. While workers run it is limited to one thread, because
 running BLAS threads inside pool threads oversubscribes the cores.
@@ -21,7 +21,7 @@ from tinyalex.device.arrays import Array, of, xp
 from tinyalex.device.choice import memory
 
 MAX_TILE_BYTES = 8 << 20
-"""Scratch memory of a CPU tile, about a core's share of the cache: more spills, less starves BLAS."""
+"""Scratch memory of a CPU tile: a core's share of the cache. Less makes BLAS slow."""
 
 MAX_GPU_TILE_BYTES = 1 << 30
 """Scratch memory of a GPU tile: a batch of 128 images in each layer of AlexNet fits."""
@@ -42,7 +42,7 @@ class Scratch:
         self.buffers: dict[str, Array] = {}
 
     def take(self, name: str, shape: tuple[int, ...], dtype: Any) -> Array:
-        """An uninitialised array. Arrays that are in use at the same time need different names."""
+        """An uninitialized array. Arrays in use together need different names."""
         size = math.prod(shape) * np.dtype(dtype).itemsize
         buffer = self.buffers.get(name)
         if buffer is None or buffer.size < size:
@@ -62,7 +62,7 @@ def for_tiles(
     single_threaded: bool = False,
     tiles: list[tuple[int, int]] | None = None,
 ) -> Any:
-    """Calls `body(lo, hi, scratch)` on tiles that cover range(len(batch)); returns the sum of the results.
+    """The sum of `body(lo, hi, scratch)` over tiles [lo, hi) that cover the batch.
 
     batch            the array to work on, for its length and its device
     bytes_each       scratch memory per element of the batch; determines the tile size
@@ -104,12 +104,12 @@ def for_tiles(
 
 @cache
 def _gpu_tile_bytes(name: str) -> int:
-    """At most an eighth of the free memory, so that one layer's columns do not fill a small card."""
+    """At most an eighth of the free memory: a tile must not fill a small GPU."""
     return min(MAX_GPU_TILE_BYTES, memory(name)["free"] // 8)
 
 
 def _cut(n: int, max_size: int, num_workers: int) -> list[tuple[int, int]]:
-    """Tiles of nearly equal size, at most `max_size`, the same number for each worker."""
+    """Tiles of nearly equal size, at most `max_size`; as many for each worker."""
     count = min(n, -(-n // (max_size * num_workers)) * num_workers)
     # An empty batch still gets a tile: sums over no image are zero, not missing.
     return [(i * n // count, (i + 1) * n // count) for i in range(count)] or [(0, 0)]
@@ -155,7 +155,7 @@ def _add(total: Any, part: Any) -> Any:
 
 @cache
 def workers() -> int:
-    """The number of worker threads: TINYALEX_THREADS, or the cores this process may use.
+    """The number of worker threads: TINYALEX_THREADS, or the cores available.
 
     One if threadpoolctl is missing: BLAS cannot be limited then.
     """
@@ -184,20 +184,20 @@ def _blas() -> Any:
 
 
 def blas_libraries() -> list[dict[str, Any]]:
-    """The BLAS libraries in this process as threadpoolctl describes them: name, version, threads."""
+    """The BLAS libraries in this process, as threadpoolctl describes them."""
     blas = _blas()
     return [info for info in blas.info() if info["user_api"] == "blas"] if blas else []
 
 
 @cache
 def blas_multiplies_without_packing() -> bool:
-    """Whether this is an OpenBLAS whose small-matrix kernels skip packing: those for AVX-512."""
+    """Whether BLAS is an OpenBLAS whose AVX-512 kernels skip packing small matrices."""
     kernels = ("SkylakeX", "Cooperlake", "SapphireRapids")
     return any(info.get("architecture") in kernels for info in blas_libraries())
 
 
 class _BlasLimit:
-    """BLAS's thread count and Python's switch interval belong to the process, not to a thread.
+    """Lowers BLAS's thread count and Python's switch interval, which are process-wide.
 
     The first thread to enter lowers them, the last one to leave restores them.
     """
@@ -261,7 +261,7 @@ def single_threaded_blas() -> Iterator[None]:
 
 
 def _after_fork() -> None:
-    """A child process has none of its parent's threads; one of them may have held the lock."""
+    """A child has none of its parent's threads, one of which may have held the lock."""
     global _blas_limit
     _pool.cache_clear()
     if _blas_limit.users:
