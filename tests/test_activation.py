@@ -21,7 +21,7 @@ def test_it_equals_its_naive_version_and_passes_gradcheck(f, naive, dtype, rng):
     assert ta.gradcheck(f, x).ok
 
 
-def test_relu_has_slope_zero_at_zero():
+def test_the_gradient_of_relu_is_zero_at_zero():
     x = ta.Tensor([-1.0, 0.0, 1.0], requires_grad=True)
     F.relu(x).sum().backward()
     assert x.grad.tolist() == [0, 0, 1]
@@ -31,12 +31,12 @@ def test_relu_keeps_nan():
     assert np.isnan(F.relu([np.nan]).numpy()).all()
 
 
-def test_activations_refuse_whole_numbers():
+def test_activations_of_integers_raise():
     with pytest.raises(TypeError, match="relu: input is int64, but must be floating"):
         F.relu(np.arange(3))
 
 
-def test_sigmoid_overflows_nowhere():
+def test_sigmoid_does_not_overflow():
     x = ta.Tensor([-1e4, 0.0, 1e4], requires_grad=True)
     y = F.sigmoid(x)
     y.sum().backward()

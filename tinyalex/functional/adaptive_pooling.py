@@ -67,7 +67,8 @@ def adaptive_avg_pool2d(input: Any, output_size: Any) -> Tensor:
             raise TypeError(
                 f"{op}: output_size is an integer or a pair of them, got {output_size!r}."
             )
-        sizes = [own if size is None else size for size, own in zip(sizes, (h, w), strict=True)]
+        pairs = zip(output_size, (h, w), strict=True)
+        sizes = tuple(own if size is None else size for size, own in pairs)
     out = pair(op, "output_size", sizes, 0)
     if 0 in x.shape[1:]:
         raise ValueError(f"{op}: input has shape {x.shape}; only N may be 0.")
