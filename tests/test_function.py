@@ -1,4 +1,4 @@
-"""Autograd: the traversal of the graph, its memory, and the checks of a Function's gradients."""
+"""Autograd: the graph, its memory, and the checks of a Function's gradients."""
 
 import gc
 import weakref

@@ -11,7 +11,7 @@ from tinyalex.kernels.window import Window
 
 pytestmark = pytest.mark.anywhere
 
-# kernel, stride, padding, dilation, ceil_mode; the first two are the paper's overlapping windows, as sizes round down and up
+# kernel, stride, padding, dilation, ceil_mode; first, the paper's overlapping windows
 GEOMETRIES = [
     ((3, 3), (2, 2), (0, 0), (1, 1), False),
     ((3, 3), (2, 2), (0, 0), (1, 1), True),

@@ -9,6 +9,8 @@ from tinyalex.kernels.fast_paths import fast, set_fast
 from tinyalex.serialization import load, save
 from tinyalex.tensor import Tensor
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Function",
     "GradcheckError",
