@@ -49,13 +49,13 @@ def test_a_tensor_moves_there_and_back_and_so_does_its_gradient(device, rng):
 
 
 def test_arrays_of_two_devices_are_not_mixed(device):
-    message = f"Add: input 0 lies on {device}, but input 1 on cpu. Move one of them, as in x.to\\('{device}'\\)"
+    message = f"Add: input 0 is on {device}, but input 1 is on cpu. Move one of them, as in x.to\\('{device}'\\)"
     with pytest.raises(ValueError, match=message):
         on_cpu(2).to(device) + on_cpu(2)
-    with pytest.raises(ValueError, match="cross_entropy: input 0 lies on"):
+    with pytest.raises(ValueError, match="cross_entropy: input 0 is on"):
         F.cross_entropy(on_cpu(2, 3).to(device), ta.Tensor(np.array([0, 1]), device="cpu"))
     y = on_cpu(2).to(device) * ta.Tensor([1.0, 2.0], requires_grad=True)
-    with pytest.raises(ValueError, match="backward: grad: input 0 lies on"):
+    with pytest.raises(ValueError, match="backward: grad: input 0 is on"):
         y.backward(on_cpu(2))
 
 

@@ -12,6 +12,19 @@ from tinyalex.device import Array
 from tinyalex.function import Function, GraphTensor
 
 Hook = Callable[[Array], Array | None]
+Operator = Callable[["Tensor", Any], "Tensor"]
+
+
+def _operators(op: type[Function]) -> tuple[Operator, Operator]:
+    """The methods that compute `self op other` and `other op self`."""
+
+    def method(self: "Tensor", other: Any) -> "Tensor":
+        return _binary(op, self, other)
+
+    def reflected(self: "Tensor", other: Any) -> "Tensor":
+        return _binary(op, other, self)
+
+    return method, reflected
 
 
 class Tensor(GraphTensor):
@@ -193,41 +206,12 @@ class Tensor(GraphTensor):
 
     # Arithmetic
 
-    def __add__(self, other: Any) -> "Tensor":
-        return _binary(ops.Add, self, other)
-
-    def __sub__(self, other: Any) -> "Tensor":
-        return _binary(ops.Subtract, self, other)
-
-    def __mul__(self, other: Any) -> "Tensor":
-        return _binary(ops.Multiply, self, other)
-
-    def __truediv__(self, other: Any) -> "Tensor":
-        return _binary(ops.Divide, self, other)
-
-    def __pow__(self, other: Any) -> "Tensor":
-        return _binary(ops.Power, self, other)
-
-    def __matmul__(self, other: Any) -> "Tensor":
-        return _binary(ops.MatMul, self, other)
-
-    def __radd__(self, other: Any) -> "Tensor":
-        return _binary(ops.Add, other, self)
-
-    def __rsub__(self, other: Any) -> "Tensor":
-        return _binary(ops.Subtract, other, self)
-
-    def __rmul__(self, other: Any) -> "Tensor":
-        return _binary(ops.Multiply, other, self)
-
-    def __rtruediv__(self, other: Any) -> "Tensor":
-        return _binary(ops.Divide, other, self)
-
-    def __rpow__(self, other: Any) -> "Tensor":
-        return _binary(ops.Power, other, self)
-
-    def __rmatmul__(self, other: Any) -> "Tensor":
-        return _binary(ops.MatMul, other, self)
+    __add__, __radd__ = _operators(ops.Add)
+    __sub__, __rsub__ = _operators(ops.Subtract)
+    __mul__, __rmul__ = _operators(ops.Multiply)
+    __truediv__, __rtruediv__ = _operators(ops.Divide)
+    __pow__, __rpow__ = _operators(ops.Power)
+    __matmul__, __rmatmul__ = _operators(ops.MatMul)
 
     def __neg__(self) -> "Tensor":
         if self.dtype == bool:

@@ -8,9 +8,9 @@ import math
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -207,7 +207,7 @@ class _BlasLimit:
         self.limit: Any = nullcontext()
         self.interval = sys.getswitchinterval()
 
-    def enter(self) -> None:
+    def __enter__(self) -> None:
         with self.lock:
             self.users += 1
             if self.users == 1:
@@ -218,7 +218,7 @@ class _BlasLimit:
                 self.interval = sys.getswitchinterval()
                 sys.setswitchinterval(min(SWITCH_INTERVAL_SECONDS, self.interval))
 
-    def leave(self) -> None:
+    def __exit__(self, *error: object) -> None:
         with self.lock:
             self.users -= 1
             if self.users == 0:
@@ -250,14 +250,9 @@ def _take_control_of_openblas() -> None:
 _blas_limit = _BlasLimit()
 
 
-@contextmanager
-def single_threaded_blas() -> Iterator[None]:
+def single_threaded_blas() -> AbstractContextManager[None]:
     """A context in which BLAS runs each matrix multiplication in the calling thread."""
-    _blas_limit.enter()
-    try:
-        yield
-    finally:
-        _blas_limit.leave()
+    return _blas_limit
 
 
 def _after_fork() -> None:

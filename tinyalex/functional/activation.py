@@ -1,24 +1,12 @@
 """ReLU, tanh and sigmoid (section 3.1)."""
 
-import math
-from collections.abc import Callable
 from typing import Any
-
-import numpy as np
 
 from tinyalex import device, kernels, ops
 from tinyalex.device import Array
 from tinyalex.function import Function
 from tinyalex.functional.arguments import float_tensors
 from tinyalex.tensor import Tensor
-
-
-def _elementwise(f: Callable[[float], float], x: np.ndarray) -> np.ndarray:
-    return np.array([f(v) for v in x.ravel()], x.dtype).reshape(x.shape)
-
-
-def relu_naive(x: np.ndarray) -> np.ndarray:
-    return _elementwise(lambda v: max(0.0, v), x)
 
 
 class ReLU(Function):
@@ -50,17 +38,9 @@ def relu(input: Any, inplace: bool = False) -> Tensor:
     return ReLU.apply(*float_tensors("relu", input=input))
 
 
-def tanh_naive(x: np.ndarray) -> np.ndarray:
-    return _elementwise(lambda v: (math.exp(v) - math.exp(-v)) / (math.exp(v) + math.exp(-v)), x)
-
-
 def tanh(input: Any) -> Tensor:
     """The hyperbolic tangent, for any shape.  dx = dy * (1 - y**2)"""
     return ops.Tanh.apply(*float_tensors("tanh", input=input))
-
-
-def sigmoid_naive(x: np.ndarray) -> np.ndarray:
-    return _elementwise(lambda v: 1 / (1 + math.exp(-v)), x)
 
 
 class Sigmoid(Function):

@@ -1,7 +1,7 @@
 """Module: a part of a network, with parameters; and the layers that an image passes."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,10 +22,6 @@ class Parameter(Tensor):
         super().__init__(array, requires_grad=True)
         with devices.on_device_of(self.data):
             self.data = kernels.of(self.data).ready(self.data)  # the optimizer writes to it
-
-    @property
-    def result_class(self) -> type[Tensor]:
-        return Tensor
 
     def __repr__(self) -> str:
         return "Parameter" + super().__repr__().removeprefix("Tensor")
@@ -301,12 +297,10 @@ def trace(model: Module, input_shape: Shape) -> list[Step]:
 @contextmanager
 def hooked(hooks: list[tuple[Module, Hook]]) -> Iterator[None]:
     """A context in which the forward hooks are registered."""
-    removals = [module.register_forward_hook(hook) for module, hook in hooks]
-    try:
+    with ExitStack() as removals:
+        for module, hook in hooks:
+            removals.callback(module.register_forward_hook(hook))
         yield
-    finally:
-        for remove in removals:
-            remove()
 
 
 def run(model: Module, images: Any) -> Tensor:
