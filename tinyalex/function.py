@@ -81,10 +81,14 @@ class Function:
     needs_input_grad: tuple[bool, ...]
 
     def forward(self, *arrays: Any, **options: Any) -> Array:
-        raise _missing(self, "forward(self, *arrays)")
+        raise self._missing("forward(self, *arrays)")
 
     def backward(self, grad_output: Array) -> Any:
-        raise _missing(self, "backward(self, grad_output)")
+        raise self._missing("backward(self, grad_output)")
+
+    def _missing(self, method: str) -> TypeError:
+        name = type(self).__name__
+        return TypeError(f"{name} has no {method}. Write one; see help(tinyalex.Function).")
 
     @classmethod
     def apply(cls, *inputs: Any, **options: Any) -> Any:
@@ -116,11 +120,6 @@ class Function:
         if any(node.needs_input_grad):
             output.requires_grad, output.creator = True, node
         return output
-
-
-def _missing(node: Function, method: str) -> TypeError:
-    name = type(node).__name__
-    return TypeError(f"{name} has no {method}. Write one; see help(tinyalex.Function).")
 
 
 def _describe(x: Any) -> str:

@@ -101,16 +101,15 @@ class Tensor(GraphTensor):
         return Tensor
 
     def __len__(self) -> int:
-        if self.ndim == 0:
-            raise TypeError("len(): a tensor of shape () has no length.")
         return len(self.data)
 
     def __repr__(self) -> str:
-        values = np.array2string(self.numpy(), separator=", ", prefix="Tensor(")
+        name = type(self).__name__
+        values = np.array2string(self.numpy(), separator=", ", prefix=f"{name}(")
         origin = ", requires_grad=True" if self.requires_grad else ""
         if self.creator is not None:
             origin = f", made by {type(self.creator).__name__}"
-        return f"Tensor({values}, dtype={self.dtype}{origin})"
+        return f"{name}({values}, dtype={self.dtype}{origin})"
 
     def __bool__(self) -> bool:
         return bool(self.data)

@@ -4,8 +4,7 @@
 primitives. Only this package and `kernels/` import CuPy.
 
 A device is "cpu", "cuda" (the first GPU) or "cuda:1". CuPy is imported, and CUDA
-initialised, when a GPU is first requested: a process that has initialised CUDA can no
-longer fork.
+initialized, when a GPU is first requested: after that, a process can no longer fork.
 """
 
 from tinyalex.device.arrays import (

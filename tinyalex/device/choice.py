@@ -44,7 +44,7 @@ _default = ["cpu"]
 
 
 def cuda_is_available() -> bool:
-    """Whether tensors can be placed on a GPU."""
+    """Whether a GPU is usable."""
     return why_no_cuda() is None
 
 

@@ -69,8 +69,7 @@ def random_words(
 ) -> np.ndarray:
     """uint64 (samples, count).
 
-    Word i of a sample is word i % 4 of the Philox block (1 + i // 4, sample, step,
-    call).
+    Word i of a sample is word i % 4 of the block (1 + i // 4, sample, step, call).
     """
     philox = np.random.Philox(key=np.array(key, np.uint64))
     state: Any = philox.state

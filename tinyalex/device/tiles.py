@@ -66,11 +66,9 @@ def for_tiles(
 
     batch            the array to work on, for its length and its device
     bytes_each       scratch memory per element of the batch; determines the tile size
-    min_tile         the tile size aimed at when that would be smaller, if each worker
-                     gets a tile
-    single_threaded  run in the calling thread: the work is too small to wake other
-                     threads
-    tiles            the [lo, hi) to use instead, for example those of an earlier loop
+    min_tile         the least tile size, if each worker still gets a tile
+    single_threaded  run in the calling thread, for small work
+    tiles            the tiles to use instead, for example those of an earlier loop
     body             returns None, a new array, or a tuple of them; may run in several
                      threads at once, on tiles that do not overlap
 

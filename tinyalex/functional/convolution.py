@@ -56,9 +56,8 @@ def conv2d_naive(
 class Conv2d(ConvFunction):
     """Convolution as one matrix multiplication a group, by im2col.
 
-        y[n, o, i, j] = b[o] + sum over c, u, v of w[o, c, u, v]
-                        * x[n, c, i*stride + u*dilation - padding, j*stride + v*dilation
-                        - padding]
+        y[n, o, i, j] = b[o] + sum over c, u, v of w[o, c, u, v] * x[n, c, row, col]
+        row, col      = i*stride + u*dilation - padding, j*stride + v*dilation - padding
 
     x (N, C, H, W), w (O, C/G, KH, KW), b (O,) -> y (N, O, OH, OW). A tile of T images
     becomes `col` (C*KH*KW, T*OH*OW): a column for each output position, with the patch
@@ -66,8 +65,7 @@ class Conv2d(ConvFunction):
 
         forward    y    = w @ col
         backward   dw  += dy @ col.T      the sum over all uses of a weight
-                   dcol = w.T @ dy        and col2im adds each patch to where it was
-                   taken from
+                   dcol = w.T @ dy        col2im adds each patch to where it came from
 
     Keeps x and w, not the columns: they are KH*KW times as large as x, and cheap to
     recompute. With `relu`, y is the maximum of 0 and that and is kept too; its gradient
@@ -106,8 +104,7 @@ class Conv2d(ConvFunction):
             k.to_columns(dy[lo:hi], dproduct, None if y is None else y[lo:hi])
             dw = db = None
             if want_dw:
-                # dw.T = col @ dy.T, on which BLAS is twice as fast where there are few
-                # filters.
+                # dw.T = col @ dy.T: BLAS is twice as fast with few filters.
                 groups = self.shape.groups
                 dw = xp.empty((groups, math.prod(w.shape[1:]), len(w) // groups), w.dtype)
                 k.im2col(x[lo:hi], col, *window)
@@ -135,8 +132,8 @@ class Conv2d(ConvFunction):
     def bytes_each(self) -> int:
         """Bytes of an image's workspace."""
         (_, channels, _, _), (filters, *_), window, out, _ = self.shape
-        rows = channels * math.prod(window.kernel) + filters
-        return rows * math.prod(out) * self.x.itemsize
+        per_position = channels * math.prod(window.kernel) + filters
+        return per_position * math.prod(out) * self.x.itemsize
 
     def by_group(self, *matrices: Array) -> Iterator[tuple[Array, ...]]:
         """For each group, its band of rows of each matrix."""
@@ -164,8 +161,8 @@ def conv2d(
 ) -> Tensor:
     """2-D convolution (section 3.5 of the paper).
 
-    input (N, C, H, W) or (C, H, W), weight (O, C/groups, KH, KW), bias (O,) -> (N, O,
-    OH, OW), all of one floating dtype.
+    input (N, C, H, W) or (C, H, W), weight (O, C/groups, KH, KW), bias (O,)
+    -> (N, O, OH, OW), all of one floating dtype.
 
     stride, padding, dilation  integers, or pairs for rows and columns. padding is also
                                "valid" (none) or "same" (stride 1 only: OH, OW = H, W;

@@ -1,8 +1,7 @@
 """Softmax and cross-entropy in one operation.
 
 The paper's network "maximizes the multinomial logistic regression objective" (section
-3.5). In one operation, exp never overflows, log is never of 0, and the gradient is p -
-t.
+3.5). As one operation, exp does not overflow, and the gradient is p - t.
 """
 
 import math

@@ -31,13 +31,10 @@ class LocalResponseNorm(Function):
 
         s[c]  = k + a * (sum of x[j]**2 over the `size` channels j around c)
         y[c]  = x[c] * s[c]**-beta
-        dx[c] = dy[c] * s[c]**-beta
-                - 2*a*beta * x[c] * (sum of dy[j] * y[j] / s[j] over the j with c in
-                their window)
+        dx[c] = dy[c] * s[c]**-beta - 2*a*beta * x[c] * (sum of dy[j] * y[j] / s[j])
 
-    x, y (N, C, ...). Windows end at the edges of each of the `groups` of channels. The
-    second term of dx is the competition between channels: raising x[c] lowers y of its
-    neighbours.
+    The last sum is over the channels j that have c in their window: raising x[c] lowers
+    y[j]. x, y (N, C, ...). Windows end at the edges of each of the `groups`.
     """
 
     def forward(
@@ -112,14 +109,12 @@ def spatial_response_norm_naive(
 class SpatialResponseNorm(Function):
     """Response normalization within a channel (`cnorm2` in the 2012 code).
 
-        s[i, j]  = k + a * (sum of x[u, v]**2 over the size x size pixels (u, v) around
-                 (i, j))
-        y[i, j]  = x[i, j] * s[i, j]**-beta
-        dx[i, j] = dy[i, j] * s[i, j]**-beta
-                   - 2*a*beta * x[i, j] * (sum of dy[u, v] * y[u, v] / s[u, v]
-                                           over the (u, v) with (i, j) in their window)
+        s[p]  = k + a * (sum of x[q]**2 over the size x size pixels q around pixel p)
+        y[p]  = x[p] * s[p]**-beta
+        dx[p] = dy[p] * s[p]**-beta - 2*a*beta * x[p] * (sum of dy[q] * y[q] / s[q])
 
-    x, y (N, C, H, W). Windows end at the edges of the image.
+    The last sum is over the pixels q that have p in their window. x, y (N, C, H, W).
+    Windows end at the edges of the image.
     """
 
     def forward(self, x: Array, *, size: int, a: float, beta: float, k: float) -> Array:

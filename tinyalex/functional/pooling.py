@@ -45,13 +45,11 @@ def _pool_naive(
 
 
 class MaxPool2d(Function):
-    """y[n, c, i, j] = max over u, v
-                    of x[n, c, i*stride + u*dilation - padding, j*stride + v*dilation -
-                    padding]
+    """y[n, c, i, j] = max over u, v of x[n, c, row, col]
+       row, col      = i*stride + u*dilation - padding, j*stride + v*dilation - padding
 
     x (N, C, H, W) -> y (N, C, OH, OW). The backward pass adds each window's gradient to
-    the pixel that was its maximum; a pixel may be the maximum of several overlapping
-    windows.
+    its maximum; a pixel may be the maximum of several overlapping windows.
 
     Keeps the kernel offset of each maximum, one byte an output (four for windows of
     more than 256 pixels). With `relu`, y is the maximum of 0 and that and is kept too;
@@ -110,11 +108,10 @@ def max_pool2d(
 
 
 class AvgPool2d(Function):
-    """y[n, c, i, j] = 1/divisor[i, j] * sum over u, v
-                    of x[n, c, i*stride + u - padding, j*stride + v - padding]
+    """y[n, c, i, j] = 1/divisor[i, j] * sum over u, v of x[n, c, row, col]
+       row, col      = i*stride + u - padding, j*stride + v - padding
 
-    x (N, C, H, W) -> y (N, C, OH, OW). Each pixel of a window gets the gradient dy /
-    divisor.
+    x (N, C, H, W) -> y (N, C, OH, OW). Each pixel of a window gets dy / divisor.
     """
 
     def forward(self, x: Array, *, window: Window, out: Pair, divisor: Array) -> Array:
@@ -170,7 +167,7 @@ def _divisor(
     dtype: str,
     device_name: str,
 ) -> Array:
-    """(OH, OW): the number of pixels of each window in the image and its border."""
+    """(OH, OW): the override, or the pixels of each window in the image and `border`."""
     if override is not None:
         return device.to(np.full(out, override, dtype), device_name)
     counts = []

@@ -42,12 +42,10 @@ def fuse(layers: Sequence[Module]) -> list[Stage]:
 
 
 def fuses_with_convolution(pair: Sequence[Module]) -> bool:
-    """Whether this is a convolution and a ReLU that can be fused."""
     return are_plain(pair, (Conv2d, ReLU))
 
 
 def fuses_with_pooling(pair: Sequence[Module]) -> bool:
-    """Whether this is a ReLU and a max-pooling that can be fused."""
     return are_plain(pair, (ReLU, MaxPool2d)) and pair[1].dilation in (1, (1, 1))  # type: ignore[attr-defined]
 
 

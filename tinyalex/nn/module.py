@@ -23,9 +23,6 @@ class Parameter(Tensor):
         with devices.on_device_of(self.data):
             self.data = kernels.of(self.data).ready(self.data)  # the optimizer writes to it
 
-    def __repr__(self) -> str:
-        return "Parameter" + super().__repr__().removeprefix("Tensor")
-
 
 Hook = Callable[["Module", tuple, Tensor], None]
 
@@ -138,7 +135,12 @@ class Module:
                 f"{type(self).__name__}.to: expected a device such as 'cuda', or a floating dtype, "
                 f"got {target!r}."
             )
-        return lambda x: _converted(x, dtype)
+
+        def convert(x: Array) -> Array:
+            with devices.on_device_of(x):
+                return x.astype(dtype)
+
+        return convert
 
     # State
 
@@ -157,14 +159,11 @@ class Module:
             for name, x in state.items()
         }
         wrong = [f"{name} is missing" for name in own if name not in arrays]
-        wrong += [
-            f"{name} is not a parameter of this network" for name in arrays if name not in own
-        ]
-        wrong += [
-            f"{name} has shape {arrays[name].shape}, expected {p.shape}"
-            for name, p in own.items()
-            if name in arrays and arrays[name].shape != p.shape
-        ]
+        for name, array in arrays.items():
+            if name not in own:
+                wrong.append(f"{name} is not a parameter of this network")
+            elif array.shape != own[name].shape:
+                wrong.append(f"{name} has shape {array.shape}, expected {own[name].shape}")
         if wrong:
             raise ValueError(
                 f"{type(self).__name__}.load_state_dict: this state belongs to another network:\n  "
@@ -323,11 +322,6 @@ def testing(model: Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
-
-
-def _converted(x: Array, dtype: np.dtype) -> Array:
-    with devices.on_device_of(x):
-        return x.astype(dtype)
 
 
 def _owns(module: Module) -> list[Parameter]:

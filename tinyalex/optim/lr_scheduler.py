@@ -57,8 +57,8 @@ class ReduceLROnPlateau(Scheduler):
 
     The paper's rule, with a factor of 1/10: "when the validation error rate stopped
     improving with the current learning rate" (section 5). The metric has fallen if it
-    is less than (1 - threshold) times the best one. The rate of no group falls below
-    `min_lr`.
+    is less than (1 - threshold) times the best one. The largest of the groups' rates
+    does not fall below `min_lr`.
     """
 
     saved = (*Scheduler.saved, "best", "bad_epochs")

@@ -17,8 +17,8 @@ class SGD:
         w = w + v
 
     The paper has m = 0.9 and d = 0.0005, and starts with e = 0.01. The rate is a factor
-    within v: after it falls, v still contains steps at the old rate. In torch the rate
-    multiplies all of v; the two agree as long as the rate is constant.
+    within v: after it falls, v still contains steps at the old rate. In torch it is a
+    factor of v; the two agree while the rate is constant.
 
     params  tensors; or dicts {"params": tensors, "lr": ..., "momentum": ...,
             "weight_decay": ...}, groups with their own values
