@@ -68,7 +68,7 @@ def test_a_gradient_on_another_device_is_refused(device):
             return 2 * to_numpy(dy)
 
     x = ta.Tensor([1.0, 2.0], requires_grad=True)
-    with pytest.raises(ValueError, match="Make it on the input's device"):
+    with pytest.raises(ValueError, match="Compute it on the input's device"):
         Stray.apply(x).sum().backward()
 
 

@@ -151,8 +151,9 @@ class Tensor(GraphTensor):
                         f"backward: expected a tensor of one element, got shape {self.shape}. "
                         "Reduce it, as in y.sum().backward(), or pass grad=, an array of its shape."
                     )
-                grad = devices.xp(self.data).ones_like(self.data)
-            grad = devices.asarray(as_tensor(grad).data, self.dtype)
+                grad = devices.asarray(devices.xp(self.data).ones_like(self.data))
+            else:
+                grad = devices.asarray(as_tensor(grad).data, self.dtype)
             devices.common("backward: grad", [self.data, grad])
             if grad.shape != self.shape:
                 raise ValueError(

@@ -167,7 +167,7 @@ def _divisor(
     dtype: str,
     device_name: str,
 ) -> Array:
-    """(OH, OW): the override, or the pixels of each window in the image and `border`."""
+    """(OH, OW): the override, or the pixels of a window in the image and `border`."""
     if override is not None:
         return device.to(np.full(out, override, dtype), device_name)
     counts = []
