@@ -93,7 +93,7 @@ def current() -> str:
 def common(op: str, arrays: Iterable[Any]) -> str:
     """The device that all arrays are on. Other objects and NumPy scalars are skipped.
 
-    Raises ValueError, naming two devices, if the arrays are on more than one.
+    Raises ValueError if the arrays are on more than one.
     """
     names = {i: of(x) for i, x in enumerate(arrays) if isinstance(x, np.ndarray) or _is_on_gpu(x)}
     first, expected = next(iter(names.items()), (0, "cpu"))

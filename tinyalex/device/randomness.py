@@ -30,7 +30,6 @@ def manual_seed(seed: int) -> None:
 
 
 def seed() -> int:
-    """The seed of all streams."""
     return _state.seed
 
 

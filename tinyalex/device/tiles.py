@@ -122,7 +122,7 @@ def _run(tiles: list[tuple[int, int]], body: Body, scratch: Scratch) -> Any:
 
 
 class _Thread(threading.local):
-    """Per thread: its scratch memory, and whether it is running a tile."""
+    """A thread's scratch memory, and whether it runs a tile."""
 
     def __init__(self) -> None:
         self.scratch = Scratch(np)
@@ -234,8 +234,7 @@ def _take_control_of_openblas() -> None:
     """Lets any thread set OpenBLAS's thread count.
 
     From version 3.8, threadpoolctl ignores every thread but the one that set a limit
-    first, as long as that one is alive. The thread that restores the count is often
-    another one.
+    first, while that one is alive. Often another thread restores the count.
     """
     if _blas() is not None:
         import threadpoolctl

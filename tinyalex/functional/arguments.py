@@ -100,8 +100,6 @@ def output_size(
 
     ceil_mode      round up: the last window may extend past the edge
     starts_inside  ... but must start before the padding at the end, as in pooling
-
-    Raises ValueError if no window fits.
     """
     reach = [d * (size - 1) + 1 for d, size in zip(window.dilation, window.kernel, strict=True)]
     out = []

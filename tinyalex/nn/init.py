@@ -37,7 +37,6 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
-    """Uniform from a to b."""
     return _fill_random(tensor, lambda random: random.uniform(a, b, tensor.shape))
 
 
