@@ -1,4 +1,4 @@
-"""What all tests share: the device, the dtypes, seeded random numbers, real images where there are some, and `--no-skips`."""
+"""Fixtures and options: devices, dtypes, random numbers, real images, `--no-skips`."""
 
 import importlib.util
 import os
@@ -13,20 +13,21 @@ import pytest
 
 import tinyalex
 from tinyalex import device as devices
+from tinyalex.data.download import data_folder
 
 DEVICE = os.environ.get("TINYALEX_DEVICE", "cpu")
-"""Where the tests marked `gpu` run: cuda, cuda:1, or the default cpu, which has none of them."""
+"""The device of tests marked `gpu`, which are skipped on cpu, the default."""
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKS = ("cifar10", "imagenet")
-"""The real images that tests use, by the names `unpack.py` has for them."""
+"""The real images in tests, by their names in `unpack.py`."""
 
 NEEDS = {
     "hypothesis": ["geometries.py", "test_fuzz.py", "test_peers_fuzz.py"],
     "requests": ["test_download.py"],
     "scipy": ["test_preparing.py", "test_train_imagenet.py"],
 }
-"""Files that import, at their top, what a machine that is lent for its GPU may not have."""
+"""Test files that import an optional library at their top."""
 
 collect_ignore = [
     file
@@ -38,18 +39,16 @@ collect_ignore = [
 if "test_fuzz.py" not in collect_ignore:
     import hypothesis
 
-    # No deadline: the machine may be busy with something else. Derandomized: a run that was green stays green.
+    # No deadline: the machine may be busy. Derandomized: runs are reproducible.
     hypothesis.settings.register_profile("tinyalex", deadline=None, derandomize=True)
     hypothesis.settings.load_profile("tinyalex")
 
 
 def pytest_report_header():
     device = f"device: {DEVICE}{', the stand-in' if 'TINYALEX_STANDIN' in os.environ else ''}"
-    return (
-        [device, f"left out, for lack of a library: {', '.join(collect_ignore)}"]
-        if collect_ignore
-        else device
-    )
+    if not collect_ignore:
+        return device
+    return [device, f"not collected, for lack of a library: {', '.join(collect_ignore)}"]
 
 
 # Skips
@@ -64,7 +63,7 @@ def pytest_addoption(parser):
 
 
 class NoSkips:
-    """A run in which a skipped test, or a test file that skips itself as a whole, is a failure (an expected failure is not)."""
+    """Fails a run with a skipped test or test file (an expected failure is not one)."""
 
     def __init__(self):
         self.reasons = []
@@ -100,7 +99,7 @@ TOLD = pytest.StashKey[list[str]]()
 
 @pytest.fixture
 def tell(request):
-    """tell(line): print a line at the end of the run, such as how many cases a test went through."""
+    """tell(line): print a line at the end of the run, such as the number of cases."""
     return request.config.stash[TOLD].append
 
 
@@ -126,14 +125,14 @@ def pytest_configure(config):
     if config.getoption("--no-skips"):
         config.pluginmanager.register(NoSkips())
     unpack = REPOSITORY.parent / "shared" / "data" / "unpack.py"
-    if "TINYALEX_DATA" not in os.environ and unpack.exists():
+    if data_folder() is None and unpack.exists():
         os.environ["TINYALEX_DATA"] = str(unpacked_images(unpack))
 
 
 def unpacked_images(unpack):
-    """The folder with the real images as their downloads lay them out, made by the first run on this machine.
+    """The folder with the real images as downloaded, created by the first run.
 
-    They are unpacked under another name and renamed, so that a folder with the right name is always complete.
+    It is unpacked under another name and then renamed, so that it is always complete.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     images = cache / f"tinyalex-test-data-{'-'.join(PACKS)}"
@@ -146,7 +145,7 @@ def unpacked_images(unpack):
         try:
             made.rename(images)
         except OSError:
-            # Another run came first: its images are as good as ours.
+            # Another run has created it in the meantime.
             if not images.is_dir():
                 raise
     return images
@@ -154,16 +153,17 @@ def unpacked_images(unpack):
 
 @pytest.fixture
 def real_data():
-    """The folder with cifar-10-batches-py and the like."""
-    if "TINYALEX_DATA" not in os.environ:
+    """The folder with cifar-10-batches-py and other data sets."""
+    folder = data_folder()
+    if folder is None:
         pytest.skip("no real images: set TINYALEX_DATA to a folder with cifar-10-batches-py in it")
-    return Path(os.environ["TINYALEX_DATA"])
+    return folder
 
 
 # Devices, dtypes, random numbers
 
 
-@pytest.hookimpl(tryfirst=True)  # before -m looks at the marks
+@pytest.hookimpl(tryfirst=True)  # before -m selects by the marks
 def pytest_collection_modifyitems(items):
     for item in items:
         if DEVICE != "cpu" and ("anywhere" in item.keywords or "device" in item.fixturenames):
@@ -179,7 +179,7 @@ def device():
 
 @pytest.fixture(autouse=True)
 def on_the_device(request):
-    """Tensors of tests that run anywhere are made on the device: conftest alone knows which it is."""
+    """Tests that run on any device create their tensors on DEVICE."""
     devices.set_default(DEVICE if "gpu" in request.keywords else "cpu")
     yield
     devices.set_default("cpu")
@@ -192,11 +192,11 @@ def dtype(request):
 
 @pytest.fixture(autouse=True)
 def seeded():
-    """tinyalex's random numbers start anew in each test, whichever ran before."""
+    """Each test starts with the same random numbers of tinyalex."""
     tinyalex.manual_seed(0)
 
 
 @pytest.fixture
 def rng(request):
-    """NumPy's random numbers, seeded by the name of the test: the same ones when it is run again, alone or with others."""
+    """NumPy's generator, seeded by the name of the test."""
     return np.random.default_rng(zlib.crc32(request.node.name.encode()))

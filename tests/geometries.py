@@ -1,4 +1,4 @@
-"""Random layers for the fuzz tests: sizes, strides, paddings and dilations that may or may not make sense."""
+"""Random layers for the fuzz tests; their sizes and options may be invalid."""
 
 from hypothesis import strategies as st
 
@@ -6,9 +6,9 @@ DTYPES = st.sampled_from(["float32", "float64"])
 
 
 def pairs(low, high):
-    """A number, or two."""
-    number = st.integers(low, high)
-    return st.one_of(number, st.tuples(number, number))
+    """An integer, or two."""
+    integer = st.integers(low, high)
+    return st.one_of(integer, st.tuples(integer, integer))
 
 
 @st.composite

@@ -392,7 +392,7 @@ class SumToFirstRow(ops.Sum):
 )
 class MaxOfAll(ops.Max):
     def backward(self, dy):
-        self.won = np.ones_like(self.won)
+        self.is_max = np.ones_like(self.is_max)
         return super().backward(dy) * 4
 
 
@@ -406,7 +406,7 @@ class MaxOfAll(ops.Max):
 class MaxAsMin(ops.Max):
     def forward(self, x, **options):
         y = super().forward(x, **options)
-        self.won = x == x.min(axis=1, keepdims=True)
+        self.is_max = x == x.min(axis=1, keepdims=True)
         return y
 
 

@@ -1,4 +1,4 @@
-"""The seven variants: parameters, sizes, work; and each difference between the 2012 code and the paper."""
+"""The seven variants, and the differences of the 2012 code from the paper."""
 
 from functools import cache
 
@@ -45,12 +45,13 @@ FACTS = {
         [(96, 55), (96, 27), (256, 27), (256, 13), (384, 13), (384, 13), (256, 13), (256, 6)],
     ),
 }
-"""(parameters, multiply-adds), and maps and their side after conv1, pool1, conv2, pool2, conv3, conv4, conv5, pool5."""
+"""(parameters, multiply-adds), and (channels, height) after conv1, pool1, conv2, pool2,
+conv3, conv4, conv5, pool5."""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", models.VARIANTS)
-def test_a_variant_has_the_parameters_sizes_and_work_that_it_is_known_for(variant):
+def test_a_variant_has_its_published_parameters_sizes_and_multiply_adds(variant):
     (parameters, work), maps = FACTS[variant]
     model = models.alexnet(variant)
     seen = []
@@ -73,7 +74,7 @@ def small(variant, **options):
 
 
 @pytest.mark.parametrize("variant", models.VARIANTS)
-def test_every_variant_runs_and_learns_at_another_size(variant, rng):
+def test_every_variant_trains_at_another_image_size(variant, rng):
     model = small(variant)
     logits = model(rng.standard_normal((2, 3, 67, 67)).astype("f"))
     ta.functional.cross_entropy(logits, [3, 7]).backward()
@@ -81,7 +82,7 @@ def test_every_variant_runs_and_learns_at_another_size(variant, rng):
     assert all(p.grad is not None and np.isfinite(p.grad).all() for p in model.parameters())
 
 
-def test_only_what_a_seed_says_is_random():
+def test_the_seed_determines_the_initial_values():
     first, second = (models.alexnet("single", 2, 67).state_dict() for _ in range(2))
     ta.manual_seed(0)
     again = models.alexnet("single", 2, 67).state_dict()
@@ -93,7 +94,7 @@ def layers(model):
     return dict(model.named_children())
 
 
-def spread(layer):
+def deviation(layer):
     return float(layer.weight.data.std())
 
 
@@ -121,12 +122,12 @@ def test_every_layer_has_the_initial_values_of_its_variant(variant):
     }
     assert found.keys() == SIGMAS[variant].keys()
     for name, layer in found.items():
-        assert spread(layer) == pytest.approx(SIGMAS[variant][name], rel=0.05), name
+        assert deviation(layer) == pytest.approx(SIGMAS[variant][name], rel=0.05), name
         bias = BIASES[variant] if name in ("conv2", "conv4", "conv5", *HIDDEN) else 0.0
         assert set(layer.bias.data.tolist()) == {float(np.float32(bias))}, name
 
 
-def test_torchvisions_initial_values_are_torchs():
+def test_torchvision_has_the_initial_values_of_torch():
     for name, weight in small("torchvision").state_dict().items():
         if name.endswith("weight"):
             assert np.abs(weight).max() == pytest.approx(1 / np.sqrt(weight[0].size), rel=0.01), (
@@ -138,7 +139,7 @@ def test_column_lrn_stays_within_each_column():
     whole, columns = small("paper"), small("paper", column_lrn=True)
     assert (whole.norm1.groups, columns.norm1.groups, columns.norm2.groups) == (1, 2, 2)
     x = np.zeros((1, 96, 1, 1), "f")
-    x[0, 48] = 100  # the first map of the second column
+    x[0, 48] = 100  # the first channel of the second column
     x[0, 47] = 1
     assert columns.norm1(x)[0, 47, 0, 0].item() > whole.norm1(x)[0, 47, 0, 0].item()
 
@@ -149,7 +150,7 @@ def paper_and_original():
 
 
 class TestOriginalAndPaper:
-    """What layers-145 does and the paper does not say, difference by difference."""
+    """The differences of the 2012 code (layers-145) from the paper."""
 
     @pytest.fixture
     def both(self):
@@ -170,20 +171,20 @@ class TestOriginalAndPaper:
             original[name].weight.shape for name in conv
         ]
 
-    def test_conv1_has_no_border_and_its_last_windows_hang_over_the_edge(self, both):
+    def test_conv1_has_no_padding_and_its_last_windows_extend_past_the_edge(self, both):
         paper, original = both
         assert (paper["conv1"].padding, paper["conv1"].ceil_mode) == (2, False)
         assert (original["conv1"].padding, original["conv1"].ceil_mode) == (0, True)
         x = np.zeros((1, 3, 224, 224), "f")
         assert paper["conv1"](x).shape == original["conv1"](x).shape == (1, 96, 55, 55)
 
-    def test_conv1_is_normalised_and_pooled_before_it_is_rectified(self, both):
+    def test_norm1_and_pool1_come_before_relu1(self, both):
         assert [list(net)[1:4] for net in both] == [
             ["relu1", "norm1", "pool1"],
             ["norm1", "pool1", "relu1"],
         ]
 
-    def test_lrn_divides_alpha_by_its_size_and_stays_in_a_column(self, both):
+    def test_lrn_divides_alpha_by_its_size_and_does_not_cross_columns(self, both):
         for name in ("norm1", "norm2"):
             paper, original = (net[name] for net in both)
             assert (paper.alpha_mode, paper.groups) == ("sum", 1)
@@ -194,7 +195,7 @@ class TestOriginalAndPaper:
                 == (5, 1e-4, 0.75, 2.0)
             )
 
-    def test_conv2_has_a_second_norm_within_each_map(self, both):
+    def test_conv2_has_a_second_norm_within_each_channel(self, both):
         paper, original = both
         assert "cnorm2" not in paper
         assert list(original)[5:9] == ["relu2", "norm2", "cnorm2", "pool2"]
@@ -211,14 +212,14 @@ class TestOriginalAndPaper:
         for name in ("pool1", "pool2", "pool5"):
             assert [net[name].ceil_mode for net in both] == [False, True]
 
-    def test_conv5_is_pooled_before_it_is_rectified(self, both):
+    def test_pool5_comes_before_relu5(self, both):
         paper, original = (list(net) for net in both)
         assert (
             paper.index("relu5") < paper.index("pool5"),
             original.index("relu5") < original.index("pool5"),
         ) == (True, False)
 
-    def test_everything_else_about_the_layers_is_the_same(self, both):
+    def test_all_other_attributes_of_the_layers_are_the_same(self, both):
         differ = {
             "conv1": {"padding"},
             "norm1": {"alpha_mode", "groups"},
@@ -238,7 +239,7 @@ class TestOriginalAndPaper:
                 name, set()
             ), name
 
-    def test_dropout_halves_in_testing_instead_of_doubling_in_training(self, both):
+    def test_dropout_halves_in_testing_and_does_not_double_in_training(self, both):
         paper, original = both
         assert (type(paper["drop6"]), type(original["drop6"])) == (nn.Dropout, Dropout2012)
         x = np.ones((4, 1000), "f")
@@ -250,22 +251,22 @@ class TestOriginalAndPaper:
             assert (dropout.eval()(x).numpy() == in_testing).all()
 
 
-def test_caffenet_pools_before_it_normalises():
+def test_caffenet_pools_before_normalization():
     assert [list(layers(small(name)))[1:4] for name in ("caffe", "caffenet")] == [
         ["relu1", "norm1", "pool1"],
         ["relu1", "pool1", "norm1"],
     ]
 
 
-def test_caffes_biases_and_sigmas():
+def test_caffe_has_its_biases_and_sigmas():
     caffe, caffenet = layers(small("caffe")), layers(small("caffenet"))
     assert (caffe["conv2"].bias.data[0], caffenet["conv2"].bias.data[0]) == (np.float32(0.1), 1.0)
     for net in (caffe, caffenet):
-        assert spread(net["fc6"]) == pytest.approx(0.005, rel=0.05)
+        assert deviation(net["fc6"]) == pytest.approx(0.005, rel=0.05)
         assert (net["norm1"].alpha_mode, net["norm1"].k) == ("mean", 1.0)
 
 
-def test_torchvisions_has_torchs_names_and_drops_before_the_linear_layers():
+def test_torchvision_has_the_names_of_torch_and_dropout_before_the_linear_layers():
     model = small("torchvision")
     weights = [name for name in model.state_dict() if name.endswith("weight")]
     assert weights == [f"features.{i}.weight" for i in (0, 3, 6, 8, 10)] + [
@@ -282,12 +283,12 @@ def test_torchvisions_has_torchs_names_and_drops_before_the_linear_layers():
     ]
 
 
-def test_the_keras_port_normalises_by_the_sum_of_eleven_maps_and_forgets_two_relus():
+def test_keras_normalizes_by_the_sum_of_eleven_channels_and_lacks_two_relus():
     net = layers(small("keras"))
     norm = net["norm1"]
     assert (norm.size, norm.alpha, norm.beta, norm.k, norm.alpha_mode) == (11, 1.0, 0.5, 1.0, "sum")
     assert list(net)[9:13] == ["conv3", "conv4", "conv5", "relu5"]
-    assert spread(net["fc8"]) == pytest.approx(np.sqrt(2 / (4096 + 10)), rel=0.05)
+    assert deviation(net["fc8"]) == pytest.approx(np.sqrt(2 / (4096 + 10)), rel=0.05)
 
 
 @pytest.mark.parametrize(
@@ -296,11 +297,11 @@ def test_the_keras_port_normalises_by_the_sum_of_eleven_maps_and_forgets_two_rel
         ({"variant": "alexnet"}, ValueError, "expected one of paper, original, single, caffe, caffenet, torchvision, keras, got 'alexnet'"),
         ({"image_size": 20}, ValueError, "alexnet: image_size=20 is too small: "),
         ({"num_classes": 0}, ValueError, "num_classes must be at least 1, got 0"),
-        ({"image_size": 2.5}, TypeError, "image_size is an integer, got 2.5"),
+        ({"image_size": 2.5}, TypeError, "image_size must be an integer, got 2.5"),
         ({"variant": "caffe", "column_lrn": True}, TypeError, "variant 'caffe' does not have the options column_lrn; 'paper' has column_lrn"),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_named(arguments, error, message):
+def test_invalid_arguments_are_named(arguments, error, message):
     with pytest.raises(error, match=message):
         models.alexnet(**arguments)
 
@@ -344,7 +345,7 @@ class AlexNet(nn.Module):
 """
 
 
-def test_the_usual_pytorch_class_runs_with_its_imports_changed(rng):
+def test_the_usual_pytorch_class_runs_after_a_change_of_its_imports(rng):
     names = {}
     exec(
         "import tinyalex as torch\nfrom tinyalex import nn\n" + USUAL_CLASS, names

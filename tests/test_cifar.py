@@ -207,6 +207,17 @@ def test_without_a_path_and_a_data_folder_cifar10_downloads(tmp_path, monkeypatc
     assert asked == [("cifar-10-python.tar.gz", cifar.MIRRORS, cifar.SHA256)]
 
 
+def test_an_empty_tinyalex_data_is_not_the_current_folder(tmp_path, monkeypatch, expected):
+    archive = make_archive(tmp_path, "python", expected)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TINYALEX_DATA", "")
+    asked = []
+    monkeypatch.setattr(cifar, "fetch", lambda *request: asked.append(request) or archive)
+    assert_read(cifar10(), expected)
+    assert len(asked) == 1
+    assert cifar.data_folder() is None
+
+
 # Missing and damaged files
 
 

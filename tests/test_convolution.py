@@ -54,10 +54,10 @@ def test_conv2d_without_bias_passes_gradcheck(rng):
     ).ok
 
 
-def test_tiles_and_threads_do_not_change_the_answer(rng, monkeypatch):
+def test_tiles_and_threads_do_not_change_the_result(rng, monkeypatch):
     x, w, b = (ta.Tensor(a, requires_grad=True) for a in random_layer(rng, 2, images=7))
     dy = rng.standard_normal((7, 4, 9, 11))
-    answers = []
+    results = []
     for tile_bytes, threads in [(1 << 30, 1), (1, 1), (1, 3), (60_000, 2)]:
         monkeypatch.setattr(devices.tiles, "MAX_TILE_BYTES", tile_bytes)
         monkeypatch.setattr(devices.tiles, "workers", lambda threads=threads: threads)
@@ -65,20 +65,20 @@ def test_tiles_and_threads_do_not_change_the_answer(rng, monkeypatch):
             t.grad = None
         y = F.conv2d(x, w, b, padding=1, groups=2)
         y.backward(dy)
-        answers.append([y.numpy(), *(to_numpy(t.grad) for t in (x, w, b))])
-    for other in answers[1:]:
-        for one, two in zip(answers[0], other, strict=True):
+        results.append([y.numpy(), *(to_numpy(t.grad) for t in (x, w, b))])
+    for other in results[1:]:
+        for one, two in zip(results[0], other, strict=True):
             np.testing.assert_allclose(one, two, rtol=1e-12, atol=1e-12)
 
 
-def test_same_keeps_the_size_and_valid_pads_nothing(rng):
+def test_padding_same_keeps_the_size_and_valid_adds_none(rng):
     x = rng.standard_normal((2, 3, 7, 8))
     w = rng.standard_normal((5, 3, 4, 3))
     assert F.conv2d(x, w, padding="same").shape == (2, 5, 7, 8)
     np.testing.assert_array_equal(F.conv2d(x, w, padding="valid").numpy(), F.conv2d(x, w).numpy())
-    zeros_behind = np.pad(x, [(0, 0), (0, 0), (1, 2), (1, 1)])
+    padded = np.pad(x, [(0, 0), (0, 0), (1, 2), (1, 1)])
     np.testing.assert_allclose(
-        F.conv2d(x, w, padding="same").numpy(), F.conv2d(zeros_behind, w).numpy(), rtol=1e-12
+        F.conv2d(x, w, padding="same").numpy(), F.conv2d(padded, w).numpy(), rtol=1e-12
     )
 
 
@@ -93,7 +93,7 @@ def test_ceil_mode_reads_zeros_beyond_the_edge_as_the_2012_code_does(rng):
     )
 
 
-def test_an_image_without_a_batch_gives_one_without(rng):
+def test_the_output_of_a_single_image_has_no_batch_dimension(rng):
     x, w, b = random_layer(rng, 1)
     np.testing.assert_array_equal(F.conv2d(x[0], w, b).numpy(), F.conv2d(x[:1], w, b).numpy()[0])
 
@@ -107,7 +107,7 @@ def test_no_images_give_no_outputs_and_zero_gradients(rng):
     assert not b.grad.any()
 
 
-def test_activations_may_lie_in_any_order(rng):
+def test_the_memory_order_of_the_input_does_not_matter(rng):
     x, w, b = random_layer(rng, 2)
     other = np.asfortranarray(x)[:, ::-1][:, ::-1]
     np.testing.assert_array_equal(
@@ -123,14 +123,14 @@ def test_activations_may_lie_in_any_order(rng):
         (((1, 4, 8, 8), (8, 4, 3)), {}, r"weight has shape \(8, 4, 3\), expected \(O, C/groups, KH, KW\)"),
         (((8, 8), (8, 4, 3, 3)), {}, r"input has shape \(8, 8\), expected \(N, C, H, W\)"),
         (((1, 4, 2, 2), (8, 4, 3, 3)), {}, "a window of 3 x 3 pixels does not fit into an image of 2 x 2"),
-        (((1, 4, 8, 8), (8, 4, 3, 3), (4,)), {}, r"bias has shape \(4,\), but weight .* has 8 filters"),
+        (((1, 4, 8, 8), (8, 4, 3, 3), (4,)), {}, r"bias has shape \(4,\), but weight .* has 8 outputs"),
         (((1, 4, 8, 8), (8, 4, 3, 3)), {"stride": 0}, "stride must be at least 1, got 0"),
         (((1, 4, 8, 8), (8, 4, 3, 3)), {"padding": -1}, "padding must be at least 0"),
         (((1, 4, 8, 8), (8, 4, 3, 3)), {"padding": "full"}, "padding='full', expected an integer, a pair, 'same' or 'valid'"),
         (((1, 4, 8, 8), (8, 4, 3, 3)), {"padding": "same", "stride": 2}, "padding='same' needs stride 1"),
     ],
 )  # fmt: skip
-def test_conv2d_names_what_does_not_fit(shapes, options, message):
+def test_conv2d_names_shapes_and_options_that_do_not_match(shapes, options, message):
     with pytest.raises(ValueError, match=message):
         F.conv2d(*(np.zeros(shape) for shape in shapes), **options)
 
@@ -152,7 +152,7 @@ def test_conv2d_refuses_mixed_and_integer_dtypes():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])  # by Winograd and by im2col, on the CPU
 @pytest.mark.parametrize("bias", [True, False])
-def test_relu_with_the_convolution_is_relu_after_it_bit_for_bit(dtype, bias, rng):
+def test_fused_relu_equals_a_separate_relu_bit_for_bit(dtype, bias, rng):
     arrays = [
         rng.standard_normal(shape).astype(dtype)
         for shape in ((20, 32, 13, 13), (48, 32, 3, 3), (48,))
@@ -166,14 +166,12 @@ def test_relu_with_the_convolution_is_relu_after_it_bit_for_bit(dtype, bias, rng
         y.backward(ta.Tensor(dy).data)
         return [devices.to_numpy(a) for a in (y.data, *(t.grad for t in tensors))]
 
-    together, apart = (
-        run(lambda *a: F.conv2d(*a, padding=1, relu=True)),
-        run(lambda *a: F.relu(F.conv2d(*a, padding=1))),
-    )
-    for one, other in zip(together, apart, strict=True):
+    fused = run(lambda *a: F.conv2d(*a, padding=1, relu=True))
+    separate = run(lambda *a: F.relu(F.conv2d(*a, padding=1)))
+    for one, other in zip(fused, separate, strict=True):
         np.testing.assert_array_equal(one, other)
-    assert np.isnan(together[0]).any()
-    assert (together[0] == 0).mean() > 0.4
+    assert np.isnan(fused[0]).any()
+    assert (fused[0] == 0).mean() > 0.4
 
 
 def test_conv2d_with_relu_passes_gradcheck(rng):

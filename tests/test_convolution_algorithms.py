@@ -1,4 +1,4 @@
-"""Which algorithm convolves, and the switch that turns all of them off."""
+"""The choice of a convolution algorithm, and the switch for the fast paths."""
 
 import os
 import subprocess
@@ -38,7 +38,7 @@ IMAGES, FILTERS = (8, 32, 13, 13), (32, 32, 3, 3)
         "eight filters a group", "a single small image",
     ],
 )  # fmt: skip
-def test_other_windows_and_small_batches_are_left_to_im2col(x, w, options):
+def test_im2col_computes_other_windows_and_small_batches(x, w, options):
     assert algorithm(x, w, **options) == "Conv2d"
 
 
@@ -67,7 +67,7 @@ def test_rowwise_is_for_images_with_few_channels_and_many_rows(monkeypatch):
     assert not rowwise(x, w, dilation=(2, 1))
 
 
-def test_the_plan_is_what_runs(monkeypatch, rng):
+def test_conv2d_runs_the_algorithm_that_conv_algorithm_names(monkeypatch, rng):
     monkeypatch.setattr(devices, "workers", lambda: 2)
     for x, w in (
         (IMAGES, FILTERS),
@@ -80,7 +80,7 @@ def test_the_plan_is_what_runs(monkeypatch, rng):
             assert type(y.creator).__name__ == algorithm(x, w, wants_dx=wants_dx)
 
 
-def test_the_switch_turns_all_of_them_off():
+def test_fast_false_selects_im2col():
     def used():
         y = F.conv2d(np.zeros(IMAGES, "f"), ta.Tensor(np.zeros(FILTERS, "f"), requires_grad=True))
         return type(y.creator).__name__
@@ -101,7 +101,7 @@ def test_the_switch_turns_all_of_them_off():
 
 
 @pytest.mark.parametrize(("value", "expected"), [("0", "False"), ("1", "True"), ("", "True")])
-def test_a_process_starts_with_what_the_environment_says(value, expected):
+def test_the_environment_variable_sets_the_switch_of_a_process(value, expected):
     program = "import tinyalex as ta; print(ta.fast.enabled)"
     environment = os.environ | {"TINYALEX_FAST": value}
     command = [sys.executable, "-c", program]

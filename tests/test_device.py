@@ -1,4 +1,4 @@
-"""Device names; tiles and the threads that share them: nested, from several threads at once, and after a fork."""
+"""Device names; tiles and worker threads, also nested, concurrent and after a fork."""
 
 import os
 import threading
@@ -11,7 +11,7 @@ import tinyalex as ta
 from tinyalex import device as devices
 
 
-def test_device_names_have_one_spelling():
+def test_device_names_are_canonical():
     assert devices.check("cpu") == "cpu"
     assert devices.check("auto") in ("cpu", "cuda")
     for name in ("gpu", "cuda:", "cuda:x", "cuda:-1", "", None, 0):
@@ -28,7 +28,7 @@ def test_the_default_device_is_the_cpu_and_is_checked():
     assert ta.Tensor([1.0]).device == "cpu"
 
 
-def test_numpy_numbers_lie_anywhere():
+def test_numpy_scalars_have_no_device():
     assert devices.common("f", [np.float32(1), 2.0, None, np.ones(3)]) == "cpu"
 
 
@@ -42,7 +42,7 @@ def total(x):
     return devices.for_tiles(x, 1, lambda lo, hi, scratch: x[lo:hi].sum(axis=0))
 
 
-def test_tiles_within_tiles_do_not_wait_for_each_other(two_workers):
+def test_nested_tiles_do_not_deadlock(two_workers):
     x = np.arange(24.0).reshape(6, 4)
 
     def body(lo, hi, scratch):
@@ -52,7 +52,7 @@ def test_tiles_within_tiles_do_not_wait_for_each_other(two_workers):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_tile_within_a_tile_has_scratch_of_its_own(workers, monkeypatch):
+def test_a_nested_tile_has_its_own_scratch(workers, monkeypatch):
     monkeypatch.setattr(devices.tiles, "workers", lambda: workers)
 
     def inner(lo, hi, scratch):
@@ -67,7 +67,7 @@ def test_a_tile_within_a_tile_has_scratch_of_its_own(workers, monkeypatch):
     assert devices.for_tiles(np.zeros(2), 0, outer) == 40 * workers
 
 
-def test_a_failure_comes_out_when_nobody_works_any_more(two_workers):
+def test_an_error_is_raised_after_all_workers_have_finished(two_workers):
     done = []
 
     def body(lo, hi, scratch):
@@ -81,7 +81,7 @@ def test_a_failure_comes_out_when_nobody_works_any_more(two_workers):
     assert done == [1]
 
 
-def test_a_thread_waits_for_the_others_when_its_own_tile_fails(two_workers):
+def test_the_calling_thread_waits_for_the_workers_when_its_own_tile_fails(two_workers):
     here, done = threading.get_ident(), []
 
     def body(lo, hi, scratch):
@@ -95,25 +95,25 @@ def test_a_thread_waits_for_the_others_when_its_own_tile_fails(two_workers):
     assert len(done) == 1
 
 
-@pytest.mark.parametrize("alone", [True, False])
-def test_little_work_is_done_by_this_thread_alone_and_by_one_of_blas(alone, two_workers):
-    by_whom = []
+@pytest.mark.parametrize("single", [True, False])
+def test_single_threaded_tiles_run_in_the_calling_thread_with_one_blas_thread(single, two_workers):
+    calls = []
     devices.for_tiles(
         np.zeros(8),
         1,
-        lambda lo, hi, scratch: by_whom.append((threading.get_ident(), *blas_threads())),
-        single_threaded=alone,
+        lambda lo, hi, scratch: calls.append((threading.get_ident(), *blas_threads())),
+        single_threaded=single,
     )
-    assert len({who for who, *_ in by_whom}) == (1 if alone else 2)
-    assert threading.get_ident() in {who for who, *_ in by_whom}
-    assert {threads for _, *all_threads in by_whom for threads in all_threads} <= {1}
+    assert len({who for who, *_ in calls}) == (1 if single else 2)
+    assert threading.get_ident() in {who for who, *_ in calls}
+    assert {threads for _, *all_threads in calls for threads in all_threads} <= {1}
 
 
 def blas_threads():
     return [info["num_threads"] for info in devices.blas_libraries()]
 
 
-def test_two_threads_at_once_leave_blas_as_it_was(two_workers):
+def test_two_threads_restore_the_thread_count_of_blas(two_workers):
     before = blas_threads()
     both_are_in = threading.Barrier(2, timeout=20)
     inside = []
@@ -135,7 +135,7 @@ def test_two_threads_at_once_leave_blas_as_it_was(two_workers):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_forked_child_makes_threads_of_its_own(two_workers):
+def test_a_forked_child_creates_its_own_threads(two_workers):
     x = np.ones((6, 4))
     assert total(x).sum() == 24
     child = os.fork()
@@ -157,7 +157,7 @@ def test_scratch_is_reused_and_grows(two_workers):
 
 
 @pytest.mark.skipif(os.cpu_count() == 1, reason="BLAS has one thread on one core")
-def test_blas_gets_its_threads_back_from_whichever_thread_leaves_last():
+def test_the_last_thread_to_leave_restores_the_thread_count_of_blas():
     before = blas_threads()
     assert max(before) > 1
     entered, both_in, left, end = (threading.Event() for _ in range(4))

@@ -18,18 +18,18 @@ def test_it_equals_its_naive_version(dtype, rng):
 
 
 @pytest.mark.parametrize("p", [0.2, 0.5, 1.0])
-def test_it_passes_gradcheck_with_its_mask_held_still(p, rng):
+def test_it_passes_gradcheck_with_a_fixed_mask(p, rng):
     assert ta.gradcheck(lambda x: F.dropout(x, p), rng.standard_normal((4, 3, 2))).ok
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
-def test_the_expectation_stays_and_a_share_p_is_dropped(p):
+def test_it_keeps_the_expectation_and_drops_a_fraction_p(p):
     y = F.dropout(np.ones((500, 200)), p).numpy()
     assert abs((y == 0).mean() - p) < 0.01
     assert abs(y.mean() - 1) < 0.03
 
 
-def test_nothing_happens_outside_of_training():
+def test_it_is_the_identity_outside_of_training():
     x = ta.Tensor(np.ones(5))
     assert F.dropout(x, 0.5, training=False) is x
     assert F.dropout(x, 0.0) is x
@@ -41,14 +41,14 @@ def test_dropping_everything_leaves_zeros_and_no_nan():
     assert F.dropout(np.ones(5), 1.0).numpy().tolist() == [0] * 5
 
 
-def test_each_call_and_each_sample_has_a_mask_of_its_own():
+def test_each_call_and_each_sample_has_its_own_mask():
     x = np.ones((2, 64))
     one, two = F.dropout(x).numpy(), F.dropout(x).numpy()
     assert (one != two).any()
     assert (one[0] != one[1]).any()
 
 
-def test_a_mask_depends_on_seed_step_and_place_alone():
+def test_a_mask_depends_only_on_the_seed_the_step_and_the_index():
     x = np.ones((4, 33))
     devices.set_step(7)
     first = F.dropout(x).numpy()
@@ -65,12 +65,10 @@ def test_an_empty_batch_stays_empty():
     assert F.dropout(np.zeros((0, 3)), 0.5).shape == (0, 3)
 
 
-def test_one_number_can_be_dropped():
+def test_a_scalar_can_be_dropped():
     assert F.dropout(3.0, 0.5).item() in (0, 6)
 
 
-def test_a_p_that_is_no_probability_is_refused():
-    with pytest.raises(
-        ValueError, match=r"p is the probability of dropping a number, from 0 to 1, got 1\.5"
-    ):
+def test_a_p_that_is_not_a_probability_raises():
+    with pytest.raises(ValueError, match=r"p must be a probability from 0 to 1, got 1\.5"):
         F.dropout(np.ones(2), 1.5)

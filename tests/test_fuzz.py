@@ -1,4 +1,4 @@
-"""Random shapes, strides, paddings and dtypes: every layer against its naive version, and its gradient by a fast gradcheck."""
+"""Random layers against their naive versions, and by gradcheck."""
 
 import numpy as np
 import pytest
@@ -25,8 +25,8 @@ def both(value):
     return value if isinstance(value, tuple) else (value, value)
 
 
-def answer(f, *arrays, **options):
-    """f's answer, or a discarded example where it says that the arguments do not fit."""
+def result_or_discard(f, *arrays, **options):
+    """The result of f; an example with invalid arguments is discarded."""
     try:
         return f(*arrays, **options)
     except ValueError:
@@ -48,7 +48,7 @@ def close(ours, naive, dtype):
 def test_conv2d(layer, dtype):
     shapes, options = layer
     arrays = [normal(shape, dtype) for shape in shapes]
-    y = answer(F.conv2d, *arrays, **options)
+    y = result_or_discard(F.conv2d, *arrays, **options)
     if options["padding"] not in ("same", "valid"):
         x = arrays[0].reshape(-1, *arrays[0].shape[-3:])
         geometry = {name: both(options[name]) for name in ("stride", "padding", "dilation")}
@@ -65,7 +65,7 @@ def test_conv2d(layer, dtype):
 def test_max_pool2d(layer, dtype):
     shape, options = layer
     x = np.random.default_rng(0).permutation(np.prod(shape)).reshape(shape).astype(dtype) / 10
-    y = answer(F.max_pool2d, x, **options)
+    y = result_or_discard(F.max_pool2d, x, **options)
     batch = x.reshape(-1, *shape[-3:])
     window = Window(
         *(both(options[n] or options["kernel_size"]) for n in ("kernel_size", "stride")),
@@ -81,7 +81,7 @@ def test_max_pool2d(layer, dtype):
     )
     try:
         naive = max_pool2d_naive(batch, window, out)
-    except ValueError:  # a dilated window whose taps all miss the image has no largest number
+    except ValueError:  # a dilated window may see no pixel of the image
         return
     close(y, naive.reshape(y.shape), dtype)
     assert ta.gradcheck(lambda t: F.max_pool2d(t, **options), x, fast=True).ok
@@ -92,7 +92,7 @@ def test_max_pool2d(layer, dtype):
 def test_avg_pool2d(layer, dtype):
     shape, options = layer
     x = normal(shape, dtype)
-    y = answer(F.avg_pool2d, x, **options)
+    y = result_or_discard(F.avg_pool2d, x, **options)
     if not options["count_include_pad"] and options["divisor_override"] is None:
         batch = x.reshape(-1, *shape[-3:])
         window = Window(

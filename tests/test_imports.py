@@ -1,4 +1,4 @@
-"""What may import what: NumPy alone to begin with, cupy in one place, and dependencies in one direction."""
+"""Imports: NumPy only at first, CuPy in two parts, dependencies in one direction."""
 
 import ast
 import graphlib
@@ -18,16 +18,16 @@ ORDER = [
     "training", "emulator", "plots", "learning", "cli", "__main__",
 ]
 # fmt: on
-"""The parts of tinyalex. Each may use what stands before it here."""
+"""The parts of tinyalex. Each may import those before it."""
 
 NARROW = {
     "data": {"device", "function", "kernels", "ops", "tensor", "serialization"},
     "optim": {"device", "function", "kernels", "ops", "tensor"},
 }
-"""Parts that may use these and no others."""
+"""Parts that may import only these."""
 
-LATE = ["cupy", "onnx", "matplotlib", "PIL", "tqdm", "safetensors", "scipy", "pooch", "torch"]
-"""Libraries that are imported when they are needed."""
+OPTIONAL = ["cupy", "onnx", "matplotlib", "PIL", "tqdm", "safetensors", "scipy", "pooch", "torch"]
+"""Libraries that are imported on first use."""
 
 
 def module_name(file):
@@ -39,7 +39,7 @@ FILES = {module_name(file): file for file in sorted(PACKAGE.rglob("*.py"))}
 
 
 def imports(file):
-    """The modules that a file imports, at its top or inside a function: `from a import b` is a.b if that is a module, else a."""
+    """The modules that a file imports. `from a import b` is a.b if that is a module."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -56,7 +56,7 @@ def imports(file):
 
 
 def part(module):
-    """`conv` of tinyalex.conv.x; "" is tinyalex/__init__.py, the face that stands above all parts."""
+    """The part of a module: `nn` of tinyalex.nn.init, "" of tinyalex/__init__.py."""
     return module.split(".")[1] if "." in module else ""
 
 
@@ -68,15 +68,17 @@ def run(program):
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
 
 
-def test_import_tinyalex_leaves_the_other_libraries_alone():
-    result = run(f"import sys, tinyalex; print([name for name in {LATE} if name in sys.modules])")
+def test_import_tinyalex_imports_no_optional_library():
+    result = run(
+        f"import sys, tinyalex; print([name for name in {OPTIONAL} if name in sys.modules])"
+    )
     assert (result.stdout.strip(), result.stderr) == ("[]", "")
 
 
-def test_the_engine_runs_where_numpy_is_all_there_is():
+def test_autograd_needs_no_library_but_numpy():
     program = f"""if True:
         import sys
-        for name in {[*LATE, "threadpoolctl"]}:
+        for name in {[*OPTIONAL, "threadpoolctl"]}:
             sys.modules[name] = None   # `import name` raises ImportError
         import tinyalex as ta
         x = ta.Tensor([1.0, 2.0], requires_grad=True)
@@ -89,35 +91,35 @@ def test_the_engine_runs_where_numpy_is_all_there_is():
 
 def test_cupy_is_imported_by_device_and_kernels_only():
     scripts = [*REPOSITORY.glob("*.py"), *REPOSITORY.glob("lessons/**/*.py"), *FILES.values()]
-    who = {
-        file.relative_to(REPOSITORY)
-        for file in scripts
-        for module in imports(file)
-        if module.split(".")[0] == "cupy"
-    }
-    assert {
-        file
-        for file in who
-        if file.parts[:2] not in {("tinyalex", "device"), ("tinyalex", "kernels")}
-    } == set()
+    allowed = [PACKAGE / "device", PACKAGE / "kernels"]
+    others = [file for file in scripts if not any(map(file.is_relative_to, allowed))]
+    for file in others:
+        assert "cupy" not in {module.split(".")[0] for module in imports(file)}, file
+
+
+def test_every_part_that_is_listed_exists():
+    parts = {part(module) for module in FILES} - {""}
+    assert set(ORDER) == parts
+    assert len(ORDER) == len(parts), "a part is listed twice"
+    assert {*NARROW, *set().union(*NARROW.values())} <= parts
 
 
 @pytest.mark.parametrize("module", FILES)
-def test_dependencies_point_one_way(module):
+def test_a_part_imports_only_the_parts_before_it(module):
     here = part(module)
     if here == "":
         return
-    assert here in ORDER, f"{module} is a new part of tinyalex: give it its place in ORDER"
+    assert here in ORDER, f"{module} is a new part of tinyalex: add it to ORDER"
     allowed = NARROW.get(here, set(ORDER[: ORDER.index(here)])) | {here}
     wrong = [
         target
         for target in imports(FILES[module])
         if inside(target) and part(target) not in allowed
     ]
-    assert wrong == [], f"{module} may use {sorted(allowed)}"
+    assert wrong == [], f"{module} may import {sorted(allowed)}"
 
 
-def test_no_module_imports_itself_by_way_of_others():
+def test_there_are_no_import_cycles():
     graph = {
         module: {target for target in imports(file) if target in FILES}
         for module, file in FILES.items()

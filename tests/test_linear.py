@@ -23,7 +23,7 @@ def test_any_leading_axes_pass_gradcheck(shape, rng):
     ).ok
 
 
-def test_it_names_what_does_not_fit():
+def test_it_names_shapes_that_do_not_match():
     with pytest.raises(
         ValueError, match=r"input has shape \(2, 3\), but weight \(4, 5\) expects 5 features"
     ):
@@ -41,15 +41,15 @@ def test_it_names_what_does_not_fit():
     [((), (24,)), ((1,), (2, 12)), ((0, 1), (6, 4)), ((-2, -1), (2, 12))],
     ids=str,
 )
-def test_flatten_joins_axes(dims, shape):
+def test_flatten_merges_axes(dims, shape):
     assert F.flatten(np.zeros((2, 3, 4)), *dims).shape == shape
 
 
-def test_flatten_names_axes_that_are_not_there():
+def test_flatten_names_axes_out_of_range():
     with pytest.raises(
         ValueError,
-        match=r"start_dim=3 and end_dim=-1 are not both axes of an input of shape \(2, 3\)",
+        match=r"flatten: start_dim=3 is out of range for a tensor of shape \(2, 3\)\. Use -2 to 1",
     ):
         F.flatten(np.zeros((2, 3)), 3)
-    with pytest.raises(ValueError, match="start_dim=1 comes after end_dim=0"):
+    with pytest.raises(ValueError, match="start_dim=1 is after end_dim=0"):
         F.flatten(np.zeros((2, 3)), 1, 0)

@@ -29,7 +29,7 @@ class Net(nn.Module):
 IMAGES = np.linspace(-1, 1, 2 * 3 * 8 * 8, dtype="f").reshape(2, 3, 8, 8)
 
 
-def test_parameters_have_dotted_names_in_the_order_of_their_making():
+def test_parameters_have_dotted_names_in_the_order_of_their_creation():
     names = [name for name, _ in Net().named_parameters()]
     assert names == [
         "scale",
@@ -47,7 +47,7 @@ def test_a_shared_parameter_is_listed_once():
     assert len(list(net.parameters())) == 5
 
 
-def test_a_state_goes_into_a_network_and_comes_out_again():
+def test_load_state_dict_copies_a_network():
     one, two = Net().eval(), Net().eval()
     assert not np.array_equal(one(IMAGES).numpy(), two(IMAGES).numpy())
     two.load_state_dict(one.state_dict())
@@ -68,7 +68,7 @@ def test_loading_keeps_the_parameter_objects():
     assert all(a is b for a, b in zip(before, net.parameters(), strict=True))
 
 
-def test_a_state_of_another_network_is_refused_name_by_name_and_changes_nothing():
+def test_a_state_of_another_network_raises_naming_every_mismatch_and_changes_nothing():
     net = Net()
     before = net.state_dict()
     state = {name: value + 1 for name, value in before.items() if name != "scale"}
@@ -76,13 +76,13 @@ def test_a_state_of_another_network_is_refused_name_by_name_and_changes_nothing(
     state["other"] = np.zeros(1)
     with pytest.raises(
         ValueError,
-        match=r"(?s)scale is missing.*other is not a parameter.*heads.0.bias has shape \(3,\), expected \(2,\)",
+        match=r"(?s)scale is missing.*heads.0.bias has shape \(3,\), expected \(2,\).*other is not a parameter",
     ):
         net.load_state_dict(state)
     assert all(np.array_equal(before[name], value) for name, value in net.state_dict().items())
 
 
-def test_train_and_eval_reach_every_part():
+def test_train_and_eval_set_the_mode_of_every_submodule():
     net = Net().eval()
     assert not any(module.training for module in net.modules())
     np.testing.assert_array_equal(net(IMAGES).numpy(), net(IMAGES).numpy())
@@ -105,7 +105,7 @@ def test_to_converts_the_dtype_and_keeps_the_parameter_objects():
         net.to("int32")
 
 
-def test_zero_grad_forgets():
+def test_zero_grad_resets_all_gradients():
     net = Net()
     net(IMAGES).sum().backward()
     assert all(p.grad is not None for p in net.parameters())
@@ -113,13 +113,13 @@ def test_zero_grad_forgets():
     assert all(p.grad is None for p in net.parameters())
 
 
-def test_a_forward_hook_sees_inputs_and_output_until_it_is_taken_away():
+def test_a_forward_hook_is_called_with_inputs_and_output_until_it_is_removed():
     net, seen = Net(), []
-    take_away = net.features[0].register_forward_hook(
+    remove = net.features[0].register_forward_hook(
         lambda module, inputs, output: seen.append((inputs[0].shape, output.shape))
     )
     net(IMAGES)
-    take_away()
+    remove()
     net(IMAGES)
     assert seen == [((2, 3, 8, 8), (2, 4, 6, 6))]
 
@@ -139,15 +139,15 @@ def test_summary_lists_output_shape_parameters_and_multiply_adds():
         f"{4 * 6 * 6 * 27:,}",
     ]
     assert lines[4].split() == ["heads.0", "Linear", "2", "74", "72"]
-    assert net.training, "summary() puts the mode back"
+    assert net.training, "summary() restores the mode"
 
 
-def test_the_quick_net_has_the_size_its_source_says():
+def test_the_quick_network_has_its_published_size():
     total = ta.models.cifar("quick").summary((3, 32, 32)).splitlines()[-1].split()
     assert total == ["total", "145,578", "12,354,176"]
 
 
-def test_alexnet_for_cifar_halves_its_sizes_from_32_to_4():
+def test_alexnet_for_cifar_halves_the_image_from_32_to_4():
     rows = [line.split() for line in ta.models.cifar("alexnet").summary((3, 32, 32)).splitlines()]
     sizes = {row[0]: row[2:7:2] for row in rows if row[0].startswith(("conv", "pool"))}
     assert [sizes[name] for name in ("conv1", "pool1", "pool2", "conv5", "pool5")] == [
@@ -159,36 +159,41 @@ def test_alexnet_for_cifar_halves_its_sizes_from_32_to_4():
     ]
 
 
-def test_an_unknown_network_is_refused():
+def test_an_unknown_network_raises():
     with pytest.raises(ValueError, match="expected one of quick, alexnet, got 'resnet'"):
         ta.models.cifar("resnet")
 
 
-def test_sequential_refuses_what_is_no_module():
+def test_sequential_of_an_object_that_is_not_a_module_raises():
     with pytest.raises(
         TypeError, match=r"layer 1 is .*, expected a Module: nn.ReLU\(\), not F.relu or nn.ReLU"
     ):
         nn.Sequential(nn.Linear(2, 2), nn.ReLU)
 
 
-def test_sequential_can_be_indexed_sliced_and_walked():
+def test_sequential_can_be_indexed_sliced_and_iterated():
     net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 4))
     assert (len(net), net[0] is next(iter(net)), len(net[:2])) == (3, True, 2)
 
 
-def test_a_module_without_forward_says_so():
+def test_a_module_without_forward_raises():
     with pytest.raises(TypeError, match=r"Module has no forward\(self, ...\)"):
         nn.Module()(1)
 
 
-def test_repr_shows_the_parts():
+def test_repr_of_a_parameter_shows_its_values():
+    expected = "Parameter([1., 1.], dtype=float64, requires_grad=True)"
+    assert repr(nn.Parameter(np.ones(2))) == expected
+
+
+def test_repr_shows_the_submodules():
     assert (
         repr(nn.Sequential(nn.Linear(2, 3), nn.ReLU()))
         == "Sequential(\n  (0): Linear(2, 3)\n  (1): ReLU()\n)"
     )
 
 
-def test_groups_that_do_not_divide_the_channels_are_refused():
+def test_groups_that_do_not_divide_the_channels_raise():
     with pytest.raises(ValueError, match="groups=2 does not divide 3 input and 4 output channels"):
         nn.Conv2d(3, 4, 3, groups=2)
 
@@ -224,22 +229,24 @@ def test_initial_values_have_their_distribution(fill, mean, std):
 
 
 @pytest.mark.parametrize("recording", [True, False])
-def test_what_is_computed_from_a_parameter_is_a_plain_tensor(recording):
+def test_the_result_of_an_operation_on_a_parameter_is_a_tensor(recording):
     p = nn.Parameter(np.ones(2))
     with ta.no_grad() if not recording else nullcontext():
         y = p * 2
     assert (type(y), y.requires_grad, y.creator is not None) == (ta.Tensor, recording, recording)
 
 
-def test_initial_values_go_on_after_training_steps():
+def test_initial_values_do_not_repeat_after_training_steps():
     ta.manual_seed(0)
     one = nn.Linear(3, 3)
     device.set_step(1)
     assert (nn.Linear(3, 3).weight.numpy() != one.weight.numpy()).any()
 
 
-def test_fan_in_wants_a_weight():
-    with pytest.raises(ValueError, match=r"a weight has two axes or more, .* got shape \(3,\)"):
+def test_fan_in_of_a_vector_raises():
+    with pytest.raises(
+        ValueError, match=r"expected a weight .* with at least two axes, got shape \(3,\)"
+    ):
         nn.init.fan_in(nn.Parameter(np.zeros(3)))
 
 
@@ -252,7 +259,7 @@ class Gain(nn.Module):
         return self.linear(self.linear(x)) * self.gain * scale
 
 
-def test_summary_counts_a_parents_own_parameters_and_shared_ones_once():
+def test_summary_counts_shared_parameters_once_and_those_of_the_parent():
     assert Gain().summary((4,)).splitlines()[-1].split() == ["total", "24", "32"]
 
 
@@ -271,13 +278,13 @@ def test_a_slice_of_a_named_sequential_keeps_the_names():
     ]
 
 
-def test_a_part_that_knows_its_parent_is_walked_once():
+def test_a_submodule_that_refers_to_its_parent_is_listed_once():
     parent, part = nn.Sequential(nn.Linear(2, 2)), nn.Linear(2, 2)
     parent.part, part.parent = part, parent
     assert [name for name, _ in parent.named_modules()] == ["", "0", "part"]
 
 
-def test_testing_puts_every_part_back_into_its_own_mode():
+def test_testing_restores_the_mode_of_every_submodule():
     net = nn.Sequential(nn.Dropout(), nn.Dropout())
     net[1].eval()
     with nn.module.testing(net):
@@ -294,12 +301,12 @@ def test_testing_puts_every_part_back_into_its_own_mode():
         (lambda: nn.Linear(4, -1), "Linear: out_features must be at least 1, got -1"),
     ],
 )
-def test_layers_without_inputs_or_outputs_are_refused(make, message):
+def test_layers_without_inputs_or_outputs_raise(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 
 
-def test_numpys_whole_numbers_are_whole_numbers():
+def test_numpy_integers_are_accepted():
     two = np.int64(2)
     assert nn.Conv2d(np.int64(4), two, 3, groups=two)(np.zeros((1, 4, 5, 5), "f")).shape == (
         1,
@@ -310,7 +317,7 @@ def test_numpys_whole_numbers_are_whole_numbers():
 
 
 def convolutions_in(output):
-    """The Functions behind a tensor, from the last to the first."""
+    """The names of the Functions of a graph, from the last to the first."""
     names, node = [], output.creator
     while node is not None:
         names.append(type(node).__name__)
@@ -323,7 +330,7 @@ class MyReLU(nn.ReLU):
         return super().forward(x) + 1
 
 
-def test_a_sequential_takes_a_convolution_and_its_relu_together_unless_somebody_watches(rng):
+def test_a_sequential_fuses_a_convolution_and_its_relu_unless_there_are_hooks(rng):
     net = nn.Sequential(
         nn.Conv2d(3, 4, 3),
         nn.ReLU(),
@@ -348,17 +355,17 @@ def test_a_sequential_takes_a_convolution_and_its_relu_together_unless_somebody_
     assert (seen[0] < 0).any()
     assert (seen[1] >= 0).all()
     assert convolutions_in(net(x)) == convolutions_in(output)
-    net[1].forward = lambda x: x * 2  # somebody's own, in the place of the class's
+    net[1].forward = lambda x: x * 2  # replaces the method of the class
     assert convolutions_in(net(x)).count("Multiply") == 1
 
 
-def test_a_sequential_pools_before_it_makes_positive_which_is_the_same_bit_for_bit(rng):
+def test_a_sequential_fuses_relu_and_max_pooling_with_the_same_bits(rng):
     def run(*parts):
         x = ta.Tensor(images, requires_grad=True)
         y = nn.Sequential(nn.Conv2d(3, 4, 3), *parts)
         y[0].load_state_dict({"weight": weight, "bias": np.full(4, 0.1, "f")})
         output = y(x)
-        names, positive_by_then = (
+        names, has_relu = (
             convolutions_in(output),
             getattr(output.creator, "y", None) is not None,
         )
@@ -367,7 +374,7 @@ def test_a_sequential_pools_before_it_makes_positive_which_is_the_same_bit_for_b
         )
         return (
             names,
-            positive_by_then,
+            has_relu,
             [ta.Tensor(a).numpy() for a in (output.data, x.grad, y[0].weight.grad, y[0].bias.grad)],
         )
 
@@ -378,7 +385,7 @@ def test_a_sequential_pools_before_it_makes_positive_which_is_the_same_bit_for_b
     images[0, 0, 4, 4] = np.nan
     *how, together = run(nn.ReLU(), nn.MaxPool2d(3, 2, padding=1))
     assert how == [["MaxPool2d", "Conv2d"], True]
-    *how, apart = run(MyOwnReLU(), nn.MaxPool2d(3, 2, padding=1))
+    *how, apart = run(SubclassOfReLU(), nn.MaxPool2d(3, 2, padding=1))
     assert how == [["MaxPool2d", "ReLU", "Conv2d"], False]
     for one, other in zip(together, apart, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -386,5 +393,5 @@ def test_a_sequential_pools_before_it_makes_positive_which_is_the_same_bit_for_b
     assert run(nn.ReLU(), nn.AvgPool2d(2))[:2] == (["AvgPool2d", "Conv2d"], False)
 
 
-class MyOwnReLU(nn.ReLU):
-    """Not the class itself, so that nobody may take it together with something else."""
+class SubclassOfReLU(nn.ReLU):
+    """Not ReLU itself, and so not fused."""

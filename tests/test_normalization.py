@@ -33,7 +33,7 @@ class TestEachSetting:
         assert ta.gradcheck(f, scale * rng.standard_normal((2, 8, 3, 2))).ok
 
 
-def test_groups_keep_the_columns_apart(rng):
+def test_windows_do_not_cross_groups(rng):
     x = rng.standard_normal((2, 8, 3, 3))
     halves = [F.local_response_norm(part, 5, 1.0).numpy() for part in (x[:, :4], x[:, 4:])]
     np.testing.assert_allclose(
@@ -43,27 +43,27 @@ def test_groups_keep_the_columns_apart(rng):
 
 def test_raising_one_channel_lowers_its_neighbours():
     x = np.ones((1, 5, 1))
-    louder = x.copy()
-    louder[0, 2] = 3
-    before, after = (F.local_response_norm(v, 3, 1.0).numpy()[0, :, 0] for v in (x, louder))
+    raised = x.copy()
+    raised[0, 2] = 3
+    before, after = (F.local_response_norm(v, 3, 1.0).numpy()[0, :, 0] for v in (x, raised))
     assert (after < before).tolist() == [False, True, False, True, False]
 
 
 @pytest.mark.parametrize("shape", [(2, 6, 4), (2, 6, 2, 3), (2, 6, 2, 1, 2)], ids=str)
-def test_any_number_of_axes_behind_the_channels(shape, rng):
+def test_any_number_of_axes_may_follow_the_channels(shape, rng):
     x = rng.standard_normal(shape)
     np.testing.assert_allclose(
         F.local_response_norm(x, 3, 1.0).numpy(), local_response_norm_naive(x, 3, 1 / 3, 0.75, 1.0)
     )
 
 
-def test_it_names_what_does_not_fit():
+def test_it_names_arguments_that_do_not_match():
     x = np.zeros((1, 6, 4, 4))
     with pytest.raises(ValueError, match="groups=4 does not divide the 6 channels"):
         F.local_response_norm(x, 5, groups=4)
-    with pytest.raises(ValueError, match="alpha_mode is 'mean' .* or 'sum' .* got 'max'"):
+    with pytest.raises(ValueError, match="alpha_mode must be 'mean' .* or 'sum' .* got 'max'"):
         F.local_response_norm(x, 5, alpha_mode="max")
-    with pytest.raises(ValueError, match="size is a whole number from 1 on, got 0"):
+    with pytest.raises(ValueError, match="size must be at least 1, got 0"):
         F.local_response_norm(x, 0)
     with pytest.raises(ValueError, match=r"input has shape \(6, 4\), expected \(N, C, ...\)"):
         F.local_response_norm(x[0, :, :, 0], 5)
@@ -81,12 +81,10 @@ def test_the_spatial_norm_equals_its_naive_version_and_passes_gradcheck(size, dt
     assert ta.gradcheck(lambda t: F.spatial_response_norm(t, size, 1.0), x[:1]).ok
 
 
-def test_the_spatial_norm_takes_an_image_without_a_batch(rng):
+def test_the_spatial_norm_accepts_a_single_image(rng):
     x = rng.standard_normal((1, 3, 6, 4))
     np.testing.assert_array_equal(
         F.spatial_response_norm(x[0], 3).numpy(), F.spatial_response_norm(x, 3).numpy()[0]
     )
-    with pytest.raises(
-        ValueError, match="spatial_response_norm: size is a whole number from 1 on, got 0"
-    ):
+    with pytest.raises(ValueError, match="spatial_response_norm: size must be at least 1, got 0"):
         F.spatial_response_norm(x, 0)

@@ -38,7 +38,7 @@ def test_float32_parameters_stay_float32():
     assert w.dtype == optimizer.velocity[0][0].dtype == np.float32
 
 
-def test_a_parameter_without_a_gradient_stays():
+def test_a_parameter_without_a_gradient_is_not_updated():
     w, v = parameter(1.0), parameter(1.0)
     optimizer = optim.SGD([w, v], lr=0.1, weight_decay=0.1)
     w.grad = gradient(1)
@@ -46,7 +46,7 @@ def test_a_parameter_without_a_gradient_stays():
     assert (w.item(), v.item()) == (0.89, 1.0)
 
 
-def test_groups_have_numbers_of_their_own():
+def test_groups_have_their_own_options():
     w, v = parameter(1.0), parameter(1.0)
     optimizer = optim.SGD(
         [{"params": [w], "lr": 0.5}, {"params": [v], "weight_decay": 1.0}], lr=0.1
@@ -70,7 +70,7 @@ def test_the_papers_groups_are_weights_with_decay_and_biases_at_twice_the_rate_w
     )
 
 
-def test_an_optimizer_goes_on_from_its_state():
+def test_an_optimizer_resumes_from_its_state():
     def steps(optimizer, w, count):
         for _ in range(count):
             w.grad = w.data * 2
@@ -88,7 +88,7 @@ def test_an_optimizer_goes_on_from_its_state():
     np.testing.assert_array_equal(w.numpy(), again.numpy())
 
 
-def test_a_state_of_another_network_is_refused():
+def test_a_state_of_another_network_raises():
     state = optim.SGD([parameter(1.0)], lr=0.1).state_dict()
     with pytest.raises(
         ValueError, match=r"expected velocities of shapes \[\[\(2,\)\]\], got \[\[\(1,\)\]\]"
@@ -96,10 +96,10 @@ def test_a_state_of_another_network_is_refused():
         optim.SGD([parameter(1.0, 2.0)], lr=0.1).load_state_dict(state)
 
 
-def test_sgd_names_what_does_not_fit():
+def test_sgd_names_invalid_arguments():
     with pytest.raises(ValueError, match=r"got no parameters. Pass model.parameters\(\)"):
         optim.SGD([], lr=0.1)
-    with pytest.raises(ValueError, match="lr must be 0 or more, got -1"):
+    with pytest.raises(ValueError, match="lr must be at least 0, got -1"):
         optim.SGD([parameter(1.0)], lr=-1)
     with pytest.raises(TypeError, match="expected leaf tensors with requires_grad=True"):
         optim.SGD([ta.Tensor([1.0])], lr=0.1)
@@ -115,7 +115,7 @@ def rates(optimizer):
     return [group["lr"] for group in optimizer.param_groups]
 
 
-def test_step_lr_falls_every_so_many_epochs_in_all_groups():
+def test_step_lr_lowers_the_rate_of_all_groups_every_step_size_epochs():
     optimizer = optimizer_with_groups()
     schedule = lr_scheduler.StepLR(optimizer, 2)
     seen = []
@@ -135,7 +135,7 @@ def test_the_plateau_schedule_waits_for_its_patience():
     np.testing.assert_allclose(seen, [0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.001])
 
 
-def test_the_plateau_schedule_stops_at_its_smallest_rate():
+def test_the_plateau_schedule_stops_at_min_lr():
     optimizer = optimizer_with_groups()
     schedule = lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, min_lr=0.01)
     for _ in range(5):
@@ -159,7 +159,7 @@ def test_the_discrete_exponential_ends_at_its_target_in_equal_levels():
     "make",
     [lambda o: lr_scheduler.StepLR(o, 1), lambda o: lr_scheduler.ReduceLROnPlateau(o, patience=0)],
 )
-def test_a_schedule_goes_on_from_its_state(make):
+def test_a_schedule_resumes_from_its_state(make):
     one, two = optimizer_with_groups(), optimizer_with_groups()
     first, second = make(one), make(two)
     step = (
@@ -175,20 +175,20 @@ def test_a_schedule_goes_on_from_its_state(make):
     assert rates(one) == rates(two)
 
 
-def test_schedules_name_what_does_not_fit():
-    with pytest.raises(ValueError, match="step_size is a number of epochs from 1 on, got 0"):
+def test_schedules_name_invalid_arguments():
+    with pytest.raises(ValueError, match="step_size must be at least 1 epoch, got 0"):
         lr_scheduler.StepLR(optimizer_with_groups(), 0)
     with pytest.raises(ValueError, match="factor must be between 0 and 1, got 2"):
         lr_scheduler.ReduceLROnPlateau(optimizer_with_groups(), factor=2)
-    with pytest.raises(ValueError, match="num_steps of 2 or more"):
+    with pytest.raises(ValueError, match="num_steps of at least 2"):
         lr_scheduler.DiscreteExponential(optimizer_with_groups(), 10, num_steps=1)
 
 
-def test_unknown_options_and_parameters_given_twice_are_refused():
+def test_unknown_options_and_repeated_parameters_raise():
     w = parameter(1.0)
     with pytest.raises(
         ValueError,
-        match="a group has params, lr, momentum and weight_decay, got 'learning_rate' too",
+        match="a group with params, lr, momentum and weight_decay, got also 'learning_rate'",
     ):
         optim.SGD([{"params": [w], "learning_rate": 0.1}], lr=0.1)
     with pytest.raises(ValueError, match="a parameter is given twice"):

@@ -1,4 +1,4 @@
-"""What a user gets: a wheel and an sdist that hold the package, its licence and its README, and nothing else."""
+"""The files in the wheel and the sdist, and the version."""
 
 import subprocess
 import sys
@@ -8,13 +8,15 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+import tinyalex
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory):
     folder = tmp_path_factory.mktemp("dist")
-    # The backend by itself, as it is installed here: no second environment, no network.
+    # The build backend that is installed: no second environment, no network.
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-d", str(folder)],
         cwd=REPOSITORY,
@@ -33,7 +35,7 @@ def source_files():
     return {file.relative_to(REPOSITORY).as_posix() for file in files}
 
 
-def test_the_wheel_holds_the_package_and_its_licence(dist):
+def test_the_wheel_contains_the_package_and_its_license(dist):
     (wheel,) = dist.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     meta = {name for name in names if PurePosixPath(name).parts[0].endswith(".dist-info")}
@@ -48,7 +50,7 @@ def test_the_wheel_holds_the_package_and_its_licence(dist):
     assert wheel.name.endswith("-py3-none-any.whl")
 
 
-def test_the_sdist_holds_the_package_and_what_builds_it(dist):
+def test_the_sdist_contains_the_package_and_the_build_files(dist):
     (sdist,) = dist.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
@@ -61,5 +63,10 @@ def test_the_sdist_holds_the_package_and_what_builds_it(dist):
     }
 
 
-def test_the_package_says_that_it_is_typed():
+def test_the_package_is_marked_as_typed():
     assert "tinyalex/py.typed" in source_files()
+
+
+def test_the_wheel_and_the_package_have_the_same_version(dist):
+    (wheel,) = dist.glob("*.whl")
+    assert wheel.name.split("-")[1] == tinyalex.__version__

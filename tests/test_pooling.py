@@ -11,7 +11,7 @@ from tinyalex.kernels.window import Window
 
 pytestmark = pytest.mark.anywhere
 
-# kernel, stride, padding, dilation, ceil_mode; the first two are the paper's overlapping windows, as sizes round down and up
+# kernel, stride, padding, dilation, ceil_mode; first, the paper's overlapping windows
 GEOMETRIES = [
     ((3, 3), (2, 2), (0, 0), (1, 1), False),
     ((3, 3), (2, 2), (0, 0), (1, 1), True),
@@ -23,7 +23,7 @@ geometries = pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
 
 
 def distinct(rng, shape, dtype=np.float64):
-    """Numbers that are far from each other: a nudge changes no maximum."""
+    """Values far apart from each other: a small perturbation changes no maximum."""
     return rng.permutation(np.prod(shape)).reshape(shape).astype(dtype) / 10
 
 
@@ -76,7 +76,7 @@ def test_padding_is_minus_infinity_and_not_zero():
     assert F.max_pool2d(x, 3, 2, 1).numpy().max() == -7
 
 
-def test_a_pixel_that_wins_in_overlapping_windows_gets_all_their_gradients():
+def test_the_maximum_of_several_windows_gets_all_their_gradients():
     x = ta.Tensor(np.zeros((1, 1, 5, 5)), requires_grad=True)
     x.data[0, 0, 2, 2] = 1  # in all four windows of 3 x 3 at stride 2
     F.max_pool2d(x, 3, 2).backward(np.array([[[[1.0, 10.0], [100.0, 1000.0]]]]))
@@ -85,13 +85,13 @@ def test_a_pixel_that_wins_in_overlapping_windows_gets_all_their_gradients():
 
 
 @pytest.mark.parametrize("kernel", [(1, 256), (256, 1), (1, 257)])
-def test_a_window_of_as_many_taps_as_a_byte_can_count(kernel, rng):
+def test_a_window_may_have_as_many_pixels_as_a_byte_counts_and_more(kernel, rng):
     x = ta.Tensor(rng.standard_normal((1, 1, 256, 257)).astype("f"), requires_grad=True)
     F.max_pool2d(x, kernel).sum().backward()
     assert (x.grad != 0).sum() == F.max_pool2d(x, kernel).size
 
 
-def test_of_equal_numbers_the_first_gets_the_gradient():
+def test_the_first_of_equal_maxima_gets_the_gradient():
     x = ta.Tensor(np.zeros((1, 1, 2, 2)), requires_grad=True)
     F.max_pool2d(x, 2).sum().backward()
     assert x.grad.tolist() == [[[[1, 0], [0, 0]]]]
@@ -103,33 +103,33 @@ def test_a_window_of_minus_infinities_gives_its_gradient_to_a_pixel_of_the_image
     assert x.grad.sum() == 4
 
 
-def test_nan_is_never_lost():
+def test_nan_is_the_maximum_of_its_windows():
     x = np.zeros((1, 1, 4, 4))
     x[0, 0, 1, 2] = np.nan
     y = F.max_pool2d(x, 3, 1).numpy()
     assert np.isnan(y).all()
 
 
-def test_an_average_divides_by_what_it_is_told():
+def test_an_average_divides_by_the_window_its_pixels_or_the_override():
     x = np.ones((1, 1, 4, 4))
     assert F.avg_pool2d(x, 2, 2, 1)[0, 0, 0, 0].item() == 0.25
     assert F.avg_pool2d(x, 2, 2, 1, count_include_pad=False)[0, 0, 0, 0].item() == 1
     assert F.avg_pool2d(x, 2, divisor_override=2).numpy().tolist() == [[[[2, 2], [2, 2]]]]
 
 
-def test_large_windows_remember_their_maximum_too(rng):
+def test_large_windows_pass_the_gradient_to_their_maximum(rng):
     x = ta.Tensor(distinct(rng, (1, 1, 20, 20)), requires_grad=True)
     F.max_pool2d(x, 20).sum().backward()
     assert x.grad.ravel()[x.data.argmax()] == 1
 
 
-def test_an_image_without_a_batch_gives_one_without(rng):
+def test_the_output_of_a_single_image_has_no_batch_dimension(rng):
     x = rng.standard_normal((3, 8, 8))
     assert (F.max_pool2d(x, 2).shape, F.avg_pool2d(x, 2).shape) == ((3, 4, 4), (3, 4, 4))
 
 
 @pytest.mark.parametrize("pool", [F.max_pool2d, F.avg_pool2d], ids=["max", "avg"])
-def test_pooling_names_what_does_not_fit(pool):
+def test_pooling_names_arguments_that_do_not_match(pool):
     x, name = np.zeros((1, 1, 4, 4)), pool.__name__
     with pytest.raises(
         ValueError, match=rf"{name}: padding \(2, 2\) is more than half of kernel_size \(3, 3\)"
@@ -146,17 +146,17 @@ def test_pooling_names_what_does_not_fit(pool):
 
 
 @pytest.mark.parametrize("pool", [F.max_pool2d, F.avg_pool2d])
-def test_numbers_may_be_spelled_as_torch_spells_them(pool, rng):
+def test_one_element_tuples_are_accepted_as_in_torch(pool, rng):
     x = rng.standard_normal((1, 2, 6, 6))
     np.testing.assert_array_equal(pool(x, (2,), (), (1,)).numpy(), pool(x, 2, 2, 1).numpy())
 
 
-def test_a_divisor_of_zero_is_refused():
+def test_a_divisor_of_zero_raises():
     with pytest.raises(ValueError, match="divisor_override must not be 0"):
         F.avg_pool2d(np.zeros((1, 1, 4, 4)), 2, divisor_override=0)
 
 
-def test_max_pool2d_with_relu_is_relu_after_it(device, rng):
+def test_fused_relu_equals_a_separate_relu(device, rng):
     x, dy = (rng.standard_normal(shape).astype("f") for shape in ((3, 4, 9, 8), (3, 4, 4, 3)))
     x -= 1.5  # so that some windows have nothing positive
     results = []
@@ -170,12 +170,12 @@ def test_max_pool2d_with_relu_is_relu_after_it(device, rng):
     assert (results[0][0] == 0).any()
 
 
-APART = [((1, 1), (3, 2), (0, 0), (1, 1), False), ((2, 2), (3, 3), (1, 1), (1, 1), True)]
-"""Windows that leave pixels out."""
+WITH_GAPS = [((1, 1), (3, 2), (0, 0), (1, 1), False), ((2, 2), (3, 3), (1, 1), (1, 1), True)]
+"""Windows that do not cover all pixels."""
 
 
-@pytest.mark.parametrize("geometry", [*GEOMETRIES, *APART], ids=str)
-def test_threads_give_what_one_gives(geometry, rng, monkeypatch):
+@pytest.mark.parametrize("geometry", [*GEOMETRIES, *WITH_GAPS], ids=str)
+def test_the_number_of_threads_does_not_change_the_result(geometry, rng, monkeypatch):
     kernel, stride, padding, _, ceil_mode = geometry
     monkeypatch.setattr(layout, "MIN_PARALLEL_BYTES", 0)
     for layer in (
@@ -183,13 +183,13 @@ def test_threads_give_what_one_gives(geometry, rng, monkeypatch):
         lambda x: F.avg_pool2d(x, kernel, stride, padding, ceil_mode),
         lambda x: F.local_response_norm(x, 3),
     ):
-        x, answers = ta.Tensor(distinct(rng, (5, 4, 11, 8)) - 50, requires_grad=True), []
+        x, results = ta.Tensor(distinct(rng, (5, 4, 11, 8)) - 50, requires_grad=True), []
         for workers in (1, 2, 3, 8):
             monkeypatch.setattr(devices.tiles, "workers", lambda workers=workers: workers)
             x.grad = None
             y = layer(x)
             y.backward(distinct(np.random.default_rng(1), y.shape))
-            answers.append((y.numpy(), devices.to_numpy(x.grad)))
-        for other in answers[1:]:
-            for one, two in zip(answers[0], other, strict=True):
+            results.append((y.numpy(), devices.to_numpy(x.grad)))
+        for other in results[1:]:
+            for one, two in zip(results[0], other, strict=True):
                 np.testing.assert_array_equal(one, two)

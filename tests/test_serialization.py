@@ -5,7 +5,7 @@ import tinyalex as ta
 from tinyalex import serialization
 
 
-def test_a_state_comes_back(tmp_path, rng):
+def test_a_state_is_restored(tmp_path, rng):
     state = {
         "a": rng.standard_normal((2, 3)).astype("f"),
         "b": ta.Tensor([1.0, 2.0]),
@@ -25,7 +25,7 @@ def test_memory_order_does_not_matter(tmp_path):
     np.testing.assert_array_equal(loaded["s"], a[:, ::2])
 
 
-def test_nested_states_come_back(tmp_path):
+def test_nested_states_are_restored(tmp_path):
     state = {
         "model": {"w": np.ones(2)},
         "groups": [{"lr": 0.1, "v": [np.zeros(1)]}],
@@ -64,7 +64,7 @@ def test_the_same_state_gives_the_same_bytes(tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+def test_a_save_that_fails_keeps_the_old_file_and_adds_none(tmp_path, monkeypatch):
     ta.save(tmp_path / "x", {"w": np.ones(2)})
     before = (tmp_path / "x").read_bytes()
 
@@ -78,7 +78,7 @@ def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkey
     assert (tmp_path / "x").read_bytes() == before
 
 
-def test_what_cannot_be_saved_is_named_with_its_place(tmp_path):
+def test_a_value_that_cannot_be_saved_is_named_with_its_position(tmp_path):
     with pytest.raises(
         TypeError, match="save: model/hook is a function. Expected tensors, arrays, numbers"
     ):
@@ -86,26 +86,26 @@ def test_what_cannot_be_saved_is_named_with_its_place(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_that_is_not_there_or_broken_is_named(tmp_path):
+def test_a_missing_or_corrupt_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no file"):
         ta.load(tmp_path / "x")
     (tmp_path / "x").write_bytes(b"not safetensors at all")
-    with pytest.raises(ValueError, match="is not a whole safetensors file"):
+    with pytest.raises(ValueError, match="is not a complete safetensors file"):
         ta.load(tmp_path / "x")
 
 
-def test_names_that_would_collide_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="two arrays would both be called 'a/b' in the file"):
+def test_names_that_would_collide_raise(tmp_path):
+    with pytest.raises(ValueError, match="two arrays would both be named 'a/b' in the file"):
         ta.save(tmp_path / "x", {"a/b": np.ones(2), "a": {"b": np.zeros(2)}, "n": 1})
 
 
-def test_metadata_stays_with_a_nested_state_too(tmp_path):
+def test_a_nested_state_keeps_its_metadata(tmp_path):
     ta.save(tmp_path / "nest.safetensors", {"a": [np.ones(2), 3]}, metadata={"variant": "paper"})
     assert serialization.load_metadata(tmp_path / "nest.safetensors")["variant"] == "paper"
     assert ta.load(tmp_path / "nest.safetensors")["a"][1] == 3
 
 
-def test_complex_numbers_are_refused_by_name(tmp_path):
+def test_complex_arrays_raise(tmp_path):
     with pytest.raises(
         TypeError, match=r"save: a/0 is an array of complex128. Expected real numbers or bools"
     ):
@@ -113,12 +113,12 @@ def test_complex_numbers_are_refused_by_name(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_same_state_and_texts_give_the_same_bytes(tmp_path):
+def test_the_same_state_and_metadata_give_the_same_bytes(tmp_path):
     state = {"w": np.arange(6.0), "b": np.zeros(2, "f")}
-    texts = {f"name {i}": f'tabs\t"quotes" \\ and \x01 ü {i}' for i in range(20)}
+    metadata = {f"name {i}": f'tabs\t"quotes" \\ and \x01 ü {i}' for i in range(20)}
     files = [tmp_path / f"{i}.safetensors" for i in range(4)]
     for file in files:
-        ta.save(file, state, texts)
+        ta.save(file, state, metadata)
     assert len({file.read_bytes() for file in files}) == 1
-    assert serialization.load_metadata(files[0]) == texts
+    assert serialization.load_metadata(files[0]) == metadata
     assert ta.load(files[0])["w"].tolist() == state["w"].tolist()

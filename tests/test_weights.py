@@ -376,7 +376,7 @@ def test_a_truncated_safetensors_file_is_refused(tmp_path):
     whole = (tmp_path / "w").read_bytes()
     for size in range(9, len(whole), 50):
         (tmp_path / "w").write_bytes(whole[:size])
-        assert "is not a whole safetensors file" in refused(tmp_path / "w")
+        assert "is not a complete safetensors file" in refused(tmp_path / "w")
 
 
 CALLS = {

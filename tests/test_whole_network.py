@@ -1,7 +1,9 @@
-"""A whole AlexNet in float32, by the fast algorithms, against the same network in float64, by im2col.
+"""A whole AlexNet in float32, with fast paths, against the same network in float64.
 
-Plainly compared, their gradients differ by up to some thousandths: of millions of ReLUs and windows a handful decide otherwise, where two
-numbers are nearly equal. So float64 is given the decisions that float32 has made; what is left is rounding.
+Compared directly, their gradients differ by up to some thousandths: of millions of
+ReLUs and pooling windows, a few choose differently where two values are nearly equal.
+So the float64 network is given the masks and the maxima of the float32 network; what
+remains is rounding.
 """
 
 import numpy as np
@@ -10,12 +12,11 @@ import pytest
 import tinyalex as ta
 from tinyalex import functional as F
 from tinyalex import models, nn
-from tinyalex.kernels.cpu.convolution import winograd
 from tinyalex.nn.module import hooked
 
 
-class Through(ta.Function):
-    """ReLU where it has been decided which numbers go through."""
+class MaskedBy(ta.Function):
+    """ReLU with a given mask."""
 
     def forward(self, x, *, positive):
         self.positive = positive
@@ -25,33 +26,32 @@ class Through(ta.Function):
         return dy * self.positive
 
 
-class Chosen(ta.Function):
-    """Max-pooling where it has been decided which pixel (counted through the map) each window takes."""
+class PixelsAt(ta.Function):
+    """Max-pooling where the maxima are given as indices of pixels in a channel."""
 
     def forward(self, x, *, pixels):
         self.shape, self.pixels = x.shape, pixels
-        maps = x.reshape(*x.shape[:2], -1)
-        return np.take_along_axis(maps, pixels.reshape(*x.shape[:2], -1), 2).reshape(pixels.shape)
+        flat = x.reshape(*x.shape[:2], -1)
+        return np.take_along_axis(flat, pixels.reshape(*x.shape[:2], -1), 2).reshape(pixels.shape)
 
     def backward(self, dy):
         n, c, *_ = self.shape
         dx = np.zeros((n * c, np.prod(self.shape[2:])))
-        np.add.at(
-            dx, (np.arange(n * c)[:, None], self.pixels.reshape(n * c, -1)), dy.reshape(n * c, -1)
-        )
+        where = np.arange(n * c)[:, None], self.pixels.reshape(n * c, -1)
+        np.add.at(dx, where, dy.reshape(n * c, -1))
         return dx.reshape(self.shape)
 
 
-class Decided(nn.Module):
-    def __init__(self, function, **decision):
-        self.function, self.decision = function, decision
+class Given(nn.Module):
+    def __init__(self, function, **options):
+        self.function, self.options = function, options
 
     def forward(self, x):
-        return self.function.apply(x, **self.decision)
+        return self.function.apply(x, **self.options)
 
 
-def winners(pool, x, y):
-    """For each window the first pixel, row by row, that has the window's maximum."""
+def maxima(pool, x, y):
+    """For each window, the first pixel, row by row, with the window's maximum."""
     k, s, found = pool.kernel_size, pool.stride, np.full(y.shape, -1)
     for u in reversed(range(k)):
         for v in reversed(range(k)):
@@ -78,14 +78,13 @@ def gradients(model, images, labels):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("variant", ["torchvision", "paper"])
-def test_gradients_are_those_of_float64_with_the_same_decisions(variant, seed):
+def test_gradients_equal_those_of_float64_with_the_same_masks_and_maxima(variant, seed):
     ta.manual_seed(seed)
     rng = np.random.default_rng(seed)
     model = models.alexnet(variant, num_classes=10).eval()  # without dropout
     for p in model.parameters():
-        if (
-            p.ndim > 1
-        ):  # He's: the paper's own sigmas, made for pixels up to 255, would leave nothing to compare after eight layers
+        # He's sigmas: gradients would vanish with the paper's, for pixels up to 255.
+        if p.ndim > 1:
             p.data[...] = rng.standard_normal(p.shape) * np.sqrt(2 / np.prod(p.shape[1:]))
         else:
             p.data[...] = rng.standard_normal(p.shape) * 0.1
@@ -93,30 +92,27 @@ def test_gradients_are_those_of_float64_with_the_same_decisions(variant, seed):
     exact.load_state_dict(model.state_dict())
     exact.to("float64")
     images, labels = rng.standard_normal((8, 3, 224, 224)).astype("f"), rng.integers(0, 10, 8)
-    decided = {}
+    given = {}
 
-    def decide(name):
+    def record(name):
         def hook(module, inputs, output):
             x, y = inputs[0].numpy(), output.numpy()
-            decided[name] = (
-                Decided(Through, positive=y > 0)
-                if isinstance(module, nn.ReLU)
-                else Decided(Chosen, pixels=winners(module, x, y))
-            )
+            if isinstance(module, nn.ReLU):
+                given[name] = Given(MaskedBy, positive=y > 0)
+            else:
+                given[name] = Given(PixelsAt, pixels=maxima(module, x, y))
 
         return hook
 
-    assert winograd.setting() == "fast"
-    deciding = {
-        name: m for name, m in model.named_modules() if isinstance(m, (nn.ReLU, nn.MaxPool2d))
-    }
-    with hooked([(m, decide(name)) for name, m in deciding.items()]):
+    kinds = nn.ReLU, nn.MaxPool2d
+    chosen = [(name, m) for name, m in model.named_modules() if isinstance(m, kinds)]
+    with ta.fast(True), hooked([(m, record(name)) for name, m in chosen]):
         fast = gradients(model, images, labels)
     own = dict(exact.named_modules())
-    for name, layer in decided.items():
+    for name, layer in given.items():
         replace(exact, own[name], layer)
     errors = {}
-    for name, right in gradients(exact, images.astype("d"), labels).items():
-        errors[name] = np.linalg.norm(fast[name] - right) / np.linalg.norm(right)
+    for name, expected in gradients(exact, images.astype("d"), labels).items():
+        errors[name] = np.linalg.norm(fast[name] - expected) / np.linalg.norm(expected)
     assert max(errors.values()) < 3e-5, errors
-    assert len(decided) == 10
+    assert len(given) == 10

@@ -1,4 +1,4 @@
-"""AlexNet from scratch, on CuPy with NumPy as the fallback: an autograd engine and its layers, forward and backward by hand."""
+"""AlexNet from scratch, on NumPy and CuPy: autograd and layers, written by hand."""
 
 from tinyalex import data, functional, models, nn, optim
 from tinyalex.device import cuda_is_available, manual_seed
@@ -8,6 +8,8 @@ from tinyalex.gradient_check.check import GradcheckError, gradcheck
 from tinyalex.kernels.fast_paths import fast, set_fast
 from tinyalex.serialization import load, save
 from tinyalex.tensor import Tensor
+
+__version__ = "0.1.0"
 
 __all__ = [
     "Function",

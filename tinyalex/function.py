@@ -1,8 +1,8 @@
-"""Function: an operation with its forward and backward pass; `backward`: a walk over the graph.
+"""Function: an operation with its forward and backward pass; and the graph of them.
 
-The graph consists of Functions. Each keeps the tensors it read, each tensor the Function that made
-it (`creator`); a tensor without one is a leaf. Forward and backward see arrays, not tensors, so
-derivatives are first order only.
+The graph consists of Functions. Each keeps the tensors it read, each tensor the
+Function that made it (`creator`); a tensor without one is a leaf. Forward and backward
+see arrays, not tensors, so derivatives are first order only.
 """
 
 import threading
@@ -17,7 +17,7 @@ from tinyalex.device import Array
 
 
 class no_grad(ContextDecorator):  # noqa: N801 - used like a keyword: `with no_grad():`
-    """A context in which operations build no graph and keep nothing for a backward pass."""
+    """A context in which operations record no graph."""
 
     class _Depth(threading.local):
         value = 0
@@ -37,7 +37,7 @@ def is_grad_enabled() -> bool:
 
 
 class GraphTensor:
-    """What the graph needs of a tensor. `tinyalex.Tensor` is the subclass that users see."""
+    """What the graph needs of a tensor. `tinyalex.Tensor` is the subclass in use."""
 
     data: Array
     requires_grad: bool
@@ -56,12 +56,12 @@ class Function:
     """An operation. Subclass it with
 
         forward(self, *arrays, **options) -> an array
-        backward(self, grad_output)       -> a gradient for each array input, in their order
+        backward(self, grad_output)       -> a gradient for each array input
 
-    `forward` stores what `backward` needs as attributes of self. A gradient has its input's shape
-    and dtype, or is None if there is none; with a single input it need not be in a tuple.
-    `self.needs_input_grad`, set before both, has a bool for each input: gradients where it is False
-    need not be computed. Neither may change an array that it is given.
+    `forward` stores what `backward` needs as attributes of self. A gradient has its
+    input's shape and dtype, or is None if there is none; a single one need not be in a
+    tuple. `self.needs_input_grad`, set before both, is a bool for each input; where it
+    is False, the gradient may be None. Neither method may change an array it is given.
 
     >>> import numpy as np, tinyalex as ta
     >>> class Square(ta.Function):
@@ -77,26 +77,24 @@ class Function:
     """
 
     inputs: tuple[GraphTensor | None, ...] | None
-    """For each input the tensor that gets a gradient, or None. None once the graph is freed."""
+    """The tensor of each input that gets a gradient, else None. None if freed."""
     needs_input_grad: tuple[bool, ...]
 
     def forward(self, *arrays: Any, **options: Any) -> Array:
-        raise TypeError(
-            f"{type(self).__name__} has no forward(self, *arrays). "
-            "Write one; see help(tinyalex.Function)."
-        )
+        raise self._missing("forward(self, *arrays)")
 
     def backward(self, grad_output: Array) -> Any:
-        raise TypeError(
-            f"{type(self).__name__} has no backward(self, grad_output). "
-            "Write one; see help(tinyalex.Function)."
-        )
+        raise self._missing("backward(self, grad_output)")
+
+    def _missing(self, method: str) -> TypeError:
+        name = type(self).__name__
+        return TypeError(f"{name} has no {method}. Write one; see help(tinyalex.Function).")
 
     @classmethod
     def apply(cls, *inputs: Any, **options: Any) -> Any:
-        """Run forward on the inputs (tensors, arrays, numbers, None), and record it in the graph.
+        """Run forward on tensors, arrays, numbers and None, and record it in the graph.
 
-        Returns a tensor if one of the inputs is one, else the array that forward returned.
+        Returns a tensor if one of the inputs is one, else the array from forward.
         """
         node = cls()
         tensors = [x if isinstance(x, GraphTensor) else None for x in inputs]
@@ -107,12 +105,13 @@ class Function:
         node.needs_input_grad = tuple(t is not None for t in node.inputs)
         arrays = [x if t is None else t.data for x, t in zip(inputs, tensors, strict=True)]
         common = device.common(cls.__name__, arrays)
-        # Without warnings: inf and NaN are results here, as in other frameworks and on the GPU.
+        # inf and NaN are results, without warnings, as on the GPU.
         with device.on(common), np.errstate(all="ignore"):
             array = node.forward(*arrays, **options)
         if not device.is_array(array):
             raise TypeError(
-                f"{cls.__name__}.forward: expected one array to be returned, got {_describe(array)}."
+                f"{cls.__name__}.forward: expected one array to be returned, got "
+                f"{_describe(array)}."
             )
         first = next((t for t in tensors if t is not None), None)
         if first is None:
@@ -130,10 +129,11 @@ def _describe(x: Any) -> str:
 
 @np.errstate(all="ignore")
 def backward(root: GraphTensor, grad: Array, retain_graph: bool) -> None:
-    """Add d(sum of root*grad)/d(leaf) to the `.grad` of each leaf that `root` was computed from.
+    """Add d(sum of root*grad)/d(leaf) to the `.grad` of each leaf of the graph.
 
-    A gradient is complete once all uses of its tensor have contributed; only then is it passed on.
-    So uses are counted first, and each Function runs once, however often its output is used.
+    A gradient is complete once all uses of its tensor have contributed; only then is it
+    passed on. So uses are counted first, and each Function runs once, however often its
+    output is used.
     """
     uses_left = _count_uses(root)
     collected: dict[Any, Array] = {_node(root): grad}
@@ -164,12 +164,12 @@ def backward(root: GraphTensor, grad: Array, retain_graph: bool) -> None:
 
 
 def _node(tensor: GraphTensor) -> Any:
-    """The owner of a gradient: the Function that made the tensor, or the tensor if it is a leaf."""
+    """What a gradient belongs to: the tensor's creator, or a leaf itself."""
     return tensor if tensor.creator is None else tensor.creator
 
 
 def _count_uses(root: GraphTensor) -> dict[Any, int]:
-    """How often each Function's output and each leaf is read, in the graph that `root` depends on."""
+    """How often each Function's output and each leaf is read in the graph of `root`."""
     uses: dict[Any, int] = {_node(root): 0}
     to_visit = [root.creator] if root.creator is not None else []
     while to_visit:
@@ -237,11 +237,12 @@ def _mismatch(grad: Any, source: GraphTensor) -> str:
 def _without_aliases(
     node: Function, grad_output: Array, grads: tuple[Any, ...]
 ) -> tuple[Array | None, ...]:
-    """The gradients, those of leaves copied if they share memory with another array in use.
+    """The gradients, copied for leaves if they share memory with another array in use.
 
-    A leaf's `.grad` is the user's to keep and to change in place. `z = x + y` returns grad_output
-    itself for both x and y: without a copy, `x.grad *= 2` would change `y.grad` as well; with
-    `backward` returning a saved input, it would change that input's data.
+    A leaf's `.grad` is the user's to keep and to change in place. `z = x + y` returns
+    grad_output itself for both x and y: without a copy, `x.grad *= 2` would change
+    `y.grad` as well; with `backward` returning a saved input, it would change that
+    input's data.
     """
     assert node.inputs is not None
     in_use = {id(_owner(a)) for a in (grad_output, *_arrays_of(node))}
@@ -259,7 +260,7 @@ def _without_aliases(
 
 
 def _arrays_of(node: Function) -> Iterator[Array]:
-    """The arrays that an operation read, and those in its attributes, tuples and lists."""
+    """The inputs of an operation, and the arrays in its attributes."""
     yield from (source.data for source in node.inputs or () if source is not None)
     for value in vars(node).values():
         values = value if isinstance(value, (tuple, list)) else (value,)

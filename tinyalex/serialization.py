@@ -1,7 +1,8 @@
-"""Saved files: safetensors, which hold numbers and text and can run nothing when they are opened.
+"""Files in the safetensors format, which contains arrays and text, and no code.
 
-A dict of arrays is written as it is, readable by anything that reads safetensors. Whatever else a state has in it (dicts in dicts,
-lists, numbers, text) goes into the file's header as JSON.
+A dict of arrays is stored as it is, for any program that reads safetensors. Of any
+other state, the structure and the values that are not arrays are stored as JSON in the
+file's header.
 """
 
 import json
@@ -16,67 +17,64 @@ import numpy as np
 from tinyalex import device
 from tinyalex.tensor import Tensor
 
+PathLike = str | os.PathLike[str]
+
 STRUCTURE = "tinyalex.structure"
-"""The header's entry that says how the tensors, and the values beside them, are nested."""
+"""The header's entry for the structure of a state and its values other than arrays."""
 
 
-def save(path: str | os.PathLike[str], state: Any, metadata: dict[str, str] | None = None) -> None:
-    """Write `state` to a file, at once or not at all: an interrupted save leaves the old file as it was.
+def save(path: PathLike, state: Any, metadata: dict[str, str] | None = None) -> None:
+    """Write `state` to a file, atomically: an interrupted save keeps the old file.
 
-    state     a dict of tensors or arrays; or a nest of dicts (with text as keys), lists, tensors, arrays, numbers, text and None
-    metadata  text to put into the file's header
+    state     a dict of tensors or arrays; or nested dicts (with string keys) and lists
+              of tensors, arrays, numbers, strings and None
+    metadata  strings to add to the file's header
 
-    TypeError, naming the place, for anything else in it.
+    Raises TypeError, naming its position, for anything else in the state.
     """
     from safetensors.numpy import save_file
 
     tensors: dict[str, np.ndarray] = {}
-    structure = _take_apart(state, "", tensors)
-    flat = isinstance(state, dict) and all(
-        isinstance(value, Tensor) or device.is_array(value) for value in state.values()
-    )
-    header = dict(metadata or {}) | ({} if flat else {STRUCTURE: json.dumps(structure)})
-    with atomic_write(path) as unfinished:
-        save_file(tensors, unfinished, metadata=header or None)
-        _sort_text(unfinished)
+    structure = _flatten(state, "", tensors)
+    is_flat = isinstance(state, dict) and all(map(_is_array, state.values()))
+    header = dict(metadata or {}) | ({} if is_flat else {STRUCTURE: json.dumps(structure)})
+    with atomic_write(path) as temporary:
+        save_file(tensors, temporary, metadata=header or None)
+        _sort_metadata(temporary)
 
 
-def _sort_text(path: Path) -> None:
-    """Bring the texts in a file's header into order. safetensors writes them in another one each time; here the same state gives the same
-    bytes."""
+def _sort_metadata(path: Path) -> None:
+    """Sort the header's strings, which safetensors writes in an arbitrary order."""
     with open(path, "rb+") as file:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))
         if len(header.get("__metadata__", {})) > 1:
             header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+            text = json.dumps(header, ensure_ascii=False, separators=(",", ":"))
             file.seek(8)
-            file.write(
-                json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode().ljust(length)
-            )
+            file.write(text.encode().ljust(length))
 
 
-def load(path: str | os.PathLike[str]) -> Any:
-    """The state that `save` wrote, its tensors as NumPy arrays; or the dict of arrays in any other safetensors file.
+def load(path: PathLike) -> Any:
+    """The state that `save` wrote, or the dict of arrays in another safetensors file.
 
-    FileNotFoundError, or ValueError for a file that is not safetensors or not whole.
+    Raises FileNotFoundError, or ValueError for a file that is not safetensors or is
+    truncated.
     """
-    tensors, header = _read(path)
-    return _put_together(json.loads(header[STRUCTURE]), tensors) if STRUCTURE in header else tensors
+    tensors, header = _open(path, lambda file: (_tensors(file), file.metadata() or {}))
+    return _unflatten(json.loads(header[STRUCTURE]), tensors) if STRUCTURE in header else tensors
 
 
-def load_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
-    """The text in a file's header."""
+def load_metadata(path: PathLike) -> dict[str, str]:
+    """The strings in a file's header."""
     return _open(path, lambda file: file.metadata() or {})
 
 
-def _read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    def everything(file: Any) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 - not a dict
-
-    return _open(path, everything)
+def _tensors(file: Any) -> dict[str, np.ndarray]:
+    return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
 
 
-def _open(path: str | os.PathLike[str], read: Callable[[Any], Any]) -> Any:
+def _open(path: PathLike, read: Callable[[Any], Any]) -> Any:
     from safetensors import SafetensorError, safe_open
 
     if not Path(path).is_file():
@@ -86,64 +84,68 @@ def _open(path: str | os.PathLike[str], read: Callable[[Any], Any]) -> Any:
             return read(file)
     except SafetensorError as error:
         raise ValueError(
-            f"load: {str(path)!r} is not a whole safetensors file ({error}). Save it again, or fetch it anew."
+            f"load: {str(path)!r} is not a complete safetensors file ({error}). "
+            "Save or download it again."
         ) from None
 
 
-def _take_apart(value: Any, place: str, tensors: dict[str, np.ndarray]) -> Any:
-    """`value` as JSON, with each array replaced by its name in `tensors`."""
-    if isinstance(value, Tensor) or device.is_array(value):
-        if place in tensors:
+def _is_array(value: Any) -> bool:
+    return isinstance(value, Tensor) or device.is_array(value)
+
+
+def _flatten(value: Any, name: str, tensors: dict[str, np.ndarray]) -> Any:
+    """`value` as JSON; its arrays go into `tensors` and are replaced by their names."""
+    where = name or "the state"
+    if _is_array(value):
+        if name in tensors:
             raise ValueError(
-                f"save: two arrays would both be called {place!r} in the file. Rename one; a / joins the names of a nest."
+                f"save: two arrays would both be named {name!r} in the file. Rename one; "
+                "a / joins the keys of nested dicts."
             )
-        array = tensors[place] = (
-            value.numpy() if isinstance(value, Tensor) else device.to_numpy(value)
-        )
+        array = value.numpy() if isinstance(value, Tensor) else device.to_numpy(value)
         if array.dtype.kind not in "fiub":
             raise TypeError(
-                f"save: {place or 'the state'} is an array of {array.dtype}. Expected real numbers or bools."
+                f"save: {where} is an array of {array.dtype}. Expected real numbers or bools."
             )
-        return {"tensor": place}
-    inner = f"{place}/" if place else ""
+        tensors[name] = array
+        return {"tensor": name}
+    prefix = f"{name}/" if name else ""
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {
-            "dict": {key: _take_apart(item, inner + key, tensors) for key, item in value.items()}
-        }
+        return {"dict": {key: _flatten(v, prefix + key, tensors) for key, v in value.items()}}
     if isinstance(value, (list, tuple)):
-        return {"list": [_take_apart(item, f"{inner}{i}", tensors) for i, item in enumerate(value)]}
+        return {"list": [_flatten(v, f"{prefix}{i}", tensors) for i, v in enumerate(value)]}
     if value is None or isinstance(value, (bool, int, float, str)):
         return {"value": value}
     raise TypeError(
-        f"save: {place or 'the state'} is a {type(value).__name__}. Expected tensors, arrays, numbers, text, None, lists, or dicts with "
-        "text as keys."
+        f"save: {where} is a {type(value).__name__}. Expected tensors, arrays, numbers, strings, "
+        "None, lists, or dicts with string keys."
     )
 
 
-def _put_together(node: Any, tensors: dict[str, np.ndarray]) -> Any:
+def _unflatten(node: Any, tensors: dict[str, np.ndarray]) -> Any:
     match node:
         case {"tensor": name}:
             return tensors[name]
         case {"dict": items}:
-            return {key: _put_together(item, tensors) for key, item in items.items()}
+            return {key: _unflatten(item, tensors) for key, item in items.items()}
         case {"list": items}:
-            return [_put_together(item, tensors) for item in items]
+            return [_unflatten(item, tensors) for item in items]
     return node["value"]
 
 
 @contextmanager
-def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A path to write to. At the end its file takes the place of `path`, at once, even if the power fails; after an error it is gone.
+def atomic_write(path: PathLike) -> Iterator[Path]:
+    """A temporary path. At the end its file replaces `path`; after an error it is gone.
 
-    Folders on the way are made.
+    The replacement is atomic, also in a power failure. Missing folders are created.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        yield unfinished
-        with open(unfinished, "rb+") as file:
+        yield temporary
+        with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
-        os.replace(unfinished, path)
+        os.replace(temporary, path)
     finally:
-        unfinished.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)

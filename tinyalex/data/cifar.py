@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import os
 import pickle
 import tarfile
 import zlib
@@ -13,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tinyalex.data.dataset import Dataset
-from tinyalex.data.download import fetch
+from tinyalex.data.download import data_folder, fetch
 from tinyalex.data.folders import image_folders, train_and_test
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -63,11 +62,9 @@ def cifar10(path: str | Path | None = None) -> tuple[Dataset, Dataset]:
     missing file, ValueError for other contents, ConnectionError for a failed download.
     """
     if path is None:
-        data = os.environ.get("TINYALEX_DATA")
-        return _from_batches(
-            (_official(Path(data).expanduser()) if data else None)
-            or fetch(ARCHIVE, MIRRORS, SHA256)
-        )
+        folder = data_folder()
+        source = _official(folder) if folder else None
+        return _from_batches(source or fetch(ARCHIVE, MIRRORS, SHA256))
     root = Path(path).expanduser()
     source = _official(root)
     return _from_batches(source) if source else _from_images(root)

@@ -17,6 +17,12 @@ def cache_folder() -> Path:
     return Path(chosen).expanduser() if chosen else Path(pooch.os_cache("tinyalex"))
 
 
+def data_folder() -> Path | None:
+    """The folder of data sets, TINYALEX_DATA; None if that is not set or empty."""
+    chosen = os.environ.get("TINYALEX_DATA")
+    return Path(chosen).expanduser() if chosen else None
+
+
 def fetch(
     name: str,
     mirrors: Sequence[str],

@@ -1,10 +1,10 @@
 """Devices, arrays, tiles of a batch and their threads, random numbers.
 
-`xp = device.xp(x)` is the array library of `x`, NumPy or CuPy; `k = kernels.of(x)` its primitives.
-Only this package and `kernels/` import CuPy.
+`xp = device.xp(x)` is the array library of `x`, NumPy or CuPy; `k = kernels.of(x)` its
+primitives. Only this package and `kernels/` import CuPy.
 
-A device is "cpu", "cuda" (the first GPU) or "cuda:1". CuPy is imported, and CUDA initialised, when
-a GPU is first requested: a process that has initialised CUDA can no longer fork.
+A device is "cpu", "cuda" (the first GPU) or "cuda:1". CuPy is imported, and CUDA
+initialized, when a GPU is first requested: after that, a process can no longer fork.
 """
 
 from tinyalex.device.arrays import (

@@ -1,4 +1,4 @@
-"""Arrays of NumPy and CuPy: the library and the device of an array, and copies between devices."""
+"""NumPy and CuPy arrays: an array's library and device, and copies between devices."""
 
 import sys
 from collections.abc import Iterable
@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
-"""A NumPy or CuPy array. Type checkers see NumPy's class; CuPy's has the same methods."""
+"""A NumPy or CuPy array. Type checkers see NumPy's class, whose methods CuPy's has."""
 
 
 def gpu_library() -> ModuleType:
-    """CuPy. It is imported on first use: a process that never needs a GPU does not load it."""
+    """CuPy, which is imported on first use."""
     import cupy
 
     return cupy
@@ -48,7 +48,7 @@ def xp(x: Array) -> ModuleType:
 
 
 def asarray(x: Any, dtype: Any = None, *, like: Array | None = None) -> Array:
-    """`x` as an array. Arrays stay on their device; numbers and lists go to that of `like`, or the CPU."""
+    """`x` as an array. An array stays on its device; other values go to `like`'s."""
     if _is_on_gpu(x):
         with on_device_of(x):
             return x if dtype is None else x.astype(dtype, copy=False)
@@ -57,7 +57,7 @@ def asarray(x: Any, dtype: Any = None, *, like: Array | None = None) -> Array:
 
 
 def to(x: Array, name: str) -> Array:
-    """`x` on the device `name` (canonical): `x` itself if it is there, else a C-contiguous copy."""
+    """`x` on the device `name`: `x` itself if it is there, else a C-contiguous copy."""
     if name == of(x):
         return x
     if name == "cpu":
@@ -67,7 +67,7 @@ def to(x: Array, name: str) -> Array:
 
 
 def to_numpy(x: Array) -> np.ndarray:
-    """`x` as a C-contiguous NumPy array. Shares memory with a NumPy `x`; synchronises with a GPU."""
+    """`x` as a C-contiguous NumPy array; a contiguous NumPy `x` is not copied."""
     return gpu_library().asnumpy(x, order="C") if _is_on_gpu(x) else np.asarray(x, order="C")
 
 
@@ -91,19 +91,16 @@ def current() -> str:
 
 
 def common(op: str, arrays: Iterable[Any]) -> str:
-    """The device that all arrays are on. NumPy scalars and objects that are no arrays are skipped.
+    """The device that all arrays are on. Other objects and NumPy scalars are skipped.
 
-    Raises ValueError, naming two devices, if the arrays are on more than one.
+    Raises ValueError if the arrays are on more than one.
     """
-    names = [of(x) if isinstance(x, np.ndarray) or _is_on_gpu(x) else None for x in arrays]
-    first = next((i for i, name in enumerate(names) if name), None)
-    if first is None:
-        return "cpu"
-    for i, name in enumerate(names):
-        if name not in (None, names[first]):
-            gpu = next(other for other in (name, names[first]) if other != "cpu")
+    names = {i: of(x) for i, x in enumerate(arrays) if isinstance(x, np.ndarray) or _is_on_gpu(x)}
+    first, expected = next(iter(names.items()), (0, "cpu"))
+    for i, name in names.items():
+        if name != expected:
             raise ValueError(
-                f"{op}: input {first} is on {names[first]}, but input {i} is on {name}. "
-                f"Move one of them, as in x.to({gpu!r})."
+                f"{op}: input {first} is on {expected}, but input {i} is on {name}. "
+                f"Move one of them, as in x.to({name if name != 'cpu' else expected!r})."
             )
-    return str(names[first])
+    return expected

@@ -1,4 +1,4 @@
-"""Whether a GPU is usable: the requirements, checked one after the other."""
+"""Whether a GPU is usable: the requirements, checked in order."""
 
 import ctypes
 import importlib.metadata
@@ -23,7 +23,7 @@ def why_no_cuda() -> str | None:
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one check. `ok` is None for an optional part that is missing; `fix` is the remedy."""
+    """The result of a check. `ok` is None if an optional part is missing."""
 
     name: str
     ok: bool | None
@@ -31,10 +31,11 @@ class Finding:
     fix: str = ""
 
     def __str__(self) -> str:
-        return f"{ {True: 'ok', False: 'BROKEN', None: '-'}[self.ok]:<8}{self.name:<14}{self.text}"
+        status = {True: "ok", False: "BROKEN", None: "-"}[self.ok]
+        return f"{status:<8}{self.name:<14}{self.text}"
 
 
-class NotThere(Exception):  # noqa: N818 - an optional part that is missing is no error
+class NotThere(Exception):  # noqa: N818 - not an error
     """Raised by a check whose optional part is missing."""
 
 
@@ -43,7 +44,7 @@ Step = tuple[str, Callable[[], str], str]
 
 
 def findings(steps: Iterable[Step]) -> Iterator[Finding]:
-    """The results of the checks up to the first that fails: each depends on those before it."""
+    """The results up to the first failure: each check depends on those before it."""
     for name, step, fix in steps:
         try:
             yield Finding(name, True, step())
@@ -59,11 +60,11 @@ def findings(steps: Iterable[Step]) -> Iterator[Finding]:
 def _import_cupy() -> str:
     if sys.modules.get("cupy") is None and importlib.util.find_spec("cupy") is None:
         raise NotThere("not installed")
-    cupy = gpu_library()
-    if int(cupy.__version__.split(".")[0]) < 14:
-        raise RuntimeError(f"version {cupy.__version__}, but 14 or newer is needed")
+    version = gpu_library().__version__
+    if int(version.split(".")[0]) < 14:
+        raise RuntimeError(f"version {version}, but 14 or newer is needed")
     packages = [name for name in ("cupy-cuda13x", "cupy-cuda12x") if _is_installed(name)]
-    return f"{cupy.__version__}{f' ({packages[0]})' if packages else ''}"
+    return f"{version} ({packages[0]})" if packages else version
 
 
 def _is_installed(package: str) -> bool:
@@ -77,48 +78,44 @@ def _find_driver() -> str:
     runtime = gpu_library().cuda.runtime
     version = runtime.driverGetVersion()
     if version == 0:
-        ctypes.CDLL(
-            "nvcuda.dll" if os.name == "nt" else "libcuda.so.1"
-        )  # its error says what is missing
+        # The error of a library that cannot be loaded says what is missing.
+        ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
         raise RuntimeError("libcuda is installed, but does not respond")
-    if version // 1000 < runtime.runtimeGetVersion() // 1000:
-        built_for = runtime.runtimeGetVersion() // 1000
-        raise RuntimeError(
-            f"for CUDA {version // 1000}, older than the CUDA {built_for} that this CuPy is made for"
-        )
-    return f"for CUDA up to {version // 1000}.{version % 1000 // 10}"
+    major, needed = version // 1000, runtime.runtimeGetVersion() // 1000
+    if major < needed:
+        raise RuntimeError(f"for CUDA {major}, older than the CUDA {needed} this CuPy is made for")
+    return f"for CUDA up to {major}.{version % 1000 // 10}"
 
 
 def _find_gpu() -> str:
-    runtime = gpu_library().cuda.runtime
-    count = runtime.getDeviceCount()
-    name = runtime.getDeviceProperties(0)["name"].decode()
-    return f"{count} of them, the first: {name}, compute capability {gpu_library().cuda.Device(0).compute_capability}"
+    cuda = gpu_library().cuda
+    count = cuda.runtime.getDeviceCount()
+    name = cuda.runtime.getDeviceProperties(0)["name"].decode()
+    capability = cuda.Device(0).compute_capability
+    return f"{count} found, the first: {name}, compute capability {capability}"
 
 
 def _compute() -> str:
-    cupy = gpu_library()
-    two = cupy.ones((2, 2), np.float32)
-    product = float((two @ two)[0, 0])  # needs a context, the compiler and cuBLAS
-    if product != 2:
-        raise RuntimeError(f"1*1 + 1*1 = {product}")
+    ones = gpu_library().ones((2, 2), np.float32)
+    result = float((ones @ ones)[0, 0])  # needs a context, the compiler and cuBLAS
+    if result != 2:
+        raise RuntimeError(f"1*1 + 1*1 = {result}")
     return "1*1 + 1*1 = 2"
 
 
-TOOLKIT = (
-    "Install CUDA's libraries beside CuPy: pip install 'cupy-cuda13x[ctk]' (or 'cupy-cuda12x[ctk]')"
-)
+TOOLKIT = "Install CUDA's libraries: pip install 'cupy-cuda13x[ctk]' (or 'cupy-cuda12x[ctk]')"
 
 STEPS: list[Step] = [
     (
         "CuPy",
         _import_cupy,
-        "Install it: pip install 'cupy-cuda13x[ctk]' (for a driver of CUDA 12: 'cupy-cuda12x[ctk]')",
+        "Install it: pip install 'cupy-cuda13x[ctk]' (for a CUDA 12 driver: 'cupy-cuda12x[ctk]')",
     ),
     (
         "driver",
         _find_driver,
-        "Install NVIDIA's driver for this machine's GPU, or, for an older driver, the CuPy made for it: cupy-cuda12x",
+        "Install NVIDIA's driver for this machine's GPU, or, for an older driver, the CuPy made "
+        "for it: cupy-cuda12x",
     ),
     ("GPU", _find_gpu, "See what `nvidia-smi` lists, and whether CUDA_VISIBLE_DEVICES hides it"),
 ]

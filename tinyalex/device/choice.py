@@ -7,9 +7,10 @@ from tinyalex.device.availability import why_no_cuda
 
 
 def check(name: str) -> str:
-    """The canonical name of a device. "auto" is the first GPU if one is usable, else the CPU.
+    """The canonical name of a device; of "auto", the first GPU if usable, else the CPU.
 
-    Raises ValueError for an unknown name, RuntimeError with the reason if the GPU is not usable.
+    Raises ValueError for an unknown name, RuntimeError with the reason if the GPU is
+    not usable.
     """
     if name == "auto":
         return "cuda" if cuda_is_available() else "cpu"
@@ -30,12 +31,12 @@ def check(name: str) -> str:
 
 
 def default() -> str:
-    """The device of new tensors made from Python numbers or NumPy arrays; "cpu" unless set."""
+    """The device of new tensors of Python numbers or NumPy arrays; "cpu" unless set."""
     return _default[0]
 
 
 def set_default(name: str) -> None:
-    """Make `name` the device of new tensors, and so of the parameters of new modules."""
+    """Set the device of new tensors, and so of the parameters of new modules."""
     _default[0] = check(name)
 
 
@@ -43,14 +44,15 @@ _default = ["cpu"]
 
 
 def cuda_is_available() -> bool:
-    """Whether tensors can be placed on a GPU."""
+    """Whether a GPU is usable."""
     return why_no_cuda() is None
 
 
 def allow_tf32(allow: bool = True) -> None:
-    """Let float32 matrix multiplications use the tensor cores in TF32 (10 bits of mantissa, not 23).
+    """Let float32 matrix multiplications use TF32: tensor cores, a 10-bit mantissa.
 
-    Off by default, as in CuPy and PyTorch. Raises RuntimeError without a GPU that has TF32 (sm_80).
+    Off by default, as in CuPy and PyTorch. Raises RuntimeError without a GPU that has
+    TF32 (sm_80).
     """
     check("cuda")
     capability = gpu_library().cuda.Device().compute_capability
@@ -67,7 +69,7 @@ def allow_tf32(allow: bool = True) -> None:
 
 
 def memory(name: str = "cuda") -> dict[str, int]:
-    """A GPU's memory in bytes: `total` and `free`; of CuPy's pool, what it `holds` and has `used`."""
+    """A GPU's memory in bytes: `total`, `free`; of CuPy's pool, `used` and `holds`."""
     cupy = gpu_library()
     with on(check(name)):
         free, total = cupy.cuda.Device().mem_info

@@ -1,78 +1,75 @@
-"""Random numbers that are a function of where they are used, not a state.
+"""Random numbers as a function of their position, without a state.
 
-Philox4x64-10 (Salmon et al. 2011) turns a key and a counter into random words. The key is (seed, name of the stream), the counter says
-which step, which sample and which number it is: so a mask does not depend on the device, on how a batch was cut, or on what was drawn
-before. Everybody calls these functions as `device.draw` and so on.
+Philox4x64-10 (Salmon et al. 2011) turns a key and a counter into random words. The key
+is (seed, stream), the counter is made of the training step, the sample and the index:
+so a dropout mask does not depend on the device, on how the batch is cut into tiles, or
+on earlier draws.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 
-class Randomness:
-    """What the user and the training loop have said: everything else about a random number is where it is used."""
-
+class _State:
     def __init__(self) -> None:
-        self.seed = 0
-        self.step = 0
-        self.calls: dict[str, int] = {}
+        self.seed = self.step = 0
+        self.calls: dict[str, int] = {}  # draws from each stream in this step
 
 
-_randomness = Randomness()
+_state = _State()
 
 
 def manual_seed(seed: int) -> None:
-    """Start every stream of random numbers anew from `seed` (a whole number from 0 to 2**64 - 1)."""
+    """Restart all random streams from `seed`, an integer from 0 to 2**64 - 1."""
     if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
-        raise ValueError(f"manual_seed: expected a whole number from 0 to 2**64 - 1, got {seed!r}.")
-    _randomness.seed = int(seed)
-    _randomness.step, _randomness.calls = 0, {}
+        raise ValueError(f"manual_seed: expected an integer from 0 to 2**64 - 1, got {seed!r}.")
+    _state.seed, _state.step, _state.calls = int(seed), 0, {}
 
 
 def seed() -> int:
-    """The seed that all streams have started from."""
-    return _randomness.seed
+    return _state.seed
 
 
 def set_step(step: int) -> None:
-    """Say which training step comes now. Draws then depend on it, and not on how many there were before."""
-    _randomness.step = step
-    _randomness.calls = {
-        stream: call for stream, call in _randomness.calls.items() if stream == "init"
-    }  # which no step belongs to
+    """Set the training step. Draws depend on it, and not on draws in earlier steps."""
+    _state.step = step
+    # Initial values belong to no step: their stream continues.
+    _state.calls = {stream: n for stream, n in _state.calls.items() if stream == "init"}
 
 
 @contextmanager
-def same_draws() -> Any:
-    """Put the streams back at the end to where they were at the beginning: what runs next draws the same numbers."""
-    before = dict(_randomness.calls)
+def same_draws() -> Iterator[None]:
+    """A context that restores the streams at its end, to repeat its draws."""
+    before = dict(_state.calls)
     try:
         yield
     finally:
-        _randomness.calls = before
+        _state.calls = before
 
 
 def key(stream: str, seed: int | None = None) -> tuple[int, int]:
-    """The Philox key of a stream: the seed, and the stream's name of up to eight letters read as a number."""
-    return (_randomness.seed if seed is None else seed), int.from_bytes(
-        stream.encode().ljust(8)[:8]
-    )
+    """A stream's Philox key: the seed, and eight letters of the name as an integer."""
+    word = int.from_bytes(stream.encode().ljust(8)[:8])
+    return _state.seed if seed is None else seed, word
 
 
 def draw(stream: str) -> tuple[int, int]:
-    """(step, call) for the next draw from a stream: the second dropout layer of a step is call 1."""
-    call = _randomness.calls.get(stream, 0)
-    _randomness.calls[stream] = call + 1
-    return _randomness.step, call
+    """(step, call) of the next draw: a step's second dropout layer has call 1."""
+    call = _state.calls.get(stream, 0)
+    _state.calls[stream] = call + 1
+    return _state.step, call
 
 
 def random_words(
     key: tuple[int, int], step: int, call: int, samples: Iterable[int], count: int
 ) -> np.ndarray:
-    """uint64 (samples, count): word i of a sample is word i % 4 of the Philox block with the counter (1 + i // 4, sample, step, call)."""
+    """uint64 (samples, count).
+
+    Word i of a sample is word i % 4 of the block (1 + i // 4, sample, step, call).
+    """
     philox = np.random.Philox(key=np.array(key, np.uint64))
     state: Any = philox.state
     rows = []
@@ -86,18 +83,14 @@ def random_words(
 def uniform(
     stream: str, step: int, samples: Iterable[int], count: int, *, seed: int | None = None
 ) -> np.ndarray:
-    """float64 (samples, count) from [0, 1): the numbers that belong to each sample of a step, whichever process draws them."""
+    """float64 (samples, count) from [0, 1): random numbers of the samples in a step."""
     return (random_words(key(stream, seed), step, 0, samples, count) >> np.uint64(11)) * 2.0**-53
 
 
 def generator(
     stream: str, step: int, sample: int = 0, *, seed: int | None = None
 ) -> np.random.Generator:
-    """NumPy's generator at the beginning of the numbers that belong to (seed, stream, step, sample).
-
-    Philox4x64-10 (Salmon et al. 2011): key (seed, stream), counter (block, sample, step, 0), the block counting up.
-    """
+    """NumPy's generator of the words of (stream, step, sample)."""
     words = np.array([0, sample, step, 0], np.uint64)
-    return np.random.Generator(
-        np.random.Philox(counter=words, key=np.array(key(stream, seed), np.uint64))
-    )
+    philox_key = np.array(key(stream, seed), np.uint64)
+    return np.random.Generator(np.random.Philox(counter=words, key=philox_key))

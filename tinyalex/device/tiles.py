@@ -1,16 +1,16 @@
-"""A loop over a batch, cut into tiles with scratch memory that, on the CPU, worker threads share.
+"""A loop over the tiles of a batch, with scratch memory; on the CPU, in worker threads.
 
-BLAS has threads of its own. While workers run it is limited to one thread, because running
-BLAS threads inside pool threads oversubscribes the cores.
+BLAS has threads of its own. While workers run it is limited to one thread, because
+running BLAS threads inside pool threads oversubscribes the cores.
 """
 
 import math
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -21,7 +21,7 @@ from tinyalex.device.arrays import Array, of, xp
 from tinyalex.device.choice import memory
 
 MAX_TILE_BYTES = 8 << 20
-"""Scratch memory of a CPU tile, about a core's share of the cache: more spills, less starves BLAS."""
+"""Scratch memory of a CPU tile: a core's share of the cache. Less makes BLAS slow."""
 
 MAX_GPU_TILE_BYTES = 1 << 30
 """Scratch memory of a GPU tile: a batch of 128 images in each layer of AlexNet fits."""
@@ -29,7 +29,8 @@ MAX_GPU_TILE_BYTES = 1 << 30
 SWITCH_INTERVAL_SECONDS = 1e-5
 """Python's thread switch interval while workers run.
 
-With the usual 5 ms, a worker between two short NumPy calls keeps the others waiting for the GIL.
+With the usual 5 ms, a worker between two short NumPy calls keeps the others waiting for
+the GIL.
 """
 
 
@@ -41,7 +42,7 @@ class Scratch:
         self.buffers: dict[str, Array] = {}
 
     def take(self, name: str, shape: tuple[int, ...], dtype: Any) -> Array:
-        """An uninitialised array. Arrays that are in use at the same time need different names."""
+        """An uninitialized array. Arrays in use together need different names."""
         size = math.prod(shape) * np.dtype(dtype).itemsize
         buffer = self.buffers.get(name)
         if buffer is None or buffer.size < size:
@@ -61,18 +62,18 @@ def for_tiles(
     single_threaded: bool = False,
     tiles: list[tuple[int, int]] | None = None,
 ) -> Any:
-    """Calls `body(lo, hi, scratch)` on tiles that cover range(len(batch)); returns the sum of the results.
+    """The sum of `body(lo, hi, scratch)` over tiles [lo, hi) that cover the batch.
 
     batch            the array to work on, for its length and its device
     bytes_each       scratch memory per element of the batch; determines the tile size
-    min_tile         the tile size aimed at when that would be smaller, if each worker gets a tile
-    single_threaded  run in the calling thread: the work is too small to wake other threads
-    tiles            the [lo, hi) to use instead, for example those of an earlier loop
-    body             returns None, a new array, or a tuple of them; may run in several threads at
-                     once, on tiles that do not overlap
+    min_tile         the least tile size, if each worker still gets a tile
+    single_threaded  run in the calling thread, for small work
+    tiles            the tiles to use instead, for example those of an earlier loop
+    body             returns None, a new array, or a tuple of them; may run in several
+                     threads at once, on tiles that do not overlap
 
-    Workers get tiles by index and partial sums are added in a fixed order, so that the same number
-    of workers gives the same bits. A GPU runs one tile after the other.
+    Workers get tiles by index and partial sums are added in a fixed order, so that the
+    same number of workers gives the same bits. A GPU runs one tile after the other.
     """
     device = of(batch)
     serial = device != "cpu" or _thread.in_tile
@@ -101,12 +102,12 @@ def for_tiles(
 
 @cache
 def _gpu_tile_bytes(name: str) -> int:
-    """At most an eighth of the free memory, so that one layer's columns do not fill a small card."""
+    """At most an eighth of the free memory: a tile must not fill a small GPU."""
     return min(MAX_GPU_TILE_BYTES, memory(name)["free"] // 8)
 
 
 def _cut(n: int, max_size: int, num_workers: int) -> list[tuple[int, int]]:
-    """Tiles of nearly equal size, at most `max_size`, the same number for each worker."""
+    """Tiles of nearly equal size, at most `max_size`; as many for each worker."""
     count = min(n, -(-n // (max_size * num_workers)) * num_workers)
     # An empty batch still gets a tile: sums over no image are zero, not missing.
     return [(i * n // count, (i + 1) * n // count) for i in range(count)] or [(0, 0)]
@@ -121,7 +122,7 @@ def _run(tiles: list[tuple[int, int]], body: Body, scratch: Scratch) -> Any:
 
 
 class _Thread(threading.local):
-    """Per thread: its scratch memory, and whether it is running a tile."""
+    """A thread's scratch memory, and whether it runs a tile."""
 
     def __init__(self) -> None:
         self.scratch = Scratch(np)
@@ -132,7 +133,8 @@ _thread = _Thread()
 
 
 def _run_in_thread(tiles: list[tuple[int, int]], body: Body) -> Any:
-    # A nested for_tiles stays in its thread: the other workers are busy and may wait for this one.
+    # A nested for_tiles stays in its thread: the other workers are busy and may wait
+    # for this one.
     _thread.in_tile = True
     try:
         return _run(tiles, body, _thread.scratch)
@@ -151,7 +153,7 @@ def _add(total: Any, part: Any) -> Any:
 
 @cache
 def workers() -> int:
-    """The number of worker threads: TINYALEX_THREADS, or the cores this process may use.
+    """The number of worker threads: TINYALEX_THREADS, or the cores available.
 
     One if threadpoolctl is missing: BLAS cannot be limited then.
     """
@@ -180,20 +182,20 @@ def _blas() -> Any:
 
 
 def blas_libraries() -> list[dict[str, Any]]:
-    """The BLAS libraries in this process as threadpoolctl describes them: name, version, threads."""
+    """The BLAS libraries in this process, as threadpoolctl describes them."""
     blas = _blas()
     return [info for info in blas.info() if info["user_api"] == "blas"] if blas else []
 
 
 @cache
 def blas_multiplies_without_packing() -> bool:
-    """Whether this is an OpenBLAS whose small-matrix kernels skip packing: those for AVX-512."""
+    """Whether BLAS is an OpenBLAS whose AVX-512 kernels skip packing small matrices."""
     kernels = ("SkylakeX", "Cooperlake", "SapphireRapids")
     return any(info.get("architecture") in kernels for info in blas_libraries())
 
 
 class _BlasLimit:
-    """BLAS's thread count and Python's switch interval belong to the process, not to a thread.
+    """Lowers BLAS's thread count and Python's switch interval, which are process-wide.
 
     The first thread to enter lowers them, the last one to leave restores them.
     """
@@ -203,7 +205,7 @@ class _BlasLimit:
         self.limit: Any = nullcontext()
         self.interval = sys.getswitchinterval()
 
-    def enter(self) -> None:
+    def __enter__(self) -> None:
         with self.lock:
             self.users += 1
             if self.users == 1:
@@ -214,7 +216,7 @@ class _BlasLimit:
                 self.interval = sys.getswitchinterval()
                 sys.setswitchinterval(min(SWITCH_INTERVAL_SECONDS, self.interval))
 
-    def leave(self) -> None:
+    def __exit__(self, *error: object) -> None:
         with self.lock:
             self.users -= 1
             if self.users == 0:
@@ -231,8 +233,8 @@ class _BlasLimit:
 def _take_control_of_openblas() -> None:
     """Lets any thread set OpenBLAS's thread count.
 
-    From version 3.8, threadpoolctl ignores every thread but the one that set a limit first, as
-    long as that one is alive. The thread that restores the count is often another one.
+    From version 3.8, threadpoolctl ignores every thread but the one that set a limit
+    first, while that one is alive. Often another thread restores the count.
     """
     if _blas() is not None:
         import threadpoolctl
@@ -245,18 +247,13 @@ def _take_control_of_openblas() -> None:
 _blas_limit = _BlasLimit()
 
 
-@contextmanager
-def single_threaded_blas() -> Iterator[None]:
+def single_threaded_blas() -> AbstractContextManager[None]:
     """A context in which BLAS runs each matrix multiplication in the calling thread."""
-    _blas_limit.enter()
-    try:
-        yield
-    finally:
-        _blas_limit.leave()
+    return _blas_limit
 
 
 def _after_fork() -> None:
-    """A child process has none of its parent's threads; one of them may have held the lock."""
+    """A child has none of its parent's threads, one of which may have held the lock."""
     global _blas_limit
     _pool.cache_clear()
     if _blas_limit.users:

@@ -1,4 +1,4 @@
-"""The layers as functions, with the names, arguments and answers of torch.nn.functional. One idea a file."""
+"""The layers as functions. Names, arguments and results are torch.nn.functional's."""
 
 from tinyalex.functional.activation import relu, sigmoid, tanh
 from tinyalex.functional.adaptive_pooling import adaptive_avg_pool2d

@@ -1,9 +1,6 @@
 """ReLU, tanh and sigmoid (section 3.1)."""
 
-import math
 from typing import Any
-
-import numpy as np
 
 from tinyalex import device, kernels, ops
 from tinyalex.device import Array
@@ -12,13 +9,8 @@ from tinyalex.functional.arguments import float_tensors
 from tinyalex.tensor import Tensor
 
 
-def relu_naive(x: np.ndarray) -> np.ndarray:
-    """max(0, x), element by element."""
-    return np.array([max(0.0, v) for v in x.ravel()], x.dtype).reshape(x.shape)
-
-
 class ReLU(Function):
-    """y = max(0, x).  dx = dy where x > 0, else 0, also at 0 itself.
+    """y = max(0, x).  dx = dy where x > 0, else 0
 
     Keeps y, which is positive where x is. NaN passes the gradient through, as in torch.
     """
@@ -38,7 +30,7 @@ class ReLU(Function):
 
 
 def relu(input: Any, inplace: bool = False) -> Tensor:
-    """max(0, input), for any shape. `inplace` is accepted as torch has it, and has no effect.
+    """max(0, input), for any shape. `inplace` has no effect.
 
     >>> relu([-1.0, 0.0, 2.0]).numpy().tolist()
     [0.0, 0.0, 2.0]
@@ -46,29 +38,17 @@ def relu(input: Any, inplace: bool = False) -> Tensor:
     return ReLU.apply(*float_tensors("relu", input=input))
 
 
-def tanh_naive(x: np.ndarray) -> np.ndarray:
-    """(e**x - e**-x) / (e**x + e**-x), element by element."""
-    return np.array(
-        [(math.exp(v) - math.exp(-v)) / (math.exp(v) + math.exp(-v)) for v in x.ravel()], x.dtype
-    ).reshape(x.shape)
-
-
 def tanh(input: Any) -> Tensor:
     """The hyperbolic tangent, for any shape.  dx = dy * (1 - y**2)"""
     return ops.Tanh.apply(*float_tensors("tanh", input=input))
 
 
-def sigmoid_naive(x: np.ndarray) -> np.ndarray:
-    """1 / (1 + e**-x), element by element."""
-    return np.array([1 / (1 + math.exp(-v)) for v in x.ravel()], x.dtype).reshape(x.shape)
-
-
 class Sigmoid(Function):
-    """y = 1 / (1 + e**-x).  dx = dy * y * (1 - y), at most dy / 4: deep stacks learn slowly"""
+    """y = 1 / (1 + e**-x).  dx = dy * y * (1 - y)"""
 
     def forward(self, x: Array) -> Array:
         xp = device.xp(x)
-        power = xp.exp(-abs(x))  # at most 1: e**-x itself could overflow
+        power = xp.exp(-abs(x))  # at most 1, where e**-x could overflow
         self.y = xp.where(x < 0, power, xp.ones((), x.dtype)) / (1 + power)
         return self.y
 

@@ -1,4 +1,4 @@
-"""Average pooling to a size that is asked for, whatever the image's."""
+"""Average pooling to a given output size, for images of any size."""
 
 import math
 from collections.abc import Iterator
@@ -14,9 +14,12 @@ from tinyalex.tensor import Tensor
 
 
 class AdaptiveAvgPool2d(Function):
-    """y[n, c, i, j] = the mean of rows floor(i*H/OH) to ceil((i+1)*H/OH) of x and of columns likewise; dx = dy / count, added up.
+    """y[n, c, i, j] = mean of x[n, c, top:bottom, left:right]
+       top, bottom = floor(i*H / OH), ceil((i+1)*H / OH); left and right likewise
+       dx          = sum of dy / count over the windows that a pixel is in
 
-    x (N, C, H, W) -> y (N, C, OH, OW). The windows cover x evenly; where H is no multiple of OH they differ in size and may overlap.
+    x (N, C, H, W) -> y (N, C, OH, OW). If H is no multiple of OH, windows differ in
+    size and may overlap.
     """
 
     def forward(self, x: Array, *, out: Pair) -> Array:
@@ -30,11 +33,12 @@ class AdaptiveAvgPool2d(Function):
         dx = kernels.of(dy).activation(self.shape, dy.dtype)
         dx.fill(0)
         for i, j, window in self.windows(dy.shape[2:]):
-            seen = dx[window]
-            seen += dy[:, :, i, j, None, None] / math.prod(seen.shape[2:])
+            part = dx[window]
+            part += dy[:, :, i, j, None, None] / math.prod(part.shape[2:])
         return dx
 
     def windows(self, out: tuple[int, ...]) -> Iterator[tuple[int, int, Any]]:
+        """(i, j, the index of its window) for each output position."""
         rows, cols = (
             [slice(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
             for size, count in zip(self.shape[2:], out, strict=True)
@@ -45,38 +49,33 @@ class AdaptiveAvgPool2d(Function):
 
 
 def adaptive_avg_pool2d(input: Any, output_size: Any) -> Tensor:
-    """The mean of each of OH x OW windows that cover the image evenly, whatever its size.
+    """The means of OH x OW windows that cover the image evenly.
 
-    input (N, C, H, W) or (C, H, W); output_size: a number, or a pair in which None keeps the input's size.
+    input        (N, C, H, W) or (C, H, W)
+    output_size  OH and OW: an integer, or a pair, in which None is the input's size
 
     >>> adaptive_avg_pool2d([[[1.0, 3.0, 5.0]]], (1, 2)).numpy().tolist()
     [[[2.0, 4.0]]]
     """
-    (x,) = float_tensors("adaptive_avg_pool2d", input=input)
-    x, unbatched = with_batch("adaptive_avg_pool2d", x, 4, "N, C, H, W")
+    op = "adaptive_avg_pool2d"
+    (x,) = float_tensors(op, input=input)
+    x, unbatched = with_batch(op, x)
+    h, w = x.shape[2:]
     sizes = output_size
     if isinstance(output_size, (tuple, list)):
         if len(output_size) != 2:
             raise TypeError(
-                f"adaptive_avg_pool2d: output_size is a whole number or a pair of them, got {output_size!r}."
+                f"{op}: output_size is an integer or a pair of them, got {output_size!r}."
             )
-        sizes = tuple(
-            own if size is None else size
-            for size, own in zip(output_size, x.shape[2:], strict=True)
-        )
-    out = pair("adaptive_avg_pool2d", "output_size", sizes, 0)
+        pairs = zip(output_size, (h, w), strict=True)
+        sizes = tuple(own if size is None else size for size, own in pairs)
+    out = pair(op, "output_size", sizes, 0)
     if 0 in x.shape[1:]:
-        raise ValueError(f"adaptive_avg_pool2d: input has shape {x.shape}; only N may be 0.")
-    if out == x.shape[2:]:
-        y = x.reshape(x.shape)  # each mean is of one number
-    elif 0 not in out and all(
-        size % count == 0 for size, count in zip(x.shape[2:], out, strict=True)
-    ):
-        kernel = (
-            x.shape[2] // out[0],
-            x.shape[3] // out[1],
-        )  # equal windows side by side: average pooling proper
-        y = avg_pool2d(x, kernel)
+        raise ValueError(f"{op}: input has shape {x.shape}; only N may be 0.")
+    if out == (h, w):
+        y = x.reshape(x.shape)  # each window is one pixel
+    elif 0 not in out and h % out[0] == w % out[1] == 0:
+        y = avg_pool2d(x, (h // out[0], w // out[1]))  # equal windows without overlap
     else:
         y = AdaptiveAvgPool2d.apply(x, out=out)
     return y.reshape(y.shape[1:]) if unbatched else y

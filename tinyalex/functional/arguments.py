@@ -1,14 +1,16 @@
-"""Checks of the functions' arguments: tensors, integers, pairs, axes; and the size of an output."""
+"""Checks of functions' arguments, and the size of a window's output."""
 
 import operator
 from typing import Any
+
+import numpy as np
 
 from tinyalex.kernels.window import Pair, Shape, Window
 from tinyalex.tensor import Tensor, as_tensor
 
 
 def pair(op: str, name: str, value: Any, least: int) -> Pair:
-    """An integer, or two of them for rows and columns, each at least `least`. `(n,)` is n, as in torch."""
+    """Integers for rows and columns, at least `least`. `(n,)` is n, as in torch."""
     values = tuple(value) if isinstance(value, (tuple, list)) else (value,)
     try:
         first, second = values * 2 if len(values) == 1 else values
@@ -25,58 +27,63 @@ def at_least_one(op: str, name: str, value: Any) -> None:
     try:
         number = operator.index(value)
     except TypeError:
-        raise TypeError(f"{op}: {name} is an integer, got {value!r}.") from None
+        raise TypeError(f"{op}: {name} must be an integer, got {value!r}.") from None
     if number < 1:
         raise ValueError(f"{op}: {name} must be at least 1, got {value!r}.")
 
 
+def check_groups(op: str, groups: Any, count: int, what: str) -> None:
+    """Raises ValueError unless `groups` is an integer that divides `count`."""
+    if not isinstance(groups, (int, np.integer)) or groups < 1 or count % groups:
+        raise ValueError(
+            f"{op}: groups={groups!r} does not divide the {count} {what}. Use a divisor."
+        )
+
+
+def check_bias(op: str, w: Tensor, b: Tensor | None) -> None:
+    """Raises ValueError unless there is one bias for each output of the weight."""
+    if b is not None and b.shape != (len(w),):
+        raise ValueError(
+            f"{op}: bias has shape {b.shape}, but weight {w.shape} has {len(w)} outputs. "
+            f"Give it the shape ({len(w)},)."
+        )
+
+
 def float_tensors(op: str, *, optional: str = "", **arguments: Any) -> list[Any]:
-    """The arguments as tensors of one floating dtype. The `optional` one may be None, and stays it."""
-    for name, x in arguments.items():
-        if x is None and name != optional:
-            raise TypeError(f"{op}: {name} is None. Give a tensor or an array.")
-    tensors = {name: None if x is None else as_tensor(x) for name, x in arguments.items()}
+    """The arguments as tensors of one floating dtype. `optional` may be None."""
     first: tuple[str, Tensor] | None = None
-    for name, tensor in tensors.items():
-        if tensor is None:
+    tensors: list[Tensor | None] = []
+    for name, x in arguments.items():
+        if x is None:
+            if name != optional:
+                raise TypeError(f"{op}: {name} is None. Give a tensor or an array.")
+            tensors.append(None)
             continue
+        tensor = as_tensor(x)
         if tensor.dtype.kind != "f":
             raise TypeError(
                 f"{op}: {name} is {tensor.dtype}, but must be floating. "
                 f"Convert it: {name}.astype('float32')."
             )
-        if first is not None and tensor.dtype != first[1].dtype:
+        first = first or (name, tensor)
+        if tensor.dtype != first[1].dtype:
             raise TypeError(
                 f"{op}: {first[0]} is {first[1].dtype}, but {name} is {tensor.dtype}. "
                 "Convert one of them with astype, or a whole module with module.to(dtype)."
             )
-        first = first or (name, tensor)
-    return list(tensors.values())
+        tensors.append(tensor)
+    return tensors
 
 
-def with_batch(op: str, x: Tensor, ndim: int, letters: str) -> tuple[Tensor, bool]:
-    """(x with a batch dimension, whether that was added). `letters` name the axes in the message."""
-    if x.ndim == ndim:
+def with_batch(op: str, x: Tensor) -> tuple[Tensor, bool]:
+    """(x as (N, C, H, W), whether the batch dimension was added)."""
+    if x.ndim == 4:
         return x, False
-    if x.ndim == ndim - 1:
+    if x.ndim == 3:
         return x.reshape(1, *x.shape), True
     raise ValueError(
-        f"{op}: input has shape {x.shape}, expected ({letters}), "
-        "or the same without N for a single image."
+        f"{op}: input has shape {x.shape}, expected (N, C, H, W), or (C, H, W) for a single image."
     )
-
-
-def axis_of(op: str, name: str, axis: Any, shape: Shape) -> int:
-    """An axis of `shape`, counted from 0; negative ones count from the end."""
-    try:
-        return range(len(shape))[operator.index(axis)]
-    except IndexError:
-        raise ValueError(
-            f"{op}: {name}={axis} is no axis of a tensor of shape {shape}, "
-            f"which has the axes 0 to {len(shape) - 1}."
-        ) from None
-    except TypeError:
-        raise TypeError(f"{op}: {name} is an integer, got {axis!r}.") from None
 
 
 def output_size(
@@ -92,9 +99,7 @@ def output_size(
         OH = floor((H + padding before and after - dilation*(KH-1) - 1) / stride) + 1
 
     ceil_mode      round up: the last window may extend past the edge
-    starts_inside  ... but must start before the padding at the end does, as pooling requires
-
-    Raises ValueError if no window fits.
+    starts_inside  ... but must start before the padding at the end, as in pooling
     """
     reach = [d * (size - 1) + 1 for d, size in zip(window.dilation, window.kernel, strict=True)]
     out = []

@@ -9,7 +9,14 @@ import numpy as np
 from tinyalex import device, kernels
 from tinyalex.device import Array
 from tinyalex.function import is_grad_enabled
-from tinyalex.functional.arguments import float_tensors, output_size, pair, with_batch
+from tinyalex.functional.arguments import (
+    check_bias,
+    check_groups,
+    float_tensors,
+    output_size,
+    pair,
+    with_batch,
+)
 from tinyalex.kernels.fast_paths import fast
 from tinyalex.kernels.window import ConvFunction, ConvShape, Pair, Shape, Window
 from tinyalex.tensor import Tensor
@@ -24,7 +31,7 @@ def conv2d_naive(
     dilation: Pair = (1, 1),
     groups: int = 1,
 ) -> np.ndarray:
-    """The definition in loops, for reading and for tests: each output is one patch times one filter."""
+    """The definition in loops: each output is one patch times one filter."""
     (n_images, c, h, w_), (o, c_group, kh, kw) = x.shape, w.shape
     padded = np.zeros((n_images, c, h + 2 * padding[0], w_ + 2 * padding[1]), x.dtype)
     padded[:, :, padding[0] : padding[0] + h, padding[1] : padding[1] + w_] = x
@@ -49,25 +56,26 @@ def conv2d_naive(
 class Conv2d(ConvFunction):
     """Convolution as one matrix multiplication a group, by im2col.
 
-        y[n, o, i, j] = b[o] + sum over c, u, v of w[o, c, u, v]
-                        * x[n, c, i*stride + u*dilation - padding, j*stride + v*dilation - padding]
+        y[n, o, i, j] = b[o] + sum over c, u, v of w[o, c, u, v] * x[n, c, row, col]
+        row, col      = i*stride + u*dilation - padding, j*stride + v*dilation - padding
 
-    x (N, C, H, W), w (O, C/G, KH, KW), b (O,) -> y (N, O, OH, OW). A tile of T images becomes `col`
-    (C*KH*KW, T*OH*OW): a column for each output position, with the patch it sees. Then, group by
-    group,
+    x (N, C, H, W), w (O, C/G, KH, KW), b (O,) -> y (N, O, OH, OW). A tile of T images
+    becomes `col` (C*KH*KW, T*OH*OW): a column for each output position, with the patch
+    it sees. Then, group by group,
 
         forward    y    = w @ col
         backward   dw  += dy @ col.T      the sum over all uses of a weight
-                   dcol = w.T @ dy        and col2im adds each patch to where it was taken from
+                   dcol = w.T @ dy        col2im adds each patch to where it came from
 
-    Keeps x and w, not the columns: they are KH*KW times as large as x, and cheap to recompute. With
-    `relu`, y is the maximum of 0 and that and is kept too; its gradient is masked where y <= 0.
+    Keeps x and w, not the columns: they are KH*KW times as large as x, and cheap to
+    recompute. With `relu`, y is the maximum of 0 and that and is kept too; its gradient
+    is masked where y <= 0.
     """
 
     name = "im2col"
 
     def forward(
-        self, x: Array, w: Array, b: Array | None = None, *, shape: ConvShape, relu: bool = False
+        self, x: Array, w: Array, b: Array | None, *, shape: ConvShape, relu: bool = False
     ) -> Array:
         k, xp = kernels.of(x), device.xp(x)
         x, w, b = k.ready(x), k.ready(w), None if b is None else k.ready(b)
@@ -86,7 +94,7 @@ class Conv2d(ConvFunction):
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         x, w, y, window = self.x, self.w, self.y, self.shape.window
-        want_dx, want_dw, *want_db = self.needs_input_grad  # a first layer needs no dx
+        want_dx, want_dw, want_db = self.needs_input_grad  # a first layer needs no dx
         k, xp = kernels.of(dy), device.xp(dy)
         dy = k.ready(dy)
         dx = k.activation(x.shape, dy.dtype) if want_dx else None
@@ -96,13 +104,13 @@ class Conv2d(ConvFunction):
             k.to_columns(dy[lo:hi], dproduct, None if y is None else y[lo:hi])
             dw = db = None
             if want_dw:
-                # dw.T = col @ dy.T, on which BLAS is twice as fast where there are few filters.
+                # dw.T = col @ dy.T: BLAS is twice as fast with few filters.
                 groups = self.shape.groups
                 dw = xp.empty((groups, math.prod(w.shape[1:]), len(w) // groups), w.dtype)
                 k.im2col(x[lo:hi], col, *window)
                 for dwg, cg, pg in self.by_group(dw, k.matrix(col), k.matrix(dproduct)):
                     xp.matmul(cg, pg.T, out=dwg[0])
-            if any(want_db):
+            if want_db:
                 dpositions = k.matrix(dproduct)
                 db = dpositions @ xp.ones(dpositions.shape[1], dy.dtype)
             if dx is not None:
@@ -112,11 +120,10 @@ class Conv2d(ConvFunction):
             return dw, db
 
         dw, db = device.for_tiles(x, self.bytes_each(), tile)
-        dw = None if dw is None else dw.swapaxes(1, 2).reshape(w.shape)
-        return (dx, dw, db)[: len(self.needs_input_grad)]
+        return dx, None if dw is None else dw.swapaxes(1, 2).reshape(w.shape), db
 
     def workspace(self, scratch: device.Scratch, images: int) -> tuple[Array, Array]:
-        """Scratch for the columns (C, KH, KW, T, OH, OW) and the product (O, T, OH, OW) of a tile."""
+        """A tile's scratch: columns (C, KH, KW, T, OH, OW), product (O, T, OH, OW)."""
         x, (_, w, window, out, _) = self.x, self.shape
         k = kernels.of(x)
         col = k.columns(scratch, "columns", (x.shape[1], *window.kernel), images, out, x.dtype)
@@ -125,8 +132,8 @@ class Conv2d(ConvFunction):
     def bytes_each(self) -> int:
         """Bytes of an image's workspace."""
         (_, channels, _, _), (filters, *_), window, out, _ = self.shape
-        rows = channels * math.prod(window.kernel) + filters
-        return rows * math.prod(out) * self.x.itemsize
+        per_position = channels * math.prod(window.kernel) + filters
+        return per_position * math.prod(out) * self.x.itemsize
 
     def by_group(self, *matrices: Array) -> Iterator[tuple[Array, ...]]:
         """For each group, its band of rows of each matrix."""
@@ -154,34 +161,37 @@ def conv2d(
 ) -> Tensor:
     """2-D convolution (section 3.5 of the paper).
 
-    input (N, C, H, W) or (C, H, W), weight (O, C/groups, KH, KW), bias (O,) -> (N, O, OH, OW), all
-    of one floating dtype.
+    input (N, C, H, W) or (C, H, W), weight (O, C/groups, KH, KW), bias (O,)
+    -> (N, O, OH, OW), all of one floating dtype.
 
-    stride, padding, dilation  integers, or pairs for rows and columns. padding is also "valid"
-                               (none) or "same" (stride 1 only: OH, OW = H, W; an odd zero is last)
-    groups                     output group g sees input group g only: the paper's two columns
-    ceil_mode                  the size rule of the 2012 code: a last window may extend past the
-                               edge, and reads zeros there
+    stride, padding, dilation  integers, or pairs for rows and columns. padding is also
+                               "valid" (none) or "same" (stride 1 only: OH, OW = H, W;
+                               an odd zero is last)
+    groups                     output group g sees input group g only: the paper's two
+                               columns
+    ceil_mode                  the size rule of the 2012 code: a last window may extend
+                               past the edge, and reads zeros there
     relu                       the result is relu(conv2d(...)), computed in one pass
 
     >>> import numpy as np
-    >>> conv2d(np.ones((1, 3, 224, 224), "f"), np.ones((96, 3, 11, 11), "f"), stride=4, padding=2).shape
+    >>> x, w = np.ones((1, 3, 224, 224), "f"), np.ones((96, 3, 11, 11), "f")
+    >>> conv2d(x, w, stride=4, padding=2).shape
     (1, 96, 55, 55)
     """
     x, w, b = float_tensors("conv2d", optional="bias", input=input, weight=weight, bias=bias)
-    x, unbatched = with_batch("conv2d", x, 4, "N, C, H, W")
+    x, unbatched = with_batch("conv2d", x)
     _check_weight(x, w, b, groups)
     shape = conv_shape(x.shape, w.shape, stride, padding, dilation, groups, ceil_mode)
     wants_dx = x.requires_grad and is_grad_enabled()
     function = conv_algorithm(shape, x.dtype, x.device, wants_dx)
-    y = function.apply(x, w, *(() if b is None else (b,)), shape=shape, relu=relu)
+    y = function.apply(x, w, b, shape=shape, relu=relu)
     return y.reshape(y.shape[1:]) if unbatched else y
 
 
 def conv_algorithm(
     shape: ConvShape, dtype: np.dtype, device: str, wants_dx: bool
 ) -> type[ConvFunction]:
-    """The Function that convolves: `Conv2d`, or a faster one of the device with the same methods."""
+    """The Function that convolves: `Conv2d`, or a faster one for the device."""
     if not fast.enabled:
         return Conv2d
     return kernels.on(device).convolution_algorithm(shape, dtype, wants_dx) or Conv2d
@@ -196,7 +206,7 @@ def conv_shape(
     groups: int = 1,
     ceil_mode: bool = False,
 ) -> ConvShape:
-    """The shapes of conv2d with these arguments. x (N, C, H, W), w (O, C/groups, KH, KW)."""
+    """The shapes of conv2d with an input of shape x and a weight of shape w."""
     steps = pair("conv2d", "stride", stride, 1)
     dilations = pair("conv2d", "dilation", dilation, 1)
     kernel = w[2], w[3]
@@ -208,13 +218,9 @@ def conv_shape(
 def _check_weight(x: Tensor, w: Tensor, b: Tensor | None, groups: int) -> None:
     if w.ndim != 4 or 0 in w.shape:
         raise ValueError(
-            f"conv2d: weight has shape {w.shape}, expected (O, C/groups, KH, KW) without a size of 0."
+            f"conv2d: weight has shape {w.shape}, expected (O, C/groups, KH, KW), no size 0."
         )
-    if not isinstance(groups, (int, np.integer)) or groups < 1 or len(w) % groups:
-        raise ValueError(
-            f"conv2d: groups={groups!r} does not divide the {len(w)} filters of weight {w.shape}. "
-            "Use a divisor of both channel counts."
-        )
+    check_groups("conv2d", groups, len(w), f"filters of weight {w.shape}")
     channels, expected = x.shape[1], w.shape[1] * groups
     if channels != expected:
         fix = f"Give the input {expected} channels"
@@ -224,11 +230,7 @@ def _check_weight(x: Tensor, w: Tensor, b: Tensor | None, groups: int) -> None:
             f"conv2d: input has {channels} channels, but weight {w.shape} with groups={groups} "
             f"expects {expected}.\n{fix}."
         )
-    if b is not None and b.shape != (len(w),):
-        raise ValueError(
-            f"conv2d: bias has shape {b.shape}, but weight {w.shape} has {len(w)} filters. "
-            f"Give it the shape ({len(w)},)."
-        )
+    check_bias("conv2d", w, b)
 
 
 def _padding(padding: Any, kernel: Pair, stride: Pair, dilation: Pair) -> tuple[Pair, Pair]:

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from tinyalex.ops.reduction import axis_of
 from tinyalex.tensor import Tensor, as_tensor
 
 
@@ -14,15 +15,12 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     (8, 9216)
     """
     x = as_tensor(input)
-    shape = x.shape or (1,)
-    try:
-        start, end = (range(len(shape))[d] for d in (start_dim, end_dim))
-    except IndexError:
-        raise ValueError(
-            f"flatten: start_dim={start_dim} and end_dim={end_dim} are not both axes of an input of shape {x.shape}."
-        ) from None
+    start = axis_of("flatten", "start_dim", start_dim, x.shape)
+    end = axis_of("flatten", "end_dim", end_dim, x.shape)
     if start > end:
         raise ValueError(
-            f"flatten: start_dim={start_dim} comes after end_dim={end_dim} in an input of shape {x.shape}."
+            f"flatten: start_dim={start_dim} is after end_dim={end_dim} in an input of shape "
+            f"{x.shape}. Exchange them."
         )
+    shape = x.shape or (1,)
     return x.reshape(*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :])

@@ -8,7 +8,7 @@ import numpy as np
 from tinyalex import kernels
 from tinyalex.device import Array
 from tinyalex.function import Function
-from tinyalex.functional.arguments import float_tensors
+from tinyalex.functional.arguments import check_bias, float_tensors
 from tinyalex.tensor import Tensor
 
 
@@ -26,17 +26,14 @@ def linear_naive(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None) -> n
 class Linear(Function):
     """y = x @ w.T + b
 
-    x (..., in), w (out, in), b (out,) -> y (..., out). With all leading axes taken as one:
+    x (..., in), w (out, in), b (out,) -> y (..., out). With the leading axes flattened:
 
-        dx = dy @ w      dw = dy.T @ x      db = the sum of dy over the samples
+        dx = dy @ w      dw = dy.T @ x      db = sum of dy over the samples
     """
 
-    def forward(self, x: Array, w: Array, b: Array | None = None) -> Array:
+    def forward(self, x: Array, w: Array, b: Array | None) -> Array:
         k = kernels.of(x)
-        self.x, self.w = (
-            x.reshape(math.prod(x.shape[:-1]), w.shape[1]),
-            w,
-        )  # one product of matrices, whatever the leading axes
+        self.x, self.w = x.reshape(math.prod(x.shape[:-1]), w.shape[1]), w
         y = k.activation((len(self.x), len(w)), x.dtype)
         k.matmul(self.x, w.T, out=y)
         if b is not None:
@@ -44,7 +41,7 @@ class Linear(Function):
         return y.reshape(*x.shape[:-1], len(w))
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
-        want_dx, want_dw, *want_db = self.needs_input_grad
+        want_dx, want_dw, want_db = self.needs_input_grad
         k = kernels.of(dy)
         flat = dy.reshape(len(self.x), len(self.w))
         dx, dw = (k.like(a) if want else None for a, want in ((self.x, want_dx), (self.w, want_dw)))
@@ -53,7 +50,7 @@ class Linear(Function):
             dx = dx.reshape(*dy.shape[:-1], self.w.shape[1])
         if dw is not None:
             k.matmul(flat.T, self.x, out=dw)
-        return dx, dw, *(flat.sum(axis=0) if want else None for want in want_db)
+        return dx, dw, flat.sum(axis=0) if want_db else None
 
 
 def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
@@ -61,7 +58,8 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
 
     input (..., in) with any leading axes, weight (out, in), bias (out,) -> (..., out).
 
-    >>> linear([1.0, 2.0], [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], [0.0, 0.0, 10.0]).numpy().tolist()
+    >>> weight, bias = [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], [0.0, 0.0, 10.0]
+    >>> linear([1.0, 2.0], weight, bias).numpy().tolist()
     [1.0, 2.0, 13.0]
     """
     x, w, b = float_tensors("linear", optional="bias", input=input, weight=weight, bias=bias)
@@ -69,10 +67,8 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
         raise ValueError(f"linear: weight has shape {w.shape}, expected (out, in).")
     if x.ndim == 0 or x.shape[-1] != w.shape[1]:
         raise ValueError(
-            f"linear: input has shape {x.shape}, but weight {w.shape} expects {w.shape[1]} features in its last axis."
+            f"linear: input has shape {x.shape}, but weight {w.shape} expects {w.shape[1]} "
+            "features in its last axis."
         )
-    if b is not None and b.shape != (len(w),):
-        raise ValueError(
-            f"linear: bias has shape {b.shape}, but weight {w.shape} has {len(w)} outputs. Give it the shape ({len(w)},)."
-        )
-    return Linear.apply(x, w, *(() if b is None else (b,)))
+    check_bias("linear", w, b)
+    return Linear.apply(x, w, b)

@@ -1,6 +1,7 @@
-"""Softmax and cross-entropy in one operation (section 3.5: "maximizes the multinomial logistic regression objective").
+"""Softmax and cross-entropy in one operation.
 
-Taken together they are simpler and safer than apart: exp never overflows, log never sees 0, and the gradient is p - t.
+The paper's network "maximizes the multinomial logistic regression objective" (section
+3.5). As one operation, exp does not overflow, and the gradient is p - t.
 """
 
 import math
@@ -18,7 +19,7 @@ from tinyalex.tensor import Tensor, as_tensor
 
 
 def cross_entropy_naive(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(N,): minus the log of the probability that softmax gives to each sample's class, in loops."""
+    """(N,): minus the log of the probability of each sample's class, in loops."""
     losses = []
     for row, label in zip(logits, labels, strict=True):
         total = sum(math.exp(logit - max(row)) for logit in row)
@@ -27,19 +28,19 @@ def cross_entropy_naive(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 class SoftmaxCrossEntropy(Function):
-    """Cross-entropy with one right class a sample. With p = softmax(x),
+    """Cross-entropy with one class index a sample. With p = softmax(x) and t = t[n],
 
-        loss[n] = -w[t] * log p[n, t]                        where t is t[n], the sample's class
+        loss[n] = -w[t] * log p[n, t]
         dx[n]   = dloss[n] * w[t] * (p[n] - onehot(t))
 
-    x (N, C) logits, t (N,) class indices, w (C,) the classes' weights -> (N,) losses. `counts` (N,) is filled with w[t]: how much each
-    sample counts, 0 where t is `ignore`.
+    x (N, C) logits, t (N,) class indices, w (C,) class weights -> loss (N,). Fills
+    `counts` (N,) with the weight of each sample: w[t], or 0 where t is `ignore`.
     """
 
     def forward(self, x: Array, t: Array, w: Array, *, ignore: int, counts: Array) -> Array:
-        k = kernels.of(x)
-        self.t, self.counts, self.p = k.ready(t), counts, device.xp(x).empty(x.shape, x.dtype)
-        loss = device.xp(x).empty(len(x), x.dtype)
+        k, xp = kernels.of(x), device.xp(x)
+        self.t, self.counts, self.p = k.ready(t), counts, xp.empty(x.shape, x.dtype)
+        loss = xp.empty(len(x), x.dtype)
         k.cross_entropy(k.ready(x), self.t, w, self.p, loss, counts, ignore)
         return loss
 
@@ -51,10 +52,7 @@ class SoftmaxCrossEntropy(Function):
 
 
 class WeightedMean(Function):
-    """y = (sum of x) / (sum of counts).  dx = dy / (sum of counts)
-
-    The mean of no sample at all is no number, but it depends on none of them: its gradient is 0.
-    """
+    """y = (sum of x) / (sum of counts).  dx = dy / (sum of counts), or 0"""
 
     def forward(self, x: Array, counts: Array) -> Array:
         self.shape, self.total = x.shape, counts.sum()
@@ -67,13 +65,13 @@ class WeightedMean(Function):
 
 
 class SoftCrossEntropy(Function):
-    """Cross-entropy with a share t[n, c] for each class. With p = softmax(x) and q = w * t,
+    """Cross-entropy with probabilities as targets. With p = softmax(x) and q = w * t,
 
         loss[n] = -(sum over c of q[n, c] * log p[n, c])
         dx[n]   = dloss[n] * (p[n] * (sum of q[n]) - q[n])
         dt[n]   = -dloss[n] * w * log p[n]
 
-    x (N, C) logits, t (N, C) shares, w (C,) the classes' weights -> (N,) losses.
+    x (N, C) logits, t (N, C) probabilities, w (C,) class weights -> loss (N,).
     """
 
     def forward(self, x: Array, t: Array, w: Array) -> Array:
@@ -97,106 +95,107 @@ def cross_entropy(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """Minus the log of the probability that softmax(input) gives to the right class.
+    """Minus the log of the probability that softmax(input) gives the target class.
 
-    input            (N, C) logits; (C,) for a single sample; (N, C, d1, ...) with a class for each of the N*d1*... places
-    target           class indices, whole numbers (N,), () or (N, d1, ...); or probabilities of input's shape, which get a gradient too
-    weight           (C,): how much each class counts
-    ignore_index     samples of this class do not count, nor does the mean count them (class indices only)
-    reduction        "mean" (over what counts, by its weight), "sum", or "none": losses of the indices' shape
-    label_smoothing  share of each target that is spread evenly over all classes
+    input            logits (N, C); (C,) for a single sample; (N, C, d1, ...) with a
+                     target at each of the N*d1*... positions
+    target           class indices, integers (N,), () or (N, d1, ...); or probabilities
+                     of input's shape, which get a gradient too
+    weight           (C,) weights of the classes
+    ignore_index     samples of this class have loss and weight 0 (class indices only)
+    reduction        "mean" (weighted), "sum", or "none": losses of the indices' shape
+    label_smoothing  the part of each target that is spread evenly over all classes
 
-    Class indices that do not exist are an error on the CPU. On a GPU they make the loss NaN: to look at them, Python would have to wait.
+    A class index out of range raises ValueError on the CPU. On a GPU the loss is NaN:
+    reading the indices back would mean waiting for the GPU.
 
-    >>> round(cross_entropy([[0.0] * 10], [3]).item(), 4)  # knowing nothing about ten classes costs ln 10
+    >>> round(cross_entropy([[0.0] * 10], [3]).item(), 4)  # equal probabilities: ln 10
     2.3026
     """
-    x, w = float_tensors("cross_entropy", optional="weight", input=input, weight=weight)
-    t = (
-        Tensor(np.asarray(target), device=x.device)
-        if isinstance(target, (list, tuple, int))
-        else as_tensor(target)
-    )
-    device.common("cross_entropy", [x.data, t.data, None if w is None else w.data])
+    op = "cross_entropy"
+    x, w = float_tensors(op, optional="weight", input=input, weight=weight)
+    if isinstance(target, (list, tuple, int)):
+        target = Tensor(np.asarray(target), device=x.device)  # integers stay integers
+    t = as_tensor(target)
+    device.common(op, [x.data, t.data, None if w is None else w.data])
     if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"cross_entropy: reduction is 'mean', 'sum' or 'none', got {reduction!r}.")
+        raise ValueError(f"{op}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}.")
     if not 0 <= label_smoothing <= 1:
-        raise ValueError(
-            f"cross_entropy: label_smoothing is a share from 0 to 1, got {label_smoothing!r}."
-        )
+        raise ValueError(f"{op}: label_smoothing must be from 0 to 1, got {label_smoothing!r}.")
     if x.ndim == 0:
-        raise ValueError(
-            "cross_entropy: input has shape (), expected logits (N, C), (C,) or (N, C, ...)."
-        )
-    classes = x.shape[0 if x.ndim == 1 else 1]
+        raise ValueError(f"{op}: input has shape (), expected logits (N, C), (C,) or (N, C, ...).")
+    if x.ndim == 1:
+        classes, positions = len(x), x.shape[:0]
+    else:
+        classes, positions = x.shape[1], (len(x), *x.shape[2:])
     if w is not None and w.shape != (classes,):
         raise ValueError(
-            f"cross_entropy: weight has shape {w.shape}, but input {x.shape} has {classes} classes. Give it ({classes},)."
+            f"{op}: weight has shape {w.shape}, but input {x.shape} has {classes} classes. "
+            f"Give it the shape ({classes},)."
         )
     with device.on(x.device):
-        w = (
-            device.xp(x.data).ones(classes, x.dtype)
-            if w is None
-            else kernels.of(w.data).ready(w.data)
-        )
-    places = x.shape[:0] if x.ndim == 1 else (x.shape[0], *x.shape[2:])
+        if w is None:
+            weights = device.xp(x.data).ones(classes, x.dtype)
+        else:
+            weights = kernels.of(w.data).ready(w.data)
     if t.dtype.kind == "f":
-        losses, counts = _soft(x, t, w, label_smoothing)
+        losses, counts = _of_probabilities(x, t, weights, label_smoothing)
     else:
-        losses, counts = _hard(x, t, w, places, operator.index(ignore_index), label_smoothing)
+        ignore = operator.index(ignore_index)
+        losses, counts = _of_indices(x, t, weights, positions, ignore, label_smoothing)
     if reduction == "none":
-        return losses.reshape(places)
+        return losses.reshape(positions)
     if reduction == "sum":
         return losses.sum()
     return WeightedMean.apply(losses, counts)
 
 
-def _rows(x: Tensor) -> Tensor:
-    """Logits or probabilities with a class axis, as (places, C)."""
+def _flat(x: Tensor) -> Tensor:
+    """Logits or probabilities as (positions, C)."""
     if x.ndim <= 2:
         return x.reshape(-1, x.shape[-1])
     return x.transpose(0, *range(2, x.ndim), 1).reshape(-1, x.shape[1])
 
 
-def _hard(
-    x: Tensor, t: Tensor, w: Array, places: tuple[int, ...], ignore: int, smoothing: float
+def _of_indices(
+    x: Tensor, t: Tensor, w: Array, positions: tuple[int, ...], ignore: int, smoothing: float
 ) -> tuple[Tensor, Array]:
-    """(losses, how much each counts) for class indices."""
+    """(losses, weights of the samples) for class indices."""
     classes, labels = len(w), t.data
-    if t.shape != places:
+    if t.shape != positions:
         raise ValueError(
-            f"cross_entropy: target has shape {t.shape}, but input {x.shape} expects {places}, one class index a sample."
+            f"cross_entropy: target has shape {t.shape}, but input {x.shape} expects {positions}, "
+            "one class index a sample."
         )
     if labels.dtype.kind not in "iu":
         raise TypeError(
-            f"cross_entropy: target is {t.dtype}, expected class indices from 0 to {classes - 1}, or probabilities."
+            f"cross_entropy: target is {t.dtype}, expected class indices from 0 to {classes - 1}, "
+            "or probabilities."
         )
     kernels.of(labels).check_labels(labels, ignore, classes)
     with device.on_device_of(w):
-        xp, rows, labels = device.xp(w), _rows(x), labels.reshape(-1).astype(np.int64, copy=False)
+        xp, logits = device.xp(w), _flat(x)
+        labels = labels.reshape(-1).astype(np.int64, copy=False)
         counts = xp.empty(len(labels), w.dtype)
-        losses = SoftmaxCrossEntropy.apply(rows, labels, w, ignore=ignore, counts=counts)
+        losses = SoftmaxCrossEntropy.apply(logits, labels, w, ignore=ignore, counts=counts)
         if smoothing:
-            everywhere = xp.where((labels != ignore)[:, None], w / classes, 0).astype(
-                w.dtype, copy=False
-            )
-            losses = (
-                losses * (1 - smoothing)
-                + SoftCrossEntropy.apply(rows, everywhere, xp.ones_like(w)) * smoothing
-            )
+            uniform = xp.where((labels != ignore)[:, None], w / classes, 0)
+            uniform = uniform.astype(w.dtype, copy=False)
+            smooth = SoftCrossEntropy.apply(logits, uniform, xp.ones_like(w))
+            losses = losses * (1 - smoothing) + smooth * smoothing
     return losses, counts
 
 
-def _soft(x: Tensor, t: Tensor, w: Array, smoothing: float) -> tuple[Tensor, Array]:
-    """(losses, how much each counts) for probabilities."""
+def _of_probabilities(x: Tensor, t: Tensor, w: Array, smoothing: float) -> tuple[Tensor, Array]:
+    """(losses, weights of the samples) for probabilities."""
     if t.shape != x.shape:
         raise ValueError(
-            f"cross_entropy: target has shape {t.shape}, but probabilities need that of input, {x.shape}. "
-            "For class indices, give whole numbers: target.astype('int64')."
+            f"cross_entropy: target has shape {t.shape}, but probabilities need the shape of "
+            f"input, {x.shape}. For class indices, give integers: target.astype('int64')."
         )
     float_tensors("cross_entropy", input=x, target=t)
     if smoothing:
         t = t * (1 - smoothing) + smoothing / len(w)
-    losses = SoftCrossEntropy.apply(_rows(x), _rows(t), w)
+    losses = SoftCrossEntropy.apply(_flat(x), _flat(t), w)
     with device.on_device_of(w):
         return losses, device.xp(w).ones(losses.shape, w.dtype)

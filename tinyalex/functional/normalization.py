@@ -1,4 +1,4 @@
-"""Response normalisation: across channels, the paper's LRN (section 3.3); and over places of the same map, from the 2012 code."""
+"""Response normalization across channels (section 3.3) and within a channel."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import numpy as np
 from tinyalex import kernels
 from tinyalex.device import Array
 from tinyalex.function import Function
-from tinyalex.functional.arguments import float_tensors, with_batch
+from tinyalex.functional.arguments import at_least_one, check_groups, float_tensors, with_batch
 from tinyalex.tensor import Tensor
 
 
@@ -18,7 +18,7 @@ def local_response_norm_naive(
     y = np.zeros_like(x)
     channels, width = x.shape[1], x.shape[1] // groups
     for c in range(channels):
-        first = c // width * width  # of the channel's own group
+        first = c // width * width  # the first channel of the group
         s = np.full_like(x[:, c], k)
         for j in range(max(first, c - size // 2), min(first + width, c + (size - 1) // 2 + 1)):
             s += a * x[:, j] ** 2
@@ -27,14 +27,14 @@ def local_response_norm_naive(
 
 
 class LocalResponseNorm(Function):
-    """Response normalisation across channels (section 3.3).
+    """Response normalization across channels (section 3.3).
 
-        s[c]  = k + a * sum of x[j]**2 over the `size` channels j around c
+        s[c]  = k + a * (sum of x[j]**2 over the `size` channels j around c)
         y[c]  = x[c] * s[c]**-beta
-        dx[c] = dy[c] * s[c]**-beta  -  2*a*beta * x[c] * sum of dy[j] * y[j] / s[j] over the channels j that look at c
+        dx[c] = dy[c] * s[c]**-beta - 2*a*beta * x[c] * (sum of dy[j] * y[j] / s[j])
 
-    x, y, dy, dx: (N, C, ...). Windows end at the first and last channel of each of the `groups`. The second term is the competition:
-    raising x[c] lowers every neighbour's y.
+    The last sum is over the channels j that have c in their window: raising x[c] lowers
+    y[j]. x, y (N, C, ...). Windows end at the edges of each of the `groups`.
     """
 
     def forward(
@@ -43,25 +43,16 @@ class LocalResponseNorm(Function):
         kernel = kernels.of(x)
         x = kernel.ready(x)
         y, s = kernel.activation(x.shape, x.dtype), kernel.activation(x.shape, x.dtype)
-        self.x, self.y, self.s, self.size, self.a, self.beta, self.groups = (
-            x,
-            y,
-            s,
-            size,
-            a,
-            beta,
-            groups,
-        )
+        self.x, self.y, self.s = x, y, s
+        self.size, self.a, self.beta, self.groups = size, a, beta, groups
         kernel.lrn(x, y, s, size, a, beta, k, groups)
         return y
 
     def backward(self, dy: Array) -> Array:
         kernel = kernels.of(dy)
-        dy = kernel.ready(dy)
         dx = kernel.activation(dy.shape, dy.dtype)
-        kernel.lrn_backward(
-            dy, self.x, self.y, self.s, dx, self.size, self.a, self.beta, self.groups
-        )
+        options = self.size, self.a, self.beta, self.groups
+        kernel.lrn_backward(kernel.ready(dy), self.x, self.y, self.s, dx, *options)
         return dx
 
 
@@ -75,26 +66,30 @@ def local_response_norm(
     alpha_mode: str = "mean",
     groups: int = 1,
 ) -> Tensor:
-    """Divide each number by (k + alpha * the mean of the squares of `size` neighbouring channels) ** beta.
+    """input / (k + alpha * mean of x**2 over `size` neighbouring channels) ** beta.
 
-    input (N, C, ...) with three axes or more. The paper's values are size=5, alpha=1e-4, beta=0.75, k=2 with alpha_mode="sum".
-    alpha_mode  "mean": alpha multiplies the mean over the window, as in torch, Caffe and the 2012 code (zeros count at the edges);
-                "sum": it multiplies the sum, as in the paper's formula and TensorFlow
-    groups      windows end at the edges of each of so many equal groups of channels, as on the paper's two GPUs
+    input (N, C, ...) with at least three axes. The paper's values are size=5,
+    alpha=1e-4, beta=0.75, k=2 with alpha_mode="sum".
 
-    >>> round(local_response_norm([[[1.0], [2.0], [3.0]]], 3, alpha=1.0, beta=1.0, alpha_mode="sum").numpy()[0, 1, 0].item(), 4)
+    alpha_mode  "mean": alpha multiplies the mean over the window, zeros beyond the
+                edges included, as in torch, Caffe and the 2012 code; "sum": it
+                multiplies the sum, as in the paper's formula and TensorFlow
+    groups      windows end at the edges of each group of channels, as on the paper's
+                two GPUs
+
+    >>> x = [[[1.0], [2.0], [3.0]]]
+    >>> y = local_response_norm(x, 3, alpha=1.0, beta=1.0, alpha_mode="sum")
+    >>> round(y[0, 1, 0].item(), 4)
     0.1333
     """
-    (x,) = float_tensors("local_response_norm", input=input)
+    op = "local_response_norm"
+    (x,) = float_tensors(op, input=input)
     if x.ndim < 3:
         raise ValueError(
-            f"local_response_norm: input has shape {x.shape}, expected (N, C, ...) with three axes or more."
+            f"{op}: input has shape {x.shape}, expected (N, C, ...) with at least three axes."
         )
-    a = _alpha("local_response_norm", size, size, alpha, alpha_mode)
-    if not isinstance(groups, (int, np.integer)) or groups < 1 or x.shape[1] % groups:
-        raise ValueError(
-            f"local_response_norm: groups={groups!r} does not divide the {x.shape[1]} channels of input {x.shape}."
-        )
+    a = _factor(op, alpha, alpha_mode, size, size)
+    check_groups(op, groups, x.shape[1], f"channels of input {x.shape}")
     return LocalResponseNorm.apply(x, size=size, a=a, beta=beta, k=k, groups=groups)
 
 
@@ -112,13 +107,14 @@ def spatial_response_norm_naive(
 
 
 class SpatialResponseNorm(Function):
-    """Response normalisation within each map, over the places around each one (the 2012 code's `cnorm2` layers; not in the paper).
+    """Response normalization within a channel (`cnorm2` in the 2012 code).
 
-        s[i, j]  = k + a * sum of x[u, v]**2 over the size x size places (u, v) around (i, j)
-        y[i, j]  = x[i, j] * s[i, j]**-beta
-        dx[i, j] = dy[i, j] * s[i, j]**-beta  -  2*a*beta * x[i, j] * sum of dy[u, v] * y[u, v] / s[u, v] over (u, v) that look at (i, j)
+        s[p]  = k + a * (sum of x[q]**2 over the size x size pixels q around pixel p)
+        y[p]  = x[p] * s[p]**-beta
+        dx[p] = dy[p] * s[p]**-beta - 2*a*beta * x[p] * (sum of dy[q] * y[q] / s[q])
 
-    x, y, dy, dx: (N, C, H, W). Windows end at the border.
+    The last sum is over the pixels q that have p in their window. x, y (N, C, H, W).
+    Windows end at the edges of the image.
     """
 
     def forward(self, x: Array, *, size: int, a: float, beta: float, k: float) -> Array:
@@ -132,9 +128,8 @@ class SpatialResponseNorm(Function):
     def backward(self, dy: Array) -> Array:
         kernel = kernels.of(dy)
         dx = kernel.activation(dy.shape, dy.dtype)
-        kernel.spatial_norm_backward(
-            kernel.ready(dy), self.x, self.y, self.s, dx, self.size, self.a, self.beta
-        )
+        options = self.size, self.a, self.beta
+        kernel.spatial_norm_backward(kernel.ready(dy), self.x, self.y, self.s, dx, *options)
         return dx
 
 
@@ -147,23 +142,25 @@ def spatial_response_norm(
     *,
     alpha_mode: str = "mean",
 ) -> Tensor:
-    """Divide each number by (k + alpha * the mean of the squares of the size x size places around it in its map) ** beta.
+    """input / (k + alpha * mean of x**2 over size x size neighbouring pixels) ** beta.
 
-    input (N, C, H, W) or (C, H, W). The defaults are the 2012 code's, which has size=5. alpha_mode as in `local_response_norm`.
+    input (N, C, H, W) or (C, H, W); alpha_mode as in `local_response_norm`. The
+    defaults are the 2012 code's, which has size=5.
     """
-    (x,) = float_tensors("spatial_response_norm", input=input)
-    x, unbatched = with_batch("spatial_response_norm", x, 4, "N, C, H, W")
-    a = _alpha("spatial_response_norm", size, size * size, alpha, alpha_mode)
+    op = "spatial_response_norm"
+    (x,) = float_tensors(op, input=input)
+    x, unbatched = with_batch(op, x)
+    a = _factor(op, alpha, alpha_mode, size, size * size)
     y = SpatialResponseNorm.apply(x, size=size, a=a, beta=beta, k=k)
     return y.reshape(y.shape[1:]) if unbatched else y
 
 
-def _alpha(op: str, size: Any, count: int, alpha: float, alpha_mode: str) -> float:
-    """What the sum over a window of `count` numbers is multiplied with."""
-    if not isinstance(size, (int, np.integer)) or size < 1:
-        raise ValueError(f"{op}: size is a whole number from 1 on, got {size!r}. The paper's is 5.")
+def _factor(op: str, alpha: float, alpha_mode: str, size: int, count: int) -> float:
+    """The factor of the sum over a window of `count` elements."""
+    at_least_one(op, "size", size)
     if alpha_mode not in ("mean", "sum"):
         raise ValueError(
-            f"{op}: alpha_mode is 'mean' (torch, Caffe) or 'sum' (the paper's formula), got {alpha_mode!r}."
+            f"{op}: alpha_mode must be 'mean' (torch, Caffe) or 'sum' (the paper's formula), "
+            f"got {alpha_mode!r}."
         )
     return alpha / count if alpha_mode == "mean" else alpha

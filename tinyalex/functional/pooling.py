@@ -1,4 +1,4 @@
-"""Max and average pooling. Windows may overlap: the paper's are 3 x 3 at stride 2 (section 3.4)."""
+"""Max and average pooling. The paper's windows overlap (section 3.4)."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -20,7 +20,7 @@ def max_pool2d_naive(x: np.ndarray, window: Window, out: Pair) -> np.ndarray:
 
 
 def avg_pool2d_naive(x: np.ndarray, window: Window, out: Pair) -> np.ndarray:
-    """The mean of each window's pixels inside the image (count_include_pad=False), in loops."""
+    """The mean of each window's pixels inside the image, in loops."""
     return _pool_naive(x, window, out, lambda seen: sum(seen) / len(seen))
 
 
@@ -45,15 +45,15 @@ def _pool_naive(
 
 
 class MaxPool2d(Function):
-    """y[n, c, i, j] = max over u, v
-                    of x[n, c, i*stride + u*dilation - padding, j*stride + v*dilation - padding]
+    """y[n, c, i, j] = max over u, v of x[n, c, row, col]
+       row, col      = i*stride + u*dilation - padding, j*stride + v*dilation - padding
 
-    x (N, C, H, W) -> y (N, C, OH, OW). The backward pass adds each window's gradient to the pixel
-    that was its maximum; a pixel may be the maximum of several overlapping windows.
+    x (N, C, H, W) -> y (N, C, OH, OW). The backward pass adds each window's gradient to
+    its maximum; a pixel may be the maximum of several overlapping windows.
 
-    Keeps the kernel offset of each maximum, one byte an output (four for windows of more than 256
-    pixels). With `relu`, y is the maximum of 0 and that and is kept too; its gradient is masked
-    where y <= 0.
+    Keeps the kernel offset of each maximum, one byte an output (four for windows of
+    more than 256 pixels). With `relu`, y is the maximum of 0 and that and is kept too;
+    its gradient is masked where y <= 0.
     """
 
     def forward(self, x: Array, *, window: Window, out: Pair, relu: bool = False) -> Array:
@@ -97,38 +97,34 @@ def max_pool2d(
     ceil_mode  round output sizes up
     relu       the result is relu(max_pool2d(...))
 
-    >>> max_pool2d([[[1.0, 5.0, 2.0], [0.0, 3.0, 4.0], [7.0, 6.0, 8.0]]], 2, stride=1).numpy().tolist()
+    >>> x = [[[1.0, 5.0, 2.0], [0.0, 3.0, 4.0], [7.0, 6.0, 8.0]]]
+    >>> max_pool2d(x, 2, stride=1).numpy().tolist()
     [[[5.0, 5.0], [7.0, 8.0]]]
     """
-    x, unbatched, window, out = _pooling(
-        "max_pool2d", input, kernel_size, stride, padding, dilation, ceil_mode
-    )
+    arguments = input, kernel_size, stride, padding, dilation, ceil_mode
+    x, unbatched, window, out = _pooling("max_pool2d", *arguments)
     y = MaxPool2d.apply(x, window=window, out=out, relu=relu)
     return y.reshape(y.shape[1:]) if unbatched else y
 
 
 class AvgPool2d(Function):
-    """y[n, c, i, j] = sum over u, v of x[n, c, i*stride + u - padding, j*stride + v - padding]
-                    / divisor[i, j]
+    """y[n, c, i, j] = 1/divisor[i, j] * sum over u, v of x[n, c, row, col]
+       row, col      = i*stride + u - padding, j*stride + v - padding
 
-    x (N, C, H, W) -> y (N, C, OH, OW). Each pixel of a window gets the gradient dy / divisor.
+    x (N, C, H, W) -> y (N, C, OH, OW). Each pixel of a window gets dy / divisor.
     """
 
     def forward(self, x: Array, *, window: Window, out: Pair, divisor: Array) -> Array:
         self.shape, self.window, self.divisor = x.shape, window, divisor
         k = kernels.of(x)
-        x = k.ready(x)
         y = k.activation((*x.shape[:2], *out), x.dtype)
-        k.avg_pool(x, y, divisor, window.kernel, window.stride, window.padding)
+        k.avg_pool(k.ready(x), y, divisor, *window[:3])
         return y
 
     def backward(self, dy: Array) -> Array:
         k = kernels.of(dy)
-        dy = k.ready(dy)
         dx = k.activation(self.shape, dy.dtype)
-        k.avg_pool_backward(
-            dy, self.divisor, dx, self.window.kernel, self.window.stride, self.window.padding
-        )
+        k.avg_pool_backward(k.ready(dy), self.divisor, dx, *self.window[:3])
         return dx
 
 
@@ -143,41 +139,42 @@ def avg_pool2d(
 ) -> Tensor:
     """The mean of each window. Arguments as in `max_pool2d`.
 
-    count_include_pad  divide by the size of the window, padding included, not by its pixels
+    count_include_pad  divide by the size of the window, padding included, not by its
+                       pixels
     divisor_override   divide by this instead
     """
-    x, unbatched, window, out = _pooling(
-        "avg_pool2d", input, kernel_size, stride, padding, 1, ceil_mode
-    )
-    if divisor_override is not None and divisor_override == 0:
+    arguments = input, kernel_size, stride, padding, 1, ceil_mode
+    x, unbatched, window, out = _pooling("avg_pool2d", *arguments)
+    if divisor_override == 0:
         raise ValueError(
-            "avg_pool2d: divisor_override must not be 0. Leave it out to divide by the size of the window."
+            "avg_pool2d: divisor_override must not be 0. Leave it out to divide by the size of "
+            "the window."
         )
-    include_pad, dtype = bool(count_include_pad), str(x.dtype)
-    divisor = _divisor(x.shape[2:], window, out, include_pad, divisor_override, dtype, x.device)
+    border = window.padding if count_include_pad else (0, 0)
+    sizes = x.shape[2:], window, out, border, divisor_override
+    divisor = _divisor(*sizes, str(x.dtype), x.device)
     y = AvgPool2d.apply(x, window=window, out=out, divisor=divisor)
     return y.reshape(y.shape[1:]) if unbatched else y
 
 
-@lru_cache(64)  # every step of a network asks for the same few
+@lru_cache(64)
 def _divisor(
     image: Shape,
     window: Window,
     out: Pair,
-    include_pad: bool,
+    border: Pair,
     override: int | None,
     dtype: str,
     device_name: str,
 ) -> Array:
-    """(OH, OW): what each window's sum is divided by."""
+    """(OH, OW): the override, or the pixels of a window in the image and `border`."""
     if override is not None:
         return device.to(np.full(out, override, dtype), device_name)
     counts = []
     for axis in range(2):
         first = np.arange(out[axis]) * window.stride[axis] - window.padding[axis]
-        border = window.padding[axis] if include_pad else 0
-        end = np.minimum(first + window.kernel[axis], image[axis] + border)
-        counts.append(end - np.maximum(first, -border))
+        end = np.minimum(first + window.kernel[axis], image[axis] + border[axis])
+        counts.append(end - np.maximum(first, -border[axis]))
     return device.to((counts[0][:, None] * counts[1]).astype(dtype), device_name)
 
 
@@ -190,9 +187,9 @@ def _pooling(
     dilation: Any,
     ceil_mode: bool,
 ) -> tuple[Tensor, bool, Window, Pair]:
-    """(x with a batch dimension, whether that was added, the window, the output size)."""
+    """(x with N, whether N was added, the window, the output size)."""
     (x,) = float_tensors(op, input=input)
-    x, unbatched = with_batch(op, x, 4, "N, C, H, W")
+    x, unbatched = with_batch(op, x)
     kernel = pair(op, "kernel_size", kernel_size, 1)
     before = pair(op, "padding", padding, 0)
     if any(2 * p > size for p, size in zip(before, kernel, strict=True)):

@@ -8,7 +8,8 @@ import numpy as np
 from tinyalex import device
 from tinyalex.device import Array
 from tinyalex.function import Function
-from tinyalex.functional.arguments import axis_of, float_tensors
+from tinyalex.functional.arguments import float_tensors
+from tinyalex.ops.reduction import axis_of
 from tinyalex.tensor import Tensor
 
 
@@ -16,15 +17,15 @@ def softmax_naive(x: np.ndarray) -> np.ndarray:
     """Along the last axis of x (N, C), in loops."""
     rows = []
     for row in x:
-        powers = [math.exp(number - max(row)) for number in row]
+        powers = [math.exp(v - max(row)) for v in row]
         rows.append([power / sum(powers) for power in powers])
     return np.array(rows, x.dtype)
 
 
 class Softmax(Function):
-    """y = exp(x) / (sum of exp(x) along an axis).  dx = y * (dy - sum of dy*y along it)
+    """y = exp(x) / (sum of exp(x)).  dx = y * (dy - (sum of dy*y)), sums along an axis
 
-    The largest x is taken out first: it changes nothing, and keeps exp in range. Raising one x lowers every other y: that is the sum.
+    The maximum of x is subtracted first: y stays the same, and exp does not overflow.
     """
 
     def forward(self, x: Array, *, axis: int) -> Array:
@@ -38,9 +39,9 @@ class Softmax(Function):
 
 
 class LogSoftmax(Function):
-    """y = x - log(sum of exp(x) along an axis).  dx = dy - exp(y) * (sum of dy along it)
+    """y = x - log(sum of exp(x)).  dx = dy - exp(y) * (sum of dy), sums along an axis
 
-    Not the logarithm of softmax: that would be log(0) where a probability is too small for a float.
+    The logarithm of softmax would be -inf where a probability underflows.
     """
 
     def forward(self, x: Array, *, axis: int) -> Array:
@@ -53,14 +54,14 @@ class LogSoftmax(Function):
 
 
 def log_probabilities(x: Array, axis: int) -> Array:
-    """The logarithm of softmax, with the largest x taken out so that exp stays in range."""
+    """The logarithm of softmax."""
     xp = device.xp(x)
     x = x - x.max(axis=axis, keepdims=True)
     return x - xp.log(xp.exp(x).sum(axis=axis, keepdims=True))
 
 
 def softmax(input: Any, dim: int) -> Tensor:
-    """exp(input), divided by its sum along axis `dim`: positive numbers that add up to 1.
+    """exp(input), divided by its sum along axis `dim`.
 
     >>> softmax([0.0, 0.0], 0).numpy().tolist()
     [0.5, 0.5]
@@ -69,13 +70,13 @@ def softmax(input: Any, dim: int) -> Tensor:
 
 
 def log_softmax(input: Any, dim: int) -> Tensor:
-    """The logarithm of softmax(input, dim), right also where softmax is too small for a float."""
+    """The logarithm of softmax(input, dim), computed without underflow."""
     return _along("log_softmax", LogSoftmax, input, dim)
 
 
 def _along(op: str, function: type[Function], input: Any, dim: int) -> Tensor:
     (x,) = float_tensors(op, input=input)
-    axis = axis_of(op, "dim", dim, x.shape or (1,))
+    axis = axis_of(op, "dim", dim, x.shape)
     if x.size == 0:
         return x * 1.0
     if x.ndim == 0:

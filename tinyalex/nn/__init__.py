@@ -1,4 +1,4 @@
-"""Networks: Module, Parameter, the layers, and initial values. Names and arguments are torch's."""
+"""Module, Parameter, layers and initial values, with torch's names and arguments."""
 
 from tinyalex.nn import init
 from tinyalex.nn.layers import (

@@ -1,15 +1,13 @@
 """Fusion: neighbouring layers of a Sequential that are computed in one pass.
 
-| layers            | computed as          | why the result is the same, and faster                 |
-|-------------------|----------------------|--------------------------------------------------------|
-| ReLU, MaxPool2d   | max_pool2d(relu=True)| ReLU keeps the order of its inputs, so the maximum may |
-|                   |                      | be taken first; ReLU then has fewer elements           |
-| Conv2d, ReLU      | conv2d(relu=True)    | elementwise, applied while the output is in the cache  |
+    ReLU, MaxPool2d -> max_pool2d(relu=True)  ReLU is monotonic: it may come second, and
+                                              then has fewer elements.
+    Conv2d, ReLU    -> conv2d(relu=True)      ReLU is applied while y is in the cache.
 
-A ReLU between a convolution and a max-pooling is fused with the pooling. Layers are fused if they
-are of exactly these classes (a subclass may compute something else), without forward hooks and
-without a `forward` that was replaced: hooks see what each layer returns. A dilated max-pooling is
-not fused: a window that sees only padding is -inf, which ReLU after it would turn into 0.
+A ReLU between a convolution and a max-pooling is fused with the pooling. Layers are
+fused only if they are of exactly these classes, without forward hooks and without a
+replaced `forward`. A dilated max-pooling is not fused: a window may see only padding,
+whose maximum, -inf, would become 0.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +19,7 @@ from tinyalex.nn.module import Module
 
 
 class Stage(NamedTuple):
-    """A layer, the call that computes it, and the ReLU that is computed in the same call."""
+    """A layer, the call that computes it, and the ReLU fused into that call."""
 
     layer: Module
     run: Callable[[Any], Any]
@@ -44,17 +42,15 @@ def fuse(layers: Sequence[Module]) -> list[Stage]:
 
 
 def fuses_with_convolution(pair: Sequence[Module]) -> bool:
-    """Whether this is a convolution and a ReLU that can be fused."""
     return are_plain(pair, (Conv2d, ReLU))
 
 
 def fuses_with_pooling(pair: Sequence[Module]) -> bool:
-    """Whether this is a ReLU and a max-pooling that can be fused."""
     return are_plain(pair, (ReLU, MaxPool2d)) and pair[1].dilation in (1, (1, 1))  # type: ignore[attr-defined]
 
 
 def are_plain(layers: Sequence[Module], classes: tuple[type, ...]) -> bool:
-    """Whether the layers are of exactly these classes, without hooks and replaced forwards."""
+    """Whether the layers are of exactly these classes, without hooks."""
     return tuple(map(type, layers)) == classes and not any(
         vars(layer).get("_forward_hooks") or "forward" in vars(layer) for layer in layers
     )

@@ -1,4 +1,4 @@
-"""The layers as Modules: each holds parameters and options, and calls its function in `functional`."""
+"""The layers: Modules with the parameters and options of a function in `functional`."""
 
 import math
 from typing import Any
@@ -15,7 +15,7 @@ from tinyalex.tensor import Tensor
 
 
 class Conv2d(Module):
-    """`functional.conv2d` with its weight (out_channels, in_channels/groups, KH, KW) and bias
+    """`functional.conv2d`, weight (out_channels, in_channels/groups, KH, KW), bias
     (out_channels,)."""
 
     def __init__(
@@ -68,7 +68,7 @@ class Conv2d(Module):
 
 
 class Linear(Module):
-    """`functional.linear` with a weight (out_features, in_features) and a bias (out_features,)."""
+    """`functional.linear`, weight (out_features, in_features), bias (out_features,)."""
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         at_least_one("Linear", "in_features", in_features)
@@ -88,7 +88,7 @@ class Linear(Module):
 
 
 class ReLU(Module):
-    """`functional.relu`. `inplace` is accepted, as in torch, and has no effect."""
+    """`functional.relu`. `inplace` has no effect."""
 
     def __init__(self, inplace: bool = False) -> None:
         self.inplace = inplace
@@ -112,8 +112,7 @@ class Sigmoid(Module):
 
 
 class Softmax(Module):
-    """`functional.softmax` along axis `dim`. A network that is trained with `CrossEntropyLoss` does not
-    end in one: the loss includes it."""
+    """`functional.softmax` along axis `dim`. `CrossEntropyLoss` includes one."""
 
     def __init__(self, dim: int) -> None:
         self.dim = dim
@@ -123,7 +122,7 @@ class Softmax(Module):
 
 
 class MaxPool2d(Module):
-    """`functional.max_pool2d`. The paper's windows are 3 x 3 at stride 2: they overlap (section 3.4)."""
+    """`functional.max_pool2d`. The paper's are 3 x 3 with stride 2 (section 3.4)."""
 
     def __init__(
         self,
@@ -140,9 +139,8 @@ class MaxPool2d(Module):
         self.dilation, self.ceil_mode = dilation, ceil_mode
 
     def forward(self, x: Any, *, relu: bool = False) -> Tensor:
-        return F.max_pool2d(
-            x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, relu=relu
-        )
+        window = self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode
+        return F.max_pool2d(x, *window, relu=relu)
 
     def extra_repr(self) -> str:
         return _pooling_repr(self)
@@ -167,24 +165,13 @@ class AvgPool2d(Module):
         count_include_pad: bool = True,
         divisor_override: int | None = None,
     ) -> None:
-        self.kernel_size, self.stride, self.padding, self.ceil_mode = (
-            kernel_size,
-            stride,
-            padding,
-            ceil_mode,
-        )
-        self.count_include_pad, self.divisor_override = count_include_pad, divisor_override
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+        self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
+        self.divisor_override = divisor_override
 
     def forward(self, x: Any) -> Tensor:
-        return F.avg_pool2d(
-            x,
-            self.kernel_size,
-            self.stride,
-            self.padding,
-            self.ceil_mode,
-            self.count_include_pad,
-            self.divisor_override,
-        )
+        window = self.kernel_size, self.stride, self.padding, self.ceil_mode
+        return F.avg_pool2d(x, *window, self.count_include_pad, self.divisor_override)
 
     def extra_repr(self) -> str:
         return _pooling_repr(self)
@@ -204,7 +191,7 @@ class AdaptiveAvgPool2d(Module):
 
 
 class ZeroPad2d(Module):
-    """`functional.pad` with zeros: one width for all sides, or (left, right, top, bottom)."""
+    """`functional.pad` with zeros: a width, or (left, right, top, bottom)."""
 
     def __init__(self, padding: Any) -> None:
         self.padding = (padding,) * 4 if isinstance(padding, int) else tuple(padding)
@@ -217,7 +204,8 @@ class ZeroPad2d(Module):
 
 
 class LocalResponseNorm(Module):
-    """`functional.local_response_norm`. The paper's: size=5, alpha=1e-4, beta=0.75, k=2, alpha_mode="sum" (section 3.3)."""
+    """`functional.local_response_norm`. The paper has size=5, alpha=1e-4, beta=0.75,
+    k=2 and alpha_mode="sum" (section 3.3)."""
 
     def __init__(
         self,
@@ -229,32 +217,26 @@ class LocalResponseNorm(Module):
         alpha_mode: str = "mean",
         groups: int = 1,
     ) -> None:
-        self.size, self.alpha, self.beta, self.k, self.alpha_mode, self.groups = (
-            size,
-            alpha,
-            beta,
-            k,
-            alpha_mode,
-            groups,
-        )
+        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+        self.alpha_mode, self.groups = alpha_mode, groups
 
     def forward(self, x: Any) -> Tensor:
-        return F.local_response_norm(
-            x,
-            self.size,
-            self.alpha,
-            self.beta,
-            self.k,
-            alpha_mode=self.alpha_mode,
-            groups=self.groups,
-        )
+        options = self.size, self.alpha, self.beta, self.k
+        return F.local_response_norm(x, *options, alpha_mode=self.alpha_mode, groups=self.groups)
 
     def extra_repr(self) -> str:
-        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}, alpha_mode={self.alpha_mode!r}, groups={self.groups}"
+        return f"{_norm_repr(self)}, groups={self.groups}"
+
+
+def _norm_repr(layer: "LocalResponseNorm | SpatialResponseNorm") -> str:
+    return (
+        f"{layer.size}, alpha={layer.alpha}, beta={layer.beta}, k={layer.k}, "
+        f"alpha_mode={layer.alpha_mode!r}"
+    )
 
 
 class SpatialResponseNorm(Module):
-    """`functional.spatial_response_norm`, within each map: in the 2012 code, not in the paper."""
+    """`functional.spatial_response_norm`, from the 2012 code; not in the paper."""
 
     def __init__(
         self,
@@ -268,17 +250,15 @@ class SpatialResponseNorm(Module):
         self.size, self.alpha, self.beta, self.k, self.alpha_mode = size, alpha, beta, k, alpha_mode
 
     def forward(self, x: Any) -> Tensor:
-        return F.spatial_response_norm(
-            x, self.size, self.alpha, self.beta, self.k, alpha_mode=self.alpha_mode
-        )
+        options = self.size, self.alpha, self.beta, self.k
+        return F.spatial_response_norm(x, *options, alpha_mode=self.alpha_mode)
 
     def extra_repr(self) -> str:
-        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}, alpha_mode={self.alpha_mode!r}"
+        return _norm_repr(self)
 
 
 class Dropout(Module):
-    """`functional.dropout`, in training only. The paper has p=0.5 in its first two linear layers
-    (section 4.2)."""
+    """`functional.dropout`, in training only. The paper has p=0.5 (section 4.2)."""
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         self.p, self.inplace = p, inplace
@@ -310,14 +290,9 @@ class CrossEntropyLoss(Module):
         reduction: str = "mean",
         label_smoothing: float = 0.0,
     ) -> None:
-        self.weight, self.ignore_index, self.reduction, self.label_smoothing = (
-            weight,
-            ignore_index,
-            reduction,
-            label_smoothing,
-        )
+        self.weight, self.ignore_index = weight, ignore_index
+        self.reduction, self.label_smoothing = reduction, label_smoothing
 
     def forward(self, input: Any, target: Any) -> Tensor:
-        return F.cross_entropy(
-            input, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing
-        )
+        options = self.weight, self.ignore_index, self.reduction, self.label_smoothing
+        return F.cross_entropy(input, target, *options)

@@ -1,7 +1,7 @@
-"""Module: a part of a network that owns parameters; and tracing, which lists what its layers compute."""
+"""Module: a part of a network, with parameters; and the layers that an image passes."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,30 +16,23 @@ from tinyalex.tensor import Tensor
 
 
 class Parameter(Tensor):
-    """A tensor that a Module owns and training changes. It always requires its gradient."""
+    """A tensor that a Module owns and training changes."""
 
     def __init__(self, array: Any) -> None:
         super().__init__(array, requires_grad=True)
         with devices.on_device_of(self.data):
             self.data = kernels.of(self.data).ready(self.data)  # the optimizer writes to it
 
-    @property
-    def result_class(self) -> type[Tensor]:
-        return Tensor
-
-    def __repr__(self) -> str:
-        return "Parameter" + super().__repr__().removeprefix("Tensor")
-
 
 Hook = Callable[["Module", tuple, Tensor], None]
 
 
 class Module:
-    """A part of a network. Subclass it, create its parameters and submodules in `__init__`, and
-    write `forward`.
+    """A part of a network. A subclass creates parameters and submodules in `__init__`,
+    and defines `forward`.
 
-    Attributes that are Parameters or Modules (or lists of Modules) are registered automatically, in
-    the order of their creation and under the attribute's name: `features.0.weight`.
+    Attributes that are Parameters, Modules or lists of Modules are registered in the
+    order of their creation, by the attribute's name: `features.0.weight`.
 
     >>> import tinyalex as ta
     >>> class TwoLayers(Module):
@@ -80,7 +73,7 @@ class Module:
     def named_modules(
         self, prefix: str = "", seen: "set[Module] | None" = None
     ) -> Iterator[tuple[str, "Module"]]:
-        """This Module (named "") and all submodules, each once, under the first of its names."""
+        """This Module (named "") and all submodules, each once, by its first name."""
         seen = set() if seen is None else seen
         if self in seen:
             return
@@ -93,7 +86,7 @@ class Module:
         return (module for _, module in self.named_modules())
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Each parameter once, under the first of its names."""
+        """Each parameter once, by its first name."""
         seen = set()
         for prefix, module in self.named_modules():
             for name, value in vars(module).items():
@@ -105,12 +98,12 @@ class Module:
         return (p for _, p in self.named_parameters())
 
     def zero_grad(self) -> None:
-        """Reset all gradients to None. backward() adds to them, so this comes before each."""
+        """Reset all gradients to None, before each backward(), which adds to them."""
         for p in self.parameters():
             p.grad = None
 
     def train(self, mode: bool = True) -> "Module":
-        """Set training mode (or evaluation mode), which Dropout depends on, on all submodules."""
+        """Set training or evaluation mode, for Dropout, in all submodules."""
         for module in self.modules():
             module.training = mode
         return self
@@ -119,7 +112,7 @@ class Module:
         return self.train(False)
 
     def to(self, target: Any) -> "Module":
-        """Move all parameters to a device ("cpu", "cuda", "cuda:1", "auto"), or convert their dtype.
+        """Move all parameters to a device ("cuda" or "auto"), or convert their dtype.
 
         The Parameter objects stay the same, so an optimizer that holds them follows.
         """
@@ -142,7 +135,12 @@ class Module:
                 f"{type(self).__name__}.to: expected a device such as 'cuda', or a floating dtype, "
                 f"got {target!r}."
             )
-        return lambda x: _converted(x, dtype)
+
+        def convert(x: Array) -> Array:
+            with devices.on_device_of(x):
+                return x.astype(dtype)
+
+        return convert
 
     # State
 
@@ -161,14 +159,11 @@ class Module:
             for name, x in state.items()
         }
         wrong = [f"{name} is missing" for name in own if name not in arrays]
-        wrong += [
-            f"{name} is not a parameter of this network" for name in arrays if name not in own
-        ]
-        wrong += [
-            f"{name} has shape {arrays[name].shape}, expected {p.shape}"
-            for name, p in own.items()
-            if name in arrays and arrays[name].shape != p.shape
-        ]
+        for name, array in arrays.items():
+            if name not in own:
+                wrong.append(f"{name} is not a parameter of this network")
+            elif array.shape != own[name].shape:
+                wrong.append(f"{name} has shape {array.shape}, expected {own[name].shape}")
         if wrong:
             raise ValueError(
                 f"{type(self).__name__}.load_state_dict: this state belongs to another network:\n  "
@@ -180,22 +175,24 @@ class Module:
     # Inspection
 
     def register_forward_hook(self, hook: Hook) -> Callable[[], None]:
-        """Call `hook(module, inputs, output)` after each forward pass. Returns a function that
-        removes the hook."""
+        """Call `hook(module, inputs, output)` after each forward pass.
+
+        Returns a function that removes the hook.
+        """
         hooks = vars(self).setdefault("_forward_hooks", [])
         hooks.append(hook)
         return lambda: hooks.remove(hook)
 
     def multiply_adds(self, output_shape: Shape) -> int:
-        """Multiply-adds of a forward pass with an output of this shape, without submodules."""
+        """Multiply-adds for an output of this shape, without those of submodules."""
         return 0
 
     def algorithm(self, input_shape: Shape, dtype: np.dtype, device: str, wants_dx: bool) -> str:
-        """The algorithm that computes the layer for this input; "" if there is only one."""
+        """The algorithm for such an input; "" if there is only one."""
         return ""
 
     def fused_layers(self) -> Iterator[tuple["Module", "Module"]]:
-        """(layer, the layer that computes it in the same pass) for those that `forward` fuses."""
+        """(layer, the layer it is fused with) for each fused layer."""
         return iter(())
 
     def extra_repr(self) -> str:
@@ -220,23 +217,20 @@ class Module:
         """A table of all layers: output shape, parameters, multiply-adds.
 
         input_shape    of one image, without N
-        batch_size     adds a column: for batches of this size, each layer's algorithm in training,
-                       and what is fused with another layer
+        batch_size     adds a column: for batches of this size, each layer's algorithm
+                       in training, and what is fused with another layer
         device, dtype  for that column; the device of the parameters by default
         """
         steps = trace(self, input_shape)
-        total = sum(p.size for p in self.parameters()), sum(step.multiply_adds for step in steps)
-        header = (
-            f"{'name':<20} {'layer':<18} {'output':<16} {'parameters':>12} {'multiply-adds':>15}"
-        )
-        lines = [header]
+        rows: list[tuple] = [("name", "layer", "output", "parameters", "multiply-adds")]
         for step in steps:
-            shape = " x ".join(map(str, step.shape))
-            lines.append(
-                f"{step.name:<20} {type(step.module).__name__:<18} {shape:<16} "
-                f"{step.parameters:>12,} {step.multiply_adds:>15,}"
-            )
-        lines.append(f"{'':<20} {'total':<18} {'':<16} {total[0]:>12,} {total[1]:>15,}")
+            layer, shape = type(step.module).__name__, " x ".join(map(str, step.shape))
+            counts = f"{step.parameters:,}", f"{step.multiply_adds:,}"
+            rows.append((step.name, layer, shape, *counts))
+        parameters = sum(p.size for p in self.parameters())
+        multiply_adds = sum(step.multiply_adds for step in steps)
+        rows.append(("", "total", "", f"{parameters:,}", f"{multiply_adds:,}"))
+        lines = ["{:<20} {:<18} {:<16} {:>12} {:>15}".format(*row) for row in rows]
         if batch_size is not None:
             first = next(self.parameters(), None)
             where = device or (first.device if first is not None else devices.default())
@@ -259,7 +253,7 @@ class Module:
 
 @dataclass(frozen=True)
 class Step:
-    """A layer of a traced network, with the shapes of its input and output without N."""
+    """A layer with the shapes of its input and output, without N."""
 
     name: str
     module: Module
@@ -278,8 +272,8 @@ class Step:
 
 
 def trace(model: Module, input_shape: Shape) -> list[Step]:
-    """The layers that an image of that shape passes through, in order. Layers are Modules that have
-    parameters or no submodules."""
+    """The layers that an image of this shape passes, in order. A layer is a Module with
+    parameters or without submodules."""
     steps: list[Step] = []
 
     def record(name: str) -> Hook:
@@ -301,19 +295,17 @@ def trace(model: Module, input_shape: Shape) -> list[Step]:
 
 @contextmanager
 def hooked(hooks: list[tuple[Module, Hook]]) -> Iterator[None]:
-    """A context in which the hooks are called after the forward passes of their modules."""
-    removals = [module.register_forward_hook(hook) for module, hook in hooks]
-    try:
+    """A context in which the forward hooks are registered."""
+    with ExitStack() as removals:
+        for module, hook in hooks:
+            removals.callback(module.register_forward_hook(hook))
         yield
-    finally:
-        for remove in removals:
-            remove()
 
 
 def run(model: Module, images: Any) -> Tensor:
     """The model's output in evaluation mode, without a graph.
 
-    The images are converted to the dtype, and moved to the device, of the model's parameters.
+    The images are converted to the dtype and the device of the model's parameters.
     """
     first = next(model.parameters(), Tensor([]))
     with no_grad(), testing(model):
@@ -322,7 +314,7 @@ def run(model: Module, images: Any) -> Tensor:
 
 @contextmanager
 def testing(model: Module) -> Iterator[None]:
-    """A context in which `model` is in evaluation mode. Each submodule's mode is restored."""
+    """A context in which `model` is in evaluation mode. All modes are restored."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -330,11 +322,6 @@ def testing(model: Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
-
-
-def _converted(x: Array, dtype: np.dtype) -> Array:
-    with devices.on_device_of(x):
-        return x.astype(dtype)
 
 
 def _owns(module: Module) -> list[Parameter]:

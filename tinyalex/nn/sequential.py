@@ -9,9 +9,9 @@ from tinyalex.nn.module import Module
 
 
 class Sequential(Module):
-    """Layers one after the other; also `Sequential({"conv1": ..., "relu1": ...})`, to name them.
+    """Layers one after the other, named by their index or by the keys of a dict.
 
-    With fast paths on, some pairs of layers are computed in one pass: see `nn/fusion.py`.
+    With fast paths on, some pairs of layers are computed in one pass (nn/fusion.py).
 
     >>> import tinyalex as ta
     >>> net = Sequential(ta.nn.Linear(4, 8), ta.nn.ReLU(), ta.nn.Linear(8, 2))
@@ -50,6 +50,6 @@ class Sequential(Module):
         return (layer for _, layer in self.named_children())
 
     def __getitem__(self, index: Any) -> Any:
-        """A layer by its index, or for a slice a Sequential of layers that keep their names."""
+        """A layer; for a slice, a Sequential of layers that keep their names."""
         layers = list(self.named_children())[index]
         return Sequential(dict(layers)) if isinstance(layers, list) else layers[1]

@@ -1,4 +1,4 @@
-"""The Functions behind Tensor's operators and methods."""
+"""The Functions of Tensor's operators and methods."""
 
 from tinyalex.ops.arithmetic import Add, Divide, Exp, Log, MatMul, Multiply, Power, Subtract, Tanh
 from tinyalex.ops.indexing import Index

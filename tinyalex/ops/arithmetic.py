@@ -1,5 +1,6 @@
-"""+ - * / ** @ with broadcasting, exp, log and tanh. `x` and `y` are arrays or Python numbers."""
+"""+ - * / ** @ with broadcasting, on arrays and Python numbers; exp, log and tanh."""
 
+import operator
 from typing import Any
 
 from tinyalex import device
@@ -8,10 +9,10 @@ from tinyalex.function import Function
 
 
 def unbroadcast(grad: Array, like: Array) -> Array:
-    """The gradient of an input that NumPy has repeated to the shape of `grad`, or promoted to its dtype.
+    """The gradient of an input that was broadcast or promoted to that of `grad`.
 
-    A number that was used several times collects the gradients of all its uses: axes that were added in front, or stretched from
-    1, are summed.
+    The gradients of all uses of an element are added: the axes that broadcasting has
+    prepended, or stretched from 1, are summed over.
     """
     added = grad.ndim - like.ndim
     stretched = [i for i in range(added, grad.ndim) if like.shape[i - added] == 1 != grad.shape[i]]
@@ -21,106 +22,108 @@ def unbroadcast(grad: Array, like: Array) -> Array:
 
 
 class Binary(Function):
-    """z = value(x, y) elementwise. A subclass says what z is, and what dz is multiplied with on the way to x and to y."""
+    """z = value(x, y), elementwise. A subclass defines `value(x, y)`, and the gradients
+    `dx(dz, x, y)` and `dy(dz, x, y)` as they are without broadcasting."""
+
+    value: Any
+    dx: Any
+    dy: Any
 
     def forward(self, x: Any, y: Any) -> Array:
         self.x, self.y = x, y
         try:
             return self.value(x, y)
         except ValueError:
+            shapes = f"{device.asarray(x).shape} and {device.asarray(y).shape}"
             raise ValueError(
-                f"{type(self).__name__}: shapes {device.asarray(x).shape} and {device.asarray(y).shape} do not broadcast. From the last "
-                "axis on, sizes must be equal, or one of them 1 or missing: reshape one of the two."
+                f"{type(self).__name__}: shapes {shapes} do not broadcast. From the last axis on, "
+                "sizes must be equal, or one of them 1 or missing. Reshape one of the two."
             ) from None
 
-    def backward(self, dz: Array) -> Any:
+    def backward(self, dz: Array) -> tuple[Array | None, Array | None]:
         x, y = self.x, self.y
         want_dx, want_dy = self.needs_input_grad
         dx = unbroadcast(self.dx(dz, x, y), x) if want_dx else None
         dy = unbroadcast(self.dy(dz, x, y), y) if want_dy else None
         return dx, dy
 
-    value: Any
-    dx: Any
-    dy: Any
-
 
 class Add(Binary):
     """z = x + y"""
 
-    def value(self, x, y):
-        return x + y
+    value = staticmethod(operator.add)
 
-    def dx(self, dz, x, y):
+    def dx(self, dz: Array, x: Any, y: Any) -> Array:
         return dz
 
-    def dy(self, dz, x, y):
+    def dy(self, dz: Array, x: Any, y: Any) -> Array:
         return dz
 
 
 class Subtract(Binary):
     """z = x - y"""
 
-    def value(self, x, y):
-        return x - y
+    value = staticmethod(operator.sub)
 
-    def dx(self, dz, x, y):
+    def dx(self, dz: Array, x: Any, y: Any) -> Array:
         return dz
 
-    def dy(self, dz, x, y):
+    def dy(self, dz: Array, x: Any, y: Any) -> Array:
         return -dz
 
 
 class Multiply(Binary):
     """z = x * y"""
 
-    def value(self, x, y):
-        return x * y
+    value = staticmethod(operator.mul)
 
-    def dx(self, dz, x, y):
+    def dx(self, dz: Array, x: Any, y: Any) -> Array:
         return dz * y
 
-    def dy(self, dz, x, y):
+    def dy(self, dz: Array, x: Any, y: Any) -> Array:
         return dz * x
 
 
 class Divide(Binary):
     """z = x / y"""
 
-    def value(self, x, y):
-        return x / y
+    value = staticmethod(operator.truediv)
 
-    def dx(self, dz, x, y):
+    def dx(self, dz: Array, x: Any, y: Any) -> Array:
         return dz / y
 
-    def dy(self, dz, x, y):
+    def dy(self, dz: Array, x: Any, y: Any) -> Array:
         return -dz * x / (y * y)
 
 
 class Power(Binary):
-    """z = x ** y.  dx = dz * y * x**(y-1), and 0 where y is 0;  dy = dz * z * log(x), and 0 where x is 0 and y is not negative"""
+    """z = x ** y
 
-    def value(self, x, y):
-        return x**y
+    dx = dz * y * x**(y-1), and 0 where y is 0
+    dy = dz * z * log(x), and 0 where x is 0 and y >= 0
+    """
 
-    def dx(self, dz, x, y):
+    value = staticmethod(operator.pow)
+
+    def dx(self, dz: Array, x: Any, y: Any) -> Array:
         xp = device.xp(dz)
         if not device.is_array(y):
             return xp.zeros_like(dz) if y == 0 else dz * y * x ** (y - 1)
         return xp.where(y == 0, 0, dz * y * x ** (y - 1)).astype(dz.dtype, copy=False)
 
-    def dy(self, dz, x, y):
+    def dy(self, dz: Array, x: Any, y: Any) -> Array:
         xp = device.xp(dz)
-        slope = dz * x**y * xp.log(device.asarray(x, dz.dtype, like=dz))
-        return xp.where((device.asarray(x, like=dz) == 0) & (y >= 0), 0, slope).astype(
-            dz.dtype, copy=False
-        )
+        grad = dz * x**y * xp.log(device.asarray(x, dz.dtype, like=dz))
+        is_constant = (device.asarray(x, like=dz) == 0) & (y >= 0)
+        return xp.where(is_constant, 0, grad).astype(dz.dtype, copy=False)
 
 
 class MatMul(Function):
-    """z = x @ y, by NumPy's rules: matrices in the last two axes, the others broadcast; a vector counts as a row, or a column.
+    """z = x @ y: matrix multiplication in the last two axes, the others broadcast
 
     dx = dz @ y.T      dy = x.T @ dz
+
+    As in NumPy, a vector on the left is a row, a vector on the right a column.
     """
 
     def forward(self, x: Array, y: Array) -> Array:
@@ -129,18 +132,17 @@ class MatMul(Function):
             return x @ y
         except ValueError:
             raise ValueError(
-                f"MatMul: shapes {x.shape} and {y.shape} do not fit. Expected (..., n, k) @ (..., k, m), or a vector (k,) in the place of "
-                "either; transpose or reshape one of the two."
+                f"MatMul: shapes {x.shape} and {y.shape} do not match. Expected "
+                "(..., n, k) @ (..., k, m), where either may be a vector (k,). "
+                "Transpose or reshape one of the two."
             ) from None
 
-    def backward(self, dz: Array) -> Any:
-        row, column = self.x.ndim == 1, self.y.ndim == 1
-        x = self.x[None, :] if row else self.x
-        y = self.y[:, None] if column else self.y
-        if column:
-            dz = dz[..., None]
-        if row:
-            dz = dz[..., None, :]
+    def backward(self, dz: Array) -> tuple[Array | None, Array | None]:
+        x, y = self.x, self.y
+        if y.ndim == 1:
+            y, dz = y[:, None], dz[..., None]
+        if x.ndim == 1:
+            x, dz = x[None, :], dz[..., None, :]
         want_dx, want_dy = self.needs_input_grad
         dx = unbroadcast(dz @ y.swapaxes(-1, -2), x).reshape(self.x.shape) if want_dx else None
         dy = unbroadcast(x.swapaxes(-1, -2) @ dz, y).reshape(self.y.shape) if want_dy else None

@@ -1,4 +1,4 @@
-"""x[index]: slices, whole numbers, arrays of them, masks, None and ..., as NumPy has them."""
+"""x[index]: slices, integers, arrays of them, masks, None and ..., as in NumPy."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from tinyalex.function import Function
 
 
 class Index(Function):
-    """y = x[index]. A number that is picked twice collects both gradients."""
+    """y = x[index]. The gradients of an element that is selected twice are added."""
 
     def forward(self, x: Array, *, index: Any) -> Array:
-        self.like, self.index = x, _beside(index, x)
+        self.like, self.index = x, _on_device_of(x, index)
         return x[self.index]
 
     def backward(self, dy: Array) -> Array:
@@ -24,15 +24,15 @@ class Index(Function):
         return dx
 
 
-def _beside(index: Any, x: Array) -> Any:
-    """The index, its arrays moved to where `x` lies."""
+def _on_device_of(x: Array, index: Any) -> Any:
+    """The index, with its arrays on the device of `x`."""
     if isinstance(index, tuple):
-        return tuple(_beside(part, x) for part in index)
+        return tuple(_on_device_of(x, part) for part in index)
     return device.to(index, device.of(x)) if device.is_array(index) and index.ndim > 0 else index
 
 
 def _may_repeat(index: Any) -> bool:
-    """Whether an index can pick a number twice: lists and arrays of whole numbers can; slices, numbers and masks cannot."""
+    """Whether an index may select an element twice, as lists and integer arrays may."""
     parts = index if isinstance(index, tuple) else (index,)
     return any(
         isinstance(p, list) or (device.is_array(p) and p.ndim > 0 and p.dtype != bool)

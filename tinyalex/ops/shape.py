@@ -1,4 +1,4 @@
-"""Operations that move numbers and change none: reshape, transpose, a change of dtype, and of device."""
+"""Operations that keep the values: reshape, transpose, change of dtype or device."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from tinyalex.function import Function
 
 
 class Reshape(Function):
-    """The same numbers in C order under another shape; one size may be -1."""
+    """The same elements, in C order, with another shape; one size may be -1."""
 
     def forward(self, x: Array, *, shape: tuple[int, ...]) -> Array:
         self.shape = x.shape
@@ -16,8 +16,8 @@ class Reshape(Function):
             return x.reshape(shape)
         except ValueError:
             raise ValueError(
-                f"reshape: {x.size} numbers of shape {x.shape} do not fit into shape {shape}. Its sizes must multiply to {x.size}; "
-                "one of them may be -1, to be worked out."
+                f"reshape: {x.size} elements of shape {x.shape} do not fit into shape {shape}. "
+                f"The product of its sizes must be {x.size}; one of them may be -1."
             ) from None
 
     def backward(self, dy: Array) -> Array:
@@ -32,7 +32,8 @@ class Transpose(Function):
         self.axes = tuple(axis + x.ndim if axis < 0 else axis for axis in axes)
         if sorted(self.axes) != list(range(x.ndim)):
             raise ValueError(
-                f"transpose: {axes} does not name each axis of a tensor of shape {x.shape} once: give {x.ndim} axes from 0 on."
+                f"transpose: {axes} does not name each axis of a tensor of shape {x.shape} once. "
+                f"Expected a permutation of 0 to {x.ndim - 1}."
             )
         return x.transpose(self.axes)
 
@@ -41,7 +42,7 @@ class Transpose(Function):
 
 
 class Cast(Function):
-    """x with another floating dtype. The gradient comes back in the old one."""
+    """x with another floating dtype. The gradient has the dtype of x."""
 
     def forward(self, x: Array, *, dtype: Any) -> Array:
         self.dtype = x.dtype
@@ -52,7 +53,7 @@ class Cast(Function):
 
 
 class Move(Function):
-    """x on another device. The gradient comes back to the one where x lies."""
+    """x on another device. The gradient is moved back to the device of x."""
 
     def forward(self, x: Array, *, device: str) -> Array:
         self.device = devices.of(x)

@@ -1,20 +1,30 @@
-"""How the learning rate falls. Call `step` at the end of each epoch; every group keeps its ratio to the others."""
+"""Learning rate schedules. Call `step` at the end of each epoch."""
 
 import math
 from typing import Any
 
+from tinyalex.optim.sgd import SGD
+
 
 class Scheduler:
-    """A schedule is a `factor` by which the groups' initial rates are multiplied; a subclass says how it changes."""
+    """Multiplies the initial rate of each parameter group by the same factor."""
 
-    progress: tuple[str, ...] = ("initial", "epoch", "factor")
-    """What changes as training goes on, and is saved. How the rate falls is the options' business, also in a resumed run."""
+    saved: tuple[str, ...] = ("initial", "epoch", "factor")
+    """The attributes in a state_dict. A resumed run may be given other options."""
 
-    def __init__(self, optimizer: Any) -> None:
+    def __init__(self, optimizer: SGD) -> None:
         self.optimizer = optimizer
         self.initial = [group["lr"] for group in optimizer.param_groups]
         self.epoch = 0
         self.factor = 1.0
+
+    def step(self) -> None:
+        self.epoch += 1
+        self._apply(self.compute_factor())
+
+    def compute_factor(self) -> float:
+        """The factor after `self.epoch` epochs."""
+        return self.factor
 
     def _apply(self, factor: float) -> None:
         self.factor = factor
@@ -22,48 +32,40 @@ class Scheduler:
             group["lr"] = lr * factor
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.progress}
+        return {name: getattr(self, name) for name in self.saved}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        vars(self).update({name: state[name] for name in self.progress})
-        self._apply(self.factor_now())
-
-    def factor_now(self) -> float:
-        """The factor after the epochs that are behind; a schedule that is a function of their number works it out anew."""
-        return self.factor
+        vars(self).update({name: state[name] for name in self.saved})
+        self._apply(self.compute_factor())
 
 
 class StepLR(Scheduler):
     """Multiply the rate by `gamma` every `step_size` epochs."""
 
-    def __init__(self, optimizer: Any, step_size: int, gamma: float = 0.1) -> None:
+    def __init__(self, optimizer: SGD, step_size: int, gamma: float = 0.1) -> None:
         if step_size < 1:
-            raise ValueError(
-                f"StepLR: step_size is a number of epochs from 1 on, got {step_size!r}."
-            )
+            raise ValueError(f"StepLR: step_size must be at least 1 epoch, got {step_size!r}.")
         super().__init__(optimizer)
         self.step_size, self.gamma = step_size, gamma
 
-    def step(self) -> None:
-        self.epoch += 1
-        self._apply(self.factor_now())
-
-    def factor_now(self) -> float:
+    def compute_factor(self) -> float:
         return self.gamma ** (self.epoch // self.step_size)
 
 
 class ReduceLROnPlateau(Scheduler):
-    """Multiply the rate by `factor` when a figure that should fall has not done so for more than `patience` epochs.
+    """Multiply the rate by `factor` after more than `patience` epochs without a fall.
 
-    The paper's rule, with a factor of 1/10: "when the validation error rate stopped improving with the current learning rate".
-    A fall counts if it is larger than `threshold` times the best figure so far.
+    The paper's rule, with a factor of 1/10: "when the validation error rate stopped
+    improving with the current learning rate" (section 5). The metric has fallen if it
+    is less than (1 - threshold) times the best one. The largest of the groups' rates
+    does not fall below `min_lr`.
     """
 
-    progress = (*Scheduler.progress, "best", "bad_epochs")
+    saved = (*Scheduler.saved, "best", "bad_epochs")
 
     def __init__(
         self,
-        optimizer: Any,
+        optimizer: SGD,
         factor: float = 0.1,
         patience: int = 10,
         threshold: float = 1e-4,
@@ -75,7 +77,7 @@ class ReduceLROnPlateau(Scheduler):
         self.drop, self.patience, self.threshold, self.min_lr = factor, patience, threshold, min_lr
         self.best, self.bad_epochs = math.inf, 0
 
-    def step(self, metrics: float) -> None:
+    def step(self, metrics: float) -> None:  # type: ignore[override]
         self.epoch += 1
         if metrics < self.best * (1 - self.threshold):
             self.best, self.bad_epochs = metrics, 0
@@ -83,33 +85,30 @@ class ReduceLROnPlateau(Scheduler):
             self.bad_epochs += 1
         if self.bad_epochs > self.patience:
             self.bad_epochs = 0
-            if max(self.initial) * self.factor * self.drop >= self.min_lr:
-                self._apply(self.factor * self.drop)
+            factor = self.factor * self.drop
+            if max(self.initial) * factor >= self.min_lr:
+                self._apply(factor)
 
 
 class DiscreteExponential(Scheduler):
-    """Fall to 1/target_factor of the initial rate in `num_steps` levels of equal length, by the same factor each time.
+    """Divide the rate by `target_factor` in `num_steps` levels over `epochs` epochs.
 
-    cuda-convnet's `dexp`: with 90 epochs, target_factor=250 and num_steps=4, the rate is divided by 250**(1/3) after 25, 50 and 75 %
-    of them.
+    cuda-convnet's `dexp`: with 90 epochs, target_factor=250 and num_steps=4, the rate
+    is divided by 250**(1/3) after 25, 50 and 75 % of them.
     """
 
     def __init__(
-        self, optimizer: Any, epochs: int, target_factor: float = 250.0, num_steps: int = 4
+        self, optimizer: SGD, epochs: int, target_factor: float = 250.0, num_steps: int = 4
     ) -> None:
         if num_steps < 2 or epochs < 1 or target_factor <= 0:
             raise ValueError(
-                "DiscreteExponential: expected num_steps of 2 or more, epochs of 1 or more and a positive target_factor, "
-                f"got {num_steps!r}, {epochs!r} and {target_factor!r}."
+                "DiscreteExponential: expected num_steps of at least 2, epochs of at least 1 and a "
+                f"positive target_factor, got {num_steps!r}, {epochs!r} and {target_factor!r}."
             )
         super().__init__(optimizer)
         self.epochs, self.target_factor, self.num_steps = epochs, target_factor, num_steps
 
-    def step(self) -> None:
-        self.epoch += 1
-        self._apply(self.factor_now())
-
-    def factor_now(self) -> float:
+    def compute_factor(self) -> float:
         level = min(self.epoch * self.num_steps // self.epochs, self.num_steps - 1)
         return self.target_factor ** (-level / (self.num_steps - 1))
 
@@ -117,9 +116,14 @@ class DiscreteExponential(Scheduler):
 NAMES = ("constant", "step", "plateau", "dexp")
 
 
-def named(name: str, optimizer: Any, epochs: int, patience: int = 2) -> Scheduler | None:
-    """What `--schedule` means in the training scripts: "constant"; "step", a tenth for the last quarter of the epochs; "plateau", a tenth
-    when the validation error has not fallen for more than `patience` epochs (section 5); "dexp", cuda-convnet's discrete exponential."""
+def named(name: str, optimizer: SGD, epochs: int, patience: int = 2) -> Scheduler | None:
+    """The schedule that `--schedule` of the training scripts names.
+
+    constant  None
+    step      StepLR: a tenth of the rate for the last quarter of the epochs
+    plateau   ReduceLROnPlateau, of the validation error
+    dexp      DiscreteExponential
+    """
     if name == "step":
         return StepLR(optimizer, step_size=max(1, -(-3 * epochs // 4)))
     if name == "plateau":
