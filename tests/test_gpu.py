@@ -265,7 +265,9 @@ def test_ten_view_prediction_runs_on_the_device(device, tmp_path):
         [F.softmax(model(x.reshape(-1, 3, 12, 12)), 1).numpy() for x, _ in cpu_batches]
     ).reshape(-1, 10, 2)
     np.testing.assert_allclose(
-        np.exp(training.log_probabilities(model, gpu_batches)[0]), one_by_one.mean(axis=1), rtol=1e-5
+        np.exp(training.log_probabilities(model, gpu_batches)[0]),
+        one_by_one.mean(axis=1),
+        rtol=1e-5,
     )
 
 

@@ -265,9 +265,7 @@ def test_colours_are_those_that_prepare_measured(script, tmp_path):
 
 def test_many_images_are_not_kept_in_memory(script, tmp_path, monkeypatch):
     source = data.find_images(class_folders(tmp_path))
-    splits = [
-        data.StoredImages(split, source.classes, 16) for split in (source.train, source.val)
-    ]
+    splits = [data.StoredImages(split, source.classes, 16) for split in (source.train, source.val)]
     assert [type(split) for split in script.load_if_small(splits)] == [data.Dataset, data.Dataset]
     monkeypatch.setattr(script, "MAX_IN_MEMORY_BYTES", 3 * 16 * 16 * 15)
     assert script.load_if_small(splits) == splits
