@@ -41,8 +41,8 @@ def traced(function, *arguments):
 
 def walk(device):
     """The files of the forward pass, and those of the backward pass."""
-    net = nn.Sequential(nn.Conv2d(8, 16, 3, padding=1), nn.Conv2d(16, 16, 3, padding=1)).to(device)
-    x = ta.Tensor(np.ones((2, 8, 8, 8), np.float32), device=device)
+    net = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 16, 3, padding=1)).to(device)
+    x = ta.Tensor(np.ones((16, 3, 16, 16), np.float32), device=device)
     net(x).sum().backward()  # imports and caches
     y, forward = traced(net, x)
     dy = ta.Tensor(np.ones(y.shape, np.float32), device=device)

@@ -132,7 +132,7 @@ class Tensor(GraphTensor):
 
     # The graph
 
-    def backward(self, grad: Array | None = None, retain_graph: bool = False) -> None:
+    def backward(self, grad: "Tensor | Array | None" = None, retain_graph: bool = False) -> None:
         """Add the gradient of sum(self * grad) to the `.grad` of each leaf.
 
         grad          array (or tensor) of this tensor's shape; may be omitted for a
@@ -151,17 +151,18 @@ class Tensor(GraphTensor):
                         f"backward: expected a tensor of one element, got shape {self.shape}. "
                         "Reduce it, as in y.sum().backward(), or pass grad=, an array of its shape."
                     )
-                grad = devices.asarray(devices.xp(self.data).ones_like(self.data))
+                dy = devices.asarray(devices.xp(self.data).ones_like(self.data))
             else:
-                grad = devices.asarray(as_tensor(grad).data, self.dtype)
-            devices.common("backward: grad", [self.data, grad])
-            if grad.shape != self.shape:
+                given = grad if isinstance(grad, Tensor) else Tensor(grad, device=self.device)
+                dy = devices.asarray(given.data, self.dtype)
+            devices.common("backward: grad", [self.data, dy])
+            if dy.shape != self.shape:
                 raise ValueError(
-                    f"backward: grad has shape {grad.shape}, but the tensor has shape "
+                    f"backward: grad has shape {dy.shape}, but the tensor has shape "
                     f"{self.shape}. Give it the same shape."
                 )
-            grad = grad.copy() if self.creator is None else grad
-        function.backward(self, grad, retain_graph)
+            dy = dy.copy() if self.creator is None else dy
+        function.backward(self, dy, retain_graph)
 
     def accumulate_grad(self, grad: Array) -> None:
         """Pass a leaf's complete gradient through the hooks, then add it to `.grad`."""

@@ -7,13 +7,13 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
 from tinyalex import device
 from tinyalex.cli.arguments import Commands, add_command
 from tinyalex.cli.gpu_checks import gpu_findings
+from tinyalex.data.download import data_folder
 from tinyalex.device.availability import Finding
 
 PACKAGES = {
@@ -98,14 +98,13 @@ def _blas() -> Finding:
 
 
 def _data_sets() -> Finding:
-    folder = os.environ.get("TINYALEX_DATA")
-    if not folder:
+    folder = data_folder()
+    if folder is None:
         text = "TINYALEX_DATA is not set: CIFAR-10 is downloaded when needed"
         return Finding("data", None, text)
-    root = Path(folder).expanduser()
-    if not root.is_dir():
+    if not folder.is_dir():
         fix = "Set TINYALEX_DATA to the folder with the data sets"
         return Finding("data", False, f"TINYALEX_DATA is {folder}, which is not a folder", fix)
-    names = sorted(path.name for path in root.iterdir() if not path.name.startswith("."))
+    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     listed = ", ".join(names[:8]) + (" ..." if len(names) > 8 else "")
-    return Finding("data", True, f"{root}: {listed or 'empty'}")
+    return Finding("data", True, f"{folder}: {listed or 'empty'}")

@@ -36,8 +36,8 @@ class ConvShape(NamedTuple):
 class ConvFunction(Function):
     """A convolution algorithm, which stores its own residuals for the backward pass:
 
-    forward(self, x, w, b=None, *, shape: ConvShape, relu=False) -> y
-    backward(self, dy) -> dx, dw[, db]
+    forward(self, x, w, b, *, shape: ConvShape, relu=False) -> y
+    backward(self, dy) -> dx, dw, db
     """
 
     name = ""

@@ -9,7 +9,6 @@ A lesson runs as a script and, cell by cell, as a notebook. Nothing is downloade
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinyalex import data, device
-from tinyalex.data.download import cache_folder
+from tinyalex.data.download import cache_folder, data_folder
 from tinyalex.data.folders import image_files
 from tinyalex.models.image_preprocessing import Preprocessing
 from tinyalex.plots import figures
@@ -161,7 +160,7 @@ def images(train: int, test: int = 0) -> Images:
 
 
 def _cifar10() -> tuple[data.Dataset, data.Dataset] | None:
-    folders = [folder for folder in (_data_folder(), cache_folder()) if folder]
+    folders = [folder for folder in (data_folder(), cache_folder()) if folder]
     paths = [folder / name for folder in folders for name in CIFAR10_NAMES]
     found = next((path for path in paths if path.exists()), None)
     return data.cifar10(found) if found else None
@@ -172,7 +171,7 @@ def photos(count: int, size: int = 256) -> Photos:
 
     From the folder TINYALEX_DATA; else synthetic shapes of that size.
     """
-    root = _data_folder()
+    root = data_folder()
     folders = (image_files(root / name) for name in PHOTO_FOLDERS if root)
     files: list[Path] = next(filter(None, folders), [])
     found: list[Any]
@@ -186,11 +185,6 @@ def photos(count: int, size: int = 256) -> Photos:
     crop = Preprocessing(size=size, resize=size).crop
     pixels = np.stack([crop(image) for image in found]).transpose(0, 3, 1, 2)
     return Photos(np.ascontiguousarray(pixels), PHOTOS if len(files) >= count else SHAPES)
-
-
-def _data_folder() -> Path | None:
-    folder = os.environ.get("TINYALEX_DATA")
-    return Path(folder).expanduser() if folder else None
 
 
 def _sample(total: int, count: int) -> np.ndarray:

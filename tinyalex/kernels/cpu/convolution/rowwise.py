@@ -39,7 +39,7 @@ class RowWise(ConvFunction):
         self,
         x: np.ndarray,
         w: np.ndarray,
-        b: np.ndarray | None = None,
+        b: np.ndarray | None,
         *,
         shape: ConvShape,
         relu: bool = False,
@@ -66,7 +66,7 @@ class RowWise(ConvFunction):
         return y
 
     def backward(self, dy: np.ndarray) -> tuple[np.ndarray | None, ...]:
-        _, want_dw, *want_db = self.needs_input_grad
+        _, want_dw, want_db = self.needs_input_grad
         o, c, kh, kw = self.shape.w
         columns, rows, y = columns_of(self.strips, self.shape), as_hwnc(dy), self.y
 
@@ -78,9 +78,8 @@ class RowWise(ConvFunction):
 
         total = device.for_tiles(rows, rows[0].nbytes, tile).reshape(kh, kw * c + 1, o)
         dw = total[:, :-1].reshape(kh, kw, c, o).transpose(3, 2, 0, 1)
-        db = total[0, -1] if any(want_db) else None
-        gradients = None, np.ascontiguousarray(dw) if want_dw else None, db
-        return gradients[: len(self.needs_input_grad)]
+        db = total[0, -1] if want_db else None
+        return None, np.ascontiguousarray(dw) if want_dw else None, db
 
 
 def make_strips(x: np.ndarray, shape: ConvShape) -> np.ndarray:

@@ -68,7 +68,7 @@ class Winograd(ConvFunction):
         self,
         x: np.ndarray,
         w: np.ndarray,
-        b: np.ndarray | None = None,
+        b: np.ndarray | None,
         *,
         shape: ConvShape,
         relu: bool = False,
@@ -99,7 +99,7 @@ class Winograd(ConvFunction):
         return y
 
     def backward(self, dy: np.ndarray) -> tuple[np.ndarray | None, ...]:
-        want_dx, want_dw, *want_db = self.needs_input_grad
+        want_dx, want_dw, want_db = self.needs_input_grad
         tiling, w, y, kept = self.tiling, self.w, self.y, self.v
         at, g, _ = matrices(tiling.m, tiling.r)
         a, gg = np.ascontiguousarray(at.T).astype(w.dtype), np.kron(g, g).astype(w.dtype)
@@ -140,8 +140,7 @@ class Winograd(ConvFunction):
         else:
             size = adjoint.bytes_each(channels * tiling.groups + filters)
             device.for_tiles(dy, size, tile, min_tile=MIN_TILE_IMAGES, single_threaded=small)
-        gradients = dx, dw if want_dw else None, db if any(want_db) else None
-        return gradients[: len(self.needs_input_grad)]
+        return dx, dw if want_dw else None, db if want_db else None
 
     @classmethod
     def describe(cls, shape: ConvShape) -> str:
