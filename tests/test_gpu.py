@@ -306,7 +306,7 @@ def test_a_training_step_frees_its_memory(device, tmp_path):
     used = []
     for x, labels in trainer.train.epoch(0):
         trainer.step(x, labels)
-        trainer._look()
+        trainer._read_results()
         del x, labels
         used.append(devices.memory(device)["used"])
     assert max(used[4:]) <= max(used[1:4])
