@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from tinyalex import data, device, models, optim, plots, serialization, training
-from tinyalex.cli import script
-from tinyalex.cli.arguments import positive_integer, positive_number
+from tinyalex.cli import training_scripts
+from tinyalex.cli.options import positive_integer, positive_number
 
 RECIPES: dict[str, dict[str, Any]] = {
     "quick": {
@@ -87,7 +87,7 @@ def arguments() -> argparse.Namespace:
     p.add_argument(
         "--subset", type=positive_integer, metavar="N", help="use the first N training images only"
     )
-    script.add_run_options(p, "runs/cifar")
+    training_scripts.add_run_options(p, "runs/cifar")
     args = p.parse_args()
     for name, value in RECIPES[args.model].items():
         if getattr(args, name) is None:
@@ -116,9 +116,9 @@ def load_data(args: argparse.Namespace) -> tuple[data.Dataset, data.Dataset, dat
 def main() -> int:
     args = arguments()
     began = time.perf_counter()
-    device_name = script.set_up(args)
+    device_name = training_scripts.set_up(args)
     output = Path(args.output)
-    script.make_output_folder(output, args.resume)
+    training_scripts.make_output_folder(output, args.resume)
 
     train, valid, test = load_data(args)
     mean = data.mean_image(train.images)
@@ -149,14 +149,14 @@ def main() -> int:
         options={name: getattr(args, name) for name in FIXED},
         after_epoch=lambda log: plots.draw_curves(log, output / "curves.png"),
     )
-    script.resume(trainer, args.resume)
+    training_scripts.resume(trainer, args.resume)
     # Not before: a refused resume leaves the file of the earlier run as it is.
     preprocessing = {"mean": mean, "scale": np.float32(scale)}
     serialization.save(output / "preprocessing.safetensors", preprocessing)
     try:
         trainer.fit()
     except training.Interrupted:
-        print(f"\nStopped, and saved in {trainer.checkpoint}. {script.HOW_TO_RESUME}")
+        print(f"\nStopped, and saved in {trainer.checkpoint}. {training_scripts.HOW_TO_RESUME}")
         return 130
 
     batches = data.Loader(test, 256, transform=normalize, device=device_name)
@@ -173,4 +173,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    script.run(main)
+    training_scripts.run(main)

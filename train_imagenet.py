@@ -27,9 +27,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinyalex import data, device, models, nn, optim, plots, serialization, training
-from tinyalex.cli import script
-from tinyalex.cli.arguments import positive_integer, positive_number
-from tinyalex.cli.prediction import load_network
+from tinyalex.cli import training_scripts
+from tinyalex.cli.options import positive_integer, positive_number
+from tinyalex.models.prediction import load_network
 
 MAX_IN_MEMORY_BYTES = 2 << 30
 """If the decoded images are larger, they are decoded again in each epoch."""
@@ -155,7 +155,7 @@ def arguments() -> argparse.Namespace:
         metavar="N",
         help="threads that decode images (default: one for each core)",
     )
-    script.add_run_options(p, "runs/imagenet")
+    training_scripts.add_run_options(p, "runs/imagenet")
     p.add_argument(
         "--evaluate",
         nargs="+",
@@ -336,7 +336,7 @@ def train(
     device_name: str,
 ) -> None:
     output = Path(args.output)
-    script.make_output_folder(output, args.resume)
+    training_scripts.make_output_folder(output, args.resume)
 
     train_images, valid_images = load_if_small(splits)
     colours = measure(args, source, train_images)
@@ -394,7 +394,7 @@ def train(
         options={name: getattr(args, name) for name in FIXED} | {"pictures": source.digest()},
         after_epoch=plot,
     )
-    script.resume(trainer, args.resume)
+    training_scripts.resume(trainer, args.resume)
     if args.mean == "image":
         # Not before: a refused resume leaves the file of the earlier run as it is.
         serialization.save(output / MEAN, {"mean": colours.mean})
@@ -421,7 +421,7 @@ def plot_predictions(model: models.AlexNet, valid_images: Any, center: Views, pa
 def main() -> int:
     args = arguments()
     began = time.perf_counter()
-    device_name = script.set_up(args)
+    device_name = training_scripts.set_up(args)
     source = find_images(args)
     if args.evaluate:
         print_unreadable(report(args.evaluate, source, args, device_name))
@@ -434,7 +434,7 @@ def main() -> int:
         train(args, source, splits, device_name)
     except training.Interrupted:
         print_unreadable(splits)
-        print(f"\nStopped, and saved in {args.output}. {script.HOW_TO_RESUME}")
+        print(f"\nStopped, and saved in {args.output}. {training_scripts.HOW_TO_RESUME}")
         return 130
     print_unreadable(splits)
     print(
@@ -447,4 +447,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    script.run(main)
+    training_scripts.run(main)

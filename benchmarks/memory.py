@@ -25,7 +25,7 @@ from alexnet_step import positive
 
 from tinyalex import device, optim
 from tinyalex import functional as F
-from tinyalex.kernels.cpu import memory
+from tinyalex.kernels.cpu import memory_pool
 
 
 def main() -> int:
@@ -63,7 +63,7 @@ def main() -> int:
     )
     held["scratch of the workers"] = int(scratch[0])
     held["idle in the memory pool"] = sum(
-        idle.size for idle in (*memory._pool.idle, *memory._pool.returned)
+        idle.size for idle in (*memory_pool._pool.idle, *memory_pool._pool.returned)
     )
     held["peak of the process"] = peak()
     rows = [

@@ -24,7 +24,7 @@ import numpy as np
 import tinyalex as ta
 from tinyalex import functional as F
 from tinyalex import nn
-from tinyalex.learning import lesson
+from tinyalex.course import lesson
 
 args = lesson.options(__doc__)
 train = lesson.images(64).train

@@ -25,7 +25,7 @@ import numpy as np
 
 import tinyalex as ta
 from tinyalex import function, nn, ops
-from tinyalex.learning import lesson
+from tinyalex.course import lesson
 
 args = lesson.options(__doc__)
 

@@ -20,9 +20,9 @@ import numpy as np
 import tinyalex as ta
 from tinyalex import functional as F
 from tinyalex import models, ops
-from tinyalex.learning import lesson
+from tinyalex.course import lesson
 from tinyalex.nn import init
-from tinyalex.ops.arithmetic import unbroadcast
+from tinyalex.ops.broadcasting import unbroadcast
 
 args = lesson.options(__doc__)
 rng = np.random.default_rng(args.seed)

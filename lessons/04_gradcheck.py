@@ -20,13 +20,13 @@ import numpy as np
 import tinyalex as ta
 from tinyalex import functional as F
 from tinyalex import ops
+from tinyalex.course import lesson
 from tinyalex.functional.activation import ReLU, Sigmoid
 from tinyalex.functional.linear import Linear
 from tinyalex.functional.normalization import LocalResponseNorm
 from tinyalex.functional.pooling import AvgPool2d, avg_pool2d_naive
 from tinyalex.functional.softmax import Softmax
-from tinyalex.kernels.window import Window
-from tinyalex.learning import lesson
+from tinyalex.kernels.geometry import Window
 
 args = lesson.options(__doc__)
 rng = np.random.default_rng((4, args.seed))  # not the stream that gradcheck draws from

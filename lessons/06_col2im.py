@@ -18,7 +18,7 @@ import numpy as np
 import tinyalex as ta
 from tinyalex import device, kernels
 from tinyalex import functional as F
-from tinyalex.learning import lesson
+from tinyalex.course import lesson
 
 args = lesson.options(__doc__)
 photo = lesson.photos(1, 64).pixels / 255

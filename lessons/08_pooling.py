@@ -21,7 +21,7 @@ import numpy as np
 import tinyalex as ta
 from tinyalex import device, kernels
 from tinyalex import functional as F
-from tinyalex.learning import lesson
+from tinyalex.course import lesson
 
 args = lesson.options(__doc__)
 photos, source = lesson.photos(4, 129)

@@ -25,8 +25,8 @@ import numpy as np
 import tinyalex as ta
 from tinyalex import functional as F
 from tinyalex import models
+from tinyalex.course import lesson
 from tinyalex.functional.normalization import LocalResponseNorm
-from tinyalex.learning import lesson
 from tinyalex.nn import init
 
 args = lesson.options(__doc__)

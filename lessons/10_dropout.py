@@ -19,8 +19,8 @@ import numpy as np
 import tinyalex as ta
 from tinyalex import data, device, nn, optim, training
 from tinyalex import functional as F
-from tinyalex.learning import lesson
-from tinyalex.models.variants import Dropout2012
+from tinyalex.course import lesson
+from tinyalex.models.alexnet_variants import Dropout2012
 from tinyalex.nn import init
 
 args = lesson.options(__doc__)

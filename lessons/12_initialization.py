@@ -21,7 +21,7 @@ import numpy as np
 import tinyalex as ta
 from tinyalex import data, models, optim
 from tinyalex import functional as F
-from tinyalex.learning import lesson
+from tinyalex.course import lesson
 from tinyalex.nn import init
 
 args = lesson.options(__doc__)

@@ -22,7 +22,7 @@ import numpy as np
 import tinyalex as ta
 from tinyalex import data, nn, optim
 from tinyalex import functional as F
-from tinyalex.learning import lesson
+from tinyalex.course import lesson
 
 args = lesson.options(__doc__)
 

@@ -19,7 +19,7 @@ from matplotlib.patches import Rectangle
 import tinyalex as ta
 from tinyalex import data, nn, optim, training
 from tinyalex import functional as F
-from tinyalex.learning import lesson
+from tinyalex.course import lesson
 from tinyalex.nn import init
 
 args = lesson.options(__doc__)

@@ -17,8 +17,8 @@ from tinyalex.functional.joining import Cat
 from tinyalex.functional.linear import Linear
 from tinyalex.functional.padding import Pad
 from tinyalex.functional.softmax import LogSoftmax, Softmax
-from tinyalex.kernels.cpu.windows import offset_slices
-from tinyalex.kernels.window import Window
+from tinyalex.kernels.cpu.sliding_windows import offset_slices
+from tinyalex.kernels.geometry import Window
 
 RNG = np.random.default_rng(0)
 

@@ -9,7 +9,7 @@ NVRTC       NVRTC alone
 
 from dataclasses import dataclass
 
-from tinyalex.kernels.cuda import sources
+from tinyalex.kernels.cuda import source_files
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Mutant:
     dtype: str = "float32"
 
     def text(self) -> str:
-        text = sources.text(self.file)
+        text = source_files.text(self.file)
         assert text.count(self.old) == 1, (
             f"{self.old!r} must be in {self.file} once, and is there {text.count(self.old)} times"
         )

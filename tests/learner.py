@@ -1,8 +1,8 @@
 """A learner for the tests: writes an answer to an exercise and asks for the verdict."""
 
-from tinyalex import learning
+from tinyalex import course
 
-EXERCISES = {exercise.number: exercise for exercise in learning.exercises()}
+EXERCISES = {exercise.number: exercise for exercise in course.exercises()}
 
 
 def solution_of(number):
@@ -15,7 +15,7 @@ def verdict_on(number, source, **options):
     exercise = EXERCISES[number]
     exercise.file.parent.mkdir(exist_ok=True)
     exercise.file.write_text(source, encoding="utf-8")
-    return learning.check(exercise, **options)
+    return course.check(exercise, **options)
 
 
 def unwrapped(text):

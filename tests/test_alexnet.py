@@ -7,7 +7,7 @@ import pytest
 
 import tinyalex as ta
 from tinyalex import models, nn
-from tinyalex.models.variants import Dropout2012
+from tinyalex.models.alexnet_variants import Dropout2012
 
 GROUPED, WHOLE, OWT = (
     (60_965_224, 724_406_816),

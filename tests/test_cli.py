@@ -11,7 +11,7 @@ import pytest
 import tinyalex as ta
 from tinyalex import cli, models
 from tinyalex.cli import main
-from tinyalex.cli.arguments import positive_number
+from tinyalex.cli.options import positive_number
 
 LAYERS = """
 import numpy as np
@@ -311,7 +311,7 @@ def test_help_lists_the_commands_without_importing_plots_or_the_emulator():
         "import sys; from tinyalex.cli import main\n"
         "try: main(['--help'])\n"
         "finally: print([m for m in sys.modules if m.startswith(('tinyalex.plots', "
-        "'tinyalex.emulator', 'tinyalex.learning', 'matplotlib', 'PIL'))])"
+        "'tinyalex.emulator', 'tinyalex.course', 'matplotlib', 'PIL'))])"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     for command in ("doctor", "explain", "gradcheck", "learn", "models", "predict", "prepare"):

@@ -8,13 +8,13 @@ from answers import RIGHT, WRONG
 from learner import EXERCISES, unwrapped, verdict_on
 
 import tinyalex as ta
+from tinyalex import course, models, nn, optim
 from tinyalex import functional as F
-from tinyalex import learning, models, nn, optim
 
 MISTAKES = [
     (exercise, mistake)
     for exercise in EXERCISES.values()
-    for mistake in learning.load(exercise.checks).MISTAKES
+    for mistake in course.load(exercise.checks).MISTAKES
 ]
 
 
@@ -39,7 +39,7 @@ def test_the_solution_passes(exercise):
 
 @pytest.mark.parametrize("exercise", EXERCISES.values(), ids=lambda e: e.name)
 def test_the_examples_show_what_the_solution_returns(exercise):
-    names = vars(learning.load(exercise.task)) | vars(learning.load(exercise.solution))
+    names = vars(course.load(exercise.task)) | vars(course.load(exercise.solution))
     text = exercise.task.read_text().replace('"""', "")
     example = doctest.DocTestParser().get_doctest(text, names, exercise.name, str(exercise.task), 0)
     assert example.examples
@@ -58,7 +58,7 @@ def test_the_unwritten_code_is_reported_as_not_written(exercise):
 
 @pytest.mark.parametrize("exercise", EXERCISES.values(), ids=lambda e: e.name)
 def test_an_exercise_has_three_hints_and_at_least_three_distinct_mistakes(exercise):
-    checks = learning.load(exercise.checks)
+    checks = course.load(exercise.checks)
     names = [mistake.name for mistake in checks.MISTAKES]
     assert len(checks.HINTS) == 3
     assert len(set(names)) == len(names) >= 3
@@ -96,7 +96,7 @@ def test_a_mistake_is_recognised_in_other_code(number, mistake, source):
 
 
 def solution(number):
-    return learning.load(EXERCISES[number].solution)
+    return course.load(EXERCISES[number].solution)
 
 
 def test_the_solutions_agree_with_tinyalex_about_gradients(rng):

@@ -12,11 +12,11 @@ from tinyalex.emulator.explain import explain, launches
 from tinyalex.emulator.explain.summary import summary
 from tinyalex.emulator.reports import MemoryUse
 from tinyalex.kernels import cpu, cuda
-from tinyalex.kernels.cuda import sources
+from tinyalex.kernels.cuda import source_files
 
 pytestmark = pytest.mark.cuda
 
-KERNELS = {name: file for file in sources.files() for name in sources.signatures(file)}
+KERNELS = {name: file for file in source_files.files() for name in source_files.signatures(file)}
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_im2col_with_a_stride_touches_more_sectors_than_without(without_nvrtc):
 
 def test_explain_shows_the_source_with_comments_and_line_numbers(without_nvrtc):
     text = explain("im2col")
-    source = (sources.FOLDER / "columns.cu").read_text().splitlines()
+    source = (source_files.FOLDER / "columns.cu").read_text().splitlines()
     shown = {int(number): line for number, line in re.findall(r"^ +(\d+) \| (.*)$", text, re.M)}
     first = min(shown) - 1
     assert source[first].startswith("//")

@@ -12,7 +12,7 @@ from tinyalex.functional.arguments import output_size
 from tinyalex.functional.convolution import conv2d_naive
 from tinyalex.functional.normalization import local_response_norm_naive
 from tinyalex.functional.pooling import avg_pool2d_naive, max_pool2d_naive
-from tinyalex.kernels.window import Window
+from tinyalex.kernels.geometry import Window
 
 pytestmark = [pytest.mark.anywhere, pytest.mark.slow]
 

@@ -15,7 +15,7 @@ PACKAGE = REPOSITORY / "tinyalex"
 # fmt: off
 ORDER = [
     "device", "function", "kernels", "ops", "tensor", "serialization", "functional", "gradient_check", "nn", "optim", "data", "models",
-    "training", "emulator", "plots", "learning", "cli", "__main__",
+    "training", "emulator", "plots", "course", "cli", "__main__",
 ]
 # fmt: on
 """The parts of tinyalex. Each may import those before it."""

@@ -8,7 +8,7 @@ from kernel_mutants import MUTANTS
 from test_kernels import CALLS, equals_numpy
 
 from tinyalex.emulator import CompileError, LaunchError, Module, nvrtc
-from tinyalex.kernels.cuda import launching, sources
+from tinyalex.kernels.cuda import launching, source_files
 
 pytestmark = pytest.mark.cuda
 
@@ -81,7 +81,7 @@ def how_found(text, kernel, dtype):
 
 def rejected_by_nvrtc(mutant):
     """Whether it does not compile, or exceeds the resources of test_nvrtc.py."""
-    names = sources.instantiations(mutant.file, sources.REAL[mutant.dtype])
+    names = source_files.instantiations(mutant.file, source_files.REAL[mutant.dtype])
     try:
         compiled = nvrtc.compile(mutant.text(), mutant.file, names, 90)
     except CompileError:
@@ -102,12 +102,12 @@ def test_a_mutant_is_detected(mutant):
 
 
 def test_no_fault_is_detected_in_a_correct_kernel():
-    assert how_found(sources.text("columns.cu"), "from_columns", "float32") is None
+    assert how_found(source_files.text("columns.cu"), "from_columns", "float32") is None
 
 
 def test_every_kernel_has_mutants_and_no_two_are_equal(tell):
     assert {mutant.kernel for mutant in MUTANTS} == {
-        name for file in sources.files() for name in sources.signatures(file)
+        name for file in source_files.files() for name in source_files.signatures(file)
     }
     assert len({(mutant.file, mutant.old, mutant.new) for mutant in MUTANTS}) == len(MUTANTS)
     how = {

@@ -8,7 +8,7 @@ import pytest
 from tinyalex import device as devices
 from tinyalex import emulator
 from tinyalex.kernels import cpu, cuda
-from tinyalex.kernels.cuda import sources
+from tinyalex.kernels.cuda import source_files
 from tinyalex.kernels.cuda.launching import launch
 from tinyalex.kernels.examples import examples
 
@@ -76,16 +76,16 @@ def test_both_devices_have_the_same_primitives_with_the_same_parameters():
 
 
 def test_the_examples_call_every_kernel():
-    kernels = {name for file in sources.files() for name in sources.signatures(file)}
+    kernels = {name for file in source_files.files() for name in source_files.signatures(file)}
     assert kernels == {e.primitive for e in CALLS.values()}
 
 
 @pytest.mark.parametrize("real", ["float", "double", "__half"])
-@pytest.mark.parametrize("file", sources.files())
+@pytest.mark.parametrize("file", source_files.files())
 def test_a_file_instantiates_each_of_its_templates_for_every_type(file, real):
-    listed = {name.split("<")[0] for name in sources.instantiations(file, real)}
+    listed = {name.split("<")[0] for name in source_files.instantiations(file, real)}
     assert listed == {
-        name for name, signature in sources.signatures(file).items() if signature.templates
+        name for name, signature in source_files.signatures(file).items() if signature.templates
     }
 
 

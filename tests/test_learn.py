@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from learner import EXERCISES, solution_of, unwrapped, verdict_on
 
-from tinyalex import cli, learning
+from tinyalex import cli, course
 from tinyalex.gradient_check import hints
 
 
@@ -37,9 +37,9 @@ def test_a_syntax_error_is_shown_with_its_line():
 @pytest.mark.parametrize("source", [b"def f(): \x00", b"x = '\xff'"])
 def test_a_file_that_is_not_text_is_a_syntax_error(source):
     exercise = EXERCISES[3]
-    learning.start(exercise)
+    course.start(exercise)
     exercise.file.write_bytes(source)
-    assert learning.check(exercise).kind == "syntax"
+    assert course.check(exercise).kind == "syntax"
 
 
 def test_an_exception_is_shown_with_the_learners_own_line_and_the_case():
@@ -223,7 +223,7 @@ def test_guesses_of_gradcheck_are_not_shown():
 
 def test_the_exact_hints_are_kinds_of_gradcheck_hints():
     source = Path(hints.__file__).read_text(encoding="utf-8")
-    assert all(f'"{kind}"' in source for kind in learning.diagnosis.EXACT_HINTS)
+    assert all(f'"{kind}"' in source for kind in course.diagnosis.EXACT_HINTS)
 
 
 def test_small_inputs_are_shown_and_functions_described():
@@ -238,7 +238,7 @@ def test_small_inputs_are_shown_and_functions_described():
 
 def test_arrays_are_shown_as_numpy_prints_them():
     x = np.arange(12.0).reshape(2, 1, 2, 3)
-    assert learning.formatting.describe("two images", {"x": x, "stride": 2}) == [
+    assert course.formatting.describe("two images", {"x": x, "stride": 2}) == [
         ("tried", "two images: x of shape (2, 1, 2, 3), stride=2"),
         ("x =", np.array2string(x, separator=", ")),
     ]
@@ -261,7 +261,7 @@ def test_an_endless_loop_is_reported_with_its_line():
 
 
 def test_an_error_in_the_checks_themselves_is_raised(monkeypatch):
-    monkeypatch.setattr(learning.verdict, "difference", lambda *outcomes: 1 / 0)
+    monkeypatch.setattr(course.verdict, "difference", lambda *outcomes: 1 / 0)
     before = threading.active_count()
     with pytest.raises(ZeroDivisionError):
         feedback_on("def unbroadcast(dy, shape):\n    return dy\n")
@@ -388,7 +388,7 @@ def test_a_missing_or_unknown_lesson_is_an_error(options, text, capsys):
 
 
 def test_the_installed_package_says_where_the_exercises_are(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(learning.exercise, "REPOSITORY", tmp_path / "site-packages")
+    monkeypatch.setattr(course.exercise, "REPOSITORY", tmp_path / "site-packages")
     assert learn("status") == 2
     assert "the exercises are not in the installed package" in capsys.readouterr().err
     folder = EXERCISES[1].task.parent

@@ -1,4 +1,4 @@
-"""tinyalex.learning.lesson: options, claims, figures and images of the lessons."""
+"""tinyalex.course.lesson: options, claims, figures and images of the lessons."""
 
 import io
 import os
@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tinyalex import data, device
-from tinyalex.learning import lesson
+from tinyalex.course import lesson
 
 REAL_DATA = os.environ.get("TINYALEX_DATA")  # before the fixture below removes it
 

@@ -12,8 +12,8 @@ import pytest
 import tinyalex as ta
 from tinyalex import functional as F
 from tinyalex import nn, optim
-from tinyalex.kernels.cpu import memory as module
-from tinyalex.kernels.cpu.memory import MAX_HELD, MIN_POOLED_BYTES, MemoryPool
+from tinyalex.kernels.cpu import memory_pool as module
+from tinyalex.kernels.cpu.memory_pool import MAX_HELD, MIN_POOLED_BYTES, MemoryPool
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tinyalex.emulator import CompileError, nvrtc
-from tinyalex.kernels.cuda import sources
+from tinyalex.kernels.cuda import source_files
 from tinyalex.kernels.cuda.launching import BLOCK
 
 try:
@@ -52,13 +52,13 @@ def compiled():
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-@pytest.mark.parametrize("file", sources.files())
+@pytest.mark.parametrize("file", source_files.files())
 def test_a_kernel_compiles_within_the_resources_of_a_gpu(file, arch):
     if arch not in nvrtc.architectures():
         pytest.skip(f"NVRTC {nvrtc.version()} no longer compiles for sm_{arch}, or does not yet")
-    for real in sources.REAL.values():
+    for real in source_files.REAL.values():
         for name, kernel in nvrtc.compile(
-            sources.text(file), file, sources.instantiations(file, real), arch
+            source_files.text(file), file, source_files.instantiations(file, real), arch
         ).items():
             assert kernel.spills == 0, name
             assert kernel.registers * BLOCK <= REGISTERS, name

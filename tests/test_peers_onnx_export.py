@@ -5,7 +5,7 @@ import pytest
 
 import tinyalex as ta
 from tinyalex import models, nn
-from tinyalex.models.variants import Dropout2012
+from tinyalex.models.alexnet_variants import Dropout2012
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: make test-peers installs it")
 onnxruntime = pytest.importorskip(

@@ -7,7 +7,7 @@ from tinyalex import functional as F
 from tinyalex.functional.arguments import output_size
 from tinyalex.functional.pooling import avg_pool2d_naive, max_pool2d_naive
 from tinyalex.kernels.cpu import layout
-from tinyalex.kernels.window import Window
+from tinyalex.kernels.geometry import Window
 
 pytestmark = pytest.mark.anywhere
 

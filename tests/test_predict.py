@@ -10,11 +10,11 @@ from PIL import Image
 import tinyalex as ta
 from tinyalex import models, nn
 from tinyalex.cli import models as tables
-from tinyalex.cli import prediction as predicting
 from tinyalex.cli.predict import predict_files, report, true_class
-from tinyalex.cli.prediction import Prediction, load_network
 from tinyalex.functional import softmax
 from tinyalex.models import Preprocessing
+from tinyalex.models import prediction as predicting
+from tinyalex.models.prediction import Prediction, load_network
 
 PREPROCESS = Preprocessing(8, 10, white=1.0)
 NAMES = ("red", "green", "blue", "cyan", "magenta", "yellow")

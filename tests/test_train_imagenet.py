@@ -16,8 +16,8 @@ from made_images import class_folders, image_bytes, official_files
 
 import tinyalex as ta
 from tinyalex import data
-from tinyalex.cli.prediction import load_network
 from tinyalex.data.preparing import Options, prepare
+from tinyalex.models.prediction import load_network
 
 SCRIPT = Path(__file__).resolve().parent.parent / "train_imagenet.py"
 SMALL = ("--image-size", 67, "--resize", 72, "--batch-size", 6)

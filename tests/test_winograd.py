@@ -6,7 +6,7 @@ import pytest
 import tinyalex as ta
 from tinyalex import device as devices
 from tinyalex import functional as F
-from tinyalex.kernels.cpu.convolution import toom_cook
+from tinyalex.kernels.cpu.convolution import winograd_transforms
 
 SHAPES = {
     "3x3": {"x": (9, 32, 13, 13), "w": (48, 32, 3, 3), "padding": 1},
@@ -35,7 +35,7 @@ def gradients(x, weight, bias, dy, dtype, **options):
 
 @pytest.mark.parametrize(("m", "r"), [(2, 3), (4, 3), (5, 3), (2, 5), (4, 5), (3, 2), (1, 3)])
 def test_the_matrices_compute_a_correlation_exactly(m, r, rng):
-    at, g, bt = toom_cook.matrices(m, r)
+    at, g, bt = winograd_transforms.matrices(m, r)
     x, w = rng.integers(-9, 9, m + r - 1), rng.integers(-9, 9, r)
     expected = np.correlate(x, w, "valid")
     np.testing.assert_allclose(at @ ((g @ w) * (bt @ x)), expected, rtol=1e-11, atol=1e-11)
@@ -43,7 +43,7 @@ def test_the_matrices_compute_a_correlation_exactly(m, r, rng):
 
 def test_every_output_depends_on_the_point_one_with_weight_one():
     for m, r in ((5, 3), (4, 5), (2, 3)):
-        assert (toom_cook.matrices(m, r)[0][:, toom_cook.ONE] == 1).all()
+        assert (winograd_transforms.matrices(m, r)[0][:, winograd_transforms.ONE] == 1).all()
 
 
 @pytest.mark.parametrize("relu", [False, True])

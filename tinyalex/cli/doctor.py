@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from tinyalex import device
-from tinyalex.cli.arguments import Commands, add_command
 from tinyalex.cli.gpu_checks import gpu_findings
+from tinyalex.cli.options import Commands, add_command
 from tinyalex.data.download import data_folder
 from tinyalex.device.availability import Finding
 

@@ -5,7 +5,7 @@ The kernel is run on the CPU, which needs g++ and no GPU.
 
 import argparse
 
-from tinyalex.cli.arguments import Commands, add_command
+from tinyalex.cli.options import Commands, add_command
 
 
 def add_parser(commands: Commands) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyalex.cli.arguments import Commands, add_command
+from tinyalex.cli.options import Commands, add_command
 from tinyalex.function import Function
 from tinyalex.gradient_check.check import gradcheck
 from tinyalex.nn import Module

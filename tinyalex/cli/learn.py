@@ -12,7 +12,7 @@ nothing to check.
 
 import argparse
 
-from tinyalex.cli.arguments import Commands, add_command, positive_integer
+from tinyalex.cli.options import Commands, add_command, positive_integer
 
 
 def add_parser(commands: Commands) -> None:
@@ -29,22 +29,22 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from tinyalex import learning
+    from tinyalex import course
 
     status = 0
     if args.action == "status":
-        text = learning.status()
+        text = course.status()
     elif args.lesson is None:
         raise ValueError(f"which lesson? For example: tinyalex learn {args.action} 5")
     else:
-        exercise = learning.find(args.lesson)
+        exercise = course.find(args.lesson)
         if args.action == "check":
-            verdict = learning.check(exercise)
+            verdict = course.check(exercise)
             text, status = verdict.text, {"right": 0, "not started": 2}.get(verdict.kind, 1)
         elif args.action == "start":
-            text = learning.start(exercise)
+            text = course.start(exercise)
         elif args.action == "hint":
-            text = learning.hint(exercise, args.level)
+            text = course.hint(exercise, args.level)
         else:
             text = exercise.solution.read_text(encoding="utf-8").rstrip()
     print(text)

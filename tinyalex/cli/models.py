@@ -13,10 +13,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from tinyalex import nn
-from tinyalex.cli.arguments import Commands, add_command, positive_integer
+from tinyalex.cli.options import Commands, add_command, positive_integer
 from tinyalex.kernels.fast_paths import fast
 from tinyalex.models import VARIANTS, alexnet, outline
-from tinyalex.models.variants import AlexNet
+from tinyalex.models.alexnet_variants import AlexNet
 from tinyalex.nn.module import Step
 
 LETTERS: dict[type, str] = {

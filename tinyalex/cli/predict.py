@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from tinyalex import device
-from tinyalex.cli.arguments import Commands, add_command, positive_integer
-from tinyalex.cli.prediction import Prediction, load_network, predict, read_names
+from tinyalex.cli.options import Commands, add_command, positive_integer
 from tinyalex.models import names_by_wnid
+from tinyalex.models.prediction import Prediction, load_network, predict, read_names
 from tinyalex.nn.module import Module
 
 BLOCKS = " ▏▎▍▌▋▊▉█"

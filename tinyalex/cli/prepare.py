@@ -10,7 +10,7 @@ out, and listed at the end.
 
 import argparse
 
-from tinyalex.cli.arguments import Commands, add_command, positive_integer
+from tinyalex.cli.options import Commands, add_command, positive_integer
 
 
 def add_parser(commands: Commands) -> None:

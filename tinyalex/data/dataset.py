@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from tinyalex import device
-from tinyalex.data.arguments import is_integer
+from tinyalex.data.checks import is_integer
 from tinyalex.data.decoding import decode_square
 from tinyalex.data.records import ImageRecord
 from tinyalex.device import Array

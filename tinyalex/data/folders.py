@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinyalex import device
-from tinyalex.data.arguments import is_integer
+from tinyalex.data.checks import is_integer
 from tinyalex.data.dataset import Dataset
 from tinyalex.data.decoding import read_rgb
 

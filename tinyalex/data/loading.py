@@ -9,7 +9,7 @@ from itertools import count, islice
 import numpy as np
 
 from tinyalex import device as devices
-from tinyalex.data.arguments import check_integer
+from tinyalex.data.checks import check_integer
 from tinyalex.data.dataset import ArrayDataset, Batch, RowDataset
 from tinyalex.device import Array
 

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from tinyalex import device
-from tinyalex.data.arguments import check_integer
+from tinyalex.data.checks import check_integer
 from tinyalex.data.dataset import Dataset
 from tinyalex.device import Array
 

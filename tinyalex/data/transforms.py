@@ -9,7 +9,7 @@ the number of processes do not change it. The paper's augmentation is in section
 import numpy as np
 
 from tinyalex import device, kernels
-from tinyalex.data.arguments import check_integer, is_integer
+from tinyalex.data.checks import check_integer, is_integer
 from tinyalex.device import Array
 
 

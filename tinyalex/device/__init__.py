@@ -21,14 +21,6 @@ from tinyalex.device.arrays import (
     xp,
 )
 from tinyalex.device.availability import why_no_cuda
-from tinyalex.device.choice import (
-    allow_tf32,
-    check,
-    cuda_is_available,
-    default,
-    memory,
-    set_default,
-)
 from tinyalex.device.randomness import (
     draw,
     generator,
@@ -39,6 +31,14 @@ from tinyalex.device.randomness import (
     seed,
     set_step,
     uniform,
+)
+from tinyalex.device.selection import (
+    allow_tf32,
+    check,
+    cuda_is_available,
+    default,
+    memory,
+    set_default,
 )
 from tinyalex.device.tiles import (
     Scratch,

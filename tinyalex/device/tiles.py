@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from tinyalex.device.arrays import Array, of, xp
-from tinyalex.device.choice import memory
+from tinyalex.device.selection import memory
 
 MAX_TILE_BYTES = 8 << 20
 """Scratch memory of a CPU tile: a core's share of the cache. Less makes BLAS slow."""

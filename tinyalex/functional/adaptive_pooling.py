@@ -9,7 +9,7 @@ from tinyalex.device import Array
 from tinyalex.function import Function
 from tinyalex.functional.arguments import float_tensors, pair, with_batch
 from tinyalex.functional.pooling import avg_pool2d
-from tinyalex.kernels.window import Pair
+from tinyalex.kernels.geometry import Pair
 from tinyalex.tensor import Tensor
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyalex.kernels.window import Pair, Shape, Window
+from tinyalex.kernels.geometry import Pair, Shape, Window
 from tinyalex.tensor import Tensor, as_tensor
 
 

@@ -18,7 +18,7 @@ from tinyalex.functional.arguments import (
     with_batch,
 )
 from tinyalex.kernels.fast_paths import fast
-from tinyalex.kernels.window import ConvFunction, ConvShape, Pair, Shape, Window
+from tinyalex.kernels.geometry import ConvFunction, ConvShape, Pair, Shape, Window
 from tinyalex.tensor import Tensor
 
 

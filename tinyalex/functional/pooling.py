@@ -10,7 +10,7 @@ from tinyalex import device, kernels
 from tinyalex.device import Array
 from tinyalex.function import Function
 from tinyalex.functional.arguments import float_tensors, output_size, pair, with_batch
-from tinyalex.kernels.window import Pair, Shape, Window
+from tinyalex.kernels.geometry import Pair, Shape, Window
 from tinyalex.tensor import Tensor
 
 

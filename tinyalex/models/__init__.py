@@ -1,11 +1,11 @@
 """Networks, their weights and their preprocessing."""
 
+from tinyalex.models.alexnet_variants import VARIANTS, AlexNet, alexnet
 from tinyalex.models.cifar_networks import cifar
 from tinyalex.models.image_preprocessing import Preprocessing, preprocessing
-from tinyalex.models.imagenet import class_names, imagenet_classes, names_by_wnid
+from tinyalex.models.imagenet_classes import class_names, imagenet_classes, names_by_wnid
 from tinyalex.models.onnx_export import export_onnx
 from tinyalex.models.tracing import outline
-from tinyalex.models.variants import VARIANTS, AlexNet, alexnet
 from tinyalex.models.weights import TORCHVISION_WEIGHTS, fetch_weights, load_weights, read_weights
 
 __all__ = [

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from tinyalex import nn
-from tinyalex.models.variants import NORM, linear_layers, numbered
+from tinyalex.models.alexnet_variants import NORM, linear_layers, numbered
 from tinyalex.nn import init
 
 

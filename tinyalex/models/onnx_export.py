@@ -10,9 +10,9 @@ import numpy as np
 from tinyalex import nn
 from tinyalex.function import no_grad
 from tinyalex.functional.arguments import pair
-from tinyalex.kernels.window import Shape
+from tinyalex.kernels.geometry import Shape
+from tinyalex.models.alexnet_variants import AlexNet, Dropout2012
 from tinyalex.models.onnx_files import load_onnx
-from tinyalex.models.variants import AlexNet, Dropout2012
 from tinyalex.nn.module import Module, testing
 from tinyalex.serialization import atomic_write
 from tinyalex.tensor import Tensor

@@ -1,7 +1,7 @@
 """The layers of a network and their shapes, for figures and tables."""
 
-from tinyalex.kernels.window import Shape
-from tinyalex.models.variants import AlexNet
+from tinyalex.kernels.geometry import Shape
+from tinyalex.models.alexnet_variants import AlexNet
 from tinyalex.nn.module import Module, Step, trace
 
 

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from tinyalex import serialization
+from tinyalex.models.alexnet_variants import AlexNet
 from tinyalex.models.onnx_files import read_onnx
 from tinyalex.models.torch_files import read_pth, state_dict_in
-from tinyalex.models.variants import AlexNet
 from tinyalex.nn.module import Module
 
 

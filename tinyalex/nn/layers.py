@@ -8,7 +8,7 @@ import numpy as np
 from tinyalex import functional as F
 from tinyalex.functional.arguments import at_least_one, pair
 from tinyalex.functional.convolution import conv_algorithm, conv_shape
-from tinyalex.kernels.window import Shape
+from tinyalex.kernels.geometry import Shape
 from tinyalex.nn import init
 from tinyalex.nn.module import Module, Parameter
 from tinyalex.tensor import Tensor

@@ -11,7 +11,7 @@ from tinyalex import device as devices
 from tinyalex import kernels
 from tinyalex.device import Array
 from tinyalex.function import no_grad
-from tinyalex.kernels.window import Shape
+from tinyalex.kernels.geometry import Shape
 from tinyalex.tensor import Tensor
 
 

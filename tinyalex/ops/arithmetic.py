@@ -6,19 +6,7 @@ from typing import Any
 from tinyalex import device
 from tinyalex.device import Array
 from tinyalex.function import Function
-
-
-def unbroadcast(grad: Array, like: Array) -> Array:
-    """The gradient of an input that was broadcast or promoted to that of `grad`.
-
-    The gradients of all uses of an element are added: the axes that broadcasting has
-    prepended, or stretched from 1, are summed over.
-    """
-    added = grad.ndim - like.ndim
-    stretched = [i for i in range(added, grad.ndim) if like.shape[i - added] == 1 != grad.shape[i]]
-    if added or stretched:
-        grad = grad.sum(axis=(*range(added), *stretched), keepdims=True).reshape(like.shape)
-    return grad.astype(like.dtype, copy=False)
+from tinyalex.ops.broadcasting import unbroadcast
 
 
 class Binary(Function):

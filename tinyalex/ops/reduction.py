@@ -7,6 +7,7 @@ from typing import Any
 from tinyalex import device
 from tinyalex.device import Array
 from tinyalex.function import Function
+from tinyalex.ops.broadcasting import broadcast_back
 
 
 def axis_of(op: str, name: str, axis: Any, shape: tuple[int, ...]) -> int:
@@ -34,12 +35,6 @@ def axes_of(op: str, axis: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
             f"{op}: axis={axis} names an axis of a tensor of shape {shape} twice. Name each once."
         )
     return axes if shape else ()
-
-
-def broadcast_back(dy: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
-    """A reduction's gradient, with or without the reduced axes, repeated along them."""
-    kept = tuple(1 if i in axes else size for i, size in enumerate(shape))
-    return device.xp(dy).broadcast_to(dy.reshape(kept), shape)
 
 
 class Sum(Function):

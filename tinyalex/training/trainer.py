@@ -1,8 +1,4 @@
-"""The training loop: epochs of steps, a log, checkpoints, interruption and resuming.
-
-A checkpoint contains all that a run needs, and random numbers depend on seed and step
-alone: a run that is stopped and resumed ends with the same bytes as one that is not.
-"""
+"""The training loop: epochs of steps, validation, a log, interruption and resuming."""
 
 import csv
 import io
@@ -23,12 +19,11 @@ from tinyalex.nn import Module
 from tinyalex.optim import SGD
 from tinyalex.optim.lr_scheduler import ReduceLROnPlateau
 from tinyalex.serialization import atomic_write
+from tinyalex.training.checkpoint import CHECKPOINT, Run
 from tinyalex.training.metrics import count_errors, evaluate
 from tinyalex.training.plateau import Plateau
-from tinyalex.training.progress import Epoch, PendingResults, Progress
+from tinyalex.training.progress import Epoch, PendingResults
 from tinyalex.training.signals import Interrupted, deferred_interrupts
-
-CHECKPOINT = "checkpoint.safetensors"
 
 SAVE_INTERVAL_SECONDS = 600
 """Between checkpoints within an epoch, which on all of ImageNet may take hours."""
@@ -38,7 +33,7 @@ READ_INTERVAL_SECONDS = 0.1
 prepares the next one."""
 
 
-class Trainer:
+class Trainer(Run):
     """Trains `model`, and keeps these files in the folder `output` up to date:
 
         log.csv                 a line for each epoch
@@ -69,13 +64,10 @@ class Trainer:
         options: dict[str, Any] | None = None,
         after_epoch: Callable[[list[Epoch]], None] = lambda log: None,
     ) -> None:
-        self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
+        super().__init__(model, optimizer, scheduler, options)
         self.train, self.valid, self.epochs = train, valid, epochs
         self.output, self.metadata, self.patience = Path(output), metadata, patience
-        self.options, self.after_epoch = options or {}, after_epoch
-        self.progress = Progress()
-        self.log: list[Epoch] = []
-        self.best: dict[str, np.ndarray] = {}
+        self.after_epoch = after_epoch
         self._pending = PendingResults()
         self._plateau: Plateau | None = None
 
@@ -237,61 +229,21 @@ class Trainer:
         with atomic_write(self.output / "log.csv") as unfinished:
             unfinished.write_text(text.getvalue())
 
-    # Checkpoints
-
     def save_checkpoint(self) -> None:
         """Write the checkpoint.
 
         If a loss or weight is not finite, keeps the last and raises FloatingPointError.
         """
         self._read_results()
-        weights = self.model.state_dict()
-        if not all(np.isfinite(array).all() for array in weights.values()):
+        state = self.state_dict()
+        if not all(np.isfinite(array).all() for array in state["model"].values()):
             raise self._diverged(float("nan"), self.progress.step)
-        state = {
-            "seed": device.seed(),
-            "model": weights,
-            "best": self.best,
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": self.scheduler.state_dict() if self.scheduler is not None else None,
-            "progress": asdict(self.progress),
-            "log": [asdict(line) for line in self.log],
-            "options": self.options,
-        }
         serialization.save(self.checkpoint, state)
 
     def resume(self, path: str | os.PathLike[str]) -> None:
-        """Continue from a checkpoint.
-
-        Raises ValueError if it is from a run with other options, and names them.
-        """
-        state = serialization.load(path)
-        expected = {"progress", "options", "seed", "best"}
-        if not isinstance(state, dict) or not expected <= state.keys():
-            raise ValueError(
-                f"resume: expected a checkpoint ({CHECKPOINT}), but {str(path)!r} is none; "
-                "it may contain weights only."
-            )
-        before = state["options"]
-        changed = [
-            f"{name} was {before.get(name)!r}, now {value!r}"
-            for name, value in self.options.items()
-            if before.get(name) != value
-        ]
-        if changed:
-            raise ValueError(
-                f"resume: {str(path)!r} is from a run with other options: {'; '.join(changed)}.\n"
-                "Give the same options, or start a new run in another folder (--output)."
-            )
-        device.manual_seed(state["seed"])
+        """Continue from a checkpoint, as `load_checkpoint` does."""
+        self.load_checkpoint(path)
         self._pending = PendingResults()
-        self.best = state["best"]
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.scheduler is not None and state["scheduler"] is not None:
-            self.scheduler.load_state_dict(state["scheduler"])
-        self.progress = Progress(**state["progress"])
-        self.log = [Epoch(**line) for line in state["log"]]
         if self.best:
             self._save_weights("best.safetensors", self.best)
 

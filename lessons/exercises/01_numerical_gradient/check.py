@@ -3,7 +3,7 @@ from functools import wraps
 import numpy as np
 
 import tinyalex as ta
-from tinyalex.learning import Mistake
+from tinyalex.course import Mistake
 
 HINTS = [
     "Perturb one element at a time: compute f with the element increased by h, then with the "

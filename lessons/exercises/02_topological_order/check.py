@@ -1,6 +1,6 @@
 import numpy as np
 
-from tinyalex.learning import Mistake
+from tinyalex.course import Mistake
 
 HINTS = [
     "Two steps. First put all Nodes in an order in which each comes before its inputs. Then go "

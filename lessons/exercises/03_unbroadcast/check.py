@@ -1,7 +1,7 @@
 import numpy as np
 
 import tinyalex as ta
-from tinyalex.learning import Mistake
+from tinyalex.course import Mistake
 
 HINTS = [
     "Which axes of dy were repeated? Those in front that `shape` does not have, and those where "

@@ -1,6 +1,6 @@
 import numpy as np
 
-from tinyalex.learning import Mistake
+from tinyalex.course import Mistake
 
 HINTS = [
     "There are two cases. Where x > 0, y is x: its derivative with respect to x is 1, with "

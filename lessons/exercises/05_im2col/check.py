@@ -2,7 +2,7 @@ import numpy as np
 
 import tinyalex as ta
 from tinyalex import kernels
-from tinyalex.learning import Mistake
+from tinyalex.course import Mistake
 
 HINTS = [
     "Compute OH and OW first. Add the zeros around the images with np.pad, so that no window "

@@ -2,7 +2,7 @@ import numpy as np
 
 import tinyalex as ta
 from tinyalex import kernels
-from tinyalex.learning import Mistake
+from tinyalex.course import Mistake
 
 HINTS = [
     "Reverse im2col: loop over the same positions (i, j), and instead of copying a patch from the "

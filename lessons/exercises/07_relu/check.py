@@ -1,6 +1,6 @@
 import numpy as np
 
-from tinyalex.learning import Mistake
+from tinyalex.course import Mistake
 
 HINTS = [
     "ReLU's backward is a mask. Where x is positive, dx is dy; elsewhere dx is 0, whatever dy is.",

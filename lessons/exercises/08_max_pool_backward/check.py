@@ -2,7 +2,7 @@ import numpy as np
 
 import tinyalex as ta
 from tinyalex import functional as F
-from tinyalex.learning import Mistake
+from tinyalex.course import Mistake
 
 HINTS = [
     "Loop over the outputs (n, c, i, j). For each, find the maximum of its window, and add dy[n, "

@@ -2,7 +2,7 @@ import numpy as np
 
 import tinyalex as ta
 from tinyalex import functional as F
-from tinyalex.learning import Mistake
+from tinyalex.course import Mistake
 
 HINTS = [
     "Both sums are over the same channels, so one function that sums an array over the channels "

@@ -1,6 +1,6 @@
 import numpy as np
 
-from tinyalex.learning import Mistake
+from tinyalex.course import Mistake
 
 HINTS = [
     "In training each element is multiplied by 0 or by 1 / (1 - p). Compute this array of factors "

@@ -1,7 +1,7 @@
 import numpy as np
 
 import tinyalex as ta
-from tinyalex.learning import Mistake
+from tinyalex.course import Mistake
 
 HINTS = [
     "Do not compute the logarithm of p. Use log p[n, k] = logits[n, k] - log(sum of exp(logits[n, "

@@ -1,4 +1,4 @@
-from tinyalex.learning import Mistake
+from tinyalex.course import Mistake
 
 HINTS = [
     "The size of the first axis is the number of outputs. How many inputs is one output a sum of? "

@@ -1,6 +1,6 @@
 import numpy as np
 
-from tinyalex.learning import Mistake
+from tinyalex.course import Mistake
 
 HINTS = [
     "A crop is determined by its top left pixel. Write down the rows and columns at which the "

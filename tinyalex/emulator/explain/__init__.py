@@ -7,7 +7,7 @@ from tinyalex.emulator.errors import CompileError
 from tinyalex.emulator.explain.launches import MeasuredLaunch, calls_of, measure
 from tinyalex.emulator.explain.listing import listing
 from tinyalex.emulator.explain.summary import summary
-from tinyalex.kernels.cuda import sources
+from tinyalex.kernels.cuda import source_files
 from tinyalex.kernels.cuda.launching import BLOCK
 
 WIDTH = 118
@@ -31,7 +31,9 @@ def explain(name: str) -> str:
 
     Raises ValueError for an unknown kernel, and CompileError without g++.
     """
-    files = {kernel: file for file in sources.files() for kernel in sources.signatures(file)}
+    files = {
+        kernel: file for file in source_files.files() for kernel in source_files.signatures(file)
+    }
     if name not in files:
         raise ValueError(
             f"explain: expected the name of a kernel, got {name!r}. "
@@ -59,7 +61,7 @@ def _fill(text: str, indent: str = "") -> str:
 
 def _heading(file: str, name: str, launch: MeasuredLaunch) -> str:
     """The title, size and arguments of a launch."""
-    parameters = sources.signatures(file)[name].parameters
+    parameters = source_files.signatures(file)[name].parameters
     arguments = ", ".join(
         f"{parameter.name} {value.shape}" if parameter.is_array else f"{parameter.name}={value}"
         for parameter, value in zip(parameters, launch.arguments, strict=True)
@@ -72,7 +74,7 @@ def _resources(file: str, kernel: str) -> str:
     """The resources that a kernel uses on a GPU, and its occupancy."""
     try:
         names = [kernel] if "<" in kernel else []
-        used = nvrtc.compile(sources.text(file), file, names, ARCH)[kernel]
+        used = nvrtc.compile(source_files.text(file), file, names, ARCH)[kernel]
     except ImportError:
         return f"For its registers, spills and shared memory on a GPU: {nvrtc.INSTALL}"
     except CompileError as error:

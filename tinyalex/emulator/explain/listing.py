@@ -5,14 +5,14 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from tinyalex.emulator.explain.launches import MeasuredLaunch
-from tinyalex.kernels.cuda import sources
+from tinyalex.kernels.cuda import source_files
 
 MAX_SOURCE_COLUMNS = 111
 
 
 def listing(file: str, name: str, launches: Sequence[MeasuredLaunch]) -> Iterator[str]:
     """The kernel and what it uses of its file, then measurements in other files."""
-    source = (sources.FOLDER / file).read_text(encoding="utf-8").splitlines()
+    source = (source_files.FOLDER / file).read_text(encoding="utf-8").splitlines()
     shown: set[str] = set()
     for first, last in _excerpts(source, name):
         if shown:

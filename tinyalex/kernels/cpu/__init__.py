@@ -16,11 +16,11 @@ from tinyalex.kernels.cpu.columns import (
     positions,
     to_columns,
 )
-from tinyalex.kernels.cpu.convolution import convolution_algorithm
+from tinyalex.kernels.cpu.convolution.selection import convolution_algorithm
 from tinyalex.kernels.cpu.dropout import random_mask
 from tinyalex.kernels.cpu.gemm import matmul
 from tinyalex.kernels.cpu.loss import check_labels, cross_entropy, cross_entropy_backward
-from tinyalex.kernels.cpu.memory import activation, like, ready
+from tinyalex.kernels.cpu.memory_pool import activation, like, ready
 from tinyalex.kernels.cpu.normalization import (
     lrn,
     lrn_backward,

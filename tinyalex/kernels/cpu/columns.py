@@ -11,7 +11,7 @@ import numpy as np
 
 from tinyalex.device import Scratch
 from tinyalex.kernels.cpu.activation import relu_grad
-from tinyalex.kernels.window import Pair
+from tinyalex.kernels.geometry import Pair
 
 
 def columns(

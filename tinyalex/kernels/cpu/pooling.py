@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from tinyalex.kernels.cpu.layout import parallel_rows, row_blocks, to_hwnc
-from tinyalex.kernels.cpu.windows import offset_slices, windows_over
-from tinyalex.kernels.window import Pair
+from tinyalex.kernels.cpu.sliding_windows import offset_slices, windows_over
+from tinyalex.kernels.geometry import Pair
 
 
 def max_pool(

@@ -16,7 +16,7 @@ import numpy as np
 from tinyalex import device
 from tinyalex.device import Array, Scratch
 from tinyalex.kernels.cuda.launching import BLOCK, launch
-from tinyalex.kernels.window import ConvShape, Pair
+from tinyalex.kernels.geometry import ConvShape, Pair
 
 
 def activation(shape: tuple[int, ...], dtype: Any) -> Array:

@@ -12,8 +12,8 @@ from functools import cache
 from typing import Any
 
 from tinyalex import device
-from tinyalex.kernels.cuda import sources
-from tinyalex.kernels.cuda.sources import BLOCK, Parameter, Signature
+from tinyalex.kernels.cuda import source_files
+from tinyalex.kernels.cuda.source_files import BLOCK, Parameter, Signature
 
 MAX_ELEMENTS = 2**31 - BLOCK
 """Elements of an array: int indices are much faster to divide than long long."""
@@ -30,7 +30,7 @@ def launch(file: str, name: str, threads: int, *arguments: Any) -> None:
     types. Raises TypeError or ValueError if an array has another dtype or device, is
     too large or not C-contiguous.
     """
-    signature = sources.signatures(file)[name]
+    signature = source_files.signatures(file)[name]
     if len(arguments) != len(signature.parameters):
         raise TypeError(
             f"{name}: expected {len(signature.parameters)} arguments, got {len(arguments)}."
@@ -56,10 +56,12 @@ def _template_types(signature: Signature, arguments: tuple[Any, ...]) -> dict[st
             continue
         if not device.is_array(x):
             continue  # an error, which _checked raises
-        c_type = sources.C_NAMES.get(x.dtype)
-        is_real = c_type in sources.REAL.values()
+        c_type = source_files.C_NAMES.get(x.dtype)
+        is_real = c_type in source_files.REAL.values()
         if c_type is None or (parameter.type == "T" and not is_real):
-            known = [*sources.REAL] if parameter.type == "T" else map(str, sources.C_NAMES)
+            known = (
+                [*source_files.REAL] if parameter.type == "T" else map(str, source_files.C_NAMES)
+            )
             raise TypeError(
                 f"{signature.name}: {parameter.name} must be one of {', '.join(known)}, got "
                 f"{x.dtype}. Use astype."
@@ -72,7 +74,7 @@ def _checked(x: Any, parameter: Parameter, types: dict[str, str], current: str, 
     """An argument as CuPy takes it. `current` is the device; empty on the emulator."""
     wide = "double" if types.get("T") == "double" else "float"
     c_type = (types | {"Wide<T>": wide}).get(parameter.type, parameter.type)
-    dtype = sources.DTYPES[c_type]
+    dtype = source_files.DTYPES[c_type]
     if not parameter.is_array:
         return dtype.type(x)
     if not device.is_array(x):
@@ -114,7 +116,7 @@ def _expression(signature: Signature, types: dict[str, str]) -> str:
 
 @cache
 def _function(load: Load, current: str, file: str, expression: str, real: str) -> Any:
-    names = sources.instantiations(file, real)
+    names = source_files.instantiations(file, real)
     if "<" in expression and expression not in names:
         raise TypeError(
             f"{file} does not instantiate {expression}, only {', '.join(names)}. Convert the "
@@ -125,7 +127,7 @@ def _function(load: Load, current: str, file: str, expression: str, real: str) -
 
 @cache
 def _module(load: Load, current: str, file: str, names: tuple[str, ...]) -> Any:
-    return load(sources.text(file), file, names)
+    return load(source_files.text(file), file, names)
 
 
 @contextmanager

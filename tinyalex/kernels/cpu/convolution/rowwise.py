@@ -23,8 +23,8 @@ from tinyalex import device
 from tinyalex.kernels.cpu.activation import masked
 from tinyalex.kernels.cpu.gemm import stacked_matmul, sum_of_matmuls
 from tinyalex.kernels.cpu.layout import as_hwnc
-from tinyalex.kernels.cpu.memory import activation, empty
-from tinyalex.kernels.window import ConvFunction, ConvShape
+from tinyalex.kernels.cpu.memory_pool import activation, empty
+from tinyalex.kernels.geometry import ConvFunction, ConvShape
 
 
 class RowWise(ConvFunction):

@@ -37,8 +37,8 @@ import numpy as np
 from tinyalex import device
 from tinyalex.kernels.cpu.activation import masked
 from tinyalex.kernels.cpu.convolution.filter_cache import cached, invalidate
-from tinyalex.kernels.cpu.convolution.tiling import Tiling
-from tinyalex.kernels.cpu.convolution.toom_cook import (
+from tinyalex.kernels.cpu.convolution.winograd_tiling import Tiling
+from tinyalex.kernels.cpu.convolution.winograd_transforms import (
     ONE,
     matrices,
     points_to_tiles,
@@ -46,8 +46,8 @@ from tinyalex.kernels.cpu.convolution.toom_cook import (
 )
 from tinyalex.kernels.cpu.gemm import MIN_PARALLEL_MADDS, matmul, stacked_matmul
 from tinyalex.kernels.cpu.layout import as_hwnc
-from tinyalex.kernels.cpu.memory import activation, empty
-from tinyalex.kernels.window import ConvFunction, ConvShape
+from tinyalex.kernels.cpu.memory_pool import activation, empty
+from tinyalex.kernels.geometry import ConvFunction, ConvShape
 
 MIN_TILE_IMAGES = 32
 """Images in a tile of the batch: with fewer, matrices are small; more take memory."""

@@ -3,9 +3,9 @@
 import json
 import shutil
 
-from tinyalex.learning.exercise import Exercise, exercises, load
-from tinyalex.learning.formatting import wrapped
-from tinyalex.learning.verdict import check
+from tinyalex.course.exercise import Exercise, exercises, load
+from tinyalex.course.formatting import wrapped
+from tinyalex.course.verdict import check
 
 SHOWN_HINTS_FILE = ".hints.json"
 

@@ -8,9 +8,9 @@ from types import ModuleType
 
 import numpy as np
 
+from tinyalex.course.comparison import Outcome, alike
+from tinyalex.course.exercise import Checks, Exercise, Mistake
 from tinyalex.gradient_check.check import gradcheck
-from tinyalex.learning.comparison import Outcome, alike
-from tinyalex.learning.exercise import Checks, Exercise, Mistake
 
 MAX_PAIRED_MISTAKES = 12
 """How many are tried in pairs, the first ones: of many pairs some fit by chance."""

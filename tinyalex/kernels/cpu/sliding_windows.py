@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tinyalex.kernels.window import Pair
+from tinyalex.kernels.geometry import Pair
 
 Index = tuple[slice, ...]
 

@@ -20,8 +20,8 @@ from tinyalex.models import (
     preprocessing,
     read_weights,
 )
+from tinyalex.models.alexnet_variants import AlexNet
 from tinyalex.models.image_preprocessing import read_image
-from tinyalex.models.variants import AlexNet
 from tinyalex.models.weights import DOWNLOADS, Weights
 from tinyalex.nn.module import Module, run
 

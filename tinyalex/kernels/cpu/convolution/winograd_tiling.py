@@ -12,7 +12,7 @@ import numpy as np
 
 from tinyalex.device import Scratch
 from tinyalex.kernels.cpu.layout import as_hwnc
-from tinyalex.kernels.window import ConvShape, Pair
+from tinyalex.kernels.geometry import ConvShape, Pair
 
 TILE_SIZES = {3: 5, 5: 4}
 """Outputs m on a side of a tile, for each kernel size r.

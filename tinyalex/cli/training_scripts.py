@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from tinyalex import device
-from tinyalex.cli.arguments import positive_integer
-from tinyalex.training.trainer import CHECKPOINT, Trainer
+from tinyalex.cli.options import positive_integer
+from tinyalex.training.checkpoint import CHECKPOINT
+from tinyalex.training.trainer import Trainer
 
 HOW_TO_RESUME = "To resume: the same command with --resume auto"
 

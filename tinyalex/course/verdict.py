@@ -6,11 +6,11 @@ import traceback
 from dataclasses import dataclass
 from types import ModuleType
 
+from tinyalex.course.comparison import difference
+from tinyalex.course.diagnosis import find_mistake, gradcheck_hints, run_case
+from tinyalex.course.exercise import Checks, Exercise, Mistake, exercises, load
+from tinyalex.course.formatting import Rows, describe, row, wrapped
 from tinyalex.gradient_check.check import gradcheck
-from tinyalex.learning.comparison import difference
-from tinyalex.learning.diagnosis import find_mistake, gradcheck_hints, run_case
-from tinyalex.learning.exercise import Checks, Exercise, Mistake, exercises, load
-from tinyalex.learning.formatting import Rows, describe, row, wrapped
 
 MAX_SECONDS = 20.0
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinyalex.learning.formatting import MAX_SHOWN_ELEMENTS
+from tinyalex.course.formatting import MAX_SHOWN_ELEMENTS
 from tinyalex.tensor import Tensor
 
 RTOL = 1e-6

@@ -8,9 +8,9 @@ exercise.py, my/NN_name.py.
 puts known mistakes into the solution: one that returns the same is the learner's.
 """
 
-from tinyalex.learning.commands import hint, start, status
-from tinyalex.learning.exercise import Exercise, Mistake, exercises, find, load
-from tinyalex.learning.verdict import Verdict, check
+from tinyalex.course.commands import hint, start, status
+from tinyalex.course.exercise import Exercise, Mistake, exercises, find, load
+from tinyalex.course.verdict import Verdict, check
 
 __all__ = [
     "Exercise",

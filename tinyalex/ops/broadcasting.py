@@ -1,0 +1,23 @@
+"""Broadcasting and its adjoint, the sum over the axes that were repeated."""
+
+from tinyalex import device
+from tinyalex.device import Array
+
+
+def unbroadcast(grad: Array, like: Array) -> Array:
+    """The gradient of an input that was broadcast or promoted to that of `grad`.
+
+    The gradients of all uses of an element are added: the axes that broadcasting has
+    prepended, or stretched from 1, are summed over.
+    """
+    added = grad.ndim - like.ndim
+    stretched = [i for i in range(added, grad.ndim) if like.shape[i - added] == 1 != grad.shape[i]]
+    if added or stretched:
+        grad = grad.sum(axis=(*range(added), *stretched), keepdims=True).reshape(like.shape)
+    return grad.astype(like.dtype, copy=False)
+
+
+def broadcast_back(dy: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
+    """A reduction's gradient, with or without the reduced axes, repeated along them."""
+    kept = tuple(1 if i in axes else size for i, size in enumerate(shape))
+    return device.xp(dy).broadcast_to(dy.reshape(kept), shape)

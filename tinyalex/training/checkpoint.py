@@ -1,0 +1,76 @@
+"""Checkpoints: all that a training run needs to resume, in one safetensors file."""
+
+import os
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from tinyalex import device, serialization
+from tinyalex.nn import Module
+from tinyalex.optim import SGD
+from tinyalex.training.progress import Epoch, Progress
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+class Run:
+    """The state of a training run.
+
+    Random numbers depend on seed and step alone: a run that is stopped and resumed ends
+    with the same bytes as one that is not.
+    """
+
+    def __init__(
+        self, model: Module, optimizer: SGD, scheduler: Any, options: dict[str, Any] | None
+    ) -> None:
+        self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
+        self.options = options or {}
+        self.progress = Progress()
+        self.log: list[Epoch] = []
+        self.best: dict[str, np.ndarray] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint contains."""
+        return {
+            "seed": device.seed(),
+            "model": self.model.state_dict(),
+            "best": self.best,
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict() if self.scheduler is not None else None,
+            "progress": asdict(self.progress),
+            "log": [asdict(line) for line in self.log],
+            "options": self.options,
+        }
+
+    def load_checkpoint(self, path: str | os.PathLike[str]) -> None:
+        """Restore the state from a checkpoint.
+
+        Raises ValueError if it is from a run with other options, and names them.
+        """
+        state = serialization.load(path)
+        expected = {"progress", "options", "seed", "best"}
+        if not isinstance(state, dict) or not expected <= state.keys():
+            raise ValueError(
+                f"resume: expected a checkpoint ({CHECKPOINT}), but {str(path)!r} is none; "
+                "it may contain weights only."
+            )
+        before = state["options"]
+        changed = [
+            f"{name} was {before.get(name)!r}, now {value!r}"
+            for name, value in self.options.items()
+            if before.get(name) != value
+        ]
+        if changed:
+            raise ValueError(
+                f"resume: {str(path)!r} is from a run with other options: {'; '.join(changed)}.\n"
+                "Give the same options, or start a new run in another folder (--output)."
+            )
+        device.manual_seed(state["seed"])
+        self.best = state["best"]
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scheduler is not None and state["scheduler"] is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
+        self.progress = Progress(**state["progress"])
+        self.log = [Epoch(**line) for line in state["log"]]
