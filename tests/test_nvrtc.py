@@ -9,7 +9,7 @@ import pytest
 
 from tinyalex.emulator import CompileError, nvrtc
 from tinyalex.kernels.cuda import source_files
-from tinyalex.kernels.cuda.launching import BLOCK
+from tinyalex.kernels.cuda.launching import BLOCK_THREADS
 
 try:
     nvrtc.version()
@@ -61,7 +61,7 @@ def test_a_kernel_compiles_within_the_resources_of_a_gpu(file, arch):
             source_files.text(file), file, source_files.instantiations(file, real), arch
         ).items():
             assert kernel.spills == 0, name
-            assert kernel.registers * BLOCK <= REGISTERS, name
+            assert kernel.registers * BLOCK_THREADS <= REGISTERS, name
             assert kernel.shared <= 48 << 10, name
             assert kernel.doubles == 0 or "double" in name, name
 

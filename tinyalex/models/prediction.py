@@ -124,8 +124,10 @@ def load_network(
     try:
         load_weights(model, weights)
     except ValueError as error:
-        hint = "\nIf it was trained with images of another size, add --image-size S."
-        raise ValueError(f"{error}{hint if 'fc6' in str(error) else ''}") from None
+        if image_size is not None:
+            raise
+        hint = "If it was trained with images of another size, add --image-size S."
+        raise ValueError(f"{error}\n{hint}") from None
     if "preprocessing" in metadata:
         model.preprocessing = Preprocessing.from_text(metadata["preprocessing"])
     model.mean_image = metadata.get("mean_image")

@@ -8,7 +8,7 @@ from tinyalex.emulator.explain.launches import MeasuredLaunch, calls_of, measure
 from tinyalex.emulator.explain.listing import listing
 from tinyalex.emulator.explain.summary import summary
 from tinyalex.kernels.cuda import source_files
-from tinyalex.kernels.cuda.launching import BLOCK
+from tinyalex.kernels.cuda.launching import BLOCK_THREADS
 
 WIDTH = 118
 
@@ -66,7 +66,7 @@ def _heading(file: str, name: str, launch: MeasuredLaunch) -> str:
         f"{parameter.name} {value.shape}" if parameter.is_array else f"{parameter.name}={value}"
         for parameter, value in zip(parameters, launch.arguments, strict=True)
     )
-    size = f"{launch.blocks:,} block{'s' * (launch.blocks > 1)} of {BLOCK} threads"
+    size = f"{launch.blocks:,} block{'s' * (launch.blocks > 1)} of {BLOCK_THREADS} threads"
     return f"  {launch.title}: {size}\n{_fill(arguments, '    ')}"
 
 
@@ -80,17 +80,17 @@ def _resources(file: str, kernel: str) -> str:
     except CompileError as error:
         reason = str(error).splitlines()[-1].strip()
         return f"Its registers are unknown, because NVRTC does not compile it ({reason})."
-    by_registers = MAX_REGISTERS // (-(-used.registers // 8) * 8 * BLOCK)
+    by_registers = MAX_REGISTERS // (-(-used.registers // 8) * 8 * BLOCK_THREADS)
     by_shared = MAX_SHARED_BYTES // (used.shared + RESERVED_BYTES)
-    blocks = min(MAX_THREADS // BLOCK, by_registers, by_shared)
+    blocks = min(MAX_THREADS // BLOCK_THREADS, by_registers, by_shared)
     stack = f", {used.stack} bytes of local arrays per thread" if used.stack else ""
     limit = ""
-    if blocks < MAX_THREADS // BLOCK:
+    if blocks < MAX_THREADS // BLOCK_THREADS:
         limit = f", limited by {'registers' if blocks == by_registers else 'shared memory'}"
     return (
         f"Compiled by NVRTC {'.'.join(map(str, nvrtc.version()))} for sm_{ARCH}: "
         f"{used.registers} registers per thread, {used.spills} bytes spilled, "
         f"{used.shared} bytes of shared memory per block{stack}. "
-        f"Occupancy: {blocks} blocks of {BLOCK} threads per multiprocessor, "
-        f"{blocks * BLOCK} of its {MAX_THREADS} threads{limit}."
+        f"Occupancy: {blocks} blocks of {BLOCK_THREADS} threads per multiprocessor, "
+        f"{blocks * BLOCK_THREADS} of its {MAX_THREADS} threads{limit}."
     )

@@ -15,7 +15,7 @@ import numpy as np
 
 from tinyalex import device
 from tinyalex.device import Array, Scratch
-from tinyalex.kernels.cuda.launching import BLOCK, launch
+from tinyalex.kernels.cuda.launching import BLOCK_THREADS, launch
 from tinyalex.kernels.geometry import ConvShape, Pair
 
 
@@ -175,7 +175,7 @@ def cross_entropy(
     x: Array, t: Array, w: Array, p: Array, loss: Array, weight: Array, ignore: int
 ) -> None:
     n, classes = x.shape
-    launch("loss.cu", "cross_entropy", n * BLOCK, x, t, w, p, loss, weight, classes, ignore)
+    launch("loss.cu", "cross_entropy", n * BLOCK_THREADS, x, t, w, p, loss, weight, classes, ignore)
 
 
 def cross_entropy_backward(dloss: Array, p: Array, t: Array, weight: Array, dx: Array) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 
 from tinyalex import device
 from tinyalex.kernels.cuda import source_files
-from tinyalex.kernels.cuda.source_files import BLOCK, Parameter, Signature
+from tinyalex.kernels.cuda.source_files import BLOCK_THREADS, Parameter, Signature
 
-MAX_ELEMENTS = 2**31 - BLOCK
+MAX_ELEMENTS = 2**31 - BLOCK_THREADS
 """Elements of an array: int indices are much faster to divide than long long."""
 
 Load = Callable[[str, str, tuple[str, ...]], Any]
@@ -45,7 +45,7 @@ def launch(file: str, name: str, threads: int, *arguments: Any) -> None:
     if threads == 0:
         return
     function = _function(_load, current, file, _expression(signature, types), types.get("T", ""))
-    function((-(-threads // BLOCK),), (BLOCK,), values)
+    function((-(-threads // BLOCK_THREADS),), (BLOCK_THREADS,), values)
 
 
 def _template_types(signature: Signature, arguments: tuple[Any, ...]) -> dict[str, str]:

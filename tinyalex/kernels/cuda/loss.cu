@@ -14,7 +14,7 @@ struct Sum {
   template <typename W> __device__ W operator()(W a, W b) const { return a + b; }
 };
 
-// The combination of the values of all BLOCK threads of a block, returned to each of them.
+// The combination of the values of all threads of a block, returned to each of them.
 //
 // Tree reduction: threads 0..127 combine their values with those of 128..255, then 0..63 with
 // 64..127, and so on. The barrier after each step makes its writes visible to the next; the last
@@ -24,7 +24,7 @@ __device__ W block_reduce(W value, W* shared, Combine combine) {
   const int t = threadIdx.x;
   shared[t] = value;
   __syncthreads();
-  for (int half = BLOCK / 2; half > 0; half /= 2) {
+  for (int half = BLOCK_THREADS / 2; half > 0; half /= 2) {
     if (t < half) shared[t] = combine(shared[t], shared[t + half]);
     __syncthreads();
   }
@@ -42,25 +42,26 @@ __device__ W block_reduce(W value, W* shared, Combine combine) {
 // largest logit, whose subtraction keeps exp finite, and the sum. The loss of an invalid class is
 // NaN: for an error, the host would have to synchronise with the device.
 template <typename T>
-__global__ void __launch_bounds__(BLOCK) cross_entropy(const T* __restrict__ x,
+__global__ void __launch_bounds__(BLOCK_THREADS) cross_entropy(const T* __restrict__ x,
                                                        const long long* __restrict__ t,
                                                        const T* __restrict__ w,
                                                        T* __restrict__ p, T* __restrict__ loss,
                                                        T* __restrict__ weight, int C,
                                                        long long ignore) {
-  __shared__ Wide<T> shared[BLOCK];
+  __shared__ Wide<T> shared[BLOCK_THREADS];
   const int n = blockIdx.x;
   const T* row = x + n * C;
 
   Wide<T> largest = minus_infinity();
-  for (int c = threadIdx.x; c < C; c += BLOCK) largest = Larger()(Wide<T>(row[c]), largest);
+  for (int c = threadIdx.x; c < C; c += BLOCK_THREADS) largest = Larger()(Wide<T>(row[c]), largest);
   largest = block_reduce(largest, shared, Larger());
 
   Wide<T> total = 0;
-  for (int c = threadIdx.x; c < C; c += BLOCK) total += exponential(Wide<T>(row[c]) - largest);
+  for (int c = threadIdx.x; c < C; c += BLOCK_THREADS)
+    total += exponential(Wide<T>(row[c]) - largest);
   total = block_reduce(total, shared, Sum());
 
-  for (int c = threadIdx.x; c < C; c += BLOCK)
+  for (int c = threadIdx.x; c < C; c += BLOCK_THREADS)
     p[n * C + c] = T(exponential(Wide<T>(row[c]) - largest) / total);
   if (threadIdx.x == 0) {
     const long long label = t[n];

@@ -12,7 +12,7 @@ import numpy as np
 
 FOLDER = Path(__file__).parent
 
-BLOCK = 256
+BLOCK_THREADS = 256
 """Threads in a block: a multiple of the warp size 32; several blocks fit on a
 multiprocessor."""
 
@@ -65,7 +65,7 @@ def text(file: str) -> str:
 
     With -I instead, CuPy's cache of compiled kernels would not notice a changed header.
     """
-    lines = [f"#define BLOCK {BLOCK}"] if file.endswith(".cu") else []
+    lines = [f"#define BLOCK_THREADS {BLOCK_THREADS}"] if file.endswith(".cu") else []
     lines.append(f'#line 1 "{file}"')
     for number, line in enumerate(_read(file).splitlines(), 1):
         if header := re.fullmatch(r'#include "(.*)"', line):
