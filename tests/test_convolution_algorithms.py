@@ -1,8 +1,9 @@
-"""The choice of a convolution algorithm, and the switch for the fast paths."""
+"""The selection of a convolution algorithm, the switch for fast paths, the plan."""
 
 import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from tinyalex import device as devices
 from tinyalex import functional as F
 from tinyalex import models, nn
 from tinyalex.functional.convolution import conv_algorithm, conv_shape
+from tinyalex.kernels.fast_paths import switch
 
 
 def algorithm(x, w, dtype="float32", wants_dx=True, device="cpu", **options):
@@ -102,7 +104,7 @@ def test_fast_false_selects_im2col():
 
 @pytest.mark.parametrize(("value", "expected"), [("0", "False"), ("1", "True"), ("", "True")])
 def test_the_environment_variable_sets_the_switch_of_a_process(value, expected):
-    program = "import tinyalex as ta; print(ta.fast.enabled)"
+    program = "import tinyalex as ta; from tinyalex.kernels.fast_paths import switch; print(switch.enabled)"
     environment = os.environ | {"TINYALEX_FAST": value}
     command = [sys.executable, "-c", program]
     result = subprocess.run(command, capture_output=True, text=True, env=environment)
@@ -129,3 +131,102 @@ def test_the_summary_names_algorithms_and_fusions():
         rows = plan(model, batch_size=128)
     assert rows["features.0"] == "im2col"
     assert "fused" not in "".join(rows.values())
+
+
+def test_fast_contexts_nest_recurse_and_belong_to_their_thread():
+    @ta.fast(False)
+    def recursive(depth):
+        return recursive(depth - 1) if depth else switch.enabled
+
+    assert not recursive(2)
+    assert switch.enabled
+    off = ta.fast(False)
+    with off:
+        with off:
+            pass
+        assert not switch.enabled
+    assert switch.enabled
+    entered, left = threading.Event(), threading.Event()
+
+    def other():
+        with ta.fast(False):
+            entered.set()
+            left.wait(20)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    assert entered.wait(20)
+    with ta.fast(False):
+        left.set()
+        thread.join()
+        assert not switch.enabled
+    assert switch.enabled
+
+
+def test_the_plan_is_for_the_dtype_of_the_parameters():
+    model = nn.Sequential(nn.Conv2d(16, 16, 3, padding=1))
+    assert "Winograd" in model.summary((16, 32, 32), batch_size=8)
+    assert "im2col" in model.to("float64").summary((16, 32, 32), batch_size=8)
+
+
+def test_the_plan_follows_the_graph():
+    """Inputs that need no gradient: in a branch, or after frozen layers."""
+
+    class Branches(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.left, self.right = nn.Conv2d(3, 16, 3), nn.Conv2d(3, 16, 3)
+
+        def forward(self, x):
+            return self.left(x=x) + self.right(x)
+
+    assert Branches().summary((3, 32, 32), batch_size=8).count("row-wise") == 1
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 32, 3))
+    assert net.summary((3, 32, 32), batch_size=8).count("row-wise") == 1
+    for p in net[0].parameters():
+        p.requires_grad = False
+    assert net.summary((3, 32, 32), batch_size=8).count("row-wise") == 2
+    with ta.no_grad():
+        assert net.summary((3, 32, 32), batch_size=8).count("row-wise") == 2
+
+
+def test_the_plan_shows_only_the_fusions_that_are_computed():
+    relu = nn.ReLU()
+    twice = nn.Sequential(nn.Conv2d(3, 8, 3), relu, nn.LocalResponseNorm(3), relu)
+    assert twice.summary((3, 16, 16), batch_size=8).count("fused with") == 1
+
+    class Unfused(nn.Sequential):
+        def forward(self, x):
+            for layer in self:
+                x = layer(x)
+            return x
+
+    plain = Unfused(nn.Conv2d(3, 8, 3), nn.ReLU())
+    assert "fused with" not in plain.summary((3, 16, 16), batch_size=8)
+
+    class Auxiliary(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.relu = nn.ReLU()
+            self.conv = nn.Conv2d(3, 8, 3)
+            self.head = nn.Sequential(nn.Conv2d(8, 8, 3), self.relu)
+
+        def forward(self, x):
+            return self.relu(self.conv(x))
+
+    assert "fused with" not in Auxiliary().summary((3, 16, 16), batch_size=8)
+
+
+def test_the_plan_of_an_unknown_device_is_refused():
+    net = nn.Sequential(nn.Conv2d(3, 8, 3))
+    with pytest.raises(ValueError, match="expected the device cpu, cuda or cuda:1, got 'gpu'"):
+        net.summary((3, 16, 16), batch_size=8, device="gpu")
+    assert "im2col" in net.summary((3, 16, 16), batch_size=8, device="cuda:1")
+
+
+def test_another_value_of_the_environment_variable_is_refused():
+    program = "import tinyalex as ta; ta.nn.Conv2d(3, 4, 3)(ta.Tensor([[[[1.0] * 9] * 9] * 3]))"
+    environment = os.environ | {"TINYALEX_FAST": "off"}
+    command = [sys.executable, "-c", program]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert "TINYALEX_FAST: expected 0 or 1, got 'off'." in result.stderr

@@ -359,6 +359,18 @@ def test_a_sequential_fuses_a_convolution_and_its_relu_unless_there_are_hooks(rn
     assert convolutions_in(net(x)).count("Multiply") == 1
 
 
+def test_hooks_that_a_hook_registers_see_the_layers_of_the_same_pass():
+    net, seen = nn.Sequential(nn.ReLU(), nn.Conv2d(3, 4, 3), nn.ReLU()), []
+
+    def watch(module, inputs, output):
+        for layer in (net[1], net[2]):
+            layer.register_forward_hook(lambda layer, inputs, output: seen.append(layer))
+
+    net[0].register_forward_hook(watch)
+    net(np.ones((1, 3, 8, 8), "f"))
+    assert seen == [net[1], net[2]]
+
+
 def test_a_sequential_fuses_relu_and_max_pooling_with_the_same_bits(rng):
     def run(*parts):
         x = ta.Tensor(images, requires_grad=True)

@@ -170,6 +170,17 @@ def test_fused_relu_equals_a_separate_relu(device, rng):
     assert (results[0][0] == 0).any()
 
 
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("relu", [False, True])
+def test_only_the_maximum_gets_a_gradient_that_is_not_finite(value, relu, device):
+    x = ta.Tensor(np.array([[[[1.0, -1, 2], [-2, -3, 0]]]], "f"), requires_grad=True, device=device)
+    y = F.max_pool2d(x, 2, 1, relu=relu)
+    y.backward(np.full(y.shape, value, "f"))
+    expected = np.zeros(x.shape, "f")
+    expected[0, 0, 0, [0, 2]] = value
+    np.testing.assert_array_equal(devices.to_numpy(x.grad), expected)
+
+
 WITH_GAPS = [((1, 1), (3, 2), (0, 0), (1, 1), False), ((2, 2), (3, 3), (1, 1), (1, 1), True)]
 """Windows that do not cover all pixels."""
 

@@ -11,7 +11,7 @@ from tinyalex import function, ops
 from tinyalex.device import Array
 from tinyalex.function import Function, GraphTensor
 
-Hook = Callable[[Array], Array | None]
+GradHook = Callable[[Array], Array | None]
 Operator = Callable[["Tensor", Any], "Tensor"]
 
 
@@ -71,7 +71,7 @@ class Tensor(GraphTensor):
         self.grad: Array | None = None
         self.requires_grad = requires_grad
         self.creator: Function | None = None
-        self.hooks: list[Hook] = []
+        self.hooks: list[GradHook] = []
 
     # Properties
 
@@ -174,7 +174,7 @@ class Tensor(GraphTensor):
         with devices.on_device_of(grad):
             self.grad = grad if self.grad is None else devices.asarray(self.grad + grad)
 
-    def register_hook(self, fn: Hook) -> Callable[[], None]:
+    def register_hook(self, fn: GradHook) -> Callable[[], None]:
         """Call `fn(gradient)` once a backward pass, when the gradient is complete.
 
         An array that `fn` returns replaces the gradient. Returns a function that

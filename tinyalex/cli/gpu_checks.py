@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tinyalex import device
-from tinyalex.device.availability import STEPS, TOOLKIT, Finding, Step, findings
+from tinyalex.device.availability import CHECKS, TOOLKIT, Check, Finding, findings
 from tinyalex.kernels import cpu, cuda
 
 MIN_FREE_BYTES = 1 << 29
@@ -13,7 +13,7 @@ MIN_FREE_BYTES = 1 << 29
 
 def gpu_findings() -> Iterator[Finding]:
     """The checks of CuPy, driver and GPU; then whether the GPU computes correctly."""
-    return findings([*STEPS, *CHECKS])
+    return findings([*CHECKS, *COMPUTE_CHECKS])
 
 
 def _compile() -> str:
@@ -51,7 +51,7 @@ def _measure_memory() -> str:
     return text
 
 
-CHECKS: list[Step] = [
+COMPUTE_CHECKS: list[Check] = [
     ("NVRTC", _compile, TOOLKIT),
     ("cuBLAS", _multiply, TOOLKIT),
     ("promotion", _promote, "Update CuPy and NumPy: pip install --upgrade cupy-cuda13x numpy"),

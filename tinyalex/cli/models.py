@@ -14,7 +14,7 @@ from typing import Any
 
 from tinyalex import nn
 from tinyalex.cli.options import Commands, add_command, positive_integer
-from tinyalex.kernels.fast_paths import fast
+from tinyalex.kernels.fast_paths import switch
 from tinyalex.models import VARIANTS, alexnet, outline
 from tinyalex.models.alexnet_variants import AlexNet
 from tinyalex.nn.module import Step
@@ -88,9 +88,9 @@ def layers(variant: str, image_size: int | None = None, **options: Any) -> str:
 def plan(variant: str, image_size: int | None, batch_size: int, dtype: str, device: str) -> str:
     """The layers of a variant, the algorithm of each in training, and what is fused."""
     table = layers(variant, image_size, batch_size=batch_size, dtype=dtype, device=device)
-    switch = "TINYALEX_FAST=0, or ta.set_fast(False) in Python"
-    state = "To turn fast paths off" if fast.enabled else "Fast paths are off"
-    return f"{variant}: batches of {batch_size}, {dtype}, {device}\n{table}\n{state}: {switch}"
+    how = "TINYALEX_FAST=0, or ta.set_fast(False) in Python"
+    state = "To turn fast paths off" if switch.enabled else "Fast paths are off"
+    return f"{variant}: batches of {batch_size}, {dtype}, {device}\n{table}\n{state}: {how}"
 
 
 def models_table(image_size: int | None = None) -> str:

@@ -17,7 +17,7 @@ from tinyalex.device.arrays import gpu_library
 @cache
 def why_no_cuda() -> str | None:
     """None if a GPU is usable, else the first failed check and its remedy."""
-    failed = next((finding for finding in findings([*STEPS, COMPUTING]) if not finding.ok), None)
+    failed = next((finding for finding in findings([*CHECKS, COMPUTING]) if not finding.ok), None)
     return f"{failed.name}: {failed.text}. {failed.fix}." if failed else None
 
 
@@ -39,11 +39,11 @@ class NotThere(Exception):  # noqa: N818 - not an error
     """Raised by a check whose optional part is missing."""
 
 
-Step = tuple[str, Callable[[], str], str]
+Check = tuple[str, Callable[[], str], str]
 """A name, a check that returns what it found or raises, and the remedy if it raises."""
 
 
-def findings(steps: Iterable[Step]) -> Iterator[Finding]:
+def findings(steps: Iterable[Check]) -> Iterator[Finding]:
     """The results up to the first failure: each check depends on those before it."""
     for name, step, fix in steps:
         try:
@@ -105,7 +105,7 @@ def _compute() -> str:
 
 TOOLKIT = "Install CUDA's libraries: pip install 'cupy-cuda13x[ctk]' (or 'cupy-cuda12x[ctk]')"
 
-STEPS: list[Step] = [
+CHECKS: list[Check] = [
     (
         "CuPy",
         _import_cupy,
@@ -120,4 +120,4 @@ STEPS: list[Step] = [
     ("GPU", _find_gpu, "See what `nvidia-smi` lists, and whether CUDA_VISIBLE_DEVICES hides it"),
 ]
 
-COMPUTING: Step = ("computing", _compute, TOOLKIT)
+COMPUTING: Check = ("computing", _compute, TOOLKIT)

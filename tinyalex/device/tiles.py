@@ -88,7 +88,7 @@ def for_tiles(
         return _run_in_thread(tiles, body)  # BLAS may use all of its threads
     with single_threaded_blas():
         others = [
-            _pool(workers() - 1).submit(_run_in_thread, tiles[worker::num_workers], body)
+            _executor(workers() - 1).submit(_run_in_thread, tiles[worker::num_workers], body)
             for worker in range(1, num_workers)
         ]
         try:
@@ -168,7 +168,7 @@ def workers() -> int:
 
 
 @cache
-def _pool(size: int) -> ThreadPoolExecutor:
+def _executor(size: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(size, thread_name_prefix="tinyalex-worker")
 
 
@@ -255,7 +255,7 @@ def single_threaded_blas() -> AbstractContextManager[None]:
 def _after_fork() -> None:
     """A child has none of its parent's threads, one of which may have held the lock."""
     global _blas_limit
-    _pool.cache_clear()
+    _executor.cache_clear()
     if _blas_limit.users:
         _blas_limit.restore()
     _blas_limit = _BlasLimit()

@@ -17,7 +17,7 @@ from tinyalex.functional.arguments import (
     pair,
     with_batch,
 )
-from tinyalex.kernels.fast_paths import fast
+from tinyalex.kernels.fast_paths import switch
 from tinyalex.kernels.geometry import ConvFunction, ConvShape, Pair, Shape, Window
 from tinyalex.tensor import Tensor
 
@@ -85,7 +85,7 @@ class Conv2d(ConvFunction):
         def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
             col, product = self.workspace(scratch, hi - lo)
             k.im2col(x[lo:hi], col, *shape.window)
-            for wg, cg, pg in self.by_group(rows(w), k.matrix(col), k.matrix(product)):
+            for wg, cg, pg in self.by_group(as_rows(w), k.matrix(col), k.matrix(product)):
                 xp.matmul(wg, cg, out=pg)
             k.from_columns(product, b, y[lo:hi], relu)
 
@@ -114,7 +114,7 @@ class Conv2d(ConvFunction):
                 dpositions = k.matrix(dproduct)
                 db = dpositions @ xp.ones(dpositions.shape[1], dy.dtype)
             if dx is not None:
-                for wg, cg, pg in self.by_group(rows(w), k.matrix(col), k.matrix(dproduct)):
+                for wg, cg, pg in self.by_group(as_rows(w), k.matrix(col), k.matrix(dproduct)):
                     xp.matmul(wg.T, pg, out=cg)
                 k.col2im(col, dx[lo:hi], *window)
             return dw, db
@@ -142,7 +142,7 @@ class Conv2d(ConvFunction):
             yield tuple(m[g * len(m) // groups : (g + 1) * len(m) // groups] for m in matrices)
 
 
-def rows(w: Array) -> Array:
+def as_rows(w: Array) -> Array:
     """One filter a row: (O, C/G*KH*KW)."""
     return w.reshape(len(w), -1)
 
@@ -192,7 +192,7 @@ def conv_algorithm(
     shape: ConvShape, dtype: np.dtype, device: str, wants_dx: bool
 ) -> type[ConvFunction]:
     """The Function that convolves: `Conv2d`, or a faster one for the device."""
-    if not fast.enabled:
+    if not switch.enabled:
         return Conv2d
     return kernels.on(device).convolution_algorithm(shape, dtype, wants_dx) or Conv2d
 

@@ -18,4 +18,8 @@ def of(x: Array) -> ModuleType:
 
 def on(name: str) -> ModuleType:
     """The primitives for the device `name`."""
-    return cpu if name == "cpu" else cuda
+    if name == "cpu":
+        return cpu
+    if name.partition(":")[0] != "cuda":
+        raise ValueError(f"expected the device cpu, cuda or cuda:1, got {name!r}.")
+    return cuda

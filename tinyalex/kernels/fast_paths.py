@@ -1,32 +1,57 @@
-"""The switch for fast paths: fast convolution algorithms, and fused layers."""
+"""The switch for fast paths: convolution algorithms but im2col, and fused layers."""
 
 import os
+import threading
 from contextlib import ContextDecorator
 
 
-class fast(ContextDecorator):  # noqa: N801 - used like a keyword: `with fast(False):`
-    """A context in which fast paths are on or off, for the whole process.
+def _from_environment() -> bool:
+    text = os.environ.get("TINYALEX_FAST") or "1"
+    if text not in ("0", "1"):
+        raise ValueError(f"TINYALEX_FAST: expected 0 or 1, got {text!r}.")
+    return text == "1"
 
-    Off, exactly the text of the layers runs. A process starts with fast paths on,
-    unless the environment variable TINYALEX_FAST is 0.
+
+class _Switch(threading.local):
+    """`enabled` is the value of the process, which a thread's contexts override."""
+
+    enabled = _from_environment()
+
+    def __init__(self) -> None:
+        self.contexts: list[bool] = []
+
+
+switch = _Switch()
+
+
+class fast(ContextDecorator):  # noqa: N801 - used like a keyword: `with fast(False):`
+    """A context in which the fast paths of this thread are on or off.
+
+    Off, exactly the text of the layers runs.
 
     >>> with fast(False):
-    ...     fast.enabled
+    ...     switch.enabled
     False
     """
 
-    enabled = os.environ.get("TINYALEX_FAST") != "0"
-
     def __init__(self, enabled: bool = True) -> None:
-        self.inside = bool(enabled)
+        self.enabled = bool(enabled)
 
     def __enter__(self) -> None:
-        self.before, fast.enabled = fast.enabled, self.inside
+        switch.contexts.append(self.enabled)
+        switch.enabled = self.enabled
 
     def __exit__(self, *error: object) -> None:
-        fast.enabled = self.before
+        switch.contexts.pop()
+        if switch.contexts:
+            switch.enabled = switch.contexts[-1]
+        else:
+            del switch.enabled
 
 
 def set_fast(enabled: bool = True) -> None:
-    """Turn fast paths on or off for the rest of the process. See `fast`."""
-    fast.enabled = bool(enabled)
+    """Turn fast paths on or off for the process, outside of `fast` contexts.
+
+    Without it, they are on, unless the environment variable TINYALEX_FAST is 0.
+    """
+    _Switch.enabled = bool(enabled)

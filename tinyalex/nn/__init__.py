@@ -18,7 +18,8 @@ from tinyalex.nn.layers import (
     Tanh,
     ZeroPad2d,
 )
-from tinyalex.nn.module import Module, Parameter
+from tinyalex.nn.module import Module
+from tinyalex.nn.parameter import Parameter
 from tinyalex.nn.sequential import Sequential
 
 __all__ = [

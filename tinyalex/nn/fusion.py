@@ -10,7 +10,7 @@ replaced `forward`. A dilated max-pooling is not fused: a window may see only pa
 whose maximum, -inf, would become 0.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -26,19 +26,22 @@ class Stage(NamedTuple):
     fused: Module | None = None
 
 
-def fuse(layers: Sequence[Module]) -> list[Stage]:
-    """The layers as stages, in order."""
-    stages, i = [], 0
+def fuse(layers: Sequence[Module]) -> Iterator[Stage]:
+    """The layers as stages, in order.
+
+    Each is decided when it is reached: earlier layers may register hooks.
+    """
+    i = 0
     while i < len(layers):
         layer, following = layers[i], layers[i + 1 : i + 3]
         if fuses_with_pooling(layers[i : i + 2]):
-            stages.append(Stage(following[0], partial(following[0], relu=True), fused=layer))
+            stage = Stage(following[0], partial(following[0], relu=True), fused=layer)
         elif fuses_with_convolution(layers[i : i + 2]) and not fuses_with_pooling(following):
-            stages.append(Stage(layer, partial(layer, relu=True), fused=following[0]))
+            stage = Stage(layer, partial(layer, relu=True), fused=following[0])
         else:
-            stages.append(Stage(layer, layer))
-        i += 1 if stages[-1].fused is None else 2
-    return stages
+            stage = Stage(layer, layer)
+        yield stage
+        i += 1 if stage.fused is None else 2
 
 
 def fuses_with_convolution(pair: Sequence[Module]) -> bool:

@@ -10,7 +10,8 @@ from tinyalex.functional.arguments import at_least_one, pair
 from tinyalex.functional.convolution import conv_algorithm, conv_shape
 from tinyalex.kernels.geometry import Shape
 from tinyalex.nn import init
-from tinyalex.nn.module import Module, Parameter
+from tinyalex.nn.module import Module
+from tinyalex.nn.parameter import Parameter
 from tinyalex.tensor import Tensor
 
 

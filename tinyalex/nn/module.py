@@ -1,5 +1,7 @@
 """Module: a part of a network, with parameters; and the layers that an image passes."""
 
+import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -8,23 +10,13 @@ from typing import Any
 import numpy as np
 
 from tinyalex import device as devices
-from tinyalex import kernels
 from tinyalex.device import Array
 from tinyalex.function import no_grad
 from tinyalex.kernels.geometry import Shape
-from tinyalex.tensor import Tensor
+from tinyalex.nn.parameter import Parameter
+from tinyalex.tensor import Tensor, as_tensor
 
-
-class Parameter(Tensor):
-    """A tensor that a Module owns and training changes."""
-
-    def __init__(self, array: Any) -> None:
-        super().__init__(array, requires_grad=True)
-        with devices.on_device_of(self.data):
-            self.data = kernels.of(self.data).ready(self.data)  # the optimizer writes to it
-
-
-Hook = Callable[["Module", tuple, Tensor], None]
+ForwardHook = Callable[["Module", tuple, Tensor], None]
 
 
 class Module:
@@ -174,7 +166,7 @@ class Module:
 
     # Inspection
 
-    def register_forward_hook(self, hook: Hook) -> Callable[[], None]:
+    def register_forward_hook(self, hook: ForwardHook) -> Callable[[], None]:
         """Call `hook(module, inputs, output)` after each forward pass.
 
         Returns a function that removes the hook.
@@ -190,10 +182,6 @@ class Module:
     def algorithm(self, input_shape: Shape, dtype: np.dtype, device: str, wants_dx: bool) -> str:
         """The algorithm for such an input; "" if there is only one."""
         return ""
-
-    def fused_layers(self) -> Iterator[tuple["Module", "Module"]]:
-        """(layer, the layer it is fused with) for each fused layer."""
-        return iter(())
 
     def extra_repr(self) -> str:
         return ""
@@ -212,14 +200,15 @@ class Module:
         *,
         batch_size: int | None = None,
         device: str | None = None,
-        dtype: Any = np.float32,
+        dtype: Any = None,
     ) -> str:
         """A table of all layers: output shape, parameters, multiply-adds.
 
         input_shape    of one image, without N
         batch_size     adds a column: for batches of this size, each layer's algorithm
-                       in training, and what is fused with another layer
-        device, dtype  for that column; the device of the parameters by default
+                       in training (in a `no_grad` context: in inference), and what is
+                       fused with another layer
+        device, dtype  for that column; those of the parameters by default
         """
         steps = trace(self, input_shape)
         rows: list[tuple] = [("name", "layer", "output", "parameters", "multiply-adds")]
@@ -232,33 +221,47 @@ class Module:
         rows.append(("", "total", "", f"{parameters:,}", f"{multiply_adds:,}"))
         lines = ["{:<20} {:<18} {:<16} {:>12} {:>15}".format(*row) for row in rows]
         if batch_size is not None:
-            first = next(self.parameters(), None)
-            where = device or (first.device if first is not None else devices.default())
-            plan = ["algorithm", *self._plan(steps, batch_size, np.dtype(dtype), where), ""]
+            first = next(self.parameters(), Tensor([]))
+            where = devices.check(device) if device == "auto" else device or first.device
+            options = batch_size, np.dtype(dtype or first.dtype), where
+            plan = ["algorithm", *self._plan(steps, input_shape, *options), ""]
             lines = [f"{line}  {text}".rstrip() for line, text in zip(lines, plan, strict=True)]
         return "\n".join(lines)
 
     def _plan(
-        self, steps: "list[Step]", batch_size: int, dtype: np.dtype, device: str
+        self,
+        steps: "list[Step]",
+        input_shape: Shape,
+        batch_size: int,
+        dtype: np.dtype,
+        device: str,
     ) -> Iterator[str]:
         names = {step.module: step.name for step in steps}
-        fused = dict(pair for module in self.modules() for pair in module.fused_layers())
-        wants_dx = False  # until a layer with parameters: nothing before it needs a gradient
+        with _recorded_stages() as fused_with:
+            run(self, np.zeros((1, *input_shape)))
         for step in steps:
-            shape = batch_size, *step.seen
-            text = step.module.algorithm(shape, dtype, device, wants_dx)
-            yield f"fused with {names[fused[step.module]]}" if step.module in fused else text
-            wants_dx = wants_dx or step.parameters > 0
+            computed_by = fused_with[step.module].pop(0) if fused_with[step.module] else None
+            if computed_by is not None:
+                yield f"fused with {names[computed_by]}"
+            elif step.seen:
+                shape = batch_size, *step.seen
+                yield step.module.algorithm(shape, dtype, device, step.wants_dx)
+            else:
+                yield ""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A layer with the shapes of its input and output, without N."""
+    """A layer with the shapes of its input and output, without N.
+
+    `wants_dx`: whether its input requires a gradient.
+    """
 
     name: str
     module: Module
     seen: Shape
     shape: Shape
+    wants_dx: bool
 
     @property
     def parameters(self) -> int:
@@ -276,10 +279,11 @@ def trace(model: Module, input_shape: Shape) -> list[Step]:
     parameters or without submodules."""
     steps: list[Step] = []
 
-    def record(name: str) -> Hook:
+    def record(name: str) -> ForwardHook:
         def hook(module: Module, inputs: tuple, output: Tensor) -> None:
-            seen = inputs[0].shape[1:] if inputs else ()
-            steps.append(Step(name, module, tuple(seen), tuple(output.shape[1:])))
+            x = as_tensor(inputs[0]) if inputs else Tensor([])
+            step = Step(name, module, x.shape[1:], output.shape[1:], x.requires_grad)
+            steps.append(step)
 
         return hook
 
@@ -288,13 +292,39 @@ def trace(model: Module, input_shape: Shape) -> list[Step]:
         for name, module in model.named_modules()
         if _owns(module) or not any(module.named_children())
     ]
-    with hooked([(module, record(name)) for name, module in layers]):
-        run(model, np.zeros((1, *input_shape)))
+    with hooked([(module, record(name)) for name, module in layers]), testing(model):
+        model(_like_parameters(model, np.zeros((1, *input_shape))))
     return steps
 
 
+class _Recording(threading.local):
+    stages: "defaultdict[Module, list[Module | None]] | None" = None
+
+
+_recording = _Recording()
+
+
 @contextmanager
-def hooked(hooks: list[tuple[Module, Hook]]) -> Iterator[None]:
+def _recorded_stages() -> Iterator["defaultdict[Module, list[Module | None]]"]:
+    """A context that yields, for each layer of a Sequential, a list with an entry for
+    each time it was computed: the layer that it was fused with, or None."""
+    stages = _recording.stages = defaultdict(list)
+    try:
+        yield stages
+    finally:
+        _recording.stages = None
+
+
+def note_stage(layer: Module, fused: Module | None) -> None:
+    """Called by Sequential: it has computed a layer, and another one with it."""
+    if (stages := _recording.stages) is not None:
+        stages[layer].append(None)
+        if fused is not None:
+            stages[fused].append(layer)
+
+
+@contextmanager
+def hooked(hooks: list[tuple[Module, ForwardHook]]) -> Iterator[None]:
     """A context in which the forward hooks are registered."""
     with ExitStack() as removals:
         for module, hook in hooks:
@@ -307,9 +337,13 @@ def run(model: Module, images: Any) -> Tensor:
 
     The images are converted to the dtype and the device of the model's parameters.
     """
-    first = next(model.parameters(), Tensor([]))
     with no_grad(), testing(model):
-        return model(Tensor(np.asarray(images, first.dtype), device=first.device))
+        return model(_like_parameters(model, images))
+
+
+def _like_parameters(model: Module, images: Any) -> Tensor:
+    first = next(model.parameters(), Tensor([]))
+    return Tensor(np.asarray(images, first.dtype), device=first.device)
 
 
 @contextmanager

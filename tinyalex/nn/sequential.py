@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from tinyalex.kernels.fast_paths import fast
+from tinyalex.kernels.fast_paths import switch
 from tinyalex.nn.fusion import fuse
-from tinyalex.nn.module import Module
+from tinyalex.nn.module import Module, note_stage
 
 
 class Sequential(Module):
@@ -33,15 +33,14 @@ class Sequential(Module):
             setattr(self, name, layer)
 
     def forward(self, x: Any) -> Any:
-        layers = list(self)
-        for run in [stage.run for stage in fuse(layers)] if fast.enabled else layers:
-            x = run(x)
+        if not switch.enabled:
+            for layer in self:
+                x = layer(x)
+            return x
+        for stage in fuse(list(self)):
+            x = stage.run(x)
+            note_stage(stage.layer, stage.fused)
         return x
-
-    def fused_layers(self) -> Iterator[tuple[Module, Module]]:
-        for stage in fuse(list(self)) if fast.enabled else []:
-            if stage.fused is not None:
-                yield stage.fused, stage.layer
 
     def __len__(self) -> int:
         return len(dict(self.named_children()))

@@ -6,7 +6,7 @@ from typing import Any
 from tinyalex import device
 from tinyalex.device import Array
 from tinyalex.function import Function
-from tinyalex.ops.broadcasting import unbroadcast
+from tinyalex.ops.broadcasting import broadcastable, unbroadcast
 
 
 class Binary(Function):
@@ -22,10 +22,13 @@ class Binary(Function):
         try:
             return self.value(x, y)
         except ValueError:
-            shapes = f"{device.asarray(x).shape} and {device.asarray(y).shape}"
+            shapes = device.asarray(x).shape, device.asarray(y).shape
+            if broadcastable(*shapes):
+                raise
             raise ValueError(
-                f"{type(self).__name__}: shapes {shapes} do not broadcast. From the last axis on, "
-                "sizes must be equal, or one of them 1 or missing. Reshape one of the two."
+                f"{type(self).__name__}: shapes {shapes[0]} and {shapes[1]} do not broadcast. From "
+                "the last axis on, sizes must be equal, or one of them 1 or missing. Reshape one "
+                "of the two."
             ) from None
 
     def backward(self, dz: Array) -> tuple[Array | None, Array | None]:

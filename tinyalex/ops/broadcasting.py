@@ -1,5 +1,7 @@
 """Broadcasting and its adjoint, the sum over the axes that were repeated."""
 
+import numpy as np
+
 from tinyalex import device
 from tinyalex.device import Array
 
@@ -21,3 +23,12 @@ def broadcast_back(dy: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> 
     """A reduction's gradient, with or without the reduced axes, repeated along them."""
     kept = tuple(1 if i in axes else size for i, size in enumerate(shape))
     return device.xp(dy).broadcast_to(dy.reshape(kept), shape)
+
+
+def broadcastable(*shapes: tuple[int, ...]) -> bool:
+    """Whether arrays of these shapes can be broadcast to a common shape."""
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        return False
+    return True

@@ -1,11 +1,10 @@
 """ReLU in NumPy."""
 
-from typing import Any
-
 import numpy as np
 
 from tinyalex.device import Scratch
 from tinyalex.kernels.cpu.layout import parallel_rows, row_blocks
+from tinyalex.kernels.cpu.masking import zero_where
 
 
 def relu(x: np.ndarray, y: np.ndarray) -> None:
@@ -34,10 +33,7 @@ def relu_backward(dy: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
 
 def relu_grad(dy: np.ndarray, y: np.ndarray, out: np.ndarray) -> None:
     """out = dy where y > 0 or y is NaN, else 0, where y is the output of a ReLU."""
-    bits: Any = np.dtype(f"i{dy.itemsize}")
-    # As integers, with a mask of ones or zeros: dy * 0 is NaN for an infinite dy.
-    mask = np.subtract(y <= 0, 1, dtype=bits, casting="unsafe")
-    np.bitwise_and(dy.view(bits), mask, out=out.view(bits))
+    zero_where(y <= 0, dy, out)
 
 
 MASK_ELEMENTS = 1 << 16

@@ -120,7 +120,7 @@ class ChannelSums:
     def __init__(self, like: np.ndarray, size: int, groups: int, before: int) -> None:
         self.size, self.groups, self.width = size, groups, like.shape[1] // groups
         self.inner = slice(before, before + self.width)
-        self.padded = np.zeros(0, like.dtype)
+        self.padded, self.sums, self.buffers = np.zeros((3, 0), like.dtype)
 
     def grouped(self, a: np.ndarray) -> np.ndarray:
         """(..., C) as (..., G, C/G)."""

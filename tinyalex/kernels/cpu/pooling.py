@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from tinyalex.kernels.cpu.layout import parallel_rows, row_blocks, to_hwnc
+from tinyalex.kernels.cpu.masking import zero_where
 from tinyalex.kernels.cpu.sliding_windows import offset_slices, windows_over
 from tinyalex.kernels.geometry import Pair
 
@@ -162,11 +163,15 @@ def _scatter(
     first = _first_visits(dy, dx, *window)
     for rows in row_blocks(dy, slice(0, dy.shape[2])):
         upstream, winners = dy[:, :, rows], argmax[:, :, rows]
+        finite = np.isfinite(upstream.sum())
         for offset, seen, out in reversed([*offset_slices(dx, dy, rows, *window)]):
-            if offset in first:
-                np.multiply(upstream[out], winners[out] == offset, out=seen)
+            part = seen if offset in first else np.empty_like(seen)
+            if finite:  # a multiplication is faster, but infinity * 0 is NaN
+                np.multiply(upstream[out], winners[out] == offset, out=part)
             else:
-                seen += upstream[out] * (winners[out] == offset)
+                zero_where(winners[out] != offset, upstream[out], part)
+            if part is not seen:
+                seen += part
 
 
 def _first_visits(
