@@ -7,7 +7,7 @@ import pytest
 
 from tinyalex import emulator
 from tinyalex.emulator import CompileError, LaunchError, Module, compiling
-from tinyalex.emulator.reports import MemoryUse
+from tinyalex.emulator.memory_reports import MemoryUse
 from tinyalex.kernels import cuda
 
 pytestmark = pytest.mark.cuda

@@ -27,7 +27,7 @@ Waiting for another block in a loop never ends. Denormals are 0, doubles too. La
 from several Python threads run one after another. Tested with g++ on Linux, x86-64.
 """
 
-from tinyalex.emulator.engine import running
+from tinyalex.emulator.cupy_replacement import running
 from tinyalex.emulator.errors import CompileError, LaunchError
 from tinyalex.emulator.launching import Kernel
 from tinyalex.emulator.module import Module

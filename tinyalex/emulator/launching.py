@@ -13,7 +13,7 @@ import numpy as np
 from tinyalex.emulator import arguments
 from tinyalex.emulator.arena import Arena
 from tinyalex.emulator.errors import LaunchError
-from tinyalex.emulator.reports import MemoryUse, memory_report, memory_sites, source_lines
+from tinyalex.emulator.memory_reports import MemoryUse, memory_report, memory_sites, source_lines
 
 MAX_THREADS = 1024
 """In a block. These limits are the same for all GPUs that CUDA 13 supports."""

@@ -8,8 +8,13 @@ them. Images are uint8 arrays (H, W, 3) in RGB, such as
 from tinyalex.plots.features import draw_filters, draw_maps
 from tinyalex.plots.inspection import Occlusion, activations, last_features, nearest, occlusion
 from tinyalex.plots.network import draw_network
-from tinyalex.plots.predictions import draw_neighbours, draw_occlusion, draw_predictions
-from tinyalex.plots.training import draw_confusion, draw_curves
+from tinyalex.plots.predictions import (
+    draw_confusion,
+    draw_neighbours,
+    draw_occlusion,
+    draw_predictions,
+)
+from tinyalex.plots.training import draw_curves
 
 __all__ = [
     "Occlusion",

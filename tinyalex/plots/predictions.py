@@ -1,4 +1,4 @@
-"""Figures of predictions, nearest neighbours and occlusion maps for images."""
+"""Figures of predictions: classes, confusion, nearest neighbours, occlusion."""
 
 import math
 import os
@@ -153,3 +153,27 @@ def _frame_only(axes: Any) -> None:
     axes.set_yticks([])
     axes.spines[:].set_color("#bbbbbb")
     axes.spines[:].set_linewidth(0.6)
+
+
+def draw_confusion(
+    confusion: np.ndarray, classes: Sequence[str], path: str | os.PathLike[str]
+) -> None:
+    """The predictions (columns) for each true class (rows), in percent of the class."""
+    share = 100 * confusion / np.maximum(1, confusion.sum(axis=1, keepdims=True))
+    side = 2.2 + 0.5 * len(classes)
+    figure = new_figure(side, side)
+    axes = figure.add_subplot()
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
+    for row, column in np.ndindex(share.shape):
+        value = round(share[row, column])
+        if value:
+            colour = "white" if value > 55 else INK
+            axes.text(column, row, f"{value}", ha="center", va="center", fontsize=8, color=colour)
+    axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
+    axes.set_yticks(range(len(classes)), classes)
+    axes.set_xlabel("answer")
+    axes.set_ylabel("true class")
+    axes.set_title("answers, % of each class", loc="left", fontsize=11)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    save(figure, path)

@@ -1,11 +1,9 @@
-"""Figures of training: curves, and the confusion matrix."""
+"""The figure of a training run: losses and errors by epoch."""
 
 import os
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
-
-import numpy as np
 
 from tinyalex.plots.figures import INK, new_figure, save
 
@@ -37,28 +35,4 @@ def draw_curves(log: Sequence[Any], path: str | os.PathLike[str]) -> None:
         axes.spines[["top", "right"]].set_visible(False)
         if place == 1:
             axes.legend(frameon=False)
-    save(figure, path)
-
-
-def draw_confusion(
-    confusion: np.ndarray, classes: Sequence[str], path: str | os.PathLike[str]
-) -> None:
-    """The predictions (columns) for each true class (rows), in percent of the class."""
-    share = 100 * confusion / np.maximum(1, confusion.sum(axis=1, keepdims=True))
-    side = 2.2 + 0.5 * len(classes)
-    figure = new_figure(side, side)
-    axes = figure.add_subplot()
-    axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
-    for row, column in np.ndindex(share.shape):
-        value = round(share[row, column])
-        if value:
-            colour = "white" if value > 55 else INK
-            axes.text(column, row, f"{value}", ha="center", va="center", fontsize=8, color=colour)
-    axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
-    axes.set_yticks(range(len(classes)), classes)
-    axes.set_xlabel("answer")
-    axes.set_ylabel("true class")
-    axes.set_title("answers, % of each class", loc="left", fontsize=11)
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
     save(figure, path)

@@ -1,7 +1,8 @@
-"""The position of a training run, and its results so far."""
+"""The position and results of a training run; the progress bar."""
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -81,3 +82,10 @@ class PendingResults:
         ]
         self._arrays, self._images = [], []
         return steps
+
+
+def progress_bar(*iterable: Any, **options: Any) -> Any:
+    """A tqdm bar, which is shown on a terminal only and removed at the end."""
+    from tqdm import tqdm
+
+    return tqdm(*iterable, disable=None, leave=False, unit="batch", **options)

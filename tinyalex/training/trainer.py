@@ -22,7 +22,7 @@ from tinyalex.serialization import atomic_write
 from tinyalex.training.checkpoint import CHECKPOINT, Run
 from tinyalex.training.metrics import count_errors, evaluate
 from tinyalex.training.plateau import Plateau
-from tinyalex.training.progress import Epoch, PendingResults
+from tinyalex.training.progress import Epoch, PendingResults, progress_bar
 from tinyalex.training.signals import Interrupted, deferred_interrupts
 
 SAVE_INTERVAL_SECONDS = 600
@@ -246,10 +246,3 @@ class Trainer(Run):
         self._pending = PendingResults()
         if self.best:
             self._save_weights("best.safetensors", self.best)
-
-
-def progress_bar(*iterable: Any, **options: Any) -> Any:
-    """A tqdm bar, which is shown on a terminal only and removed at the end."""
-    from tqdm import tqdm
-
-    return tqdm(*iterable, disable=None, leave=False, unit="batch", **options)

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from tinyalex.emulator.launching import Kernel
+from tinyalex.emulator.memory_reports import MemoryUse
 from tinyalex.emulator.module import Module
-from tinyalex.emulator.reports import MemoryUse
 from tinyalex.kernels import cpu, cuda
 from tinyalex.kernels.cuda.launching import engine
-from tinyalex.kernels.examples import examples
+from tinyalex.kernels.example_arguments import examples
 
 
 def calls_of(name: str) -> dict[str, tuple[Any, ...]]:

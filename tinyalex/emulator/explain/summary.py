@@ -1,7 +1,7 @@
 """A launch's memory traffic in a few sentences."""
 
 from tinyalex.emulator.explain.launches import MeasuredLaunch
-from tinyalex.emulator.reports import SECTOR_BYTES, TOLERANCE, MemoryUse
+from tinyalex.emulator.memory_reports import SECTOR_BYTES, TOLERANCE, MemoryUse
 
 CONTIGUOUS = 1.5
 """Up to this multiple of the ideal cost, accesses are called almost contiguous."""
