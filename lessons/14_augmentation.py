@@ -1,6 +1,6 @@
 # %% [markdown]
 """
-# 14. How do you make 2048 images of one?
+# 14. How do you make 2048 images from one?
 
     python lessons/14_augmentation.py [--seed 1] [--device cuda]
 
