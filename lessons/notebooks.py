@@ -32,7 +32,8 @@ if "google.colab" in sys.modules:
 
 def origin() -> str:
     """The remote URL of this clone if it is public (https, no credentials), else ""."""
-    command = ["git", "-C", str(LESSONS), "config", "--get", "remote.origin.url"] try:
+    command = ["git", "-C", str(LESSONS), "config", "--get", "remote.origin.url"]
+    try:
         url = subprocess.run(command, capture_output=True, text=True).stdout.strip()
     except FileNotFoundError:  # no git
         return ""
