@@ -93,13 +93,13 @@ lesson.claim("cross_entropy is right for every gap", always)
 for name, x in (("unscaled", pixels), ("scaled", scaled)):
     net = models.cifar("quick")
     output = net(x)
-    answer, exact = output.numpy(), one_step(output, labels).numpy()
+    logits, exact = output.numpy(), one_step(output, labels).numpy()
     with np.errstate(all="ignore"):
-        first, second = textbook(answer, labels), two_steps(output, labels)
+        first, second = textbook(logits, labels), two_steps(output, labels)
         second.sum().backward()
     failed = [100 * (~np.isfinite(loss)).mean() for loss in (first, second.numpy())]
     gradient = ta.Tensor(net.conv1.weight.grad).numpy()
-    print(f"pixels {name}, largest logit {answer.max():.1f}; losses that are not finite: ", end="")
+    print(f"pixels {name}, largest logit {logits.max():.1f}; losses that are not finite: ", end="")
     print(f"textbook {failed[0]:.0f} %, in two steps {failed[1]:.0f} %")
     text = f"cross_entropy is finite for all images, {exact.mean():.1f} on average"
     lesson.claim(text, np.isfinite(exact).all())
@@ -173,8 +173,8 @@ def negative_gradients(gaps):
 
 onehot = np.eye(10, dtype="f")[labels]
 with ta.no_grad():
-    p = F.softmax(answer, 1).numpy()
-dx = gradient(answer, lambda x: one_step(x, labels))
+    p = F.softmax(logits, 1).numpy()
+dx = gradient(logits, lambda x: one_step(x, labels))
 same = np.allclose(dx, p - onehot, atol=1e-6)
 lesson.claim("the gradient is p - onehot, up to rounding", same)
 lesson.claim("it sums to 0 over the classes", abs(dx.sum(axis=1)).max() < 1e-5)
