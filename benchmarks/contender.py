@@ -38,7 +38,7 @@ def main() -> None:
     contender = importlib.import_module(f"contenders.{args.framework}_").Contender(network, args)
     rng = np.random.default_rng(0)
     for view in contender.weights():
-        draw(view, rng)
+        initialize(view, rng)
     images = rng.standard_normal((args.batch, *network["image"]), dtype=np.float32)
     labels = rng.integers(0, network["classes"], args.batch)
     contender.ready(images, labels, SETTINGS)
@@ -97,7 +97,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def draw(view: np.ndarray, rng: np.random.Generator) -> None:
+def initialize(view: np.ndarray, rng: np.random.Generator) -> None:
     """He's initialisation, with random biases, so that a missing bias is detected."""
     fan_in = math.prod(view.shape[1:])
     sigma = math.sqrt(2 / fan_in) if view.ndim > 1 else 0.1

@@ -35,7 +35,7 @@ import networks
 import numpy as np
 import report
 from alexnet_step import positive
-from contender import SETTINGS, draw
+from contender import SETTINGS, initialize
 from contenders.tinyalex_ import Contender
 
 from tinyalex import device
@@ -50,7 +50,7 @@ def main() -> int:
     contender = Contender(network, types.SimpleNamespace(device=args.device))
     rng = np.random.default_rng(0)
     for view in contender.weights():
-        draw(view, rng)
+        initialize(view, rng)
     images = rng.standard_normal((args.batch, *network["image"]), dtype=np.float32)
     contender.ready(images, rng.integers(0, network["classes"], args.batch), SETTINGS)
     peaks = [machine.sgemm_peak(args.device)]

@@ -4,7 +4,7 @@
 
     python lessons/02_order.py [--seed 1] [--device cuda]
 
-`backward()` of lesson 1 goes through a computation from its end to its beginning. Each
+`backward()` of lesson 1 traverses a computation from its end to its beginning. Each
 operation receives the derivative of the loss with respect to its *result*, multiplies
 it by its own derivatives, and passes the products on to its inputs. That is the *chain
 rule*. A value a that is used several times gets a contribution from each use u:

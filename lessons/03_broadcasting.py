@@ -145,7 +145,7 @@ y = AddWithoutSum.apply(ta.Tensor(x), ta.Tensor(bias, requires_grad=True))
 message = error_message(y.sum().backward)
 print(message)
 helpful = message and "sum its gradient over the repeated axes" in message
-lesson.claim("tinyalex compares the shapes and says what to do", helpful)
+lesson.claim("tinyalex compares the shapes and suggests what to do", helpful)
 
 # %% [markdown]
 # The engine can detect it because a gradient must have the shape of its input. Plain
@@ -187,7 +187,7 @@ lesson.claim("and a batch of 32 images fails: the shapes do not match", rejected
 # %% [markdown]
 # There is no error: `b - 0.1 * dy` is broadcast too, and from the first step on b is a
 # table with one bias for each image. The network memorises the labels row by row. The
-# symptoms to remember: training goes suspiciously well, and a batch of another size
+# symptoms to remember: training is suspiciously successful, and a batch of another size
 # fails.
 #
 # ## The right shape and the wrong values

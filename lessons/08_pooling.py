@@ -208,9 +208,9 @@ lesson.claim(text, np.array_equal(wrong, np.minimum(right, 1)))
 
 # %% [markdown]
 # The mistake is `=` where values should be summed. A pixel that is the maximum of four
-# windows keeps one gradient of four, so the strongest responses get too small a
-# gradient. There is no error, and all shapes are right. Two tests find it: a gradient
-# check with windows that overlap, and a comparison of the sums of dy and dx.
+# windows gets only the last of the four gradients, so the strongest responses get too
+# small a gradient. There is no error, and all shapes are right. Two tests find it: a
+# gradient check with windows that overlap, and a comparison of the sums of dy and dx.
 
 # %%
 figure = lesson.figure(10, 6.8)

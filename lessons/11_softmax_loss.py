@@ -241,7 +241,7 @@ learns = final["softmax twice"] > minimum and accuracy > 0.8
 lesson.claim(f"no error: it learns, but its loss cannot fall below {minimum:.4f}", learns)
 formula = abs(minimum - math.log(math.e + 9) + 1) < 1e-6
 lesson.claim("that is ln(e + 9) - 1, for nine other classes", formula)
-lesson.claim("with one softmax, the loss goes to 0", final["right"] < 0.01)
+lesson.claim("with one softmax, the loss approaches 0", final["right"] < 0.01)
 
 # %% [markdown]
 # Probabilities are between 0 and 1, so for the second softmax the gap is 1 at most, and
