@@ -108,10 +108,10 @@ lesson.claim(f"backward() is faster by a factor of {ratio:,.0f}", ratio > 20)
 # The derivatives for many weights, written as one vector, are the *gradient*. It points
 # in the direction in which the loss increases fastest. So a short step in the opposite
 # direction should decrease the loss more than a step of the same length in any other
-# direction. We change the weights of the eight filters and keep all others.
+# direction. We change only the weights of the eight filters.
 #
-# Before you run this: we try many random directions. How much of the gradient's
-# decrease will the best of them reach: nearly all, half, or little?
+# Before you run this: we try many random directions. What fraction of the decrease
+# along the gradient will the best of them reach: nearly all, half, or a small one?
 
 # %%
 rng = np.random.default_rng(args.seed)

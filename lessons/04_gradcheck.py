@@ -65,8 +65,8 @@ lesson.claim(f"{wrong} of {checked} elements are wrong", wrong > checked / 2)
 # Read the report from left to right: how many elements of x are right, which is the
 # worst, what `backward` returns there, and the numerical gradient. The layer has many
 # outputs, but a gradient needs *one* value. So gradcheck multiplies each output by a
-# random number and sums them. The random numbers are then the `dy` that backward
-# receives. They are called the *cotangent*, and they will matter below.
+# random number and sums the products. The random numbers are then the `dy` that
+# backward receives. They are called the *cotangent*, and they will matter below.
 #
 # The draft ignores that m and s depend on x as well. With dm/dx[i] = 1/n and ds/dx[i] =
 # y[i]/n the chain rule gives

@@ -7,8 +7,8 @@
 Lesson 5 split a convolution into two steps. *im2col* copies each patch of the image
 into a column, and one matrix multiplication applies all filters to all columns. The
 backward pass receives the gradient of the loss with respect to the output (`dy`), and
-computes those with respect to the weights (`dw`) and the pixels (`dx`). The matrix
-multiplication will turn out to be easy. The copying needs more thought: a pixel was
+computes those with respect to the weights (`dw`) and the pixels (`dx`). The backward
+pass of the multiplication is easy. That of the copying needs more thought: a pixel was
 copied to many columns, and each copy has its own gradient. What is the gradient of the
 pixel?
 """
@@ -94,9 +94,10 @@ lesson.claim("in conv1 it depends on the position: 11 is not a multiple of 4", v
 # over its copies, and that sum is col2im(c). So <im2col(x), c> = <x, col2im(c)>, for
 # all x and c.
 #
-# Two linear functions with this property are *adjoint*. It is all that a backward pass
-# must satisfy: a small change v of x changes the columns by im2col(v), and the loss by
-# <im2col(v), dcol>. We want the dx with <v, dx> equal to that, for every v.
+# Two linear functions with this property are *adjoint*. This is the condition that a
+# backward pass must satisfy: a small change v of x changes the columns by im2col(v),
+# and the loss by <im2col(v), dcol>. We want the dx with <v, dx> equal to that, for
+# every v.
 #
 # Before you run this: does im2col followed by col2im restore the image?
 

@@ -10,7 +10,7 @@ S-shaped and smooth: the *sigmoid* 1 / (1 + e**-x), between 0 and 1, or *tanh*, 
 -1 and 1. AlexNet uses max(0, x), the *rectified linear unit*, ReLU. The paper lists it
 first among its new features, as the most important one (section 3.1), and its figure 1
 shows a four-layer network on CIFAR-10 that reaches 25 % training error six times as
-fast with ReLU as with tanh. We see what the activation functions do to gradients, and
+fast with ReLU as with tanh. We examine how activation functions affect gradients, and
 run a small comparison. Its result may surprise you.
 """
 

@@ -83,8 +83,8 @@ MISTAKES = [
     Mistake(
         "divided by h",
         {"/ (2 * h)": "/ h"},
-        "All values are too large by a factor of 2. The distance from x - h to x + h is 2*h: divide "
-        "by that.",
+        "All values are too large by a factor of 2. The distance from x - h to x + h is 2*h: "
+        "divide by that.",
     ),
     Mistake(
         "divided by 2, multiplied by h",
