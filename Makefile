@@ -5,21 +5,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-# On CI a skipped test is a failure: tests/conftest.py.
-# tests/test_peers*.py import other frameworks and skip themselves without them: `test` ignores them.
+# On CI a skipped test is a failure (tests/conftest.py). tests/test_peers*.py are
+# skipped without other frameworks, so `test` ignores them.
 NO_SKIPS := $(if $(CI),--no-skips)
 
 .DELETE_ON_ERROR:
 .PHONY: help try lint format test lessons notebooks test-peers test-cuda benchmarks-peers clean
 
-help: ## this list
+help: ## print this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1@\2/p' Makefile | while IFS=@ read -r name what; do printf '%-23s%s\n' "$$name" "$$what"; done
 
-try: $(VENV)/.package ## train a small network on drawn shapes, in about a minute; figures in runs/try
+try: $(VENV)/.package ## train a small network on synthetic shapes, in about a minute; figures in runs/try
 	rm -rf runs/try
 	$(BIN)/python train_cifar.py --data shapes --model quick --epochs 4 --output runs/try
 
-lint: $(VENV)/.test ## ruff and mypy
+lint: $(VENV)/.test ## run ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -28,13 +28,13 @@ format: $(VENV)/.test ## format the code and apply ruff's fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: lint ## lint, and all tests that need neither a GPU nor another framework
+test: lint ## lint, and run all tests that need neither a GPU nor another framework
 	$(BIN)/python -m pytest -m "not peers and not gpu and not cuda and not lessons" --ignore-glob='tests/test_peers*.py' $(NO_SKIPS)
 
 lessons: $(VENV)/.test $(VENV)/.lessons ## run every lesson and check its claims; SEEDS=3: with three seeds
 	$(BIN)/python -m pytest -m lessons tests/test_lessons.py $(NO_SKIPS)
 
-notebooks: $(VENV)/.lessons ## the lessons as notebooks for Jupyter and Colab, in runs/notebooks
+notebooks: $(VENV)/.lessons ## convert the lessons to notebooks for Jupyter and Colab, in runs/notebooks
 	$(BIN)/python lessons/notebooks.py
 
 test-peers: $(VENV)/.peers ## compare with torch, keras, onnx and onnxruntime (installs them)
@@ -45,13 +45,13 @@ test-cuda: $(VENV)/.cuda ## check the CUDA kernels without a GPU (needs g++; ins
 	TINYALEX_STANDIN=1 TINYALEX_DEVICE=cuda $(BIN)/python -m pytest -m gpu --ignore-glob='tests/test_peers*.py' --no-skips
 	TINYALEX_STANDIN=1 TINYALEX_DEVICE=cuda:1 $(BIN)/python -m pytest -m gpu tests/test_gpu.py --no-skips
 
-benchmarks-peers: $(VENV)/.old-numpy ## Chainer and DeZero for benchmarks/, with NumPy 1.23 (Python 3.8 to 3.11)
+benchmarks-peers: $(VENV)/.old-numpy ## install Chainer and DeZero for benchmarks/, with NumPy 1.23 (Python 3.8 to 3.11)
 
 clean: ## remove .venv and the tools' caches; keep runs/
 	rm -rf $(VENV) dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# A stamp file for each set of packages: a second run installs nothing.
+# A stamp file for each set of packages, so that a second run installs nothing.
 
 $(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -81,9 +81,9 @@ $(VENV)/.cuda: $(VENV)/.test
 	$(PIP) --editable '.[cuda-check]'
 	@touch $@
 
-# NumPy 1.23 is the last with the names (np.int, ...) that Chainer and DeZero use; its wheels end at
-# Python 3.11. setuptools below 81 has the pkg_resources that Chainer imports; DeZero imports
-# matplotlib and Pillow.
+# NumPy 1.23 is the last with the names (np.int, ...) that Chainer and DeZero use; it
+# has no wheels after Python 3.11. setuptools below 81 has the pkg_resources that
+# Chainer imports; DeZero imports matplotlib and Pillow.
 $(VENV)/.old-numpy: | $(VENV)/pyvenv.cfg
 	$(OLD_PYTHON) -m venv --clear $(VENV)/old-numpy
 	$(VENV)/old-numpy/bin/python -m pip install --quiet --disable-pip-version-check 'numpy==1.23.*' 'setuptools<81' chainer==7.8.1 \

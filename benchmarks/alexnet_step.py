@@ -6,11 +6,11 @@
     python benchmarks/alexnet_step.py --against torch --before ../the-commit-before
 
 In each round each framework runs in a process of its own (contender.py): it warms up,
-then runs steps for some seconds; the time of the round is their median. Rounds
-alternate, A B C A B C, so that changes of the machine's speed affect all. Reported are
-medians over rounds; a ratio is tinyalex's images/s over the other's *in the same
-round*, its median and range over rounds. Writes NAME.md, NAME.png and NAME.json to
---output.
+then runs steps for some seconds; the time of the round is their median. Frameworks
+alternate, A B C A B C, so that changes of the machine's speed affect all. The report
+has medians over rounds. A ratio is tinyalex's images/s over the other framework's *in
+the same round*; the report has its median and range over rounds. Writes NAME.md,
+NAME.png and NAME.json to --output.
 """
 
 import argparse
@@ -87,7 +87,7 @@ def arguments() -> argparse.Namespace:
         "--before",
         type=Path,
         metavar="CHECKOUT",
-        help="also against the tinyalex of another checkout of this repository",
+        help="also measure the tinyalex of another checkout of this repository",
     )
     p.add_argument("--variant", choices=networks.VARIANTS, default="torchvision")
     p.add_argument("--batch", type=numbers, default="32,128", metavar="N,M")
@@ -100,15 +100,17 @@ def arguments() -> argparse.Namespace:
         "--seconds",
         type=float,
         default=3.0,
-        help="of timed steps in each process, at least two steps (default: 3)",
+        help="time steps for this long in each process, at least two steps (default: 3)",
     )
-    p.add_argument("--layers", action="store_true", help="also layer by layer, against torch")
+    p.add_argument(
+        "--layers", action="store_true", help="also time each layer, in tinyalex and torch"
+    )
     p.add_argument(
         "--peers-python",
         type=Path,
         default=turns.OLD_PYTHON,
         metavar="PATH",
-        help="a Python with Chainer and DeZero",
+        help="a Python that has Chainer and DeZero",
     )
     p.add_argument(
         "--output",
@@ -117,7 +119,7 @@ def arguments() -> argparse.Namespace:
         metavar="FOLDER",
         help="default: benchmarks/results",
     )
-    p.add_argument("--name", help="of the files; default: step-VARIANT or step-VARIANT-cuda")
+    p.add_argument("--name", help="name of the files; default: step-VARIANT or step-VARIANT-cuda")
     args = p.parse_args()
     args.name = args.name or report.default_name(f"step-{args.variant}", args.device)
     return args
@@ -177,7 +179,7 @@ def compare(
 def summary(
     rounds: list[dict[str, dict[str, Any]]], peak: float, mode: str, batch: int, flop_per_image: int
 ) -> dict[str, Any]:
-    """The rounds' medians and ratios."""
+    """Medians and ratios over the rounds."""
     seconds = {label: [median(turn[label]["seconds"]) for turn in rounds] for label in rounds[0]}
     contenders = {}
     for label, each in seconds.items():
@@ -185,7 +187,7 @@ def summary(
         memory = [turn[label]["peak_memory"] for turn in rounds]
         contenders[label] = {
             "seconds": median(each),
-            "rounds": [of_steps(turn[label]["seconds"]) for turn in rounds],
+            "rounds": [step_statistics(turn[label]["seconds"]) for turn in rounds],
             "images_per_second": batch / median(each),
             "gflop_per_second": speed / 1e9,
             "peak_memory": None if None in memory else median(memory),
@@ -195,7 +197,7 @@ def summary(
     ratios = {}
     for label, each in seconds.items():
         if label != OURS:
-            ratios[label] = turns.ratio(each, seconds[OURS])  # of seconds: theirs over ours
+            ratios[label] = turns.ratio(each, seconds[OURS])  # other seconds / tinyalex's
     torches = [label for label in ratios if label.startswith("torch")]
     return {
         "mode": mode,
@@ -209,8 +211,8 @@ def summary(
     }
 
 
-def of_steps(seconds: list[float]) -> dict[str, float]:
-    """The number of steps of a round, and their median and extreme times in seconds."""
+def step_statistics(seconds: list[float]) -> dict[str, float]:
+    """Number of steps in a round; their median, shortest and longest seconds."""
     return {
         "steps": len(seconds),
         "median": median(seconds),
@@ -241,8 +243,7 @@ def compare_layers(
             steps[e.label] += turn["layers"]
         print(f"layers, batch {batch}, round {number + 1} of {args.rounds}", flush=True)
     rows = [e["name"] for e in network["layers"]] + ["loss", "update"]
-    # tinyalex computes some layers together with the one before: those have no time of
-    # their own.
+    # tinyalex fuses some layers with another one: these have no time of their own.
     middle = {
         label: {
             name: [median(s.get(name, (0.0, 0.0))[i] for s in taken) for i in (0, 1)]
@@ -257,11 +258,11 @@ def compare_layers(
     }
 
 
-# What is shown
+# Reports
 
 
 def write(args: argparse.Namespace, found: dict[str, Any]) -> None:
-    """Write all results so far: an interrupted run keeps them."""
+    """Write all results so far, so that an interrupted run does not lose them."""
     found["sgemm_peak"] = max((result["sgemm_peak"] for result in found["results"]), default=None)
     for result in found["results"]:
         for c in result["contenders"].values():

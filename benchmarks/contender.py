@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""One framework's turn: builds the network, runs steps, prints JSON.
+"""Measure one framework: build the network, run steps, print JSON.
 
     python benchmarks/networks.py paper > paper.json
     python benchmarks/contender.py torch paper.json --batch 32 --mode train
 
-alexnet_step.py runs this for each framework in each round, under the Python that has
-the framework, so it needs only NumPy, of any version, and not tinyalex. All frameworks
+alexnet_step.py runs this for each framework in each round, with the Python that has the
+framework, so it needs only NumPy, of any version, and not tinyalex. All frameworks
 start from the same weights and images; `loss` is that of the first images before
-training, without dropout. It must be equal for all, or they do not compute the same
+training, without dropout. If losses differ, the frameworks do not compute the same
 network.
 """
 
@@ -24,11 +24,11 @@ import time
 import numpy as np
 
 FRAMEWORKS = ("tinyalex", "torch", "chainer", "dezero")
-CHECKED = 4
-"""Images whose loss is compared."""
+CHECKED_IMAGES = 4
+"""Their loss is compared between frameworks."""
 
 SETTINGS = {"lr": 1e-4, "momentum": 0.9, "weight_decay": 5e-4}
-"""Random labels: with a larger rate, training would diverge."""
+"""Labels are random: with a larger learning rate, training would diverge."""
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
     contender = importlib.import_module(f"contenders.{args.framework}_").Contender(network, args)
     rng = np.random.default_rng(0)
     for view in contender.weights():
-        draw(view, rng)
+        initialize(view, rng)
     images = rng.standard_normal((args.batch, *network["image"]), dtype=np.float32)
     labels = rng.integers(0, network["classes"], args.batch)
     contender.ready(images, labels, SETTINGS)
@@ -46,7 +46,7 @@ def main() -> None:
         "framework": args.framework,
         "versions": contender.versions(),
         "blas": blas(),
-        "loss": contender.loss(CHECKED),
+        "loss": contender.loss(CHECKED_IMAGES),
     }
     step = {
         "train": contender.train,
@@ -54,12 +54,12 @@ def main() -> None:
         "layers": getattr(contender, "layers", None),
     }[args.mode]
     warm_up(step, contender.wait, args.seconds / 3)
-    others = Others()
+    others = OtherProcesses()
     report["seconds"], results = timed(step, contender.wait, args)
     report["others"] = others.cores()
     if args.mode == "layers":
         report["layers"] = results
-    after = contender.loss(CHECKED)
+    after = contender.loss(CHECKED_IMAGES)
     if not (math.isfinite(report["loss"]) and math.isfinite(after)):
         losses = f"{report['loss']} before and {after} after training"
         sys.exit(f"contender.py: {args.framework}'s loss is {losses}, expected finite values.")
@@ -72,7 +72,7 @@ def arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     p.add_argument("framework", choices=FRAMEWORKS)
-    p.add_argument("network", help="what networks.py printed, in a file")
+    p.add_argument("network", help="a file with the output of networks.py")
     p.add_argument("--batch", type=int, default=32)
     p.add_argument("--mode", choices=["train", "infer", "layers"], default="train")
     p.add_argument("--device", default="cpu")
@@ -82,13 +82,13 @@ def arguments() -> argparse.Namespace:
         "--seconds",
         type=float,
         default=3.0,
-        help="time steps until so many have passed; warm up for a third of it",
+        help="time steps for this long, after a third of it to warm up (default: 3)",
     )
     p.add_argument(
         "--steps",
         type=int,
         default=2,
-        help="and take at least so many steps, whatever they last (default: 2)",
+        help="time at least this many steps (default: 2)",
     )
     return p.parse_args()
 
@@ -97,9 +97,8 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def draw(view: np.ndarray, rng: np.random.Generator) -> None:
-    """He's initialisation, and small random biases, so that a missing bias is
-    noticed."""
+def initialize(view: np.ndarray, rng: np.random.Generator) -> None:
+    """He's initialisation, with random biases, so that a missing bias is detected."""
     fan_in = math.prod(view.shape[1:])
     sigma = math.sqrt(2 / fan_in) if view.ndim > 1 else 0.1
     for row in range(0, len(view), 64):
@@ -108,7 +107,7 @@ def draw(view: np.ndarray, rng: np.random.Generator) -> None:
 
 
 def warm_up(step, wait, least: float) -> None:
-    """One step, which allocates memory and caches, and more until `least` seconds have
+    """Run one step, which allocates memory, and more until `least` seconds have
     passed."""
     began = time.perf_counter()
     step()
@@ -130,12 +129,10 @@ def timed(step, wait, args: argparse.Namespace) -> tuple[list[float], list]:
     return seconds, results
 
 
-class Others:
-    """The number of cores that other processes (or other virtual machines) use from now
-    on.
+class OtherProcesses:
+    """The number of cores that other processes or virtual machines use from now on.
 
-    Contention costs a framework whose threads wait for each other more than half of its
-    speed.
+    Contention can halve the speed of a framework whose threads synchronise often.
     """
 
     def __init__(self) -> None:
@@ -155,7 +152,7 @@ class Others:
 
     @staticmethod
     def own_seconds() -> float:
-        """Including those of worker processes that have ended."""
+        """CPU time of this process and of its child processes that have ended."""
         return sum(os.times()[:4])
 
     @staticmethod
@@ -182,8 +179,7 @@ def peak_resident() -> int | None:
 
 
 def blas() -> list[str]:
-    """The BLAS libraries in this process, with the processor whose kernels each
-    uses."""
+    """The BLAS libraries in this process, with the architecture of their kernels."""
     try:
         from threadpoolctl import threadpool_info
     except ImportError:

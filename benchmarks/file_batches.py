@@ -1,15 +1,14 @@
 #!/usr/bin/env python3
-"""One pipeline's turn in a process of its own: reads images, makes training batches,
-prints JSON.
+"""Measure one pipeline: read image files, prepare training batches, print JSON.
 
     python benchmarks/file_batches.py tinyalex shards/ --batch 32
 
-file_pipeline.py runs this for each pipeline in each round, under the Python that has
-the library, so it needs only NumPy, and not tinyalex. A batch is float32 (N, 3, 224,
-224): random crops of images with a shorter side of 256, half of them mirrored, less the
-same mean and divided by the same deviation. The first batches, during which workers
-start and fill their queues, are not timed; their mean and standard deviation are
-reported and must agree between pipelines.
+file_pipeline.py runs this for each pipeline in each round, in a process of its own,
+with the Python that has the library, so it needs only NumPy, and not tinyalex. A batch
+is float32 (N, 3, 224, 224): random crops of images with a shorter side of 256, half of
+them mirrored, less the same mean and divided by the same deviation. The first batches,
+during which workers start and fill their queues, are not timed; their mean and standard
+deviation are reported and must agree between pipelines.
 """
 
 from __future__ import annotations
@@ -30,9 +29,9 @@ RESIZE, SIZE = 256, 224
 MEAN, DEVIATION = (0.485, 0.456, 0.406), 0.226
 """ImageNet's, for pixels from 0 to 1."""
 
-AHEAD = 4 * contender.cores()
-"""Batches, more than any pipeline prefetches (DataLoader: two a worker): as many are
-not timed at the start, and as many are left unread at the end, where workers would be
+UNTIMED_BATCHES = 4 * contender.cores()
+"""More than any pipeline prefetches (DataLoader: two per worker). This number of
+batches is not timed at the start, and not read at the end, when workers would be
 idle."""
 
 
@@ -48,7 +47,7 @@ def tinyalex(args: argparse.Namespace) -> Iterator[Any]:
 
 
 def torchvision(args: argparse.Namespace) -> Iterator[Any]:
-    """As its documentation has it: Pillow decodes and resizes."""
+    """As in its documentation: Pillow decodes and resizes."""
     return data_loader(args)
 
 
@@ -86,21 +85,20 @@ PIPELINES = {
     "torchvision": (torchvision, ("torch", "torchvision", "pillow")),
     "torchvision-tensors": (torchvision_tensors, ("torch", "torchvision")),
 }
-"""With the libraries that each uses."""
+"""Name: (function, libraries whose versions are reported)."""
 
 
 def repeats(args: argparse.Namespace, images: int) -> int:
-    """How often each image is repeated, so that one epoch has all batches that are
-    timed."""
-    return math.ceil(args.batch * (args.batches + 2 * AHEAD) / images)
+    """How often images are repeated, so that one epoch has all batches."""
+    return math.ceil(args.batch * (args.batches + 2 * UNTIMED_BATCHES) / images)
 
 
 def main() -> None:
     args = arguments()
-    others = contender.Others()
+    others = contender.OtherProcesses()
     pipeline, libraries = PIPELINES[args.pipeline]
     batches = pipeline(args)
-    first = [np.asarray(next(batches)[0]) for _ in range(AHEAD)]
+    first = [np.asarray(next(batches)[0]) for _ in range(UNTIMED_BATCHES)]
     began = time.perf_counter()
     for _ in range(args.batches):
         images, _ = next(batches)
@@ -130,7 +128,9 @@ def arguments() -> argparse.Namespace:
         help="tinyalex: anything that data.find_images reads; torchvision: class folders in train/",
     )
     p.add_argument("--batch", type=int, default=32)
-    p.add_argument("--batches", type=int, default=100, help="that are timed (default: 100)")
+    p.add_argument(
+        "--batches", type=int, default=100, help="number of timed batches (default: 100)"
+    )
     return p.parse_args()
 
 

@@ -1,18 +1,17 @@
 #!/usr/bin/env python3
-"""How many image files a second become training batches, in tinyalex and in
-torchvision?
+"""How many image files per second become batches, in tinyalex and torchvision?
 
     python benchmarks/file_pipeline.py imagenet/
 
 The images are in class folders, or in train/ and val/ with class folders in each.
 tinyalex reads the files, and shards that `tinyalex prepare --size 256` writes;
 torchvision's ImageFolder and DataLoader read the files and, for a fair comparison, the
-shards' JPEG files in class folders, with one worker process a core; tinyalex has one
-thread a core. In each round each pipeline runs in a process of its own
-(file_batches.py), alternating; medians over rounds are reported. A ratio is tinyalex's
-images/s over torchvision's *in the same round*, its median and range over rounds.
-torchvision is measured twice: as in its documentation, where Pillow decodes and
-resizes, and with its own decoder and transforms on tensors.
+shards' JPEG files in class folders, with one worker process per core; tinyalex has one
+thread per core. In each round each pipeline runs in a process of its own
+(file_batches.py), alternating. The report has medians over rounds. A ratio is
+tinyalex's images/s over torchvision's *in the same round*; the report has its median
+and range over rounds. torchvision is measured twice: as in its documentation, where
+Pillow decodes and resizes, and with its own decoder and transforms on tensors.
 """
 
 import argparse
@@ -43,7 +42,7 @@ TURNS = (
     (UNPACKED, "torchvision"),
     (UNPACKED, "torchvision-tensors"),
 )
-"""What is read, and the pipeline that reads it, in the order of a round."""
+"""(files, pipeline) in the order of a round."""
 
 Turn = tuple[str, str]
 
@@ -61,7 +60,7 @@ def main() -> int:
         print(f"{count} images; writing shards", flush=True)
         prepare(folders[ORIGINALS], folders[SHARDS], Options(RESIZE), progress=False)
         unpack(folders[SHARDS], folders[UNPACKED])
-        rounds = [play(args, each, folders, number) for number in range(args.rounds)]
+        rounds = [measure_round(args, each, folders, number) for number in range(args.rounds)]
     found = {
         "images": count,
         "batch": args.batch,
@@ -94,7 +93,7 @@ def arguments() -> argparse.Namespace:
         "--batches",
         type=positive,
         default=100,
-        help="that are timed in each process (default: 100)",
+        help="number of timed batches in each process (default: 100)",
     )
     p.add_argument("--rounds", type=positive, default=5)
     p.add_argument(
@@ -111,21 +110,21 @@ def arguments() -> argparse.Namespace:
         metavar="FOLDER",
         help="default: benchmarks/results",
     )
-    p.add_argument("--name", default="file-pipeline", help="of the files")
+    p.add_argument("--name", default="file-pipeline", help="name of the files")
     return p.parse_args()
 
 
 def link(source: Path, folder: Path) -> int:
-    """Links all images of `source`, train and val, under train/ in `folder`; returns
-    their number."""
-    halves = [
-        half for half in (source / "train", source / "val", source / "test") if half.is_dir()
+    """Link all images of `source`, train and val, in train/ of `folder`; return their
+    number."""
+    splits = [
+        split for split in (source / "train", source / "val", source / "test") if split.is_dir()
     ] or [source]
     count = 0
-    for half in halves:
-        for name in class_names(half):
+    for split in splits:
+        for name in class_names(split):
             (folder / "train" / name).mkdir(parents=True, exist_ok=True)
-            for file in image_files(half / name):
+            for file in image_files(split / name):
                 (folder / "train" / name / f"{count}{file.suffix}").symlink_to(file.resolve())
                 count += 1
     if count == 0:
@@ -145,7 +144,7 @@ def unpack(shards: Path, folder: Path) -> None:
         file.write_bytes(image.stored.read())
 
 
-def play(
+def measure_round(
     args: argparse.Namespace, each: list[Turn], folders: dict[str, Path], number: int
 ) -> dict[Turn, dict[str, Any]]:
     """A round. RuntimeError if the batches of two pipelines differ."""
@@ -154,18 +153,18 @@ def play(
         python = sys.executable if pipeline == OURS else str(args.torchvision_python)
         command = [python, str(turns.HERE / "file_batches.py"), pipeline, str(folders[files])]
         command += [f"--batch={args.batch}", f"--batches={args.batches}"]
-        said = found[files, pipeline] = turns.ask(f"{pipeline}, {files}", command)
+        stats = found[files, pipeline] = turns.run_json(f"{pipeline}, {files}", command)
         first = next(iter(found.values()))
-        # Each pipeline draws its own order and crops: only statistics can be compared.
-        if said["shape"] != [args.batch, 3, SIZE, SIZE] or any(
-            abs(said[n] - first[n]) > 0.3 for n in ("mean", "deviation")
+        # Orders and crops are random: only statistics can be compared.
+        if stats["shape"] != [args.batch, 3, SIZE, SIZE] or any(
+            abs(stats[n] - first[n]) > 0.3 for n in ("mean", "deviation")
         ):
             raise RuntimeError(
-                f"{pipeline}, {files}, does not return what {OURS} returns: {said}, not {first}."
+                f"{pipeline}, {files}, does not return what {OURS} returns: {stats}, not {first}."
             )
     speeds = ", ".join(
-        f"{pipeline} ({files}) {said['images_per_second']:.4g}"
-        for (files, pipeline), said in found.items()
+        f"{pipeline} ({files}) {stats['images_per_second']:.4g}"
+        for (files, pipeline), stats in found.items()
     )
     print(f"round {number + 1} of {args.rounds}, images/s: {speeds}", flush=True)
     return found
@@ -173,7 +172,7 @@ def play(
 
 def result(rounds: list[dict[Turn, dict[str, Any]]], turn: Turn) -> dict[str, Any]:
     files, pipeline = turn
-    speeds = {key: [played[key]["images_per_second"] for played in rounds] for key in rounds[0]}
+    speeds = {key: [stats[key]["images_per_second"] for stats in rounds] for key in rounds[0]}
     sources = [] if pipeline == OURS else [SHARDS] if files == UNPACKED else [ORIGINALS, SHARDS]
     return {
         "files": files,
@@ -181,7 +180,7 @@ def result(rounds: list[dict[Turn, dict[str, Any]]], turn: Turn) -> dict[str, An
         "images_per_second": median(speeds[turn]),
         "by_round": speeds[turn],
         "ratios": {source: turns.ratio(speeds[source, OURS], speeds[turn]) for source in sources},
-        "others_busy": busiest([played[turn]["others"] for played in rounds]),
+        "others_busy": busiest([stats[turn]["others"] for stats in rounds]),
     }
 
 

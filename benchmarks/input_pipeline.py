@@ -7,8 +7,8 @@ Times, on the same batches of random 32 x 32 images with random crops and mirror
 step alone, on one batch; the loader alone; and both, with the loader's thread
 prefetching. With perfect overlap both take as long as the step alone. On a CPU the
 loader's thread uses a core, so the best possible time is the step plus the loader's
-work divided by the number of cores. The three alternate; medians over rounds are
-reported.
+work divided by the number of cores. The three alternate; the report has medians over
+rounds.
 """
 
 import argparse
@@ -42,14 +42,14 @@ def main() -> int:
     prefetching = data.Loader(dataset, args.batch, prefetch=2, **options)
     serial = data.Loader(dataset, args.batch, prefetch=0, **options)
     step = Step(args.model, device_name)
-    kept = next(prefetching.epoch(0))
+    first_batch = next(prefetching.epoch(0))
     runs: dict[str, Any] = {
-        "step alone": lambda epoch: [step(*kept) for _ in range(args.batches)],
+        "step alone": lambda epoch: [step(*first_batch) for _ in range(args.batches)],
         "loader alone": lambda epoch: [None for _ in serial.epoch(epoch)],
         "both": lambda epoch: [step(*batch) for batch in prefetching.epoch(epoch)],
     }
     seconds: dict[str, list[float]] = {name: [] for name in runs}
-    step(*kept)
+    step(*first_batch)
     for epoch in range(args.rounds):
         for name, run in runs.items():
             step.wait()
@@ -89,7 +89,7 @@ def arguments() -> argparse.Namespace:
     )
     p.add_argument("--model", choices=["quick", "alexnet"], default="quick")
     p.add_argument("--batch", type=positive, default=128)
-    p.add_argument("--batches", type=positive, default=20, help="in a round (default: 20)")
+    p.add_argument("--batches", type=positive, default=20, help="batches per round (default: 20)")
     p.add_argument("--rounds", type=positive, default=5)
     p.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:1")
     p.add_argument(
@@ -99,7 +99,9 @@ def arguments() -> argparse.Namespace:
         metavar="FOLDER",
         help="default: benchmarks/results",
     )
-    p.add_argument("--name", help="of the files; default: pipeline-MODEL or pipeline-MODEL-cuda")
+    p.add_argument(
+        "--name", help="name of the files; default: pipeline-MODEL or pipeline-MODEL-cuda"
+    )
     args = p.parse_args()
     args.name = args.name or report.default_name(f"pipeline-{args.model}", args.device)
     return args

@@ -1,5 +1,4 @@
-"""The time of each layer in a step of tinyalex, measured without changing the
-library."""
+"""The time of each layer in a step of tinyalex, without changes of the library."""
 
 import time
 from collections.abc import Callable
@@ -17,10 +16,10 @@ class LayerTimes:
     seconds  {name as in `model.named_modules()`: [forward, backward]}, in order of
     execution
 
-    A Function belongs to the layer whose parameters it reads, or else to the layer that
-    is being called, or else to "loss". A fused Function (convolution and ReLU, ReLU and
-    max-pooling) counts for the convolution or the pooling. `wait` synchronises with an
-    asynchronous device before the clock is read.
+    A Function belongs to the layer whose parameters it reads, otherwise to the layer
+    that is being called, otherwise to "loss". A fused Function (convolution and ReLU,
+    ReLU and max pooling) counts for the convolution or the pooling. `wait` synchronises
+    with an asynchronous device before the clock is read.
 
     Inside the context, `Function.apply` and `Module.__call__` are replaced for the
     whole process: use one at a time.

@@ -1,5 +1,4 @@
-"""A description of the machine, and its peak speed in matrix multiplication and memory
-access."""
+"""A description of the machine, its sgemm peak and its memory bandwidth."""
 
 import importlib.metadata
 import os
@@ -49,7 +48,7 @@ def describe() -> dict[str, Any]:
 
 
 def as_text(found: dict[str, Any]) -> str:
-    """The description in a few lines, for the top of a table."""
+    """The description in four lines, for the top of a table."""
     instructions = " ".join(found["instructions"]) or "neither AVX2 nor AVX-512"
     torch = f"PyTorch {found['torch']}" if found["torch"] else "no PyTorch"
     numpy = f"NumPy {found['numpy']} ({', '.join(found['blas'])})"
@@ -98,8 +97,7 @@ def commit() -> str | None:
 
 
 def sgemm_peak(device: str = "cpu", tries: int = 5) -> float:
-    """FLOP/s of a float32 matrix multiplication on all cores, the best of some
-    tries."""
+    """FLOP/s of a float32 matrix multiplication on all cores, the best of `tries`."""
     xp, wait = library(device)
     # Random values: the clock rate depends on how many bits change.
     a = xp.asarray(

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""What holds the memory of a training step?
+"""What uses the memory of a training step?
 
     python benchmarks/memory.py --variant torchvision --batch 128
 
 Runs two training steps and inspects a third between forward and backward, when most
-memory is in use: parameters, their velocities, what each kind of operation stores for
-its backward pass (memory that several refer to counts for the first), the scratch
-memory of the workers, and the idle memory of the pool; and the peak of the process
+memory is in use: parameters, their velocities, the arrays that each kind of operation
+stores for its backward pass (shared memory counts for the first), the scratch memory of
+the workers, and the idle memory of the pool. Also reports the peak of the process
 (`ru_maxrss`).
 """
 
@@ -47,7 +47,7 @@ def main() -> int:
             loss.backward()
             optimizer.step()
     seen: set[int] = set()
-    held = {
+    sizes = {
         "Python and its libraries": before,
         "images": new_bytes([x], seen),
         "parameters": new_bytes([p.data for p in model.parameters()], seen),
@@ -55,20 +55,20 @@ def main() -> int:
     }
     for node in graph(loss):
         kind = f"kept by {type(node).__name__}"
-        held[kind] = held.get(kind, 0) + new_bytes(list(arrays_of(vars(node))), seen)
+        sizes[kind] = sizes.get(kind, 0) + new_bytes(list(arrays_of(vars(node))), seen)
     scratch = device.for_tiles(
         np.zeros(device.workers()),
         0,
         lambda lo, hi, s: np.array([sum(b.size for b in s.buffers.values())]),
     )
-    held["scratch of the workers"] = int(scratch[0])
-    held["idle in the memory pool"] = sum(
+    sizes["scratch of the workers"] = int(scratch[0])
+    sizes["idle in the memory pool"] = sum(
         idle.size for idle in (*memory_pool._pool.idle, *memory_pool._pool.returned)
     )
-    held["peak of the process"] = peak()
+    sizes["peak of the process"] = peak()
     rows = [
         [name, f"{size / 2**20:.0f} MB"]
-        for name, size in held.items()
+        for name, size in sizes.items()
         if size >= 2**20 or name == "images"
     ]
     table = report.table(["what", "memory"], rows)
@@ -76,7 +76,7 @@ def main() -> int:
     text = f"{title}\n\n{machine.as_text(machine.describe())}\n\n{table}"
     print(text)
     report.write_json(
-        args.output, args.name, {"variant": args.variant, "batch": args.batch, "bytes": held}
+        args.output, args.name, {"variant": args.variant, "batch": args.batch, "bytes": sizes}
     )
     report.write_text(args.output, args.name, text)
     return 0
@@ -87,7 +87,7 @@ def peak() -> int:
 
 
 def graph(root: Any) -> Iterator[Any]:
-    """The Functions that a tensor was computed by, each once."""
+    """The Functions in the graph of a tensor, each once."""
     found, to_visit = {root.creator}, [root.creator]
     while to_visit:
         node = to_visit.pop()
@@ -133,7 +133,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--output", type=Path, default=report.RESULTS, help="folder for the table and the JSON"
     )
-    parser.add_argument("--name", help="of the files; default memory-VARIANT-BATCH")
+    parser.add_argument("--name", help="name of the files; default: memory-VARIANT-BATCH")
     args = parser.parse_args()
     args.name = args.name or f"memory-{args.variant}-{args.batch}"
     args.output.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The networks as plain data, from which each framework builds the same layers.
+"""The networks as plain data, from which each framework builds its layers.
 
     python benchmarks/networks.py paper      # prints it as JSON
 
@@ -17,8 +17,7 @@ from tinyalex.nn import init
 from tinyalex.nn.module import Module, Step
 
 VARIANTS = ("torchvision", "paper", "quick", "alexnet")
-"""Two of models.alexnet for 224 x 224 pixels, and the two of models.cifar for 32 x
-32."""
+"""Two of models.alexnet (224 x 224 pixels), two of models.cifar (32 x 32)."""
 
 Layer = dict[str, Any]
 
@@ -35,8 +34,8 @@ def build(variant: str) -> tuple[Module, tuple[int, int, int]]:
 
 
 def describe(variant: str) -> dict[str, Any]:
-    """{"variant", "image": [C, H, W], "classes", "layers": [...]}: what a framework
-    needs to build it, and what its layers cost."""
+    """{"variant", "image": [C, H, W], "classes", "layers": [...]}, with the options,
+    shapes and costs of each layer."""
     model, image = build(variant)
     steps = models.outline(model, image)
     return {
@@ -103,8 +102,7 @@ def _layer(step: Step) -> Layer:
 
 
 def _extends_past_edge(step: Step) -> bool:
-    """Whether the last window extends past the edge: only then does ceil_mode
-    matter."""
+    """Whether the last window extends past the edge, which requires ceil_mode."""
     module: Any = step.module
     height, out = step.seen[1], step.shape[1]
     return (out - 1) * module.stride + module.kernel_size > height
@@ -116,7 +114,7 @@ def flop(network: dict[str, Any], mode: str) -> int:
 
     Training has three passes (outputs, gradients of inputs, gradients of weights), less
     the gradient of the image, which is not computed. Winograd convolution needs fewer
-    operations; the saving appears as speed.
+    operations; the saving appears as higher FLOP/s.
     """
     passes = [2 * layer["multiply_adds"] for layer in network["layers"]]
     if mode == "infer":
@@ -130,7 +128,7 @@ def parameters(network: dict[str, Any]) -> int:
 
 
 def lacks(framework: str, network: dict[str, Any]) -> str | None:
-    """What the framework lacks for this network, or None."""
+    """The layers that the framework lacks, as text; None if it has all."""
     layers = network["layers"]
     missing = []
     if framework in ("chainer", "dezero"):

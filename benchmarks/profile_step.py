@@ -3,12 +3,12 @@
 
     python benchmarks/profile_step.py --variant paper --batch 32
 
-A layer can be no faster than the machine's matrix multiplication (sgemm) or its memory
-bandwidth allows at the layer's operations per byte; the smaller limit is its roof. Both
-are measured here, in NumPy or CuPy. Operations and bytes are counted from shapes, not
-measured. Winograd convolutions need fewer operations than are counted and may exceed
-the roof; a layer whose data are in the cache may exceed the memory's. Writes NAME.md,
-NAME.json and NAME.png to --output.
+The speed of a layer is limited by the machine's matrix multiplication (sgemm), and by
+its memory bandwidth at the layer's operations per byte; the smaller limit is the roof.
+Both are measured here, in NumPy or CuPy. Operations and bytes are counted from shapes,
+not measured. Winograd convolutions need fewer operations than are counted and may
+exceed the roof; a layer whose data are in the cache may exceed the memory roof. Writes
+NAME.md, NAME.json and NAME.png to --output.
 
 Counted with 4 bytes an element, each array once:
   conv, linear   2 operations a multiply-add; reads x, w, b, writes y. Backward: twice
@@ -35,7 +35,7 @@ import networks
 import numpy as np
 import report
 from alexnet_step import positive
-from contender import SETTINGS, draw
+from contender import SETTINGS, initialize
 from contenders.tinyalex_ import Contender
 
 from tinyalex import device
@@ -50,7 +50,7 @@ def main() -> int:
     contender = Contender(network, types.SimpleNamespace(device=args.device))
     rng = np.random.default_rng(0)
     for view in contender.weights():
-        draw(view, rng)
+        initialize(view, rng)
     images = rng.standard_normal((args.batch, *network["image"]), dtype=np.float32)
     contender.ready(images, rng.integers(0, network["classes"], args.batch), SETTINGS)
     peaks = [machine.sgemm_peak(args.device)]
@@ -91,7 +91,7 @@ def arguments() -> argparse.Namespace:
         "--steps",
         type=positive,
         default=5,
-        help="that are timed, after one to warm up (default: 5)",
+        help="number of timed steps, after one to warm up (default: 5)",
     )
     p.add_argument(
         "--output",
@@ -101,7 +101,8 @@ def arguments() -> argparse.Namespace:
         help="default: benchmarks/results",
     )
     p.add_argument(
-        "--name", help="of the files; default: profile-VARIANT-BATCH or profile-VARIANT-BATCH-cuda"
+        "--name",
+        help="name of the files; default: profile-VARIANT-BATCH or profile-VARIANT-BATCH-cuda",
     )
     args = p.parse_args()
     name = report.default_name(f"profile-{args.variant}-{args.batch}", args.device)
@@ -116,8 +117,8 @@ def passes(
     peak: float,
     bandwidth: float,
 ) -> list[dict[str, Any]]:
-    """Each layer's passes with their times and roofs. Fused layers are counted with the
-    layer that computes them: a ReLU before a max-pooling with that, others with the
+    """Each layer's passes with their times and roofs. A fused layer is counted with the
+    layer that computes it: a ReLU before max pooling with the pooling, others with the
     layer before."""
     rows: list[dict[str, Any]] = []
     pooled = {
@@ -138,7 +139,7 @@ def passes(
         elif name in pooled:
             fused[which] = name
         else:
-            # Fused: its operations are computed, without arrays of its own.
+            # Fused: the operations count, but there are no arrays of its own.
             before = next(row for row in reversed(rows) if row["pass"] == which)
             before["flop"] += flop
             before["with"] = name
@@ -153,7 +154,7 @@ def passes(
 
 
 def work(network: dict[str, Any], batch: int) -> list[tuple[dict[str, Any], str, int, int]]:
-    """(layer, pass, operations, bytes) for a batch, counted as --help says, in order of
+    """(layer, pass, operations, bytes) for a batch, counted as in --help, in order of
     execution."""
     rows = []
     first = True

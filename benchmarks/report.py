@@ -50,7 +50,7 @@ def write_json(folder: Path, name: str, found: dict[str, Any]) -> None:
 
 
 def compact_json(value: Any, indent: str = "") -> str:
-    """JSON with a line for each round or row, and floats of five digits."""
+    """JSON with one line for each round or row, and floats of five digits."""
     if isinstance(value, float) and math.isfinite(value):
         value = float(f"{value:.5g}")
     if not isinstance(value, (dict, list)) or not value:
@@ -74,7 +74,7 @@ def write_text(folder: Path, name: str, text: str) -> None:
 
 
 def write_figure(figure: Any, path: Path) -> None:
-    """A PNG with a palette of 16 colours: a quarter of the size in the repository."""
+    """Write a PNG with a palette of 16 colours, which is a quarter of the size."""
     from PIL import Image
 
     png = io.BytesIO()
@@ -94,11 +94,11 @@ def draw_bars(
         panels,
         strict=True,
     ):
-        for place, (_, value, label, ours) in enumerate(bars):
-            axes.barh(place, value, height=0.72, color=OURS if ours else THEIRS)
+        for position, (_, value, label, ours) in enumerate(bars):
+            axes.barh(position, value, height=0.72, color=OURS if ours else THEIRS)
             axes.annotate(
                 label,
-                (value, place),
+                (value, position),
                 (5, 0),
                 textcoords="offset points",
                 va="center",
@@ -121,7 +121,7 @@ def draw_bars(
 def draw_roofline(
     peak: float, bandwidth: float, points: Sequence[dict[str, Any]], title: str, path: Path
 ) -> None:
-    """FLOP/s over FLOP/byte, on logarithmic axes, below the roofs."""
+    """A roofline plot: FLOP/s over FLOP/byte, on logarithmic axes."""
     figure = new_figure(11, 4.6)
     corner = peak / bandwidth
     low, high = (
@@ -150,7 +150,9 @@ def draw_roofline(
                     alpha=0.85,
                 )
             names = ", ".join(p["layer"] for p in together)
-            first, last = (choose(together, key=lambda p: p["intensity"]) for choose in (min, max))
+            first, last = (
+                extreme(together, key=lambda p: p["intensity"]) for extreme in (min, max)
+            )
             others = [other for group in groups if group is not together for other in group]
             if last["intensity"] > 200 or (
                 last["matrix"] and any(_right_of(last, other) for other in others)
@@ -193,7 +195,7 @@ def _right_of(point: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def _neighbours(points: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """Groups of points that share a label, because their own would overlap."""
+    """Groups of points that share a label, because separate labels would overlap."""
     groups: list[list[dict[str, Any]]] = []
     for p in points:
         near = (

@@ -1,4 +1,4 @@
-"""Which frameworks are compared, and their turns: a process for each in each round."""
+"""The frameworks to compare, and the process that measures one in a round."""
 
 import json
 import os
@@ -19,14 +19,13 @@ HERE = Path(__file__).resolve().parent
 OURS = "tinyalex"
 
 OLD_NUMPY = ("chainer", "dezero")
-"""They use names that NumPy 1.24 removed, and need an environment of their own."""
+"""They use names that NumPy 1.24 removed, so they need a separate environment."""
 OLD_PYTHON = HERE.parent / ".venv" / "old-numpy" / "bin" / "python"
 
 
 @dataclass(frozen=True)
 class Entrant:
-    """`kernels`: the value of OPENBLAS_CORETYPE for it, if any. `checkout`: whose
-    tinyalex it runs."""
+    """`kernels`: its OPENBLAS_CORETYPE, if any. `checkout`: the repository it runs."""
 
     label: str
     framework: str
@@ -39,12 +38,11 @@ class Entrant:
 def entrants(
     against: list[str], network: dict[str, Any], device: str, old_python: Path
 ) -> tuple[list[Entrant], dict[str, str]]:
-    """tinyalex and the frameworks that can be measured; for the others, the reason and
-    a fix."""
+    """tinyalex and the available frameworks; for the others, the reason and a fix."""
     found, left_out = [Entrant(OURS, OURS, sys.executable)], {}
     for framework in against:
         python = str(old_python) if framework in OLD_NUMPY else sys.executable
-        if reason := networks.lacks(framework, network) or _cannot(framework, python, device):
+        if reason := networks.lacks(framework, network) or _unavailable(framework, python, device):
             left_out[framework] = reason
         elif framework == "torch":
             found.append(Entrant("torch NCHW", framework, python))
@@ -57,10 +55,9 @@ def entrants(
 
 
 def newest_kernels() -> str | None:
-    """The kernels for an old OpenBLAS, which falls back to kernels without AVX on new
-    processors.
+    """OPENBLAS_CORETYPE for an old OpenBLAS, which does not use AVX on new processors.
 
-    None if the environment selects kernels for all, or the processor has no AVX.
+    None if the environment sets it, or the processor has no AVX2.
     """
     flags = machine.cpu_flags()
     if "OPENBLAS_CORETYPE" in os.environ or not {"avx512f", "avx2"} & set(flags):
@@ -68,7 +65,7 @@ def newest_kernels() -> str | None:
     return "SkylakeX" if "avx512f" in flags else "Haswell"
 
 
-def _cannot(framework: str, python: str, device: str) -> str | None:
+def _unavailable(framework: str, python: str, device: str) -> str | None:
     if framework in OLD_NUMPY and device != "cpu":
         return f"needs an old CuPy on a GPU: use --device cpu, not {device}"
     fix = (
@@ -80,8 +77,7 @@ def _cannot(framework: str, python: str, device: str) -> str | None:
 
 
 def absent(module: str, python: str, fix: str, option: str) -> str | None:
-    """Why a Python lacks a module, and what to do; None if it has it. `option` selects
-    another."""
+    """Why a Python lacks a module, and a fix; None if it has it."""
     if not Path(python).exists():
         return f"not installed: there is no {_short(python)}; {fix}, or use another with {option}"
     script = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"
@@ -107,7 +103,7 @@ def saved(network: dict[str, Any]) -> Iterator[str]:
 def turn(
     entrant: Entrant, path: str, *, mode: str, batch: int, device: str, seconds: float
 ) -> dict[str, Any]:
-    """What contender.py printed. RuntimeError, with the end of its stderr, if it
+    """The report of contender.py. RuntimeError, with the end of stderr, if it
     failed."""
     command = [
         entrant.python,
@@ -121,20 +117,19 @@ def turn(
     environment = {**os.environ, "PYTHONPATH": str(entrant.checkout)}
     if entrant.kernels:
         environment["OPENBLAS_CORETYPE"] = entrant.kernels
-    return ask(f"{entrant.label}, {mode}, batch {batch}", command, environment)
+    return run_json(f"{entrant.label}, {mode}, batch {batch}", command, environment)
 
 
-def ask(
+def run_json(
     label: str, command: list[str], environment: dict[str, str] | None = None
 ) -> dict[str, Any]:
-    """The JSON in the last line that a command prints. RuntimeError, with its stderr,
-    if it failed."""
+    """The JSON in a command's last line. RuntimeError, with stderr, if it failed."""
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
-        said = (
+        message = (
             "\n  ".join(done.stderr.strip().splitlines()[-6:]) or f"exit status {done.returncode}"
         )
-        raise RuntimeError(f"{label}: {' '.join(command)} failed:\n  {said}")
+        raise RuntimeError(f"{label}: {' '.join(command)} failed:\n  {message}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -145,7 +140,7 @@ def ratio(ours: list[float], theirs: list[float]) -> dict[str, Any]:
 
 
 def check_same_network(reports: dict[str, dict[str, Any]]) -> None:
-    """RuntimeError if the losses before training differ: all have the same weights."""
+    """RuntimeError if losses before training differ, although weights are the same."""
     expected = reports[OURS]["loss"]
     for label, report in reports.items():
         if abs(report["loss"] - expected) > 1e-3 * abs(expected):

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""How large are the errors of Winograd convolution, and how much faster is it than
-im2col?
+"""How large are the errors and the speedup of Winograd convolution?
 
     python benchmarks/winograd_error.py --batch 32
 
@@ -33,11 +32,10 @@ LAYERS = {
     "conv4": ((384, 13), (384, 192, 3), {"padding": 1, "groups": 2}),
     "conv5": ((384, 13), (256, 192, 3), {"padding": 1, "groups": 2}),
 }
-"""The paper's: channels and pixels of the image; filters, channels and kernel size;
-options."""
+"""(channels, pixels) of images, (filters, channels, kernel size), options."""
 
 MAX_EXACT_IMAGES = 8
-"""Images that are also computed in float64, which is slow."""
+"""Only these are also computed in float64, which is slow."""
 
 
 def main() -> int:
@@ -131,7 +129,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--output", type=Path, default=report.RESULTS, help="default: benchmarks/results"
     )
-    parser.add_argument("--name", default="winograd-error", help="of the files")
+    parser.add_argument("--name", default="winograd-error", help="name of the files")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     return args

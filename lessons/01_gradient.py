@@ -7,7 +7,7 @@
 A network computes an output from its input and its *weights*. The *loss* is one number
 that measures how wrong the outputs are (here `F.cross_entropy`, the subject of lesson
 11). Training changes each weight a little in the direction that makes the loss smaller.
-So there is one question for each weight: *if it changes by h, by how much does the loss
+So for each weight there is one question: *if it changes by h, by how much does the loss
 change?* The answers for all weights together are the gradient.
 
 This lesson first measures the answers, by changing a weight and computing the loss
@@ -47,10 +47,10 @@ class Experiment:
         return F.cross_entropy(self.net(self.x), train.labels)
 
     def loss_at(self, index, h):
-        """The loss with one weight changed by h and all others as they are."""
+        """The loss with one weight changed by h and all others unchanged."""
         filters = self.start.copy()
         filters[index] += h
-        with ta.no_grad():  # forward only: nothing is kept for a backward pass
+        with ta.no_grad():  # forward only: nothing is stored for a backward pass
             return self.loss(filters).item()
 
 
@@ -85,9 +85,9 @@ converges = abs(numerical / gradient[steepest] - 1) < 1e-3
 lesson.claim("the numerical gradient approaches that of backward()", converges)
 
 # %% [markdown]
-# `backward()` uses no steps. It goes through the layers from the last to the first,
-# applies the rules of calculus, and arrives at the same value. What does each of the
-# two methods cost if we want the derivatives for all weights?
+# `backward()` uses no steps. It applies the chain rule to the layers, from the last to
+# the first, and computes the same value. What does each of the two methods cost if we
+# want the derivatives for all weights?
 
 # %%
 weights = sum(p.size for p in double.net.parameters())
@@ -100,18 +100,18 @@ lesson.claim(f"backward() is faster by a factor of {ratio:,.0f}", ratio > 20)
 
 # %% [markdown]
 # AlexNet has 60 million weights (section 4 of the paper), and each of its forward
-# passes takes far longer. So the numerical gradient is for checking, `backward()` is
-# for training.
+# passes takes far longer. So the numerical gradient is used for checking, and
+# `backward()` for training.
 #
 # ## The gradient as a direction
 #
 # The derivatives for many weights, written as one vector, are the *gradient*. It points
 # in the direction in which the loss increases fastest. So a short step in the opposite
 # direction should decrease the loss more than a step of the same length in any other
-# direction. We change the weights of the eight filters and keep all others.
+# direction. We change only the weights of the eight filters.
 #
-# Before you run this: we try many random directions. How much of the gradient's
-# decrease will the best of them reach: nearly all, half, or little?
+# Before you run this: we try many random directions. What fraction of the decrease
+# along the gradient will the best of them reach: nearly all, half, or a small one?
 
 # %%
 rng = np.random.default_rng(args.seed)
@@ -137,7 +137,7 @@ lesson.claim(f"gradient norm times step length predicts the decrease: {expected:
 
 # %% [markdown]
 # With so many weights, nearly every random direction is nearly perpendicular to the
-# gradient. That is why we compute the gradient and do not guess.
+# gradient. So the direction must be computed; guessing does not help.
 #
 # ## How small should the step h be?
 #
@@ -149,11 +149,11 @@ lesson.claim(f"gradient norm times step length predicts the decrease: {expected:
 # so the difference quotient is wrong by about h loss'' / 2, in proportion to h. The
 # *central difference* (loss(w + h) - loss(w - h)) / 2h is better: the terms with loss''
 # cancel, and its error is proportional to h**2. The second is the *rounding error*:
-# with a short h the two losses agree in almost all of their digits. Subtracting cancels
-# those digits; what is left is mostly rounding error, and it is divided by h.
+# with a small h the two losses agree in almost all of their digits. The subtraction
+# cancels these digits; the difference is mostly rounding error, and is divided by h.
 #
-# Before you run this: sketch the error against h, from large h to small. Where is it
-# smallest: at the largest h, at the smallest, or between?
+# Before you run this: sketch the error against h, from large h to small. Is it smallest
+# at the largest h, at the smallest, or between?
 
 
 # %%
@@ -210,8 +210,8 @@ lesson.show(figure, "01_gradient")
 # %% [markdown]
 # ## Break it
 #
-# A gradient is checked in float32, with a very small h "to be exact". What does the
-# check say about a correct backward pass, and what about one that returns only zeros?
+# A gradient is checked in float32, with a very small h "to be exact". What is the
+# result for a correct backward pass, and for one that returns only zeros?
 
 # %%
 tiny = 1e-12
@@ -231,6 +231,6 @@ lesson.claim(text, not any(measured))
 # 1. Write a numerical gradient yourself: `tinyalex learn start 1` creates the file in
 #    `my/`, `tinyalex learn check 1` checks it.
 # 2. Replace `nn.Tanh()` by `nn.ReLU()`, whose derivative jumps at zero. Which claim
-#    fails first, and which end of the curves explains it?
+#    fails first, and how do the curves explain it?
 # 3. Add another curve to the figure: (8 (f(h) - f(-h)) - (f(2h) - f(-2h))) / 12h. With
 #    what power of h does its error decrease?

@@ -4,15 +4,15 @@
 
     python lessons/02_order.py [--seed 1] [--device cuda]
 
-`backward()` of lesson 1 goes through a computation from its end to its beginning. Each
+`backward()` of lesson 1 traverses a computation from its end to its beginning. Each
 operation receives the derivative of the loss with respect to its *result*, multiplies
 it by its own derivatives, and passes the products on to its inputs. That is the *chain
 rule*. A value a that is used several times gets a contribution from each use u:
 
     dloss/da = sum over all uses u of  dloss/du * du/da
 
-If a passes its gradient on before all of them have arrived, a part is missing. We build
-a small autograd, run it in three orders, and then read the one of tinyalex.
+If a passes on its gradient before all of them have arrived, a contribution is missing.
+We build a small autograd, run it in three orders, and then read tinyalex's.
 """
 
 # %%
@@ -32,7 +32,7 @@ args = lesson.options(__doc__)
 # %% [markdown]
 # ## A small autograd
 #
-# *Autograd* is short for automatic gradient. Each `Number` stores the numbers that it
+# *Autograd* is short for automatic gradient. Each `Number` stores the `Number`s that it
 # was computed from (`inputs`) and its derivative with respect to each of them
 # (`derivatives`). This is a *graph*: nodes and edges between them. `grad` is the
 # derivative of the final result, the *root*, with respect to this number. The last
@@ -118,11 +118,10 @@ right = paths == ordered and np.isclose(ordered, numerical)
 lesson.claim(f"path by path, and in topological order, it is {ordered:g}: right", right)
 
 # %% [markdown]
-# See b in the first line. Its gradient is right in the end, but b had passed it on
-# before the contribution of c arrived, and a never received the rest. `path_by_path`
-# has no such problem: it follows each path from d to a separately, and a sums what
-# arrives. Why not do it like that? Add a number to itself, the sum to itself, and so
-# on.
+# In the first line, the gradient of b is right in the end, but b passed it on before
+# the contribution of c arrived, so a did not receive this contribution. `path_by_path`
+# follows each path from d to a separately, and a sums the contributions. What is wrong
+# with this method? Add a number to itself, then the sum to itself, and so on.
 #
 # Before you run this: how does the number of visits grow with the number of additions?
 
@@ -152,13 +151,14 @@ lesson.claim(text, years > 1)
 
 # %% [markdown]
 # Many networks after AlexNet add the input of a block of layers to its output (residual
-# connections). Each block has two paths, so the number of paths doubles with each.
+# connections). Each block has two paths, so the number of paths doubles with each
+# block.
 #
 # ## The backward pass of tinyalex
 #
 # An order in which each node comes after all of its uses is called *topological*. Below
-# is how tinyalex finds one, its real source. A `Function` is an operation, also called
-# a node; a tensor is an array in the graph; `root` is the loss.
+# is the source of tinyalex's traversal. A `Function` is an operation, also called a
+# node; a tensor is an array in the graph; `root` is the loss.
 #
 # Before you run this: how long will tinyalex take for the additions that would have
 # taken years?
@@ -177,11 +177,11 @@ lesson.claim(f"{text}, and the gradient is 2**{depth}", right)
 # `uses_left` is our `waiting_for`, `collected` our `grad`: the contributions so far.
 # `_input_grads` calls the operation's own `backward`. A tensor that is not the result
 # of an operation is a *leaf*, such as a weight, and keeps its gradient. `_free` deletes
-# what is no longer needed.
+# the arrays that the operation has stored.
 #
 # ## Break it
 #
-# We make tinyalex believe that each value is used once, so that it passes on the first
+# We patch tinyalex so that it counts one use of each value, and passes on the first
 # contribution. `gradcheck` compares gradients with numerical ones (lesson 4): those of
 # a small network with AlexNet's kinds of layers, one after the other, and those of x *
 # (1 + x**2)**-0.75 with its factors in either order (AlexNet's response normalisation,
@@ -252,6 +252,6 @@ lesson.show(figure, "02_order")
 # 1. Write `backward` yourself: `tinyalex learn start 2` creates the file in `my/`,
 #    `tinyalex learn check 2` checks it.
 # 2. A fourth order: when a contribution arrives, a number passes on *its whole gradient
-#    so far*. Predict the gradient of a above, then implement it.
+#    so far*. Predict the gradient of a for the graph above, then implement this order.
 # 3. `tinyalex learn hint 2` leads to an order without counting. Run it, and tinyalex,
 #    on `sys.getrecursionlimit()` additions. Which fails?

@@ -8,8 +8,8 @@ A layer ends with a *bias*: one value for each output, added for every image. Th
 outputs are a table with one row for each image; the bias is a single row. NumPy can add
 them because it repeats the row as often as needed, which is called *broadcasting*. In
 the backward pass the gradient has the shape of the table, but the gradient of the bias
-must be a single row. We find out how the one becomes the other, and what happens when
-that line of code is missing.
+must be a single row. We see how the one is computed from the other, and what happens if
+this step is omitted.
 """
 
 # %%
@@ -31,8 +31,8 @@ rng = np.random.default_rng(args.seed)
 # ## One value, many uses
 #
 # A table x of four rows, a bias b of three values, y = x + b. As the loss we take a
-# weighted sum of all y. Its weights `dy` are then the gradient of the loss with respect
-# to y, and we have chosen them.
+# weighted sum of all y. Its weights `dy`, which we choose, are then the gradient of the
+# loss with respect to y.
 #
 # Before you run this: if b[0] increases a little, which elements of y increase, and
 # what does that do to the loss?
@@ -61,15 +61,14 @@ lesson.claim(f"the numerical gradient is the same: {np.round(numerical, 6)}", sa
 lesson.claim("each is the sum of a column of dy", np.array_equal(db, dy.sum(axis=0)))
 
 # %% [markdown]
-# There is only one b[0], but it is used four times: in each row. This is the case of
-# lesson 2, a value with several uses, whose contributions are summed. So the rule is
-# short: **forward repeats, backward sums**, over the very axes along which NumPy
-# repeated.
+# There is only one b[0], but it is used four times, once in each row. As in lesson 2,
+# the contributions of all uses are summed. So the rule is short: **forward repeats,
+# backward sums**, over the axes along which NumPy repeated.
 #
-# NumPy aligns shapes at their *last* axis. It repeats along leading axes that the
-# smaller array does not have, and along those in which it has size 1. Below is what
-# tinyalex does for all operations on two arrays, after the operation's own derivative.
-# `like` is the input.
+# NumPy aligns shapes at their *last* axis. It repeats an array along leading axes that
+# the array does not have, and along its axes of size 1. Below is the function that
+# tinyalex calls in the backward pass of all operations on two arrays, after the
+# operation's own derivative. `like` is the input.
 
 # %%
 print(inspect.getsource(unbroadcast))
@@ -83,7 +82,7 @@ print(inspect.getsource(unbroadcast))
 #     sum of (b repeated) * dy  =  sum of b * (dy summed over the repeated axes)
 #
 # On the right, each element of b is factored out of the terms in which it occurs.
-# Lesson 6 has more of this test.
+# Lesson 6 explains this test.
 #
 # Before you run this: what shape has the gradient of a scalar, and how many terms does
 # it sum?
@@ -146,7 +145,7 @@ y = AddWithoutSum.apply(ta.Tensor(x), ta.Tensor(bias, requires_grad=True))
 message = error_message(y.sum().backward)
 print(message)
 helpful = message and "sum its gradient over the repeated axes" in message
-lesson.claim("tinyalex compares the shapes and says what to do", helpful)
+lesson.claim("tinyalex compares the shapes and suggests what to do", helpful)
 
 # %% [markdown]
 # The engine can detect it because a gradient must have the shape of its input. Plain
@@ -188,7 +187,7 @@ lesson.claim("and a batch of 32 images fails: the shapes do not match", rejected
 # %% [markdown]
 # There is no error: `b - 0.1 * dy` is broadcast too, and from the first step on b is a
 # table with one bias for each image. The network memorises the labels row by row. The
-# symptoms to remember: training goes suspiciously well, and a batch of another size
+# symptoms to remember: training is suspiciously successful, and a batch of another size
 # fails.
 #
 # ## The right shape and the wrong values
@@ -211,7 +210,7 @@ lesson.claim(
     f"the gradient of the bias is 1/{len(x)} of the right one; gradcheck detects it", factor
 )
 lesson.claim(
-    "it even names the axis",
+    "it also names the axis",
     "axis 0: backward takes a mean where uses add up" in report.worst.hint.text,
 )
 

@@ -5,10 +5,9 @@
     python lessons/04_gradcheck.py [--seed 1] [--device cuda]
 
 A wrong forward pass is usually noticed: shapes do not match, or images look wrong. A
-wrong backward pass is hardly ever noticed: its gradients look like any others, and the
-loss still decreases, only less than it could. So gradients are checked against
-numerical ones, as in lesson 1, for each element of each input. `ta.gradcheck` does
-that.
+wrong backward pass is rarely noticed: its gradients look plausible, and the loss still
+decreases, only more slowly. So gradients are checked against numerical ones, as in
+lesson 1, for each element of each input. `ta.gradcheck` does that.
 
 This lesson writes a layer that tinyalex does not have, gets its backward pass wrong
 twice, and shows that a check can be blind.
@@ -29,7 +28,7 @@ from tinyalex.functional.softmax import Softmax
 from tinyalex.kernels.geometry import Window
 
 args = lesson.options(__doc__)
-rng = np.random.default_rng((4, args.seed))  # not the stream that gradcheck draws from
+rng = np.random.default_rng((4, args.seed))  # not gradcheck's random numbers
 
 # %% [markdown]
 # ## A layer of your own
@@ -66,8 +65,8 @@ lesson.claim(f"{wrong} of {checked} elements are wrong", wrong > checked / 2)
 # Read the report from left to right: how many elements of x are right, which is the
 # worst, what `backward` returns there, and the numerical gradient. The layer has many
 # outputs, but a gradient needs *one* value. So gradcheck multiplies each output by a
-# random number and sums them. The random numbers are then the `dy` that backward
-# receives. They are called the *cotangent*, and they will matter below.
+# random number and sums the products. The random numbers are then the `dy` that
+# backward receives. They are called the *cotangent*, and they will matter below.
 #
 # The draft ignores that m and s depend on x as well. With dm/dx[i] = 1/n and ds/dx[i] =
 # y[i]/n the chain rule gives
@@ -105,8 +104,8 @@ lesson.claim(f"the third is right in all {third.worst.checked} elements", third.
 # that. Its cotangent is 1 everywhere. Below is a check for any cotangent, and one more
 # draft, which returns zeros.
 #
-# Before you run this: which drafts will pass with a random cotangent, and which with
-# ones?
+# Before you run this: which drafts will pass with a random cotangent, and which with a
+# cotangent of ones?
 
 
 # %%
@@ -159,7 +158,7 @@ lesson.claim("the reason: each row of y sums to 0, whatever x is", np.allclose(s
 # %% [markdown]
 # The derivative of a constant is 0: with ones the check compares 0 with 0. Softmax is
 # such a layer too, since its outputs sum to 1. And a cotangent of ones cannot show
-# whether backward uses dy at all, or whether each element of dy gets to its own input.
+# whether backward uses dy at all, or whether each element of dy reaches its own input.
 #
 # ## Break it, eight times
 #
@@ -167,7 +166,7 @@ lesson.claim("the reason: each row of y sums to 0, whatever x is", np.allclose(s
 # mistake. `mutant` replaces the backward pass of a layer.
 #
 # Before you run this: read the eight mistakes. Which will gradcheck find, and which
-# will ones find?
+# will a cotangent of ones find?
 
 
 # %%
@@ -220,10 +219,10 @@ lesson.claim("ones find the first four, and are blind to the others", last_four)
 # ## What a gradient check cannot know
 #
 # gradcheck verifies that backward is the derivative of *this* forward pass, not that
-# the forward pass is the one intended. Below is an average pooling, each output the
-# mean of a 2 x 2 window, in which the division is missing.
+# the forward pass is the intended one. Below is an average pooling, where each output
+# should be the mean of a 2 x 2 window, but the division is missing.
 #
-# Before you run this: what does gradcheck say?
+# Before you run this: what does gradcheck report?
 
 
 # %%
@@ -253,7 +252,7 @@ lesson.show(figure, "04_gradcheck")
 #
 # 1. Write a layer's backward pass yourself: `tinyalex learn start 4` creates the file
 #    in `my/`, `tinyalex learn check 4` checks it.
-# 2. Change the third draft so that a random cotangent finds nothing if it is the same
-#    in each row.
-# 3. `fast=True` perturbs all elements at once, in a few random directions. Which of the
-#    eight does it find? Why are so few enough?
+# 2. Introduce a mistake into the third draft that a random cotangent does not find if
+#    all its rows are equal.
+# 3. `fast=True` perturbs all elements at once, in four random directions. Which of the
+#    eight mistakes does it find? Why are so few directions sufficient?

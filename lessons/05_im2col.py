@@ -15,9 +15,9 @@ each filter o:
     y[n, o, i, j] = b[o] + sum over c, u, v of
                     w[o, c, u, v] * x[n, c, i*stride + u, j*stride + v]
 
-Nearly all the work of AlexNet is this, and computers are fastest at matrix
-multiplication. This lesson turns the one into the other, by a method called *im2col*,
-from image to columns.
+Nearly all of AlexNet's operations are in convolutions, and computers are fastest at
+matrix multiplication. This lesson computes the one by the other, with a method called
+*im2col* (image to columns).
 """
 
 # %%
@@ -65,7 +65,7 @@ looped = convolution(images, filters)
 print(f"images {images.shape}, filters {filters.shape} -> feature maps {looped.shape}")
 called = F.conv2d(images, filters, stride=stride, padding=padding).numpy()
 difference = abs(called - looped).max()
-text = f"tinyalex's conv2d gives the same values, up to {difference:.0e}"
+text = f"tinyalex's conv2d computes the same values, up to {difference:.0e}"
 lesson.claim(text, np.allclose(called, looped))
 
 # %% [markdown]
@@ -93,8 +93,8 @@ for p in range(4):
 with init.skipped():
     alexnet = models.alexnet("paper")
 shape = F.conv2d(np.zeros((1, 3, 224, 224), "f"), alexnet.conv1.weight, stride=4, padding=2).shape
-lesson.claim(f"with padding 2, conv2d gives {shape}", shape[2:] == (55, 55))
-lesson.claim("without padding the formula gives less", count(224, 11, 4, 0) < 55)
+lesson.claim(f"with padding 2, conv2d's output is {shape}", shape[2:] == (55, 55))
+lesson.claim("without padding the output is smaller", count(224, 11, 4, 0) < 55)
 cases = [
     (h, k, s, p) for h in range(3, 30) for k in (1, 2, 3) for s in (1, 2, 3) for p in (0, 1, 2)
 ]
@@ -106,7 +106,7 @@ lesson.claim(f"counting and the formula agree in {len(cases)} cases", fits)
 # so that the last window extended past the edge (`ceil_mode` in tinyalex). Caffe crops
 # to 227 pixels; torchvision and tinyalex's "paper" variant pad by 2.
 #
-# ## Every patch a column
+# ## Each patch becomes a column
 #
 # Each output element is the dot product of a patch and a filter. So write each filter
 # as a row of a matrix and each patch as a column of another. All output elements, of
@@ -150,8 +150,8 @@ lesson.claim(f"conv2d is {slow / fast:.0f} times as fast as the loops", slow > 5
 # ## What it costs
 #
 # Windows overlap, so a pixel is copied into many columns. Before you run this: by what
-# factor are AlexNet's columns larger than the inputs they are made from? Think of a 5 x
-# 5 window with stride 1.
+# factor are AlexNet's columns larger than their inputs? Think of a 5 x 5 window with
+# stride 1.
 
 # %%
 maps, growth = ta.Tensor(np.zeros((1, 3, 224, 224), "f")), []
@@ -169,7 +169,7 @@ with ta.no_grad():
             print(f": {growth[-1]:.2f} times as many")
 text = f"conv2 copies each element {growth[1]:.0f} times: once for each position in its window"
 lesson.claim(text, growth[1] == 5 * 5)
-# Therefore tinyalex makes the columns of a few images at a time, and discards them.
+# Therefore tinyalex computes the columns of one tile of images at a time.
 
 # %% [markdown]
 # ## Break it

@@ -7,9 +7,10 @@
 Lesson 5 split a convolution into two steps. *im2col* copies each patch of the image
 into a column, and one matrix multiplication applies all filters to all columns. The
 backward pass receives the gradient of the loss with respect to the output (`dy`), and
-computes those with respect to the weights (`dw`) and the pixels (`dx`). The matrix
-multiplication will turn out to be easy. The copying needs more thought: a pixel was
-copied to many columns, and each copy has its own gradient. Which of them counts?
+computes those with respect to the weights (`dw`) and the pixels (`dx`). The backward
+pass of the multiplication is easy. That of the copying needs more thought: a pixel was
+copied to many columns, and each copy has its own gradient. What is the gradient of the
+pixel?
 """
 
 # %%
@@ -26,7 +27,7 @@ rng = np.random.default_rng(args.seed)
 
 
 def im2col(x, kernel, stride, padding):
-    """tinyalex's own: (N, C, H, W) to (C, KH, KW, N, OH, OW), a column a patch."""
+    """tinyalex's: (N, C, H, W) to (C, KH, KW, N, OH, OW), one column per patch."""
     x = ta.Tensor(x).data
     (n, c), out = x.shape[:2], ((size + 2 * padding - kernel) // stride + 1 for size in x.shape[2:])
     col = device.xp(x).empty((c, kernel, kernel, n, *out), x.dtype)
@@ -35,7 +36,7 @@ def im2col(x, kernel, stride, padding):
 
 
 def col2im(col, shape, stride, padding):
-    """tinyalex's own: the columns added into an array of the image's shape."""
+    """tinyalex's: the columns added into an array of the image's shape."""
     col = ta.Tensor(col).data
     x = device.xp(col).empty(shape, col.dtype)
     kernels.of(col).col2im(col, x, col.shape[1:3], (stride, stride), (padding, padding), (1, 1))
@@ -51,9 +52,8 @@ def col2im(col, shape, stride, padding):
 # computes this sum: it takes an array of the columns' shape and adds each element to
 # the pixel that it was copied from.
 #
-# To see how many copies there are, let it add up ones. Before you run this: windows of
-# 3 x 3 move over 7 x 7 pixels with stride 2. Which pixel is in the most windows, and in
-# how many?
+# Applied to ones, it counts the copies. Before you run this: windows of 3 x 3 move over
+# 7 x 7 pixels with stride 2. Which pixel is in the most windows, and in how many?
 
 
 # %%
@@ -94,11 +94,12 @@ lesson.claim("in conv1 it depends on the position: 11 is not a multiple of 4", v
 # over its copies, and that sum is col2im(c). So <im2col(x), c> = <x, col2im(c)>, for
 # all x and c.
 #
-# Two linear functions with this property are *adjoint*. It is all that a backward pass
-# must satisfy: a small change v of x changes the columns by im2col(v), and the loss by
-# <im2col(v), dcol>. We want the dx with <v, dx> equal to that, for every v.
+# Two linear functions with this property are *adjoint*. This is the condition that a
+# backward pass must satisfy: a small change v of x changes the columns by im2col(v),
+# and the loss by <im2col(v), dcol>. We want the dx with <v, dx> equal to that, for
+# every v.
 #
-# Before you run this: does im2col followed by col2im give the image back?
+# Before you run this: does im2col followed by col2im restore the image?
 
 # %%
 worst = 0.0
@@ -131,7 +132,7 @@ lesson.claim(text, np.array_equal(backward, forward.T))
 # %% [markdown]
 # ## Three matrix multiplications
 #
-# The whole backward pass, with w (O, C*KH*KW) one filter a row, and col (C*KH*KW,
+# The whole backward pass, with w (O, C*KH*KW) one filter per row, and col (C*KH*KW,
 # positions):
 #
 #     forward    y    = w @ col
@@ -140,8 +141,8 @@ lesson.claim(text, np.array_equal(backward, forward.T))
 #                dx   = col2im(dcol)   sum over windows: each uses the pixel
 #
 # The rule is the same three times: *a value that is used several times gets the sum of
-# the contributions*. Which matrix is to be transposed follows from the shapes: in
-# general only one order fits.
+# the contributions*. The shapes determine which matrix is transposed: in general only
+# one order fits.
 #
 # Before you run this: how much more work than the forward pass is the backward pass?
 
@@ -160,7 +161,7 @@ dx = col2im(dcol.reshape(col.shape), x.shape, 2, 1)
 print(f"w {rows.shape}, col {columns.shape}, dy {dmaps.shape}", end="")
 print(f" -> dw {dw.shape}, dcol {dcol.shape} -> dx {dx.shape}")
 same_dw = np.allclose(ta.Tensor(w_tensor.grad).numpy(), dw.reshape(w.shape))
-lesson.claim("the backward pass of conv2d gives the same dw", same_dw)
+lesson.claim("the backward pass of conv2d computes the same dw", same_dw)
 lesson.claim("and the same dx", np.allclose(ta.Tensor(x_tensor.grad).numpy(), dx))
 matmuls = (rows, columns), (dmaps, columns.T), (rows.T, dmaps)
 work = [a.size * b.shape[1] for a, b in matmuls]
@@ -168,14 +169,14 @@ text = f"each matmul takes {work[0]:,} multiply-adds: a backward pass costs two 
 lesson.claim(text, work == 3 * [work[0]])
 
 # %% [markdown]
-# The first layer can save one of them: the gradient of the image is not needed, so
-# conv1 computes no dcol.
+# The first layer omits one of the two backward multiplications: the gradient of the
+# image is not needed, so conv1 computes no dcol.
 #
 # ## Break it
 #
-# Here is a col2im as it is often written at first. `origin` is the index of the pixel
-# that each element of the columns was copied from; we get it by applying im2col to the
-# indices. Then one line adds the columns up, or so it seems.
+# Here is a typical first version of col2im. `origin` is the index of the pixel that
+# each element of the columns was copied from; we get it by applying im2col to the
+# indices. The next line is meant to add up the columns.
 #
 # Before you run this: for which windows will the adjoint test fail?
 
@@ -199,7 +200,7 @@ for kernel in (2, 3, 5):
 lesson.claim("without overlap it is right, and the test passes", errors[2] < 1e-10)
 lesson.claim("with overlap the adjoint test fails", min(errors[3], errors[5]) > 1e-6)
 restored = faulty_col2im(im2col(photo, 4, 2, 0), photo.shape, 2)
-text = "it even restores the image, as if col2im had to be the inverse"
+text = "it even restores the image, as if col2im were the inverse"
 lesson.claim(text, np.allclose(restored, photo))
 wrong, right = faulty_col2im(c, x.shape, 2), col2im(c, x.shape, 2, 0)
 cosine = (wrong * right).sum() / np.linalg.norm(wrong) / np.linalg.norm(right)
@@ -208,9 +209,9 @@ lesson.claim(text, 0.1 < cosine < 0.9)
 
 # %% [markdown]
 # The cosine is 1 for equal directions and 0 for perpendicular ones. A short step along
-# a wrong gradient decreases the loss by that fraction of what the right gradient
-# achieves: the loss still decreases, only more slowly. There is no crash and no strange
-# image. That is why gradients are tested, and tested with windows that overlap.
+# the wrong gradient decreases the loss by this fraction of the decrease along the right
+# one: training still works, only more slowly. There is no error and no strange image.
+# So gradients must be tested, with windows that overlap.
 
 # %%
 figure = lesson.figure(10, 6.4)
@@ -237,7 +238,7 @@ lesson.show(figure, "06_col2im")
 #
 # 1. Write `col2im` yourself: `tinyalex learn start 6` creates the file in `my/`,
 #    `tinyalex learn check 6` checks it.
-# 2. Divide each pixel by its overlap, so that col2im inverts im2col. What does the
-#    adjoint test say, and why is it right?
+# 2. Divide each pixel by its overlap, so that col2im inverts im2col. Does it pass the
+#    adjoint test, and why?
 # 3. Correct `faulty_col2im` with `np.add.at`, and compare its time with that of
-#    `col2im`. How does tinyalex's loop avoid it?
+#    `col2im`. How does tinyalex's loop avoid the mistake?

@@ -5,13 +5,13 @@
     python lessons/07_relu.py [--seed 1] [--device cuda] [--full]
 
 Between two layers with weights there is an *activation function*, applied to each
-element. Without one, two linear layers would be equivalent to one. For decades it was a
-smooth S: the *sigmoid* 1 / (1 + e**-x), between 0 and 1, or *tanh*, between -1 and 1.
-AlexNet uses max(0, x), the *rectified linear unit*, ReLU. The paper lists it first
-among its new features, as the most important one (section 3.1), and its figure 1 shows
-a four-layer network on CIFAR-10 that reaches 25 % training error six times as fast with
-ReLU as with tanh. We see what the activation functions do to gradients, and run a small
-comparison. Its result may surprise you.
+element. Without one, two linear layers would be equivalent to one. For decades it was
+S-shaped and smooth: the *sigmoid* 1 / (1 + e**-x), between 0 and 1, or *tanh*, between
+-1 and 1. AlexNet uses max(0, x), the *rectified linear unit*, ReLU. The paper lists it
+first among its new features, as the most important one (section 3.1), and its figure 1
+shows a four-layer network on CIFAR-10 that reaches 25 % training error six times as
+fast with ReLU as with tanh. We examine how activation functions affect gradients, and
+run a small comparison. Its result may surprise you.
 """
 
 # %%
@@ -34,8 +34,8 @@ COLOURS = {"sigmoid": lesson.GREY, "tanh": lesson.RED, "ReLU": lesson.BLUE}
 # In the backward pass, an activation function multiplies the gradient by its
 # derivative, element by element. Where the derivative is 0, no gradient passes.
 #
-# Before you run this: where is the derivative of each function largest, and what is
-# left of it at x = 5?
+# Before you run this: where is the derivative of each function largest, and how large
+# is it at x = 5?
 
 
 # %%
@@ -96,27 +96,29 @@ lesson.claim(text, ratio["sigmoid"] < 1e-6)
 lesson.claim("tanh and ReLU: more than a hundredth", min(ratio["tanh"], ratio["ReLU"]) > 0.01)
 
 # %% [markdown]
-# This is the *vanishing gradient* problem, and the reason against sigmoid between
-# layers. But tanh, initialised well, keeps its gradients. So why did it lose in 2012?
+# This is the *vanishing gradient* problem, the reason not to use sigmoid between
+# layers. But with suitable initial weights, the gradients of tanh do not vanish. So why
+# was it slower in 2012?
 #
 # ## The comparison
 #
 # A network of four layers with weights, three of them convolutions, is trained with SGD
-# and momentum (lesson 13) until its training error is a quarter. Each network tries
-# several *learning rates*, and its best one counts, as in the paper. There are two
-# recipes. "2012" is close to the authors' own programs for CIFAR-10: pixels from 0 to
-# 255, minus their mean, and very small initial weights. "today" scales pixels to a
-# standard deviation of 1, and initialises weights as above. We count epochs: in one
-# epoch each image is used once. Images are synthetic shapes; `--full` uses CIFAR-10.
+# and momentum (lesson 13) until its training error is a quarter. Each network is
+# trained with several *learning rates*, and the best result counts, as in the paper.
+# There are two recipes. "2012" is close to the authors' own programs for CIFAR-10:
+# pixels from 0 to 255, minus their mean, and very small initial weights. "today" scales
+# pixels to a standard deviation of 1, and initialises weights as above. We count
+# epochs: in one epoch each image is used once. Images are synthetic shapes; `--full`
+# uses CIFAR-10.
 #
-# Before you run this: which wins, in which recipe, and by how much?
+# Before you run this: which is faster, with which recipe, and by how much?
 
 # %%
 train = lesson.images(50_000).train if args.full else data.shapes(2000, 0, seed=args.seed)[0]
 batch, width, max_epochs = (128, 32, 20) if args.full else (50, 16, 12)
 TARGET = 0.25
 SIGMAS = (1e-4, 0.01, 0.01, 0.1)  # as in cuda-convnet's quick network, which has one layer more
-RATES = {  # the best one on shapes is first, slower ones are stopped; the third is for --full
+RATES = {  # best on shapes first; slower runs are stopped early; the third for --full
     "2012": {"tanh": (0.01, 0.003, 0.03), "ReLU": (0.001, 0.0003, 0.003)},
     "today": {"tanh": (0.03, 0.01, 0.1), "ReLU": (0.01, 0.003, 0.03)},
 }
@@ -192,10 +194,10 @@ else:
     lesson.claim("the recipe of 2012 saturates the first tanh, today's does not", only_2012)
 
 # %% [markdown]
-# So the advantage is real, and it depends on the rest of the recipe. Large pixels
-# saturate tanh, where it hardly learns. ReLU does not saturate: about half of its
-# derivatives are 0, and the others stay 1. With inputs of a suitable size, and over
-# four layers, tanh keeps up. This comparison is small, and no proof that the paper's
+# So ReLU has an advantage, which depends on the rest of the recipe. Large pixels
+# saturate tanh, and saturated units hardly learn. ReLU does not saturate: about half of
+# its derivatives are 0, and the others are 1. With inputs of a suitable scale, and only
+# four layers, tanh is as fast. This small comparison does not prove that the paper's
 # factor was only a matter of scale. But ReLU is less sensitive to the scale.
 #
 # ## Break it
@@ -224,12 +226,13 @@ lesson.claim(f"and the loss is about ln 10 = {np.log(10):.2f}, that of random gu
 
 # %% [markdown]
 # *Dead units*: too long a step has made their inputs negative for every image. There
-# the derivative is 0, so no gradient can bring them back. One dead layer is enough to
-# zero all gradients of weights: the layers before it receive a gradient of 0, and those
-# after it an input of 0. At this rate tanh learns badly too, but its gradients are not
-# 0. The symptom to remember: a loss that stays at the logarithm of the number of
-#    classes, and gradients of exactly zero. The remedy is a smaller rate, from the
-#    start.
+# the derivative is 0, so their weights get no gradient and cannot recover. One dead
+# layer is enough to zero all gradients of weights: the layers before it receive a
+# gradient of 0, and those after it an input of 0. At this rate tanh learns badly too,
+# but its gradients are not 0.
+#
+# The symptom to remember: a loss that stays at the logarithm of the number of classes,
+# and gradients of exactly zero. The remedy is a smaller rate, from the start.
 
 # %%
 figure = lesson.figure(10.5, 4.4)

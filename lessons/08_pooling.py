@@ -4,11 +4,11 @@
 
     python lessons/08_pooling.py [--seed 1] [--device cuda]
 
-A filter's feature map says at each pixel how well its pattern matches there. A
-classifier needs less: for "dog" it matters that there is an ear, hardly at which pixel.
-*Pooling* makes the map smaller. A window moves over it and outputs one value at each
-position: the largest in the window (*max pooling*), or the mean (*average pooling*).
-There are no weights to train.
+A filter's feature map shows how well its pattern matches at each pixel. A classifier
+needs less: for "dog" it matters that there is an ear, but not at which pixel. *Pooling*
+makes the map smaller. A window moves over it and outputs one value at each position:
+the largest in the window (*max pooling*), or the mean (*average pooling*). There are no
+weights to train.
 
 AlexNet has three max pooling layers, with windows of 3 x 3 and stride 2 (section 3.4):
 they overlap. We ask why, and what this means in the backward pass, in which each window
@@ -29,7 +29,7 @@ photos = photos.astype("f") / 255
 rng = np.random.default_rng(args.seed)
 sobel = np.array([[1, 0, -1], [2, 0, -2], [1, 0, -1]], "f") / 3
 edge = np.tile(sobel, (1, 3, 1, 1))  # the left brighter than the right, in all three channels
-maps = F.relu(F.conv2d(photos, edge)).numpy()  # feature maps as a layer of AlexNet makes them
+maps = F.relu(F.conv2d(photos, edge)).numpy()  # as in AlexNet: convolution, ReLU
 
 # %% [markdown]
 # ## Maximum or mean
@@ -62,7 +62,7 @@ for times in (1, 2, 3):
         f"  pooled {times} times, the strongest edge keeps {by_max.mean():.0%} of its value", end=""
     )
     print(f" by max pooling, {by_mean.mean():.0%} by average pooling")
-lesson.claim("the maximum keeps a strong response as it is", (by_max == 1).all())
+lesson.claim("the maximum keeps a strong response unchanged", (by_max == 1).all())
 lesson.claim("the mean, applied three times, loses more than half of it", by_mean.max() < 0.5)
 photo_max, photo_mean = (pooled(pool, photos, 2) for pool in (F.max_pool2d, F.avg_pool2d))
 sharp, blurred = contrast(photo_max), contrast(photo_mean)
@@ -74,18 +74,18 @@ brightness = photo_max.mean() / photos.mean()
 lesson.claim(f"which the maximum raises, by {brightness - 1:.0%}", brightness > 1.02)
 
 # %% [markdown]
-# So to reduce an image, take the mean: one made of maxima is too bright. A feature map
-# is not an image. A large value says "the pattern is here", a 0 says nothing, and the
-# mean of one large value and many zeros is small. The maximum answers "is the pattern
-# anywhere in this window?"
+# So to reduce an image, take the mean: an image of maxima is too bright. A feature map
+# is not an image. A large value means "the pattern is here", a 0 means "not here", and
+# the mean of one large value and many zeros is small. The maximum answers "is the
+# pattern anywhere in this window?"
 #
 # ## With or without overlap
 #
-# Windows of 2 x 2 with stride 2 do not overlap, and make the map just as small. Section
-# 3.4 compares the two: with overlap, top-1 and top-5 errors are lower by 0.4 % and 0.3
-# %, and the networks are "slightly more difficult to overfit". Such a small difference
-# needs all of ImageNet to be measured. What can be measured here is what overlap does
-# when the image moves: every window loses a column of pixels and gets a new one.
+# Windows of 2 x 2 with stride 2 do not overlap, and reduce the map by the same factor.
+# Section 3.4 compares the two: with overlap, top-1 and top-5 errors are lower by 0.4 %
+# and 0.3 %, and the networks are "slightly more difficult to overfit". Measuring such a
+# small difference requires all of ImageNet. Here we measure the effect of overlap when
+# the image moves: every window loses a column of pixels and gets a new one.
 #
 # Before you run this: we shift the maps by one pixel. For which of the two do the
 # maxima change more?
@@ -93,7 +93,7 @@ lesson.claim(f"which the maximum raises, by {brightness - 1:.0%}", brightness > 
 # %%
 conv1_map = np.zeros((1, 1, 55, 55), "f")
 sizes = {kernel: F.max_pool2d(conv1_map, kernel, 2).shape[2] for kernel in (2, 3)}
-lesson.claim(f"of conv1's 55 x 55 both make the same size: {sizes}", sizes[2] == sizes[3])
+lesson.claim(f"both reduce conv1's 55 x 55 to the same size: {sizes}", sizes[2] == sizes[3])
 changed = {}
 for kernel in (2, 3):
     here = F.max_pool2d(maps[..., :-1], kernel, 2).numpy()[..., :61, :61]
@@ -104,15 +104,16 @@ lesson.claim("with overlap the output changes less", changed[3] < changed[2])
 
 # %% [markdown]
 # When a window of 3 moves by one pixel, two thirds of it remain; of a window of 2 only
-# half. To make the output less sensitive to small shifts is the purpose of pooling.
+# half. The purpose of pooling is to make the output less sensitive to small shifts.
 #
 # ## Which pixel gets the gradient?
 #
 # In the forward pass a window's output is one of its pixels, the maximum. If this pixel
 # increases a little, so does the output; a change of any other pixel has no effect. So
 # the maximum gets all of the window's gradient, and the others get 0. In average
-# pooling each of the nine pixels has the weight 1/9, and gets 1/9 of the gradient. We
-# use a gradient of 1 for each window, so that the result counts.
+# pooling each of the nine pixels has the weight 1/9, and gets 1/9 of the gradient. With
+# a gradient of 1 for each window, the gradient of a pixel in max pooling is the number
+# of windows whose maximum it is.
 #
 # Before you run this: what is the largest gradient that a pixel can get, in each of the
 # three?
@@ -143,8 +144,8 @@ lesson.claim("where four windows overlap, it can be that of all four", largest["
 # ## Ties
 #
 # The values of real maps are not all different. After ReLU there are many zeros, and in
-# a window of zeros all pixels are the maximum. The paper does not say which one gets
-# the gradient; tinyalex gives it to the first, row by row.
+# a window of zeros all pixels are the maximum. The paper does not state which one gets
+# the gradient; in tinyalex it is the first, row by row.
 #
 # Before you run this: does it matter which one gets it?
 
@@ -158,7 +159,7 @@ tied = (F.max_pool2d(F.relu(before), 3, 2).numpy() == 0).mean()
 to_zeros, _ = gradient(F.max_pool2d, maps, 3, 2)
 through, _ = gradient(lambda x: F.max_pool2d(F.relu(x), 3, 2), before)
 print(f"{tied:.0%} of the windows on our maps are all zeros")
-lesson.claim("pooling gives gradients to some of these zeros", to_zeros[maps == 0].sum() > 0)
+lesson.claim("pooling passes gradients to some of these zeros", to_zeros[maps == 0].sum() > 0)
 text = "and the ReLU before it sets them to 0: after a ReLU, ties of zeros do not matter"
 lesson.claim(text, not through[before <= 0].any())
 
@@ -207,9 +208,9 @@ lesson.claim(text, np.array_equal(wrong, np.minimum(right, 1)))
 
 # %% [markdown]
 # The mistake is `=` where values should be summed. A pixel that is the maximum of four
-# windows keeps one gradient of four, so the strongest responses get too small a
-# gradient. There is no error, and all shapes are right. Two tests find it: a gradient
-# check with windows that overlap, and a comparison of the sums of dy and dx.
+# windows gets only the last of the four gradients, so the strongest responses get too
+# small a gradient. There is no error, and all shapes are right. Two tests find it: a
+# gradient check with windows that overlap, and a comparison of the sums of dy and dx.
 
 # %%
 figure = lesson.figure(10, 6.8)
@@ -234,7 +235,7 @@ lesson.show(figure, "08_pooling")
 #
 # 1. Write the backward pass of max pooling yourself: `tinyalex learn start 8` creates
 #    the file in `my/`, `tinyalex learn check 8` checks it.
-# 2. Distribute the gradient of a tie to all maxima in equal parts. Does gradcheck
-#    prefer one of the two? What does it say about a tie?
+# 2. Divide the gradient of a tie equally among all maxima. Does gradcheck accept both
+#    versions? What does it report for a tie?
 # 3. Replace max by average pooling in the section on overlap. Which output changes
 #    less, and is that all that matters?

@@ -16,7 +16,7 @@ channels around it are large:
 
 The idea comes from neurons, where an active one inhibits its neighbours. The paper uses
 k = 2, n = 5, alpha = 1e-4, beta = 0.75, and reports that LRN lowers its top-1 error by
-1.4 %. Under the same name there are layers with other numbers.
+1.4 %. Other layers with this name have other constants.
 """
 
 # %%
@@ -39,8 +39,8 @@ norm = alexnet.norm1
 # %% [markdown]
 # ## One strong channel
 #
-# First an input of our own: sixteen channels at one position, one of them with a strong
-# response, the others with equal ones.
+# We start with a constructed input: sixteen channels at one position, one with a strong
+# response, the others with equal weaker ones.
 #
 # Before you run this: which are divided by more than the others: the strong one, its
 # neighbours, or both?
@@ -66,13 +66,12 @@ lesson.claim(f"the others are divided by less, {outside:.2f} at most", outside <
 # ## Which LRN?
 #
 # Some libraries use the sum of the squares, others their mean, which makes alpha five
-# times smaller for n = 5. TensorFlow's defaults differ in nearly all numbers; a popular
-# Keras port uses them. Here are the networks that are called AlexNet, each with its own
-# LRN, applied to the same responses: those of the paper's first convolution, untrained.
-# The alpha in the table is the factor of the *sum*.
+# times smaller for n = 5. TensorFlow's defaults differ in nearly all constants; a
+# popular Keras port uses them. The table has the networks that are called AlexNet, each
+# with its own LRN, applied to the same responses: those of the paper's first
+# convolution, untrained. The alpha in the table is the factor of the *sum*.
 #
-# Before you run this: with which of them would the next layer get a very different
-# input?
+# Before you run this: for which of them does the next layer get a very different input?
 
 # %%
 with ta.no_grad():
@@ -110,16 +109,16 @@ code, caffe = (norms[variant](x).numpy() for variant in ("original", "caffe"))
 same = np.allclose(code, with_sum(2e-5, 2, groups=2))
 lesson.claim("the code of 2012 has a fifth of the paper's alpha, and two groups", same)
 same = np.allclose(caffe, with_sum(2e-5, 1))
-lesson.claim("Caffe's LRN is that with k = 1, and without groups", same)
+lesson.claim("Caffe's LRN has the same alpha, k = 1, and no groups", same)
 
 # %% [markdown]
 # For usual responses the paper's LRN divides by nearly the same number everywhere,
 # k**beta: on an untrained network it is almost a constant factor. Weights trained with
 # one of these layers do not fit another, because the next convolution would get inputs
 # of another scale. The *groups* are the two halves of the network, one on each graphics
-# card: in the code of 2012 a window ends with the channels of its card. And note the
-# order. Some networks normalise before ReLU, where negative responses still exist and
-# their squares count.
+# card: in the code of 2012 a window does not extend to the channels of the other card.
+# And note the order. Some networks normalise before ReLU, where negative responses
+# still exist and their squares count.
 #
 # Before you run this: if LRN comes first, are the neighbours of a negative response
 # smaller or larger?
@@ -149,7 +148,7 @@ deviation = abs(responses[usual] / scaled[usual] / constant - 1).max()
 text = f"then LRN only divides by {constant:.2f}, up to a relative difference of {deviation:.0e}"
 lesson.claim(text, deviation < 1e-3)
 
-# The effect of beta: one channel responds alone, with increasing strength. With 0.5 the
+# The effect of beta: only one channel responds, with increasing strength. With 0.5 the
 # output has a limit, since x / sqrt(alpha * x * x) does not depend on x. With 0.75 the
 # divisor grows faster than x, and the output finally decreases (see the figure).
 strengths = np.geomspace(1, 1e4, 2000)
@@ -215,8 +214,8 @@ lesson.show(figure, "09_lrn")
 # %% [markdown]
 # ## Break it
 #
-# The cross-channel term is easily omitted, by treating s as a constant. Before you run
-# this: is that visible with small responses, or with large ones?
+# A common mistake is to treat s as a constant, which omits the cross-channel term.
+# Before you run this: is that visible with small responses, or with large ones?
 
 
 # %%
@@ -248,6 +247,6 @@ lesson.claim(text, error < 0.01)
 # 1. Write the backward pass of LRN yourself: `tinyalex learn start 9` creates the file
 #    in `my/`, `tinyalex learn check 9` checks it.
 # 2. Run `ta.gradcheck` on `WithoutCrossTerm` with small responses and with large ones.
-#    It is more accurate than our check: what does it report?
-# 3. CaffeNet pools *before* it normalises, which is a quarter of the work. Is the
+#    It is more accurate than our comparison: what does it report?
+# 3. CaffeNet pools *before* it normalises, so LRN takes a quarter of the work. Is the
 #    result the same? Try both orders on `x`.

@@ -33,9 +33,9 @@ train_loader, test_loader = (data.Loader(images, 400, **options) for images in (
 # %% [markdown]
 # ## With and without
 #
-# Two small networks with the same initial weights are trained on the same few images in
-# the same order, for many epochs. One has dropout after its two hidden linear layers,
-# as AlexNet has.
+# Two small networks with the same initial weights are trained on the same small
+# training set in the same order, for many epochs. One has dropout after its two hidden
+# linear layers, as in AlexNet.
 #
 # Before you run this: which has the lower training loss? Which has the lower test loss?
 # And how does the test loss continue once the training loss is near zero?
@@ -97,7 +97,7 @@ lesson.claim(text, (slow > fast).all())
 # %% [markdown]
 # Why can the test loss increase when the error does not? The loss measures how
 # confident a prediction is (lesson 11), and a network that has memorised its training
-# images is confident also where it is wrong. Compare the two test errors at the end as
+# images is confident even where it is wrong. Compare the two test errors at the end as
 # well: after so few steps the network with dropout is not yet fully trained, and its
 # error can be the higher one. The paper needed dropout for 60 million weights, and
 # reports that it roughly doubles the number of iterations.
@@ -111,7 +111,8 @@ lesson.claim(text, (slow > fast).all())
 # `Dropout2012` is the paper's. The gradient is multiplied by the same mask and the same
 # factor.
 #
-# Before you run this: what do the two make of sixteen ones, in training and in testing?
+# Before you run this: what does each of the two return for sixteen ones, in training
+# and in testing?
 
 # %%
 ones = np.ones((1, 16), "f")
@@ -124,7 +125,7 @@ for name, layer in layers.items():
     values = " ".join(f"{value:g}" for value in in_training[0])
     print(f"  {name:<8} in training {values}  in testing {in_testing[0, 0]:g} each")
 double = all(np.array_equal(a, 2 * b) for a, b in zip(*outputs.values(), strict=True))
-lesson.claim("one is always twice the other", double)
+lesson.claim("inverted dropout always returns twice the values of the paper's", double)
 
 # %% [markdown]
 # The factor can be moved into the weights: with weights twice as large in the layer
@@ -150,13 +151,13 @@ with device.same_draws():
 same = np.array_equal(in_training, log_probabilities(old))
 lesson.claim("in training, with the same masks, the outputs are identical", same)
 same = np.array_equal(log_probabilities(new.eval()), log_probabilities(old.eval()))
-lesson.claim("in testing too", same)
+lesson.claim("they are also identical in testing", same)
 
 # %% [markdown]
 # ## Many networks in one
 #
-# Each mask selects another, *thinned* network with the same weights. Testing uses all
-# weights at once, and the paper considers this a good approximation to the *geometric
+# Each mask selects a different *thinned* network with the same weights. Testing uses
+# all weights at once, which the paper considers a good approximation to the *geometric
 # mean* of the probabilities of very many thinned networks (the mean of their
 # logarithms).
 #
@@ -181,14 +182,14 @@ text = "with other masks the outputs for the same images differ"
 lesson.claim(text, not np.array_equal(thinned[0], thinned[1]))
 
 # %% [markdown]
-# The last line is the symptom of a missing `net.eval()`: the same image gets another
-# output each time.
+# The last line is the symptom of a missing `net.eval()`: the output for the same image
+# differs each time.
 #
 # ## Break it
 #
 # The weights of a network from 2012 are loaded into a modern one. All names and shapes
-# match. But inverted dropout does nothing in testing, where the 2012 network would have
-# halved.
+# match. But inverted dropout has no effect in testing, where the 2012 network halves
+# the values.
 #
 # Before you run this: how much will the error increase? And the loss?
 
@@ -220,8 +221,8 @@ lesson.show(figure, "10_dropout")
 
 # %% [markdown]
 # The symptom to remember: as many correct predictions as before, and a loss that is far
-# too large. Logits that are twice as large make the network overconfident. Where only
-# the error is reported, this is not noticed.
+# too large. Logits that are twice as large make the network overconfident. If only the
+# error is reported, this is not noticed.
 #
 # ## Exercises
 #
@@ -229,5 +230,5 @@ lesson.show(figure, "10_dropout")
 #    creates the file in `my/`, `tinyalex learn check 10` checks it.
 # 2. With twice as many images: does the gap of the network without dropout shrink by
 #    more or by less than with dropout?
-# 3. Drop a fifth instead of half (`network(nn.Dropout, 0.2)`). By what must a 2012
-#    layer multiply in testing then? Which p is best here?
+# 3. Drop a fifth instead of half (`network(nn.Dropout, 0.2)`). By what factor must a
+#    2012 layer multiply in testing then? Which p is best here?

@@ -4,16 +4,16 @@
 
     python lessons/11_softmax_loss.py [--seed 1] [--device cuda]
 
-The last layer of a network outputs a number x[i] for each class, the *logits*: the
-larger, the more likely the class. *Softmax* turns them into probabilities, which are
-not negative and sum to 1; the *cross-entropy* loss is the negative logarithm of the
+The last layer of a network outputs a value x[i] for each class, the *logit*: the larger
+it is, the more likely the class. *Softmax* turns them into probabilities, which are not
+negative and sum to 1; the *cross-entropy* loss is the negative logarithm of the
 probability of the right class r, which is 0 for p[r] = 1 and grows as p[r] decreases:
 
     p[i] = exp(x[i]) / (sum over all classes j of exp(x[j]))
     loss = -log(p[r]) = -x[r] + log(sum over j of exp(x[j]))
 
-So there is an exponential, followed by a logarithm, its inverse. All frameworks compute
-the two in one step. Why?
+So an exponential is followed by a logarithm, its inverse. All frameworks compute the
+two in one step. Why?
 """
 
 # %%
@@ -37,8 +37,8 @@ scaled = pixels / pixels.std()  # the same with a standard deviation of 1
 #
 # `exp` grows fast. We take two logits, with the wrong class ahead of the right one by a
 # gap d, and compute the loss in three ways: as in the textbook; with tinyalex's
-# `softmax` and then `log`; and with `cross_entropy`, which does both at once. All in
-# float32.
+# `softmax` and then `log`; and with `cross_entropy`, which combines both. All values
+# are float32.
 #
 # Before you run this: for a large gap d the loss is nearly d. At which gap will each of
 # the three fail, if at all?
@@ -59,7 +59,7 @@ def one_step(x, labels):
 
 
 def two_classes(gaps):
-    """Logits of two classes, the right one, class 0, behind by each of the gaps."""
+    """Logits of two classes; that of the right one, class 0, is smaller by each gap."""
     return np.stack([np.zeros(len(gaps)), gaps], axis=1).astype("f"), np.zeros(len(gaps), int)
 
 
@@ -79,27 +79,27 @@ always = np.allclose(losses["cross_entropy"], np.logaddexp(0, gaps), rtol=1e-6)
 lesson.claim("cross_entropy is right for every gap", always)
 
 # %% [markdown]
-# It does two things. It subtracts the largest logit from all of them: the probabilities
-# stay the same, and no exponential is above 1. And it does not compute p: the loss is
-# log(sum) - x[r]. The second method, whose softmax does the first, fails because of the
-# second.
+# `cross_entropy` does two things. It subtracts the largest logit from all of them: the
+# probabilities stay the same, and no exponential is above 1. And it does not compute p:
+# the loss is log(sum) - x[r]. tinyalex's `softmax` subtracts the largest logit too, but
+# returns p, which underflows.
 #
 # Do such logits occur? We take an untrained network with pixels of about -128 to 128, a
-# scale that its weights are not made for. Then the same pixels, divided by their
-# standard deviation. Before you run this: for how many images will the loss be infinite
-# or NaN?
+# scale that does not suit its initial weights, and then the same pixels divided by
+# their standard deviation. Before you run this: for how many images will the loss be
+# infinite or NaN?
 
 # %%
 for name, x in (("unscaled", pixels), ("scaled", scaled)):
     net = models.cifar("quick")
     output = net(x)
-    answer, exact = output.numpy(), one_step(output, labels).numpy()
+    logits, exact = output.numpy(), one_step(output, labels).numpy()
     with np.errstate(all="ignore"):
-        first, second = textbook(answer, labels), two_steps(output, labels)
+        first, second = textbook(logits, labels), two_steps(output, labels)
         second.sum().backward()
     failed = [100 * (~np.isfinite(loss)).mean() for loss in (first, second.numpy())]
     gradient = ta.Tensor(net.conv1.weight.grad).numpy()
-    print(f"pixels {name}, largest logit {answer.max():.1f}; losses that are not finite: ", end="")
+    print(f"pixels {name}, largest logit {logits.max():.1f}; losses that are not finite: ", end="")
     print(f"textbook {failed[0]:.0f} %, in two steps {failed[1]:.0f} %")
     text = f"cross_entropy is finite for all images, {exact.mean():.1f} on average"
     lesson.claim(text, np.isfinite(exact).all())
@@ -113,8 +113,8 @@ lesson.claim("with scaled pixels all three agree", agree)
 # %% [markdown]
 # ## What should the loss be before training?
 #
-# A network whose output does not depend on its input does best to give each of K
-# equally frequent classes the probability 1/K. The loss is then -log(1/K) = ln K.
+# If the output of a network does not depend on its input, its lowest possible loss, for
+# K equally frequent classes, is that of the probabilities 1/K: -log(1/K) = ln K.
 #
 # Before you run this: the initial logits are not equal but random, with a *variance* v.
 # Will the loss be above ln K or below?
@@ -138,16 +138,16 @@ for k in (10, 100, 1000):
 # %% [markdown]
 # The v/2 comes from log(sum exp(x)): for normal x with mean 0, the mean of exp(x) is
 # exp(v/2). So an initial loss far above ln K, as with the unscaled pixels, means that
-# the network is confident before it has learned anything. And one that *stays* at ln K
-# has not begun to learn.
+# the network is confident before it has learned anything. And a network whose loss
+# *stays* at ln K has not begun to learn.
 #
 # ## The gradient: p minus one-hot
 #
-# There is a second reason for the pair. Write the right class as a *one-hot* vector: 1
-# for the right class and 0 for the others. The derivative of log(sum over j of
-# exp(x[j])) with respect to x[i] is p[i], so that of the loss is p[i] - onehot[i]: the
-# prediction minus the target. Compare it with another possible loss, the sum of the
-# squares of that same difference.
+# There is a second reason to combine the two. Write the right class as a *one-hot*
+# vector: 1 for the right class and 0 for the others. The derivative of log(sum over j
+# of exp(x[j])) with respect to x[i] is p[i], so that of the loss is p[i] - onehot[i]:
+# the prediction minus the target. Compare it with another possible loss, the sum of the
+# squares of the same difference.
 #
 # Before you run this: a network is wrong and very confident. Which of the two losses
 # has the larger gradient?
@@ -173,8 +173,8 @@ def negative_gradients(gaps):
 
 onehot = np.eye(10, dtype="f")[labels]
 with ta.no_grad():
-    p = F.softmax(answer, 1).numpy()
-dx = gradient(answer, lambda x: one_step(x, labels))
+    p = F.softmax(logits, 1).numpy()
+dx = gradient(logits, lambda x: one_step(x, labels))
 same = np.allclose(dx, p - onehot, atol=1e-6)
 lesson.claim("the gradient is p - onehot, up to rounding", same)
 lesson.claim("it sums to 0 over the classes", abs(dx.sum(axis=1)).max() < 1e-5)
@@ -216,8 +216,8 @@ lesson.show(figure, "11_softmax_loss")
 # ## Break it
 #
 # "The network should return probabilities": a softmax is added at its end, and the
-# result is given to `cross_entropy`, which applies softmax again. We train both
-# networks on a few images until they are memorised.
+# result is passed to `cross_entropy`, which applies softmax again. We train both
+# networks on 200 images until they are memorised.
 #
 # Before you run this: will there be an error message? Will the network learn?
 
@@ -241,7 +241,7 @@ learns = final["softmax twice"] > minimum and accuracy > 0.8
 lesson.claim(f"no error: it learns, but its loss cannot fall below {minimum:.4f}", learns)
 formula = abs(minimum - math.log(math.e + 9) + 1) < 1e-6
 lesson.claim("that is ln(e + 9) - 1, for nine other classes", formula)
-lesson.claim("with one softmax, the loss goes to 0", final["right"] < 0.01)
+lesson.claim("with one softmax, the loss approaches 0", final["right"] < 0.01)
 
 # %% [markdown]
 # Probabilities are between 0 and 1, so for the second softmax the gap is 1 at most, and
@@ -255,5 +255,5 @@ lesson.claim("with one softmax, the loss goes to 0", final["right"] < 0.01)
 #    the file in `my/`, `tinyalex learn check 11` checks it.
 # 2. float16 has a smaller range than float32 (`np.finfo`). At which gaps do the first
 #    two methods fail there? Predict it, then try it.
-# 3. Above the right logit was *behind*. Put it 20 *ahead*. What do the three methods
-#    return, and what is the true loss?
+# 3. Above, the right logit was the *smaller* one. Make it 20 *larger* than the other.
+#    What do the three methods return, and what is the true loss?

@@ -5,10 +5,11 @@
     python lessons/12_initialization.py [--seed 1] [--device cuda] [--full]
 
 Before the first training step the weights need values. They must not all be equal, as
-we will see at the end; so they are random, usually from the normal distribution with
+the last experiment shows; so they are random, usually from the normal distribution with
 mean 0 and *standard deviation* sigma. The paper uses sigma = 0.01, with biases of 1 in
-some layers (section 5). Users of this value often report that nothing happens: for a
-long time the loss stays at ln K, where K is the number of classes. What is missing?
+some layers (section 5). Users of this value often report that training does not start:
+for a long time the loss stays at ln K, where K is the number of classes. What is
+missing?
 """
 
 # %%
@@ -33,8 +34,8 @@ print(f"16 images; the standard deviation of their pixels is {deviation:.0f}")
 # %% [markdown]
 # ## The signal in each layer
 #
-# A network can distinguish images only if they make a difference in its last layer. So
-# we send 16 of them through the paper's AlexNet, untrained, and ask for each layer: how
+# A network can distinguish images only if the values of its last layer differ. So we
+# pass 16 images through the paper's AlexNet, untrained, and measure for each layer: how
 # much does a value vary *from image to image*? Its standard deviation over the images,
 # averaged over all values of the layer, is the layer's *spread*.
 #
@@ -77,8 +78,8 @@ lesson.claim(f"with He's weights it is {he:.2f}", he > 0.1)
 
 # %% [markdown]
 # The standard deviation of *all* values of a layer, which many programs plot, does not
-# show this. It consists mostly of differences between neurons, which the biases of 1
-# and the random weights cause without any image.
+# show this. It is mostly caused by differences between neurons, from the biases of 1
+# and the random weights, which do not depend on the image.
 
 # %%
 first, second = starts[LARGE]["relu7"][1], starts[SMALL]["relu7"][1]
@@ -119,9 +120,9 @@ text = f"the product of the ratios over the eight layers is {factor:,.0f}"
 lesson.claim(text, factor > 1000)
 
 # %% [markdown]
-# So with sigma = 0.01 signals shrink from layer to layer, and only large pixels make up
-# for it. Sigma and pixel scale belong together. (The code of 2012, unlike the paper,
-# has a larger sigma in conv3, conv4 and conv5, close to He's: see
+# So with sigma = 0.01 signals shrink from layer to layer, and only large pixels
+# compensate. Sigma must be chosen for the pixel scale. (The code of 2012, unlike the
+# paper, has a larger sigma in conv3, conv4 and conv5, close to He's: see
 # `models.alexnet("original")`.)
 #
 # ## The plateau
@@ -131,9 +132,9 @@ lesson.claim(text, factor > 1000)
 # at 0, so that only sigma and pixel scale differ.
 #
 # The loss is the negative logarithm of the probability of the right class (lesson 11).
-# A network whose output does not depend on its input does best to give each of ten
-# classes the probability 1/10. Before you run this: what is its loss, and which of the
-# three runs will stay there?
+# If the output of a network does not depend on its input, the best it can predict is
+# the probability 1/10 for each of ten classes. Before you run this: what is its loss,
+# and which of the three runs will stay at this loss?
 
 # %%
 steps, classes = 1500 if args.full else 300, 10
@@ -207,8 +208,8 @@ lesson.show(figure, "12_initialization")
 #
 # ## Break it
 #
-# Why not start with all weights at 0? Or, since then no signal passes, all at the same
-# small value?
+# Why not start with all weights at 0? Or, since zeros pass no signal, with all weights
+# at the same small value?
 #
 # Before you run this: after some training steps, how will the 32 filters of the first
 # layer differ?

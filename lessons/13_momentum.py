@@ -11,9 +11,9 @@ each weight w it stores a second value, its velocity v, and with the gradient g 
     v = 0.9 * v - 0.0005 * rate * w - rate * g
     w = w + v
 
-The first term is *momentum*: most of the last step is repeated. The second is *weight
+The first term is *momentum*: it repeats most of the last step. The second is *weight
 decay*: a small step towards zero. And when the validation error stops improving, the
-rate is divided by 10: the *schedule*. What is the effect of each of them?
+*schedule* divides the rate by 10. What is the effect of each of them?
 """
 
 # %%
@@ -55,9 +55,9 @@ lesson.claim("each step is longer than the one before", steps == sorted(steps))
 # ## How long can a step become?
 #
 # With a constant gradient of 1, steps grow until the tenth that v loses in each step
-# equals what is added. Then we divide the rate by 10. For comparison torch's form,
-# which accumulates *gradients*, b = 0.9 * b + g, and multiplies them by the rate at the
-# end, w = w - rate * b.
+# equals what is added. Then we divide the rate by 10. We compare with torch's form,
+# which accumulates *gradients*, b = 0.9 * b + g, and multiplies them by the current
+# rate, w = w - rate * b.
 #
 # Before you run this: how long does a step become, as a multiple of the rate? And what
 # does each of the two forms do when the rate drops?
@@ -103,7 +103,7 @@ optimizer = optim.SGD([unused], lr=rate, momentum=momentum, weight_decay=decay)
 for _ in range(2000):
     optimizer.step()
 left, predicted = unused.item(), np.exp(-2000 * rate * decay / (1 - momentum))
-text = f"2000 steps leave {left:.3f} of such a weight; the formula says {predicted:.3f}"
+text = f"2000 steps leave {left:.3f} of such a weight; the formula predicts {predicted:.3f}"
 lesson.claim(text, abs(left - predicted) < 0.001)
 _, biases = optim.paper_groups(nn.Linear(3, 2), rate)
 special = (biases["lr"], biases["weight_decay"]) == (2 * rate, 0)
@@ -150,7 +150,7 @@ lesson.claim("momentum needs less than half as many", needed[momentum] < needed[
 
 # %% [markdown]
 # With the curvature c of the steep direction, plain steps diverge there if rate > 2 /
-# c: each overshoots to the other side by more than the last. This bounds the rate, and
+# c: each overshoots by more than the one before. This limits the rate, and so the
 # progress in the flat direction, where gradients hardly change from step to step.
 # Momentum is stable up to the larger rate 2 (1 + momentum) / c, and in the flat
 # direction its steps add up to 1 / (1 - momentum) times the plain step.
@@ -158,8 +158,8 @@ lesson.claim("momentum needs less than half as many", needed[momentum] < needed[
 # ## On images
 #
 # One linear layer is trained on batches of twenty images. The gradient of such a small
-# batch is noisy, and so are the weights. One run has a tenth of the rate in its last
-# quarter.
+# batch is noisy, and so are the weights. In one run, the last quarter has a tenth of
+# the rate.
 #
 # Before you run this: what will the loss do when the rate drops?
 
@@ -193,17 +193,17 @@ lesson.claim(text, dropped[drop_epoch] < min(constant[:drop_epoch]))
 
 # %% [markdown]
 # (Here momentum helps mainly because its steps are longer: see exercise 3.) The noise
-# of the weights decreases with the rate. But a low rate is slow, so it should come
-# late: the paper reduces it when the validation error no longer improves, three times
-# in all (section 5). `optim.lr_scheduler.ReduceLROnPlateau` is that rule.
+# of the weights decreases with the rate. But a low rate learns slowly, so it should be
+# used late: the paper reduces it when the validation error no longer improves, three
+# times in all (section 5). `optim.lr_scheduler.ReduceLROnPlateau` implements this rule.
 #
 # ## Break it
 #
 # `backward()` *adds* to the existing gradient. Without `zero_grad()`, each step uses
 # the sum of all gradients so far.
 #
-# Before you run this: in the valley, at the rate that was best above, will the loss
-# still decrease?
+# Before you run this: in the valley, at the best rate found above, will the loss still
+# decrease?
 
 # %%
 losses = descend(best[momentum], momentum, steps=60, zero_grad=False)[:, 2]
@@ -236,8 +236,8 @@ axes.legend(frameon=False, loc="lower left")
 lesson.show(figure, "13_momentum")
 
 # %% [markdown]
-# The symptom to remember: the loss diverges at a rate that works for others. Check for
-# a missing `zero_grad()` first.
+# The symptom to remember: the loss diverges at a rate that works in other programs.
+# Check for a missing `zero_grad()` first.
 #
 # ## Exercises
 #

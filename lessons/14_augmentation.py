@@ -1,15 +1,15 @@
 # %% [markdown]
 """
-# 14. How do you make 2048 images of one?
+# 14. How do you make 2048 images from one?
 
     python lessons/14_augmentation.py [--seed 1] [--device cuda]
 
 A network with millions of weights can memorise its training images, and overfits
 (lesson 10). The best remedy is more images. The next best is to change the existing
-ones without changing their class: a cat a little further to the left is a cat, and so
-is its mirror image. This is *data augmentation*. The paper uses three kinds (section
-4.1): it shifts, mirrors, and changes colours. Without the first two, it says, the
-network suffers from substantial overfitting.
+ones without changing their class: a cat shifted to the left is still a cat, and so is
+its mirror image. This is *data augmentation*. The paper uses three kinds (section 4.1):
+it shifts, mirrors, and changes colours. Without the first two, it says, the network
+suffers from substantial overfitting.
 """
 
 # %%
@@ -33,9 +33,9 @@ args = lesson.options(__doc__)
 # which is 32 * 32 * 2.
 #
 # We apply `data.Augment`, which the training scripts use, many times and count. To
-# identify each result, we make an image whose red channel is the row and whose green
-# channel is the column. To save time both sizes are reduced by the same number, so that
-# there are as many positions as in the paper.
+# identify each result, we make an image whose red channel is the row index and whose
+# green channel is the column index. To save time both sizes are reduced by the same
+# amount, so that there are as many positions as in the paper.
 #
 # Before you run this: how many positions are there for a crop in an image that is 32
 # pixels larger?
@@ -58,17 +58,17 @@ text = f"there are {different}: {margin + 1} rows * {margin + 1} columns * 2"
 lesson.claim(text, different == (margin + 1) ** 2 * 2)
 
 # %% [markdown]
-# A crop can be shifted by 0, 1, 2, ... 32 pixels, which are one more than 32: an
-# off-by-one error in the text of the paper, twice. The code of 2012 uses all of them.
+# A crop can be shifted by 0, 1, 2, ... 32 pixels, which are 33 shifts, not 32: the
+# paper has this off-by-one error in both directions. The code of 2012 uses all 33.
 #
 # ## For a network it is another image
 #
 # To us, two crops of a photograph look the same. For a network, the values at each
-# position change, and here is by how much.
+# position change; we measure by how much.
 #
-# Before you run this: guess the mean difference of two pixels at the same position, if
-# that of black and white is 255. For two crops of one photograph? And for crops of two
-# unrelated ones?
+# Before you run this: guess the mean difference of two pixels at the same position, for
+# two crops of one photograph, and for crops of two unrelated ones. (Black and white
+# differ by 255.)
 
 # %%
 photos, source = lesson.photos(40)
@@ -78,12 +78,12 @@ some, others = crop(photos, epoch=0, first=0), crop(photos, epoch=1, first=0)
 same = abs(some - others).mean()
 unrelated = abs(some - np.roll(others, 1, axis=0)).mean()
 print(f"two crops of one image: {same:.0f}; of two images: {unrelated:.0f}")
-text = f"crops of one image differ by {same / unrelated:.0%} of what unrelated ones do"
+text = f"crops of one image differ by {same / unrelated:.0%} of the difference of unrelated ones"
 lesson.claim(text, same > unrelated / 4)
 
 # %% [markdown]
-# Of course, the crops of one cat are not worth as much as one image each of as many
-# cats; the paper itself calls them "highly interdependent".
+# Of course, many crops of one cat are worth less than images of as many cats; the paper
+# itself calls them "highly interdependent".
 #
 # ## The colour of the light
 #
@@ -93,8 +93,8 @@ lesson.claim(text, same > unrelated / 4)
 # perpendicular vectors. The shift along each is a normal random number with a standard
 # deviation of 0.1, times the spread of the pixels in this direction.
 #
-# Before you run this: which colours does the longest axis connect? What makes most of
-# the difference between pixels of photographs?
+# Before you run this: which colours does the longest axis connect? What causes most of
+# the variance of the pixels of photographs?
 
 # %%
 axes = data.colour_axes(photos)
@@ -130,10 +130,10 @@ lesson.claim(
 )
 
 # %% [markdown]
-# There is no error here either: a network accepts any number. It trains badly, without
+# There is no error here either: a network accepts any values. It trains badly, without
 # an obvious reason. So display the input of your network as images, with the mean added
-# again, before you train. And note that a variance has squared units: it cannot be
-# added to pixels.
+# again, before you train. And note that a variance has squared units: adding it to
+# pixels makes no sense.
 
 # %%
 light = data.Augment(mean, size=224, colours=axes)
@@ -165,8 +165,8 @@ lesson.show(figure, "14_augmentation")
 # ## Does it help?
 #
 # Two identical networks are trained on the same 500 small images for the same number of
-# steps. One always gets the central crop of 24 x 24 pixels, the other a new random crop
-# each time. Then both are tested on other images.
+# steps. One always gets the central crop of 24 x 24 pixels, the other a different
+# random crop in each epoch. Then both are tested on other images.
 #
 # Testing should not be random. The paper uses *ten views* of each test image, the four
 # corners and the centre and their mirror images, and averages the ten predictions.
@@ -215,9 +215,10 @@ fewer = ten.error + ten_random.error < one.error + one_random.error
 lesson.claim("ten views make fewer errors than one, both networks together", fewer)
 
 # %% [markdown]
-# Augmentation increases the training error and decreases the test loss: images that are
-# never the same twice are harder to memorise. On real images the difference in test
-# error can be within the standard error of so small a test; the one in the loss is not.
+# Augmentation increases the training error and decreases the test loss: images that
+# differ in each epoch are harder to memorise. On real images the difference in test
+# error can be within the standard error of such a small test; the difference in loss is
+# not.
 #
 # ## Exercises
 #

@@ -4,7 +4,7 @@
     python lessons/notebooks.py [--source URL] [--output FOLDER]
 
 Needs jupytext, which `make notebooks` installs. The first cell of a notebook installs
-tinyalex on Colab, from the git repository at URL (default: that of this clone).
+tinyalex on Colab, from the git repository at URL (default: this clone's remote).
 """
 
 import argparse
@@ -19,7 +19,7 @@ from nbformat.v4 import new_code_cell
 LESSONS = Path(__file__).resolve().parent
 
 INSTALL = """\
-# On Colab, install tinyalex. CuPy stays as it is: it is not among the dependencies.
+# On Colab, install tinyalex. Colab's CuPy is not replaced: it is not a dependency.
 import subprocess
 import sys
 
@@ -31,7 +31,7 @@ if "google.colab" in sys.modules:
 
 
 def origin() -> str:
-    """The address that this clone was made from, if others can use it; else empty."""
+    """The remote URL of this clone if it is public (https, no credentials), else ""."""
     command = ["git", "-C", str(LESSONS), "config", "--get", "remote.origin.url"]
     try:
         url = subprocess.run(command, capture_output=True, text=True).stdout.strip()
@@ -53,7 +53,7 @@ def main() -> None:
         notebook = jupytext.read(lesson, fmt="py:percent")
         notebook.cells.insert(0, new_code_cell(INSTALL.format(source=args.source)))
         for number, cell in enumerate(notebook.cells):
-            cell["id"] = f"cell-{number}"  # not random: the same lesson makes the same bytes
+            cell["id"] = f"cell-{number}"  # not random, so that the files are reproducible
         notebook.metadata["kernelspec"] = kernel
         target = args.output / f"{lesson.stem}.ipynb"
         jupytext.write(notebook, target, fmt="ipynb")

@@ -1,4 +1,4 @@
-"""A learner for the tests: writes an answer to an exercise and asks for the verdict."""
+"""A learner in the tests: writes an answer to an exercise and checks it."""
 
 from tinyalex import course
 
@@ -6,12 +6,12 @@ EXERCISES = {exercise.number: exercise for exercise in course.exercises()}
 
 
 def solution_of(number):
-    """The source of a solution, to be changed."""
+    """The source of a solution, which tests modify."""
     return EXERCISES[number].solution.read_text(encoding="utf-8")
 
 
 def verdict_on(number, source, **options):
-    """The verdict on an answer to an exercise. An earlier answer is overwritten."""
+    """The verdict on an answer to an exercise. It overwrites earlier answers."""
     exercise = EXERCISES[number]
     exercise.file.parent.mkdir(exist_ok=True)
     exercise.file.write_text(source, encoding="utf-8")

@@ -1,5 +1,4 @@
-"""The benchmarks run and leave what they promise; how fast anything is, no test
-asks."""
+"""The benchmarks run and write their reports. Tests do not depend on timing."""
 
 import json
 import subprocess
@@ -36,7 +35,7 @@ CONTENDER = {
 
 
 def run(script, *options, folder):
-    """What it printed, and the JSON that it left."""
+    """The script's output, and the JSON that it wrote."""
     command = [sys.executable, BENCHMARKS / script, *options, "--output", folder, "--name", "found"]
     done = subprocess.run(
         [str(part) for part in command], capture_output=True, text=True, cwd=folder
@@ -62,11 +61,11 @@ def step(*options, folder):
 
 @pytest.fixture
 def scripts(monkeypatch):
-    """Their modules can be imported, as by the scripts beside them."""
+    """Makes the modules in benchmarks/ importable."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
 
 
-def test_who_is_not_installed_is_named_and_left_out(tmp_path):
+def test_a_framework_that_is_not_installed_is_reported_and_left_out(tmp_path):
     options = (
         "--variant=alexnet",
         "--against=chainer,dezero",
@@ -74,14 +73,14 @@ def test_who_is_not_installed_is_named_and_left_out(tmp_path):
         "--peers-python",
         tmp_path / "python",
     )
-    said, found = step(*options, folder=tmp_path)
-    assert "left out: chainer not installed: there is no" in said
+    printed, found = step(*options, folder=tmp_path)
+    assert "left out: chainer not installed: there is no" in printed
     assert "`make benchmarks-peers` installs it" in found["left_out"]["chainer"]
-    assert "left out: dezero has no local response normalisation" in said
+    assert "left out: dezero has no local response normalisation" in printed
     assert list(found["results"][0]["contenders"]) == ["tinyalex"]
 
 
-def test_a_step_leaves_the_machine_and_all_that_was_timed(tmp_path):
+def test_the_report_of_a_step_has_the_machine_and_all_timings(tmp_path):
     _, found = step("--against=", "--mode=train", folder=tmp_path)
     assert found["machine"].keys() >= MACHINE
     (result,) = found["results"]
@@ -99,23 +98,23 @@ def test_a_step_leaves_the_machine_and_all_that_was_timed(tmp_path):
     assert ours["rounds"][0]["steps"] >= 2
 
 
-def test_the_profile_has_each_layer_forward_and_backward(tmp_path):
-    said, found = run(
+def test_the_profile_has_the_forward_and_backward_pass_of_each_layer(tmp_path):
+    printed, found = run(
         "profile_step.py", "--variant", "quick", "--batch=2", "--steps=1", folder=tmp_path
     )
     rows = {(row["layer"], row["pass"]): row for row in found["passes"]}
     for layer in ("conv1", "pool1", "conv2", "pool2", "conv3", "pool3", "fc1", "fc2", "loss"):
         for which in ("forward", "backward"):
             assert rows[layer, which]["seconds"] > 0, (layer, which)
-    # conv1's gradients are those of its weights alone, and its ReLU may have been
-    # computed with it: one operation an output.
+    # conv1 computes the gradients of its parameters only, and its ReLU may be fused
+    # with it: one operation per output.
     relu = 2 * 32 * 32 * 32
     assert rows["conv1", "backward"]["flop"] - 2 * 2 * 2_457_600 in (0, relu)
     assert rows["conv2", "backward"]["flop"] - 2 * 2 * 2 * 6_553_600 in (0, relu // 4)
-    assert "FLOP/byte" in said
+    assert "FLOP/byte" in printed
 
 
-def test_the_pipeline_is_timed_alone_and_together(tmp_path):
+def test_step_and_loader_are_timed_alone_and_together(tmp_path):
     _, found = run("input_pipeline.py", "--batch=2", "--batches=2", "--rounds=1", folder=tmp_path)
     assert list(found["seconds"]) == ["step alone", "loader alone", "both"]
     assert all(found["seconds"].values())
@@ -130,7 +129,7 @@ def test_the_pipeline_is_timed_alone_and_together(tmp_path):
         (["avx2"], {"OPENBLAS_CORETYPE": "Haswell"}, ["tinyalex", "chainer"]),
     ],
 )
-def test_an_old_blas_takes_part_as_it_is_and_with_the_kernels_it_does_not_choose(
+def test_an_old_blas_is_measured_as_installed_and_with_newer_kernels(
     scripts, monkeypatch, flags, chosen, labels
 ):
     import networks
@@ -140,7 +139,7 @@ def test_an_old_blas_takes_part_as_it_is_and_with_the_kernels_it_does_not_choose
     for name, value in chosen.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("machine.cpu_flags", lambda: flags)
-    monkeypatch.setattr(turns, "_cannot", lambda *_: None)
+    monkeypatch.setattr(turns, "_unavailable", lambda *_: None)
     found, _ = turns.entrants(["chainer"], networks.describe("torchvision"), "cpu", Path("python"))
     assert [entrant.label for entrant in found] == labels
 
@@ -166,8 +165,8 @@ def test_images_become_batches_from_files_and_from_shards(images, tmp_path):
         "--torchvision-python",
         tmp_path / "python",
     )
-    said, found = run("file_pipeline.py", images, *options, folder=tmp_path)
-    assert "left out: torchvision not installed: there is no" in said
+    printed, found = run("file_pipeline.py", images, *options, folder=tmp_path)
+    assert "left out: torchvision not installed: there is no" in printed
     assert "or use another with --torchvision-python" in found["left_out"]["torchvision"]
     assert found["images"] == 3
     assert [(r["files"], r["pipeline"]) for r in found["results"]] == [
@@ -179,23 +178,23 @@ def test_images_become_batches_from_files_and_from_shards(images, tmp_path):
         assert r["images_per_second"] == pytest.approx(np.median(r["by_round"]), rel=1e-4)
 
 
-def test_batches_that_are_not_the_same_work_are_refused(scripts, monkeypatch):
+def test_batches_with_different_statistics_are_an_error(scripts, monkeypatch):
     import argparse
 
     import file_pipeline
 
-    said = iter(
+    printed = iter(
         [
             {"shape": [2, 3, 224, 224], "mean": 0.1, "deviation": 1.0, "images_per_second": 1.0},
             {"shape": [2, 3, 224, 224], "mean": 110.0, "deviation": 55.0},
         ]
     )
-    monkeypatch.setattr("turns.ask", lambda label, command: next(said))
+    monkeypatch.setattr("turns.run_json", lambda label, command: next(printed))
     args = argparse.Namespace(batch=2, batches=1, rounds=1, torchvision_python="python")
     with pytest.raises(
         RuntimeError, match="torchvision, original files, does not return what tinyalex returns"
     ):
-        file_pipeline.play(
+        file_pipeline.measure_round(
             args,
             list(file_pipeline.TURNS),
             dict.fromkeys(("original files", "shards"), Path()),
@@ -203,14 +202,14 @@ def test_batches_that_are_not_the_same_work_are_refused(scripts, monkeypatch):
         )
 
 
-def test_a_ratio_is_of_the_same_round(scripts):
+def test_ratios_are_computed_within_a_round(scripts):
     import turns
 
     found = turns.ratio([2.0, 4.0, 9.0], [1.0, 4.0, 3.0])
     assert found == {"median": 2.0, "lowest": 1.0, "highest": 3.0, "pairs": [2.0, 1.0, 3.0]}
 
 
-def test_operations_are_those_of_the_direct_convolution(scripts):
+def test_operations_are_counted_for_direct_convolution(scripts):
     import networks
 
     network = networks.describe("paper")
@@ -221,7 +220,7 @@ def test_operations_are_those_of_the_direct_convolution(scripts):
     assert networks.parameters(network) == 60_965_224
 
 
-def test_what_frameworks_lack_is_known(scripts):
+def test_the_layers_that_frameworks_lack_are_reported(scripts):
     import networks
 
     assert networks.lacks("dezero", networks.describe("torchvision")) is None
@@ -236,7 +235,7 @@ def test_what_frameworks_lack_is_known(scripts):
     )
 
 
-def test_another_network_is_refused(scripts):
+def test_different_losses_before_training_are_an_error(scripts):
     import turns
 
     with pytest.raises(
@@ -246,7 +245,7 @@ def test_another_network_is_refused(scripts):
         turns.check_same_network({"tinyalex": {"loss": 2.4}, "torch NCHW": {"loss": 2.5}})
 
 
-def test_layer_times_leave_the_library_as_it_was(scripts):
+def test_layer_times_restores_the_library(scripts):
     from layer_times import LayerTimes
 
     from tinyalex import Function, models
@@ -263,25 +262,25 @@ def test_layer_times_leave_the_library_as_it_was(scripts):
 
 
 @pytest.mark.peers
-def test_torch_takes_part_twice_and_layer_by_layer(tmp_path):
-    said, found = step("--against=torch", "--mode=train", "--layers", folder=tmp_path)
+def test_torch_is_measured_in_two_memory_formats_and_by_layer(tmp_path):
+    printed, found = step("--against=torch", "--mode=train", "--layers", folder=tmp_path)
     (result,) = found["results"]
     assert list(result["contenders"]) == ["tinyalex", "torch NCHW", "torch channels_last"]
     losses = [c["loss_before"] for c in result["contenders"].values()]
     assert losses[1:] == pytest.approx([losses[0]] * 2, rel=1e-3)
     assert result["faster_torch"] in result["ratios"]
     assert result["ratios"]["torch NCHW"].keys() == {"median", "lowest", "highest", "pairs"}
-    assert "Against the faster of torch's two memory formats: train 2:" in said
+    assert "Against the faster of torch's two memory formats: train 2:" in printed
     (layers,) = found["layers"]
     assert all(
         times["conv2"][0] > 0 and times["conv2"][1] > 0 for times in layers["seconds"].values()
     )
-    assert "| conv3 " in said
+    assert "| conv3 " in printed
 
 
 @pytest.mark.peers
 @pytest.mark.parametrize("variant", ["paper", "torchvision", "quick", "alexnet"])
-def test_torch_builds_a_layer_for_each_of_ours(scripts, variant):
+def test_the_torch_adapter_has_the_parameters_of_tinyalex(scripts, variant):
     import networks
     from contenders.torch_ import module
 
@@ -291,15 +290,15 @@ def test_torch_builds_a_layer_for_each_of_ours(scripts, variant):
 
 
 def test_winograd_is_compared_with_im2col_and_float64(tmp_path):
-    said, found = run("winograd_error.py", "--batch=8", "--rounds=1", folder=tmp_path)
+    printed, found = run("winograd_error.py", "--batch=8", "--rounds=1", folder=tmp_path)
     im2col, winograd = (row for row in found["rows"] if row["layer"] == "conv3")
     assert (im2col["algorithm"], winograd["algorithm"]) == ("im2col", "Winograd F(5x5, 3x3)")
     assert max(im2col["errors"]) < min(winograd["errors"]) < 1e-5
     assert len(found["rows"]) == 10
-    assert "| conv5 | im2col " in said
+    assert "| conv5 | im2col " in printed
 
 
-def test_memory_is_named(tmp_path):
+def test_the_memory_report_has_all_categories(tmp_path):
     command = [
         sys.executable,
         BENCHMARKS / "memory.py",
@@ -313,8 +312,8 @@ def test_memory_is_named(tmp_path):
         [str(part) for part in command], capture_output=True, text=True, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
-    held = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))["bytes"]
-    assert held["parameters"] == held["velocities"] == 4 * 145_578
-    assert held["images"] == 4 * 64 * 3 * 32 * 32
-    assert held["kept by MaxPool2d"] >= 64 * 32 * 16 * 16  # a byte an output
+    sizes = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))["bytes"]
+    assert sizes["parameters"] == sizes["velocities"] == 4 * 145_578
+    assert sizes["images"] == 4 * 64 * 3 * 32 * 32
+    assert sizes["kept by MaxPool2d"] >= 64 * 32 * 16 * 16  # a byte an output
     assert "| peak of the process" in done.stdout

@@ -1,4 +1,4 @@
-"""README.md and docs/: their programs run, their links, files and tables are right."""
+"""README.md and docs/: programs run; links, file names and tables are correct."""
 
 import re
 import subprocess
@@ -44,7 +44,7 @@ def anchors(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_links_lead_to_files_and_headings(page):
+def test_links_point_to_existing_files_and_headings(page):
     text = page.read_text(encoding="utf-8")
     for link in re.findall(r"\]\(([^)]+)\)", text):
         if link.startswith("https://"):
@@ -56,7 +56,7 @@ def test_links_lead_to_files_and_headings(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_files_that_are_named_exist(page):
+def test_named_files_exist(page):
     text = page.read_text(encoding="utf-8")
     named = re.findall(r"\b((?:tinyalex|tests|lessons|benchmarks|docs)/[\w/.-]+\w)", text)
     missing = [name for name in named if not (ROOT / name).exists()]
@@ -89,7 +89,7 @@ def test_the_table_of_variants_has_their_parameters():
             assert f"{sum(p.size for p in model.parameters()):,}" == parameters, variant
 
 
-def test_gradcheck_refuses_the_layer_with_the_table_shown():
+def test_gradcheck_rejects_the_layer_with_the_table_of_the_readme():
     assert [run(LAYER)] == re.findall(r"```\n(gradcheck .*?)```", README, re.DOTALL)
 
 

@@ -1,4 +1,4 @@
-"""The exercises: solutions and right answers pass, mistakes get their hint."""
+"""The exercises: solutions and correct answers pass, each mistake gets its hint."""
 
 import doctest
 

@@ -59,7 +59,7 @@ def test_an_exception_is_shown_with_the_learners_own_line_and_the_case():
         ("def unbroadcast(dy, shape):\n    exit()", "SystemExit"),
         (
             "def unbroadcast(dy, shape):\n    return unbroadcast(dy, shape)",
-            "A function calls itself without end",
+            "A function calls itself infinitely",
         ),
         ("def unbroadcast(dy, shape):\n    return summed", "name 'summed' is not defined"),
         ("def unbroadcast(dy):\n    return dy", "takes 1 positional argument but 2 were given"),
@@ -152,7 +152,7 @@ def test_a_modified_input_is_reported():
 def test_an_unknown_mistake_gets_the_hint_of_gradcheck():
     kind, text = feedback_on(IN_PLACE.replace("return dy", "return -3 * dy"), number=7)
     assert kind == "values"
-    assert "The gradient check, on other values, says of the gradient of x: " in text
+    assert "The gradient check, on other values, reports for the gradient of x: " in text
     assert "Every element is -3 times what it should be." in text
 
 
@@ -244,7 +244,7 @@ def test_arrays_are_shown_as_numpy_prints_them():
     ]
 
 
-def test_large_inputs_are_not_to_be_computed_by_hand():
+def test_large_inputs_are_not_shown():
     wrong = "    five = five + (h > 99)\n    return np.concatenate"
     source = solution_of(14).replace("    return np.concatenate", wrong)
     _, text = feedback_on(source, number=14)
@@ -367,7 +367,7 @@ def test_status_has_a_line_for_each_exercise(capsys):
     assert len(lines) == 14
 
 
-def test_a_closed_pipe_gives_no_traceback(tmp_path):
+def test_a_closed_pipe_prints_no_traceback(tmp_path):
     command = f"{sys.executable} -m tinyalex learn status | head -n 1"
     shell = ["bash", "-o", "pipefail", "-c", command]
     result = subprocess.run(shell, capture_output=True, text=True, cwd=tmp_path)
@@ -387,7 +387,7 @@ def test_a_missing_or_unknown_lesson_is_an_error(options, text, capsys):
     assert text in capsys.readouterr().err
 
 
-def test_the_installed_package_says_where_the_exercises_are(monkeypatch, tmp_path, capsys):
+def test_the_installed_package_states_where_the_exercises_are(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(course.exercise, "REPOSITORY", tmp_path / "site-packages")
     assert learn("status") == 2
     assert "the exercises are not in the installed package" in capsys.readouterr().err

@@ -53,7 +53,7 @@ def test_an_unknown_device_ends_the_lesson_with_the_reason(monkeypatch, capsys):
 def test_a_true_claim_is_printed_and_a_false_one_raises(capsys):
     lesson.claim("two is two", np.bool_(True))
     assert capsys.readouterr().out == "✓ two is two\n"
-    with pytest.raises(AssertionError, match="the lesson claims what does not hold: two is three"):
+    with pytest.raises(AssertionError, match="this claim does not hold: two is three"):
         lesson.claim("two is three", np.bool_(False))
 
 
@@ -83,7 +83,7 @@ def test_a_figure_is_written_to_the_file_of_its_name(tmp_path, capsys):
         assert written.size == (600, 300)
 
 
-def test_without_real_images_there_are_synthetic_ones_and_a_command_to_get_others(capsys):
+def test_without_real_images_synthetic_ones_are_used_and_a_download_command_is_printed(capsys):
     train, test, source = lesson.images(20, 10)
     assert (len(train), len(test), source) == (20, 10, lesson.SHAPES)
     assert lesson.GET_CIFAR10 in capsys.readouterr().out

@@ -67,12 +67,12 @@ def test_the_numbers_of_lessons_are_unique():
 
 
 def sources(name):
-    """A lesson with images runs with synthetic ones, and with real ones if present."""
+    """Synthetic images, and real ones if present, for a lesson that uses images."""
     return ("synthetic", "real") if re.search(r"lesson\.(images|photos)\(", TEXTS[name]) else ("",)
 
 
 def environment(folder, images):
-    """The environment variables of a lesson that finds real images, or none."""
+    """Environment variables with which a lesson finds real images, or does not."""
     env = dict(os.environ)
     if images != "real":
         env.pop("TINYALEX_DATA", None)
@@ -159,7 +159,7 @@ for cell in CELLS:
     exec(cell, names)
 print(shown)
 """
-"""What a lesson uses of a notebook kernel: its command line and `display`."""
+"""What lessons use of a notebook kernel: its command line and `display`."""
 
 
 @pytest.mark.lessons

@@ -1,4 +1,4 @@
-"""One framework a file. Each has a class `Contender`:
+"""One framework per file. Each has a class `Contender`:
 
 Contender(network, args)         builds the network of networks.py, on the CPU
 weights()                        writable NumPy views of its parameters, in order

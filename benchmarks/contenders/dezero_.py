@@ -1,5 +1,4 @@
-"""DeZero on NumPy. Without groups, LRN and ceil mode, it supports torchvision's network
-only."""
+"""DeZero on NumPy. It has no groups, LRN or ceil mode: only torchvision's AlexNet."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""What Chainer's and DeZero's adapters share: networks are lists of steps, on the CPU
-only."""
+"""Base classes of the Chainer and DeZero adapters: lists of layers, on the CPU."""
 
 from __future__ import annotations
 
@@ -18,8 +17,7 @@ class Steps:
 
 
 class CpuOnly:
-    """A contender that computes on the CPU, where there is nothing to wait for and the
-    memory is the process's."""
+    """A contender on the CPU: synchronous, its memory is that of the process."""
 
     def __init__(self, network: dict[str, Any], args: Any) -> None:
         if args.device != "cpu":

@@ -1,4 +1,4 @@
-"""tinyalex."""
+"""tinyalex on NumPy or CuPy."""
 
 import importlib.metadata
 import time

@@ -9,8 +9,8 @@ from torch import nn
 
 
 def module(e: dict[str, Any], inplace: bool) -> nn.Module:
-    """A layer of networks.py's description. ReLU works in place, as torchvision's
-    AlexNet has it."""
+    """A layer described by networks.py. `inplace`: of ReLU, as in torchvision's
+    AlexNet."""
     kind = e["kind"]
     if kind == "conv":
         return nn.Conv2d(
@@ -41,7 +41,7 @@ class Contender:
     def __init__(self, network: dict[str, Any], args: Any) -> None:
         torch.set_num_threads(args.threads)
         self.on_gpu = args.device != "cpu"
-        # Sums in full float32, as ours are.
+        # Full float32 precision, as in tinyalex.
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.benchmark = True
         self.names = [e["name"] for e in network["layers"]]
@@ -82,8 +82,8 @@ class Contender:
             return self.criterion(self.model(self.images[:count]), self.labels[:count]).item()
 
     def layers(self) -> dict[str, list[float]]:
-        """The same step cut at each layer's border: a layer's output is the next one's
-        leaf, and its gradient is handed back."""
+        """A step split at layer boundaries: each output is detached and is the next
+        layer's leaf, whose gradient is passed back."""
         self.model.train()
         self.optimizer.zero_grad()
         seconds: dict[str, list[float]] = {}
@@ -93,7 +93,7 @@ class Contender:
             *zip(self.names, self.model, strict=True),
             ("loss", lambda x: self.criterion(x, self.labels)),
         ]:
-            x = x.detach().requires_grad_(bool(passed))  # nobody asks for the image's gradient
+            x = x.detach().requires_grad_(bool(passed))  # images need no gradient
             began = time.perf_counter()
             y = layer(x)
             self.wait()

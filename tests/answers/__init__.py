@@ -1,7 +1,7 @@
 """Answers to the exercises as learners might write them, other than the solutions.
 
-A module exercise_NN has two lists: RIGHT, of right answers, and WRONG, of wrong ones
-with the names of their mistakes. tests/test_learn.py checks them.
+A module exercise_NN has two lists: RIGHT has correct answers, and WRONG has wrong ones
+with the names of their mistakes. tests/test_exercises.py checks them.
 """
 
 from importlib import import_module

@@ -4,8 +4,8 @@ Exercise NN_name belongs to lesson NN. Its folder has exercise.py, with a functi
 methods to write, solution.py and check.py (see `Checks`). The learner edits a copy of
 exercise.py, my/NN_name.py.
 
-`check` compares what the learner's code and the solution return. If they differ, it
-puts known mistakes into the solution: one that returns the same is the learner's.
+`check` compares the results of the learner's code and of the solution. If they differ,
+it injects known mistakes into the solution, and reports one with the same result.
 """
 
 from tinyalex.course.commands import hint, start, status

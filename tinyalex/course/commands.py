@@ -15,14 +15,14 @@ STATES = {
     "not written": "started",
     "syntax": "syntax error",
     "crash": "raises an exception",
-    "endless": "does not end",
+    "endless": "does not finish",
     "missing": "a name is missing",
     "form": "wrong shape or type",
     "values": "wrong values",
     "input": "modifies its input",
     "gradient": "wrong gradient",
 }
-"""By kind of verdict."""
+"""Text for each kind of verdict."""
 
 
 def start(exercise: Exercise) -> str:
@@ -59,5 +59,5 @@ def hint(exercise: Exercise, level: int | None = None) -> str:
 
 
 def status() -> str:
-    """A line for each exercise. Edited ones are checked, which can take a while."""
+    """A line for each exercise. Edited exercises are checked, which takes time."""
     return "\n".join(f"{e.number:3}  {e.title:<60}  {STATES[check(e).kind]}" for e in exercises())

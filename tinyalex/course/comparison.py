@@ -1,4 +1,4 @@
-"""How the values that a learner's function returns differ from the expected ones."""
+"""Differences between the results of a learner's function and the expected ones."""
 
 import re
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from tinyalex.course.formatting import MAX_SHOWN_ELEMENTS
 from tinyalex.tensor import Tensor
 
 RTOL = 1e-6
-"""A right answer may sum in another order, so its last digits may differ."""
+"""Correct answers may sum in another order, so last digits may differ."""
 
 
 @dataclass
 class Outcome:
-    """What a call returned or raised, and its inputs after the call."""
+    """The result or exception of a call, and its inputs after the call."""
 
     inputs: dict[str, Any]
     returned: Any = None
@@ -30,7 +30,7 @@ class Difference(NamedTuple):
 
 
 def difference(expected: Outcome, got: Outcome, names: tuple[str, ...]) -> Difference | None:
-    """The first difference between the outcomes of two calls that returned."""
+    """The first difference between two calls without exceptions."""
     count = len(names)
     rights, values = (x.returned if count > 1 else (x.returned,) for x in (expected, got))
     if not isinstance(values, (tuple, list)) or len(values) != count:
@@ -55,9 +55,9 @@ def difference(expected: Outcome, got: Outcome, names: tuple[str, ...]) -> Diffe
 
 
 def alike(expected: Outcome, got: Outcome, names: tuple[str, ...]) -> bool:
-    """Whether two calls returned the same, or raised the same type of exception.
+    """Whether two calls returned equal values or raised the same type of exception.
 
-    An IndexError's message counts too: too many indices are not an index out of range.
+    IndexErrors must have the same message: there are several kinds.
     """
     if not (expected.error or got.error):
         return difference(expected, got, names) is None
@@ -71,7 +71,7 @@ def _words(error: BaseException | None) -> str:
 
 
 def _value_difference(right: np.ndarray, value: Any) -> tuple[str, str, str] | None:
-    """(kind, what is different, advice) of one returned value."""
+    """(kind, difference, advice) of one returned value."""
     unlike = f"expected {_kind_of(right)}, got {_kind_of(value)}"
     if value is None:
         return "form", unlike, "Is a `return` missing?"

@@ -1,4 +1,4 @@
-"""Which known mistake explains a wrong answer."""
+"""Find the known mistake that explains a wrong answer."""
 
 import copy
 import re
@@ -13,7 +13,7 @@ from tinyalex.course.exercise import Checks, Exercise, Mistake
 from tinyalex.gradient_check.check import gradcheck
 
 MAX_PAIRED_MISTAKES = 12
-"""How many are tried in pairs, the first ones: of many pairs some fit by chance."""
+"""Only the first ones are tried in pairs: of many pairs some match by chance."""
 
 EXACT_HINTS = {
     *("not finite", "zero", "sign", "factor", "cotangent", "exchanged", "transposed"),
@@ -35,12 +35,12 @@ def run_case(checks: Checks, module: ModuleType, case: int) -> Outcome:
 def find_mistake(
     exercise: Exercise, checks: Checks, learner: ModuleType, failing: int, got: Outcome
 ) -> Mistake | None:
-    """The mistake that makes the solution do what the learner's code does.
+    """The mistake with which the solution has the same results as the learner's code.
 
-    They must agree in the case `failing` and all before. Of several, it is the one that
-    agrees in most later cases. If there is none, pairs are tried: each of the two must
-    change this case's result, and together they must agree in all cases. An exception
-    tells too little to try pairs.
+    Results must agree in the case `failing` and all before. Of several mistakes, the
+    one that agrees in most later cases is returned. If there is none, pairs are tried:
+    each of the two must change this case's result, and the pair must agree in all
+    cases. Exceptions contain too little information to try pairs.
     """
     solution = exercise.load_solution()
     count = len(checks.CASES)
@@ -69,13 +69,13 @@ def find_mistake(
         try:
             if all(agrees(a + b, case) for case in (failing, *range(count))):
                 return a + b
-        except (ValueError, SyntaxError):  # both change the same piece
+        except (ValueError, SyntaxError):  # both change the same code
             continue
     return None
 
 
 def gradcheck_hints(checks: Checks, learner: ModuleType) -> str:
-    """What gradcheck says of a wrong backward pass that no known mistake explains."""
+    """gradcheck's hints for a wrong backward pass that no known mistake explains."""
     if checks.gradient is None or not checks.WRITES_BACKWARD:
         return ""
     try:
@@ -83,7 +83,7 @@ def gradcheck_hints(checks: Checks, learner: ModuleType) -> str:
     except Exception:
         return ""
     return " ".join(
-        "The gradient check, on other values, says of the gradient of "
+        "The gradient check, on other values, reports for the gradient of "
         f"{row.name.removeprefix('input ')}: {row.hint.text}"
         for row in report.rows
         if row.hint and row.hint.kind in EXACT_HINTS

@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
 @dataclass(frozen=True)
 class Mistake:
-    """A common mistake: pieces of the solution and their replacements, and a hint.
+    """A common mistake: replacements of code in the solution, and a hint.
 
     needs  a regular expression: an exception is attributed to this mistake only if the
            learner's source matches, since other mistakes raise the same
@@ -61,7 +61,7 @@ class Checks(Protocol):
 
 
 class Exercise:
-    """Its number and name, the files in its folder, and `file`, the learner's copy."""
+    """Number and name, the files in its folder, and `file`, the learner's copy."""
 
     def __init__(self, folder: Path) -> None:
         number, _, self.name = folder.name.partition("_")
@@ -72,7 +72,7 @@ class Exercise:
 
     @property
     def title(self) -> str:
-        """The first line of its docstring, without the number."""
+        """The first line of the docstring, without the number."""
         doc = ast.get_docstring(ast.parse(self.task.read_text(encoding="utf-8"))) or ""
         return doc.splitlines()[0].partition(": ")[2].rstrip(".")
 
@@ -92,7 +92,7 @@ class Exercise:
 
 
 def _learner_folder() -> Path:
-    """my/ in the nearest parent that has one with exercises or is the repository."""
+    """my/ in the nearest folder that has my/ with exercises or is the repository."""
     here = Path.cwd()
     for folder in (here, *here.parents):
         lessons = folder / "lessons" / "exercises"
@@ -123,7 +123,7 @@ def find(number: int) -> Exercise:
 
 
 def load(file: Path, source: bytes | None = None) -> Any:
-    """The file as a new module; not cached, since the learner edits it."""
+    """The file as a new module, not cached, since the learner edits it."""
     module = ModuleType(file.stem)
     code = compile(file.read_bytes() if source is None else source, str(file), "exec")
     exec(code, module.__dict__)

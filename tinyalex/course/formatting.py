@@ -16,7 +16,7 @@ Rows = list[tuple[str, str]]
 
 
 def describe(case: str, inputs: dict[str, Any]) -> Rows:
-    """The case with its inputs, then small arrays in full."""
+    """The case with its inputs, then the elements of small arrays."""
     arguments, arrays = [], []
     for name, value in inputs.items():
         if isinstance(value, np.ndarray) and value.size > 6:
@@ -43,7 +43,7 @@ def row(label: str, text: str, width: int) -> str:
 
 
 def wrapped(text: str) -> str:
-    """Text in lines that fit. Lines of code and tables, with two spaces, are kept."""
+    """Wrapped text. Lines with two spaces, of code and tables, are kept."""
     return "\n".join(
         line
         if "  " in line

@@ -1,4 +1,4 @@
-"""What the scripts in lessons/ share: options, images, checked claims, figures.
+"""Helpers of the scripts in lessons/: options, images, checked claims, figures.
 
     args = lesson.options(__doc__)                  --full, --device, --seed
     train, test, source = lesson.images(2000, 500)  CIFAR-10, or synthetic shapes
@@ -43,7 +43,7 @@ PHOTO_FOLDERS = (
     "imagenette2-160",
     "imagenette-160",
 )
-"""Folders of photographs in TINYALEX_DATA as they are published; large ones first."""
+"""Published folders of photographs, in TINYALEX_DATA; large images first."""
 
 GET_CIFAR10 = 'python -c "from tinyalex import data; data.cifar10()"'
 GET_PHOTOS = "git clone --depth 1 https://github.com/EliSchwartz/imagenet-sample-images"
@@ -63,21 +63,21 @@ class Photos(NamedTuple):
 
 
 def in_notebook() -> bool:
-    """Whether this is a notebook kernel, whose command line is not the lesson's."""
+    """Whether a notebook kernel runs this; its command line is not the lesson's."""
     return "ipykernel" in sys.modules
 
 
 def options(doc: str | None) -> argparse.Namespace:
     """The options full, device and seed. Sets the default device and the random seed.
 
-    In a notebook they have their defaults; to change one: `args.full = True` in a cell.
+    In a notebook, options have their defaults; set `args.full = True` in a cell.
     """
     p = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     p.add_argument("--full", action="store_true", help="the long version, if the lesson has one")
     p.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, or auto")
-    p.add_argument("--seed", type=int, default=0, help="of all random numbers (default 0)")
+    p.add_argument("--seed", type=int, default=0, help="of the random numbers (default 0)")
     args = p.parse_args([] if in_notebook() else None)
     try:
         args.device = device.check(args.device)
@@ -91,7 +91,7 @@ def options(doc: str | None) -> argparse.Namespace:
 def claim(text: str, holds: Any) -> None:
     """Print the claim with a check mark; AssertionError if it does not hold."""
     if not holds:
-        raise AssertionError(f"the lesson claims what does not hold: {text}")
+        raise AssertionError(f"this claim does not hold: {text}")
     print(_mark("✓", "ok"), text)
 
 
@@ -101,7 +101,7 @@ def skip(text: str, reason: str) -> None:
 
 
 def _mark(mark: str, ascii_mark: str) -> str:
-    """The ASCII one on consoles that cannot print the other (Windows code pages)."""
+    """`ascii_mark` on consoles that cannot print `mark` (Windows code pages)."""
     try:
         mark.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
@@ -144,7 +144,7 @@ def show(figure: Any, name: str) -> None:
 
 
 def images(train: int, test: int = 0) -> Images:
-    """Small colour images of ten classes, in the numbers given, selected by the seed.
+    """`train` and `test` small images of ten classes, selected by the seed.
 
     CIFAR-10 from the folder TINYALEX_DATA or the cache of `data.cifar10()`; otherwise
     synthetic shapes.
@@ -169,7 +169,7 @@ def _cifar10() -> tuple[data.Dataset, data.Dataset] | None:
 def photos(count: int, size: int = 256) -> Photos:
     """Photographs, uint8 (count, 3, size, size): centre crops, selected by the seed.
 
-    From the folder TINYALEX_DATA; else synthetic shapes of that size.
+    From the folder TINYALEX_DATA; otherwise synthetic shapes of that size.
     """
     root = data_folder()
     folders = (image_files(root / name) for name in PHOTO_FOLDERS if root)

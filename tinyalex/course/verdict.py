@@ -20,7 +20,7 @@ ADVICE = {
     "IndexError": "An index is out of range. Print it and the array's shape before this line.",
     "ValueError": "Print the shapes of the arrays in this line: which axes do not match?",
     "TypeError": "Print type(...) of the values in this line: is one of them None?",
-    "RecursionError": "A function calls itself without end: which call should return at once?",
+    "RecursionError": "A function calls itself infinitely: which call should return directly?",
     "AttributeError": "Is the name misspelled, or was this attribute of `self` never set?",
     "ModuleNotFoundError": "The exercises need only NumPy and tinyalex.",
 }
@@ -37,7 +37,7 @@ class Verdict:
 
 
 def check(exercise: Exercise, seconds: float = MAX_SECONDS) -> Verdict:
-    """The verdict on the learner's file, which may run for so many seconds."""
+    """The verdict on the learner's file, which may run for `seconds`."""
     if not exercise.file.exists():
         create = f"Create it with: tinyalex learn start {exercise.number}"
         return Verdict("not started", f"There is no {exercise.shown} yet. {create}")
@@ -51,7 +51,7 @@ def check(exercise: Exercise, seconds: float = MAX_SECONDS) -> Verdict:
         except BaseException as error:
             outcome.append(error)
 
-    # An endless loop cannot be stopped, but a daemon thread can be left behind.
+    # An endless loop cannot be stopped; a daemon thread does not prevent the exit.
     thread = threading.Thread(target=judge, daemon=True)
     thread.start()
     thread.join(seconds)
@@ -146,7 +146,7 @@ def _endless(exercise: Exercise, thread: threading.Thread, seconds: float) -> Ve
 
 
 def _where(exercise: Exercise, stack: traceback.StackSummary) -> Rows:
-    """The learner's line that is being executed."""
+    """The last executed line of the learner's file."""
     lines = [frame for frame in stack if frame.filename == str(exercise.file)]
     return [("where", f"{exercise.shown}, line {x.lineno}: {x.line}") for x in lines[-1:]]
 
@@ -158,7 +158,7 @@ def _to_write(exercise: Exercise) -> str:
 def _not_right(
     exercise: Exercise, kind: str, found: Rows, advice: str, mistake: Mistake | None = None
 ) -> Verdict:
-    """A verdict with a table of what was found, and a mistake's hint or the advice."""
+    """A verdict with a table of findings, and the mistake's hint or the advice."""
     number = exercise.number
     width = max(len(label) for label, _ in found) + 2
     table = "\n".join(row(label, text, width) for label, text in found)

@@ -20,11 +20,11 @@ HINTS = [
 
 
 class WrongShapeError(ValueError):
-    """f was called with something else than an array of x's shape."""
+    """f was called with an argument whose shape is not x's."""
 
 
 def expects(*shape):
-    """Make f refuse another shape than x's. NumPy would often accept a part of x."""
+    """Make f raise an error for other shapes; NumPy would often accept a slice of x."""
 
     def decorate(f):
         @wraps(f)
@@ -49,8 +49,8 @@ def neighbours(x):
     return (x[:, 1:] * x[:, :-1] ** 2).sum() + np.exp(x[0, 0])
 
 
-# The central difference of x**3 is 3*x**2 + h**2: with h as large as 0.1, a one-sided
-# difference differs visibly.
+# The central difference of x**3 is 3*x**2 + h**2: with h = 0.1, a one-sided difference
+# differs clearly.
 CASES = [
     ("three elements, cubed", {"f": expects(3)(cubes), "x": np.array([1.0, 2.0, -1.0]), "h": 0.1}),
     (
@@ -83,7 +83,8 @@ MISTAKES = [
     Mistake(
         "divided by h",
         {"/ (2 * h)": "/ h"},
-        "All values are twice too large. The distance from x - h to x + h is 2*h: divide by that.",
+        "All values are too large by a factor of 2. The distance from x - h to x + h is 2*h: "
+        "divide by that.",
     ),
     Mistake(
         "divided by 2, multiplied by h",
@@ -228,7 +229,7 @@ WRITES_BACKWARD = False
 
 
 def gradient(exercise):
-    """A Function whose backward is the learner's."""
+    """A Function whose backward calls the learner's function."""
 
     class Neighbours(ta.Function):
         def forward(self, x):

@@ -13,8 +13,8 @@ def numerical_gradient(f, x, h=1e-5):
 
     All other elements keep their values.
 
-    f         a function of an array that returns one number
-    x         an array of any shape; unchanged when the function returns
+    f         a function of an array that returns a scalar
+    x         an array of any shape; it must not be modified
     gradient  an array of x's shape
 
     >>> x = np.array([1.0, -3.0])

@@ -26,7 +26,7 @@ def count(*shape):
     return np.arange(1.0, np.prod(shape) + 1).reshape(shape)
 
 
-# No image and no matrix is square, so that a transposed answer looks like no other.
+# No image and no matrix is square, so that exchanged axes change the result.
 CASES = [
     (
         "elements 1 to 12, 2 x 2 windows",
@@ -188,7 +188,7 @@ MISTAKES = [
             "(h + 2 * padding - kernel)": "(h + padding - kernel)",
             "(w + 2 * padding - kernel)": "(w + padding - kernel)",
         },
-        "There are too few positions. The border is on both sides: H + 2*padding.",
+        "There are too few positions. The border is on both sides, so the height is H + 2*padding.",
     ),
     Mistake(
         "sizes without stride",

@@ -24,8 +24,8 @@ def count(*shape):
     return np.arange(1.0, np.prod(shape) + 1).reshape(shape)
 
 
-# The first images and matrices are not square, so that a transposed answer looks like
-# no other.
+# The first images and matrices are not square, so that exchanged axes change the
+# result.
 CASES = [
     (
         "windows without overlap",
@@ -192,8 +192,8 @@ MISTAKES = [
     Mistake(
         "first image's columns for all images",
         {"patches[..., i, j]": "patches[:, :, :, :1, i, j]"},
-        "All images are made of the first image's columns. Image n starts at column n*OH*OW: its "
-        "position (i, j) is column (n*OH + i)*OW + j.",
+        "All images are computed from the first image's columns. Image n starts at column n*OH*OW: "
+        "its position (i, j) is column (n*OH + i)*OW + j.",
     ),
     Mistake(
         "first image only",

@@ -1,6 +1,6 @@
 """Exercise 6: columns summed back into images (col2im).
 
-Lesson 6 asked what the backward pass of a convolution sums. Here you compute it.
+Lesson 6 asked what the backward pass of a convolution sums. Here you compute the sum.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ def col2im(col, shape, kernel, stride, padding):
            columns (n, i, j)
     shape  (N, C, H, W), that of the result
 
-    Elements that were copied from the border of zeros are not part of the result.
+    Elements that were copied from the border of zeros are omitted.
 
     >>> col2im(np.ones((4, 4)), (1, 1, 3, 3), kernel=2, stride=1, padding=0).tolist()
     [[[[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]]]

@@ -8,7 +8,7 @@ HINTS = [
     "Loop over the outputs (n, c, i, j). For each, find the maximum of its window, and add dy[n, "
     "c, i, j] to dx at that pixel.",
     "window.argmax() is the index of the first maximum in the flattened window, row by row. "
-    "divmod(index, kernel) gives the row and the column within the window.",
+    "divmod(index, kernel) is the row and the column within the window.",
     "For each output (n, c, i, j):\n\n"
     "    top, left = i * stride, j * stride\n"
     "    window = x[n, c, top : top + kernel, left : left + kernel]\n"
@@ -34,8 +34,8 @@ OVERLAP = np.array(
     ]
 ).reshape(1, 1, 3, 6)
 
-# The maxima in OVERLAP are where a stride of 3, or argmax divided by 2, gives other
-# values but no exception.
+# The maxima in OVERLAP are at positions where a stride of 3, or argmax divided by 2,
+# results in wrong values but no exception.
 CASES = [
     (
         "windows without overlap",
@@ -119,7 +119,7 @@ MISTAKES = [
     Mistake(
         "index within the window only",
         {"dx[n, c, top + u, left + v]": "dx[n, c, u, v]"},
-        "All gradients are added in the first window. argmax gives the index within a window: add "
+        "All gradients are added in the first window. argmax is the index within a window: add "
         "the window's position, i*stride and j*stride.",
     ),
     Mistake(
@@ -247,7 +247,7 @@ MISTAKES = [
     Mistake(
         "flat index for row and column",
         {MAXIMUM: "u = window.argmax()", "left + v]": "left + u]"},
-        "argmax gives one index, into the flattened window. divmod(index, kernel) gives the row "
+        "argmax returns one index, into the flattened window. divmod(index, kernel) is the row "
         "and the column.",
         needs=r"\+ *(\w+), [^\]]*\+ *\1\]",
     ),
@@ -257,7 +257,7 @@ WRITES_BACKWARD = True
 
 
 def gradient(exercise):
-    """tinyalex's forward, the learner's backward."""
+    """tinyalex's forward with the learner's backward."""
 
     class MaxPool(ta.Function):
         def forward(self, x):

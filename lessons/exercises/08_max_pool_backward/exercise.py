@@ -1,7 +1,7 @@
-"""Exercise 8: the backward pass of max-pooling.
+"""Exercise 8: the backward pass of max pooling.
 
-Lesson 8 showed which pixel gets the gradient: the maximum of a window, once for each
-window it is the maximum of.
+Lesson 8 showed which pixel gets a window's gradient: the window's maximum. A pixel can
+be the maximum of several windows.
 """
 
 import numpy as np

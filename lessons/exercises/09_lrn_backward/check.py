@@ -156,7 +156,7 @@ WRITES_BACKWARD = True
 
 
 def gradient(exercise):
-    """tinyalex's forward, the learner's backward."""
+    """tinyalex's forward with the learner's backward."""
 
     class LRN(ta.Function):
         def forward(self, x):

@@ -1,7 +1,8 @@
 """Exercise 9: the backward pass of local response normalisation.
 
 Its forward pass is in section 3.3 of the paper. Lesson 9 showed that large neighbouring
-channels reduce a channel's output. In the backward pass this is the second term.
+channels reduce a channel's output. The second term of dx is the gradient of this
+effect.
 """
 
 import numpy as np
@@ -15,7 +16,7 @@ def lrn_backward(dy, x, size, alpha, beta, k):
         dx[c] = dy[c] * s[c]**-beta - 2*alpha*beta * x[c] * sum of dy[j] * y[j] / s[j]
 
     Both sums are over the channels j from c - size//2 to c + size//2 that exist; `size`
-    is odd. Channels are axis 1; all other axes are element by element.
+    is odd. Channels are axis 1; other axes are independent.
 
     dy, x (N, C, H, W) -> dx (N, C, H, W)
 

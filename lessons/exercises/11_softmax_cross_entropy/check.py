@@ -125,7 +125,7 @@ WRITES_BACKWARD = True
 
 
 def gradient(exercise):
-    """The learner's loss with the learner's gradient."""
+    """A Function of the learner's loss and gradient."""
 
     class CrossEntropy(ta.Function):
         def forward(self, logits, target):

@@ -1,7 +1,7 @@
 """Exercise 11: the softmax cross-entropy loss and its gradient.
 
-Lesson 11 showed why softmax and cross-entropy are one function: a very small
-probability underflows to 0, and its logarithm is minus infinity.
+Lesson 11 showed why softmax and cross-entropy are one function: the probability can
+underflow to 0, whose logarithm is minus infinity.
 """
 
 import numpy as np
@@ -17,8 +17,8 @@ def softmax_cross_entropy(logits, target):
     logits (N, K), target (N,), the indices of the right classes -> (loss, dlogits): a
     number and an array (N, K)
 
-    It must be right for logits of 1000 and -1000 too. If the maximum of a row is
-    subtracted from the row, its probabilities stay the same.
+    The result must also be right for logits of 1000 and -1000. Subtracting the maximum
+    of a row from the row does not change its probabilities.
 
     >>> logits = np.array([[1000.0, 1000.0]])
     >>> loss, dlogits = softmax_cross_entropy(logits, np.array([0]))

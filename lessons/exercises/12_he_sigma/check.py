@@ -1,8 +1,8 @@
 from tinyalex.course import Mistake
 
 HINTS = [
-    "The size of the first axis is the number of outputs. How many inputs is one output a sum of? "
-    "In a convolution: all those in its window.",
+    "The size of the first axis is the number of outputs. How many products does one output sum? "
+    "In a convolution: one for each element of the window, in all channels.",
     "fan_in is the product of all sizes but the first: `in` for a linear layer, C*KH*KW for a "
     "convolution.",
     "math.prod(shape[1:]) is that product, and the result is math.sqrt(2 / fan_in).",
@@ -40,7 +40,7 @@ MISTAKES = [
     Mistake(
         "without the 2",
         {"2 / fan_in": "1 / fan_in"},
-        "This is right for layers without ReLU. ReLU halves the variance, and the factor 2 "
+        "This is right for layers without ReLU. ReLU halves the mean square, and the factor 2 "
         "compensates.",
     ),
     Mistake(

@@ -11,8 +11,8 @@ def he_sigma(shape):
 
         sigma = sqrt(2 / fan_in)
 
-    fan_in is the number of inputs that one output is a sum of. The variance of the
-    output is the sum of theirs; ReLU halves it, hence the 2.
+    fan_in is the number of products that one output sums. Their variances add up, and
+    ReLU halves the mean square of the inputs: hence the 2.
 
     shape  of the weight: (out, in) of a linear layer, (O, C, KH, KW) of a convolution
 

@@ -6,7 +6,7 @@ HINTS = [
     "Two lines, as in the formula: first compute the new velocity from the old one, then the new "
     "weights from the new velocity.",
     "In the velocity, both the gradient and the decay are multiplied by the learning rate. Make "
-    "new arrays: `v = 0.9 * v` does, `v *= 0.9` modifies the argument.",
+    "new arrays: `v = 0.9 * v` creates one, `v *= 0.9` modifies the argument.",
     "Line by line:\n\n    new_v = momentum * v - decay * lr * w - lr * g\n    return w + new_v, "
     "new_v",
 ]

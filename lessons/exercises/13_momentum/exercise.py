@@ -1,6 +1,6 @@
 """Exercise 13: one step of SGD with momentum and weight decay.
 
-It is the rule in section 5 of the paper. Lesson 13 did three steps by hand.
+The rule is that of section 5 of the paper. Lesson 13 computed three steps.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ def momentum_step(w, v, g, lr, momentum=0.9, decay=0.0005):
         w = w + v                                          with the new v
 
     w, v, g  weights, velocity and gradient, of the same shape; they are not modified
-    Returns (w, v), two new arrays.
+    returns (w, v), two new arrays
 
     >>> w, v, g = np.array([1.0]), np.array([0.5]), np.array([2.0])
     >>> w, v = momentum_step(w, v, g, lr=0.1, momentum=0.9, decay=0.0)

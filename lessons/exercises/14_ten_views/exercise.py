@@ -1,6 +1,6 @@
 """Exercise 14: ten views of one image.
 
-In section 4.1 of the paper the network's predictions on ten views are averaged.
+Section 4.1 of the paper averages the network's predictions on ten views.
 """
 
 import numpy as np
