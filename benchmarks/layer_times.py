@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tinyalex.function import Function
+from tinyalex.function import Function, GraphTensor
 from tinyalex.nn.module import Module
 
 FORWARD, BACKWARD = 0, 1
@@ -71,7 +71,7 @@ class LayerTimes:
             began = time.perf_counter()
             output = original(cls, *inputs, **options)
             self._add(name, FORWARD, began)
-            node = getattr(output, "creator", None)
+            node = output.creator if isinstance(output, GraphTensor) else None
             if type(node) is cls:
                 # An attribute of the node: freed with the graph.
                 node.backward = self._timed(node.backward, name)  # type: ignore[method-assign]

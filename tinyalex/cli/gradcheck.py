@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyalex.cli.options import Commands, add_command
+from tinyalex.cli.options import Commands, add_command, positive_number
 from tinyalex.function import Function
 from tinyalex.gradient_check.check import gradcheck
 from tinyalex.nn import Module
@@ -57,8 +57,10 @@ def add_parser(commands: Commands) -> None:
         metavar="NAME=VALUE",
         help="a keyword argument",
     )
-    p.add_argument("--h", type=float, default=1e-5, help="the step (default 1e-5)")
-    p.add_argument("--rtol", type=float, default=1e-5, help="relative tolerance (default 1e-5)")
+    p.add_argument("--h", type=positive_number, default=1e-5, help="the step (default 1e-5)")
+    p.add_argument(
+        "--rtol", type=positive_number, default=1e-5, help="relative tolerance (default 1e-5)"
+    )
     p.add_argument("--seed", type=int, default=0)
     p.add_argument(
         "--fast",

@@ -69,20 +69,22 @@ def fetch(
 def _reason(error: Exception, timeout: float) -> str:
     """Why a mirror failed, in one line. The libraries' own messages have several."""
     from requests import exceptions
+    from urllib3.exceptions import ReadTimeoutError
 
     text = " ".join(str(error).split())
     if isinstance(error, exceptions.HTTPError) and error.response is not None:
         return f"HTTP {error.response.status_code} {error.response.reason}"
-    if isinstance(error, exceptions.Timeout) or "Read timed out" in text:
+    inner = next(iter(error.args), None)
+    if isinstance(error, exceptions.Timeout) or isinstance(inner, ReadTimeoutError):
         return f"no data for {timeout:g} s"
     if isinstance(error, exceptions.ChunkedEncodingError):
         return f"the connection broke before the end: {text}"
-    cause = str(getattr(next(iter(error.args), None), "reason", text))
+    cause = str(getattr(inner, "reason", text))
     if isinstance(error, exceptions.SSLError):
         return f"no secure connection: {cause}"
     if isinstance(error, exceptions.ConnectionError):
         return f"no connection: {cause.partition('): ')[2] or cause}"  # without HTTPConnection(...)
-    if "hash of downloaded file" in text:
+    if not isinstance(error, exceptions.RequestException):
         return f"wrong checksum: {text.partition('but got ')[2].partition('.')[0]}"
     return text
 

@@ -2,14 +2,15 @@
 
 import os
 import threading
+import warnings
 from contextlib import ContextDecorator
 
 
 def _from_environment() -> bool:
     text = os.environ.get("TINYALEX_FAST") or "1"
     if text not in ("0", "1"):
-        raise ValueError(f"TINYALEX_FAST: expected 0 or 1, got {text!r}.")
-    return text == "1"
+        warnings.warn(f"TINYALEX_FAST: expected 0 or 1, got {text!r}. It is ignored.", stacklevel=1)
+    return text != "0"
 
 
 class _Switch(threading.local):

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from tinyalex import device, nn
 from tinyalex import functional as F
-from tinyalex import nn
 from tinyalex.function import no_grad
 from tinyalex.functional.arguments import at_least_one
 from tinyalex.models.image_preprocessing import PRESETS, Preprocessing
@@ -238,6 +238,7 @@ def linear_layers(
 def output_features(features: Layers, image_size: int) -> int:
     """The number of values that these layers compute from an image."""
     image = Tensor(np.zeros((1, 3, image_size, image_size), np.float32))
+    device.workers()  # raises for its own reasons, not because of the image size
     try:
         with no_grad():
             return nn.Sequential(features)(image).size

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,7 +124,7 @@ def load_network(
     try:
         load_weights(model, weights)
     except ValueError as error:
-        if image_size is not None:
+        if not _has_another_image_size(model, arrays):
             raise
         hint = "If it was trained with images of another size, add --image-size S."
         raise ValueError(f"{error}\n{hint}") from None
@@ -134,6 +134,14 @@ def load_network(
     if "classes" in metadata:
         model.classes = tuple(map(str, json.loads(metadata["classes"])))
     return model
+
+
+def _has_another_image_size(model: AlexNet, arrays: Mapping[str, np.ndarray]) -> bool:
+    """Whether the first linear layer, which depends on it, has other inputs."""
+    linear = (n for n, module in model.named_modules() if isinstance(module, nn.Linear))
+    name = f"{next(linear)}.weight"
+    expected = dict(model.named_parameters())[name].shape
+    return name in arrays and arrays[name].shape[1:] != expected[1:]
 
 
 def _variant(file: str | os.PathLike[str], weights: Weights, requested: str | None) -> str:
