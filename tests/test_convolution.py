@@ -146,7 +146,7 @@ def test_conv2d_refuses_mixed_and_integer_dtypes():
         F.conv2d(x.astype("u1"), w)
     with pytest.raises(TypeError, match="conv2d: weight is None. Give a tensor or an array"):
         F.conv2d(w, None)
-    with pytest.raises(TypeError, match=r"stride is an integer or a pair of them, got 1\.5"):
+    with pytest.raises(TypeError, match=r"stride must be an integer or a pair, got 1\.5"):
         F.conv2d(w, w, stride=1.5)
 
 

@@ -13,7 +13,7 @@ import tinyalex as ta
 from tinyalex import functional as F
 from tinyalex import nn, optim
 from tinyalex.kernels.cpu import memory as module
-from tinyalex.kernels.cpu.memory import MAX_HELD, MIN_POOLED_BYTES, MemoryPool
+from tinyalex.kernels.cpu.memory import MAX_POOL_RATIO, MIN_POOLED_BYTES, MemoryPool
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_idle_memory_is_limited_and_the_longest_idle_is_released_first(memory):
     for _ in range(5):
         big = memory.empty((9 * MIN_POOLED_BYTES,), np.uint8)
         idle_bytes = sum(idle.size for idle in memory.idle)
-        assert memory.bytes_in_use + idle_bytes <= MAX_HELD * memory.peak_bytes
+        assert memory.bytes_in_use + idle_bytes <= MAX_POOL_RATIO * memory.peak_bytes
         del big
     assert memory.peak_bytes == most
 

@@ -287,7 +287,7 @@ def test_a_submodule_that_refers_to_its_parent_is_listed_once():
 def test_testing_restores_the_mode_of_every_submodule():
     net = nn.Sequential(nn.Dropout(), nn.Dropout())
     net[1].eval()
-    with nn.module.testing(net):
+    with nn.module.eval_mode(net):
         assert not any(module.training for module in net.modules())
     assert [module.training for module in net.modules()] == [True, True, False]
 

@@ -7,8 +7,8 @@ from contextlib import ContextDecorator
 class fast(ContextDecorator):  # noqa: N801 - used like a keyword: `with fast(False):`
     """A context in which fast paths are on or off, for the whole process.
 
-    Off, exactly the text of the layers runs. A process starts with fast paths on,
-    unless the environment variable TINYALEX_FAST is 0.
+    When off, each layer runs its Function in `functional`. A process starts with fast
+    paths on, unless the environment variable TINYALEX_FAST is 0.
 
     >>> with fast(False):
     ...     fast.enabled

@@ -9,10 +9,10 @@ from tinyalex.function import Function
 
 
 def unbroadcast(grad: Array, like: Array) -> Array:
-    """The gradient of an input that was broadcast or promoted to that of `grad`.
+    """`grad` in the shape and dtype of an input that was broadcast or promoted.
 
-    The gradients of all uses of an element are added: the axes that broadcasting has
-    prepended, or stretched from 1, are summed over.
+    The gradients of all uses of an element are added: `grad` is summed over the axes
+    that broadcasting has prepended, or stretched from 1.
     """
     added = grad.ndim - like.ndim
     stretched = [i for i in range(added, grad.ndim) if like.shape[i - added] == 1 != grad.shape[i]]
@@ -22,8 +22,8 @@ def unbroadcast(grad: Array, like: Array) -> Array:
 
 
 class Binary(Function):
-    """z = value(x, y), elementwise. A subclass defines `value(x, y)`, and the gradients
-    `dx(dz, x, y)` and `dy(dz, x, y)` as they are without broadcasting."""
+    """z = value(x, y), elementwise. A subclass defines `value(x, y)` and the gradients
+    `dx(dz, x, y)` and `dy(dz, x, y)` in the shape of z."""
 
     value: Any
     dx: Any
@@ -119,11 +119,11 @@ class Power(Binary):
 
 
 class MatMul(Function):
-    """z = x @ y: matrix multiplication in the last two axes, the others broadcast
+    """z = x @ y: matrix multiplication over the last two axes; the others broadcast
 
     dx = dz @ y.T      dy = x.T @ dz
 
-    As in NumPy, a vector on the left is a row, a vector on the right a column.
+    As in NumPy, x may be a row vector (k,), and y a column vector (k,).
     """
 
     def forward(self, x: Array, y: Array) -> Array:

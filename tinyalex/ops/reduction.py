@@ -10,7 +10,7 @@ from tinyalex.function import Function
 
 
 def axis_of(op: str, name: str, axis: Any, shape: tuple[int, ...]) -> int:
-    """An axis of `shape`, counted from 0. Shape () accepts axis 0, as in torch."""
+    """`axis` of `shape`, as a non-negative integer. () has an axis 0, as in torch."""
     ndim = len(shape) or 1
     try:
         return range(ndim)[operator.index(axis)]
@@ -24,7 +24,7 @@ def axis_of(op: str, name: str, axis: Any, shape: tuple[int, ...]) -> int:
 
 
 def axes_of(op: str, axis: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The axes to reduce, counted from 0: one, several, or all if None."""
+    """The axes to reduce, as non-negative integers: one, several, or all if None."""
     if axis is None:
         return tuple(range(len(shape)))
     several = axis if isinstance(axis, (tuple, list)) else (axis,)
@@ -37,7 +37,7 @@ def axes_of(op: str, axis: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def broadcast_back(dy: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
-    """A reduction's gradient, with or without the reduced axes, repeated along them."""
+    """A reduction's gradient `dy`, repeated along the reduced axes."""
     kept = tuple(1 if i in axes else size for i, size in enumerate(shape))
     return device.xp(dy).broadcast_to(dy.reshape(kept), shape)
 

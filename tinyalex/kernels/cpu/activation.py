@@ -35,13 +35,13 @@ def relu_backward(dy: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
 def relu_grad(dy: np.ndarray, y: np.ndarray, out: np.ndarray) -> None:
     """out = dy where y > 0 or y is NaN, else 0, where y is the output of a ReLU."""
     bits: Any = np.dtype(f"i{dy.itemsize}")
-    # As integers, with a mask of ones or zeros: dy * 0 is NaN for an infinite dy.
+    # A bit mask of all ones or all zeros: dy * 0 would be NaN for an infinite dy.
     mask = np.subtract(y <= 0, 1, dtype=bits, casting="unsafe")
     np.bitwise_and(dy.view(bits), mask, out=out.view(bits))
 
 
 MASK_ELEMENTS = 1 << 16
-"""Elements that `masked` passes to `relu_grad` at once: they stay in the cache."""
+"""Elements per call of `relu_grad` in `masked`, few enough to stay in the cache."""
 
 
 def masked(dy: np.ndarray, y: np.ndarray, scratch: Scratch) -> np.ndarray:

@@ -113,8 +113,8 @@ class ChannelSums:
     """Sums over windows of `size` channels, which end at the edges of a group.
 
     Every sum is computed from its terms: a running sum (add the next, subtract the
-    last) would cancel. Zeros between the groups let the whole array be shifted as one
-    contiguous run.
+    last) would suffer from cancellation. With zeros between the groups, the whole array
+    is shifted as one contiguous run.
     """
 
     def __init__(self, like: np.ndarray, size: int, groups: int, before: int) -> None:
