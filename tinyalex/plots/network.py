@@ -34,7 +34,7 @@ class Block:
     name: str
     shape: tuple[int, ...]
     module: Module | None = None
-    seen: tuple[int, ...] = ()
+    input_shape: tuple[int, ...] = ()
     after: list[Step] = field(default_factory=list)
     columns: int = 1
     boxes: list["Box"] = field(default_factory=list)
