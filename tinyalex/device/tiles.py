@@ -66,7 +66,7 @@ def for_tiles(
 
     batch            an array with the length of the batch, on the device to use
     bytes_each       scratch memory per element of the batch; determines the tile size
-    min_tile         a tile size allowed to exceed MAX_TILE_BYTES
+    min_tile         least limit of the tile size, even above MAX_TILE_BYTES
     single_threaded  run in the calling thread, for small batches
     tiles            the tiles to use instead, for example those of an earlier loop
     body             returns None, a new array, or a tuple of them; may run in several
@@ -114,7 +114,7 @@ def _cut(n: int, max_size: int, num_workers: int) -> list[tuple[int, int]]:
     return [(i * n // count, (i + 1) * n // count) for i in range(count)] or [(0, 0)]
 
 
-@np.errstate(all="ignore")  # NumPy keeps this setting per thread
+@np.errstate(all="ignore")  # this setting is per thread
 def _run(tiles: list[tuple[int, int]], body: Body, scratch: Scratch) -> Any:
     total = None
     for lo, hi in tiles:

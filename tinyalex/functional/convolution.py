@@ -166,7 +166,7 @@ def conv2d(
 
     stride, padding, dilation  integers, or pairs for rows and columns. padding is also
                                "valid" (none) or "same" (stride 1 only: OH, OW = H, W;
-                               if the total is odd, one more zero at the end)
+                               an odd total has the extra zero at the end)
     groups                     filters of group g read only the channels of group g: the
                                paper's two columns
     ceil_mode                  the size rule of the 2012 code: the last window may

@@ -62,7 +62,7 @@ def order_dependence(numerical: NumericalGradient) -> str | None:
 
 
 def dtype_change(numerical: NumericalGradient, is_layer: bool) -> str | None:
-    """The problem, if float32 inputs give another dtype.
+    """The problem, if float32 inputs result in another dtype.
 
     Only a layer must return float32: other functions may contain float64 arrays.
     """

@@ -85,7 +85,7 @@ def spatial_norm_backward(
     beta: float,
 ) -> None:
     """dx as in `lrn_backward`, with the sum over pixels."""
-    # The sum over the windows that hold a position is the backward pass of that
+    # The sum over the windows that contain a position is the backward pass of that
     # pooling.
     ones = np.ones(x.shape[2:], x.dtype)
     avg_pool_backward(dy * y / s, ones, dx, (size, size), (1, 1), (size // 2, size // 2))

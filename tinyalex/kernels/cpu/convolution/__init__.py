@@ -32,7 +32,7 @@ def convolution_algorithm(
     |           | per group, after folding strides  | does                          |
     | row-wise  | no dx: a first layer, inference   | gradients of rows overlap     |
     |           | at most MAX_ROWWISE_CHANNELS      | or im2col's copy is cheap     |
-    |           | one group, rows not dilated,      | windows see consecutive rows  |
+    |           | one group, rows not dilated,      | windows use consecutive rows  |
     |           | not 1 x 1                         |                               |
     |           | C * KW * stride < 2 * O           | the strips are below 2 * y    |
     |           | two rows of output per worker     | workers partition the rows    |

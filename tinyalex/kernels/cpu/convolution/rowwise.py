@@ -2,8 +2,8 @@
 
 im2col copies the result of a tile of images to the output: activations are stored as
 (OH, OW, N, O), where a tile of images is not contiguous. A row of the output is, so
-each matrix multiplication here writes one row for all images, in place. Of im2col's
-columns, only the elements from each row h of the image are stored,
+each matrix multiplication here writes one row for all images, in place. For each row h
+of the image, its elements of im2col's columns are stored,
 
     strips[h] = the pixels of row h in each window     (KW*C, OW*N)
 
