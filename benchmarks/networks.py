@@ -50,7 +50,7 @@ def _sizes(step: Step) -> Layer:
     """The layer's name, shapes and costs for one image."""
     return {
         "name": step.name,
-        "seen": list(step.seen),
+        "seen": list(step.input_shape),
         "shape": list(step.shape),
         "multiply_adds": step.multiply_adds,
         "parameters": step.parameters,
@@ -104,7 +104,7 @@ def _layer(step: Step) -> Layer:
 def _extends_past_edge(step: Step) -> bool:
     """Whether the last window extends past the edge, which requires ceil_mode."""
     module: Any = step.module
-    height, out = step.seen[1], step.shape[1]
+    height, out = step.input_shape[1], step.shape[1]
     return (out - 1) * module.stride + module.kernel_size > height
 
 

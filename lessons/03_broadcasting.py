@@ -211,7 +211,7 @@ lesson.claim(
 )
 lesson.claim(
     "it also names the axis",
-    "axis 0: backward takes a mean where uses add up" in report.worst.hint.text,
+    "axis 0: backward computes a mean instead of a sum over uses" in report.worst.hint.text,
 )
 
 # %%

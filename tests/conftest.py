@@ -48,7 +48,7 @@ def pytest_report_header():
     device = f"device: {DEVICE}{', the stand-in' if 'TINYALEX_STANDIN' in os.environ else ''}"
     if not collect_ignore:
         return device
-    return [device, f"not collected, for lack of a library: {', '.join(collect_ignore)}"]
+    return [device, f"not collected, missing a library: {', '.join(collect_ignore)}"]
 
 
 # Skips
@@ -58,7 +58,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--no-skips",
         action="store_true",
-        help="fail if a selected test was skipped, and say why it was",
+        help="fail if a selected test was skipped, and show the reason",
     )
 
 
@@ -86,7 +86,7 @@ class NoSkips:
 
     def pytest_terminal_summary(self, terminalreporter):
         if self.reasons:
-            terminalreporter.section("skipped, which --no-skips makes a failure", red=True)
+            terminalreporter.section("skipped, a failure with --no-skips", red=True)
             for reason in dict.fromkeys(self.reasons):
                 terminalreporter.line(reason)
 
@@ -132,7 +132,7 @@ def pytest_configure(config):
 def unpacked_images(unpack):
     """The folder with the real images as downloaded, created by the first run.
 
-    It is unpacked under another name and then renamed, so that it is always complete.
+    It is renamed after unpacking, so that it is always complete.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     images = cache / f"tinyalex-test-data-{'-'.join(PACKS)}"
@@ -140,12 +140,12 @@ def unpacked_images(unpack):
         return images
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix="tinyalex-unpacking-") as folder:
-        made = Path(folder) / "images"
-        subprocess.run([sys.executable, str(unpack), str(made), *PACKS], check=True)
+        unpacked = Path(folder) / "images"
+        subprocess.run([sys.executable, str(unpack), str(unpacked), *PACKS], check=True)
         try:
-            made.rename(images)
+            unpacked.rename(images)
         except OSError:
-            # Another run has created it in the meantime.
+            # Another run has created it.
             if not images.is_dir():
                 raise
     return images
@@ -192,7 +192,7 @@ def dtype(request):
 
 @pytest.fixture(autouse=True)
 def seeded():
-    """Each test starts with the same random numbers of tinyalex."""
+    """Each test starts with the same random streams of tinyalex."""
     tinyalex.manual_seed(0)
 
 

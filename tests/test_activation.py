@@ -32,7 +32,7 @@ def test_the_gradient_of_relu_is_zero_at_zero():
     assert x.grad.tolist() == [0, 0, 1]
 
 
-def test_relu_keeps_nan():
+def test_relu_propagates_nan():
     assert np.isnan(F.relu([np.nan]).numpy()).all()
 
 

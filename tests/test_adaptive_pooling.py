@@ -34,9 +34,9 @@ def test_the_output_of_a_single_image_has_no_batch_dimension(rng):
 def test_errors_name_the_sizes():
     with pytest.raises(ValueError, match=r"output_size must be at least 0, got \(-1, 2\)"):
         F.adaptive_avg_pool2d(np.zeros((1, 1, 4, 4)), (-1, 2))
-    with pytest.raises(TypeError, match="output_size is an integer or a pair of them"):
+    with pytest.raises(TypeError, match="output_size must be an integer or a pair"):
         F.adaptive_avg_pool2d(np.zeros((1, 1, 4, 4)), (1, 2, 3))
-    with pytest.raises(TypeError, match=r"output_size is an integer or a pair of them, got \(2,\)"):
+    with pytest.raises(TypeError, match=r"output_size must be an integer or a pair, got \(2,\)"):
         F.adaptive_avg_pool2d(np.zeros((1, 1, 4, 4)), (2,))
     with pytest.raises(ValueError, match=r"input has shape \(1, 1, 0, 4\); only N may be 0"):
         F.adaptive_avg_pool2d(np.zeros((1, 1, 0, 4)), 1)

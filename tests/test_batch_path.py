@@ -1,4 +1,4 @@
-"""The files that a batch goes through, as docs/architecture.md lists them."""
+"""The files that run for a batch are those in docs/architecture.md."""
 
 import re
 import sys
@@ -21,14 +21,14 @@ def files_under(heading):
 
 
 def traced(function, *arguments):
-    """The result, and the files of tinyalex in the order in which they were entered."""
+    """(the result, the files of tinyalex in the order of their first call)"""
     files = []
 
     def on_event(frame, event, argument):
         path = Path(frame.f_code.co_filename)
         if event == "call" and path.is_relative_to(PACKAGE):
             name = path.relative_to(PACKAGE).as_posix()
-            # The emulator runs below CuPy, where there is no GPU.
+            # Without a GPU, CuPy's kernels run in the emulator.
             if name not in files and not name.startswith("emulator/"):
                 files.append(name)
 
@@ -41,7 +41,7 @@ def traced(function, *arguments):
 
 
 def walk(device):
-    """The files of the forward pass, and those of the backward pass."""
+    """(files of the forward pass, files of the backward pass)"""
     net = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 16, 3, padding=1)).to(device)
     x = ta.Tensor(np.ones((16, 3, 16, 16), np.float32), device=device)
     net(x).sum().backward()  # imports and caches
@@ -52,7 +52,7 @@ def walk(device):
 
 
 @pytest.mark.anywhere
-def test_a_batch_goes_through_the_files_that_are_listed(device):
+def test_a_batch_runs_the_listed_files(device):
     where = "CPU" if device == "cpu" else "CUDA"
     with ta.fast(False):
         forward, backward = walk(device)
@@ -61,7 +61,7 @@ def test_a_batch_goes_through_the_files_that_are_listed(device):
     assert len({*forward, *backward}) <= 12
 
 
-def test_fast_paths_go_through_the_files_that_are_listed():
+def test_fast_paths_run_the_listed_files():
     with ta.fast(True):
         forward, backward = walk("cpu")
     assert forward == files_under("Forward, CPU, with fast paths")

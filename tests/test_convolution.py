@@ -135,7 +135,7 @@ def test_conv2d_names_shapes_and_options_that_do_not_match(shapes, options, mess
         F.conv2d(*(np.zeros(shape) for shape in shapes), **options)
 
 
-def test_conv2d_refuses_mixed_and_integer_dtypes():
+def test_conv2d_rejects_mixed_and_integer_dtypes():
     x, w = np.zeros((1, 3, 8, 8), "f"), np.zeros((4, 3, 3, 3))
     with pytest.raises(TypeError, match="conv2d: input is float32, but weight is float64"):
         F.conv2d(x, w)
@@ -146,11 +146,11 @@ def test_conv2d_refuses_mixed_and_integer_dtypes():
         F.conv2d(x.astype("u1"), w)
     with pytest.raises(TypeError, match="conv2d: weight is None. Give a tensor or an array"):
         F.conv2d(w, None)
-    with pytest.raises(TypeError, match=r"stride is an integer or a pair of them, got 1\.5"):
+    with pytest.raises(TypeError, match=r"stride must be an integer or a pair, got 1\.5"):
         F.conv2d(w, w, stride=1.5)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])  # by Winograd and by im2col, on the CPU
+@pytest.mark.parametrize("dtype", ["float32", "float64"])  # Winograd and im2col, on the CPU
 @pytest.mark.parametrize("bias", [True, False])
 def test_fused_relu_equals_a_separate_relu_bit_for_bit(dtype, bias, rng):
     arrays = [

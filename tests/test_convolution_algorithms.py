@@ -40,17 +40,17 @@ IMAGES, FILTERS = (8, 32, 13, 13), (32, 32, 3, 3)
         "eight filters a group", "a single small image",
     ],
 )  # fmt: skip
-def test_im2col_computes_other_windows_and_small_batches(x, w, options):
+def test_im2col_is_selected_for_other_windows_and_small_batches(x, w, options):
     assert algorithm(x, w, **options) == "Conv2d"
 
 
-def test_winograd_is_for_float32_on_the_cpu():
+def test_winograd_is_selected_for_float32_on_the_cpu_only():
     assert algorithm(IMAGES, FILTERS, padding=1) == "Winograd"
     assert algorithm(IMAGES, FILTERS, padding=1, dtype="float64") == "Conv2d"
     assert algorithm(IMAGES, FILTERS, padding=1, device="cuda") == "Conv2d"
 
 
-def test_rowwise_is_for_images_with_few_channels_and_many_rows(monkeypatch):
+def test_rowwise_is_selected_for_images_with_few_channels_and_many_rows(monkeypatch):
     monkeypatch.setattr(devices, "workers", lambda: 2)
 
     def rowwise(x, w, **options):
@@ -69,7 +69,7 @@ def test_rowwise_is_for_images_with_few_channels_and_many_rows(monkeypatch):
     assert not rowwise(x, w, dilation=(2, 1))
 
 
-def test_conv2d_runs_the_algorithm_that_conv_algorithm_names(monkeypatch, rng):
+def test_conv2d_runs_the_algorithm_that_conv_algorithm_returns(monkeypatch, rng):
     monkeypatch.setattr(devices, "workers", lambda: 2)
     for x, w in (
         (IMAGES, FILTERS),

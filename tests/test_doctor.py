@@ -108,9 +108,9 @@ def test_a_driver_older_than_cupy_requires_another_cupy():
     status, lines = doctor(OLD_DRIVER)
     assert status == 1
     assert line(lines, "driver").endswith(
-        "RuntimeError: for CUDA 12, older than the CUDA 13 this CuPy is made for"
+        "RuntimeError: for CUDA 12, older than the CUDA 13 of this CuPy"
     )
-    assert "or, for an older driver, the CuPy made for it: cupy-cuda12x" in lines[-1]
+    assert "or, for an older driver, the CuPy package for it: cupy-cuda12x" in lines[-1]
 
 
 def test_an_invalid_number_of_threads_is_reported():

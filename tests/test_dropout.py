@@ -29,7 +29,7 @@ def test_it_keeps_the_expectation_and_drops_a_fraction_p(p):
     assert abs(y.mean() - 1) < 0.03
 
 
-def test_it_is_the_identity_outside_of_training():
+def test_it_is_the_identity_in_evaluation():
     x = ta.Tensor(np.ones(5))
     assert F.dropout(x, 0.5, training=False) is x
     assert F.dropout(x, 0.0) is x
@@ -37,7 +37,7 @@ def test_it_is_the_identity_outside_of_training():
     assert layer(x) is x
 
 
-def test_dropping_everything_leaves_zeros_and_no_nan():
+def test_p_1_returns_zeros_and_no_nan():
     assert F.dropout(np.ones(5), 1.0).numpy().tolist() == [0] * 5
 
 

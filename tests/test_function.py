@@ -25,17 +25,17 @@ class Double(ta.Function):
         return 2 * dy
 
 
-def broken(gradients):
+def mutant(gradients):
     """A Function of two inputs whose backward is `gradients`."""
 
-    class Broken(ta.Function):
+    class Mutant(ta.Function):
         def forward(self, x, y):
             return x + y
 
         def backward(self, dy):
             return gradients(dy)
 
-    return Broken
+    return Mutant
 
 
 def leaf(*shape, dtype=np.float32):
@@ -111,25 +111,25 @@ def test_retain_graph_allows_a_second_backward():
     assert x.grad.tolist() == [4, 4]
 
 
-def test_backward_frees_what_the_functions_keep():
-    class Keeper(ta.Function):
+def test_backward_frees_the_arrays_that_functions_store():
+    class Storing(ta.Function):
         def forward(self, x):
-            self.kept = x.copy()
-            Keeper.alive = weakref.ref(self.kept)
+            self.stored = x.copy()
+            Storing.alive = weakref.ref(self.stored)
             return x
 
         def backward(self, dy):
             return dy
 
-    y = Keeper.apply(leaf(4)).sum()
+    y = Storing.apply(leaf(4)).sum()
     gc.collect()
-    assert Keeper.alive() is not None
+    assert Storing.alive() is not None
     y.backward()
     gc.collect()
-    assert Keeper.alive() is None
+    assert Storing.alive() is None
 
 
-def test_needs_input_grad_is_known_in_forward_and_backward():
+def test_needs_input_grad_is_set_in_forward_and_backward():
     seen = []
 
     class Spy(ta.Function):
@@ -171,33 +171,33 @@ def test_a_first_convolution_computes_no_gradient_for_the_image(rng):
     assert dw.shape == weight.shape
 
 
-def test_a_wrong_number_of_gradients_is_named_with_its_class():
-    y = broken(lambda dy: dy).apply(leaf(2), leaf(2))
-    with pytest.raises(ValueError, match=r"Broken.backward: expected 2 gradients, .* got 1"):
+def test_a_wrong_number_of_gradients_is_reported_with_its_class():
+    y = mutant(lambda dy: dy).apply(leaf(2), leaf(2))
+    with pytest.raises(ValueError, match=r"Mutant.backward: expected 2 gradients, .* got 1"):
         y.sum().backward()
 
 
-def test_a_gradient_of_a_wrong_shape_is_named_with_its_class():
-    y = broken(lambda dy: (dy, dy)).apply(leaf(3, 2), leaf(2))
+def test_a_gradient_of_a_wrong_shape_is_reported_with_its_class():
+    y = mutant(lambda dy: (dy, dy)).apply(leaf(3, 2), leaf(2))
     with pytest.raises(
         ValueError,
-        match=r"Broken.backward: gradient 1 is float32 array of shape \(3, 2\), but input 1 is .* \(2,\).*sum its",
+        match=r"Mutant.backward: gradient 1 is float32 array of shape \(3, 2\), but input 1 is .* \(2,\).*sum its",
     ):
         y.sum().backward()
 
 
-def test_a_gradient_of_a_wrong_dtype_is_named_with_its_class():
-    y = broken(lambda dy: (dy, dy * np.float64(0.5))).apply(leaf(2), leaf(2))
+def test_a_gradient_of_a_wrong_dtype_is_reported_with_its_class():
+    y = mutant(lambda dy: (dy, dy * np.float64(0.5))).apply(leaf(2), leaf(2))
     with pytest.raises(
-        ValueError, match=r"Broken.backward: gradient 1 is float64 .* Return it as float32"
+        ValueError, match=r"Mutant.backward: gradient 1 is float64 .* Return it as float32"
     ):
         y.sum().backward()
 
 
-def test_a_gradient_that_is_not_an_array_is_named_with_its_class():
-    y = broken(lambda dy: (dy, 1.0)).apply(leaf(2), leaf(2))
+def test_a_gradient_that_is_not_an_array_is_reported_with_its_class():
+    y = mutant(lambda dy: (dy, 1.0)).apply(leaf(2), leaf(2))
     with pytest.raises(
-        ValueError, match=r"Broken.backward: gradient 1 is a float, but .* Return an array"
+        ValueError, match=r"Mutant.backward: gradient 1 is a float, but .* Return an array"
     ):
         y.sum().backward()
 
@@ -214,17 +214,17 @@ def test_a_forward_that_does_not_return_an_array_raises():
 
 
 def test_a_function_without_backward_raises():
-    class Half(ta.Function):
+    class ForwardOnly(ta.Function):
         def forward(self, x):
             return x / 2
 
-    with pytest.raises(TypeError, match=r"Half has no backward\(self, grad_output\)"):
-        Half.apply(leaf(2)).sum().backward()
+    with pytest.raises(TypeError, match=r"ForwardOnly has no backward\(self, grad_output\)"):
+        ForwardOnly.apply(leaf(2)).sum().backward()
 
 
 def test_an_input_without_a_gradient_has_none():
     x, y = leaf(2), leaf(2)
-    broken(lambda dy: (None, dy)).apply(x * 2, y).sum().backward()
+    mutant(lambda dy: (None, dy)).apply(x * 2, y).sum().backward()
     assert x.grad is None
     assert y.grad.tolist() == [1, 1]
 
@@ -279,11 +279,11 @@ def test_every_gradient_has_the_dtype_of_its_tensor(dtype, rng):
     assert all(t.grad.shape == t.shape for t in leaves)
 
 
-def test_a_leaf_does_not_share_its_gradient_with_what_an_operation_keeps():
+def test_a_leaf_does_not_share_its_gradient_with_an_array_that_an_operation_stores():
     class Times(ta.Function):
         def forward(self, x):
             self.w = 0 * x + 3
-            Times.kept = self.w
+            Times.stored = self.w
             return x * self.w
 
         def backward(self, dy):
@@ -292,7 +292,7 @@ def test_a_leaf_does_not_share_its_gradient_with_what_an_operation_keeps():
     x = leaf(2)
     Times.apply(x).sum().backward()
     x.grad *= 0
-    assert Times.kept.tolist() == [3, 3]
+    assert Times.stored.tolist() == [3, 3]
 
 
 def test_the_gradient_of_a_scalar_is_an_array():

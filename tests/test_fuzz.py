@@ -81,7 +81,7 @@ def test_max_pool2d(layer, dtype):
     )
     try:
         naive = max_pool2d_naive(batch, window, out)
-    except ValueError:  # a dilated window may see no pixel of the image
+    except ValueError:  # a dilated window may contain no pixel of the image
         return
     close(y, naive.reshape(y.shape), dtype)
     assert ta.gradcheck(lambda t: F.max_pool2d(t, **options), x, fast=True).ok

@@ -1,4 +1,4 @@
-"""Matrix multiplication divided between workers."""
+"""Matrix multiplication partitioned among workers."""
 
 import sys
 
@@ -45,7 +45,7 @@ LINEAR = [
     (7, 701, 397),
     (397, 11, 401),
 ]
-"""Few columns, few rows and short sums; sizes with many divisors, and prime ones."""
+"""Few columns, few rows and short sums; sizes with many divisors and prime sizes."""
 
 
 @pytest.mark.parametrize("shape", LINEAR)
@@ -84,7 +84,7 @@ def test_stacked_matmul_equals_numpys_with_and_without_blocks(shape, blocks, rng
     np.testing.assert_allclose(out, a @ b, rtol=1e-11, atol=1e-11)
 
 
-def test_blocks_are_small_enough_for_blas_not_to_pack(rng, monkeypatch):
+def test_blocks_are_small_enough_for_blas_to_skip_packing(rng, monkeypatch):
     monkeypatch.setattr(devices, "blas_multiplies_without_packing", lambda: True)
     monkeypatch.setattr(devices.tiles, "workers", lambda: 2)
     sizes = []
@@ -112,7 +112,7 @@ def _madds(a, b):
     return a.shape[-2] * a.shape[-1] * b.shape[-1]
 
 
-def test_only_long_multiplications_are_divided_between_workers(rng, monkeypatch):
+def test_only_large_multiplications_are_partitioned_among_workers(rng, monkeypatch):
     monkeypatch.setattr(devices.tiles, "workers", lambda: 2)
     seen = []
     own = devices.for_tiles
@@ -130,7 +130,7 @@ def test_only_long_multiplications_are_divided_between_workers(rng, monkeypatch)
             rng.standard_normal((64, columns)),
             out=np.empty((rows, columns)),
         )
-    # The longer side of the output is divided, transposed if need be.
+    # The longer side of the output is partitioned, after a transpose if necessary.
     assert seen == [((1024, 64), True), ((8192, 64), False)]
 
 

@@ -57,7 +57,7 @@ def test_a_wrong_sign_fails_at_any_scale():
         ta.gradcheck(Negated.apply, np.ones(3))
 
 
-def test_mistakes_that_cancel_in_a_sum_are_found(rng):
+def test_mistakes_that_cancel_in_a_sum_are_detected(rng):
     class SoftmaxOfZeros(ta.Function):
         """A softmax has a constant sum, so a cotangent of ones would accept zeros."""
 
@@ -82,7 +82,7 @@ def test_a_module_is_checked_with_its_parameters():
     assert sum(row.checked for row in report.rows) == 32 + 54 + 3 + 24 + 2
 
 
-def test_a_parameter_without_gradient_is_found():
+def test_a_parameter_without_gradient_is_detected():
     class Scale(nn.Module):
         def __init__(self):
             self.factor = nn.Parameter(np.ones(3))
@@ -158,7 +158,7 @@ ReLUOffByOnePercent = layer(relu_forward, lambda self, dy: 1.01 * dy * (self.x >
 
 @pytest.mark.parametrize("distance", [3e-6, -3e-6, 3e-7, -5e-8, 0.0])
 def test_a_kink_within_a_step_causes_no_false_alarm_and_hides_no_bug(distance):
-    """x is closer to the kink of ReLU than h; or on it, where all is perturbed."""
+    """x is closer to the kink of ReLU than h; or on it, then inputs are perturbed."""
     x = np.array([1.0, distance, -2.0, 0.5])
     assert reports(ReLU.apply, x).ok
     report = reports(ReLUOffByOnePercent.apply, x)
@@ -166,7 +166,7 @@ def test_a_kink_within_a_step_causes_no_false_alarm_and_hides_no_bug(distance):
     assert not report.ok
 
 
-def test_an_element_on_a_kink_is_checked_after_a_perturbation_and_the_report_says_so():
+def test_an_element_on_a_kink_is_checked_after_a_perturbation_and_this_is_reported():
     report = reports(ReLU.apply, np.zeros(3))
     assert report.ok
     assert report.rows[0].moved == 3
@@ -186,13 +186,13 @@ def test_a_function_with_kinks_everywhere_is_undecided():
     assert not report.ok
 
 
-def test_a_step_is_undecided_or_wrong_but_never_right():
+def test_a_step_function_is_undecided_or_wrong_but_never_right():
     Step = layer(lambda self, x: np.where(x >= 0, 1.0, 0.0), lambda self, dy: dy)
     assert not reports(Step.apply, np.zeros(2)).ok
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_no_false_alarm_on_a_network_full_of_kinks(seed):
+def test_no_false_alarm_on_a_network_with_many_kinks(seed):
     ta.manual_seed(seed)
     model = nn.Sequential(
         nn.Conv2d(1, 3, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(12, 3)
@@ -252,7 +252,7 @@ def test_other_violations_of_the_contract_are_reported(forward, backward, messag
     assert x.tolist() == [1, 2, 3]
 
 
-def test_a_violation_of_the_contract_raises_too():
+def test_a_violation_of_the_contract_raises():
     with pytest.raises(ta.GradcheckError, match="backward changes grad_output in place"):
         ta.gradcheck(layer(lambda self, x: 2 * x, double_in_place).apply, np.ones(3))
 

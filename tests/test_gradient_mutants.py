@@ -24,7 +24,7 @@ def test_a_mutant_is_rejected_with_its_hint(mutant, fast):
         kinds = {row.hint.kind for row in report.rows if row.hint}
         assert kinds & (VAGUE if mutant.hint == "none" else {mutant.hint}), report
         assert report.problems == []
-        assert f"Next: for {report.worst.name}, backward should give" in str(report)
+        assert f"Next: for {report.worst.name}, backward should return" in str(report)
 
 
 def test_there_are_at_least_forty_mutants_with_distinct_names(tell):

@@ -1,4 +1,4 @@
-"""Imports: NumPy only at first, CuPy in two parts, dependencies in one direction."""
+"""Imports: only NumPy at first, CuPy in two packages, dependencies in one direction."""
 
 import ast
 import graphlib
@@ -18,13 +18,13 @@ ORDER = [
     "training", "emulator", "plots", "course", "cli", "__main__",
 ]
 # fmt: on
-"""The parts of tinyalex. Each may import those before it."""
+"""The packages and modules of tinyalex. Each may import those before it."""
 
 NARROW = {
     "data": {"device", "function", "kernels", "ops", "tensor", "serialization"},
     "optim": {"device", "function", "kernels", "ops", "tensor"},
 }
-"""Parts that may import only these."""
+"""Packages that may import only these."""
 
 OPTIONAL = ["cupy", "onnx", "matplotlib", "PIL", "tqdm", "safetensors", "scipy", "pooch", "torch"]
 """Libraries that are imported on first use."""
@@ -55,8 +55,8 @@ def imports(file):
                 yield name if name in FILES else source
 
 
-def part(module):
-    """The part of a module: `nn` of tinyalex.nn.init, "" of tinyalex/__init__.py."""
+def package_of(module):
+    """The package of a module: `nn` of tinyalex.nn.init, "" of tinyalex/__init__.py."""
     return module.split(".")[1] if "." in module else ""
 
 
@@ -75,7 +75,7 @@ def test_import_tinyalex_imports_no_optional_library():
     assert (result.stdout.strip(), result.stderr) == ("[]", "")
 
 
-def test_autograd_needs_no_library_but_numpy():
+def test_autograd_requires_no_library_except_numpy():
     program = f"""if True:
         import sys
         for name in {[*OPTIONAL, "threadpoolctl"]}:
@@ -97,24 +97,24 @@ def test_cupy_is_imported_by_device_and_kernels_only():
         assert "cupy" not in {module.split(".")[0] for module in imports(file)}, file
 
 
-def test_every_part_that_is_listed_exists():
-    parts = {part(module) for module in FILES} - {""}
+def test_every_listed_package_exists():
+    parts = {package_of(module) for module in FILES} - {""}
     assert set(ORDER) == parts
-    assert len(ORDER) == len(parts), "a part is listed twice"
+    assert len(ORDER) == len(parts), "a package is listed twice"
     assert {*NARROW, *set().union(*NARROW.values())} <= parts
 
 
 @pytest.mark.parametrize("module", FILES)
-def test_a_part_imports_only_the_parts_before_it(module):
-    here = part(module)
+def test_a_package_imports_only_those_before_it(module):
+    here = package_of(module)
     if here == "":
         return
-    assert here in ORDER, f"{module} is a new part of tinyalex: add it to ORDER"
+    assert here in ORDER, f"{module} is in a new package of tinyalex: add it to ORDER"
     allowed = NARROW.get(here, set(ORDER[: ORDER.index(here)])) | {here}
     wrong = [
         target
         for target in imports(FILES[module])
-        if inside(target) and part(target) not in allowed
+        if inside(target) and package_of(target) not in allowed
     ]
     assert wrong == [], f"{module} may import {sorted(allowed)}"
 

@@ -78,6 +78,6 @@ def test_pad_names_widths_that_do_not_match():
     with pytest.raises(ValueError, match="mode='reflect' is not supported"):
         F.pad(x, (1, 1), mode="reflect")
     with pytest.raises(
-        TypeError, match=r"expected integers, two an axis, the last axis first, got \(1.5, 0\)"
+        TypeError, match=r"expected integers, two per axis, the last axis first, got \(1.5, 0\)"
     ):
         F.pad(x, (1.5, 0))

@@ -45,7 +45,7 @@ class Mutated:
 
 
 def with_margins(x):
-    """A copy of an array with margins, in which out-of-bounds writes do no damage."""
+    """A copy of an array with margins, which absorb out-of-bounds writes."""
     if not isinstance(x, np.ndarray):
         return x
     memory = np.full(x.nbytes + 2 * MARGIN_BYTES, 0xC5, np.uint8)

@@ -1,4 +1,4 @@
-"""Every primitive on both devices, with the same arguments; what `launch` rejects."""
+"""Every primitive on both devices, with the same arguments; errors of `launch`."""
 
 import inspect
 

@@ -153,7 +153,7 @@ def test_an_unknown_mistake_gets_the_hint_of_gradcheck():
     kind, text = feedback_on(IN_PLACE.replace("return dy", "return -3 * dy"), number=7)
     assert kind == "values"
     assert "The gradient check, on other values, reports for the gradient of x: " in text
-    assert "Every element is -3 times what it should be." in text
+    assert "Every element is -3 times the correct value." in text
 
 
 @pytest.mark.parametrize("number", [1, 5])

@@ -1,4 +1,4 @@
-"""The memory pool reuses memory without references, and limits what is idle."""
+"""The memory pool reuses unreferenced memory, and limits idle memory."""
 
 import gc
 import os
@@ -13,7 +13,7 @@ import tinyalex as ta
 from tinyalex import functional as F
 from tinyalex import nn, optim
 from tinyalex.kernels.cpu import memory_pool as module
-from tinyalex.kernels.cpu.memory_pool import MAX_HELD, MIN_POOLED_BYTES, MemoryPool
+from tinyalex.kernels.cpu.memory_pool import MAX_POOL_RATIO, MIN_POOLED_BYTES, MemoryPool
 
 
 @pytest.fixture
@@ -87,12 +87,12 @@ def test_idle_memory_is_limited_and_the_longest_idle_is_released_first(memory):
     for _ in range(5):
         big = memory.empty((9 * MIN_POOLED_BYTES,), np.uint8)
         idle_bytes = sum(idle.size for idle in memory.idle)
-        assert memory.bytes_in_use + idle_bytes <= MAX_HELD * memory.peak_bytes
+        assert memory.bytes_in_use + idle_bytes <= MAX_POOL_RATIO * memory.peak_bytes
         del big
     assert memory.peak_bytes == most
 
 
-def test_memory_more_than_twice_too_large_is_not_reused(memory):
+def test_memory_of_more_than_twice_the_size_is_not_reused(memory):
     where = address(memory.empty((8 * MIN_POOLED_BYTES,), np.uint8))
     small = memory.empty((3 * MIN_POOLED_BYTES,), np.uint8)
     assert address(small) != where == address(memory.empty((5 * MIN_POOLED_BYTES,), np.uint8))
@@ -169,7 +169,7 @@ def test_arrays_that_threads_release_are_counted(memory):
     assert memory.bytes_in_use <= 2 * MIN_POOLED_BYTES
 
 
-def test_arrays_that_a_user_keeps_are_not_changed_by_later_steps(rng):
+def test_arrays_in_use_are_not_changed_by_later_steps(rng):
     model = nn.Sequential(
         nn.Conv2d(3, 32, 3, padding=1),
         nn.ReLU(),

@@ -68,7 +68,7 @@ def test_loading_keeps_the_parameter_objects():
     assert all(a is b for a, b in zip(before, net.parameters(), strict=True))
 
 
-def test_a_state_of_another_network_raises_naming_every_mismatch_and_changes_nothing():
+def test_a_state_of_another_network_raises_with_every_mismatch_and_changes_nothing():
     net = Net()
     before = net.state_dict()
     state = {name: value + 1 for name, value in before.items() if name != "scale"}
@@ -284,10 +284,10 @@ def test_a_submodule_that_refers_to_its_parent_is_listed_once():
     assert [name for name, _ in parent.named_modules()] == ["", "0", "part"]
 
 
-def test_testing_restores_the_mode_of_every_submodule():
+def test_eval_mode_restores_the_mode_of_every_submodule():
     net = nn.Sequential(nn.Dropout(), nn.Dropout())
     net[1].eval()
-    with nn.module.testing(net):
+    with nn.module.eval_mode(net):
         assert not any(module.training for module in net.modules())
     assert [module.training for module in net.modules()] == [True, True, False]
 
@@ -406,4 +406,4 @@ def test_a_sequential_fuses_relu_and_max_pooling_with_the_same_bits(rng):
 
 
 class SubclassOfReLU(nn.ReLU):
-    """Not ReLU itself, and so not fused."""
+    """A subclass of ReLU is not fused."""

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anywhere
     [(5, 1, 0.75, 2.0), (5, 2, 0.75, 2.0), (4, 1, 0.5, 1.0), (1, 4, 1.0, 1.0), (11, 1, 0.75, 1.0)],
 )
 class TestEachSetting:
-    def test_it_equals_its_naive_version_in_both_meanings_of_alpha(
+    def test_it_equals_its_naive_version_in_both_alpha_modes(
         self, alpha, size, groups, beta, k, dtype, rng
     ):
         x = rng.standard_normal((2, 8, 3, 2)).astype(dtype)

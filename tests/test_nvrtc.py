@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.cuda, pytest.mark.skipif(bool(MISSING), reason=MISSING
 
 ARCHITECTURES = [75, 80, 90, 100, 120]
 REGISTERS = 65536
-"""On a multiprocessor, for all threads of a block."""
+"""Limits of a multiprocessor, for all threads of a block."""
 
 CODE = """#line 1 "small.cu"
 extern "C" __global__ void plain(const float* x, float* y) { y[threadIdx.x] = x[threadIdx.x] * 0.1f; }
@@ -121,7 +121,7 @@ def test_an_unknown_name_is_rejected():
         nvrtc.compile(CODE, "small.cu", ["no_such_kernel<float>"], 90)
 
 
-def test_without_nvrtc_the_message_says_how_to_get_it(monkeypatch):
+def test_without_nvrtc_the_message_tells_how_to_install_it(monkeypatch):
     monkeypatch.setattr(sys, "path", [])
     monkeypatch.setitem(sys.modules, "cuda.pathfinder", None)
     monkeypatch.setattr(nvrtc.ctypes.util, "find_library", lambda name: None)

@@ -58,7 +58,7 @@ def test_groups_have_their_own_options():
     assert (w.grad, v.grad) == (None, None)
 
 
-def test_the_papers_groups_are_weights_with_decay_and_biases_at_twice_the_rate_without():
+def test_the_papers_groups_are_weights_with_decay_and_biases_at_twice_the_rate_without_decay():
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Linear(4, 2))
     weights, biases = optim.paper_groups(model, 0.01)
     assert [p.ndim for p in weights["params"] + biases["params"]] == [4, 2, 1, 1]

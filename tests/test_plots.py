@@ -342,8 +342,8 @@ def test_an_outline_lists_the_layers_in_the_order_of_computation(small):
         "drop",
         "output",
     ]
-    assert all(before.shape == after.seen for before, after in itertools.pairwise(steps))
-    assert steps[0].seen == (3, 8, 8)
+    assert all(before.shape == after.input_shape for before, after in itertools.pairwise(steps))
+    assert steps[0].input_shape == (3, 8, 8)
     assert sum(step.parameters for step in steps) == sum(p.size for p in small.parameters())
 
 

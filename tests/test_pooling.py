@@ -23,7 +23,7 @@ geometries = pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
 
 
 def distinct(rng, shape, dtype=np.float64):
-    """Values far apart from each other: a small perturbation changes no maximum."""
+    """Values with large differences: a small perturbation changes no maximum."""
     return rng.permutation(np.prod(shape)).reshape(shape).astype(dtype) / 10
 
 
@@ -39,7 +39,7 @@ def test_max_pool2d_equals_its_naive_version(geometry, dtype, rng):
 
 
 @geometries
-def test_without_a_gradient_the_maximum_is_the_same(geometry, dtype, rng):
+def test_the_maximum_is_the_same_without_a_gradient(geometry, dtype, rng):
     x = distinct(rng, (2, 3, 9, 8), dtype)
     np.testing.assert_array_equal(
         F.max_pool2d(x, *geometry).numpy(),
@@ -85,7 +85,7 @@ def test_the_maximum_of_several_windows_gets_all_their_gradients():
 
 
 @pytest.mark.parametrize("kernel", [(1, 256), (256, 1), (1, 257)])
-def test_a_window_may_have_as_many_pixels_as_a_byte_counts_and_more(kernel, rng):
+def test_a_window_may_have_256_pixels_and_more(kernel, rng):
     x = ta.Tensor(rng.standard_normal((1, 1, 256, 257)).astype("f"), requires_grad=True)
     F.max_pool2d(x, kernel).sum().backward()
     assert (x.grad != 0).sum() == F.max_pool2d(x, kernel).size
@@ -97,7 +97,7 @@ def test_the_first_of_equal_maxima_gets_the_gradient():
     assert x.grad.tolist() == [[[[1, 0], [0, 0]]]]
 
 
-def test_a_window_of_minus_infinities_gives_its_gradient_to_a_pixel_of_the_image():
+def test_a_window_of_minus_infinities_passes_its_gradient_to_a_pixel_of_the_image():
     x = ta.Tensor(np.full((1, 1, 3, 3), -np.inf), requires_grad=True)
     F.max_pool2d(x, 2, 2, 1).sum().backward()
     assert x.grad.sum() == 4
@@ -158,7 +158,7 @@ def test_a_divisor_of_zero_raises():
 
 def test_fused_relu_equals_a_separate_relu(device, rng):
     x, dy = (rng.standard_normal(shape).astype("f") for shape in ((3, 4, 9, 8), (3, 4, 4, 3)))
-    x -= 1.5  # so that some windows have nothing positive
+    x -= 1.5  # so that some windows have no positive pixel
     results = []
     for f in (lambda t: F.max_pool2d(t, 3, 2, relu=True), lambda t: F.relu(F.max_pool2d(t, 3, 2))):
         t = ta.Tensor(x, requires_grad=True, device=device)

@@ -64,7 +64,7 @@ def test_the_same_state_gives_the_same_bytes(tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_a_save_that_fails_keeps_the_old_file_and_adds_none(tmp_path, monkeypatch):
+def test_a_failed_save_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     ta.save(tmp_path / "x", {"w": np.ones(2)})
     before = (tmp_path / "x").read_bytes()
 

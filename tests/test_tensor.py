@@ -85,7 +85,7 @@ def test_matmul_passes_gradcheck(shapes, rng):
     assert ta.gradcheck(lambda x, y: x @ y, [rng.standard_normal(shape) for shape in shapes]).ok
 
 
-def test_an_array_on_the_left_gives_a_tensor():
+def test_an_array_as_the_left_operand_returns_a_tensor():
     x = ta.Tensor(np.ones((2, 2)), requires_grad=True)
     for y in (
         np.ones((2, 2)) @ x,
@@ -166,29 +166,29 @@ def test_changes_of_shape_pass_gradcheck(f, rng):
     assert ta.gradcheck(f, rng.standard_normal((2, 3, 4))).ok
 
 
-def test_the_gradient_of_astype_has_the_old_dtype():
+def test_the_gradient_of_astype_has_the_dtype_of_the_input():
     x = ta.Tensor([1.0, 2.0], requires_grad=True)
     y = x.astype("float64")
     y.sum().backward()
     assert (y.dtype, x.grad.dtype) == ("f8", "f4")
 
 
-def test_detach_drops_the_graph():
+def test_detach_removes_the_graph():
     x = ta.Tensor([1.0], requires_grad=True)
     y = (x * 2).detach()
     assert (y.requires_grad, y.creator, y.numpy().tolist()) == (False, None, [2.0])
 
 
-def test_numpy_is_c_contiguous_whatever_the_memory_order():
+def test_numpy_is_c_contiguous_for_any_memory_order():
     assert ta.Tensor(np.zeros((4, 5, 6)).transpose(2, 0, 1)).numpy().flags.c_contiguous
 
 
-def test_item_needs_one_element():
+def test_item_requires_one_element():
     with pytest.raises(ValueError, match=r"expected one element, got a tensor of shape \(2,\)"):
         ta.Tensor([1.0, 2.0]).item()
 
 
-def test_backward_of_several_elements_needs_grad():
+def test_backward_of_several_elements_requires_grad():
     x = ta.Tensor([1.0, 2.0], requires_grad=True)
     with pytest.raises(
         ValueError, match=r"expected a tensor of one element, got shape \(2,\).*y\.sum\(\)\.back"
@@ -201,14 +201,14 @@ def test_backward_of_several_elements_needs_grad():
 
 
 def test_backward_without_requires_grad_raises():
-    with pytest.raises(RuntimeError, match="was computed from no tensor with requires_grad=True"):
+    with pytest.raises(RuntimeError, match="needs no gradient: no input had requires_grad=True"):
         ta.Tensor([1.0]).sum().backward()
 
 
-def test_repr_shows_values_dtype_and_origin():
+def test_repr_shows_values_dtype_and_creator():
     x = ta.Tensor([1.0, 2.0], requires_grad=True)
     assert repr(x) == "Tensor([1., 2.], dtype=float32, requires_grad=True)"
-    assert repr(x + 1) == "Tensor([2., 3.], dtype=float32, made by Add)"
+    assert repr(x + 1) == "Tensor([2., 3.], dtype=float32, creator=Add)"
 
 
 def test_an_unknown_device_raises():
@@ -216,7 +216,7 @@ def test_an_unknown_device_raises():
         ta.Tensor([1.0], device="tpu")
 
 
-def test_operators_refuse_strings():
+def test_operators_reject_strings():
     with pytest.raises(TypeError, match="unsupported operand"):
         ta.Tensor([1.0]) + "1"
 

@@ -1,9 +1,9 @@
 """A whole AlexNet in float32, with fast paths, against the same network in float64.
 
-Compared directly, their gradients differ by up to some thousandths: of millions of
-ReLUs and pooling windows, a few choose differently where two values are nearly equal.
-So the float64 network is given the masks and the maxima of the float32 network; what
-remains is rounding.
+Compared directly, their gradients differ by some thousandths: of millions of ReLUs and
+pooling windows, a few select another value where two are nearly equal. The float64
+network therefore uses the masks and maxima of the float32 network; the remaining
+difference is rounding.
 """
 
 import numpy as np

@@ -1,8 +1,8 @@
-"""Function: an operation with its forward and backward pass; and the graph of them.
+"""Function: an operation with a forward and a backward pass; and the autograd graph.
 
-The graph consists of Functions. Each keeps the tensors it read, each tensor the
-Function that made it (`creator`); a tensor without one is a leaf. Forward and backward
-see arrays, not tensors, so derivatives are first order only.
+A Function stores its input tensors, a tensor the Function that computed it (`creator`).
+A tensor without a creator is a leaf. Forward and backward receive arrays, not tensors:
+derivatives are first order only.
 """
 
 import threading
@@ -37,7 +37,7 @@ def is_grad_enabled() -> bool:
 
 
 class GraphTensor:
-    """What the graph needs of a tensor. `tinyalex.Tensor` is the subclass in use."""
+    """A tensor as the graph uses it. `tinyalex.Tensor` is the only subclass."""
 
     data: Array
     requires_grad: bool
@@ -49,19 +49,19 @@ class GraphTensor:
         return type(self)
 
     def accumulate_grad(self, grad: Array) -> None:
-        """Take a complete gradient of this leaf."""
+        """Receive the complete gradient of this leaf."""
 
 
 class Function:
-    """An operation. Subclass it with
+    """A differentiable operation. A subclass defines
 
         forward(self, *arrays, **options) -> an array
         backward(self, grad_output)       -> a gradient for each array input
 
-    `forward` stores what `backward` needs as attributes of self. A gradient has its
-    input's shape and dtype, or is None if there is none; a single one need not be in a
-    tuple. `self.needs_input_grad`, set before both, is a bool for each input; where it
-    is False, the gradient may be None. Neither method may change an array it is given.
+    `forward` stores what `backward` needs as attributes of self. Each gradient has the
+    shape and dtype of its input, or is None; a single one may be returned without a
+    tuple. `self.needs_input_grad` has a bool for each input, in both methods; where it
+    is False, the gradient may be None. Neither method may modify its arguments.
 
     >>> import numpy as np, tinyalex as ta
     >>> class Square(ta.Function):
@@ -77,7 +77,7 @@ class Function:
     """
 
     inputs: tuple[GraphTensor | None, ...] | None
-    """The tensor of each input that gets a gradient, else None. None if freed."""
+    """Each input that needs a gradient, None for the others; None once freed."""
     needs_input_grad: tuple[bool, ...]
 
     def forward(self, *arrays: Any, **options: Any) -> Array:
@@ -92,9 +92,9 @@ class Function:
 
     @classmethod
     def apply(cls, *inputs: Any, **options: Any) -> Any:
-        """Run forward on tensors, arrays, numbers and None, and record it in the graph.
+        """Run forward on tensors, arrays, scalars and None, and record it in the graph.
 
-        Returns a tensor if one of the inputs is one, else the array from forward.
+        Returns a tensor if any input is a tensor, else the array that forward returns.
         """
         node = cls()
         tensors = [x if isinstance(x, GraphTensor) else None for x in inputs]
@@ -105,7 +105,7 @@ class Function:
         node.needs_input_grad = tuple(t is not None for t in node.inputs)
         arrays = [x if t is None else t.data for x, t in zip(inputs, tensors, strict=True)]
         common = device.common(cls.__name__, arrays)
-        # inf and NaN are results, without warnings, as on the GPU.
+        # No warnings about inf and NaN, as on a GPU.
         with device.on(common), np.errstate(all="ignore"):
             array = node.forward(*arrays, **options)
         if not device.is_array(array):
@@ -131,17 +131,16 @@ def _describe(x: Any) -> str:
 def backward(root: GraphTensor, grad: Array, retain_graph: bool) -> None:
     """Add d(sum of root*grad)/d(leaf) to the `.grad` of each leaf of the graph.
 
-    A gradient is complete once all uses of its tensor have contributed; only then is it
-    passed on. So uses are counted first, and each Function runs once, however often its
-    output is used.
+    A gradient is complete once all uses of its tensor have contributed. Uses are
+    counted first, so that each Function's backward runs once, with a complete gradient.
     """
     uses_left = _count_uses(root)
-    collected: dict[Any, Array] = {_node(root): grad}
+    collected: dict[Any, Array] = {_key(root): grad}
     ready = [root]
     while ready:
         tensor = ready.pop()
         node = tensor.creator
-        total = collected.pop(_node(tensor), None)
+        total = collected.pop(_key(tensor), None)
         if node is None:
             if total is not None:
                 tensor.accumulate_grad(total)
@@ -150,7 +149,7 @@ def backward(root: GraphTensor, grad: Array, retain_graph: bool) -> None:
         for source, share in zip(node.inputs, _input_grads(node, total), strict=True):
             if source is None:
                 continue
-            key = _node(source)
+            key = _key(source)
             if share is not None:
                 with device.on_device_of(share):
                     collected[key] = (
@@ -163,14 +162,14 @@ def backward(root: GraphTensor, grad: Array, retain_graph: bool) -> None:
             _free(node)
 
 
-def _node(tensor: GraphTensor) -> Any:
-    """What a gradient belongs to: the tensor's creator, or a leaf itself."""
+def _key(tensor: GraphTensor) -> Any:
+    """The key of a tensor's gradient: its creator, or the leaf itself."""
     return tensor if tensor.creator is None else tensor.creator
 
 
 def _count_uses(root: GraphTensor) -> dict[Any, int]:
-    """How often each Function's output and each leaf is read in the graph of `root`."""
-    uses: dict[Any, int] = {_node(root): 0}
+    """The number of uses of each Function's output and of each leaf below `root`."""
+    uses: dict[Any, int] = {_key(root): 0}
     to_visit = [root.creator] if root.creator is not None else []
     while to_visit:
         node = to_visit.pop()
@@ -183,7 +182,7 @@ def _count_uses(root: GraphTensor) -> dict[Any, int]:
         for source in node.inputs:
             if source is None:
                 continue
-            key = _node(source)
+            key = _key(source)
             if key not in uses and source.creator is not None:
                 to_visit.append(source.creator)
             uses[key] = uses.get(key, 0) + 1
@@ -215,7 +214,7 @@ def _input_grads(node: Function, grad_output: Array | None) -> tuple[Array | Non
 
 
 def _mismatch(grad: Any, source: GraphTensor) -> str:
-    """What to do about a gradient that does not match its input; empty if it does."""
+    """The remedy for a gradient that does not match its input; empty if it does."""
     if not device.is_array(grad):
         return "Return an array."
     here, there = device.of(source.data), device.of(grad)
@@ -239,10 +238,10 @@ def _without_aliases(
 ) -> tuple[Array | None, ...]:
     """The gradients, copied for leaves if they share memory with another array in use.
 
-    A leaf's `.grad` is the user's to keep and to change in place. `z = x + y` returns
+    Users may modify a leaf's `.grad` in place. The backward of `z = x + y` returns
     grad_output itself for both x and y: without a copy, `x.grad *= 2` would change
-    `y.grad` as well; with `backward` returning a saved input, it would change that
-    input's data.
+    `y.grad` as well. If `backward` returned a stored input, it would change the input's
+    data.
     """
     assert node.inputs is not None
     in_use = {id(_owner(a)) for a in (grad_output, *_arrays_of(node))}

@@ -1,8 +1,7 @@
-"""Files in the safetensors format, which contains arrays and text, and no code.
+"""Files in the safetensors format, which contain arrays and text, but no code.
 
-A dict of arrays is stored as it is, for any program that reads safetensors. Of any
-other state, the structure and the values that are not arrays are stored as JSON in the
-file's header.
+A dict of arrays is stored directly, for any program that reads safetensors. For other
+states, the structure and the values that are not arrays are JSON in the file's header.
 """
 
 import json
@@ -24,13 +23,13 @@ STRUCTURE = "tinyalex.structure"
 
 
 def save(path: PathLike, state: Any, metadata: dict[str, str] | None = None) -> None:
-    """Write `state` to a file, atomically: an interrupted save keeps the old file.
+    """Write `state` to a file atomically: an interrupted save leaves the old file.
 
     state     a dict of tensors or arrays; or nested dicts (with string keys) and lists
               of tensors, arrays, numbers, strings and None
     metadata  strings to add to the file's header
 
-    Raises TypeError, naming its position, for anything else in the state.
+    Raises TypeError, with the position, for any other value in the state.
     """
     from safetensors.numpy import save_file
 
@@ -94,7 +93,7 @@ def _is_array(value: Any) -> bool:
 
 
 def _flatten(value: Any, name: str, tensors: dict[str, np.ndarray]) -> Any:
-    """`value` as JSON; its arrays go into `tensors` and are replaced by their names."""
+    """`value` as JSON; its arrays are moved to `tensors`, replaced by their names."""
     where = name or "the state"
     if _is_array(value):
         if name in tensors:
@@ -135,9 +134,8 @@ def _unflatten(node: Any, tensors: dict[str, np.ndarray]) -> Any:
 
 @contextmanager
 def atomic_write(path: PathLike) -> Iterator[Path]:
-    """A temporary path. At the end its file replaces `path`; after an error it is gone.
-
-    The replacement is atomic, also in a power failure. Missing folders are created.
+    """A context with a temporary path. At its end that file replaces `path` atomically,
+    also in a power failure; after an error it is deleted. Missing folders are created.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -28,13 +28,13 @@ def _operators(op: type[Function]) -> tuple[Operator, Operator]:
 
 
 class Tensor(GraphTensor):
-    """An array with a gradient, in the graph of the operations that computed it.
+    """An array with a gradient and the graph of operations that computed it.
 
     array          Python numbers and lists become float32; an array keeps its dtype and
                    is copied only to another device
     requires_grad  whether `backward` computes `.grad`; floating dtypes only
-    device         "cpu", "cuda" or "cuda:1"; if None, a GPU array stays where it is and
-                   anything else goes to `device.default()`
+    device         "cpu", "cuda" or "cuda:1"; if None, tensors and GPU arrays stay on
+                   their device, other values are copied to `device.default()`
 
     `.data` is the array, `.grad` an array of the same shape and dtype, or None.
     Arithmetic promotes dtypes as NumPy does. Derivatives are first order only, and
@@ -47,7 +47,7 @@ class Tensor(GraphTensor):
            [6., 8.]], dtype=float32)
     """
 
-    __array_ufunc__ = None  # ndarray + Tensor is Tensor.__radd__, not a loop over the elements
+    __array_ufunc__ = None  # ndarray + Tensor calls Tensor.__radd__, not once per element
 
     def __init__(self, array: Any, requires_grad: bool = False, device: str | None = None) -> None:
         source = array.data if isinstance(array, Tensor) else array
@@ -108,7 +108,7 @@ class Tensor(GraphTensor):
         values = np.array2string(self.numpy(), separator=", ", prefix=f"{name}(")
         origin = ", requires_grad=True" if self.requires_grad else ""
         if self.creator is not None:
-            origin = f", made by {type(self.creator).__name__}"
+            origin = f", creator={type(self.creator).__name__}"
         return f"{name}({values}, dtype={self.dtype}{origin})"
 
     def __bool__(self) -> bool:
@@ -135,14 +135,14 @@ class Tensor(GraphTensor):
     def backward(self, grad: "Tensor | Array | None" = None, retain_graph: bool = False) -> None:
         """Add the gradient of sum(self * grad) to the `.grad` of each leaf.
 
-        grad          array (or tensor) of this tensor's shape; may be omitted for a
-                      tensor of one element, and is then 1
+        grad          array (or tensor) of this tensor's shape; by default 1, for a
+                      tensor of one element
         retain_graph  keep the graph for a second backward()
         """
         if not self.requires_grad:
             raise RuntimeError(
-                "backward: this tensor was computed from no tensor with requires_grad=True, "
-                "so there is no gradient to compute."
+                "backward: this tensor needs no gradient: no input had requires_grad=True, or "
+                "it was computed within no_grad()."
             )
         with devices.on_device_of(self.data):
             if grad is None:
@@ -175,25 +175,25 @@ class Tensor(GraphTensor):
             self.grad = grad if self.grad is None else devices.asarray(self.grad + grad)
 
     def register_hook(self, fn: GradHook) -> Callable[[], None]:
-        """Call `fn(gradient)` once a backward pass, when the gradient is complete.
+        """Call `fn(gradient)` once per backward pass, when the gradient is complete.
 
         An array that `fn` returns replaces the gradient. Returns a function that
         removes the hook. Raises ValueError for a tensor that is not a leaf.
         """
         if self.creator is not None or not self.requires_grad:
             raise ValueError(
-                "register_hook: expected a leaf with requires_grad=True; other tensors collect no "
+                "register_hook: expected a leaf with requires_grad=True; other tensors have no "
                 "gradient."
             )
         self.hooks.append(fn)
         return lambda: self.hooks.remove(fn)
 
     def detach(self) -> "Tensor":
-        """A tensor of the same array, without its graph."""
+        """A tensor with the same array, without the graph."""
         return Tensor(self)
 
     def to(self, device: str) -> "Tensor":
-        """The tensor on a device: itself, if it is there. Gradients are moved back."""
+        """The tensor on `device`, itself if it is there. Its gradient is moved back."""
         name = devices.check(device)
         return self if name == self.device else ops.Move.apply(self, device=name)
 
@@ -228,7 +228,7 @@ class Tensor(GraphTensor):
     def tanh(self) -> "Tensor":
         return ops.Tanh.apply(self)
 
-    # Reductions: axis is an integer, a tuple of them, or None for all
+    # Reductions: axis is an integer, a tuple of integers, or None for all axes
 
     def sum(self, axis: Any = None, keepdims: bool = False) -> "Tensor":
         return ops.Sum.apply(self, axis=axis, keepdims=keepdims)
@@ -247,7 +247,7 @@ class Tensor(GraphTensor):
         return ops.Reshape.apply(self, shape=_integers(shape))
 
     def transpose(self, *axes: Any) -> "Tensor":
-        """Axis i of the result is axis axes[i] of this tensor; by default, reversed."""
+        """Axis i of the result is axis axes[i] of this tensor; reversed by default."""
         return ops.Transpose.apply(self, axes=_integers(axes) if axes else None)
 
     @property
@@ -259,7 +259,7 @@ class Tensor(GraphTensor):
 
 
 def as_tensor(x: Any) -> Tensor:
-    """`x` itself if it is a tensor, else a tensor of it."""
+    """`x` itself if it is a tensor, else Tensor(x)."""
     return x if isinstance(x, Tensor) else Tensor(x)
 
 
@@ -287,7 +287,7 @@ def _check_hook_result(changed: Any, grad: Array) -> None:
 
 
 def _binary(op: type[Function], x: Any, y: Any) -> Any:
-    """`op` on two operands. Python numbers are not converted: they keep the dtype."""
+    """`op` on two operands. Python numbers do not change the dtype of the result."""
     for operand in (x, y):
         known = isinstance(operand, (Tensor, int, float, list, tuple))
         if not known and not devices.is_array(operand):
@@ -297,7 +297,7 @@ def _binary(op: type[Function], x: Any, y: Any) -> Any:
 
 
 def _operand(x: Any, device: str) -> Any:
-    """Lists become tensors on the other operand's device, arrays on the default one."""
+    """Lists become tensors on the other operand's device; arrays, Tensor(x)."""
     if isinstance(x, (list, tuple)):
         return Tensor(x, device=device)
     return as_tensor(x) if devices.is_array(x) and x.shape else x

@@ -124,7 +124,7 @@ def _column(model: AlexNet) -> dict[str, str]:
     cells = {"": model.variant}
     for layer, block in zip(LAYERS, blocks, strict=True):
         is_image = layer == "image"
-        cells[layer] = _shape(steps[0].seen if is_image else block[0].shape)
+        cells[layer] = _shape(steps[0].input_shape if is_image else block[0].shape)
         if layer != "fc8":
             following = block if is_image else block[1:]
             letters = (LETTERS.get(type(step.module), "D") for step in following)

@@ -1,4 +1,4 @@
-"""Devices, arrays, tiles of a batch and their threads, random numbers.
+"""Devices, arrays, loops over tiles of a batch, worker threads, random numbers.
 
 `xp = device.xp(x)` is the array library of `x`, NumPy or CuPy; `k = kernels.of(x)` its
 primitives. Only this package and `kernels/` import CuPy.

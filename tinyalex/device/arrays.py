@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
-"""A NumPy or CuPy array. Type checkers see NumPy's class, whose methods CuPy's has."""
+"""A NumPy or CuPy array, typed as NumPy's: CuPy's class has the same methods."""
 
 
 def gpu_library() -> ModuleType:
-    """CuPy, which is imported on first use."""
+    """CuPy, imported on first use."""
     import cupy
 
     return cupy
@@ -48,7 +48,7 @@ def xp(x: Array) -> ModuleType:
 
 
 def asarray(x: Any, dtype: Any = None, *, like: Array | None = None) -> Array:
-    """`x` as an array. An array stays on its device; other values go to `like`'s."""
+    """`x` as an array: arrays stay on their device, others are copied to `like`'s."""
     if _is_on_gpu(x):
         with on_device_of(x):
             return x if dtype is None else x.astype(dtype, copy=False)
@@ -91,9 +91,9 @@ def current() -> str:
 
 
 def common(op: str, arrays: Iterable[Any]) -> str:
-    """The device that all arrays are on. Other objects and NumPy scalars are skipped.
+    """The device of all arrays. Other objects and NumPy scalars are ignored.
 
-    Raises ValueError if the arrays are on more than one.
+    Raises ValueError if the arrays are on different devices.
     """
     names = {i: of(x) for i, x in enumerate(arrays) if isinstance(x, np.ndarray) or _is_on_gpu(x)}
     first, expected = next(iter(names.items()), (0, "cpu"))

@@ -23,7 +23,7 @@ def why_no_cuda() -> str | None:
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of a check. `ok` is None if an optional part is missing."""
+    """The result of a check. `ok` is None if an optional package is missing."""
 
     name: str
     ok: bool | None
@@ -36,7 +36,7 @@ class Finding:
 
 
 class NotThere(Exception):  # noqa: N818 - not an error
-    """Raised by a check whose optional part is missing."""
+    """Raised by a check whose optional package is missing."""
 
 
 Check = tuple[str, Callable[[], str], str]
@@ -78,12 +78,12 @@ def _find_driver() -> str:
     runtime = gpu_library().cuda.runtime
     version = runtime.driverGetVersion()
     if version == 0:
-        # The error of a library that cannot be loaded says what is missing.
+        # If the library cannot be loaded, the error names what is missing.
         ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
         raise RuntimeError("libcuda is installed, but does not respond")
     major, needed = version // 1000, runtime.runtimeGetVersion() // 1000
     if major < needed:
-        raise RuntimeError(f"for CUDA {major}, older than the CUDA {needed} this CuPy is made for")
+        raise RuntimeError(f"for CUDA {major}, older than the CUDA {needed} of this CuPy")
     return f"for CUDA up to {major}.{version % 1000 // 10}"
 
 
@@ -114,8 +114,8 @@ CHECKS: list[Check] = [
     (
         "driver",
         _find_driver,
-        "Install NVIDIA's driver for this machine's GPU, or, for an older driver, the CuPy made "
-        "for it: cupy-cuda12x",
+        "Install NVIDIA's driver for this machine's GPU, or, for an older driver, the CuPy "
+        "package for it: cupy-cuda12x",
     ),
     ("GPU", _find_gpu, "See what `nvidia-smi` lists, and whether CUDA_VISIBLE_DEVICES hides it"),
 ]

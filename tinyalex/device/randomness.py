@@ -1,9 +1,8 @@
-"""Random numbers as a function of their position, without a state.
+"""Counter-based random numbers, without a generator state.
 
-Philox4x64-10 (Salmon et al. 2011) turns a key and a counter into random words. The key
-is (seed, stream), the counter is made of the training step, the sample and the index:
-so a dropout mask does not depend on the device, on how the batch is cut into tiles, or
-on earlier draws.
+Philox4x64-10 (Salmon et al. 2011) maps a key and a counter to random words. The key is
+(seed, stream), the counter (block, sample, training step, call): a dropout mask depends
+neither on the device, nor on the tiles of the batch, nor on draws in earlier steps.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,7 +15,7 @@ import numpy as np
 class _State:
     def __init__(self) -> None:
         self.seed = self.step = 0
-        self.calls: dict[str, int] = {}  # draws from each stream in this step
+        self.calls: dict[str, int] = {}  # the number of draws per stream in this step
 
 
 _state = _State()
@@ -34,7 +33,7 @@ def seed() -> int:
 
 
 def set_step(step: int) -> None:
-    """Set the training step. Draws depend on it, and not on draws in earlier steps."""
+    """Set the training step. Draws depend on it, but not on draws in earlier steps."""
     _state.step = step
     # Initial values belong to no step: their stream continues.
     _state.calls = {stream: n for stream, n in _state.calls.items() if stream == "init"}
@@ -42,7 +41,7 @@ def set_step(step: int) -> None:
 
 @contextmanager
 def same_draws() -> Iterator[None]:
-    """A context that restores the streams at its end, to repeat its draws."""
+    """A context that restores the streams at its end: its draws can be repeated."""
     before = dict(_state.calls)
     try:
         yield
@@ -51,13 +50,13 @@ def same_draws() -> Iterator[None]:
 
 
 def key(stream: str, seed: int | None = None) -> tuple[int, int]:
-    """A stream's Philox key: the seed, and eight letters of the name as an integer."""
+    """A stream's Philox key: the seed, and eight bytes of the name as an integer."""
     word = int.from_bytes(stream.encode().ljust(8)[:8])
     return _state.seed if seed is None else seed, word
 
 
 def draw(stream: str) -> tuple[int, int]:
-    """(step, call) of the next draw: a step's second dropout layer has call 1."""
+    """(step, call) of the next draw: the second dropout layer in a step has call 1."""
     call = _state.calls.get(stream, 0)
     _state.calls[stream] = call + 1
     return _state.step, call
@@ -83,14 +82,14 @@ def random_words(
 def uniform(
     stream: str, step: int, samples: Iterable[int], count: int, *, seed: int | None = None
 ) -> np.ndarray:
-    """float64 (samples, count) from [0, 1): random numbers of the samples in a step."""
+    """float64 (samples, count) in [0, 1): random numbers for each sample in a step."""
     return (random_words(key(stream, seed), step, 0, samples, count) >> np.uint64(11)) * 2.0**-53
 
 
 def generator(
     stream: str, step: int, sample: int = 0, *, seed: int | None = None
 ) -> np.random.Generator:
-    """NumPy's generator of the words of (stream, step, sample)."""
+    """A NumPy generator that depends only on (seed, stream, step, sample)."""
     words = np.array([0, sample, step, 0], np.uint64)
     philox_key = np.array(key(stream, seed), np.uint64)
     return np.random.Generator(np.random.Philox(counter=words, key=philox_key))

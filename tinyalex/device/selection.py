@@ -7,7 +7,7 @@ from tinyalex.device.availability import why_no_cuda
 
 
 def check(name: str) -> str:
-    """The canonical name of a device; of "auto", the first GPU if usable, else the CPU.
+    """The canonical name of a device. "auto" is the first GPU if usable, else the CPU.
 
     Raises ValueError for an unknown name, RuntimeError with the reason if the GPU is
     not usable.
@@ -31,12 +31,12 @@ def check(name: str) -> str:
 
 
 def default() -> str:
-    """The device of new tensors of Python numbers or NumPy arrays; "cpu" unless set."""
+    """The device of new tensors from Python numbers or NumPy arrays; at first "cpu"."""
     return _default[0]
 
 
 def set_default(name: str) -> None:
-    """Set the device of new tensors, and so of the parameters of new modules."""
+    """Set the device of new tensors, which includes the parameters of new modules."""
     _default[0] = check(name)
 
 
@@ -69,7 +69,7 @@ def allow_tf32(allow: bool = True) -> None:
 
 
 def memory(name: str = "cuda") -> dict[str, int]:
-    """A GPU's memory in bytes: `total`, `free`; of CuPy's pool, `used` and `holds`."""
+    """A GPU's memory in bytes: `total`, `free`; of CuPy's pool: `used`, `holds`."""
     cupy = gpu_library()
     with on(check(name)):
         free, total = cupy.cuda.Device().mem_info

@@ -21,21 +21,21 @@ from tinyalex.device.arrays import Array, of, xp
 from tinyalex.device.selection import memory
 
 MAX_TILE_BYTES = 8 << 20
-"""Scratch memory of a CPU tile: a core's share of the cache. Less makes BLAS slow."""
+"""Scratch memory of a CPU tile: a core's share of the cache. Less slows BLAS down."""
 
 MAX_GPU_TILE_BYTES = 1 << 30
-"""Scratch memory of a GPU tile: a batch of 128 images in each layer of AlexNet fits."""
+"""Scratch memory of a GPU tile: sufficient for 128 images in each layer of AlexNet."""
 
 SWITCH_INTERVAL_SECONDS = 1e-5
 """Python's thread switch interval while workers run.
 
-With the usual 5 ms, a worker between two short NumPy calls keeps the others waiting for
-the GIL.
+With the default of 5 ms, a worker keeps the GIL between short NumPy calls, while the
+others wait.
 """
 
 
 class Scratch:
-    """Reusable buffers by name. The next tile overwrites what a tile leaves in them."""
+    """Reusable buffers by name. Each tile overwrites those of the tile before."""
 
     def __init__(self, library: ModuleType) -> None:
         self.library = library
@@ -64,16 +64,17 @@ def for_tiles(
 ) -> Any:
     """The sum of `body(lo, hi, scratch)` over tiles [lo, hi) that cover the batch.
 
-    batch            the array to work on, for its length and its device
+    batch            an array with the length of the batch, on the device to use
     bytes_each       scratch memory per element of the batch; determines the tile size
-    min_tile         the least tile size, if each worker still gets a tile
-    single_threaded  run in the calling thread, for small work
+    min_tile         least limit of the tile size, even above MAX_TILE_BYTES
+    single_threaded  run in the calling thread, for small batches
     tiles            the tiles to use instead, for example those of an earlier loop
     body             returns None, a new array, or a tuple of them; may run in several
                      threads at once, on tiles that do not overlap
 
-    Workers get tiles by index and partial sums are added in a fixed order, so that the
-    same number of workers gives the same bits. A GPU runs one tile after the other.
+    Tiles are assigned to workers by index, and partial sums are added in a fixed order:
+    results are bitwise equal for the same number of workers. A GPU runs the tiles in
+    sequence.
     """
     device = of(batch)
     serial = device != "cpu" or _thread.in_tile
@@ -94,7 +95,7 @@ def for_tiles(
         try:
             total = _run_in_thread(tiles[::num_workers], body)
         finally:
-            wait(others)  # after an error too: no thread may write once this has returned
+            wait(others)  # after an error too: no thread may write after the return
     for part in others:
         total = _add(total, part.result())
     return total
@@ -107,13 +108,13 @@ def _gpu_tile_bytes(name: str) -> int:
 
 
 def _cut(n: int, max_size: int, num_workers: int) -> list[tuple[int, int]]:
-    """Tiles of nearly equal size, at most `max_size`; as many for each worker."""
+    """Tiles of nearly equal size, at most `max_size`, the same number per worker."""
     count = min(n, -(-n // (max_size * num_workers)) * num_workers)
-    # An empty batch still gets a tile: sums over no image are zero, not missing.
+    # One tile for an empty batch: a sum over no images is zero, not None.
     return [(i * n // count, (i + 1) * n // count) for i in range(count)] or [(0, 0)]
 
 
-@np.errstate(all="ignore")  # NumPy keeps this setting per thread
+@np.errstate(all="ignore")  # this setting is per thread
 def _run(tiles: list[tuple[int, int]], body: Body, scratch: Scratch) -> Any:
     total = None
     for lo, hi in tiles:
@@ -133,8 +134,8 @@ _thread = _Thread()
 
 
 def _run_in_thread(tiles: list[tuple[int, int]], body: Body) -> Any:
-    # A nested for_tiles stays in its thread: the other workers are busy and may wait
-    # for this one.
+    # A nested for_tiles runs in the same thread: the other workers are busy and may
+    # wait for this one.
     _thread.in_tile = True
     try:
         return _run(tiles, body, _thread.scratch)
@@ -248,12 +249,12 @@ _blas_limit = _BlasLimit()
 
 
 def single_threaded_blas() -> AbstractContextManager[None]:
-    """A context in which BLAS runs each matrix multiplication in the calling thread."""
+    """A context in which BLAS multiplies matrices in the calling thread only."""
     return _blas_limit
 
 
 def _after_fork() -> None:
-    """A child has none of its parent's threads, one of which may have held the lock."""
+    """A child has no threads of its parent, one of which may have held the lock."""
     global _blas_limit
     _executor.cache_clear()
     if _blas_limit.users:

@@ -12,7 +12,7 @@ from tinyalex.tensor import Tensor
 class ReLU(Function):
     """y = max(0, x).  dx = dy where x > 0, else 0
 
-    Keeps y, which is positive where x is. NaN passes the gradient through, as in torch.
+    Stores y, which is positive where x is. Where x is NaN, dx = dy, as in torch.
     """
 
     def forward(self, x: Array) -> Array:
@@ -48,7 +48,7 @@ class Sigmoid(Function):
 
     def forward(self, x: Array) -> Array:
         xp = device.xp(x)
-        power = xp.exp(-abs(x))  # at most 1, where e**-x could overflow
+        power = xp.exp(-abs(x))  # at most 1, while e**-x could overflow
         self.y = xp.where(x < 0, power, xp.ones((), x.dtype)) / (1 + power)
         return self.y
 

@@ -16,10 +16,10 @@ from tinyalex.tensor import Tensor
 class AdaptiveAvgPool2d(Function):
     """y[n, c, i, j] = mean of x[n, c, top:bottom, left:right]
        top, bottom = floor(i*H / OH), ceil((i+1)*H / OH); left and right likewise
-       dx          = sum of dy / count over the windows that a pixel is in
+       dx          = sum of dy / count over the windows that contain the pixel
 
-    x (N, C, H, W) -> y (N, C, OH, OW). If H is no multiple of OH, windows differ in
-    size and may overlap.
+    x (N, C, H, W) -> y (N, C, OH, OW). If OH does not divide H, windows differ in size
+    and may overlap.
     """
 
     def forward(self, x: Array, *, out: Pair) -> Array:
@@ -52,7 +52,7 @@ def adaptive_avg_pool2d(input: Any, output_size: Any) -> Tensor:
     """The means of OH x OW windows that cover the image evenly.
 
     input        (N, C, H, W) or (C, H, W)
-    output_size  OH and OW: an integer, or a pair, in which None is the input's size
+    output_size  OH and OW: an integer, or a pair, where None means the input's size
 
     >>> adaptive_avg_pool2d([[[1.0, 3.0, 5.0]]], (1, 2)).numpy().tolist()
     [[[2.0, 4.0]]]
@@ -64,9 +64,7 @@ def adaptive_avg_pool2d(input: Any, output_size: Any) -> Tensor:
     sizes = output_size
     if isinstance(output_size, (tuple, list)):
         if len(output_size) != 2:
-            raise TypeError(
-                f"{op}: output_size is an integer or a pair of them, got {output_size!r}."
-            )
+            raise TypeError(f"{op}: output_size must be an integer or a pair, got {output_size!r}.")
         pairs = zip(output_size, (h, w), strict=True)
         sizes = tuple(own if size is None else size for size, own in pairs)
     out = pair(op, "output_size", sizes, 0)

@@ -1,4 +1,4 @@
-"""Checks of functions' arguments, and the size of a window's output."""
+"""Argument checks, and the output size of a sliding window."""
 
 import operator
 from typing import Any
@@ -9,16 +9,16 @@ from tinyalex.kernels.geometry import Pair, Shape, Window
 from tinyalex.tensor import Tensor, as_tensor
 
 
-def pair(op: str, name: str, value: Any, least: int) -> Pair:
-    """Integers for rows and columns, at least `least`. `(n,)` is n, as in torch."""
+def pair(op: str, name: str, value: Any, minimum: int) -> Pair:
+    """(rows, columns), each at least `minimum`, from a pair, n or (n,), as in torch."""
     values = tuple(value) if isinstance(value, (tuple, list)) else (value,)
     try:
         first, second = values * 2 if len(values) == 1 else values
         numbers = operator.index(first), operator.index(second)
     except (TypeError, ValueError):
-        raise TypeError(f"{op}: {name} is an integer or a pair of them, got {value!r}.") from None
-    if min(numbers) < least:
-        raise ValueError(f"{op}: {name} must be at least {least}, got {value!r}.")
+        raise TypeError(f"{op}: {name} must be an integer or a pair, got {value!r}.") from None
+    if min(numbers) < minimum:
+        raise ValueError(f"{op}: {name} must be at least {minimum}, got {value!r}.")
     return numbers
 
 
@@ -50,7 +50,7 @@ def check_bias(op: str, w: Tensor, b: Tensor | None) -> None:
 
 
 def float_tensors(op: str, *, optional: str = "", **arguments: Any) -> list[Any]:
-    """The arguments as tensors of one floating dtype. `optional` may be None."""
+    """The arguments as tensors of one floating dtype. Only `optional` may be None."""
     first: tuple[str, Tensor] | None = None
     tensors: list[Tensor | None] = []
     for name, x in arguments.items():
@@ -94,7 +94,7 @@ def output_size(
     ceil_mode: bool = False,
     starts_inside: bool = False,
 ) -> Pair:
-    """(OH, OW) for an image of `size`, padded by `after` rows and columns at its end.
+    """(OH, OW) for an image of `size`, padded by `after` (rows, columns) at its end.
 
         OH = floor((H + padding before and after - dilation*(KH-1) - 1) / stride) + 1
 

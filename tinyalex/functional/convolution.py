@@ -31,7 +31,7 @@ def conv2d_naive(
     dilation: Pair = (1, 1),
     groups: int = 1,
 ) -> np.ndarray:
-    """The definition in loops: each output is one patch times one filter."""
+    """In loops: each output is the dot product of a patch and a filter, plus b."""
     (n_images, c, h, w_), (o, c_group, kh, kw) = x.shape, w.shape
     padded = np.zeros((n_images, c, h + 2 * padding[0], w_ + 2 * padding[1]), x.dtype)
     padded[:, :, padding[0] : padding[0] + h, padding[1] : padding[1] + w_] = x
@@ -54,22 +54,22 @@ def conv2d_naive(
 
 
 class Conv2d(ConvFunction):
-    """Convolution as one matrix multiplication a group, by im2col.
+    """Convolution as one matrix multiplication per group, by im2col.
 
         y[n, o, i, j] = b[o] + sum over c, u, v of w[o, c, u, v] * x[n, c, row, col]
         row, col      = i*stride + u*dilation - padding, j*stride + v*dilation - padding
 
     x (N, C, H, W), w (O, C/G, KH, KW), b (O,) -> y (N, O, OH, OW). A tile of T images
-    becomes `col` (C*KH*KW, T*OH*OW): a column for each output position, with the patch
-    it sees. Then, group by group,
+    becomes `col` (C*KH*KW, T*OH*OW): one column per output position, the patch under
+    the filter. Then, for each group,
 
         forward    y    = w @ col
         backward   dw  += dy @ col.T      the sum over all uses of a weight
-                   dcol = w.T @ dy        col2im adds each patch to where it came from
+                   dcol = w.T @ dy        col2im adds each patch to its pixels of dx
 
-    Keeps x and w, not the columns: they are KH*KW times as large as x, and cheap to
-    recompute. With `relu`, y is the maximum of 0 and that and is kept too; its gradient
-    is masked where y <= 0.
+    Stores x and w, not the columns: they are KH*KW times as large as x, and cheap to
+    recompute. With `relu`, the result is relu(y). It is stored too, and dy is masked
+    where it is <= 0.
     """
 
     name = "im2col"
@@ -123,7 +123,7 @@ class Conv2d(ConvFunction):
         return dx, None if dw is None else dw.swapaxes(1, 2).reshape(w.shape), db
 
     def workspace(self, scratch: device.Scratch, images: int) -> tuple[Array, Array]:
-        """A tile's scratch: columns (C, KH, KW, T, OH, OW), product (O, T, OH, OW)."""
+        """A tile's arrays: columns (C, KH, KW, T, OH, OW), product (O, T, OH, OW)."""
         x, (_, w, window, out, _) = self.x, self.shape
         k = kernels.of(x)
         col = k.columns(scratch, "columns", (x.shape[1], *window.kernel), images, out, x.dtype)
@@ -136,14 +136,14 @@ class Conv2d(ConvFunction):
         return per_position * math.prod(out) * self.x.itemsize
 
     def by_group(self, *matrices: Array) -> Iterator[tuple[Array, ...]]:
-        """For each group, its band of rows of each matrix."""
+        """For each group, its rows of each matrix."""
         groups = self.shape.groups
         for g in range(groups):
             yield tuple(m[g * len(m) // groups : (g + 1) * len(m) // groups] for m in matrices)
 
 
 def as_rows(w: Array) -> Array:
-    """One filter a row: (O, C/G*KH*KW)."""
+    """The filters as rows: (O, C/G*KH*KW)."""
     return w.reshape(len(w), -1)
 
 
@@ -166,11 +166,11 @@ def conv2d(
 
     stride, padding, dilation  integers, or pairs for rows and columns. padding is also
                                "valid" (none) or "same" (stride 1 only: OH, OW = H, W;
-                               an odd zero is last)
-    groups                     output group g sees input group g only: the paper's two
-                               columns
-    ceil_mode                  the size rule of the 2012 code: a last window may extend
-                               past the edge, and reads zeros there
+                               an odd total has the extra zero at the end)
+    groups                     filters of group g read only the channels of group g: the
+                               paper's two columns
+    ceil_mode                  the size rule of the 2012 code: the last window may
+                               extend past the edge, and reads zeros there
     relu                       the result is relu(conv2d(...)), computed in one pass
 
     >>> import numpy as np
@@ -191,7 +191,7 @@ def conv2d(
 def conv_algorithm(
     shape: ConvShape, dtype: np.dtype, device: str, wants_dx: bool
 ) -> type[ConvFunction]:
-    """The Function that convolves: `Conv2d`, or a faster one for the device."""
+    """The Function to use: `Conv2d`, or a faster one on this device."""
     if not switch.enabled:
         return Conv2d
     return kernels.on(device).convolution_algorithm(shape, dtype, wants_dx) or Conv2d
@@ -218,7 +218,7 @@ def conv_shape(
 def _check_weight(x: Tensor, w: Tensor, b: Tensor | None, groups: int) -> None:
     if w.ndim != 4 or 0 in w.shape:
         raise ValueError(
-            f"conv2d: weight has shape {w.shape}, expected (O, C/groups, KH, KW), no size 0."
+            f"conv2d: weight has shape {w.shape}, expected (O, C/groups, KH, KW), not empty."
         )
     check_groups("conv2d", groups, len(w), f"filters of weight {w.shape}")
     channels, expected = x.shape[1], w.shape[1] * groups
@@ -234,14 +234,14 @@ def _check_weight(x: Tensor, w: Tensor, b: Tensor | None, groups: int) -> None:
 
 
 def _padding(padding: Any, kernel: Pair, stride: Pair, dilation: Pair) -> tuple[Pair, Pair]:
-    """Rows and columns of zeros before the image, and after it."""
+    """(rows, columns) of zeros before the image, and after it."""
     if padding == "valid":
         return (0, 0), (0, 0)
     if padding == "same":
         if stride != (1, 1):
             raise ValueError(
                 f"conv2d: padding='same' needs stride 1, got stride={stride!r}. "
-                "Give the padding in numbers."
+                "Give the padding as integers."
             )
         total = [d * (size - 1) for d, size in zip(dilation, kernel, strict=True)]
         before = total[0] // 2, total[1] // 2

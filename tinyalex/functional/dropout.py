@@ -21,9 +21,10 @@ class Dropout(Function):
     """y = x * mask / (1 - p).  dx = dy * mask / (1 - p)
 
     Each element of mask is 1 with probability 1 - p, else 0. This is inverted dropout:
-    scaling in training makes testing the identity. (The paper multiplies by 1 - p in
-    testing instead; the expectation is the same.) Axis 0 is the batch: a sample's mask
-    depends on the seed, the step, and its index. Keeps the mask, one byte an element.
+    scaling in training makes evaluation the identity. (The paper multiplies by 1 - p in
+    evaluation instead; the expectation is the same.) Axis 0 is the batch: a sample's
+    mask depends on the seed, the step, the call and its index. Stores the mask, one
+    byte per element.
     """
 
     def forward(self, x: Array, *, p: float) -> Array:
@@ -41,7 +42,7 @@ class Dropout(Function):
 def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Zero each element with probability `p`, and divide the others by 1 - p.
 
-    Only if `training`. `inplace` has no effect.
+    Returns `input` if not `training`. `inplace` has no effect.
     """
     if not 0 <= p <= 1:
         raise ValueError(f"dropout: p must be a probability from 0 to 1, got {p!r}.")

@@ -1,4 +1,4 @@
-"""flatten: several axes become one, in C order."""
+"""flatten: merges several axes into one, in C order."""
 
 import math
 from typing import Any
@@ -8,7 +8,7 @@ from tinyalex.tensor import Tensor, as_tensor
 
 
 def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-    """Axes start_dim to end_dim (both included) as one.
+    """Merge axes start_dim to end_dim (both included) into one.
 
     >>> import numpy as np
     >>> flatten(np.zeros((8, 256, 6, 6)), 1).shape
@@ -20,7 +20,7 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     if start > end:
         raise ValueError(
             f"flatten: start_dim={start_dim} is after end_dim={end_dim} in an input of shape "
-            f"{x.shape}. Exchange them."
+            f"{x.shape}. Swap them."
         )
     shape = x.shape or (1,)
     return x.reshape(*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :])

@@ -12,7 +12,7 @@ from tinyalex.tensor import Tensor
 
 
 class Cat(Function):
-    """y = the inputs, concatenated. The gradient of an input is its part of dy."""
+    """y = the inputs, concatenated. The gradient of an input is its slice of dy."""
 
     def forward(self, *arrays: Array, axis: int) -> Array:
         self.axis, self.sizes = axis, [a.shape[axis] for a in arrays]

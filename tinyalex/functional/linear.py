@@ -13,7 +13,7 @@ from tinyalex.tensor import Tensor
 
 
 def linear_naive(x: np.ndarray, w: np.ndarray, b: np.ndarray | None = None) -> np.ndarray:
-    """The definition in loops: each output is one row of weights times one sample."""
+    """In loops: each output is the dot product of a row of w and a sample, plus b."""
     y = np.zeros((len(x), len(w)), x.dtype)
     for n in range(len(x)):
         for o in range(len(w)):

@@ -1,7 +1,7 @@
 """Softmax and cross-entropy in one operation.
 
 The paper's network "maximizes the multinomial logistic regression objective" (section
-3.5). As one operation, exp does not overflow, and the gradient is p - t.
+3.5). Combined, they do not overflow, and the gradient is p - t.
 """
 
 import math
@@ -28,7 +28,7 @@ def cross_entropy_naive(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 class SoftmaxCrossEntropy(Function):
-    """Cross-entropy with one class index a sample. With p = softmax(x) and t = t[n],
+    """Cross-entropy with one class index per sample. With p = softmax(x), t = t[n],
 
         loss[n] = -w[t] * log p[n, t]
         dx[n]   = dloss[n] * w[t] * (p[n] - onehot(t))
@@ -52,7 +52,7 @@ class SoftmaxCrossEntropy(Function):
 
 
 class WeightedMean(Function):
-    """y = (sum of x) / (sum of counts).  dx = dy / (sum of counts), or 0"""
+    """y = (sum of x) / (sum of counts).  dx = dy / (sum of counts), 0 if that is 0"""
 
     def forward(self, x: Array, counts: Array) -> Array:
         self.shape, self.total = x.shape, counts.sum()
@@ -95,7 +95,7 @@ def cross_entropy(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """Minus the log of the probability that softmax(input) gives the target class.
+    """The negative log-likelihood of the target class under softmax(input).
 
     input            logits (N, C); (C,) for a single sample; (N, C, d1, ...) with a
                      target at each of the N*d1*... positions
@@ -103,11 +103,11 @@ def cross_entropy(
                      of input's shape, which get a gradient too
     weight           (C,) weights of the classes
     ignore_index     samples of this class have loss and weight 0 (class indices only)
-    reduction        "mean" (weighted), "sum", or "none": losses of the indices' shape
-    label_smoothing  the part of each target that is spread evenly over all classes
+    reduction        "mean" (weighted), "sum", or "none": one loss per class index
+    label_smoothing  the fraction of each target that is spread evenly over all classes
 
     A class index out of range raises ValueError on the CPU. On a GPU the loss is NaN:
-    reading the indices back would mean waiting for the GPU.
+    checking the indices would require synchronisation.
 
     >>> round(cross_entropy([[0.0] * 10], [3]).item(), 4)  # equal probabilities: ln 10
     2.3026
@@ -165,7 +165,7 @@ def _of_indices(
     if t.shape != positions:
         raise ValueError(
             f"cross_entropy: target has shape {t.shape}, but input {x.shape} expects {positions}, "
-            "one class index a sample."
+            "one class index per sample."
         )
     if labels.dtype.kind not in "iu":
         raise TypeError(

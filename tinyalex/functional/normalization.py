@@ -14,7 +14,7 @@ from tinyalex.tensor import Tensor
 def local_response_norm_naive(
     x: np.ndarray, size: int, a: float, beta: float, k: float, groups: int = 1
 ) -> np.ndarray:
-    """The formula of `LocalResponseNorm` in loops, for reading and for tests."""
+    """The formula of `LocalResponseNorm` in loops."""
     y = np.zeros_like(x)
     channels, width = x.shape[1], x.shape[1] // groups
     for c in range(channels):
@@ -33,8 +33,8 @@ class LocalResponseNorm(Function):
         y[c]  = x[c] * s[c]**-beta
         dx[c] = dy[c] * s[c]**-beta - 2*a*beta * x[c] * (sum of dy[j] * y[j] / s[j])
 
-    The last sum is over the channels j that have c in their window: raising x[c] lowers
-    y[j]. x, y (N, C, ...). Windows end at the edges of each of the `groups`.
+    The last sum is over the channels j whose window contains c: raising x[c] lowers the
+    magnitude of y[j]. x, y (N, C, ...). Windows end at the edges of each group.
     """
 
     def forward(
@@ -96,7 +96,7 @@ def local_response_norm(
 def spatial_response_norm_naive(
     x: np.ndarray, size: int, a: float, beta: float, k: float
 ) -> np.ndarray:
-    """The formula of `SpatialResponseNorm` in loops, for reading and for tests."""
+    """The formula of `SpatialResponseNorm` in loops."""
     y = np.zeros_like(x)
     before, after = size // 2, (size - 1) // 2
     for i in range(x.shape[2]):
@@ -113,7 +113,7 @@ class SpatialResponseNorm(Function):
         y[p]  = x[p] * s[p]**-beta
         dx[p] = dy[p] * s[p]**-beta - 2*a*beta * x[p] * (sum of dy[q] * y[q] / s[q])
 
-    The last sum is over the pixels q that have p in their window. x, y (N, C, H, W).
+    The last sum is over the pixels q whose window contains p. x, y (N, C, H, W).
     Windows end at the edges of the image.
     """
 

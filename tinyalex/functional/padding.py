@@ -1,4 +1,4 @@
-"""pad: a border of a constant value around a tensor, or a border removed."""
+"""pad: adds a border of a constant value to a tensor, or removes a border."""
 
 import operator
 from typing import Any
@@ -17,7 +17,7 @@ class Pad(Function):
         self.shape = x.shape
         sizes = [n + before + after for n, (before, after) in zip(x.shape, widths, strict=True)]
         y = device.xp(x).full(sizes, value, x.dtype)
-        # The part of x that is in y, and the part of y that it is in.
+        # The slice of x that is copied, and the slice of y that receives it.
         self.inner, self.outer = (
             tuple(
                 slice(max(0, sign * before), n - max(0, sign * after))
@@ -37,7 +37,7 @@ class Pad(Function):
 def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None) -> Tensor:
     """`input` with a border of `value` (0 if None).
 
-    pad  the widths, two an axis, the last axis first, as in torch: (left, right, top,
+    pad  the widths, two per axis, the last axis first, as in torch: (left, right, top,
          bottom) for images. Negative widths remove a border.
 
     >>> pad([[1.0]], (1, 0, 0, 1)).numpy().tolist()
@@ -46,7 +46,7 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None
     (x,) = float_tensors("pad", input=input)
     if mode != "constant":
         raise ValueError(f"pad: mode={mode!r} is not supported. Use mode='constant'.")
-    order = "two an axis, the last axis first"
+    order = "two per axis, the last axis first"
     try:
         numbers = [operator.index(n) for n in pad]
     except TypeError:

@@ -15,12 +15,12 @@ from tinyalex.tensor import Tensor
 
 
 def max_pool2d_naive(x: np.ndarray, window: Window, out: Pair) -> np.ndarray:
-    """The maximum of each window, in loops; pixels outside the image are -inf."""
+    """In loops: the maximum of each window's pixels inside the image."""
     return _pool_naive(x, window, out, max)
 
 
 def avg_pool2d_naive(x: np.ndarray, window: Window, out: Pair) -> np.ndarray:
-    """The mean of each window's pixels inside the image, in loops."""
+    """In loops: the mean of each window's pixels inside the image."""
     return _pool_naive(x, window, out, lambda seen: sum(seen) / len(seen))
 
 
@@ -51,9 +51,9 @@ class MaxPool2d(Function):
     x (N, C, H, W) -> y (N, C, OH, OW). The backward pass adds each window's gradient to
     its maximum; a pixel may be the maximum of several overlapping windows.
 
-    Keeps the kernel offset of each maximum, one byte an output (four for windows of
-    more than 256 pixels). With `relu`, y is the maximum of 0 and that and is kept too;
-    its gradient is masked where y <= 0.
+    Stores the kernel offset of each maximum, one byte per output (four for windows of
+    more than 256 pixels). With `relu`, the result is relu(y). It is stored too, and dy
+    is masked where it is <= 0.
     """
 
     def forward(self, x: Array, *, window: Window, out: Pair, relu: bool = False) -> Array:
@@ -139,8 +139,8 @@ def avg_pool2d(
 ) -> Tensor:
     """The mean of each window. Arguments as in `max_pool2d`.
 
-    count_include_pad  divide by the size of the window, padding included, not by its
-                       pixels
+    count_include_pad  divide by the window size including padding, not by the number
+                       of pixels
     divisor_override   divide by this instead
     """
     arguments = input, kernel_size, stride, padding, 1, ceil_mode
@@ -167,7 +167,7 @@ def _divisor(
     dtype: str,
     device_name: str,
 ) -> Array:
-    """(OH, OW): the override, or the pixels of a window in the image and `border`."""
+    """(OH, OW): the override, or each window's pixels in the image and `border`."""
     if override is not None:
         return device.to(np.full(out, override, dtype), device_name)
     counts = []
@@ -187,7 +187,7 @@ def _pooling(
     dilation: Any,
     ceil_mode: bool,
 ) -> tuple[Tensor, bool, Window, Pair]:
-    """(x with N, whether N was added, the window, the output size)."""
+    """(x (N, C, H, W), whether N was added, the window, the output size)."""
     (x,) = float_tensors(op, input=input)
     x, unbatched = with_batch(op, x)
     kernel = pair(op, "kernel_size", kernel_size, 1)
@@ -195,7 +195,7 @@ def _pooling(
     if any(2 * p > size for p, size in zip(before, kernel, strict=True)):
         raise ValueError(
             f"{op}: padding {before} is more than half of kernel_size {kernel}: "
-            "a window could consist of padding only. Use less."
+            "a window could consist of padding only. Use less padding."
         )
     step = kernel if stride is None or stride == () else pair(op, "stride", stride, 1)
     window = Window(kernel, step, before, pair(op, "dilation", dilation, 1))

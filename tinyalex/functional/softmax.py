@@ -25,7 +25,7 @@ def softmax_naive(x: np.ndarray) -> np.ndarray:
 class Softmax(Function):
     """y = exp(x) / (sum of exp(x)).  dx = y * (dy - (sum of dy*y)), sums along an axis
 
-    The maximum of x is subtracted first: y stays the same, and exp does not overflow.
+    The maximum of x is subtracted first: y is unchanged, and exp does not overflow.
     """
 
     def forward(self, x: Array, *, axis: int) -> Array:
@@ -41,7 +41,7 @@ class Softmax(Function):
 class LogSoftmax(Function):
     """y = x - log(sum of exp(x)).  dx = dy - exp(y) * (sum of dy), sums along an axis
 
-    The logarithm of softmax would be -inf where a probability underflows.
+    log(softmax(x)) would be -inf where a probability underflows.
     """
 
     def forward(self, x: Array, *, axis: int) -> Array:

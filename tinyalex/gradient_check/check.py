@@ -1,7 +1,7 @@
-"""gradcheck: is a backward pass the gradient of its forward pass?
+"""gradcheck: tests whether a backward pass is the gradient of its forward pass.
 
-Each element is compared with the numerical gradient (numerical.py explains it, and what
-a kink is). Where they differ, the whole gradients are compared to identify the kind of
+Each element is compared with the numerical gradient (numerical.py explains it, and
+kinks). Where they differ, the whole gradients are compared to identify the kind of
 mistake (hints.py).
 """
 
@@ -24,12 +24,12 @@ DIRECTIONS = 4
 """Random directions in which `fast` checks each input."""
 
 PERTURBATIONS = 3
-"""Perturbations of all inputs that are tried to move elements off a kink."""
+"""Perturbations of all inputs, to move elements off a kink."""
 
 
 @runtime_checkable
 class HasParameters(Protocol):
-    """A Module, whose package is imported after this one."""
+    """A Module. The package `nn` is imported after this one."""
 
     def named_parameters(self) -> Iterable[tuple[str, Tensor]]: ...
 
@@ -52,18 +52,18 @@ def gradcheck(
     inputs  its arguments (or the only one): arrays or tensors; integers and other
             objects are passed on unchanged
     h       the step of the central difference; everything is computed in float64
-    rtol    the largest relative difference of the two gradients, besides rounding
-            errors
+    rtol    the largest relative difference of the two gradients, in addition to
+            rounding errors
     seed    of the random cotangent: with a plain sum of all outputs, some mistakes
             cancel
-    fast    check a few random directions, in a few forward passes, and single elements
-            only of an input that fails
+    fast    check random directions, which takes fewer forward passes, and elements
+            only of inputs that fail
 
     Returns a Report. Raises GradcheckError, whose text is the report, if it is not ok,
-    unless `raise_exception` is false. Dropout masks are kept constant; parameters,
-    gradients and inputs are restored. The report also says if forward or backward
-    changes an array in place, if two forward passes differ, and if inputs that are
-    non-contiguous, or float32, cause errors.
+    unless `raise_exception` is false. Dropout masks are constant; parameters, gradients
+    and inputs are restored. The report also states if forward or backward changes an
+    array in place, if two forward passes differ, and if non-contiguous or float32
+    inputs cause errors.
 
     >>> import tinyalex as ta
     >>> gradcheck(lambda x, y: x * y, [np.ones(3), np.arange(3.0)]).ok
@@ -93,7 +93,7 @@ def gradcheck(
     worst = report.worst
     if worst is not None and worst.wrong:
         report.advice = (
-            f"Next: for {worst.name}, backward should give {worst.numeric:.6g} at "
+            f"Next: for {worst.name}, backward should return {worst.numeric:.6g} at "
             f"{list(worst.index)}, where grad_output is "
             f"np.random.default_rng({cotangent_seed(seed)}).standard_normal({numerical.y.shape})."
         )
@@ -120,7 +120,7 @@ def _rows(numerical: NumericalGradient, fast: bool) -> list[Row]:
 
 
 def _check_directions(numerical: NumericalGradient, name: str, gradient: np.ndarray) -> Row:
-    """The directional derivatives of one leaf in a few random directions."""
+    """The result for one leaf, from derivatives in random directions."""
     t, random = numerical.leaves[name], np.random.default_rng(0)
     row = Row(name, t.shape, DIRECTIONS, fast=True)
     for _ in range(DIRECTIONS if t.size else 0):
@@ -151,7 +151,7 @@ def _check_elements(
 def _check_perturbed(
     numerical: NumericalGradient, row: Row, t: Tensor, on_kink: np.ndarray
 ) -> None:
-    """Check the elements on kinks again, with all inputs perturbed."""
+    """Check the elements on kinks again, with perturbed inputs."""
     undecided = [tuple(map(int, index)) for index in np.argwhere(on_kink)]
     random = np.random.default_rng(0)
     row.rank = (bool(row.wrong), -1.0)
@@ -174,8 +174,8 @@ def _check_perturbed(
             "kink",
             f"{len(undecided)} elements are on a kink, the first at {list(undecided[0])}: the "
             "left and right derivatives differ, also after "
-            f"{PERTURBATIONS} small random perturbations of all inputs. Is forward a step or a "
-            "rounding? If not, give inputs at which it is differentiable.",
+            f"{PERTURBATIONS} small random perturbations of all inputs. Is forward a step function "
+            "or a rounding? If not, give inputs at which it is differentiable.",
         )
 
 
@@ -186,11 +186,7 @@ def _hint(
     numeric: dict[str, np.ndarray],
     wrong: np.ndarray,
 ) -> Hint:
-    """The kind of mistake.
-
-    The numerical gradients of all inputs of the same shape are needed: two may be
-    exchanged.
-    """
+    """The kind of mistake. Inputs of the same shape may be exchanged."""
     for other, t in numerical.leaves.items():
         if other not in numeric and t.shape == gradient.shape:
             numeric[other] = _check_elements(numerical, other, np.zeros(t.shape))[1]

@@ -1,4 +1,4 @@
-"""What gradcheck requires of a function besides its gradient."""
+"""The requirements of gradcheck on a function, besides its gradient."""
 
 import numpy as np
 
@@ -34,7 +34,7 @@ def in_place_changes(numerical: NumericalGradient) -> list[str]:
 
 
 def nondeterminism(numerical: NumericalGradient) -> str | None:
-    """The problem, if a second forward pass returns other values."""
+    """The problem, if a second forward pass returns different values."""
     if np.array_equal(numerical.y, numerical.forward(), equal_nan=True):
         return None
     return (
@@ -62,10 +62,9 @@ def order_dependence(numerical: NumericalGradient) -> str | None:
 
 
 def dtype_change(numerical: NumericalGradient, is_layer: bool) -> str | None:
-    """The problem, if float32 inputs give another dtype.
+    """The problem, if float32 inputs result in another dtype.
 
-    Only a layer must return float32: another function may add float64 arrays of its
-    own.
+    Only a layer must return float32: other functions may contain float64 arrays.
     """
     with numerical.replaced(
         lambda a: device.to(device.to_numpy(a).astype(np.float32), device.of(a))
@@ -73,7 +72,7 @@ def dtype_change(numerical: NumericalGradient, is_layer: bool) -> str | None:
         try:
             y = numerical.call()
         except (ValueError, TypeError):
-            return None  # it does add some, and layers refuse mixed dtypes
+            return None  # f contains float64 arrays, and layers reject mixed dtypes
         if is_layer and y.dtype != np.float32:
             return (
                 f"With float32 inputs the output is {y.dtype}. A constant such as np.sqrt(2) "

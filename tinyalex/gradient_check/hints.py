@@ -1,7 +1,7 @@
-"""What kind of mistake a wrong gradient looks like.
+"""Hints: the kind of mistake in a wrong gradient.
 
 `diagnose` compares the whole analytic gradient with the whole numerical one. It tries
-the patterns that common mistakes leave, the simplest first, and says what to look for.
+the patterns of common mistakes, the simplest first.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Hint:
-    """`kind` is the name of the pattern, `text` what it means and what to do."""
+    """`kind` is the name of the pattern, `text` its explanation and advice."""
 
     kind: str
     text: str
@@ -22,7 +22,7 @@ class Hint:
 
 @dataclass(frozen=True)
 class Case:
-    """A wrong gradient, and what it can be compared with.
+    """A wrong gradient, and the data to compare it with.
 
     analytic, numeric  the gradients from backward() and from finite differences
     wrong              bool: where they differ
@@ -79,7 +79,7 @@ def sign(case: Case) -> str | None:
         return None
     return (
         "Every element has the opposite sign. A minus is missing, or one too many: the derivative "
-        "of x - y by y is -1."
+        "of x - y with respect to y is -1."
     )
 
 
@@ -101,7 +101,7 @@ def factor(case: Case) -> str | None:
     inverse = 1 / ratio
     is_fraction = abs(ratio) < 1 and _is_integer(inverse)
     shown = f"1/{inverse:.0f}" if is_fraction else f"{ratio:.6g}"
-    return f"Every element is {shown} times what it should be. {_cause(ratio, case.shapes)}"
+    return f"Every element is {shown} times the correct value. {_cause(ratio, case.shapes)}"
 
 
 def _ratio(a: np.ndarray, n: np.ndarray) -> float | None:
@@ -128,7 +128,7 @@ def _cause(ratio: float, shapes: dict[str, tuple[int, ...]]) -> str:
         ]
         if sizes:
             missing_mean = "the 1/N of a mean is missing in backward"
-            extra_mean = "backward takes a mean where uses add up: sum instead"
+            extra_mean = "backward computes a mean instead of a sum over uses"
             return f"{count} is {sizes[0]}: {missing_mean if ratio > 1 else extra_mean}."
         if count == 2:
             return "The derivative of x**2 is 2*x: is the 2 missing, or applied twice?"
@@ -149,8 +149,8 @@ def exchanged(case: Case) -> str | None:
     for name, other in case.others.items():
         if other.shape == case.analytic.shape and close(case.analytic, other):
             return (
-                f"This is the gradient of {name}. backward returns the gradients in another order "
-                "than forward takes the inputs."
+                f"This is the gradient of {name}. backward must return the gradients in the order "
+                "of forward's inputs."
             )
     return None
 
@@ -205,9 +205,9 @@ def not_masked(case: Case) -> str | None:
     if wrong.all() or not (np.abs(case.numeric[wrong]) <= tiny).all():
         return None
     return (
-        f"{wrong.sum()} elements should be 0 and are not; the others are right. forward drops them "
-        "(a mask, a maximum that is elsewhere, an ignored class): backward must set the same ones "
-        "to 0."
+        f"{wrong.sum()} elements should be 0 and are not; the others are right. forward omits them "
+        "(a mask, a maximum that is elsewhere, an ignored class): backward must set their "
+        "gradients to 0."
     )
 
 
@@ -231,7 +231,7 @@ def other_mask(case: Case) -> str | None:
     return (
         f"{missing.sum()} elements are 0 and should not be, and {extra.sum()} should be 0 and are "
         "not: backward selects other elements than forward (the opposite mask, a new random one, "
-        "rows and columns exchanged). Store the selection in forward, and use it."
+        "rows and columns exchanged). Store the selection in forward."
     )
 
 
@@ -292,7 +292,7 @@ def wrong_term(case: Case) -> str | None:
     scale = float(np.linalg.norm(a) * np.linalg.norm(n))
     cosine = float(a @ n) / scale if scale else 0.0
     same_sign = (a * n > 0).sum()
-    by_chance = cosine < max(0.3, 3 / np.sqrt(a.size))  # as of unrelated gradients
+    by_chance = cosine < max(0.3, 3 / np.sqrt(a.size))  # as for unrelated gradients
     if by_chance and not (a.size >= 8 and same_sign == a.size):
         return None
     return (

@@ -5,10 +5,10 @@ derivative of L along one element x is
 
     (L(x + h) - L(x - h)) / 2h    with an error of about h**2 + rounding of L / h
 
-which leaves nine digits of a smooth function's gradient. Where the derivative itself
-jumps (ReLU at 0, a tie in a maximum), a step may cross the kink. The error of a wrong
-backward pass does not depend on h, and left and right differences agree on it; at a
-kink they do not. So an element whose gradients differ is evaluated again with h/10 and
+which leaves nine correct digits for a smooth function. Where the derivative itself is
+discontinuous (ReLU at 0, a tie in a maximum), a step may cross the kink. The error of a
+wrong backward pass does not depend on h, and is the same from the left and the right;
+at a kink it is not. An element whose gradients differ is evaluated again with h/10 and
 h/100, and from each side.
 """
 
@@ -40,7 +40,7 @@ RIGHT, WRONG, KINK = 0, 1, 2
 class Derivative:
     """Central, left and right difference quotients.
 
-    rounding  the error that rounding may cause in each
+    rounding  a bound of the rounding error in each
     """
 
     central: float
@@ -49,7 +49,7 @@ class Derivative:
     rounding: float
 
     def error(self, analytic: float) -> float:
-        """The relative error of a gradient beyond what rounding explains."""
+        """The relative error of a gradient in excess of the rounding error."""
         if not np.isfinite(analytic) or not np.isfinite(self.central):
             equal = analytic == self.central or (np.isnan(analytic) and np.isnan(self.central))
             return 0.0 if equal else np.inf
@@ -64,14 +64,14 @@ class Derivative:
         return replace(self, central=self.central + (self.central - coarser.central) / 99)
 
     def has_kink(self, coarser: "Derivative", rtol: float) -> bool:
-        """Whether left and right differ, as much as with the ten times larger h."""
+        """Whether left and right differ, about as much as with ten times this h."""
         gap, coarser_gap = abs(self.right - self.left), abs(coarser.right - coarser.left)
         tolerance = 4 * self.rounding + rtol * max(abs(self.left), abs(self.right))
         return gap > tolerance and gap > 0.5 * coarser_gap
 
 
 def cotangent_seed(seed: int) -> list[int]:
-    """A seed other than `seed`, with which users draw their inputs.
+    """A seed other than `seed`, which users may also use for their inputs.
 
     A cotangent equal to an input would hide that backward confuses the two.
     """
@@ -83,7 +83,7 @@ class NumericalGradient:
 
     f          a callable of tensors that returns one tensor
     arguments  its arguments; the floating ones are leaves in float64
-    leaves     the inputs and parameters to differentiate by, by name
+    leaves     the inputs and parameters that get a gradient, by name
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class NumericalGradient:
             return self.call().numpy().copy()
 
     def analytic(self) -> dict[str, np.ndarray]:
-        """The gradient of each leaf from backward(); zeros where it gives none."""
+        """The gradient of each leaf from backward(); zeros if there is none."""
         for t in self.leaves.values():
             t.grad = None
         y = self.call()
@@ -129,7 +129,7 @@ class NumericalGradient:
 
     @contextmanager
     def replaced(self, change: Callable[[Array], Array]) -> Iterator[None]:
-        """A context in which each leaf holds change(its array)."""
+        """A context in which `change` is applied to the array of each leaf."""
         before = {name: t.data for name, t in self.leaves.items()}
         try:
             for t in self.leaves.values():
@@ -157,7 +157,7 @@ class NumericalGradient:
             self.y = y
 
     def derivative(self, t: Tensor, direction: np.ndarray, h: float) -> Derivative:
-        """The derivative of sum(u * y) by the leaf `t`, in a direction."""
+        """The derivative of sum(u * y) with respect to leaf `t`, in a direction."""
         x = device.to_numpy(t.data)
         right, left = x + h * direction, x - h * direction
         above, below = self._forward_at(t, right), self._forward_at(t, left)
@@ -170,7 +170,7 @@ class NumericalGradient:
         u, y = self.cotangent, self.y
         typical = np.abs(y).sum() / max(1, y.size)
         size = np.abs(u) * (np.abs(above) + np.abs(below) + typical)
-        changed = above != below  # the others may have changed by less than their last digit
+        changed = above != below  # other changes may be smaller than the last digit
         rounding = MAX_OUTPUT_ERROR * float(size[changed].sum())
         rounding += EPSILON * float(np.linalg.norm(size[~changed]))
         return Derivative(

@@ -18,10 +18,10 @@ class GradcheckError(AssertionError):
 class Row:
     """The result for one input or parameter, and the element with the largest error.
 
-    checked  elements, or directions if `fast` was sufficient
-    wrong    how many of them have a wrong gradient
-    kinks    how many are on a kink even after perturbations, and were not checked
-    moved    how many could be checked only after perturbations
+    checked  the number of elements, or of directions if `fast` was sufficient
+    wrong    the number with a wrong gradient
+    kinks    the number on a kink even after perturbations, which were not checked
+    moved    the number that could be checked only after perturbations
     """
 
     name: str
@@ -56,7 +56,7 @@ class Row:
     def record(
         self, wrong: bool, error: float, index: tuple[int, ...], analytic: float, numeric: float
     ) -> None:
-        """Keep the worst element: first wrong ones, then the largest error."""
+        """Store the worst element: wrong ones rank first, then larger errors."""
         if (wrong, error) > self.rank:
             self.rank = wrong, error
             self.index, self.analytic, self.numeric = index, analytic, numeric

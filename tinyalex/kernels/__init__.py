@@ -1,7 +1,7 @@
-"""The inner loops, one package a device, with the same names and signatures in each.
+"""The primitives: inner loops, in one package per device with the same signatures.
 
-A primitive writes into arrays that its caller allocates. `of(x)` is the package for x's
-device.
+A primitive writes into arrays that its caller allocates. `of(x)` returns the package
+for the device of x.
 """
 
 from types import ModuleType

@@ -1,6 +1,6 @@
-"""Examples of every primitive, with small arrays of odd sizes.
+"""Example calls of every primitive, with small arrays of odd sizes.
 
-Tests compare both devices with them; `explain` and `doctor` run them.
+Tests compare the results of both devices; `explain` and `doctor` run them too.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ Random = np.random.Generator
 
 @dataclass(frozen=True)
 class Example:
-    """One call `primitive(*arguments)`, which writes to the arguments `written`."""
+    """A call `primitive(*arguments)`; `written` has the indices of its outputs."""
 
     primitive: str
     label: str
@@ -28,7 +28,7 @@ class Example:
     written: tuple[int, ...]
 
     def copies(self) -> list[Any]:
-        """The arguments, arrays copied."""
+        """The arguments, with arrays copied."""
         return [x.copy() if isinstance(x, np.ndarray) else x for x in self.arguments]
 
     def in_double(self) -> "Example":
@@ -67,11 +67,11 @@ LONG = {
     "many images": ((33000, 2, 1, 1), (1, 1), (1, 1), (0, 0), (1, 1)),
     "many channels": ((2, 33000, 1, 1), (1, 1), (1, 1), (0, 0), (1, 1)),
 }
-"""Sizes that exceed a 16-bit index: only in float32, on which indices do not depend."""
+"""Sizes beyond a 16-bit index. Only in float32: indices do not depend on the dtype."""
 
 
 def examples(dtype: Any) -> Iterator[Example]:
-    """All examples with arrays of a floating dtype; the same values each time."""
+    """All examples with arrays of a floating dtype; reproducible."""
     for make in (
         _convolution,
         _max_pooling,
@@ -169,7 +169,7 @@ def _average_pooling(random: Random, dtype: np.dtype) -> Iterator[Example]:
 def _norm(
     primitive: str, label: str, x: np.ndarray, dy: np.ndarray, size: int, beta: float, *rest: Any
 ) -> Iterator[Example]:
-    """A normalisation and its backward pass. `rest` is k, and for lrn the groups."""
+    """A normalisation and its backward pass. `rest` is k, and for lrn also groups."""
     y, s, empty = np.empty_like(x), np.empty_like(x), _empty(x.shape, x.dtype)
     getattr(cpu, primitive)(x, y, s, size, 0.1, beta, *rest)
     yield Example(primitive, label, (x, empty, empty, size, 0.1, beta, *rest), (1, 2))
@@ -207,7 +207,7 @@ def _normalization(random: Random, dtype: np.dtype) -> Iterator[Example]:
 
 
 def _sums(random: Random, dtype: np.dtype) -> Iterator[Example]:
-    """A large element and many small ones, which a sum in half precision loses."""
+    """A large element and many small ones, which are lost in a half-precision sum."""
 
     def uneven(shape: tuple[int, ...], small: float, large: float, *index: int) -> np.ndarray:
         x = random.uniform(small, 1.5 * small, shape)

@@ -28,7 +28,7 @@ switch = _Switch()
 class fast(ContextDecorator):  # noqa: N801 - used like a keyword: `with fast(False):`
     """A context in which the fast paths of this thread are on or off.
 
-    Off, exactly the text of the layers runs.
+    When off, each layer runs its Function in `functional`.
 
     >>> with fast(False):
     ...     switch.enabled

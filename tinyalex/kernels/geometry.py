@@ -1,4 +1,4 @@
-"""What convolution and pooling pass to the kernels: the shapes of sliding windows."""
+"""The shapes of sliding windows, as convolution and pooling pass them to kernels."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ Shape = tuple[int, ...]
 
 
 class Window(NamedTuple):
-    """A sliding window: output i sees i*stride + u*dilation - padding, u < kernel.
+    """A sliding window: output i reads i*stride + u*dilation - padding, u < kernel.
 
     `padding` counts the zeros before the first row and column; those after the last
     follow from the output size.

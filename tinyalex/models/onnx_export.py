@@ -13,7 +13,7 @@ from tinyalex.functional.arguments import pair
 from tinyalex.kernels.geometry import Shape
 from tinyalex.models.alexnet_variants import AlexNet, Dropout2012
 from tinyalex.models.onnx_files import load_onnx
-from tinyalex.nn.module import Module, testing
+from tinyalex.nn.module import Module, eval_mode
 from tinyalex.serialization import atomic_write
 from tinyalex.tensor import Tensor
 
@@ -50,7 +50,7 @@ def export_onnx(
     image = np.zeros((1, channels, image_size, image_size), np.float32)
     x = Tensor(image, device=next((p.device for p in parameters.values()), "cpu"))
     graph = GraphBuilder(onnx, {id(p): name for name, p in parameters.items()})
-    with no_grad(), testing(model):
+    with no_grad(), eval_mode(model):
         y = _translate(graph, model, "", x)
     graph.nodes.append(onnx.helper.make_node("Identity", [graph.last], ["logits"], name="logits"))
     inputs, outputs = (

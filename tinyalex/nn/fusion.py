@@ -1,13 +1,13 @@
-"""Fusion: neighbouring layers of a Sequential that are computed in one pass.
+"""Fusion: two adjacent layers of a Sequential are computed in one pass.
 
     ReLU, MaxPool2d -> max_pool2d(relu=True)  ReLU is monotonic: it may come second, and
                                               then has fewer elements.
     Conv2d, ReLU    -> conv2d(relu=True)      ReLU is applied while y is in the cache.
 
 A ReLU between a convolution and a max-pooling is fused with the pooling. Layers are
-fused only if they are of exactly these classes, without forward hooks and without a
-replaced `forward`. A dilated max-pooling is not fused: a window may see only padding,
-whose maximum, -inf, would become 0.
+fused only if they are of exactly these classes (not subclasses), without forward hooks
+or a replaced `forward`. A dilated max-pooling is not fused: a window may contain only
+padding, whose maximum, -inf, would become 0.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -53,7 +53,7 @@ def fuses_with_pooling(pair: Sequence[Module]) -> bool:
 
 
 def are_plain(layers: Sequence[Module], classes: tuple[type, ...]) -> bool:
-    """Whether the layers are of exactly these classes, without hooks."""
+    """Whether the layers are of these classes, without hooks or another `forward`."""
     return tuple(map(type, layers)) == classes and not any(
         vars(layer).get("_forward_hooks") or "forward" in vars(layer) for layer in layers
     )

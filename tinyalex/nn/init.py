@@ -1,6 +1,6 @@
-"""Initial values, under torch's names. Each function fills a tensor and returns it.
+"""Initial values, with torch's names. `normal_` and others fill and return a tensor.
 
-Random values come from the stream "init": after `tinyalex.manual_seed`, the n-th tensor
+Random values are from the stream "init": after `tinyalex.manual_seed`, the n-th tensor
 filled always gets the same values.
 """
 
@@ -21,7 +21,7 @@ _skipping = False
 def skipped() -> Iterator[None]:
     """A context in which random values are replaced by zeros, to save time.
 
-    For networks whose weights are loaded next, or whose layers are only listed.
+    For networks whose weights are then loaded, or whose layers are only listed.
     """
     global _skipping
     before, _skipping = _skipping, True
@@ -54,7 +54,7 @@ def ones_(tensor: Tensor) -> Tensor:
 
 
 def kaiming_normal_(tensor: Tensor) -> Tensor:
-    """He et al. 2015: N(0, 2/fan_in), which keeps the variance from ReLU to ReLU."""
+    """He et al. 2015: N(0, 2/fan_in), which preserves the variance through ReLUs."""
     return normal_(tensor, 0.0, math.sqrt(2.0 / fan_in(tensor)))
 
 

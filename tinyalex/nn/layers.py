@@ -123,7 +123,7 @@ class Softmax(Module):
 
 
 class MaxPool2d(Module):
-    """`functional.max_pool2d`. The paper's are 3 x 3 with stride 2 (section 3.4)."""
+    """`functional.max_pool2d`. The paper uses 3 x 3 with stride 2 (section 3.4)."""
 
     def __init__(
         self,
@@ -205,7 +205,7 @@ class ZeroPad2d(Module):
 
 
 class LocalResponseNorm(Module):
-    """`functional.local_response_norm`. The paper has size=5, alpha=1e-4, beta=0.75,
+    """`functional.local_response_norm`. The paper uses size=5, alpha=1e-4, beta=0.75,
     k=2 and alpha_mode="sum" (section 3.3)."""
 
     def __init__(
@@ -259,7 +259,7 @@ class SpatialResponseNorm(Module):
 
 
 class Dropout(Module):
-    """`functional.dropout`, in training only. The paper has p=0.5 (section 4.2)."""
+    """`functional.dropout`, in training only. The paper uses p=0.5 (section 4.2)."""
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         self.p, self.inplace = p, inplace
@@ -272,7 +272,7 @@ class Dropout(Module):
 
 
 class Flatten(Module):
-    """`functional.flatten`, by default of all axes but the batch."""
+    """`functional.flatten`, by default of all axes except the batch."""
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         self.start_dim, self.end_dim = start_dim, end_dim

@@ -1,4 +1,4 @@
-"""Module: a part of a network, with parameters; and the layers that an image passes."""
+"""Module: the base class of layers and networks; and the trace of an image's layers."""
 
 import threading
 from collections import defaultdict
@@ -20,7 +20,7 @@ ForwardHook = Callable[["Module", tuple, Tensor], None]
 
 
 class Module:
-    """A part of a network. A subclass creates parameters and submodules in `__init__`,
+    """A layer or a network. A subclass creates parameters and submodules in `__init__`,
     and defines `forward`.
 
     Attributes that are Parameters, Modules or lists of Modules are registered in the
@@ -53,7 +53,7 @@ class Module:
     # Submodules and parameters
 
     def named_children(self) -> Iterator[tuple[str, "Module"]]:
-        """The submodules that this Module holds directly."""
+        """The direct submodules."""
         for name, value in vars(self).items():
             if isinstance(value, Module):
                 yield name, value
@@ -106,7 +106,7 @@ class Module:
     def to(self, target: Any) -> "Module":
         """Move all parameters to a device ("cuda" or "auto"), or convert their dtype.
 
-        The Parameter objects stay the same, so an optimizer that holds them follows.
+        The Parameter objects stay the same, so an optimizer continues to update them.
         """
         change = self._change(target)
         for p in self.parameters():
@@ -137,13 +137,13 @@ class Module:
     # State
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """A copy of every parameter, as a NumPy array under its name."""
+        """A copy of every parameter, as a NumPy array, by name."""
         return {name: p.numpy().copy() for name, p in self.named_parameters()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Set the parameters from arrays or tensors with the same names and shapes.
 
-        Raises ValueError, naming every mismatch; then no parameter has been changed.
+        Raises ValueError, which lists every mismatch, before any parameter is changed.
         """
         own = dict(self.named_parameters())
         arrays = {
@@ -176,11 +176,11 @@ class Module:
         return lambda: hooks.remove(hook)
 
     def multiply_adds(self, output_shape: Shape) -> int:
-        """Multiply-adds for an output of this shape, without those of submodules."""
+        """Multiply-adds for an output of this shape, excluding submodules."""
         return 0
 
     def algorithm(self, input_shape: Shape, dtype: np.dtype, device: str, wants_dx: bool) -> str:
-        """The algorithm for such an input; "" if there is only one."""
+        """The algorithm for an input of this shape; "" if there is only one."""
         return ""
 
     def extra_repr(self) -> str:
@@ -205,10 +205,10 @@ class Module:
         """A table of all layers: output shape, parameters, multiply-adds.
 
         input_shape    of one image, without N
-        batch_size     adds a column: for batches of this size, each layer's algorithm
-                       in training (in a `no_grad` context: in inference), and what is
-                       fused with another layer
-        device, dtype  for that column; those of the parameters by default
+        batch_size     adds a column: each layer's algorithm in training with batches of
+                       this size (in inference, within `no_grad`), or the layer with
+                       which it is fused
+        device, dtype  of that column; by default, those of the parameters
         """
         steps = trace(self, input_shape)
         rows: list[tuple] = [("name", "layer", "output", "parameters", "multiply-adds")]
@@ -243,8 +243,8 @@ class Module:
             computed_by = fused_with[step.module].pop(0) if fused_with[step.module] else None
             if computed_by is not None:
                 yield f"fused with {names[computed_by]}"
-            elif step.seen:
-                shape = batch_size, *step.seen
+            elif step.input_shape:
+                shape = batch_size, *step.input_shape
                 yield step.module.algorithm(shape, dtype, device, step.wants_dx)
             else:
                 yield ""
@@ -259,24 +259,24 @@ class Step:
 
     name: str
     module: Module
-    seen: Shape
+    input_shape: Shape
     shape: Shape
     wants_dx: bool
 
     @property
     def parameters(self) -> int:
-        """Elements of the parameters that the layer holds directly."""
+        """Elements of the layer's own parameters."""
         return sum(p.size for p in _owns(self.module))
 
     @property
     def multiply_adds(self) -> int:
-        """For one image."""
+        """Multiply-adds for one image."""
         return self.module.multiply_adds((1, *self.shape))
 
 
 def trace(model: Module, input_shape: Shape) -> list[Step]:
-    """The layers that an image of this shape passes, in order. A layer is a Module with
-    parameters or without submodules."""
+    """The layers that process an image of this shape, in order. A layer: a Module with
+    parameters of its own or without submodules."""
     steps: list[Step] = []
 
     def record(name: str) -> ForwardHook:
@@ -292,7 +292,7 @@ def trace(model: Module, input_shape: Shape) -> list[Step]:
         for name, module in model.named_modules()
         if _owns(module) or not any(module.named_children())
     ]
-    with hooked([(module, record(name)) for name, module in layers]), testing(model):
+    with hooked([(module, record(name)) for name, module in layers]), eval_mode(model):
         model(_like_parameters(model, np.zeros((1, *input_shape))))
     return steps
 
@@ -337,7 +337,7 @@ def run(model: Module, images: Any) -> Tensor:
 
     The images are converted to the dtype and the device of the model's parameters.
     """
-    with no_grad(), testing(model):
+    with no_grad(), eval_mode(model):
         return model(_like_parameters(model, images))
 
 
@@ -347,8 +347,8 @@ def _like_parameters(model: Module, images: Any) -> Tensor:
 
 
 @contextmanager
-def testing(model: Module) -> Iterator[None]:
-    """A context in which `model` is in evaluation mode. All modes are restored."""
+def eval_mode(model: Module) -> Iterator[None]:
+    """A context in which `model` is in evaluation mode; restores the modes."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -359,5 +359,5 @@ def testing(model: Module) -> Iterator[None]:
 
 
 def _owns(module: Module) -> list[Parameter]:
-    """The parameters that a Module holds directly."""
+    """The parameters of a Module, excluding submodules."""
     return [p for p in vars(module).values() if isinstance(p, Parameter)]

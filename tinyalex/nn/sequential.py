@@ -1,4 +1,4 @@
-"""Sequential: layers one after the other."""
+"""Sequential: a chain of layers."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +9,7 @@ from tinyalex.nn.module import Module, note_stage
 
 
 class Sequential(Module):
-    """Layers one after the other, named by their index or by the keys of a dict.
+    """A chain of layers, named by their indices or by the keys of a dict.
 
     With fast paths on, some pairs of layers are computed in one pass (nn/fusion.py).
 

@@ -10,8 +10,8 @@ from tinyalex.ops.broadcasting import broadcastable, unbroadcast
 
 
 class Binary(Function):
-    """z = value(x, y), elementwise. A subclass defines `value(x, y)`, and the gradients
-    `dx(dz, x, y)` and `dy(dz, x, y)` as they are without broadcasting."""
+    """z = value(x, y), elementwise. A subclass defines `value(x, y)` and the gradients
+    `dx(dz, x, y)` and `dy(dz, x, y)` in the shape of z."""
 
     value: Any
     dx: Any
@@ -110,11 +110,11 @@ class Power(Binary):
 
 
 class MatMul(Function):
-    """z = x @ y: matrix multiplication in the last two axes, the others broadcast
+    """z = x @ y: matrix multiplication over the last two axes; the others broadcast
 
     dx = dz @ y.T      dy = x.T @ dz
 
-    As in NumPy, a vector on the left is a row, a vector on the right a column.
+    As in NumPy, x may be a row vector (k,), and y a column vector (k,).
     """
 
     def forward(self, x: Array, y: Array) -> Array:

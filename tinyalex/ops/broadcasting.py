@@ -7,10 +7,10 @@ from tinyalex.device import Array
 
 
 def unbroadcast(grad: Array, like: Array) -> Array:
-    """The gradient of an input that was broadcast or promoted to that of `grad`.
+    """`grad` in the shape and dtype of an input that was broadcast or promoted.
 
-    The gradients of all uses of an element are added: the axes that broadcasting has
-    prepended, or stretched from 1, are summed over.
+    The gradients of all uses of an element are added: `grad` is summed over the axes
+    that broadcasting has prepended, or stretched from 1.
     """
     added = grad.ndim - like.ndim
     stretched = [i for i in range(added, grad.ndim) if like.shape[i - added] == 1 != grad.shape[i]]
@@ -20,7 +20,7 @@ def unbroadcast(grad: Array, like: Array) -> Array:
 
 
 def broadcast_back(dy: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
-    """A reduction's gradient, with or without the reduced axes, repeated along them."""
+    """A reduction's gradient `dy`, repeated along the reduced axes."""
     kept = tuple(1 if i in axes else size for i, size in enumerate(shape))
     return device.xp(dy).broadcast_to(dy.reshape(kept), shape)
 

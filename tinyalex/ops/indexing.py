@@ -8,7 +8,7 @@ from tinyalex.function import Function
 
 
 class Index(Function):
-    """y = x[index]. The gradients of an element that is selected twice are added."""
+    """y = x[index]. The gradients of an element selected several times are added."""
 
     def forward(self, x: Array, *, index: Any) -> Array:
         self.like, self.index = x, _on_device_of(x, index)
@@ -32,7 +32,7 @@ def _on_device_of(x: Array, index: Any) -> Any:
 
 
 def _may_repeat(index: Any) -> bool:
-    """Whether an index may select an element twice, as lists and integer arrays may."""
+    """Whether the index may repeat an element, as lists and integer arrays may."""
     parts = index if isinstance(index, tuple) else (index,)
     return any(
         isinstance(p, list) or (device.is_array(p) and p.ndim > 0 and p.dtype != bool)

@@ -11,7 +11,7 @@ from tinyalex.ops.broadcasting import broadcast_back
 
 
 def axis_of(op: str, name: str, axis: Any, shape: tuple[int, ...]) -> int:
-    """An axis of `shape`, counted from 0. Shape () accepts axis 0, as in torch."""
+    """`axis` of `shape`, as a non-negative integer. () has an axis 0, as in torch."""
     ndim = len(shape) or 1
     try:
         return range(ndim)[operator.index(axis)]
@@ -25,7 +25,7 @@ def axis_of(op: str, name: str, axis: Any, shape: tuple[int, ...]) -> int:
 
 
 def axes_of(op: str, axis: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The axes to reduce, counted from 0: one, several, or all if None."""
+    """The axes to reduce, as non-negative integers: one, several, or all if None."""
     if axis is None:
         return tuple(range(len(shape)))
     several = axis if isinstance(axis, (tuple, list)) else (axis,)

@@ -1,4 +1,4 @@
-"""Operations that keep the values: reshape, transpose, change of dtype or device."""
+"""Operations that preserve values: reshape, transpose, change of dtype or device."""
 
 from typing import Any
 

@@ -10,7 +10,7 @@ class Scheduler:
     """Multiplies the initial rate of each parameter group by the same factor."""
 
     saved: tuple[str, ...] = ("initial", "epoch", "factor")
-    """The attributes in a state_dict. A resumed run may be given other options."""
+    """The attributes in a state_dict. A resumed run may use other options."""
 
     def __init__(self, optimizer: SGD) -> None:
         self.optimizer = optimizer
@@ -53,12 +53,13 @@ class StepLR(Scheduler):
 
 
 class ReduceLROnPlateau(Scheduler):
-    """Multiply the rate by `factor` after more than `patience` epochs without a fall.
+    """Multiply the rate by `factor` after more than `patience` epochs that did not
+    improve the metric.
 
     The paper's rule, with a factor of 1/10: "when the validation error rate stopped
-    improving with the current learning rate" (section 5). The metric has fallen if it
-    is less than (1 - threshold) times the best one. The largest of the groups' rates
-    does not fall below `min_lr`.
+    improving with the current learning rate" (section 5). A metric improves if it is
+    less than (1 - threshold) times the best one. The largest of the groups' rates does
+    not fall below `min_lr`.
     """
 
     saved = (*Scheduler.saved, "best", "bad_epochs")
@@ -117,7 +118,7 @@ NAMES = ("constant", "step", "plateau", "dexp")
 
 
 def named(name: str, optimizer: SGD, epochs: int, patience: int = 2) -> Scheduler | None:
-    """The schedule that `--schedule` of the training scripts names.
+    """The schedule `name`, as in the training scripts' `--schedule`.
 
     constant  None
     step      StepLR: a tenth of the rate for the last quarter of the epochs

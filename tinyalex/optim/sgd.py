@@ -16,12 +16,12 @@ class SGD:
         v = m*v - d*e*w - e*g
         w = w + v
 
-    The paper has m = 0.9 and d = 0.0005, and starts with e = 0.01. The rate is a factor
-    within v: after it falls, v still contains steps at the old rate. In torch it is a
-    factor of v; the two agree while the rate is constant.
+    The paper uses m = 0.9 and d = 0.0005, and starts with e = 0.01. The rate is a
+    factor within v: after it is reduced, v still contains steps at the old rate. In
+    torch it is a factor of v; both agree while the rate is constant.
 
-    params  tensors; or dicts {"params": tensors, "lr": ..., "momentum": ...,
-            "weight_decay": ...}, groups with their own values
+    params  tensors; or groups with their own options, dicts {"params": tensors,
+            "lr": ..., "momentum": ..., "weight_decay": ...}
 
     >>> w = Tensor([1.0], requires_grad=True)
     >>> optimizer = SGD([w], lr=0.1, momentum=0.9)
@@ -49,7 +49,7 @@ class SGD:
             )
         self.velocity = [[_zeros_like(p) for p in group["params"]] for group in self.param_groups]
 
-    @np.errstate(all="ignore")  # a rate that is far too high ends in inf, which the loss shows
+    @np.errstate(all="ignore")  # too high a rate causes overflow, which the loss shows
     def step(self) -> None:
         """Update every parameter that has a gradient."""
         for group, velocities in zip(self.param_groups, self.velocity, strict=True):
@@ -81,7 +81,7 @@ class SGD:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume from the `state_dict()` of an optimizer with the same parameters.
 
-        Raises ValueError for other shapes, before anything is changed.
+        Raises ValueError for other shapes, before any change.
         """
         expected, given = (
             [[v.shape for v in group] for group in velocity]
@@ -120,7 +120,7 @@ def _check_group(group: dict[str, Any]) -> None:
 
 
 def paper_groups(model: Any, lr: float, weight_decay: float = 0.0005) -> list[dict[str, Any]]:
-    """As in the 2012 code: weights with decay; biases at twice the rate, without."""
+    """As in the 2012 code: weights with decay; biases at twice the rate, no decay."""
     weights = [p for p in model.parameters() if p.ndim > 1]
     biases = [p for p in model.parameters() if p.ndim <= 1]
     groups = [

@@ -34,7 +34,7 @@ class Block:
     name: str
     shape: tuple[int, ...]
     module: Module | None = None
-    seen: tuple[int, ...] = ()
+    input_shape: tuple[int, ...] = ()
     after: list[Step] = field(default_factory=list)
     columns: int = 1
     boxes: list["Box"] = field(default_factory=list)
@@ -133,10 +133,10 @@ def draw_network(
 
 
 def _blocks(steps: list[Step]) -> list[Block]:
-    blocks = [Block("image", steps[0].seen)]
+    blocks = [Block("image", steps[0].input_shape)]
     for step in steps:
         if isinstance(step.module, (nn.Conv2d, nn.Linear)):
-            blocks.append(Block(step.name, step.shape, step.module, step.seen))
+            blocks.append(Block(step.name, step.shape, step.module, step.input_shape))
         else:
             blocks[-1].after.append(step)
     groups = [block.groups for block in blocks]
@@ -215,7 +215,7 @@ def _draw_windows(axes: Any, before: Block, after: Block) -> None:
 
     assert isinstance(after.module, nn.Conv2d)
     kernel = after.module.weight.shape[2:]
-    sizes = zip(kernel, after.seen[1:], strict=True)
+    sizes = zip(kernel, after.input_shape[1:], strict=True)
     up, across = (min(1.0, window / size) / 2 for window, size in sizes)
     for i, source in enumerate(before.boxes):
         corners = [
@@ -271,7 +271,8 @@ def _label(step: Step) -> str:
         kind = "max" if isinstance(module, nn.MaxPool2d) else "avg"
         return f"{kind} pool {size[0]} × {size[1]} / {stride[0]}"
     if isinstance(module, nn.AdaptiveAvgPool2d):
-        return "" if step.seen == step.shape else f"avg pool to {step.shape[1]} × {step.shape[2]}"
+        h, w = step.shape[1:]
+        return "" if step.input_shape == step.shape else f"avg pool to {h} × {w}"
     names = {
         nn.LocalResponseNorm: "LRN",
         nn.SpatialResponseNorm: "spatial norm",

@@ -11,7 +11,7 @@ from tinyalex import device
 from tinyalex import functional as F
 from tinyalex.device import Array
 from tinyalex.function import no_grad
-from tinyalex.nn.module import testing
+from tinyalex.nn.module import eval_mode
 
 TOP = 5
 """The k of the top-k error that ImageNet's challenge reports."""
@@ -63,7 +63,7 @@ def log_probabilities(
     averaged (section 4.1; data.TenViews).
     """
     results, all_labels = [], []
-    with no_grad(), testing(model):
+    with no_grad(), eval_mode(model):
         for images, labels in batches:
             if len(labels) == 0:  # no image of the batch could be read
                 continue

@@ -1,8 +1,7 @@
-"""The primitives on the CPU, as in `kernels/cuda`. They take any strides.
+"""The primitives on the CPU, as in `kernels/cuda`. They accept any strides.
 
-An activation is indexed (N, C, H, W) and stored as (H, W, N, C): pooling, normalisation
-and ReLU then run over long contiguous rows of N*C values, on which NumPy's loops are
-fast.
+An activation is indexed (N, C, H, W) and stored as (H, W, N, C): in pooling,
+normalisation and ReLU, NumPy then loops over long contiguous rows of N*C values.
 """
 
 from tinyalex.kernels.cpu.activation import relu, relu_backward

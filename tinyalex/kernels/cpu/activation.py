@@ -37,7 +37,7 @@ def relu_grad(dy: np.ndarray, y: np.ndarray, out: np.ndarray) -> None:
 
 
 MASK_ELEMENTS = 1 << 16
-"""Elements that `masked` passes to `relu_grad` at once: they stay in the cache."""
+"""Elements per call of `relu_grad` in `masked`, few enough to stay in the cache."""
 
 
 def masked(dy: np.ndarray, y: np.ndarray, scratch: Scratch) -> np.ndarray:

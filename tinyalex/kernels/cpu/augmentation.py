@@ -1,4 +1,4 @@
-"""Crops, mirror images and colour noise in NumPy."""
+"""Crops, horizontal flips and colour noise in NumPy."""
 
 import numpy as np
 
@@ -11,11 +11,11 @@ def augment(
     colour: np.ndarray | None,
     scale: float,
 ) -> None:
-    """out[n] = (images[n] - mean + colour[n]) * scale, moved by moves[n].
+    """out[n] = the crop moves[n] of (images[n] - mean + colour[n]) * scale.
 
-    moves[n] = (up, left, mirror); pixels from outside the image are 0. images
-    (N, C, H, W) of any dtype, mean (C, H, W) or (C, 1, 1), out (N, C, OH, OW) floating,
-    moves (N, 3) int32, colour (N, C) or None.
+    moves[n] = (top, left, flip); pixels outside the image are 0. images (N, C, H, W) of
+    any dtype, mean (C, H, W) or (C, 1, 1), out (N, C, OH, OW) floating, moves (N, 3)
+    int32, colour (N, C) or None.
     """
     out.fill(0)
     (h, w), (oh, ow) = images.shape[2:], out.shape[2:]

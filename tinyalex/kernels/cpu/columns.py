@@ -1,7 +1,7 @@
 """im2col and col2im in NumPy, and the arrays between them and a matrix multiplication.
 
 Within a tile the images are the last axis in memory, (C, KH, KW, OH, OW, T), so that a
-shifted view of the image consists of a few long contiguous runs.
+shifted view of the image consists of long contiguous runs.
 """
 
 import math
@@ -25,13 +25,13 @@ def columns(
 def positions(
     scratch: Scratch, name: str, channels: int, images: int, out: Pair, dtype: Any
 ) -> np.ndarray:
-    """The same with one row, `channels`, in the memory order of activations."""
+    """An uninitialised array (channels, T, OH, OW) in an activation's memory order."""
     oh, ow = out
     return np.moveaxis(scratch.take(name, (oh, ow, images, channels), dtype), (-1, -2), (0, 1))
 
 
 def matrix(a: np.ndarray) -> np.ndarray:
-    """A view of (*rows, T, OH, OW) from `columns` or `positions`: (rows, positions)."""
+    """A view (rows, positions) of an array from `columns` or `positions`."""
     *rows, t, oh, ow = a.shape
     return np.moveaxis(a, -3, -1).reshape(math.prod(rows), oh * ow * t, copy=False)
 
@@ -52,7 +52,7 @@ def im2col(
 def col2im(
     col: np.ndarray, x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
 ) -> None:
-    """The adjoint of `im2col`: a pixel is the sum of the elements it is copied to."""
+    """The adjoint of `im2col`: a pixel is the sum of the elements that copy it."""
     padded, image = _padded(x, kernel, col.shape[4:], stride, padding, dilation)
     rows, cols = ((size - 1) * step + 1 for size, step in zip(col.shape[4:], stride, strict=True))
     for u in range(kernel[0]):
@@ -68,11 +68,11 @@ def col2im(
 def _padded(
     x: np.ndarray, kernel: Pair, out: tuple[int, ...], stride: Pair, padding: Pair, dilation: Pair
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Zeros (C, N, rows, cols) that the windows span; the view of the image in them."""
+    """(zeros (C, N, rows, cols) that span all windows, their view with x's pixels)"""
     n, c, h, w = x.shape
     rows, cols = (
-        (count - 1) * step + (size - 1) * apart + 1
-        for count, step, size, apart in zip(out, stride, kernel, dilation, strict=True)
+        (count - 1) * step + (size - 1) * gap + 1
+        for count, step, size, gap in zip(out, stride, kernel, dilation, strict=True)
     )
     padded = np.moveaxis(np.zeros((c, rows, cols, n), x.dtype), -1, 1)
     return padded, padded[:, :, padding[0] : padding[0] + h, padding[1] : padding[1] + w]
@@ -91,7 +91,7 @@ def _windows(
 def from_columns(
     product: np.ndarray, bias: np.ndarray | None, y: np.ndarray, relu: bool = False
 ) -> None:
-    """y[n, o, i, j] = product[o, n, i, j] + bias[o]; with `relu`, relu of that."""
+    """y[n, o, i, j] = product[o, n, i, j] + bias[o]; with `relu`, its ReLU."""
     product = product.swapaxes(0, 1)
     # Repeated for each image, so that NumPy loops over rows of N*C elements.
     row = np.zeros(product.shape[:2], product.dtype)
@@ -103,7 +103,7 @@ def from_columns(
 
 
 def to_columns(dy: np.ndarray, product: np.ndarray, y: np.ndarray | None = None) -> None:
-    """product[o, n, i, j] = dy[n, o, i, j]; with y, relu_grad of that."""
+    """product[o, n, i, j] = dy[n, o, i, j]; with y, of relu_grad(dy, y)."""
     if y is None:
         product[...] = dy.swapaxes(0, 1)
     else:

@@ -10,10 +10,9 @@ from tinyalex import device
 def random_mask(
     mask: np.ndarray, keep: float, key: tuple[int, int], step: int, call: int, first: int
 ) -> None:
-    """mask[i] = random bits for the units of sample first + i, True with P = `keep`.
+    """mask[i] = the mask of sample first + i: units are True with probability `keep`.
 
-    A unit takes 32 bits: of its sample's uint64 words, word unit // 2, the lower half
-    first.
+    A unit uses 32 bits of its sample's uint64 word unit // 2, the lower half first.
     """
     units = math.prod(mask.shape[1:])
     words = device.random_words(key, step, call, range(first, first + len(mask)), -(-units // 2))

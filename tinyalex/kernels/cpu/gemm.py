@@ -1,24 +1,23 @@
 """Matrix multiplication in parallel, in blocks that BLAS does not pack.
 
-Workers divide the matrices rather than BLAS's own threads: those keep their cores busy
-for some 20 ms after each call, waiting for the next one, and would contend with the
-workers.
+Workers partition the matrices, instead of BLAS's own threads: those spin for about
+20 ms after each call, waiting for the next one, and would contend with the workers.
 
 Before it multiplies, BLAS packs both matrices into a layout of its own. That is cheap
-where each element is used often, but a linear layer uses each weight once a sample: for
-32 samples, packing takes as long as multiplying. On processors with AVX-512, OpenBLAS
-has kernels without packing, for up to a million multiply-adds. There, multiplications
-are partitioned (M rows, K terms, N columns):
+where each element is used often, but a linear layer uses each weight once per sample:
+for 32 samples, packing takes as long as multiplying. On processors with AVX-512,
+OpenBLAS has kernels without packing, for up to a million multiply-adds. There,
+multiplications are partitioned (M rows, K terms, N columns):
 
-| regime      | condition                     | partition           | used by          |
-|-------------|-------------------------------|---------------------|------------------|
-| serial      | M*K*N <= MAX_SERIAL_MADDS     | none                |                  |
-| outer       | K = 1                         | rows of out         |                  |
-| short sums  | K <= MAX_FEW, M and N large   | blocks of out       | linear: dw       |
-| few columns | N <= MAX_FEW, K > BLOCK_TERMS | rows and terms of a | linear: y, dx    |
-| small b     | MIN_BLOCK_ROWS*K*N unpacked   | rows of a           | convolutions     |
-| small out   | M*MIN_BLOCK_TERMS*N unpacked  | terms of the sum    | convolutions: dw |
-| whole       | all others, or no AVX-512     | one part a worker   |                  |
+| regime      | condition                      | partition          | used by          |
+|-------------|--------------------------------|--------------------|------------------|
+| serial      | M*K*N <= MAX_SERIAL_MADDS      | none               |                  |
+| outer       | K = 1                          | rows of out        |                  |
+| short sums  | K <= MAX_THIN, M and N large   | blocks of out      | linear: dw       |
+| few columns | N <= MAX_THIN, K > BLOCK_TERMS | rows, terms of a   | linear: y, dx    |
+| small b     | MIN_BLOCK_ROWS*K*N unpacked    | rows of a          | convolutions     |
+| small out   | M*MIN_BLOCK_TERMS*N unpacked   | terms of the sum   | convolutions: dw |
+| whole       | all others, or no AVX-512      | a block per worker |                  |
 """
 
 import numpy as np
@@ -29,12 +28,12 @@ MAX_SERIAL_MADDS = 1 << 18
 """Multiply-adds up to which BLAS does not wake its own threads."""
 
 MIN_PARALLEL_MADDS = 1 << 24
-"""Multiply-adds from which waking other workers pays."""
+"""Multiply-adds above which several workers are faster than one."""
 
 MAX_UNPACKED_MADDS = 1_000_000
-"""Multiply-adds up to which OpenBLAS does not pack."""
+"""Multiply-adds up to which OpenBLAS multiplies without packing."""
 
-MAX_FEW = 32
+MAX_THIN = 32
 """Columns, or terms of a sum, up to which packing dominates a linear layer."""
 
 BLOCK_TERMS = 512
@@ -56,7 +55,7 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     (rows, columns), terms = out.shape, len(b)
     madds = rows * columns * terms
     unpacked = madds > MIN_PARALLEL_MADDS and device.blas_multiplies_without_packing()
-    short_sums = unpacked and 1 < terms <= MAX_FEW and min(out.shape) >= SHORT_SUM_BLOCK[0]
+    short_sums = unpacked and 1 < terms <= MAX_THIN and min(out.shape) >= SHORT_SUM_BLOCK[0]
     # The workers divide the rows of `out`: its longer side, or for short sums its
     # contiguous rows.
     if (out.strides[0] < out.strides[1]) if short_sums else (rows < columns):
@@ -70,7 +69,7 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
         multiply = _outer
     elif short_sums:
         multiply = _short_sums
-    elif unpacked and terms > BLOCK_TERMS and 1 < columns <= MAX_FEW:
+    elif unpacked and terms > BLOCK_TERMS and 1 < columns <= MAX_THIN:
         multiply, b = _few_columns, np.ascontiguousarray(b)
         scratch_bytes = terms // (BLOCK_TERMS // 2) * columns * b.itemsize
 
@@ -121,7 +120,7 @@ def _unpacked(length: int, min_block: int, madds_each: int) -> bool:
 
 
 def _few_columns(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.Scratch) -> None:
-    """out = the sum over s of a[:, s] @ b[s]. Visits `a` in memory order."""
+    """out = the sum over s of a[:, s] @ b[s]. Reads `a` in memory order."""
     (rows, terms), columns = a.shape, b.shape[1]
     by_rows = a.strides[0] > a.strides[1]
     k = _block_size(terms, BLOCK_TERMS if by_rows else BLOCK_TERMS // 2)
@@ -139,10 +138,9 @@ def _few_columns(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.
 
 
 def _short_sums(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.Scratch) -> None:
-    """out[i, j] = a[i] @ b[j] by blocks. The columns of `b` are copied together first.
+    """out[i, j] = a[i] @ b[j] by blocks. Blocks of `b` are copied to contiguous memory.
 
-    They are far apart in memory, often by a power of two: cache associativity
-    conflicts.
+    Their strides, often powers of two, would cause cache associativity conflicts.
     """
     (rows, terms), columns = a.shape, b.shape[1]
     r, c = _block_size(rows, SHORT_SUM_BLOCK[0]), _block_size(columns, SHORT_SUM_BLOCK[1])

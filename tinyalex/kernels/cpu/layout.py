@@ -12,7 +12,7 @@ BLOCK_ELEMENTS = 1 << 18
 long enough that workers do not wait for the GIL."""
 
 MIN_PARALLEL_BYTES = 4 << 20
-"""Below this a single thread is faster: workers would wait for the GIL."""
+"""Up to this size a single thread is faster: workers would wait for the GIL."""
 
 
 def to_hwnc(x: np.ndarray) -> np.ndarray:
@@ -23,7 +23,7 @@ def to_hwnc(x: np.ndarray) -> np.ndarray:
 
 
 def as_hwnc(x: np.ndarray) -> np.ndarray:
-    """Images (N, C, H, W) as (H, W, N*C): a view if stored like that, else a copy."""
+    """Images (N, C, H, W) as (H, W, N*C): a view if in HWNC layout, else a copy."""
     x = to_hwnc(x)
     n, c, h, w = x.shape
     strides = x.strides[2], x.strides[3], x.itemsize
@@ -31,10 +31,10 @@ def as_hwnc(x: np.ndarray) -> np.ndarray:
 
 
 def parallel_rows(a: np.ndarray, size: int, body: Callable[[slice], None]) -> None:
-    """Call `body` with the rows (axis 2) of an activation, divided between the workers.
+    """Call `body` with the rows (axis 2) of an activation, partitioned among workers.
 
-    Each worker then reads and writes contiguous memory. `size` is in bytes, of the
-    largest array that the loop reads.
+    Each worker then reads and writes contiguous memory. `size` is the size in bytes of
+    the largest array that the loop reads.
     """
 
     def run(lo: int, hi: int, scratch: device.Scratch) -> None:

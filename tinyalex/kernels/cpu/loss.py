@@ -8,7 +8,7 @@ def check_labels(labels: np.ndarray, ignore: int, classes: int) -> None:
     valid = labels[labels != ignore]
     if valid.size and not (0 <= valid.min() and valid.max() < classes):
         raise ValueError(
-            f"cross_entropy: target holds {valid.min()} to {valid.max()}, but input has the "
+            f"cross_entropy: target has values {valid.min()} to {valid.max()}, but input has the "
             f"classes 0 to {classes - 1}. Number the classes from 0, and give other samples the "
             f"label ignore_index={ignore}."
         )

@@ -1,8 +1,8 @@
 """Arrays on the CPU: the memory order of activations, and a memory pool.
 
 The system zeroes new memory page by page on first access, which costs about as much as
-computing what is stored there. So the pool keeps memory whose array and views are gone
-for the next array of that size, as CuPy's pool does on a GPU.
+computing what is stored there. The pool therefore reuses the memory of deleted arrays
+for new arrays of similar size, as CuPy's pool does on a GPU.
 """
 
 import math
@@ -17,11 +17,11 @@ import numpy as np
 MIN_POOLED_BYTES = 1 << 20
 """NumPy's own allocator reuses smaller blocks."""
 
-MAX_HELD = 1.5
-"""The pool's limit, in use and idle, relative to the most that was ever in use.
+MAX_POOL_RATIO = 1.5
+"""The limit of the pool's memory, in use and idle, relative to the peak in use.
 
-With less, the backward pass of a training step would release what the next forward pass
-needs: the sizes are never quite the same.
+With a lower limit, the backward pass of a training step would release blocks that the
+next forward pass needs: block sizes differ.
 """
 
 
@@ -40,7 +40,7 @@ def like(x: np.ndarray) -> np.ndarray:
 
 
 def ready(x: np.ndarray) -> np.ndarray:
-    """`x` in a memory order that the primitives take: on the CPU any."""
+    """`x` in a memory order that the primitives accept: on the CPU, any."""
     return x
 
 
@@ -50,7 +50,7 @@ def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
 
 
 class MemoryPool:
-    """The memory in use and idle: together at most MAX_HELD times the peak in use."""
+    """Memory in use and idle, together at most MAX_POOL_RATIO times the peak in use."""
 
     def __init__(self) -> None:
         self.renew_lock()
@@ -71,8 +71,8 @@ class MemoryPool:
         if size < MIN_POOLED_BYTES or self.holder == threading.get_ident():
             return np.empty(shape, dtype)
         memory = self._take(size)
-        # Through a memoryview: views of the array would else refer to `memory` and
-        # outlive it.
+        # A memoryview makes `array` the base of its views, so that the finalizer runs
+        # after the last of them.
         array = np.frombuffer(memory.data, np.uint8, size)
         weakref.finalize(array, self.returned.append, memory).atexit = False
         return array.view(dtype).reshape(shape)
@@ -111,9 +111,9 @@ class MemoryPool:
             return _aligned(size)
 
     def _release_excess(self) -> None:
-        waiting = sum(idle.size for idle in self.idle)
-        while self.idle and self.bytes_in_use + waiting > MAX_HELD * self.peak_bytes:
-            waiting -= self.idle.popleft().size
+        idle = sum(memory.size for memory in self.idle)
+        while self.idle and self.bytes_in_use + idle > MAX_POOL_RATIO * self.peak_bytes:
+            idle -= self.idle.popleft().size
 
 
 def _aligned(size: int) -> np.ndarray:

@@ -85,7 +85,7 @@ def spatial_norm_backward(
     beta: float,
 ) -> None:
     """dx as in `lrn_backward`, with the sum over pixels."""
-    # The sum over the windows that hold a position is the backward pass of that
+    # The sum over the windows that contain a position is the backward pass of that
     # pooling.
     ones = np.ones(x.shape[2:], x.dtype)
     avg_pool_backward(dy * y / s, ones, dx, (size, size), (1, 1), (size // 2, size // 2))
@@ -113,8 +113,8 @@ class ChannelSums:
     """Sums over windows of `size` channels, which end at the edges of a group.
 
     Every sum is computed from its terms: a running sum (add the next, subtract the
-    last) would cancel. Zeros between the groups let the whole array be shifted as one
-    contiguous run.
+    last) would suffer from cancellation. With zeros between the groups, the whole array
+    is shifted as one contiguous run.
     """
 
     def __init__(self, like: np.ndarray, size: int, groups: int, before: int) -> None:

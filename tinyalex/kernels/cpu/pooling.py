@@ -1,4 +1,4 @@
-"""Pooling in NumPy. Workers divide the rows of a map."""
+"""Pooling in NumPy. Workers partition the rows of a feature map."""
 
 from collections.abc import Iterable
 
@@ -21,7 +21,7 @@ def max_pool(
 ) -> None:
     """y = the maximum of each window, argmax = its first kernel offset u*KW + v.
 
-    NaN counts as the maximum; of several NaN the last is taken.
+    NaN counts as the maximum; of several NaN, argmax is the last.
 
     x (N, C, H, W), y (N, C, OH, OW); argmax like y, of an integer type that holds
     KH*KW - 1, or None if no backward pass follows.
@@ -56,7 +56,7 @@ def _max(
     padding: Pair,
     dilation: Pair,
 ) -> None:
-    """Some rows of any max-pooling: KH * KW comparisons a window."""
+    """max_pool for some rows, with any window: KH * KW comparisons per output."""
     best, window = y[:, :, rows], (kernel, stride, padding, dilation)
     best.fill(-np.inf)
     for _, seen, out in offset_slices(x, y, rows, *window):
@@ -71,9 +71,9 @@ def _max(
 def _separable_max(
     x: np.ndarray, y: np.ndarray, argmax: np.ndarray | None, rows: slice, kernel: Pair, stride: Pair
 ) -> None:
-    """Some rows, by the maxima of columns: KH + KW comparisons a window.
+    """max_pool for some rows, from column maxima: KH + KW comparisons per output.
 
-    For windows that start inside the image; they may extend past its end.
+    Windows must start inside the image; they may extend past its end.
     """
     best, top = y[:, :, rows], rows.start * stride[0]
     height, width = (best.shape[2] - 1) * stride[0] + 1, (best.shape[3] - 1) * stride[1] + 1
@@ -91,7 +91,7 @@ def _separable_max(
         here = slice(None), slice(None), slice(row.shape[2])
         other[here] &= np.not_equal(row, tall[here])
         first_row[here] += other[here].view(np.uint8)
-    if kernel[0] > 1:  # else all are 0, and kernel[1] may exceed the type
+    if kernel[0] > 1:  # otherwise all are 0, and kernel[1] may not fit the dtype
         first_row *= kernel[1]
     candidates = (
         (v, first_row[..., steps[v]], column, out) for v, (column, out) in enumerate(columns)
@@ -100,7 +100,10 @@ def _separable_max(
 
 
 def _running_max(parts: list[tuple[np.ndarray, tuple]], out: np.ndarray | None) -> np.ndarray:
-    """The elementwise maximum of parts[0], and at `index` of each (part, index)."""
+    """The elementwise maximum of (part, index) pairs: a part covers out[index].
+
+    The first part covers all of `out`.
+    """
     first, rest = parts[0][0], parts[1:]
     if rest and rest[0][0].shape == first.shape:
         out = np.maximum(first, rest.pop(0)[0], out=out)
@@ -139,7 +142,7 @@ def max_pool_backward(
     padding: Pair,
     dilation: Pair,
 ) -> None:
-    """dx[pixel] = the sum of dy over all windows whose maximum the pixel was."""
+    """dx[pixel] = the sum of dy over all windows whose maximum is the pixel."""
     dy = to_hwnc(dy)
 
     def run(own: slice) -> None:
@@ -179,9 +182,8 @@ def _first_visits(
 ) -> set[int]:
     """The offsets that visit a pixel first, by rows and in descending order of offsets.
 
-    The last stride x stride offsets of all windows cover each pixel between them once:
-    their gradients need not be added to anything. Pixels that none of them visits are
-    set to 0.
+    Together, the last stride x stride offsets of all windows cover each pixel at most
+    once: their gradients are written, not added. Other pixels are set to 0.
     """
     overlap = all(size >= step for size, step in zip(kernel, stride, strict=True))
     if dilation != (1, 1) or not dy.shape[2] or not overlap:

@@ -5,7 +5,7 @@ import numpy as np
 from tinyalex import device
 
 MIN_PARALLEL_ELEMENTS = 1 << 15
-"""Below this a single thread is faster."""
+"""Up to this size a single thread is faster."""
 
 
 def sgd_update(
@@ -27,7 +27,6 @@ def sgd_update(
         v -= np.multiply(grad[lo:hi], lr, out=change)
         part += v
 
-    # One tile rather than single_threaded: there is no matrix multiplication to limit
-    # BLAS for.
+    # One tile instead of single_threaded, which would limit BLAS needlessly.
     tiles = [(0, len(w))] if w.size <= MIN_PARALLEL_ELEMENTS else None
     device.for_tiles(w, 8 * w[:1].nbytes, block, tiles=tiles)

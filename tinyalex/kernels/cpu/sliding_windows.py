@@ -1,6 +1,6 @@
 """Sliding windows in NumPy, one kernel offset at a time.
 
-What all windows see at one of their KH*KW offsets is a strided slice of the image.
+The pixels of all windows at one of the KH*KW offsets are a strided slice of the image.
 """
 
 from collections.abc import Iterator
@@ -21,12 +21,12 @@ def offset_slices(
     padding: Pair,
     dilation: Pair,
 ) -> Iterator[tuple[int, np.ndarray, Index]]:
-    """For each kernel offset u*KW + v: (offset, the pixels seen there, their outputs).
+    """For each kernel offset u*KW + v: (offset, pixels at that offset, their outputs).
 
-    The windows are those of some rows of y. Outputs whose pixel is in the padding are
-    left out.
+    The windows are those of the given rows of y. Outputs whose pixel is in the padding
+    are omitted.
     """
-    # Windows over later rows are windows over an image that begins further up.
+    # Starting at a later row of y is the same as shifting the image up.
     top = padding[0] - rows.start * stride[0]
     (_, _, h, w), ow = x.shape, y.shape[3]
     every = slice(None), slice(None)
@@ -40,7 +40,7 @@ def offset_slices(
 def _span(
     offset: int, size: int, out: int, stride: int, padding: int, dilation: int
 ) -> tuple[slice, slice]:
-    """The outputs along one axis that see a pixel at a kernel offset; those pixels."""
+    """Along one axis: (outputs with a pixel at a kernel offset, those pixels)."""
     start = offset * dilation - padding
     first = max(0, -(start // stride))
     last = min(out, (size - 1 - start) // stride + 1)
@@ -53,7 +53,7 @@ def _span(
 def windows_over(
     rows: slice, out: int, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
 ) -> tuple[slice, Pair]:
-    """The rows of windows that reach some rows of the image; their padding there."""
+    """(output rows whose windows overlap `rows` of the image, their padding there)"""
     above = rows.start + padding[0]
     first = max(0, -(((kernel[0] - 1) * dilation[0] - above) // stride[0]))
     last = min(out, (rows.stop - 1 + padding[0]) // stride[0] + 1)

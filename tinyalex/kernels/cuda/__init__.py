@@ -1,10 +1,10 @@
 """The primitives on a GPU, as in `kernels/cpu`, which documents them.
 
-Each launches the kernel of its name in a .cu file. They take C-contiguous arrays and
-raise on anything else: `ready(x)` returns one.
+Each launches the kernel of the same name in a .cu file. They accept C-contiguous arrays
+only; `ready(x)` returns one.
 
-An activation is stored as it is indexed, (N, C, H, W). Within a tile of a convolution
-the images precede the positions, (C, KH, KW, T, OH, OW): neighbours in memory are then
+An activation is stored in C order, (N, C, H, W). Within a tile of a convolution the
+images precede the positions, (C, KH, KW, T, OH, OW): neighbours in memory are then
 neighbours in the image.
 """
 
@@ -168,7 +168,7 @@ def relu_backward(dy: Array, y: Array, dx: Array) -> None:
 
 
 def check_labels(labels: Array, ignore: int, classes: int) -> None:
-    """Nothing: reading a label would synchronise. The loss of an invalid one is NaN."""
+    """No check, which would synchronise. The loss of an invalid label is NaN."""
 
 
 def cross_entropy(

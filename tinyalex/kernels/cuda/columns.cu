@@ -30,9 +30,9 @@ __global__ void im2col(const T* __restrict__ x, T* __restrict__ col, int N, int 
 
 // The adjoint:  x[n, c, h, w] = the sum of the col elements that im2col copies that pixel to.
 //
-// A gather: a thread computes one pixel, from the position that sees it at each kernel offset
-// (u, v). To scatter col would take atomic additions, whose order, and so whose rounding, differs
-// from run to run.
+// A gather: a thread computes one pixel, from the position whose window has it at each kernel
+// offset (u, v). A scatter would need atomic additions, whose order, and therefore rounding,
+// differs from run to run.
 template <typename T>
 __global__ void col2im(const T* __restrict__ col, T* __restrict__ x, int N, int C, int H, int W,
                        int KH, int KW, int OH, int OW, int sh, int sw, int ph, int pw, int dh,
@@ -43,7 +43,7 @@ __global__ void col2im(const T* __restrict__ col, T* __restrict__ x, int N, int 
 
   Wide<T> sum = 0;
   for (int u = 0; u < KH; ++u) {
-    const int down = h + ph - u * dh;  // i*sh, if a window sees this pixel at offset u
+    const int down = h + ph - u * dh;  // i*sh, if a window has this pixel at offset u
     if (down < 0 || down % sh != 0 || down / sh >= OH) continue;
     for (int v = 0; v < KW; ++v) {
       const int across = w + pw - v * dw;
@@ -59,8 +59,8 @@ __global__ void col2im(const T* __restrict__ col, T* __restrict__ x, int N, int 
 //
 //     y[t, o, p] = product[o, t, p] + bias[o]
 //
-// with `relu`, the maximum of 0 and that. P counts the positions of a map. One thread per element;
-// reads and writes are contiguous.
+// with `relu`, its ReLU. P is the number of positions of a map. One thread per element; reads and
+// writes are contiguous.
 template <typename T>
 __global__ void from_columns(const T* __restrict__ product, const T* __restrict__ bias,
                              T* __restrict__ y, int images, int O, int P, int has_bias, int relu) {

@@ -1,4 +1,4 @@
-// What the kernels share: the type to compute in, constants and indices.
+// Shared by the kernels: the type of computations, constants and indices.
 #include <cuda_fp16.h>
 
 // Half precision halves the memory traffic, but has too few bits (11) for sums: kernels read
@@ -11,8 +11,8 @@ template <typename T> using Wide = typename WideOf<T>::type;
 static __device__ __forceinline__ float minus_infinity() { return __uint_as_float(0xff800000u); }
 static __device__ __forceinline__ float quiet_nan() { return __uint_as_float(0x7fc00000u); }
 
-// The index of this thread in the launch. It fits an int: a thread writes at least one element of
-// an array, and arrays have fewer than 2^31.
+// The index of this thread in the launch. An int is sufficient: a thread writes at least one
+// element of an array, and arrays have fewer than 2^31.
 static __device__ __forceinline__ int thread_index() {
   return blockIdx.x * blockDim.x + threadIdx.x;
 }

@@ -1,6 +1,6 @@
 // Philox4x64-10 (Salmon et al. 2011): random numbers as a function of a counter. Ten rounds turn
-// the counter (1 + block, sample, step, call) into four words of 64 bits. NumPy's Philox gives the
-// same words, so a mask depends neither on the device nor on how a batch is divided.
+// the counter (1 + block, sample, step, call) into four words of 64 bits. NumPy's Philox returns
+// the same words, so a mask depends neither on the device nor on the tiles of a batch.
 static __device__ void philox(unsigned long long c[4], unsigned long long k0,
                               unsigned long long k1) {
   const unsigned long long m0 = 0xD2E7470EE14C6C93ull, m1 = 0xCA5A826395121157ull;

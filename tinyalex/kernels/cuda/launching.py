@@ -1,9 +1,9 @@
-"""How kernels are launched: arguments checked, scalars cast, compiled functions cached.
+"""Kernel launches: arguments are checked, scalars cast, compiled functions cached.
 
-CuPy passes on any argument: a float64 array for a pointer to float, a strided view as
-if it were contiguous, a Python float as eight bytes of which the kernel reads four. No
-error is raised, and the results are wrong. So arguments are compared with the signature
-in the .cu file.
+CuPy accepts any argument: a float64 array for a pointer to float, a strided view as if
+it were contiguous, a Python float as eight bytes of which the kernel reads four. No
+error is raised, and the results are wrong. Arguments are therefore compared with the
+signature in the .cu file.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from tinyalex.kernels.cuda import source_files
 from tinyalex.kernels.cuda.source_files import BLOCK_THREADS, Parameter, Signature
 
 MAX_ELEMENTS = 2**31 - BLOCK_THREADS
-"""Elements of an array: int indices are much faster to divide than long long."""
+"""Elements per array, for int indices: long long divisions are much slower."""
 
 Load = Callable[[str, str, tuple[str, ...]], Any]
 """(source, file, name expressions) -> a module, whose `get_function(name)` returns a
@@ -71,7 +71,7 @@ def _template_types(signature: Signature, arguments: tuple[Any, ...]) -> dict[st
 
 
 def _checked(x: Any, parameter: Parameter, types: dict[str, str], current: str, where: str) -> Any:
-    """An argument as CuPy takes it. `current` is the device; empty on the emulator."""
+    """An argument as CuPy expects it. `current` is the device; "" on the emulator."""
     wide = "double" if types.get("T") == "double" else "float"
     c_type = (types | {"Wide<T>": wide}).get(parameter.type, parameter.type)
     dtype = source_files.DTYPES[c_type]
@@ -88,7 +88,7 @@ def _checked(x: Any, parameter: Parameter, types: dict[str, str], current: str, 
         )
     if x.size > MAX_ELEMENTS:
         raise ValueError(
-            f"{where} has {x.size} elements; a kernel indexes {MAX_ELEMENTS}. Use a smaller batch."
+            f"{where} has {x.size} elements, expected up to {MAX_ELEMENTS}. Use a smaller batch."
         )
     if current and device.of(x) != current:
         raise ValueError(
@@ -132,7 +132,7 @@ def _module(load: Load, current: str, file: str, names: tuple[str, ...]) -> Any:
 
 @contextmanager
 def engine(load: Load) -> Iterator[None]:
-    """A context in which `load` compiles and runs the kernels, in place of CuPy."""
+    """A context in which `load` compiles and runs the kernels, instead of CuPy."""
     global _load
     before, _load = _load, load
     try:

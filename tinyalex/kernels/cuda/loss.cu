@@ -7,18 +7,18 @@ static __device__ __forceinline__ float logarithm(float x) { return logf(x); }
 static __device__ __forceinline__ double logarithm(double x) { return log(x); }
 
 struct Larger {
-  // NaN is the larger one, as in NumPy.
+  // NaN is larger than any number, as in NumPy.
   template <typename W> __device__ W operator()(W a, W b) const { return a > b || a != a ? a : b; }
 };
 struct Sum {
   template <typename W> __device__ W operator()(W a, W b) const { return a + b; }
 };
 
-// The combination of the values of all threads of a block, returned to each of them.
+// Combines the values of all threads of a block. Each thread receives the result.
 //
 // Tree reduction: threads 0..127 combine their values with those of 128..255, then 0..63 with
 // 64..127, and so on. The barrier after each step makes its writes visible to the next; the last
-// one keeps the next call from overwriting `shared` too early.
+// one prevents the next call from overwriting `shared` too early.
 template <typename W, typename Combine>
 __device__ W block_reduce(W value, W* shared, Combine combine) {
   const int t = threadIdx.x;
@@ -40,7 +40,7 @@ __device__ W block_reduce(W value, W* shared, Combine combine) {
 //
 // x, p (N, C), t, loss, weight (N,), w (C,). A block computes a row, with two reductions: the
 // largest logit, whose subtraction keeps exp finite, and the sum. The loss of an invalid class is
-// NaN: for an error, the host would have to synchronise with the device.
+// NaN: raising an error would require the host to synchronise.
 template <typename T>
 __global__ void __launch_bounds__(BLOCK_THREADS) cross_entropy(const T* __restrict__ x,
                                                        const long long* __restrict__ t,

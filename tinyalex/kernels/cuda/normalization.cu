@@ -5,9 +5,9 @@
 //
 //     s[c] = k + a * sum of x[j]^2 over `size` channels j around c      y[c] = x[c] * s[c]^-beta
 //
-// x, y, s (N, C, P), where P counts the pixels of a map. Windows end at the edges of groups of
+// x, y, s (N, C, P), where P is the size of a map. Windows end at the edges of groups of
 // `width` channels (the paper's columns). One thread per element, which sums its whole window: a
-// running sum (add the next, subtract the last) reads less, but cancels.
+// running sum (add the next, subtract the last) reads less, but suffers from cancellation.
 template <typename T>
 __global__ void lrn(const T* __restrict__ x, T* __restrict__ y, T* __restrict__ s, int N, int C,
                     int P, int width, int size, Wide<T> a, Wide<T> beta, Wide<T> k) {

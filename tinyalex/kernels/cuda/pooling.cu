@@ -5,8 +5,8 @@
 // y = the maximum of each window, argmax = the first kernel offset u*KW + v at which it occurs.
 //
 // x (maps, H, W), y and argmax (maps, OH, OW), where maps = N*C. One thread per output. NaN counts
-// as the maximum; of several NaN the last is taken. The argmax of a window of -inf is its first
-// offset inside of the image.
+// as the maximum; of several NaN, argmax is the last. The argmax of a window of -inf is its first
+// offset inside the image.
 template <typename T, typename A>
 __global__ void max_pool(const T* __restrict__ x, T* __restrict__ y, A* __restrict__ argmax,
                          int maps, int H, int W, int KH, int KW, int OH, int OW, int sh, int sw,
@@ -36,7 +36,7 @@ __global__ void max_pool(const T* __restrict__ x, T* __restrict__ y, A* __restri
   argmax[index] = A(offset < 0 ? 0 : offset);
 }
 
-// dx[pixel] = the sum of dy over all windows whose maximum the pixel was.
+// dx[pixel] = the sum of dy over all windows whose maximum is the pixel.
 //
 // Windows overlap (3 x 3, stride 2, section 3.4), so a pixel can be the maximum of several. A
 // gather, as col2im: one thread per pixel, no atomics, and the same bits in every run.

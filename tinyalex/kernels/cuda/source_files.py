@@ -1,6 +1,6 @@
-"""The .cu files as text; the parameters and instantiations of their kernels.
+"""The .cu files as text, and the parameters and instantiations of their kernels.
 
-This needs no GPU: CuPy, NVRTC alone and the emulator all compile this text.
+No GPU is needed: CuPy, NVRTC alone and the emulator all compile this text.
 """
 
 import re
@@ -61,7 +61,7 @@ def _read(file: str) -> str:
 
 @cache
 def text(file: str) -> str:
-    """A .cu file with our headers included; messages still cite the files' lines.
+    """A .cu file with our headers included; #line keeps the line numbers in messages.
 
     With -I instead, CuPy's cache of compiled kernels would not notice a changed header.
     """
@@ -79,7 +79,7 @@ KERNEL = re.compile(
     r'(?:template <([^>]*)>|extern "C")\s*__global__ void (?:__launch_bounds__\(\w+\) )?(\w+)'
     r"\(([^)]*)\)"
 )
-"""The head of a kernel: template parameters, name, parameters."""
+"""A kernel's template parameters, name and parameters."""
 
 
 @cache
@@ -103,7 +103,7 @@ def _parameter(declaration: str) -> Parameter:
 def instantiations(file: str, real: str) -> tuple[str, ...]:
     """NVRTC's name expressions for the kernel templates of a file with T = `real`.
 
-    A file begins with a list of them, `// instantiate: lrn<T>, max_pool<T, int>`. It
+    A file begins with the list `// instantiate: lrn<T>, max_pool<T, int>`, which
     continues on the next line after a comma.
     """
     found = re.match(r"// instantiate: (.*(?:(?<=,)\n//.*)*)\n", _read(file))

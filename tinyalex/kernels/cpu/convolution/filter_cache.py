@@ -1,8 +1,8 @@
 """A cache of transformed filters for inference, where each batch uses the same ones.
 
-Arrays can be written at any time, so an entry keeps a copy of the values it was
+Arrays can be written at any time, so an entry stores a copy of the values it was
 computed from and compares it on each use, at a fifth of the cost of the transform. An
-entry for 3 x 3 filters takes 6.4 times their memory, until they are trained or deleted.
+entry for 3 x 3 filters uses 6.4 times their memory, until they are trained or deleted.
 """
 
 import weakref

@@ -1,20 +1,20 @@
 """Convolution by rows of the output, for few channels and where dx is not needed.
 
-In im2col, the result of a tile of images is copied to the output: activations are
-stored as (OH, OW, N, O), where a tile of images is not contiguous, but a row of the
-output is. So here a matrix multiplication computes one row for all images, in place.
-Only the part of im2col's columns that belongs to one row of the image is stored,
+im2col copies the result of a tile of images to the output: activations are stored as
+(OH, OW, N, O), where a tile of images is not contiguous. A row of the output is, so
+each matrix multiplication here writes one row for all images, in place. For each row h
+of the image, its elements of im2col's columns are stored,
 
-    strips[h] = what the windows see of row h     (KW*C, OW*N)
+    strips[h] = the pixels of row h in each window     (KW*C, OW*N)
 
-since a window sees consecutive rows: strips[i*stride : i*stride + KH] are all columns
+since a window has consecutive rows: strips[i*stride : i*stride + KH] are all columns
 of row i of the output, contiguous, in KH/stride times less memory than im2col's.
 
     forward     y[i]   = columns[i].T @ w.T          (OW*N, O)
     backward    dw.T  += columns[i] @ dy[i]          (KH*KW*C, O)
 
-The bias is the weight of one more input that is always 1: a last row of ones in each
-strip, of which the window's first is used. So dw.T contains db.
+The bias is the weight of an additional input that is always 1: each strip ends with a
+row of ones, and only the one in a window's first strip has a weight. dw.T contains db.
 """
 
 import numpy as np
@@ -30,7 +30,7 @@ from tinyalex.kernels.geometry import ConvFunction, ConvShape
 class RowWise(ConvFunction):
     """Convolution by rows. Arguments as `functional.Conv2d`; x gets no gradient.
 
-    Keeps the strips and, with `relu`, y.
+    Stores the strips and, with `relu`, y.
     """
 
     name = "row-wise"
@@ -83,15 +83,15 @@ class RowWise(ConvFunction):
 
 
 def make_strips(x: np.ndarray, shape: ConvShape) -> np.ndarray:
-    """(rows that windows see, KW*C + 1, OW*N), with ones at the end of axis 1."""
+    """(rows that windows read, KW*C + 1, OW*N), with ones at the end of axis 1."""
     (n, c, h, w), (kh, kw), (oh, ow) = x.shape, shape.window.kernel, shape.out
     (down, across), (top, left) = shape.window.stride, shape.window.padding
-    apart = shape.window.dilation[1]
-    width = (ow - 1) * across + (kw - 1) * apart + 1
+    gap = shape.window.dilation[1]
+    width = (ow - 1) * across + (kw - 1) * gap + 1
     strips = empty(((oh - 1) * down + kh, kw * c + 1, ow * n), x.dtype)
 
     def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
-        # With the images last, a shifted view is a few long contiguous runs.
+        # With the images last, a shifted view consists of long contiguous runs.
         padded = scratch.take("padded rows", (hi - lo, width, c, n), x.dtype)
         padded.fill(0)
         inside = range(max(lo, top), min(hi, top + h))
@@ -104,7 +104,7 @@ def make_strips(x: np.ndarray, shape: ConvShape) -> np.ndarray:
             gathered[...] = rows.transpose(2, 1, 0, 3)
             image[...] = gathered.transpose(0, 3, 1, 2)
         row, column, channel, item = padded.strides
-        strides = row, column * apart, channel, column * across, item
+        strides = row, column * gap, channel, column * across, item
         seen = np.lib.stride_tricks.as_strided(padded, (hi - lo, kw, c, ow, n), strides)
         strips[lo:hi, :-1].reshape(seen.shape, copy=False)[...] = seen
         strips[lo:hi, -1] = 1
@@ -115,7 +115,7 @@ def make_strips(x: np.ndarray, shape: ConvShape) -> np.ndarray:
 
 def columns_of(strips: np.ndarray, shape: ConvShape) -> np.ndarray:
     """A view of the strips: for each row of the output (KH*(KW*C + 1), OW*N)."""
-    kh, (row, tap, position) = shape.window.kernel[0], strips.strides
+    kh, (row, term, position) = shape.window.kernel[0], strips.strides
     matrices = shape.out[0], kh * strips.shape[1], strips.shape[2]
-    strides = row * shape.window.stride[0], tap, position
+    strides = row * shape.window.stride[0], term, position
     return np.lib.stride_tricks.as_strided(strips, matrices, strides)

@@ -17,7 +17,7 @@ def convolution_algorithm(
 ) -> type[ConvFunction] | None:
     """The algorithm for a convolution; None for im2col, which is `functional.Conv2d`.
 
-    The first whose conditions all hold is taken:
+    The first algorithm whose conditions all hold is used:
 
     | algorithm | condition                         | reason                        |
     |-----------|-----------------------------------|-------------------------------|
@@ -26,16 +26,16 @@ def convolution_algorithm(
     | Winograd  | square, not dilated,              | rows and columns have the     |
     |           | padding < kernel                  | same tiles                    |
     |           | ceil(kernel / stride) is 3 or 5   | their rounding error is known |
-    |           | MIN_TILES tiles in the batch      | else transforming the filters |
+    |           | MIN_TILES tiles in the batch      | or transforming the filters   |
     |           |                                   | costs more than it saves      |
-    |           | MIN_CHANNELS channels and filters | else transforming the tiles   |
-    |           | a group, after folding the stride | does                          |
+    |           | MIN_CHANNELS channels and filters | or transforming the tiles     |
+    |           | per group, after folding strides  | does                          |
     | row-wise  | no dx: a first layer, inference   | gradients of rows overlap     |
-    |           | at most MAX_ROWWISE_CHANNELS      | else copying is cheap         |
-    |           | one group, rows not dilated,      | windows see consecutive rows  |
+    |           | at most MAX_ROWWISE_CHANNELS      | or im2col's copy is cheap     |
+    |           | one group, rows not dilated,      | windows use consecutive rows  |
     |           | not 1 x 1                         |                               |
     |           | C * KW * stride < 2 * O           | the strips are below 2 * y    |
-    |           | two rows of output for a worker   | workers divide the rows       |
+    |           | two rows of output per worker     | workers partition the rows    |
     | im2col    | all others                        |                               |
     """
     if dtype != np.float32:

@@ -22,12 +22,11 @@ dw = GT dU G;  dx is the convolution of dy with the mirrored filters.
 
 Transforms are small matrix multiplications over pixels stored as
 (H, W, images, channels), whose rows hold all channels of all images at a position. They
-compute little, so they must not wait for memory: some rows of tiles are transformed,
-multiplied and transformed back while in the cache.
+are memory-bound: some rows of tiles are transformed, multiplied and transformed back
+while in the cache.
 
-The price is rounding error, which grows with m: y has a relative l2 error of at most
-5e-6 against float64 (tests/test_winograd.py). An infinite or NaN pixel spreads over its
-whole tile.
+Rounding errors grow with m: y has a relative l2 error of at most 5e-6 against float64
+(tests/test_winograd.py). An infinite or NaN pixel affects its whole tile.
 """
 
 import math
@@ -50,18 +49,18 @@ from tinyalex.kernels.cpu.memory_pool import activation, empty
 from tinyalex.kernels.geometry import ConvFunction, ConvShape
 
 MIN_TILE_IMAGES = 32
-"""Images in a tile of the batch: with fewer, matrices are small; more take memory."""
+"""Images in a tile of the batch: fewer make matrices small, more take memory."""
 
 MAX_STRIP_ROWS = 256
-"""Rows of the matrices that are multiplied at once, or a row of tiles: fewer make BLAS
-slow, more do not stay in the cache."""
+"""Rows of the matrices multiplied at once (at least a row of tiles): fewer make BLAS
+slow, more exceed the cache."""
 
 
 class Winograd(ConvFunction):
     """Winograd's algorithm, in float32. Arguments as `functional.Conv2d`.
 
-    Keeps w, the transformed tiles V (two to four times as large as x, but cheaper to
-    keep than to recompute) and, with `relu`, y.
+    Stores w, for dw the transformed tiles V (two to four times as large as x, but
+    expensive to recompute) and, with `relu`, y.
     """
 
     def forward(
@@ -75,17 +74,17 @@ class Winograd(ConvFunction):
     ) -> np.ndarray:
         tiling = Tiling.of(shape)
         y = activation((len(x), len(w), *shape.out), x.dtype)
-        keep = any(self.needs_input_grad[1:])
-        kept: dict[tuple[int, int], np.ndarray] = {}
-        self.tiling, self.shape, self.w, self.v = tiling, shape, w, kept
+        training = any(self.needs_input_grad[1:])
+        tiles: dict[tuple[int, int], np.ndarray] = {}
+        self.tiling, self.shape, self.w, self.v = tiling, shape, w, tiles
         self.y = y if relu else None
-        u = forward_filters(tiling, w, training=keep)
+        u = forward_filters(tiling, w, training)
         channels = x.shape[1] * tiling.stride**2
 
         def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
             v = None
-            if keep:
-                v = kept[lo, hi] = empty(tiling.points((hi - lo) * channels), x.dtype)
+            if training:
+                v = tiles[lo, hi] = empty(tiling.points((hi - lo) * channels), x.dtype)
             pixels = tiling.fold_pixels(x[lo:hi], scratch)
             convolve(tiling, pixels, u, b, as_hwnc(y[lo:hi]), scratch, v, relu)
 
@@ -100,7 +99,7 @@ class Winograd(ConvFunction):
 
     def backward(self, dy: np.ndarray) -> tuple[np.ndarray | None, ...]:
         want_dx, want_dw, want_db = self.needs_input_grad
-        tiling, w, y, kept = self.tiling, self.w, self.y, self.v
+        tiling, w, y, tiles = self.tiling, self.w, self.y, self.v
         at, g, _ = matrices(tiling.m, tiling.r)
         a, gg = np.ascontiguousarray(at.T).astype(w.dtype), np.kron(g, g).astype(w.dtype)
         filters, channels = dy.shape[1], w.shape[1] * tiling.stride**2
@@ -120,13 +119,13 @@ class Winograd(ConvFunction):
                     folded = scratch.take("folded", (*tiling.image, count), dx.dtype)
                     convolve(adjoint, upstream, u, None, folded, scratch)
                     tiling.unfold_pixels(folded, dx[lo:hi])
-            if not kept:
+            if not tiles:
                 return None
             d = scratch.take("products", tiling.points(upstream.shape[2]), dy.dtype)
             tiles_to_points(upstream, a, tiling.m, 0, d, scratch)
             group = tiling.groups, filters // tiling.groups, channels
             du = scratch.take("weights", (tiling.size**2, *group), dy.dtype)
-            d_points, v_points = (tiling.by_group(p, hi - lo) for p in (d, kept[lo, hi]))
+            d_points, v_points = (tiling.by_group(p, hi - lo) for p in (d, tiles[lo, hi]))
             stacked_matmul(d_points.swapaxes(2, 3), v_points, du)
             # a's row for the point 1 is all ones: d there is the sum over a tile.
             db = d[ONE, ONE].reshape(-1, filters).sum(axis=0)
@@ -134,8 +133,8 @@ class Winograd(ConvFunction):
 
         dw = db = None
         small = is_small(tiling, dy, w)
-        if kept:
-            dw, db = device.for_tiles(dy, 0, tile, tiles=sorted(kept), single_threaded=small)
+        if tiles:
+            dw, db = device.for_tiles(dy, 0, tile, tiles=sorted(tiles), single_threaded=small)
             dw = tiling.unfold_filters(dw.reshape(filters, channels, -1))
         else:
             size = adjoint.bytes_each(channels * tiling.groups + filters)
@@ -160,7 +159,7 @@ def convolve(
 ) -> None:
     """y (OH, OW, n*O) from pixels x (H, W, n*C) and filters u (points, G, C/G, O/G).
 
-    The transformed tiles are left in `v` if it is given.
+    The transformed tiles are stored in `v` if given.
     """
     at, _, bt = (a.astype(x.dtype) for a in matrices(tiling.m, tiling.r))
     n = x.shape[2] // (u.shape[1] * u.shape[2])
@@ -191,7 +190,7 @@ def forward_filters(tiling: Tiling, w: np.ndarray, training: bool) -> np.ndarray
     """U (points, G, C/G, O/G) for the forward pass, cached unless w is trained."""
 
     def compute(w: np.ndarray) -> np.ndarray:
-        # Row-major for BLAS; transposed before the transform, while small.
+        # Row-major for BLAS; transposed before the transform, which enlarges it.
         return transform_filters(tiling, tiling.fold_filters(w).swapaxes(1, 2))
 
     if training:
@@ -212,6 +211,6 @@ def transform_filters(tiling: Tiling, w: np.ndarray, mirrored: bool = False) -> 
 
 
 def is_small(tiling: Tiling, images: np.ndarray, w: np.ndarray) -> bool:
-    """Whether one thread does the multiplications faster than several."""
+    """Whether a single thread multiplies faster than several."""
     madds = math.prod(tiling.points(len(images))) * w.shape[0] * w.shape[1] * tiling.stride**2
     return madds <= MIN_PARALLEL_MADDS

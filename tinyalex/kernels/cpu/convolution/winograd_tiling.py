@@ -1,4 +1,4 @@
-"""How Winograd's algorithm cuts a convolution into tiles; strides folded into channels.
+"""The tiles of Winograd's algorithm, and strides folded into channels.
 
 With stride s, the s x s pixels of a square become s*s channels of one pixel, and so do
 the filter's elements: conv1's 11 x 11 kernel at stride 4 is a 3 x 3 kernel at stride 1
@@ -15,20 +15,20 @@ from tinyalex.kernels.cpu.layout import as_hwnc
 from tinyalex.kernels.geometry import ConvShape, Pair
 
 TILE_SIZES = {3: 5, 5: 4}
-"""Outputs m on a side of a tile, for each kernel size r.
+"""The side m of a tile in outputs, for each kernel size r.
 
 13 x 13 maps are 3 tiles of 5 on a side, 55 x 55 are 11; 27 x 27 are 7 tiles of 4.
 """
 
 WIDE = {2: np.complex64, 4: np.complex128}
-"""Types of the size of s float32 values, to copy s pixels at once."""
+"""Types as large as s float32 values, to copy s pixels at once."""
 
 
 class Tiling(NamedTuple):
     """The tiles of a convolution of images (N, C, H, W) with filters (O, C/G, K, K)."""
 
     m: int
-    """Outputs on a side of a tile."""
+    """The side of a tile in outputs."""
     r: int
     """Kernel size after folding."""
     stride: int
@@ -39,7 +39,7 @@ class Tiling(NamedTuple):
     padding: int
     """In pixels of the image."""
     image: Pair
-    """The size of what is convolved, after folding."""
+    """The size of the image after folding."""
     out: Pair
 
     @classmethod
@@ -56,7 +56,7 @@ class Tiling(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Points on a side of a transformed tile."""
+        """The side of a transformed tile in points."""
         return self.m + self.r - 1
 
     def tiles(self) -> Pair:
@@ -68,7 +68,7 @@ class Tiling(NamedTuple):
         return self.padding if self.stride == 1 else 0
 
     def points(self, count: int) -> tuple[int, ...]:
-        """The shape of all transformed tiles with `count` values a point."""
+        """The shape of all transformed tiles with `count` values per point."""
         return (self.size, self.size, *self.tiles(), count)
 
     def bytes_each(self, channels: int) -> int:
@@ -121,7 +121,7 @@ class Tiling(NamedTuple):
         return folded.reshape(h, w, n * c * s * s)
 
     def unfold_pixels(self, folded: np.ndarray, x: np.ndarray) -> None:
-        """The inverse: x (n, C, H, W), 0 for pixels that no window sees."""
+        """The inverse: x (n, C, H, W), 0 for pixels that no window reads."""
         (n, c, *_), s, (h, w) = x.shape, self.stride, self.image
         whole = folded.reshape(h, w, n, c, s, s).transpose(2, 3, 0, 4, 1, 5)
         first, (rows, cols) = self.padding, x.shape[2:]

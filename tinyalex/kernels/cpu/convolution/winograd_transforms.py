@@ -1,4 +1,4 @@
-"""The matrices of Toom and Cook, and transforms of tiles with them.
+"""The Toom-Cook matrices, and transforms of tiles with them.
 
 `winograd.py` explains their use. `matrices(2, 3)` is Winograd's F(2, 3).
 """
@@ -11,8 +11,8 @@ import numpy as np
 from tinyalex.device import Scratch
 
 POINTS = [Fraction(p) for p in ("0", "1", "-1", "1/2", "-2", "-1/2", "2")]
-"""Where polynomials are evaluated, besides infinity: small values and their
-reciprocals, whose powers stay near 1."""
+"""The evaluation points besides infinity: small values and their reciprocals, whose
+powers stay near 1."""
 
 ONE = POINTS.index(Fraction(1))
 """The index of the point 1, all of whose powers are 1."""
@@ -24,7 +24,7 @@ def matrices(m: int, r: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
     The rows of AT.T and G are powers of the points; BT is the inverse transpose of the
     square matrix of powers. Each row of G is balanced with that of BT: both get the
-    same sum of magnitudes. AT is left unbalanced, so that its column for the point 1 is
+    same sum of magnitudes. AT is not balanced, so that its column for the point 1 is
     all ones.
     """
     a = m + r - 1
@@ -83,8 +83,8 @@ def tiles_to_points(
     strides = a, b * step, b, c
     tiles = np.lib.stride_tricks.as_strided(half, (size, across, reach, count), strides)
     for i in range(v.shape[2]):
-        rows, taps = _clipped((first + i) * step - offset, reach, height)
-        np.matmul(t[:, taps], x[rows, : len(inside)].swapaxes(0, 1), out=inside)
+        rows, cols = _clipped((first + i) * step - offset, reach, height)
+        np.matmul(t[:, cols], x[rows, : len(inside)].swapaxes(0, 1), out=inside)
         np.matmul(t, tiles, out=v[:, :, i].swapaxes(1, 2))
 
 
