@@ -63,7 +63,7 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bytes(images, tmp_path):
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate()
     assert process.returncode == 130, errors
-    assert "To resume: the same command with --resume auto" in output
+    assert "To resume, repeat the command with --resume auto" in output
     resumed = run(*options, "--output", tmp_path / "stopped", "--resume", "auto")
     assert resumed.returncode == 0, resumed.stderr
     assert resumed.stdout.splitlines()[-1] == whole.stdout.splitlines()[-1]

@@ -56,7 +56,7 @@ def test_official_tar_files_become_shards_a_network_and_its_evaluation(tmp_path)
     ]
     subprocess.run(list(map(str, command)), check=True, capture_output=True, cwd=SCRIPT.parent)
     out = done("--data", shards, *SMALL, "--epochs", 2, "--output", output)
-    assert "12 images to train on, 4 to validate, 3 classes, on cpu" in out
+    assert "12 training and 4 validation images, 3 classes, on cpu" in out
     assert len(re.findall(r"^epoch   [12]  lr 0.01  train loss ", out, re.MULTILINE)) == 2
     assert {file.name for file in output.iterdir()} == {
         *("answers.png", "curves.png", "filters.png", "log.csv", "mean.safetensors"),
@@ -141,7 +141,7 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bytes_and_names_unreadable
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate()
     assert process.returncode == 130, errors
-    assert "To resume: the same command with --resume auto" in output
+    assert "To resume, repeat the command with --resume auto" in output
     done(*options, "--output", tmp_path / "stopped", "--resume", "auto")
     assert (tmp_path / "whole/model.safetensors").read_bytes() == (
         tmp_path / "stopped/model.safetensors"

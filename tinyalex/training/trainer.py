@@ -1,7 +1,7 @@
 """The training loop: epochs of steps, a log, checkpoints, interruption and resuming.
 
-A checkpoint contains all that a run needs, and random numbers depend on seed and step
-alone: a run that is stopped and resumed ends with the same bytes as one that is not.
+A checkpoint contains the complete state, and random numbers depend only on seed and
+step: a run that is stopped and resumed ends with the same weights, bit for bit.
 """
 
 import csv
@@ -34,8 +34,8 @@ SAVE_INTERVAL_SECONDS = 600
 """Between checkpoints within an epoch, which on all of ImageNet may take hours."""
 
 READ_INTERVAL_SECONDS = 0.1
-"""Between reads of the loss. A GPU that is read after each step is idle while Python
-prepares the next one."""
+"""Between reads of the loss. A read after each step would leave the GPU idle while
+Python prepares the next."""
 
 
 class Trainer:
@@ -47,10 +47,10 @@ class Trainer:
         model.safetensors       the weights at the end
 
     scheduler     from optim.lr_scheduler, or None
-    epochs        number of epochs in all
-    metadata      for the files of weights: the network's `variant`, ...
+    epochs        total number of epochs
+    metadata      of the weights files: the network's `variant`, ...
     patience      stop when the validation error has not fallen for this many epochs
-    options       must be the same when a run is resumed
+    options       settings that must be the same when a run is resumed
     after_epoch   called with the log after each epoch, for example to plot it
     """
 
@@ -84,7 +84,7 @@ class Trainer:
         return self.output / CHECKPOINT
 
     def fit(self) -> list[Epoch]:
-        """Train until the end. Returns the log.
+        """Train the remaining epochs. Returns the log.
 
         Raises Interrupted after the step in which Ctrl-C or SIGTERM arrived, once a
         checkpoint is written; FloatingPointError if the loss is not finite.
@@ -129,7 +129,7 @@ class Trainer:
             progress.seconds += time.perf_counter() - began
 
     def _timed(self, batches: Iterator[tuple[Array, Array]]) -> Iterator[tuple[Array, Array]]:
-        """The batches; the time until each is added to progress.waited."""
+        """Yields the batches, and adds the wait for each to progress.waited."""
         while True:
             began = time.perf_counter()
             batch = next(batches, None)
@@ -145,13 +145,13 @@ class Trainer:
         return (
             f"loss {p.loss / images:.3f}, error {100 * p.wrong / images:.1f} %, "
             f"{p.images / p.seconds:.0f} images/s: "
-            f"a batch waits {wait:.0f} ms for data, steps {step:.0f} ms"
+            f"{wait:.0f} ms data wait and {step:.0f} ms compute per batch"
         )
 
     def step(self, images: Array, labels: Array) -> None:
         """Forward pass, backward pass, update. The results are pending on the device.
 
-        A batch without images, none of which could be read, counts as a step too.
+        An empty batch, none of whose images could be read, counts as a step too.
         """
         if len(labels) == 0:
             self.progress.step += 1
@@ -185,9 +185,9 @@ class Trainer:
 
     def _diverged(self, loss: float, step: int) -> FloatingPointError:
         lr = self.optimizer.param_groups[0]["lr"]
-        kept = "The last checkpoint is from before. " if self.checkpoint.exists() else ""
+        saved = "The last checkpoint was saved before. " if self.checkpoint.exists() else ""
         return FloatingPointError(
-            f"The loss is {loss} at step {step}: training has diverged. {kept}"
+            f"The loss is {loss} at step {step}: training has diverged. {saved}"
             f"Restart with a learning rate below {lr:g}, for example --lr {lr / 10:g}."
         )
 
@@ -242,7 +242,8 @@ class Trainer:
     def save_checkpoint(self) -> None:
         """Write the checkpoint.
 
-        If a loss or weight is not finite, keeps the last and raises FloatingPointError.
+        Raises FloatingPointError, and keeps the last one, if a loss or weight is not
+        finite.
         """
         self._read_results()
         weights = self.model.state_dict()
@@ -269,8 +270,8 @@ class Trainer:
         expected = {"progress", "options", "seed", "best"}
         if not isinstance(state, dict) or not expected <= state.keys():
             raise ValueError(
-                f"resume: expected a checkpoint ({CHECKPOINT}), but {str(path)!r} is none; "
-                "it may contain weights only."
+                f"resume: expected a checkpoint ({CHECKPOINT}), but {str(path)!r} is "
+                "another file, perhaps of weights only."
             )
         before = state["options"]
         changed = [
@@ -297,7 +298,7 @@ class Trainer:
 
 
 def progress_bar(*iterable: Any, **options: Any) -> Any:
-    """A tqdm bar, which is shown on a terminal only and removed at the end."""
+    """A tqdm bar, shown on terminals only and removed at the end."""
     from tqdm import tqdm
 
     return tqdm(*iterable, disable=None, leave=False, unit="batch", **options)
