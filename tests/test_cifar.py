@@ -378,7 +378,7 @@ def test_a_pickle_that_runs_a_command_is_refused_and_does_not_run_it(tmp_path, p
             tar.add(source, source.name)
         source = tmp_path / "cifar-10-python.tar.gz"
     with pytest.raises(
-        ValueError, match=r"data_batch_1 in .* asks for \w+.system, .* was not run"
+        ValueError, match=r"data_batch_1 in .* refers to \w+.system, .* was not run"
     ) as caught:
         cifar10(source)
     assert str(source) in str(caught.value)
@@ -388,16 +388,16 @@ def test_a_pickle_that_runs_a_command_is_refused_and_does_not_run_it(tmp_path, p
 @pytest.mark.parametrize(
     ("data", "complaint"),
     [
-        (b"cnumpy\nload\n" + py2_bytes(b"x.npy") + b"\x85R", "asks for numpy.load"),
-        (b"c__builtin__\neval\n" + py2_bytes(b"1") + b"\x85R", "asks for __builtin__.eval"),
-        (b"c_codecs\nencode\n" + py2_bytes(b"1") + b"\x85R", "asks for _codecs.encode"),
+        (b"cnumpy\nload\n" + py2_bytes(b"x.npy") + b"\x85R", "refers to numpy.load"),
+        (b"c__builtin__\neval\n" + py2_bytes(b"1") + b"\x85R", "refers to __builtin__.eval"),
+        (b"c_codecs\nencode\n" + py2_bytes(b"1") + b"\x85R", "refers to _codecs.encode"),
         (
             py2_array(np.zeros((3, 3072), np.uint8), kind=b"cnumpy\nmatrix\n"),
-            "asks for numpy.matrix",
+            "refers to numpy.matrix",
         ),
         (
             py2_array(np.zeros((3, 3072), np.uint8), kind=b"cnumpy\ndtype\n"),
-            "asks _reconstruct for .*, where only numpy.ndarray",
+            "calls _reconstruct for .*, where only numpy.ndarray",
         ),
         (py2_array(np.zeros((3, 3072), np.uint8), reconstruct=NDARRAY), "is not a batch"),
         (

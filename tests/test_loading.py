@@ -306,12 +306,13 @@ def test_a_transform_that_is_not_callable_is_refused(numbered):
 
 def test_an_epoch_without_batches_is_refused(numbered):
     with pytest.raises(
-        ValueError, match=r"Loader: 23 images with batch_size=24 and drop_last=True give no batch\."
+        ValueError,
+        match=r"Loader: 23 images with batch_size=24 and drop_last=True result in no batch\.",
     ):
         Loader(numbered, 24, drop_last=True)
     with pytest.raises(
         ValueError,
-        match=r"Loader: 0 images with batch_size=128 and drop_last=False give no batch\.",
+        match=r"Loader: 0 images with batch_size=128 and drop_last=False result in no batch\.",
     ):
         Loader(numbered[:0])
 

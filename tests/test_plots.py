@@ -236,7 +236,7 @@ def test_predictions_are_arranged_with_few_empty_positions(number, across, tmp_p
 
 def test_images_and_answers_must_be_of_the_same_number(tmp_path, photo):
     with pytest.raises(
-        ValueError, match=r"expected an answer for each image, got 2 images and 1 answers"
+        ValueError, match=r"expected a prediction for each image, got 2 images and 1 predictions"
     ):
         plots.draw_predictions([photo] * 2, [[("cat", 1.0)]], tmp_path / "x.png")
     with pytest.raises(

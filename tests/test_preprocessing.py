@@ -224,7 +224,7 @@ def test_an_unknown_variant_is_named():
 
 def test_invalid_options_raise():
     with pytest.raises(
-        ValueError, match=r"a square of size=224 cannot be cut from resize=200 pixels"
+        ValueError, match=r"a square of size=224 cannot be cropped from resize=200 pixels"
     ):
         Preprocessing(224, 200)
     with pytest.raises(ValueError, match=r"expected channels 'RGB' or 'BGR', got 'GBR'"):

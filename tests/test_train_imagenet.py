@@ -181,7 +181,7 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bytes_and_names_unreadable
         (["--data", "PHOTOS", "--image-size", "20"], "alexnet: image_size=20 is too small"),
         (
             ["--data", "PHOTOS", "--resize", "100"],
-            "a square of size=224 cannot be cut from resize=100 pixels",
+            "a square of size=224 cannot be cropped from resize=100 pixels",
         ),
         (["--data", "PHOTOS", "--device", "cuda"], "device 'cuda': "),
         (
@@ -192,7 +192,7 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bytes_and_names_unreadable
             ["--data", "PHOTOS", "--lr", "inf"],
             "argument --lr: expected a positive finite number, got 'inf'",
         ),
-        (["--data", "PHOTOS", "--divide", "0"], "expected divide to be above 0, got 0.0"),
+        (["--data", "PHOTOS", "--divide", "0"], "expected divide to be positive, got 0.0"),
         (["--data", "PHOTOS", "--classes", "3"], "there are 2 classes, not 3"),
         (["--data", "PHOTOS", "--evaluate", "no/such/file"], "there is no file 'no/such/file'"),
         (["--data", "PHOTOS", "--variant", "vgg"], "invalid choice: 'vgg'"),

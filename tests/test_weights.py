@@ -395,7 +395,7 @@ CALLS = {
 def test_any_other_name_in_a_pickle_is_refused_and_not_executed(write, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     message = refused(write(tmp_path / "w", tensors_of(ARRAYS) | {"extra": CALLS[name]}))
-    assert f"it asks for {name!r}, which weights do not need; it was not executed" in message
+    assert f"it refers to {name!r}, which weights do not need; it was not executed" in message
     assert message.endswith(
         "\nIf it is damaged, download it again; else save only its weights, in torch: torch.save(model.state_dict(), path)."
     )

@@ -51,8 +51,8 @@ def predict(
 
     top         number of classes
     views       10: average the probabilities of ten views (section 4.1); 1: the centre
-    names       class names in the order of their labels; by default those in the weights
-                file, otherwise ImageNet's for 1000 classes, otherwise "class 0", ...
+    names       class names by label; by default those in the weights file,
+                otherwise ImageNet's for 1000 classes, otherwise "class 0", ...
     preprocess  as in training; by default an AlexNet's own
 
     Raises ValueError for an image that cannot be read, and for a wrong number of names.

@@ -30,8 +30,9 @@ def mean_image(images: Array) -> Array:
 def colour_axes(images: Array) -> Array:
     """The principal axes of the colours in images (N, C, H, W): float32 (C, C).
 
-    One axis a row, as long as the standard deviation along it. Section 4.1: the paper
-    shifts the colour of each training image along the axes of the whole training set.
+    Each row is an axis, whose length is the standard deviation along it. The paper
+    shifts the colour of each training image along the axes of the training set (section
+    4.1).
     """
     _check_images("colour_axes", images)
 

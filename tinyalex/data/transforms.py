@@ -1,9 +1,9 @@
 """Transforms of pixels into network inputs: mean subtraction, crops and mirroring.
 
 A transform is called as `transform(images, epoch=e, first=i)`, where `first` is the
-index of the batch's first image in the order of epoch e. What is random about an image
-depends only on the seed, on e and on the index of the image, so that the batch size and
-the number of processes do not change it. The paper's augmentation is in section 4.1.
+index of the batch's first image in the order of epoch e. The random values of an image
+depend only on the seed, on e and on this index of the image, not on the batch size or
+the number of processes. The paper's augmentation is in section 4.1.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from tinyalex.device import Array
 
 
 class DeviceCopies:
-    """An array, and its copies on other devices, made on first use."""
+    """An array, and its copies on other devices, created on first use."""
 
     def __init__(self, array: np.ndarray) -> None:
         self.array = array
@@ -27,11 +27,11 @@ class DeviceCopies:
 
 
 class Normalize:
-    """`(images - mean) * scale`, as for testing.
+    """`(images - mean) * scale`, for testing.
 
     mean   the mean image (C, H, W), or the mean colour (C,) or (C, 1, 1), of the
            training images
-    scale  1 keeps the paper's range, about -128 to 128, as its initial sigmas assume
+    scale  1 is the paper's scale, about -128 to 128, which its initial sigmas assume
     size   S: crops the centre S x S pixels; None: no crop
 
     Images (N, C, H, W) -> float32 (N, C, H, W) or (N, C, S, S). Raises ValueError for a
@@ -60,7 +60,7 @@ class Normalize:
 
 
 class Augment:
-    """A random crop of each `(image - mean) * scale`, half of them mirrored.
+    """A random crop of each `(image - mean) * scale`, mirrored with probability 1/2.
 
     mean      as in Normalize
     padding   pixels that crops may extend beyond each edge; None: 4, or 0 with `size`
@@ -71,8 +71,8 @@ class Augment:
               shifted, each by 0.1 times a normal random number: `colour_axes` of the
               training images, as in the paper, or `IMAGENET_COLOURS`; None: no shift
     until     the epoch from which colours are not shifted; None: all epochs shift them
-    divide    a divisor of images whose colours are shifted, so that their range is no
-              wider than in testing; 1.1 in the 2012 code
+    divide    a divisor of images whose colours are shifted, so that their range is
+              about that of testing; 1.1 in the 2012 code
     together  the number of consecutive images cropped and mirrored alike; 32 in the
               2012 code
 
@@ -105,10 +105,10 @@ class Augment:
         if padding is None:
             padding = 4 if size is None else 0
         check_integer("Augment", "padding", padding, 0, fix="Give for example padding=4.")
-        check_integer("Augment", "together", together, 1, fix="Give 1 to crop each on its own.")
+        check_integer("Augment", "together", together, 1, fix="Give 1 to crop each independently.")
         if divide <= 0:
             raise ValueError(
-                f"Augment: expected divide to be above 0, got {divide!r}.\nGive 1 for no division."
+                f"Augment: expected divide to be positive, got {divide!r}.\nGive 1 for no division."
             )
         self.mean, self.scale, self.divide = _as_mean("Augment", mean), scale, divide
         self.padding, self.flip, self.size = padding, flip, size
@@ -171,7 +171,7 @@ class TenViews:
 
 
 def _normal(u: np.ndarray) -> np.ndarray:
-    """Values uniform in [0, 1) as normal ones, in pairs (Box and Muller 1958)."""
+    """Uniform values in [0, 1) to normal ones, in pairs (Box and Muller 1958)."""
     radius, angle = np.sqrt(-2 * np.log1p(-u[:, ::2])), 2 * np.pi * u[:, 1::2]
     return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
 

@@ -21,10 +21,10 @@ def draw_curves(log: Sequence[Any], path: str | os.PathLike[str]) -> None:
     epochs = [line.epoch for line in log]
     drops = [now.epoch - 0.5 for before, now in pairwise(log) if now.lr < before.lr]
     style = {"linewidth": 2, "marker": "o" if len(log) < 20 else "", "markersize": 4}
-    for place, title, name, scale in ((1, "loss", "loss", 1), (2, "error, %", "error", 100)):
-        axes = figure.add_subplot(1, 2, place)
-        for which, colour, label in (("train", TRAIN, "training"), ("valid", VALID, "validation")):
-            values = [scale * getattr(line, f"{which}_{name}") for line in log]
+    for panel, title, name, scale in ((1, "loss", "loss", 1), (2, "error, %", "error", 100)):
+        axes = figure.add_subplot(1, 2, panel)
+        for split, colour, label in (("train", TRAIN, "training"), ("valid", VALID, "validation")):
+            values = [scale * getattr(line, f"{split}_{name}") for line in log]
             axes.plot(epochs, values, color=colour, label=label, **style)
         for i, drop in enumerate(drops):
             text = "lower learning rate" if i == 0 else None
@@ -35,7 +35,7 @@ def draw_curves(log: Sequence[Any], path: str | os.PathLike[str]) -> None:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(axis="y", color="#eeeeee")
         axes.spines[["top", "right"]].set_visible(False)
-        if place == 1:
+        if panel == 1:
             axes.legend(frameon=False)
     save(figure, path)
 
@@ -56,9 +56,9 @@ def draw_confusion(
             axes.text(column, row, f"{value}", ha="center", va="center", fontsize=8, color=colour)
     axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
     axes.set_yticks(range(len(classes)), classes)
-    axes.set_xlabel("answer")
+    axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
-    axes.set_title("answers, % of each class", loc="left", fontsize=11)
+    axes.set_title("predictions, % of each true class", loc="left", fontsize=11)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     save(figure, path)
