@@ -332,6 +332,6 @@ def test_a_positive_number_may_have_an_exponent():
 @pytest.mark.cuda
 def test_explain_prints_a_kernel_and_the_effect_of_its_lines(capsys):
     assert main(["explain", "relu"]) == 0
-    assert "const Wide<T> number = Wide<T>(x[at]);" in capsys.readouterr().out
+    assert "const Wide<T> value = Wide<T>(x[index]);" in capsys.readouterr().out
     assert main(["explain", "nothing"]) == 1
     assert "cross_entropy" in capsys.readouterr().err

@@ -166,11 +166,11 @@ def test_an_interrupted_epoch_resumes_with_the_remaining_batches(numbered, prefe
     loader = Loader(
         numbered, 5, shuffle=True, transform=Augment([0, 0, 0], padding=1), prefetch=prefetch
     )
-    whole, rest = list(loader.epoch(3)), list(loader.epoch(3, start=start))
+    complete, rest = list(loader.epoch(3)), list(loader.epoch(3, start=start))
     assert len(rest) == 5 - start
-    for (x, y), (x_whole, y_whole) in zip(rest, whole[start:], strict=True):
-        assert np.array_equal(x, x_whole)
-        assert np.array_equal(y, y_whole)
+    for (x, y), (expected_x, expected_y) in zip(rest, complete[start:], strict=True):
+        assert np.array_equal(x, expected_x)
+        assert np.array_equal(y, expected_y)
 
 
 # Threads

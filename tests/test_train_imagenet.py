@@ -123,9 +123,9 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bytes_and_names_unreadable
         "--epochs",
         2,
     )
-    whole = done(*options, "--workers", 1, "--output", tmp_path / "whole")
-    assert "left out: train/cat/4.jpg: not a readable image" in whole
-    assert "1 images could not be read, and were left out" in whole
+    reference = done(*options, "--workers", 1, "--output", tmp_path / "reference")
+    assert "left out: train/cat/4.jpg: not a readable image" in reference
+    assert "1 images could not be read, and were left out" in reference
     command = [
         sys.executable,
         SCRIPT,
@@ -143,11 +143,11 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bytes_and_names_unreadable
     assert process.returncode == 130, errors
     assert "To resume, repeat the command with --resume auto" in output
     done(*options, "--output", tmp_path / "stopped", "--resume", "auto")
-    assert (tmp_path / "whole/model.safetensors").read_bytes() == (
+    assert (tmp_path / "reference/model.safetensors").read_bytes() == (
         tmp_path / "stopped/model.safetensors"
     ).read_bytes()
-    assert not (tmp_path / "whole" / "mean.safetensors").exists()
-    again = run(*options, "--output", tmp_path / "whole")
+    assert not (tmp_path / "reference" / "mean.safetensors").exists()
+    again = run(*options, "--output", tmp_path / "reference")
     assert (
         "already contains a run. Resume it (--resume auto), or choose another folder (--output)"
         in again.stderr
@@ -159,17 +159,17 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bytes_and_names_unreadable
         "--divide",
         1,
         "--output",
-        tmp_path / "whole",
+        tmp_path / "reference",
         "--resume",
         "auto",
     )
     assert "divide was 1.1, now 1.0" in other.stderr
     (photos / "train" / "cat" / "new.jpg").write_bytes(image_bytes(99))
-    more = run(*options[:-2], "--epochs", 3, "--output", tmp_path / "whole", "--resume", "auto")
+    more = run(*options[:-2], "--epochs", 3, "--output", tmp_path / "reference", "--resume", "auto")
     assert "is from a run with other options: pictures was" in more.stderr
     (photos / "val" / "cat" / "0.jpg").write_bytes(b"not an image")
     tested = done(
-        "--data", photos, "--evaluate", tmp_path / "whole" / "best.safetensors", "--views", 1
+        "--data", photos, "--evaluate", tmp_path / "reference" / "best.safetensors", "--views", 1
     )
     assert "3 images\nleft out: val/cat/0.jpg: not a readable image" in tested
 

@@ -99,7 +99,7 @@ def test_an_empty_batch_stays_empty(images, mean):
     assert Augment(mean)(images[:0], epoch=0, first=0).shape == (0, 3, 8, 6)
 
 
-# Both
+# Augment and Normalize
 
 
 @pytest.mark.parametrize("transform", [Augment, Normalize])

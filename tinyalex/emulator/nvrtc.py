@@ -27,13 +27,13 @@ OPTIONS = ("--std=c++17", "-ftz=true", "--device-as-default-execution-space")
 class Compiled:
     """The resources of a kernel, as ptxas reports them.
 
-    registers  per thread; a launch fails if a block has more than 65,536
+    registers  per thread; a block may have 65,536 at most
     stack      bytes of local memory per thread, for arrays indexed by variables; local
                memory is as slow as global memory
     spills     bytes moved to and from local memory because there were too few registers
     shared     bytes of static shared memory per block
     barriers   named barriers
-    doubles    instructions of double arithmetic, up to 64 times as slow; in a kernel for
+    doubles    double instructions, up to 64 times as slow as float; in a kernel for
                floats a mistake, such as `x * 0.1`
     """
 
