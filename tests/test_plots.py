@@ -224,7 +224,7 @@ def test_the_bar_of_the_true_class_is_red(tmp_path, photo):
         ("$x$", 0.1),
     ]
     for truth, name in (("cat", "right.png"), ("dog", "wrong.png"), (None, "unknown.png")):
-        plots.draw_predictions([photo], [predictions], tmp_path / name, truths=[truth])
+        plots.draw_predictions([photo], [prediction], tmp_path / name, truths=[truth])
     red, blue = "#f2a7a0", "#a9c7e8"
     assert count(tmp_path / "right.png", red) > 2 * count(tmp_path / "right.png", blue) * 0.7 > 0
     assert count(tmp_path / "wrong.png", red) == count(tmp_path / "unknown.png", red) == 0

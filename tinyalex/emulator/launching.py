@@ -93,8 +93,7 @@ class Kernel:
             for i, parameter in enumerate(self.parameters):
                 if parameter.is_pointer:
                     addresses[i] = arena.address_of(i)
-        # As for cuLaunchKernel: the address of each argument, for an array the address
-        # of its pointer.
+        # As for cuLaunchKernel: the address of each value, or of an array's pointer.
         pointers = (ctypes.c_void_p * len(values))(*addresses)
         first, step = ctypes.addressof(pointers), ctypes.sizeof(ctypes.c_void_p)
         slots = (ctypes.c_void_p * len(values))(

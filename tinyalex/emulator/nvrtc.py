@@ -27,7 +27,7 @@ OPTIONS = ("--std=c++17", "-ftz=true", "--device-as-default-execution-space")
 class Compiled:
     """The resources of a kernel, as ptxas reports them.
 
-    registers  per thread; a block may have 65,536 at most
+    registers  per thread; at most 65,536 per block
     stack      bytes of local memory per thread, for arrays indexed by variables; local
                memory is as slow as global memory
     spills     bytes moved to and from local memory because there were too few registers
@@ -162,8 +162,7 @@ _COUNTS = {
 
 
 def _resources(log: str, ptx: str, name_of: dict[str, str]) -> dict[str, Compiled]:
-    """The kernels in ptxas's log and the PTX; `name_of` maps mangled symbols to
-    names."""
+    """The kernels in ptxas's log and the PTX; `name_of` is by mangled symbol."""
     doubles = {symbol: len(_DOUBLE.findall(body)) for symbol, body in _PTX_ENTRY.findall(ptx)}
     compiled = {}
     for symbol, report in _ENTRY.findall(log):

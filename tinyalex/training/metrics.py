@@ -101,7 +101,7 @@ def score(predictions: np.ndarray, labels: np.ndarray) -> Evaluation:
     is_first = np.arange(classes) < labels[:, None]
     column = at_label[:, None]
     ahead = (predictions > column) | ((predictions == column) & is_first)
-    # Comparisons with NaN are false, but a network that has diverged is wrong.
+    # Comparisons with NaN are false. A diverged network counts as wrong.
     among_top = (ahead.sum(axis=1) < TOP) & np.isfinite(at_label)
     return Evaluation(
         loss=-float(at_label.mean(dtype=np.float64)),

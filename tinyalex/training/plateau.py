@@ -27,8 +27,7 @@ all classes have the same probability, for every image.
 It may still fall later. If it does not, try:
   initial weights   He's (train_imagenet.py: --init he); biases of 0.1 instead of the paper's 1
                     (--variant caffe)
-  learning rate     divide it by 10 if the loss was higher at first; multiply it by 3 if it was
-                    not
+  learning rate     a tenth of it if the loss was higher at first, otherwise three times it
   pixel scale       sigmas of 0.01 are for pixels from 0 to 255 minus the mean, He's weights for
                     a standard deviation of 1
   labels            check that the images show the classes of their folders"""

@@ -145,7 +145,7 @@ class Trainer:
         return (
             f"loss {p.loss / images:.3f}, error {100 * p.wrong / images:.1f} %, "
             f"{p.images / p.seconds:.0f} images/s: "
-            f"{wait:.0f} ms data wait and {step:.0f} ms compute per batch"
+            f"per batch, {wait:.0f} ms data wait, {step:.0f} ms compute"
         )
 
     def step(self, images: Array, labels: Array) -> None:
@@ -242,8 +242,7 @@ class Trainer:
     def save_checkpoint(self) -> None:
         """Write the checkpoint.
 
-        Raises FloatingPointError, and keeps the last one, if a loss or weight is not
-        finite.
+        Raises FloatingPointError instead if a loss or weight is not finite.
         """
         self._read_results()
         weights = self.model.state_dict()

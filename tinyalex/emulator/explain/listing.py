@@ -11,8 +11,7 @@ MAX_SOURCE_COLUMNS = 111
 
 
 def listing(file: str, name: str, launches: Sequence[MeasuredLaunch]) -> Iterator[str]:
-    """The kernel and its file's definitions it uses, then measurements in other
-    files."""
+    """The kernel, the definitions it uses, and measurements in other files."""
     source = (sources.FOLDER / file).read_text(encoding="utf-8").splitlines()
     shown: set[str] = set()
     for first, last in _excerpts(source, name):
