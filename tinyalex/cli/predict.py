@@ -29,7 +29,7 @@ NAME_WIDTH = 30
 
 def add_parser(commands: Commands) -> None:
     p = add_command(commands, "predict", run, __doc__)
-    p.add_argument("images", nargs="+", metavar="IMAGE")
+    p.add_argument("images", nargs="+", metavar="IMAGE", help="image files")
     p.add_argument(
         "--weights", required=True, metavar="FILE", help='weights file, or "torchvision"'
     )

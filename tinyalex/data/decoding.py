@@ -82,7 +82,7 @@ def _with_short_side(size: tuple[int, int], short_side: int) -> tuple[int, int]:
     return width, height
 
 
-def read_rgb(who: str, file: Path) -> "Image":
+def read_rgb(caller: str, file: Path) -> "Image":
     """The image in a file. Raises ValueError if it cannot be read."""
     from PIL import Image
 
@@ -91,7 +91,7 @@ def read_rgb(who: str, file: Path) -> "Image":
             return upright_rgb(image)
     except Exception as error:  # damaged data raise errors of many types
         raise ValueError(
-            f"{who}: {file} cannot be read as an image: {error}.\nReplace it, or remove it."
+            f"{caller}: {file} cannot be read as an image: {error}.\nReplace it, or remove it."
         ) from error
 
 

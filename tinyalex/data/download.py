@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 CHUNK_BYTES = 1 << 16
-"""Per write. Pooch's default of 1 KB would need 170,000 writes for CIFAR-10."""
+"""Per write. Pooch's default, 1 KB, would need 170,000 for CIFAR-10."""
 
 
 def cache_folder() -> Path:

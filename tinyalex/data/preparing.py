@@ -167,7 +167,7 @@ def _write(shard: Shard, options: Options, pool: ThreadPoolExecutor) -> None:
 
 
 def _encode(record: ImageRecord, options: Options) -> tuple[bytes, np.ndarray] | str:
-    """(JPEG file, sums of the products of (1, R, G, B)), or the reason of a failure."""
+    """(JPEG file, sums of the products of (1, R, G, B)), or the error."""
     try:
         image = decode(record.stored.read(), options.size)
     except ValueError as error:

@@ -57,7 +57,7 @@ def find_images(path: str | Path) -> Source:
 
     - `train/` and `val/` (or `test/`), each with a folder for each class;
     - ILSVRC2012's tars, or their unpacked files (val/ without class folders), or
-      Kaggle's folder ILSVRC/; each with the devkit or Kaggle's LOC_val_solution.csv;
+      Kaggle's folder ILSVRC/; with the devkit or Kaggle's LOC_val_solution.csv;
     - shards from `tinyalex prepare`; or others with train and val in their names, with
       or without a `classes.txt`.
 

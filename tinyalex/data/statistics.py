@@ -52,9 +52,9 @@ def principal_axes(covariance: Array) -> Array:
     return (axes * np.sqrt(np.maximum(variances, 0))).T.astype(np.float32)
 
 
-def _check_images(who: str, images: Array) -> None:
+def _check_images(caller: str, images: Array) -> None:
     if images.ndim != 4 or images.size == 0:
         raise ValueError(
-            f"{who}: expected images (N, C, H, W), at least one, got the shape {images.shape}.\n"
+            f"{caller}: expected images (N, C, H, W), at least one, got the shape {images.shape}.\n"
             "Give for example train.images."
         )

@@ -107,8 +107,8 @@ def shapes(n_train: int = 10_000, n_test: int = 2_000, seed: int = 0) -> tuple[D
     frequent. An image is a function of the seed, of its index and of its split:
     `shapes(100)` returns the first 100 images of `shapes(10_000)`. About one object in
     six is darker than its background and positions vary, so that single pixels are not
-    informative: the best linear classifier has an accuracy of about 27 % on the test
-    images, three convolutions reach 95 % after a few epochs.
+    informative: on the test images the best linear classifier has an accuracy of 27 %,
+    three convolutions have 95 % after a few epochs.
 
     Raises ValueError for a negative number of images, or a seed outside 0 to 2**64 - 1.
 
@@ -146,9 +146,9 @@ def _draw(split: int, lo: int, hi: int, seed: int) -> np.ndarray:
     light, hue = uniform(0.15, 0.65), uniform()
     canvas = _background(uniform, x, y, light, hue)
 
-    size, room = uniform(8.5, 13.5), SIZE / 2
-    x, y = (at - (room - 0.9 * size) * uniform(-1, 1) for at in (x, y))
-    x, y = (at / size for at in _rotate(uniform(-0.5, 0.5), x, y))
+    size, edge = uniform(8.5, 13.5), SIZE / 2
+    x, y = (axis - (edge - 0.9 * size) * uniform(-1, 1) for axis in (x, y))
+    x, y = (axis / size for axis in _rotate(uniform(-0.5, 0.5), x, y))
     distance = np.empty((hi - lo, SIZE, SIZE), np.float32)
     for label, shape in enumerate(OBJECTS):
         rows = slice((label - lo) % len(OBJECTS), None, len(OBJECTS))

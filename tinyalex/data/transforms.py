@@ -176,12 +176,12 @@ def _normal(u: np.ndarray) -> np.ndarray:
     return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
 
 
-def _as_mean(who: str, mean: Array) -> DeviceCopies:
+def _as_mean(caller: str, mean: Array) -> DeviceCopies:
     """float32 (C, H, W) or (C, 1, 1)."""
     mean = device.to_numpy(device.asarray(mean, np.float32))
     if mean.ndim not in (1, 3):
         raise ValueError(
-            f"{who}: expected a mean image (C, H, W) or a mean colour (C,), "
+            f"{caller}: expected a mean image (C, H, W) or a mean colour (C,), "
             f"got the shape {mean.shape}.\nGive for example data.mean_image(train.images)."
         )
     return DeviceCopies(mean.reshape(-1, 1, 1) if mean.ndim == 1 else mean)
@@ -197,17 +197,17 @@ def _as_colours(colours: Array, channels: int) -> np.ndarray:
     return colours
 
 
-def _crop_size(who: str, images: Array, mean: Array, size: int | None) -> tuple[int, int]:
+def _crop_size(caller: str, images: Array, mean: Array, size: int | None) -> tuple[int, int]:
     """(height, width) of the crops. ValueError if images do not match the mean."""
     if images.ndim != 4:
         raise ValueError(
-            f"{who}: expected a batch of images (N, C, H, W), got the shape {images.shape}.\n"
+            f"{caller}: expected a batch of images (N, C, H, W), got the shape {images.shape}.\n"
             "Give a single image as image[None]."
         )
     channels, height, width = images.shape[1:]
     if mean.shape not in ((channels, 1, 1), (channels, height, width)):
         raise ValueError(
-            f"{who}: the mean {mean.shape} does not match images {images.shape}, "
+            f"{caller}: the mean {mean.shape} does not match images {images.shape}, "
             f"which need {images.shape[1:]} or {(channels, 1, 1)}.\n"
             "Take the mean of images of the same size, or their mean colour."
         )
@@ -215,7 +215,7 @@ def _crop_size(who: str, images: Array, mean: Array, size: int | None) -> tuple[
         return height, width
     if not is_integer(size) or not 1 <= size <= min(height, width):
         raise ValueError(
-            f"{who}: a square of size={size!r} cannot be cropped from images of "
+            f"{caller}: a square of size={size!r} cannot be cropped from images of "
             f"{height} x {width}.\nGive at most {min(height, width)}."
         )
     return int(size), int(size)

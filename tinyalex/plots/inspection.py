@@ -122,8 +122,7 @@ def occlusion(
     label  the class; by default the one predicted for the whole image
     side   of the square, in pixels
     step   by which the square moves, in pixels
-    fill   the square's value in each channel: 0 is the mean colour if the preprocessing
-           subtracts it
+    fill   the square's value in each channel: 0 if preprocessing subtracts the mean
     """
     _, _, height, width = image.shape
     if not 1 <= side <= min(height, width) or step < 1:

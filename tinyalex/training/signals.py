@@ -14,7 +14,7 @@ class Interrupted(Exception):  # noqa: N818 - not an error: the user requested i
 
 @contextmanager
 def deferred_interrupts() -> Iterator[Callable[[], bool]]:
-    """A context that records the first Ctrl-C or SIGTERM, and does not stop.
+    """A context that only records the first Ctrl-C or SIGTERM.
 
     Yields a function: whether one has arrived. The second has its usual effect.
     """

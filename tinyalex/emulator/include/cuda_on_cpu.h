@@ -237,12 +237,12 @@ static void enter_fiber(Fiber* fiber) {
 __attribute__((format(printf, 1, 2))) static void report(const char* format, ...) {
   sm.failed = true;
   char* text = sm.launch->error;
-  const size_t room = sizeof sm.launch->error;
+  const size_t capacity = sizeof sm.launch->error;
   if (*text) return;
-  const int n = snprintf(text, room, "block (%u,%u,%u): ", blockIdx.x, blockIdx.y, blockIdx.z);
+  const int n = snprintf(text, capacity, "block (%u,%u,%u): ", blockIdx.x, blockIdx.y, blockIdx.z);
   va_list values;
   va_start(values, format);
-  vsnprintf(text + n, room - n, format, values);
+  vsnprintf(text + n, capacity - n, format, values);
   va_end(values);
 }
 
