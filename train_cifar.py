@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Train a convolutional network on 32 x 32 images.
 
-    python train_cifar.py --data shapes      drawn shapes, no files; about a minute
+    python train_cifar.py --data shapes      synthetic images, no files; a minute
     python train_cifar.py                    CIFAR-10 and cuda-convnet's quick net
     python train_cifar.py --model alexnet    AlexNet for 32 x 32
     python train_cifar.py --resume auto      resume the run in the output folder
 
-One training image in ten is held out for validation, for --schedule plateau, --patience
-and best.safetensors. The test set is used once, at the end.
+One training image in ten is held out for validation, on which --schedule plateau,
+--patience and best.safetensors are based. The test set is used once, at the end.
 """
 
 import argparse
@@ -63,7 +63,7 @@ def arguments() -> argparse.Namespace:
     p.add_argument(
         "--data",
         default="cifar10",
-        help="cifar10 (default; downloaded once), shapes (drawn, no files), or a path: "
+        help="cifar10 (default; downloaded once), shapes (synthetic, no files), or a path: "
         "CIFAR-10's archive, its folder, or train/ and test/ with folders of images",
     )
     p.add_argument("--model", choices=sorted(RECIPES), default="quick", help="default: quick")
@@ -72,7 +72,7 @@ def arguments() -> argparse.Namespace:
     p.add_argument(
         "--lr",
         type=positive_number,
-        help=f"learning rate of the weights, that of biases is twice as high ({default('lr')})",
+        help=f"learning rate of weights; twice as high for biases ({default('lr')})",
     )
     p.add_argument("--weight-decay", type=float, help=default("weight_decay"))
     p.add_argument("--augment", choices=["none", "flip", "crop+flip"], help=default("augment"))
@@ -80,9 +80,9 @@ def arguments() -> argparse.Namespace:
         "--schedule",
         choices=optim.lr_scheduler.NAMES,
         default="step",
-        help="learning rate schedule: step (default), a tenth for the last quarter of the epochs; "
-        "plateau, a tenth when the validation error stops falling; dexp, cuda-convnet's discrete "
-        "exponential",
+        help="learning rate schedule: step (default) divides it by 10 for the last quarter of the "
+        "epochs; plateau divides it by 10 when the validation error stops falling; dexp is "
+        "cuda-convnet's discrete exponential",
     )
     p.add_argument(
         "--subset", type=positive_integer, metavar="N", help="use the first N training images only"
@@ -130,7 +130,7 @@ def main() -> int:
     model = models.cifar(args.model, num_classes=len(train.classes)).to(device_name)
     print(model.summary((3, 32, 32)))
     print(
-        f"{len(train)} images to train on, {len(valid)} to validate, {len(test)} to test, "
+        f"{len(train)} training, {len(valid)} validation and {len(test)} test images, "
         f"on {device_name}"
     )
     optimizer = optim.SGD(
@@ -150,7 +150,7 @@ def main() -> int:
         after_epoch=lambda log: plots.draw_curves(log, output / "curves.png"),
     )
     training_scripts.resume(trainer, args.resume)
-    # Not before: a refused resume leaves the file of the earlier run as it is.
+    # Not earlier: a rejected resume must not overwrite the file of the other run.
     preprocessing = {"mean": mean, "scale": np.float32(scale)}
     serialization.save(output / "preprocessing.safetensors", preprocessing)
     try:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Train AlexNet on ImageNet, on a part of it, or on your own photos in folders.
+"""Train AlexNet on ImageNet, a subset of it, or your own photos in folders.
 
     python train_imagenet.py --data imagenette --epochs 30
         ten classes, downloaded once (341 MB)
@@ -10,11 +10,11 @@
     python train_imagenet.py --data shards/ --resume auto
         resume the run in the output folder
     python train_imagenet.py --data shards/ --evaluate a.safetensors b.safetensors
-        test weights
+        evaluate weights on the validation images
 
-The defaults are the recipe of 2012 (with the paper's section). Its learning rates and
-initial weights are for pixels from 0 to 255 minus their mean. --init he starts with
-weights for a standard deviation of 1, and learns faster from few images.
+The defaults are those of the paper, whose sections are in parentheses. Its learning
+rates and initial weights are for pixels from 0 to 255 minus their mean. --init he
+divides them by their standard deviation, and learns faster from few images.
 """
 
 import argparse
@@ -32,11 +32,11 @@ from tinyalex.cli.options import positive_integer, positive_number
 from tinyalex.models.prediction import load_network
 
 MAX_IN_MEMORY_BYTES = 2 << 30
-"""If the decoded images are larger, they are decoded again in each epoch."""
+"""If the decoded images are larger, each epoch decodes them again."""
 
 MEASURED_IMAGES = 2000
-"""Training images, evenly spaced, whose mean and colours are measured if not all are in
-memory."""
+"""The number of evenly spaced training images for the colour axes, and for the mean if
+not all images are in memory."""
 
 FIGURE_IMAGES = 8
 """Validation images in the figure of predictions after each epoch."""
@@ -61,7 +61,8 @@ def arguments() -> argparse.Namespace:
         "--data",
         required=True,
         metavar="PATH",
-        help="class folders in train/ and val/, ILSVRC2012's tar files, shards; or imagenette",
+        help="a folder with class folders in train/ and val/, ILSVRC2012's tar files or shards; "
+        "or imagenette",
     )
     p.add_argument("--classes", type=positive_integer, metavar="N", help="the first N classes only")
     p.add_argument(
@@ -71,13 +72,16 @@ def arguments() -> argparse.Namespace:
         help="the first M training images of each class only",
     )
     p.add_argument(
-        "--variant", choices=models.VARIANTS, default="paper", help="of AlexNet (default: paper)"
+        "--variant",
+        choices=models.VARIANTS,
+        default="paper",
+        help="AlexNet's variant (default: paper)",
     )
     p.add_argument(
         "--image-size",
         type=positive_integer,
         metavar="S",
-        help="pixels of a side of the network's input (default: the variant's, 224 or 227)",
+        help="side of the network's input, in pixels (default: the variant's, 224 or 227)",
     )
     p.add_argument(
         "--resize",
@@ -99,8 +103,7 @@ def arguments() -> argparse.Namespace:
         "--lr",
         type=positive_number,
         default=0.01,
-        help="learning rate of the weights, that of biases is twice as high (default: 0.01, "
-        "section 5)",
+        help="learning rate of weights; twice as high for biases (default: 0.01, section 5)",
     )
     p.add_argument(
         "--weight-decay",
@@ -112,28 +115,28 @@ def arguments() -> argparse.Namespace:
         "--schedule",
         choices=optim.lr_scheduler.NAMES,
         default="plateau",
-        help="learning rate schedule: plateau (default; section 5), a tenth when the validation "
-        "error stops falling; step, a tenth for the last quarter of the epochs; dexp, the "
-        "discrete exponential of cuda-convnet2",
+        help="learning rate schedule: plateau (default; section 5) divides it by 10 when the "
+        "validation error stops falling; step divides it by 10 for the last quarter of the "
+        "epochs; dexp is the discrete exponential of cuda-convnet2",
     )
     p.add_argument(
         "--mean",
         choices=["image", "colour"],
         default="image",
-        help="what is subtracted (default: image; section 2)",
+        help="subtract the mean image (default; section 2) or the mean colour",
     )
     p.add_argument(
         "--colour-noise",
         choices=["own", "imagenet", "none"],
         default="own",
-        help="along the principal colour components (section 4.1) of these training images "
-        "(default) or of all of ImageNet, or none",
+        help="shift colours along the principal components (section 4.1) of these training "
+        "images (own, default) or of ImageNet, or not",
     )
     p.add_argument(
         "--noise-until",
         type=positive_integer,
         metavar="E",
-        help="no colour noise after epoch E (2012: from 67 of 91)",
+        help="no colour noise after epoch E (2012: none from 67 of 91)",
     )
     p.add_argument(
         "--together",
@@ -147,7 +150,7 @@ def arguments() -> argparse.Namespace:
         type=float,
         default=1.0,
         metavar="D",
-        help="divide pixels by D while noise is added to them (2012: 1.1)",
+        help="divide pixels by D in epochs with colour noise (2012: 1.1)",
     )
     p.add_argument(
         "--workers",
@@ -160,13 +163,13 @@ def arguments() -> argparse.Namespace:
         "--evaluate",
         nargs="+",
         metavar="FILE",
-        help="do not train: test these weights, and the mean of their predictions",
+        help="do not train: evaluate these weights, and the mean of their predictions",
     )
     p.add_argument(
         "--views",
         type=int,
         choices=[1, 10],
-        help="test the center of each image, or ten views of it (default: one, then the other)",
+        help="evaluate on the centre of each image, or on ten views (default: both)",
     )
     args = p.parse_args()
     preprocessing = models.preprocessing(args.variant, args.image_size)
@@ -181,8 +184,8 @@ def find_images(args: argparse.Namespace) -> data.Source:
 
 
 class Colours(NamedTuple):
-    """Of the training images: what is subtracted, (3, R, R) or (3,); the axes of colour
-    noise, (3, 3); the standard deviation of a pixel."""
+    """Statistics of the training images: the mean to subtract, (3, R, R) or (3,); the
+    axes of colour noise, (3, 3); the standard deviation of a pixel."""
 
     mean: np.ndarray
     axes: np.ndarray
@@ -190,9 +193,9 @@ class Colours(NamedTuple):
 
 
 def measure(args: argparse.Namespace, source: data.Source, train: Any) -> Colours:
-    """Measured on all images if they are in memory, else on some of them.
+    """Compute the mean of all images if they are in memory, otherwise of a sample.
 
-    If `tinyalex prepare` has measured the colours of all images, those are used.
+    Colour statistics from `tinyalex prepare`, which are of all images, are preferred.
     """
     if isinstance(train, data.Dataset):
         images = train.images
@@ -211,8 +214,7 @@ def measure(args: argparse.Namespace, source: data.Source, train: Any) -> Colour
 
 
 class Views:
-    """Transforms images (N, 3, R, R) for testing: to the center, or to ten views
-    (section 4.1)."""
+    """Crops images (N, 3, R, R) for testing: the centre, or ten views (section 4.1)."""
 
     def __init__(
         self, preprocessing: models.Preprocessing, mean: np.ndarray | None, ten: bool
@@ -234,7 +236,7 @@ def digest(mean: np.ndarray) -> str:
 
 
 def read_mean(model: models.AlexNet, weights: Path) -> np.ndarray | None:
-    """The mean image of a network's training, from the folder of its weights.
+    """The mean image subtracted in training, from the folder of the weights.
 
     None if it was trained without one. Raises ValueError if it is not in the folder.
     """
@@ -253,9 +255,9 @@ def read_mean(model: models.AlexNet, weights: Path) -> np.ndarray | None:
 def report(
     files: list[str], source: data.Source, args: argparse.Namespace, device_name: str
 ) -> list[data.StoredImages]:
-    """Evaluate the weights in each file on the validation images, and all together.
+    """Evaluate each weights file on the validation images, and their mean prediction.
 
-    Returns the data sets that were read, which know their unreadable images.
+    Returns the data sets that were read, which list their unreadable images.
     """
     read = []
     for ten in (False, True) if args.views is None else (args.views == 10,):
@@ -316,16 +318,16 @@ def print_unreadable(datasets: Iterable[data.StoredImages]) -> None:
 
 
 def readable_names(classes: tuple[str, ...]) -> tuple[str, ...]:
-    """The classes, with names for ImageNet's WordNet ids."""
+    """The classes, with ImageNet's WordNet ids replaced by names."""
     known = models.names_by_wnid()
     return tuple(known.get(name, name) for name in classes)
 
 
 def load_if_small(splits: list[data.StoredImages]) -> list[Any]:
-    """The splits, decoded and in memory if they are small enough."""
+    """The splits, decoded into memory if they are small enough."""
     if sum(3 * len(split) * split.size**2 for split in splits) > MAX_IN_MEMORY_BYTES:
         return splits
-    print(f"reading {sum(map(len, splits))} images, which are kept in memory", flush=True)
+    print(f"reading {sum(map(len, splits))} images into memory", flush=True)
     return [split.in_memory() for split in splits]
 
 
@@ -365,11 +367,11 @@ def train(
     model.classes = readable_names(source.classes)
     print(model.to(device_name).summary((3, args.image_size, args.image_size)))
     print(
-        f"{len(source.train)} images to train on, {len(source.val)} to validate, "
+        f"{len(source.train)} training and {len(source.val)} validation images, "
         f"{len(source.classes)} classes, on {device_name}"
     )
 
-    center = Views(model.preprocessing, colours.mean, ten=False)
+    centre = Views(model.preprocessing, colours.mean, ten=False)
     optimizer = optim.SGD(
         optim.paper_groups(model, args.lr, args.weight_decay), lr=args.lr, momentum=0.9
     )  # section 5
@@ -377,7 +379,7 @@ def train(
     def plot(log: list[training.Epoch]) -> None:
         plots.draw_curves(log, output / "curves.png")
         plots.draw_filters(next(iter(model.parameters())).numpy(), output / "filters.png")
-        plot_predictions(model, valid_images, center, output / "answers.png")
+        plot_predictions(model, valid_images, centre, output / "answers.png")
 
     trainer = training.Trainer(
         model,
@@ -386,7 +388,7 @@ def train(
         data.Loader(
             train_images, args.batch_size, shuffle=True, transform=augment, device=device_name
         ),
-        data.Loader(valid_images, 128, transform=center, device=device_name),
+        data.Loader(valid_images, 128, transform=centre, device=device_name),
         epochs=args.epochs,
         output=output,
         metadata=model.metadata(),
@@ -396,18 +398,18 @@ def train(
     )
     training_scripts.resume(trainer, args.resume)
     if args.mean == "image":
-        # Not before: a refused resume leaves the file of the earlier run as it is.
+        # Not earlier: a rejected resume must not overwrite the file of the other run.
         serialization.save(output / MEAN, {"mean": colours.mean})
     trainer.fit()
 
 
-def plot_predictions(model: models.AlexNet, valid_images: Any, center: Views, path: Path) -> None:
-    """Some validation images, evenly spaced, and their five most probable classes."""
+def plot_predictions(model: models.AlexNet, valid_images: Any, centre: Views, path: Path) -> None:
+    """Plot evenly spaced validation images and their five most probable classes."""
     rows = np.unique(np.linspace(0, len(valid_images) - 1, FIGURE_IMAGES).astype(np.int64))
     in_memory = isinstance(valid_images, data.Dataset)
     some = valid_images[rows] if in_memory else valid_images.in_memory(rows)
     device_name = device.of(next(iter(model.parameters())).data)
-    batches = data.Loader(some, FIGURE_IMAGES, transform=center, device=device_name)
+    batches = data.Loader(some, FIGURE_IMAGES, transform=centre, device=device_name)
     predictions, labels = training.log_probabilities(model, batches)
     best = np.argsort(-predictions, kind="stable")[:, :5]
     classes = [

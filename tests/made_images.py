@@ -10,11 +10,11 @@ from tinyalex.data import ilsvrc
 
 WNIDS = ("n01440764", "n02119789", "n02510455")
 DEVKIT_NUMBERS = {1: "n02119789", 2: "n02510455", 3: "n01440764", 1001: "n00001740"}
-"""As in 2012, the kit fox is before the tench; groups of classes follow from 1001."""
+"""As in 2012, the kit fox precedes the tench; groups of classes start at 1001."""
 
 
 def image_bytes(seed, size=(24, 18), kind="JPEG"):
-    """A smooth random image, encoded: JPEG changes it little."""
+    """A smooth random image, which JPEG changes little."""
     rng = np.random.default_rng(seed)
     image = Image.fromarray(rng.integers(0, 256, (3, 3, 3), np.uint8)).resize(
         size, Image.Resampling.BICUBIC

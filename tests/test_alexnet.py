@@ -110,7 +110,7 @@ SIGMAS = {
     "keras": dict.fromkeys([*CONV, *HIDDEN], 0.01) | {"fc8": np.sqrt(2 / (4096 + 10))},  # Glorot's
 }
 BIASES = {"paper": 1.0, "original": 1.0, "single": 1.0, "caffe": 0.1, "caffenet": 1.0, "keras": 0.0}
-"""Of conv2, conv4, conv5, fc6 and fc7; all others are 0."""
+"""Biases of conv2, conv4, conv5, fc6 and fc7; all others are 0."""
 
 
 @pytest.mark.parametrize("variant", SIGMAS)

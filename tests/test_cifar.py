@@ -1,4 +1,4 @@
-"""CIFAR-10 in every published form, and with damaged or hostile files."""
+"""CIFAR-10 in all published formats, and damaged or hostile files."""
 
 import io
 import os
@@ -107,19 +107,19 @@ def make_archive(where, kind, expected, name=None):
 
 
 def assert_read(result, expected):
-    """All images and labels are there, in the order of the batches."""
+    """All images and labels are read, in the order of the batches."""
     images, labels = expected
-    for half, part in zip(
+    for split, part in zip(
         result, (slice(0, 5 * PER_BATCH), slice(5 * PER_BATCH, None)), strict=True
     ):
-        np.testing.assert_array_equal(half.images, images[part])
-        np.testing.assert_array_equal(half.labels, labels[part])
-        assert half.classes == cifar.CLASSES
-        assert half.images.flags.writeable
-        assert half.images.flags.c_contiguous
+        np.testing.assert_array_equal(split.images, images[part])
+        np.testing.assert_array_equal(split.labels, labels[part])
+        assert split.classes == cifar.CLASSES
+        assert split.images.flags.writeable
+        assert split.images.flags.c_contiguous
 
 
-# Every form
+# All formats
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -165,10 +165,10 @@ def test_cifar10_reads_arrays_that_numpy_2_has_pickled(tmp_path, expected):
 
 def test_cifar10_reads_class_folders_with_images(tmp_path, rng):
     pixels = rng.integers(0, 256, (2, 2, 32, 32, 3), dtype=np.uint8)
-    for half, in_half in zip(("train", "test"), pixels, strict=True):
-        for name, image in zip(("frog", "cat"), in_half, strict=True):
-            (tmp_path / half / name).mkdir(parents=True)
-            Image.fromarray(image).save(tmp_path / half / name / "1.png")
+    for split, in_split in zip(("train", "test"), pixels, strict=True):
+        for name, image in zip(("frog", "cat"), in_split, strict=True):
+            (tmp_path / split / name).mkdir(parents=True)
+            Image.fromarray(image).save(tmp_path / split / name / "1.png")
     train, test = cifar10(tmp_path)
     assert train.classes == test.classes == ("cat", "frog")
     np.testing.assert_array_equal(train.images, pixels[0, ::-1].transpose(0, 3, 1, 2))
@@ -176,9 +176,9 @@ def test_cifar10_reads_class_folders_with_images(tmp_path, rng):
 
 
 def test_cifar10_refuses_class_folders_with_images_of_another_size(tmp_path):
-    for half in ("train", "test"):
-        (tmp_path / half / "cat").mkdir(parents=True)
-        Image.new("RGB", (40, 30)).save(tmp_path / half / "cat" / "1.png")
+    for split in ("train", "test"):
+        (tmp_path / split / "cat").mkdir(parents=True)
+        Image.new("RGB", (40, 30)).save(tmp_path / split / "cat" / "1.png")
     with pytest.raises(
         ValueError,
         match=r"expected images of 32 x 32 in .*, got 30 x 40.\nResize .*image_folders\(path, size=32\)",
@@ -266,7 +266,7 @@ def test_cifar10_refuses_a_file_that_is_no_archive(tmp_path):
 
 
 @pytest.mark.parametrize("part", [0.3, 0.9])
-def test_cifar10_refuses_half_an_archive(tmp_path, part, expected):
+def test_cifar10_refuses_a_truncated_archive(tmp_path, part, expected):
     archive = make_archive(tmp_path, "binary", expected)
     content = archive.read_bytes()
     archive.write_bytes(content[: int(part * len(content))])
@@ -287,7 +287,7 @@ def test_cifar10_refuses_an_archive_with_a_single_wrong_bit(tmp_path, expected):
         cifar10(archive)
 
 
-def test_cifar10_refuses_half_a_binary_batch(tmp_path, expected):
+def test_cifar10_refuses_a_truncated_binary_batch(tmp_path, expected):
     folder = make_folder(tmp_path, "binary", expected)
     content = (folder / "data_batch_3.bin").read_bytes()
     (folder / "data_batch_3.bin").write_bytes(content[:-1])
@@ -298,7 +298,7 @@ def test_cifar10_refuses_half_a_binary_batch(tmp_path, expected):
         cifar10(folder)
 
 
-def test_cifar10_refuses_half_a_python_batch(tmp_path, expected):
+def test_cifar10_refuses_a_truncated_python_batch(tmp_path, expected):
     folder = make_folder(tmp_path, "python", expected)
     content = (folder / "test_batch").read_bytes()
     (folder / "test_batch").write_bytes(content[:5000])
@@ -378,7 +378,7 @@ def test_a_pickle_that_runs_a_command_is_refused_and_does_not_run_it(tmp_path, p
             tar.add(source, source.name)
         source = tmp_path / "cifar-10-python.tar.gz"
     with pytest.raises(
-        ValueError, match=r"data_batch_1 in .* asks for \w+.system, .* was not run"
+        ValueError, match=r"data_batch_1 in .* refers to \w+.system, .* was not run"
     ) as caught:
         cifar10(source)
     assert str(source) in str(caught.value)
@@ -388,16 +388,16 @@ def test_a_pickle_that_runs_a_command_is_refused_and_does_not_run_it(tmp_path, p
 @pytest.mark.parametrize(
     ("data", "complaint"),
     [
-        (b"cnumpy\nload\n" + py2_bytes(b"x.npy") + b"\x85R", "asks for numpy.load"),
-        (b"c__builtin__\neval\n" + py2_bytes(b"1") + b"\x85R", "asks for __builtin__.eval"),
-        (b"c_codecs\nencode\n" + py2_bytes(b"1") + b"\x85R", "asks for _codecs.encode"),
+        (b"cnumpy\nload\n" + py2_bytes(b"x.npy") + b"\x85R", "refers to numpy.load"),
+        (b"c__builtin__\neval\n" + py2_bytes(b"1") + b"\x85R", "refers to __builtin__.eval"),
+        (b"c_codecs\nencode\n" + py2_bytes(b"1") + b"\x85R", "refers to _codecs.encode"),
         (
             py2_array(np.zeros((3, 3072), np.uint8), kind=b"cnumpy\nmatrix\n"),
-            "asks for numpy.matrix",
+            "refers to numpy.matrix",
         ),
         (
             py2_array(np.zeros((3, 3072), np.uint8), kind=b"cnumpy\ndtype\n"),
-            "asks _reconstruct for .*, where only numpy.ndarray",
+            "calls _reconstruct for .*, where only numpy.ndarray",
         ),
         (py2_array(np.zeros((3, 3072), np.uint8), reconstruct=NDARRAY), "is not a batch"),
         (
@@ -415,7 +415,7 @@ def test_a_pickle_that_runs_a_command_is_refused_and_does_not_run_it(tmp_path, p
         "class changed",
     ],
 )
-def test_a_pickle_that_asks_for_anything_but_a_plain_array_is_refused(
+def test_a_pickle_that_refers_to_anything_but_a_plain_array_is_refused(
     tmp_path, data, complaint, expected
 ):
     folder = make_folder(tmp_path, "python", expected)
@@ -430,7 +430,7 @@ def test_a_pickle_that_asks_for_anything_but_a_plain_array_is_refused(
 # The real images
 
 
-def test_both_official_forms_have_the_same_images_with_the_known_mean(real_data):
+def test_both_official_formats_have_the_same_images_with_the_known_mean(real_data):
     folders = [real_data / folder for folder in FOLDERS.values()]
     if not all(folder.is_dir() for folder in folders):
         pytest.skip(f"no real images: {real_data} lacks {' or '.join(FOLDERS.values())}")

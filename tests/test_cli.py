@@ -130,7 +130,7 @@ class TestGradcheck:
                 ["mylayers:crash", "--input", "3"],
                 "RuntimeError: not finished yet\n  mylayers.py, line ",
             ),
-            (["mylayers:Scale"], "expected an input: --input SHAPE"),
+            (["mylayers:Scale"], "expected --input SHAPE"),
         ],
     )
     def test_a_layer_that_cannot_be_checked_ends_with_status_2_and_one_line(

@@ -165,11 +165,11 @@ def test_if_all_mirrors_fail_the_error_gives_each_reason_and_a_remedy(get, serve
         get("missing", "wrong", "broken", "stalled", timeout=0.2)
     wrong = hashlib.sha256(GOOD[::-1]).hexdigest()
     text = str(caught.value)
-    assert text.startswith("data.tar.gz: none of 4 mirrors gave the expected file.\n")
+    assert text.startswith("data.tar.gz: none of 4 mirrors returned the expected file.\n")
     for mirror, reason in [
         ("missing", "HTTP 404 Not Found"),
         ("wrong", f"wrong checksum: {wrong}"),
-        ("broken", "the connection broke before the end: .*128000"),
+        ("broken", "the connection was lost: .*128000"),
         ("stalled", "no data for 0.2 s"),
     ]:
         assert re.search(rf"^  {server.url}/{mirror}\n    {reason}", text, re.MULTILINE)

@@ -159,7 +159,7 @@ extern "C" __global__ void scale(const float* x, float* y, float a, int n) {
 
 @pytest.fixture(scope="module", params=["plain", "checked", "ucontext"])
 def module(request):
-    """FEATURES in each kind of build; "ucontext" is that of processors but x86-64."""
+    """FEATURES in each build; "ucontext" is for processors other than x86-64."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "ucontext":
             patch.setattr(compiling, "FLAGS", (*compiling.FLAGS, "-DON_CPU_UCONTEXT"))
@@ -172,7 +172,7 @@ def order(request):
 
 
 def poisoned(shape, dtype="f4"):
-    """An array as of cupy.empty, filled with NaN or -1."""
+    """An array like that of cupy.empty, filled with NaN or -1."""
     array = np.empty(shape, dtype)
     array.view(np.uint8)[...] = 0xFF
     return array
@@ -399,7 +399,7 @@ extern "C" __global__ void sum(const float* x, float* y) { add(y, x[threadIdx.x]
         kernel((1,), (32,), (np.ones(32, "f"), np.zeros(1, "f")))
 
 
-def test_arguments_that_overlap_also_do_in_a_checked_launch():
+def test_overlapping_arguments_also_overlap_in_a_checked_launch():
     kernel = Module(SCALE, "scale.cu", check=True).get_function("scale")
     x = np.arange(32, dtype="f")
     kernel((1,), (32,), (x, x[:], np.float32(2), np.int32(32)))

@@ -1,4 +1,4 @@
-"""Injected faults: which of them a run, another order, and the checked build find."""
+"""Injected faults, found by a run, by another order or by the checked build."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ def kernel(name, parameters, body):
 
 
 def variant(code, name, old, new):
-    """The kernel under another name, with a part of its text replaced."""
+    """The kernel under another name, with `old` replaced by `new`."""
     assert code.count(old) == 1
     return (
         code.replace(old, new)
@@ -104,22 +104,22 @@ def sums():
     return (ones(), total), total
 
 
-def into(n, *numbers):
-    """Arguments (y, *numbers), y with n elements."""
+def into(n, *values):
+    """Arguments (y, *values), y with n elements."""
 
     def arguments():
         y = uninitialized(n)
-        return (y, *map(np.int32, numbers)), y
+        return (y, *map(np.int32, values)), y
 
     return arguments
 
 
-def from_ones(n, *numbers, start=None):
-    """Arguments (x, y, *numbers): x with ones, y with n elements."""
+def from_ones(n, *values, start=None):
+    """Arguments (x, y, *values): x with ones, y with n elements."""
 
     def arguments():
         y = uninitialized(n) if start is None else np.full(n, start, "f")
-        return (ones(max(n, 64)), y, *map(np.int32, numbers)), y
+        return (ones(max(n, 64)), y, *map(np.int32, values)), y
 
     return arguments
 

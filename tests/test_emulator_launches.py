@@ -44,7 +44,7 @@ def scale():
 
 
 def poisoned(shape):
-    """An array as of cupy.empty, filled with NaN."""
+    """An array like that of cupy.empty, filled with NaN."""
     return np.full(shape, np.nan, "f")
 
 
@@ -232,7 +232,7 @@ def test_builds_are_cached_in_the_users_cache_folder(tmp_path, monkeypatch):
     assert compiling.cache_folder() == tmp_path / ".cache" / "tinyalex" / "emulator"
 
 
-def test_without_a_compiler_the_message_says_how_to_install_one(tmp_path, monkeypatch):
+def test_without_a_compiler_the_message_states_how_to_install_one(tmp_path, monkeypatch):
     monkeypatch.setenv("TINYALEX_CACHE", str(tmp_path))
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(

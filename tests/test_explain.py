@@ -130,7 +130,7 @@ def test_explain_lists_the_kernels_for_an_unknown_name():
     assert all(name in str(error.value) for name in KERNELS)
 
 
-def test_without_nvrtc_explain_says_how_to_install_it(without_nvrtc):
+def test_without_nvrtc_explain_states_how_to_install_it(without_nvrtc):
     text = " ".join(explain("relu").split())
     assert "on a GPU: pip install nvidia-cuda-nvrtc nvidia-cuda-runtime" in text
 

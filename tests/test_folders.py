@@ -24,7 +24,7 @@ def save(file, image, **options):
 
 
 def only_image(folder, **options):
-    """uint8 (3, H, W): the one image in the folder, read by image_folder."""
+    """uint8 (3, H, W): the only image in the folder, read by image_folder."""
     images = image_folder(folder, **options).images
     assert len(images) == 1
     return images[0]
@@ -55,7 +55,7 @@ def test_a_dataset_can_be_iterated(dataset):
 
 
 @pytest.mark.parametrize(
-    ("index", "picked"),
+    ("index", "selected"),
     [
         (slice(1, 3), [1, 2]),
         ([4, 0, 4], [4, 0, 4]),
@@ -65,10 +65,10 @@ def test_a_dataset_can_be_iterated(dataset):
         (np.array([-1], np.int32), [4]),
     ],
 )
-def test_slices_indices_and_masks_pick_a_smaller_dataset(dataset, index, picked):
+def test_slices_indices_and_masks_select_a_dataset(dataset, index, selected):
     part = dataset[index]
-    np.testing.assert_array_equal(part.images, dataset.images[picked])
-    np.testing.assert_array_equal(part.labels, dataset.labels[picked])
+    np.testing.assert_array_equal(part.images, dataset.images[selected])
+    np.testing.assert_array_equal(part.labels, dataset.labels[selected])
     assert part.classes == dataset.classes
 
 
@@ -92,7 +92,7 @@ IMAGES, LABELS = np.zeros((2, 3, 4, 4), np.uint8), np.array([0, 1])
 
 
 @pytest.mark.parametrize(
-    ("parts", "error", "complaint"),
+    ("parts", "error", "message"),
     [
         (
             (IMAGES.tolist(), LABELS, ("a", "b")),
@@ -138,8 +138,8 @@ IMAGES, LABELS = np.zeros((2, 3, 4, 4), np.uint8), np.array([0, 1])
         ((IMAGES, LABELS, (0, 1)), TypeError, r"classes must be a tuple of names, got \(0, 1\)"),
     ],
 )
-def test_a_dataset_refuses_parts_that_do_not_match(parts, error, complaint):
-    with pytest.raises(error, match=complaint):
+def test_a_dataset_refuses_parts_that_do_not_match(parts, error, message):
+    with pytest.raises(error, match=message):
         Dataset(*parts)
 
 
@@ -353,9 +353,9 @@ def test_another_path_than_a_folder_is_refused(tmp_path):
 
 @pytest.mark.parametrize("other", ["test", "val"])
 def test_train_and_test_become_two_datasets(tmp_path, other):
-    for half, colour in (("train", RED), (other, BLUE)):
-        save(tmp_path / half / "a" / "1.png", colour)
-        save(tmp_path / half / "b" / "1.png", colour)
+    for split, colour in (("train", RED), (other, BLUE)):
+        save(tmp_path / split / "a" / "1.png", colour)
+        save(tmp_path / split / "b" / "1.png", colour)
     train, test = image_folders(tmp_path, size=2)
     assert train.classes == test.classes == ("a", "b")
     assert train.images[:, :, 0, 0].tolist() == [list(RED)] * 2
@@ -363,8 +363,8 @@ def test_train_and_test_become_two_datasets(tmp_path, other):
 
 
 def test_val_is_taken_if_the_test_folder_has_no_classes(tmp_path):
-    for half in ("train", "val"):
-        save(tmp_path / half / "a" / "1.png", RED)
+    for split in ("train", "val"):
+        save(tmp_path / split / "a" / "1.png", RED)
     save(tmp_path / "test" / "unlabelled.png", BLUE)
     _, test = image_folders(tmp_path)
     assert test.images[0, :, 0, 0].tolist() == list(RED)

@@ -1,4 +1,4 @@
-"""Two devices, and a host that does not wait. On a GPU, or on the stand-in for one."""
+"""Two devices, without synchronisation; on a GPU, or on the stand-in for one."""
 
 import csv
 import os
@@ -330,8 +330,8 @@ def test_kernels_of_an_array_are_those_of_its_device(device):
 
 
 def test_memory_statistics_are_consistent(device):
-    kept = ta.Tensor(np.zeros(1 << 20, "f"))
+    held = ta.Tensor(np.zeros(1 << 20, "f"))
     memory = devices.memory(device)
     assert 1 << 22 <= memory["used"] <= memory["holds"]
     assert 0 < memory["free"] <= memory["total"]
-    assert kept.size == 1 << 20
+    assert held.size == 1 << 20

@@ -166,11 +166,11 @@ def test_an_interrupted_epoch_resumes_with_the_remaining_batches(numbered, prefe
     loader = Loader(
         numbered, 5, shuffle=True, transform=Augment([0, 0, 0], padding=1), prefetch=prefetch
     )
-    whole, rest = list(loader.epoch(3)), list(loader.epoch(3, start=start))
+    complete, rest = list(loader.epoch(3)), list(loader.epoch(3, start=start))
     assert len(rest) == 5 - start
-    for (x, y), (x_whole, y_whole) in zip(rest, whole[start:], strict=True):
-        assert np.array_equal(x, x_whole)
-        assert np.array_equal(y, y_whole)
+    for (x, y), (expected_x, expected_y) in zip(rest, complete[start:], strict=True):
+        assert np.array_equal(x, expected_x)
+        assert np.array_equal(y, expected_y)
 
 
 # Threads
@@ -306,12 +306,13 @@ def test_a_transform_that_is_not_callable_is_refused(numbered):
 
 def test_an_epoch_without_batches_is_refused(numbered):
     with pytest.raises(
-        ValueError, match=r"Loader: 23 images with batch_size=24 and drop_last=True give no batch\."
+        ValueError,
+        match=r"Loader: 23 images with batch_size=24 and drop_last=True result in no batch\.",
     ):
         Loader(numbered, 24, drop_last=True)
     with pytest.raises(
         ValueError,
-        match=r"Loader: 0 images with batch_size=128 and drop_last=False give no batch\.",
+        match=r"Loader: 0 images with batch_size=128 and drop_last=False result in no batch\.",
     ):
         Loader(numbered[:0])
 

@@ -1,4 +1,4 @@
-"""tinyalex and PyTorch give the same values and gradients for the same inputs."""
+"""tinyalex and PyTorch return the same values and gradients for the same inputs."""
 
 import numpy as np
 import pytest

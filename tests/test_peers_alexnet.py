@@ -17,7 +17,7 @@ pytestmark = pytest.mark.peers
 
 
 def assert_close(ours, theirs, share=1e-4):
-    """With a tolerance of that share of the largest value."""
+    """Compares with a tolerance of `share` times the largest value."""
     assert ours.shape == theirs.shape
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=share * np.abs(theirs).max())
 
@@ -33,7 +33,7 @@ def torch_outputs(model, images):
 
 
 def randomized(model, rng):
-    """With weights that keep the scale of activations, and biases that are not 0."""
+    """Sets weights that preserve the scale of activations, and nonzero biases."""
     for p in model.parameters():
         sigma = np.sqrt(2 / np.prod(p.shape[1:])) if p.ndim > 1 else 0.1
         p.data[...] = sigma * rng.standard_normal(p.shape, np.float32)
@@ -314,7 +314,7 @@ def test_a_pickled_model_is_refused_naming_its_class(zipped, tmp_path):
     with pytest.raises(
         ValueError,
         match=re.escape(
-            "it asks for 'torch.nn.modules.container.Sequential', which weights do not need"
+            "it refers to 'torch.nn.modules.container.Sequential', which weights do not need"
         ),
     ):
         ours_from(tmp_path / "w")

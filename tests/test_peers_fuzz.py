@@ -1,4 +1,4 @@
-"""tinyalex and PyTorch give the same values, gradients and errors for random layers."""
+"""tinyalex and PyTorch agree in values, gradients and errors of random layers."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ pytestmark = [
 
 
 def agree(ours, theirs, arrays, dtype):
-    """Both give the same values and gradients, or both raise."""
+    """Both return the same values and gradients, or both raise."""
     try:
         theirs(*(torch.tensor(a) for a in arrays))
     except (RuntimeError, ValueError, TypeError, IndexError):

@@ -1,4 +1,4 @@
-"""tinyalex gives the expected outputs of ONNX's test cases of single operations."""
+"""tinyalex returns the expected outputs of ONNX's test cases of single operations."""
 
 import functools
 import warnings
@@ -49,7 +49,7 @@ def average_pool(
     if torch_has(before, after, kernel_shape):
         return [pool(x, padding=before, count_include_pad=bool(count_include_pad))]
     y = pool(padded(x, before, after, 0.0))
-    # The share of each window that is in the image.
+    # The fraction of each window that is in the image.
     return [
         y
         if count_include_pad
@@ -76,7 +76,7 @@ def padding(x, kernel, strides, dilations, *, auto_pad=b"NOTSET", pads=None):
 
 
 def torch_has(before, after, kernel):
-    """Whether torch can pool so: equal padding at both ends, at most half a kernel."""
+    """Whether torch has such padding: equal at both ends, at most half a kernel."""
     return before == after and all(2 * p <= k for p, k in zip(before, kernel, strict=True))
 
 

@@ -29,13 +29,13 @@ def logits_of(model, images):
 
 
 def assert_close(ours, theirs):
-    """With a tolerance of 1e-4 of the largest value."""
+    """Compares with a tolerance of 1e-4 times the largest value."""
     assert ours.shape == theirs.shape
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4 * np.abs(theirs).max())
 
 
 def randomized(model, rng):
-    """With weights that keep the scale of activations, and biases that are not 0."""
+    """Sets weights that preserve the scale of activations, and nonzero biases."""
     for p in model.parameters():
         sigma = np.sqrt(2 / np.prod(p.shape[1:])) if p.ndim > 1 else 0.1
         p.data[...] = sigma * rng.standard_normal(p.shape, np.float32)
@@ -191,7 +191,7 @@ class Doubled(nn.Sequential):
         ({"a": nn.Flatten(0)}, "export_onnx: a, Flatten(): it flattens the batch axis"),
     ],
 )  # fmt: skip
-def test_what_onnx_does_not_have_is_refused(layers, message, tmp_path):
+def test_layers_that_onnx_does_not_support_are_refused(layers, message, tmp_path):
     with pytest.raises(ValueError, match=".") as info:
         models.export_onnx(nn.Sequential(layers), tmp_path / "x.onnx", 10)
     assert str(info.value).startswith(message)

@@ -1,4 +1,4 @@
-"""tinyalex gives torch's values, gradients and errors for torch's own test inputs."""
+"""tinyalex returns torch's values, gradients and errors for torch's own test inputs."""
 
 import warnings
 from collections import Counter
@@ -139,7 +139,7 @@ def run(name, sample):
     z.backward(torch.tensor(cotangent))
     for a, b in zip(pytree.tree_leaves(ours), pytree.tree_leaves(theirs), strict=True):
         if isinstance(a, ta.Tensor) and a.requires_grad:
-            # For an input without influence, one has no gradient, the other zeros.
+            # If an input has no effect, one returns no gradient, the other zeros.
             assert_close(
                 np.zeros(a.shape) if a.grad is None else a.grad,
                 torch.zeros_like(b) if b.grad is None else b.grad,

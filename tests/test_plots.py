@@ -18,7 +18,7 @@ def pixels(path):
 
 
 def count(path, colour):
-    """How many pixels have the colour "#rrggbb"."""
+    """The number of pixels of the colour "#rrggbb"."""
     return (pixels(path) == tuple(bytes.fromhex(colour[1:]))).all(axis=2).sum()
 
 
@@ -98,7 +98,7 @@ def test_nearest_equals_a_sort_of_all_distances(rng):
         np.testing.assert_allclose(how_far, sorted(all_distances)[:3], rtol=1e-9)
 
 
-def test_a_row_is_its_own_nearest_row(rng):
+def test_a_row_is_its_own_nearest_neighbour(rng):
     among = 1000 + rng.standard_normal((5, 8)).astype(np.float32)
     indices, distances = plots.nearest(among, among, 1)
     np.testing.assert_array_equal(indices[:, 0], range(5))
@@ -203,10 +203,10 @@ def test_maps_are_black_to_white_and_constant_ones_blue(tmp_path):
     assert count(tmp_path / "maps.png", "#000000") > 2000
 
 
-def test_the_image_is_drawn_beside_its_maps(tmp_path, photo):
-    plots.draw_maps(np.zeros((1, 4, 4)), tmp_path / "alone.png", title="$x$ of conv1")
+def test_the_image_is_drawn_next_to_its_maps(tmp_path, photo):
+    plots.draw_maps(np.zeros((1, 4, 4)), tmp_path / "maps.png", title="$x$ of conv1")
     plots.draw_maps(np.zeros((1, 4, 4)), tmp_path / "both.png", image=photo, title="conv1")
-    assert pixels(tmp_path / "both.png").shape[1] > pixels(tmp_path / "alone.png").shape[1]
+    assert pixels(tmp_path / "both.png").shape[1] > pixels(tmp_path / "maps.png").shape[1]
 
 
 def test_maps_of_several_images_are_refused(tmp_path):
@@ -218,9 +218,13 @@ def test_maps_of_several_images_are_refused(tmp_path):
 
 
 def test_the_bar_of_the_true_class_is_red(tmp_path, photo):
-    answers = [("cat", 0.6), ("a class with a name that does not fit by far", 0.3), ("$x$", 0.1)]
+    prediction = [
+        ("cat", 0.6),
+        ("a class with a name that does not fit by far", 0.3),
+        ("$x$", 0.1),
+    ]
     for truth, name in (("cat", "right.png"), ("dog", "wrong.png"), (None, "unknown.png")):
-        plots.draw_predictions([photo], [answers], tmp_path / name, truths=[truth])
+        plots.draw_predictions([photo], [prediction], tmp_path / name, truths=[truth])
     red, blue = "#f2a7a0", "#a9c7e8"
     assert count(tmp_path / "right.png", red) > 2 * count(tmp_path / "right.png", blue) * 0.7 > 0
     assert count(tmp_path / "wrong.png", red) == count(tmp_path / "unknown.png", red) == 0
@@ -234,9 +238,9 @@ def test_predictions_are_arranged_with_few_empty_positions(number, across, tmp_p
     assert pixels(tmp_path / "x.png").shape[1] == 375 * across
 
 
-def test_images_and_answers_must_be_of_the_same_number(tmp_path, photo):
+def test_each_image_needs_a_prediction(tmp_path, photo):
     with pytest.raises(
-        ValueError, match=r"expected an answer for each image, got 2 images and 1 answers"
+        ValueError, match=r"expected a prediction for each image, got 2 images and 1 predictions"
     ):
         plots.draw_predictions([photo] * 2, [[("cat", 1.0)]], tmp_path / "x.png")
     with pytest.raises(

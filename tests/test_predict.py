@@ -201,7 +201,7 @@ def test_a_file_defines_variant_and_number_of_classes(trained, tmp_path):
     np.testing.assert_array_equal(model.fc8.weight.numpy(), trained.fc8.weight.numpy())
     with pytest.raises(
         ValueError,
-        match=r"variant 'paper' was requested, but the weights in .* are of 'caffe'. Leave it out",
+        match=r"variant 'paper' was requested, but the weights in .* are of 'caffe'. Omit it",
     ):
         load_network(tmp_path / "weights.safetensors", "paper")
 

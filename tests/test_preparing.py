@@ -87,7 +87,7 @@ def test_the_official_tars_are_read_without_unpacking_and_labelled_by_sorted_wni
             "there are no labels of the validation images in ",
         ),
         (
-            lambda root: cut(root / ilsvrc.TRAIN, 9000),
+            lambda root: truncate(root / ilsvrc.TRAIN, 9000),
             "ILSVRC2012_img_train.tar is not a complete tar archive: .*\nDownload it again",
         ),
         (
@@ -105,11 +105,11 @@ def test_the_official_tars_are_read_without_unpacking_and_labelled_by_sorted_wni
             "ILSVRC2012_img_train.tar is not a complete tar archive: its end",
         ),
         (
-            lambda root: cut(root / ilsvrc.VAL, third_member(root / ilsvrc.VAL)),
+            lambda root: truncate(root / ilsvrc.VAL, third_member(root / ilsvrc.VAL)),
             "ILSVRC2012_img_val.tar is not a complete tar archive: its end",
         ),
         (
-            lambda root: cut(root / ilsvrc.DEVKIT, 100),
+            lambda root: truncate(root / ilsvrc.DEVKIT, 100),
             "devkit_t12.tar.gz cannot be read: .*\nDownload the devkit of 2012",
         ),
         (
@@ -136,10 +136,10 @@ def test_official_files_that_do_not_match_are_named(damage, message, tmp_path):
         find_images(root)
 
 
-def overwrite(file, at):
+def overwrite(file, offset):
     """Damage a header of an archive within the archive."""
     content = bytearray(file.read_bytes())
-    content[at : at + 512] = b"\xff" * 512
+    content[offset : offset + 512] = b"\xff" * 512
     file.write_bytes(content)
 
 
@@ -149,7 +149,7 @@ def third_member(file):
         return tar.getmembers()[2].offset
 
 
-def cut(file, size):
+def truncate(file, size):
     file.write_bytes(file.read_bytes()[:size])
 
 
@@ -200,17 +200,17 @@ def test_the_shorter_side_has_the_requested_length(size, expected):
 
 @pytest.mark.parametrize("size", [(60, 40), (41, 60), (18, 24), (300, 200)])
 def test_a_square_is_the_centre_of_the_resized_image(size):
-    whole = np.asarray(decode(image_bytes(4, size), 18)).astype(int)
-    top, left = ((side - 18) // 2 for side in whole.shape[:2])
+    reference = np.asarray(decode(image_bytes(4, size), 18)).astype(int)
+    top, left = ((side - 18) // 2 for side in reference.shape[:2])
     square = np.asarray(decode_square(image_bytes(4, size), 18))
-    difference = np.abs(square - whole[top : top + 18, left : left + 18]).mean()
+    difference = np.abs(square - reference[top : top + 18, left : left + 18]).mean()
     assert difference == 0 if min(size) == 18 else difference < 6  # shifted by half a pixel
 
 
 def test_a_jpeg_that_is_reduced_by_its_decoder_looks_the_same():
     large = image_bytes(3, (1200, 800))
-    small, whole = decode(large, 64), decode(large).resize((96, 64), Image.Resampling.BILINEAR)
-    assert np.abs(np.asarray(small).astype(int) - np.asarray(whole)).max() <= 3
+    small, reference = decode(large, 64), decode(large).resize((96, 64), Image.Resampling.BILINEAR)
+    assert np.abs(np.asarray(small).astype(int) - np.asarray(reference)).max() <= 3
 
 
 @pytest.mark.parametrize(
@@ -225,10 +225,10 @@ def test_bytes_that_are_no_image_are_refused(content):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_photographs_are_rotated_as_exif_says_even_if_its_other_tags_are_damaged(orientation):
-    whole = exif_jpeg(orientation, (0x0100, 3, 1, 24))  # ImageWidth, a short number
+    reference = exif_jpeg(orientation, (0x0100, 3, 1, 24))  # ImageWidth, a short number
     damaged = exif_jpeg(orientation, (0x0100, 2, 4, 0x6564_6977))  # ImageWidth, the text "wide"
-    rotated = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(whole))))
-    np.testing.assert_array_equal(np.asarray(decode(whole)), rotated)
+    rotated = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(reference))))
+    np.testing.assert_array_equal(np.asarray(decode(reference)), rotated)
     np.testing.assert_array_equal(np.asarray(decode(damaged)), rotated)
 
 
@@ -329,8 +329,8 @@ def test_images_that_cannot_be_read_are_left_out_and_named(tmp_path, capsys):
 def test_a_run_that_was_killed_resumes_to_the_same_bytes(tmp_path):
     source = class_folders(tmp_path / "photos", train=60, val=20)
     (source / "train" / "cat" / "0.jpg").write_bytes(b"no image")
-    prepare(source, tmp_path / "whole", SMALL, progress=False)
-    expected = contents(tmp_path / "whole")
+    prepare(source, tmp_path / "reference", SMALL, progress=False)
+    expected = contents(tmp_path / "reference")
     out = tmp_path / "killed"
     command = [
         sys.executable,
@@ -364,7 +364,7 @@ def test_a_run_that_was_killed_resumes_to_the_same_bytes(tmp_path):
 @pytest.mark.parametrize("moment", range(1, 6))
 def test_a_failure_at_any_write_loses_nothing(moment, tmp_path, monkeypatch):
     source = class_folders(tmp_path / "photos")
-    prepare(source, tmp_path / "whole", SMALL, progress=False)
+    prepare(source, tmp_path / "reference", SMALL, progress=False)
     writes = []
     own = os.replace
 
@@ -379,7 +379,7 @@ def test_a_failure_at_any_write_loses_nothing(moment, tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             prepare(source, tmp_path / "out", SMALL, progress=False)
     prepare(source, tmp_path / "out", SMALL, progress=False)
-    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+    assert contents(tmp_path / "out") == contents(tmp_path / "reference")
 
 
 def test_a_folder_with_other_files_is_refused_and_unchanged(tmp_path):
@@ -527,9 +527,9 @@ def test_the_digest_of_a_source_depends_on_names_classes_and_sizes(tmp_path):
 def test_the_unpacked_official_tars_are_a_source(tmp_path):
     root = official_files(tmp_path / "official")
     tars = find_images(root)
-    for half, records in (("train", tars.train), ("val", tars.val)):
+    for split, records in (("train", tars.train), ("val", tars.val)):
         for p in records:
-            file = root / half / (WNIDS[p.label] if half == "train" else "") / p.name
+            file = root / split / (WNIDS[p.label] if split == "train" else "") / p.name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(p.stored.read())
     (root / ilsvrc.TRAIN).unlink()

@@ -161,7 +161,7 @@ def test_every_colour_mode_is_converted_to_rgb(mode, tmp_path):
     np.testing.assert_allclose(pixels, 255 if mode == "1" else 200, atol=3)
 
 
-@pytest.mark.parametrize("content", [b"", b"not a picture", b"\xff\xd8\xff\xe0\x00\x10JFIF"])
+@pytest.mark.parametrize("content", [b"", b"not an image", b"\xff\xd8\xff\xe0\x00\x10JFIF"])
 def test_a_corrupt_file_is_named(content, tmp_path):
     (tmp_path / "broken.jpg").write_bytes(content)
     with pytest.raises(
@@ -172,10 +172,10 @@ def test_a_corrupt_file_is_named(content, tmp_path):
 
 
 def test_a_truncated_file_is_named(photo, tmp_path):
-    photo.save(tmp_path / "whole.jpg")
-    (tmp_path / "half.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:3000])
-    with pytest.raises(ValueError, match=r"half\.jpg cannot be read as an image"):
-        preprocessing("paper")(tmp_path / "half.jpg")
+    photo.save(tmp_path / "complete.jpg")
+    (tmp_path / "truncated.jpg").write_bytes((tmp_path / "complete.jpg").read_bytes()[:3000])
+    with pytest.raises(ValueError, match=r"truncated\.jpg cannot be read as an image"):
+        preprocessing("paper")(tmp_path / "truncated.jpg")
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path):
@@ -224,7 +224,7 @@ def test_an_unknown_variant_is_named():
 
 def test_invalid_options_raise():
     with pytest.raises(
-        ValueError, match=r"a square of size=224 cannot be cut from resize=200 pixels"
+        ValueError, match=r"a square of size=224 cannot be cropped from resize=200 pixels"
     ):
         Preprocessing(224, 200)
     with pytest.raises(ValueError, match=r"expected channels 'RGB' or 'BGR', got 'GBR'"):

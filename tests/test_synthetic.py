@@ -30,8 +30,8 @@ def test_there_are_ten_thousand_training_and_two_thousand_test_images(datasets):
 
 
 def test_all_classes_are_equally_frequent(datasets):
-    for half in datasets:
-        assert len(set(np.bincount(half.labels, minlength=10))) == 1
+    for split in datasets:
+        assert len(set(np.bincount(split.labels, minlength=10))) == 1
 
 
 def test_the_same_seed_draws_the_same_images():
@@ -50,7 +50,7 @@ def test_another_seed_draws_other_images():
     assert not any(map(np.array_equal, one, other))
 
 
-def test_an_image_does_not_depend_on_how_many_are_drawn(datasets):
+def test_an_image_does_not_depend_on_the_number_of_images(datasets):
     for few, many in zip(shapes(33, 7), datasets, strict=True):
         assert np.array_equal(few.images, many.images[: len(few)])
 
@@ -62,8 +62,8 @@ def test_an_image_does_not_depend_on_the_number_of_threads(monkeypatch):
     assert np.array_equal(shapes(30, 0)[0].images, expected)
 
 
-def test_no_image_is_drawn_twice(datasets):
-    images = [image.tobytes() for half in datasets for image in half.images]
+def test_all_images_differ(datasets):
+    images = [image.tobytes() for split in datasets for image in split.images]
     assert len(set(images)) == len(images)
 
 
@@ -80,9 +80,9 @@ def test_images_use_the_whole_range_of_values_and_few_are_clipped(datasets):
 
 
 def test_a_linear_model_classifies_less_than_half_of_the_test_images(datasets):
-    """Ridge regression on one-hot labels. It is above chance, and below half."""
+    """Ridge regression on one-hot labels: accuracy above chance and below 50 %."""
     train, test = datasets
-    x, x_test = (half.images.reshape(len(half), -1).astype(np.float32) / 64 for half in datasets)
+    x, x_test = (split.images.reshape(len(split), -1).astype(np.float32) / 64 for split in datasets)
     mean = x.mean(axis=0)
     x, x_test = x - mean, x_test - mean
     targets = np.eye(10, dtype=np.float32)[train.labels] - 0.1

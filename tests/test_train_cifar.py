@@ -54,8 +54,8 @@ def test_a_run_learns_and_writes_all_its_files(images, tmp_path):
 
 def test_a_stopped_and_resumed_run_ends_with_the_same_bytes(images, tmp_path):
     options = ["--data", images, "--model", "alexnet", "--epochs", 2, "--batch-size", 8]
-    whole = run(*options, "--output", tmp_path / "whole")
-    assert whole.returncode == 0, whole.stderr
+    reference = run(*options, "--output", tmp_path / "reference")
+    assert reference.returncode == 0, reference.stderr
     command = [sys.executable, SCRIPT, *map(str, options), "--output", tmp_path / "stopped"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not (tmp_path / "stopped" / "log.csv").exists() and process.poll() is None:
@@ -63,11 +63,11 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bytes(images, tmp_path):
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate()
     assert process.returncode == 130, errors
-    assert "To resume: the same command with --resume auto" in output
+    assert "To resume, repeat the command with --resume auto" in output
     resumed = run(*options, "--output", tmp_path / "stopped", "--resume", "auto")
     assert resumed.returncode == 0, resumed.stderr
-    assert resumed.stdout.splitlines()[-1] == whole.stdout.splitlines()[-1]
-    assert (tmp_path / "whole/model.safetensors").read_bytes() == (
+    assert resumed.stdout.splitlines()[-1] == reference.stdout.splitlines()[-1]
+    assert (tmp_path / "reference/model.safetensors").read_bytes() == (
         tmp_path / "stopped/model.safetensors"
     ).read_bytes()
 

@@ -56,7 +56,7 @@ def test_official_tar_files_become_shards_a_network_and_its_evaluation(tmp_path)
     ]
     subprocess.run(list(map(str, command)), check=True, capture_output=True, cwd=SCRIPT.parent)
     out = done("--data", shards, *SMALL, "--epochs", 2, "--output", output)
-    assert "12 images to train on, 4 to validate, 3 classes, on cpu" in out
+    assert "12 training and 4 validation images, 3 classes, on cpu" in out
     assert len(re.findall(r"^epoch   [12]  lr 0.01  train loss ", out, re.MULTILINE)) == 2
     assert {file.name for file in output.iterdir()} == {
         *("answers.png", "curves.png", "filters.png", "log.csv", "mean.safetensors"),
@@ -123,9 +123,9 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bytes_and_names_unreadable
         "--epochs",
         2,
     )
-    whole = done(*options, "--workers", 1, "--output", tmp_path / "whole")
-    assert "left out: train/cat/4.jpg: not a readable image" in whole
-    assert "1 images could not be read, and were left out" in whole
+    reference = done(*options, "--workers", 1, "--output", tmp_path / "reference")
+    assert "left out: train/cat/4.jpg: not a readable image" in reference
+    assert "1 images could not be read, and were left out" in reference
     command = [
         sys.executable,
         SCRIPT,
@@ -141,13 +141,13 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bytes_and_names_unreadable
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate()
     assert process.returncode == 130, errors
-    assert "To resume: the same command with --resume auto" in output
+    assert "To resume, repeat the command with --resume auto" in output
     done(*options, "--output", tmp_path / "stopped", "--resume", "auto")
-    assert (tmp_path / "whole/model.safetensors").read_bytes() == (
+    assert (tmp_path / "reference/model.safetensors").read_bytes() == (
         tmp_path / "stopped/model.safetensors"
     ).read_bytes()
-    assert not (tmp_path / "whole" / "mean.safetensors").exists()
-    again = run(*options, "--output", tmp_path / "whole")
+    assert not (tmp_path / "reference" / "mean.safetensors").exists()
+    again = run(*options, "--output", tmp_path / "reference")
     assert (
         "already contains a run. Resume it (--resume auto), or choose another folder (--output)"
         in again.stderr
@@ -159,17 +159,17 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bytes_and_names_unreadable
         "--divide",
         1,
         "--output",
-        tmp_path / "whole",
+        tmp_path / "reference",
         "--resume",
         "auto",
     )
     assert "divide was 1.1, now 1.0" in other.stderr
     (photos / "train" / "cat" / "new.jpg").write_bytes(image_bytes(99))
-    more = run(*options[:-2], "--epochs", 3, "--output", tmp_path / "whole", "--resume", "auto")
+    more = run(*options[:-2], "--epochs", 3, "--output", tmp_path / "reference", "--resume", "auto")
     assert "is from a run with other options: pictures was" in more.stderr
     (photos / "val" / "cat" / "0.jpg").write_bytes(b"not an image")
     tested = done(
-        "--data", photos, "--evaluate", tmp_path / "whole" / "best.safetensors", "--views", 1
+        "--data", photos, "--evaluate", tmp_path / "reference" / "best.safetensors", "--views", 1
     )
     assert "3 images\nleft out: val/cat/0.jpg: not a readable image" in tested
 
@@ -181,7 +181,7 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bytes_and_names_unreadable
         (["--data", "PHOTOS", "--image-size", "20"], "alexnet: image_size=20 is too small"),
         (
             ["--data", "PHOTOS", "--resize", "100"],
-            "a square of size=224 cannot be cut from resize=100 pixels",
+            "a square of size=224 cannot be cropped from resize=100 pixels",
         ),
         (["--data", "PHOTOS", "--device", "cuda"], "device 'cuda': "),
         (
@@ -192,7 +192,7 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bytes_and_names_unreadable
             ["--data", "PHOTOS", "--lr", "inf"],
             "argument --lr: expected a positive finite number, got 'inf'",
         ),
-        (["--data", "PHOTOS", "--divide", "0"], "expected divide to be above 0, got 0.0"),
+        (["--data", "PHOTOS", "--divide", "0"], "expected divide to be positive, got 0.0"),
         (["--data", "PHOTOS", "--classes", "3"], "there are 2 classes, not 3"),
         (["--data", "PHOTOS", "--evaluate", "no/such/file"], "there is no file 'no/such/file'"),
         (["--data", "PHOTOS", "--variant", "vgg"], "invalid choice: 'vgg'"),

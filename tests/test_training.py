@@ -95,8 +95,8 @@ def interrupt_after(trainer, steps, monkeypatch, number=signal.SIGINT):
     ids=["within the first epoch", "at its end", "within a later one", "by SIGTERM"],
 )
 def test_a_stopped_and_resumed_run_ends_with_the_same_bytes(tmp_path, steps, number, monkeypatch):
-    whole = toy(tmp_path / "whole", epochs=4)
-    whole.fit()
+    reference = toy(tmp_path / "reference", epochs=4)
+    reference.fit()
     stopped = toy(tmp_path / "stopped", epochs=4)
     interrupt_after(stopped, steps, monkeypatch, number)
     with pytest.raises(training.Interrupted):
@@ -106,10 +106,10 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bytes(tmp_path, steps, num
     resumed.resume(resumed.checkpoint)
     log = resumed.fit()
     for file in ("model.safetensors", "best.safetensors"):
-        assert (tmp_path / "whole" / file).read_bytes() == (
+        assert (tmp_path / "reference" / file).read_bytes() == (
             tmp_path / "stopped" / file
         ).read_bytes()
-    assert [line.train_loss for line in log] == [line.train_loss for line in whole.log]
+    assert [line.train_loss for line in log] == [line.train_loss for line in reference.log]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -121,8 +121,8 @@ def test_signal_handlers_are_restored_after_training(number, tmp_path):
 
 def test_checkpoints_are_written_within_an_epoch(tmp_path, monkeypatch):
     monkeypatch.setattr("tinyalex.training.trainer.SAVE_INTERVAL_SECONDS", -1)
-    whole = toy(tmp_path / "whole", epochs=2)
-    whole.fit()
+    reference = toy(tmp_path / "reference", epochs=2)
+    reference.fit()
     killed = toy(tmp_path / "killed", epochs=2)
     step = killed.step
 
@@ -138,7 +138,7 @@ def test_checkpoints_are_written_within_an_epoch(tmp_path, monkeypatch):
     resumed.resume(resumed.checkpoint)
     assert resumed.progress.step == 7
     resumed.fit()
-    assert (tmp_path / "whole/model.safetensors").read_bytes() == (
+    assert (tmp_path / "reference/model.safetensors").read_bytes() == (
         tmp_path / "killed/model.safetensors"
     ).read_bytes()
 
@@ -190,7 +190,7 @@ def test_weights_alone_are_not_a_checkpoint(tmp_path):
     toy(tmp_path, epochs=1).fit()
     with pytest.raises(
         ValueError,
-        match="expected a checkpoint .*model.safetensors' is none; it may contain weights only",
+        match="expected a checkpoint .*model.safetensors' is another file, perhaps of weights only",
     ):
         toy(tmp_path, epochs=2).resume(tmp_path / "model.safetensors")
 
@@ -317,7 +317,7 @@ def test_the_top_5_error_of_five_classes_is_not_printed():
     assert "top-5" in str(six)
 
 
-def test_of_equal_probabilities_the_first_counts():
+def test_the_first_of_equal_probabilities_is_predicted():
     result = training.score(np.zeros((10, 10)), np.arange(10))
     assert (result.error, result.top5_error) == (pytest.approx(0.9), pytest.approx(0.5))
 
@@ -350,7 +350,7 @@ def test_the_progress_bar_shows_the_wait_for_data_and_the_step(tmp_path, monkeyp
     make_data_slow(trainer)
     log = trainer.fit()
     waits = [
-        int(re.search(r"a batch waits (\d+) ms for data, steps \d+ ms", text)[1]) for text in shown
+        int(re.search(r"per batch, (\d+) ms data wait, \d+ ms compute", text)[1]) for text in shown
     ]
     assert len(waits) == 5
     assert min(waits) >= 50
@@ -368,10 +368,10 @@ def test_a_batch_without_a_readable_image_is_skipped(tmp_path):
     trainer.train.epoch = with_an_empty_batch
     assert len(trainer.fit()) == 2
     assert trainer.progress.step == 10
-    whole = list(trainer.valid)
+    reference = list(trainer.valid)
     assert (
         training.evaluate(
-            trainer.model, [*whole, (whole[0][0][:0], whole[0][1][:0])]
+            trainer.model, [*reference, (reference[0][0][:0], reference[0][1][:0])]
         ).confusion.sum()
         == 16
     )

@@ -99,7 +99,7 @@ def test_an_empty_batch_stays_empty(images, mean):
     assert Augment(mean)(images[:0], epoch=0, first=0).shape == (0, 3, 8, 6)
 
 
-# Both
+# Augment and Normalize
 
 
 @pytest.mark.parametrize("transform", [Augment, Normalize])
@@ -277,7 +277,7 @@ def test_images_are_divided_only_while_colours_are_shifted(rng):
     augment = Augment([100, 100, 100], divide=1.25, **options)
     assert [float(augment(grey, epoch=epoch, first=0).max()) for epoch in (0, 1)] == [40, 50]
     assert Augment([100, 100, 100], size=4, divide=1.25)(grey, epoch=0, first=0).max() == 50
-    with pytest.raises(ValueError, match="expected divide to be above 0, got 0"):
+    with pytest.raises(ValueError, match="expected divide to be positive, got 0"):
         Augment([100, 100, 100], divide=0)
 
 

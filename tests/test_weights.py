@@ -342,7 +342,7 @@ def test_a_file_of_an_unknown_format_is_refused(content, tmp_path):
     )
 
 
-def test_without_the_package_onnx_the_error_says_how_to_install_it(tmp_path, monkeypatch):
+def test_without_the_package_onnx_the_error_states_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     (tmp_path / "x.onnx").write_bytes(b"\x08\x03\x12\x0bonnx-caffe2")
     message = (
@@ -395,9 +395,9 @@ CALLS = {
 def test_any_other_name_in_a_pickle_is_refused_and_not_executed(write, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     message = refused(write(tmp_path / "w", tensors_of(ARRAYS) | {"extra": CALLS[name]}))
-    assert f"it asks for {name!r}, which weights do not need; it was not executed" in message
+    assert f"it refers to {name!r}, which weights do not need; it was not executed" in message
     assert message.endswith(
-        "\nIf it is damaged, download it again; else save only its weights, in torch: torch.save(model.state_dict(), path)."
+        "\nIf it is damaged, download it again; otherwise save only its weights, in torch: torch.save(model.state_dict(), path)."
     )
     assert not (tmp_path / "ran").exists()
 

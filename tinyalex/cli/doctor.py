@@ -24,7 +24,7 @@ PACKAGES = {
     "safetensors": "saved weights",
     "pooch": "downloads",
 }
-"""The packages that tinyalex is installed with, and their purpose."""
+"""The packages that tinyalex requires, and their purpose."""
 
 
 def add_parser(commands: Commands) -> None:
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def examine() -> tuple[list[Finding], str, bool]:
-    """(findings, the verdict, whether everything that is installed works)."""
+    """(findings, verdict, whether everything that is installed works)."""
     on_cpu, on_gpu = list(cpu_findings()), list(gpu_findings())
     findings = on_cpu + on_gpu
     failed = [finding for finding in findings if finding.ok is False]

@@ -1,4 +1,4 @@
-"""What `tinyalex doctor` checks on a GPU: compiler, cuBLAS, dtypes, memory."""
+"""GPU checks of `tinyalex doctor`: compiler, cuBLAS, dtypes, memory."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ MIN_FREE_BYTES = 1 << 29
 
 
 def gpu_findings() -> Iterator[Finding]:
-    """The checks of CuPy, driver and GPU; then whether the GPU computes correctly."""
+    """Checks of CuPy, driver and GPU, then of the GPU's results."""
     return findings([*CHECKS, *COMPUTE_CHECKS])
 
 

@@ -65,7 +65,7 @@ def add_parser(commands: Commands) -> None:
     p.add_argument(
         "--fast",
         action="store_true",
-        help="check a few random directions first, single elements only where they fail",
+        help="check random directions first, single elements only where these fail",
     )
 
 
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         layer = _find(args.layer)
         if not args.inputs:
             raise ValueError(
-                "expected an input: --input SHAPE, such as --input 2x7x3x3, for each of forward's"
+                "expected --input SHAPE, such as --input 2x7x3x3, for each input of forward"
             )
         rng = np.random.default_rng(args.seed)
         report = gradcheck(
@@ -127,7 +127,7 @@ def _option(text: str) -> tuple[str, Any]:
 
 
 def _position(error: Exception) -> str:
-    """The last line that was executed in a file of the user's; "" if there is none.
+    """The last line executed in a file of the user, or "".
 
     The user's files are those in the current folder, without installed packages.
     """
@@ -171,7 +171,7 @@ def _with_options(layer: Any, options: dict[str, Any]) -> Any:
 
 
 class _Applied:
-    """A Function or a function with keyword arguments filled in, under its own name."""
+    """A Function or a function with keyword arguments bound, under its own name."""
 
     def __init__(self, layer: Any, options: dict[str, Any]) -> None:
         is_class = isinstance(layer, type) and issubclass(layer, Function)

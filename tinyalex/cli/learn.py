@@ -2,7 +2,7 @@
 
   tinyalex learn start 5       copy the exercise of lesson 5 to my/
   tinyalex learn check 5       check what you have written
-  tinyalex learn hint 5        the next of three hints; --level N for a certain one
+  tinyalex learn hint 5        the next of three hints, or hint --level N
   tinyalex learn solution 5    print a correct answer
   tinyalex learn status        your progress
 
@@ -23,9 +23,9 @@ def add_parser(commands: Commands) -> None:
         nargs="?",
         type=positive_integer,
         metavar="LESSON",
-        help="its number; not for status",
+        help="number of the lesson; status needs none",
     )
-    p.add_argument("--level", type=int, choices=(1, 2, 3), help="of the hint")
+    p.add_argument("--level", type=int, choices=(1, 2, 3), help="which hint")
 
 
 def run(args: argparse.Namespace) -> int:

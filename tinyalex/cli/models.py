@@ -43,7 +43,7 @@ def add_parser(commands: Commands) -> None:
         "--image-size",
         type=positive_integer,
         metavar="S",
-        help="pixels of a side (default: the variant's, 224 or 227)",
+        help="side of the input in pixels (default: the variant's, 224 or 227)",
     )
     p.add_argument(
         "--plan",
@@ -86,7 +86,7 @@ def layers(variant: str, image_size: int | None = None, **options: Any) -> str:
 
 
 def plan(variant: str, image_size: int | None, batch_size: int, dtype: str, device: str) -> str:
-    """The layers of a variant, the algorithm of each in training, and what is fused."""
+    """The layers of a variant, their algorithms in training, and which are fused."""
     table = layers(variant, image_size, batch_size=batch_size, dtype=dtype, device=device)
     how = "TINYALEX_FAST=0, or ta.set_fast(False) in Python"
     state = "To turn fast paths off" if switch.enabled else "Fast paths are off"
@@ -100,7 +100,7 @@ def models_table(image_size: int | None = None) -> str:
 
 
 def side_by_side(networks: Iterable[AlexNet]) -> str:
-    """The table of some networks, of which only one is in memory at a time."""
+    """The table of the networks, one column each."""
     columns = [_column(model) for model in networks]
     labels = list(columns[0])
     label_width = max(map(len, labels))

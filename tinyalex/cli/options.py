@@ -1,4 +1,4 @@
-"""What the commands share: how a command is added, and the types of its options."""
+"""Shared by the commands: adding a command, and the types of its options."""
 
 import argparse
 import math
@@ -15,7 +15,7 @@ def add_command(
     description: str | None,
     error_status: int = 2,
 ) -> argparse.ArgumentParser:
-    """Add a command, whose line in `tinyalex --help` is the first of its description.
+    """Add a command. `tinyalex --help` shows the first line of its description.
 
     `run` returns the exit status, which is `error_status` if it raises.
     """

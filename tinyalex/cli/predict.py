@@ -4,7 +4,7 @@
   tinyalex predict cat.jpg --weights runs/imagenet/best.safetensors
   tinyalex predict cat.jpg --weights bvlcalexnet-12.onnx --variant caffe --views 10
 
-Weights are files of tinyalex, torch (.pth) or ONNX, recognised by their content.
+Weights files of tinyalex, torch (.pth) and ONNX are recognised by their content.
 Nothing in them is executed.
 """
 
@@ -29,16 +29,18 @@ NAME_WIDTH = 30
 
 def add_parser(commands: Commands) -> None:
     p = add_command(commands, "predict", run, __doc__)
-    p.add_argument("images", nargs="+", metavar="IMAGE")
-    p.add_argument("--weights", required=True, metavar="FILE", help='a file, or "torchvision"')
+    p.add_argument("images", nargs="+", metavar="IMAGE", help="image files")
     p.add_argument(
-        "--variant", metavar="V", help="the network of the weights, if the file does not name it"
+        "--weights", required=True, metavar="FILE", help='weights file, or "torchvision"'
+    )
+    p.add_argument(
+        "--variant", metavar="V", help="AlexNet's variant, if the weights file does not name it"
     )
     p.add_argument(
         "--image-size",
         type=positive_integer,
         metavar="S",
-        help="of the training images, if not the variant's own",
+        help="side of the training images, if not the variant's own",
     )
     p.add_argument(
         "--views",
@@ -54,7 +56,7 @@ def add_parser(commands: Commands) -> None:
         metavar="K",
         help="number of classes to print (default 5)",
     )
-    p.add_argument("--classes", metavar="FILE", help="their names, one per line, if not ImageNet's")
+    p.add_argument("--classes", metavar="FILE", help="class names, one per line, if not ImageNet's")
     p.add_argument("--device", default="auto")
     p.add_argument(
         "--save",
@@ -86,7 +88,7 @@ def predict_files(
     """Print the predictions for each file; save all of them as a `figure` (Figure 4).
 
     `options` are those of `predict`. Files that cannot be read are named on stderr and
-    skipped. Returns the exit status: 1 if there was one.
+    skipped. Returns the exit status: 1 if a file could not be read or written.
     """
     blocks, predictions, status = _can_print(BLOCKS), [], 0
     for file in files:

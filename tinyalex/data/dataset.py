@@ -19,7 +19,7 @@ Batch = tuple[Array, Array]
 
 @runtime_checkable
 class ArrayDataset(Protocol):
-    """`images` (N, C, H, W) and `labels` (N,), both indexed by an array of rows."""
+    """`images` (N, C, H, W) and `labels` (N,), both indexed by an integer array."""
 
     @property
     def images(self) -> Any: ...
@@ -131,7 +131,7 @@ def _check_array(name: str, array: Any, dtype: str, shape: str, ndim: int) -> No
 
 
 class StoredImages:
-    """Images that are read and decoded when they are needed: a dataset of any size.
+    """Images that are read and decoded on demand: a dataset of any size.
 
     records  the images and their labels
     classes  the name of each class
@@ -161,7 +161,7 @@ class StoredImages:
         return len(self.records)
 
     def take(self, rows: np.ndarray) -> Batch:
-        """(images, labels) of some rows: uint8 (n, 3, S, S), int64 (n,).
+        """(images, labels) of the rows: uint8 (n, 3, S, S), int64 (n,).
 
         Raises ValueError if no image of the dataset can be read.
         """
@@ -190,6 +190,6 @@ class StoredImages:
         return (images, labels) if readable.all() else (images[readable], labels[readable])
 
     def in_memory(self, rows: np.ndarray | None = None) -> Dataset:
-        """All images, or some rows, decoded: 3*S*S bytes an image."""
+        """All images, or those of `rows`, decoded: 3*S*S bytes per image."""
         rows = np.arange(len(self)) if rows is None else rows
         return Dataset(*self.take(rows), self.classes)

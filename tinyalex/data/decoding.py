@@ -14,13 +14,13 @@ FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 """Formats that `decode` accepts. Pillow starts Ghostscript for some others."""
 
 MAX_ASPECT_RATIO = 100
-"""An image of a larger one, resized to its shorter side, could exhaust the memory."""
+"""With a larger ratio, resizing by the shorter side could exhaust the memory."""
 
 EXIF_ORIENTATION = 0x0112
 
 
 def decode(data: bytes, short_side: int | None = None) -> "Image":
-    """The image in the bytes of a file, with `short_side` resized to that shorter side.
+    """The image in the bytes of a file, with its shorter side resized to `short_side`.
 
     Converted as by `upright_rgb`; downsampling averages. Raises ValueError for bytes
     that are no complete image.
@@ -51,7 +51,7 @@ def decode_square(data: bytes, side: int, *, squash: bool = False) -> "Image":
 
 
 def _decode_rgb(data: bytes, short_side: int | None) -> "Image":
-    """The image in RGB, perhaps reduced, but to no less than `short_side`."""
+    """The image in RGB, possibly downscaled, to no less than `short_side`."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -82,7 +82,7 @@ def _with_short_side(size: tuple[int, int], short_side: int) -> tuple[int, int]:
     return width, height
 
 
-def read_rgb(who: str, file: Path) -> "Image":
+def read_rgb(caller: str, file: Path) -> "Image":
     """The image in a file. Raises ValueError if it cannot be read."""
     from PIL import Image
 
@@ -91,12 +91,12 @@ def read_rgb(who: str, file: Path) -> "Image":
             return upright_rgb(image)
     except Exception as error:  # damaged data raise errors of many types
         raise ValueError(
-            f"{who}: {file} cannot be read as an image: {error}.\nReplace it, or remove it."
+            f"{caller}: {file} cannot be read as an image: {error}.\nReplace it, or remove it."
         ) from error
 
 
 def upright_rgb(image: Any) -> "Image":
-    """A Pillow image in 8-bit RGB, rotated upright as its EXIF orientation says.
+    """A Pillow image in 8-bit RGB, rotated upright by its EXIF orientation.
 
     Grey values are repeated in each channel, 16 bits become 8, transparency is dropped.
     Raises ValueError for pixel types without a known black and white.
@@ -109,12 +109,12 @@ def upright_rgb(image: Any) -> "Image":
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
             raise ValueError(
-                f"expected 8 or 16 bits a pixel, got values from {values.min()} to {values.max()}"
+                f"expected 8 or 16 bits per pixel, got values from {values.min()} to {values.max()}"
             )
         image = Image.fromarray((values >> 8).astype(np.uint8))
     elif image.mode == "F":
         raise ValueError(
-            "expected 8 or 16 bits a pixel, got floating-point values without a known range"
+            "expected 8 or 16 bits per pixel, got floating-point values without a known range"
         )
     elif image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")  # Pillow warns if this is converted to RGB directly

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 CHUNK_BYTES = 1 << 16
-"""Bytes a write. Pooch's default of 1 KB would mean 170,000 writes for CIFAR-10."""
+"""Per write. Pooch's default, 1 KB, would need 170,000 for CIFAR-10."""
 
 
 def cache_folder() -> Path:
@@ -35,7 +35,7 @@ def fetch(
 
     mirrors     URLs of the same file, tried in this order
     known_hash  "sha256:..." or "md5:...": files with another checksum are discarded
-    folder      where to keep the file; None: the cache folder
+    folder      where to store the file; None: the cache folder
     timeout     seconds without a connection or data after which the next mirror is
                 tried
 
@@ -44,7 +44,7 @@ def fetch(
     partial file, even after Ctrl-C.
     """
     import pooch
-    from requests import RequestException  # what pooch downloads with
+    from requests import RequestException  # pooch downloads with requests
 
     folder = cache_folder() if folder is None else folder
     failures = []
@@ -54,12 +54,12 @@ def fetch(
             try:
                 return Path(pooch.retrieve(url, known_hash, name, folder, downloader=http))
             # Pooch raises ValueError for a wrong checksum. Other errors, such as a full
-            # disk, go to the caller: the next mirror would not help.
+            # disk, are raised: the next mirror would not help.
             except (RequestException, ValueError) as error:
                 failures.append(f"  {url}\n    {_reason(error, timeout)}")
     reasons = "\n".join(failures)
     raise ConnectionError(
-        f"{name}: none of {len(mirrors)} mirrors gave the expected file.\n{reasons}\n"
+        f"{name}: none of {len(mirrors)} mirrors returned the expected file.\n{reasons}\n"
         "Try again later; or download it by hand from one of them, check that its checksum is "
         f"{known_hash}, and either give its path (--data PATH or --weights FILE on the command "
         f"line, the argument path in Python) or put it into {folder} as {name}."
@@ -78,7 +78,7 @@ def _reason(error: Exception, timeout: float) -> str:
     if isinstance(error, exceptions.Timeout) or isinstance(inner, ReadTimeoutError):
         return f"no data for {timeout:g} s"
     if isinstance(error, exceptions.ChunkedEncodingError):
-        return f"the connection broke before the end: {text}"
+        return f"the connection was lost: {text}"
     cause = str(getattr(inner, "reason", text))
     if isinstance(error, exceptions.SSLError):
         return f"no secure connection: {cause}"

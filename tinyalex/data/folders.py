@@ -15,7 +15,7 @@ SUFFIXES = {
     ".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm",
     ".pbm",
 }  # fmt: skip
-"""Of image files. Other files in a class folder are ignored."""
+"""Of images. Other files in a class folder are ignored."""
 
 
 def image_folder(path: str | Path, size: int | tuple[int, int] | None = None) -> Dataset:
@@ -25,11 +25,11 @@ def image_folder(path: str | Path, size: int | tuple[int, int] | None = None) ->
     size  the height and width of the resized images, or one integer for both; None: all
           images must be of one size
 
-    The images become RGB, uint8 (N, 3, H, W), as by `decoding.upright_rgb`, ordered by
-    class and path. Names that begin with a dot are ignored.
+    The images are converted to RGB by `decoding.upright_rgb`, uint8 (N, 3, H, W), in
+    the order of class and path. Names that begin with a dot are ignored.
 
     Raises FileNotFoundError or NotADirectoryError for another path, ValueError for
-    images that are missing, unreadable, or without `size` of several sizes.
+    images that are missing, unreadable, or, without `size`, of different sizes.
     """
     root = Path(path).expanduser()
     classes = class_names(root)
@@ -80,7 +80,7 @@ def image_folders(
         )
     train, test = (image_folder(split, size) for split in splits)
     if train.images.shape[1:] != test.images.shape[1:]:
-        sizes = " and ".join("{} x {}".format(*half.images.shape[2:]) for half in (train, test))
+        sizes = " and ".join("{} x {}".format(*d.images.shape[2:]) for d in (train, test))
         raise ValueError(
             f"image_folders: the images of train and {splits[1].name} have the sizes {sizes}.\n"
             "Give size=, for example size=32."
@@ -109,7 +109,7 @@ def class_names(folder: Path) -> tuple[str, ...]:
 def train_and_test(
     folder: Path, tests: tuple[str, ...] = ("test", "val")
 ) -> tuple[Path, Path] | None:
-    """train/ and the first of `tests` with class folders, None if there are none.
+    """train/ and the first of `tests` with class folders, or None.
 
     ImageNet's test/ has no class folders, as it has no labels.
     """

@@ -1,13 +1,13 @@
 """ILSVRC2012's files: two tars of images, and the labels of the validation images.
 
-    ILSVRC2012_img_train.tar       n01440764.tar, ...: a tar a class, named by its
+    ILSVRC2012_img_train.tar       n01440764.tar, ...: one tar per class, named by its
                                    wnid (WordNet's number)
     ILSVRC2012_img_val.tar         ILSVRC2012_val_00000001.JPEG, ...
     ILSVRC2012_devkit_t12.tar.gz   data/ILSVRC2012_validation_ground_truth.txt: class
-                                   numbers, a line each, in the order of the images
+                                   numbers, one per line, in the order of the images
     or LOC_val_solution.csv        Kaggle's: name and wnid of each image
 
-or unpacked: train/n01440764/..., val/*.JPEG; by Kaggle, within ILSVRC/Data/CLS-LOC.
+or unpacked: train/n01440764/..., val/*.JPEG; Kaggle's are in ILSVRC/Data/CLS-LOC.
 
 The devkit numbers the classes in its own order (1 is the kit fox, n02119789), given by
 its data/meta.mat; tinyalex, like other frameworks, numbers them by their sorted wnids.
@@ -47,7 +47,7 @@ def from_tars(root: Path) -> tuple[list[Labelled], list[Labelled]]:
 
 
 def is_unpacked(folder: Path) -> bool:
-    """Whether a folder has train/ with, and val/ without class folders."""
+    """Whether train/ has class folders, and val/ has images without them."""
     train, val = folder / "train", folder / "val"
     if not (train.is_dir() and val.is_dir()):
         return False
@@ -130,8 +130,8 @@ def _from_devkit(archive: Path) -> list[str]:
         return [wnids[int(line)] for line in truth.decode().split()]
     except RuntimeError:
         raise
-    # Damaged gzip, tar and MATLAB files raise many types; a missing file or class a
-    # KeyError.
+    # Damaged gzip, tar and MATLAB files raise many types; a missing file or class
+    # raises KeyError.
     except Exception as error:
         raise ValueError(
             f"{archive} cannot be read: {type(error).__name__}: {error}.\n"

@@ -14,7 +14,7 @@ ARCHIVES = {
     160: ("imagenette2-160.tgz", "md5:e793b78cc4c9e9a4ccc0c1155377a412"),
     320: ("imagenette2-320.tgz", "md5:3df6f0d01a2c9592104656642f5e78a3"),
 }
-"""By the pixels of the shorter side: 99 and 341 MB."""
+"""By the shorter side in pixels: 99 and 341 MB."""
 
 HOSTS = (
     "https://s3.amazonaws.com/fast-ai-imageclas/",
@@ -40,9 +40,9 @@ def imagenette(short_side: int = 320) -> Path:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack the one folder in an archive as `folder`, completely or not at all.
+    """Unpack the only folder in an archive as `folder`, completely or not at all.
 
-    Nothing is written elsewhere, whatever paths the archive has.
+    Nothing is written outside of it, whatever paths the archive contains.
     """
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)

@@ -23,21 +23,21 @@ class Loader:
                 `images` or `take(rows)`: see `ArrayDataset` and `RowDataset`
     batch_size  n; the last batch of an epoch may be smaller
     shuffle     use a new random order in each epoch; otherwise the dataset's own
-    transform   `transform(images, epoch=e, first=i)` gives the network's input, as
+    transform   `transform(images, epoch=e, first=i)` returns the network's input, as
                 data.Augment and data.Normalize do; None: pixels from 0 to 255
-    drop_last   leave out a last batch that is smaller than the others
+    drop_last   omit a last batch that is smaller than the others
     prefetch    the number of batches that two threads prepare ahead; 0: no threads
     seed        of the order; None: that of `tinyalex.manual_seed` when the epoch begins
-    device      of the batches. A GPU gets the whole dataset once, as bytes, if that
-                fits into half of its free memory; otherwise each batch, as bytes
+    device      of the batches. `images` are copied to a GPU once, as bytes, if they fit
+                into half of its free memory; otherwise each batch is
 
     `len(loader)` batches are an epoch. `for x, y in loader:` runs one: epoch 0 the
     first time, then epoch 1, and so on. `loader.epoch(e)` runs epoch e, with the same
     images in the same order whatever ran before.
 
     An error of the transform is raised by the loop, after the batches before it.
-    Leaving the loop early ends the threads. Raises ValueError for numbers that give no
-    batches, TypeError for a dataset or transform of another type.
+    Leaving the loop early ends the threads. Raises ValueError for sizes without a
+    batch, TypeError for a dataset or transform of another type.
 
     >>> from tinyalex.data import shapes
     >>> loader = Loader(shapes(300)[0], batch_size=128, shuffle=True)
@@ -83,7 +83,7 @@ class Loader:
         if len(self) == 0:
             raise ValueError(
                 f"Loader: {len(dataset.labels)} images with batch_size={batch_size} and "
-                f"drop_last={drop_last} give no batch.\n"
+                f"drop_last={drop_last} result in no batch.\n"
                 "Give more images, a smaller batch_size, or drop_last=False."
             )
 
@@ -102,7 +102,7 @@ class Loader:
         len(loader).
         """
         _check("epoch", epoch, 0, fix="Epochs are counted from 0.")
-        _check("start", start, 0, len(self), fix="Give the number of batches to leave out.")
+        _check("start", start, 0, len(self), fix="Give the number of batches to skip.")
         n = len(self.dataset.labels)
         if self.shuffle:
             order = devices.generator("shuffle", epoch, seed=self.seed).permutation(n)
@@ -150,7 +150,7 @@ class Loader:
 
 
 def _row_reader(dataset: ArrayDataset | RowDataset, device: str) -> Callable[[np.ndarray], Batch]:
-    """A function that returns rows of the dataset, from the device if they fit."""
+    """A function that returns rows of the dataset, from the device if possible."""
     if isinstance(dataset, RowDataset):
         return dataset.take
     images, labels = dataset.images, dataset.labels

@@ -2,7 +2,7 @@
 
 Their shorter side is 256 pixels (section 2): decoding them in each epoch is fast. The
 images of a shard depend on their indices only, and a shard is written completely or not
-at all, so that a run that was killed can be resumed, and gives the same bytes.
+at all, so that a killed run can be resumed, with the same bytes as a result.
 """
 
 import io
@@ -39,7 +39,7 @@ class Options(NamedTuple):
 
 
 class Shard(NamedTuple):
-    """The images of a file, and the index of the first."""
+    """The images of a shard, and the index of the first."""
 
     path: Path
     first: int
@@ -53,7 +53,7 @@ def prepare(
 
     Returns the index. Images that cannot be read are left out, and listed in the index
     under "skipped". Training images are shuffled once, so that each shard has many
-    classes. Raises ValueError if `out` has other files, or those of other images or
+    classes. Raises ValueError if `out` has other files, or shards of other images or
     options.
     """
     from tqdm import tqdm
@@ -90,7 +90,7 @@ def _check(options: Options) -> None:
 
 
 def _start(folder: Path, found: Source, options: Options) -> None:
-    """Write the plan of what `folder` will contain, or compare it with the earlier."""
+    """Write the plan of the folder's contents, or compare it with the existing one."""
     import PIL  # another version may encode differently
 
     plan = {
@@ -167,7 +167,7 @@ def _write(shard: Shard, options: Options, pool: ThreadPoolExecutor) -> None:
 
 
 def _encode(record: ImageRecord, options: Options) -> tuple[bytes, np.ndarray] | str:
-    """(JPEG file, sums of the products of (1, R, G, B)), or why there are none."""
+    """(JPEG file, sums of the products of (1, R, G, B)), or the error."""
     try:
         image = decode(record.stored.read(), options.size)
     except ValueError as error:
@@ -178,7 +178,7 @@ def _encode(record: ImageRecord, options: Options) -> tuple[bytes, np.ndarray] |
     file = io.BytesIO()
     image.save(file, "JPEG", quality=options.quality, comment=b"")
     colours = np.asarray(image).reshape(-1, 3)
-    # Integers: sums are exact in any order, those of one image in float64 too.
+    # Sums of integers are exact in any order; those of one image also in float64.
     wide = np.column_stack([np.ones(len(colours)), colours])
     return file.getvalue(), (wide.T @ wide).astype(np.int64)
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class ByteRange(NamedTuple):
-    """Some bytes of a file; without a size, the whole file."""
+    """Consecutive bytes of a file, by default all."""
 
     file: Path
     offset: int = 0
@@ -33,7 +33,7 @@ class ImageRecord(NamedTuple):
 def tar_members(archive: ByteRange) -> Iterator[tuple[str, ByteRange]]:
     """The files of an uncompressed tar archive, which may be within another.
 
-    Raises ValueError if it is no such archive, or is truncated.
+    Raises ValueError if it is not one, or is truncated.
     """
     end = archive.end
     with open(archive.file, "rb") as file:
@@ -41,7 +41,7 @@ def tar_members(archive: ByteRange) -> Iterator[tuple[str, ByteRange]]:
         try:
             with tarfile.open(fileobj=file, mode="r:") as tar:
                 while (member := tar.next()) is not None:
-                    # tarfile keeps every header; ImageNet has a million.
+                    # tarfile stores every header; ImageNet has a million.
                     tar.members.clear()  # type: ignore[attr-defined]
                     if not member.isfile():
                         continue

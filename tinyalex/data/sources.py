@@ -56,14 +56,13 @@ def find_images(path: str | Path) -> Source:
     """The images in a folder, which contains one of
 
     - `train/` and `val/` (or `test/`), each with a folder for each class;
-    - ILSVRC2012's tars, or what they unpack to (val/ without class folders), or
-      Kaggle's folder ILSVRC/; and with them the devkit or Kaggle's
-      LOC_val_solution.csv;
+    - ILSVRC2012's tars, or their unpacked files (val/ without class folders), or
+      Kaggle's folder ILSVRC/; with the devkit or Kaggle's LOC_val_solution.csv;
     - shards from `tinyalex prepare`; or others with train and val in their names, with
       or without a `classes.txt`.
 
     Classes are numbered in the order of their names. Raises FileNotFoundError or
-    ValueError for what is missing or does not match.
+    ValueError for files that are missing or do not match.
     """
     root = Path(path).expanduser()
     if not root.is_dir():
@@ -128,7 +127,7 @@ def _with_labels(train: list[ilsvrc.Labelled], val: list[ilsvrc.Labelled]) -> So
             "Add training images of them, or remove these."
         )
     train_records, val_records = (
-        [ImageRecord(name, labels[of], stored) for name, of, stored in split]
+        [ImageRecord(name, labels[class_name], stored) for name, class_name, stored in split]
         for split in (train, val)
     )
     return _not_empty(Source(classes, train_records, val_records))

@@ -30,8 +30,9 @@ def mean_image(images: Array) -> Array:
 def colour_axes(images: Array) -> Array:
     """The principal axes of the colours in images (N, C, H, W): float32 (C, C).
 
-    One axis a row, as long as the standard deviation along it. Section 4.1: the paper
-    shifts the colour of each training image along the axes of the whole training set.
+    Each row is an axis, whose length is the standard deviation along it. The paper
+    shifts the colour of each training image along the axes of the training set (section
+    4.1).
     """
     _check_images("colour_axes", images)
 
@@ -51,9 +52,9 @@ def principal_axes(covariance: Array) -> Array:
     return (axes * np.sqrt(np.maximum(variances, 0))).T.astype(np.float32)
 
 
-def _check_images(who: str, images: Array) -> None:
+def _check_images(caller: str, images: Array) -> None:
     if images.ndim != 4 or images.size == 0:
         raise ValueError(
-            f"{who}: expected images (N, C, H, W), at least one, got the shape {images.shape}.\n"
+            f"{caller}: expected images (N, C, H, W), at least one, got the shape {images.shape}.\n"
             "Give for example train.images."
         )

@@ -1,8 +1,8 @@
 """shapes: synthetic images of ten kinds of objects, a dataset that needs no files.
 
 Each object is a signed distance function: the distance of a point from the object,
-negative inside. A pixel whose distance is near zero is partly covered, which gives
-smooth edges. The smaller of two distances is the union of two objects, the larger their
+negative inside. A pixel whose distance is near zero is partly covered, so edges are
+smooth. The minimum of two distances is the union of two objects, the maximum their
 intersection, and the absolute distance minus a width the outline.
 """
 
@@ -20,7 +20,7 @@ LAYOUT_WORDS = 64
 """Random words for the layout of an image. Those for its noise follow."""
 
 Field = Array
-"""float32, one value a pixel or an image: broadcasts to (N, SIZE, SIZE)."""
+"""float32, a value per pixel or image: broadcasts to (N, SIZE, SIZE)."""
 
 
 # Objects: extend from about -1 to 1; x points right, y down
@@ -105,10 +105,10 @@ def shapes(n_train: int = 10_000, n_test: int = 2_000, seed: int = 0) -> tuple[D
 
     Images uint8 (N, 3, 32, 32), labels 0, 1, ... 9, 0, 1, ...: classes are equally
     frequent. An image is a function of the seed, of its index and of its split:
-    `shapes(100)` draws the first 100 images of `shapes(10_000)`. About one object in
-    six is darker than its background and positions vary, so that single pixels tell
-    little: the best linear classifier reaches about 27 % on the test images, three
-    convolutions reach 95 % after a few epochs.
+    `shapes(100)` returns the first 100 images of `shapes(10_000)`. About one object in
+    six is darker than its background and positions vary, so that single pixels are not
+    informative: on the test images the best linear classifier has an accuracy of 27 %,
+    three convolutions have 95 % after a few epochs.
 
     Raises ValueError for a negative number of images, or a seed outside 0 to 2**64 - 1.
 
@@ -146,9 +146,9 @@ def _draw(split: int, lo: int, hi: int, seed: int) -> np.ndarray:
     light, hue = uniform(0.15, 0.65), uniform()
     canvas = _background(uniform, x, y, light, hue)
 
-    size, room = uniform(8.5, 13.5), SIZE / 2
-    x, y = (at - (room - 0.9 * size) * uniform(-1, 1) for at in (x, y))
-    x, y = (at / size for at in _rotate(uniform(-0.5, 0.5), x, y))
+    size, edge = uniform(8.5, 13.5), SIZE / 2
+    x, y = (axis - (edge - 0.9 * size) * uniform(-1, 1) for axis in (x, y))
+    x, y = (axis / size for axis in _rotate(uniform(-0.5, 0.5), x, y))
     distance = np.empty((hi - lo, SIZE, SIZE), np.float32)
     for label, shape in enumerate(OBJECTS):
         rows = slice((label - lo) % len(OBJECTS), None, len(OBJECTS))

@@ -1,9 +1,9 @@
 """Transforms of pixels into network inputs: mean subtraction, crops and mirroring.
 
 A transform is called as `transform(images, epoch=e, first=i)`, where `first` is the
-index of the batch's first image in the order of epoch e. What is random about an image
-depends only on the seed, on e and on the index of the image, so that the batch size and
-the number of processes do not change it. The paper's augmentation is in section 4.1.
+index of the batch's first image in the order of epoch e. The random values of an image
+depend only on the seed, on e and on this index of the image, not on the batch size or
+the number of processes. The paper's augmentation is in section 4.1.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from tinyalex.device import Array
 
 
 class DeviceCopies:
-    """An array, and its copies on other devices, made on first use."""
+    """An array, and its copies on other devices, created on first use."""
 
     def __init__(self, array: np.ndarray) -> None:
         self.array = array
@@ -27,11 +27,11 @@ class DeviceCopies:
 
 
 class Normalize:
-    """`(images - mean) * scale`, as for testing.
+    """`(images - mean) * scale`, for testing.
 
     mean   the mean image (C, H, W), or the mean colour (C,) or (C, 1, 1), of the
            training images
-    scale  1 keeps the paper's range, about -128 to 128, as its initial sigmas assume
+    scale  1 is the paper's scale, about -128 to 128, which its initial sigmas assume
     size   S: crops the centre S x S pixels; None: no crop
 
     Images (N, C, H, W) -> float32 (N, C, H, W) or (N, C, S, S). Raises ValueError for a
@@ -60,7 +60,7 @@ class Normalize:
 
 
 class Augment:
-    """A random crop of each `(image - mean) * scale`, half of them mirrored.
+    """A random crop of each `(image - mean) * scale`, mirrored with probability 1/2.
 
     mean      as in Normalize
     padding   pixels that crops may extend beyond each edge; None: 4, or 0 with `size`
@@ -71,8 +71,8 @@ class Augment:
               shifted, each by 0.1 times a normal random number: `colour_axes` of the
               training images, as in the paper, or `IMAGENET_COLOURS`; None: no shift
     until     the epoch from which colours are not shifted; None: all epochs shift them
-    divide    a divisor of images whose colours are shifted, so that their range is no
-              wider than in testing; 1.1 in the 2012 code
+    divide    a divisor of images whose colours are shifted, so that their range is
+              about that of testing; 1.1 in the 2012 code
     together  the number of consecutive images cropped and mirrored alike; 32 in the
               2012 code
 
@@ -105,10 +105,10 @@ class Augment:
         if padding is None:
             padding = 4 if size is None else 0
         check_integer("Augment", "padding", padding, 0, fix="Give for example padding=4.")
-        check_integer("Augment", "together", together, 1, fix="Give 1 to crop each on its own.")
+        check_integer("Augment", "together", together, 1, fix="Give 1 to crop each independently.")
         if divide <= 0:
             raise ValueError(
-                f"Augment: expected divide to be above 0, got {divide!r}.\nGive 1 for no division."
+                f"Augment: expected divide to be positive, got {divide!r}.\nGive 1 for no division."
             )
         self.mean, self.scale, self.divide = _as_mean("Augment", mean), scale, divide
         self.padding, self.flip, self.size = padding, flip, size
@@ -171,17 +171,17 @@ class TenViews:
 
 
 def _normal(u: np.ndarray) -> np.ndarray:
-    """Values uniform in [0, 1) as normal ones, in pairs (Box and Muller 1958)."""
+    """Uniform values in [0, 1) to normal ones, in pairs (Box and Muller 1958)."""
     radius, angle = np.sqrt(-2 * np.log1p(-u[:, ::2])), 2 * np.pi * u[:, 1::2]
     return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
 
 
-def _as_mean(who: str, mean: Array) -> DeviceCopies:
+def _as_mean(caller: str, mean: Array) -> DeviceCopies:
     """float32 (C, H, W) or (C, 1, 1)."""
     mean = device.to_numpy(device.asarray(mean, np.float32))
     if mean.ndim not in (1, 3):
         raise ValueError(
-            f"{who}: expected a mean image (C, H, W) or a mean colour (C,), "
+            f"{caller}: expected a mean image (C, H, W) or a mean colour (C,), "
             f"got the shape {mean.shape}.\nGive for example data.mean_image(train.images)."
         )
     return DeviceCopies(mean.reshape(-1, 1, 1) if mean.ndim == 1 else mean)
@@ -197,17 +197,17 @@ def _as_colours(colours: Array, channels: int) -> np.ndarray:
     return colours
 
 
-def _crop_size(who: str, images: Array, mean: Array, size: int | None) -> tuple[int, int]:
+def _crop_size(caller: str, images: Array, mean: Array, size: int | None) -> tuple[int, int]:
     """(height, width) of the crops. ValueError if images do not match the mean."""
     if images.ndim != 4:
         raise ValueError(
-            f"{who}: expected a batch of images (N, C, H, W), got the shape {images.shape}.\n"
+            f"{caller}: expected a batch of images (N, C, H, W), got the shape {images.shape}.\n"
             "Give a single image as image[None]."
         )
     channels, height, width = images.shape[1:]
     if mean.shape not in ((channels, 1, 1), (channels, height, width)):
         raise ValueError(
-            f"{who}: the mean {mean.shape} does not match images {images.shape}, "
+            f"{caller}: the mean {mean.shape} does not match images {images.shape}, "
             f"which need {images.shape[1:]} or {(channels, 1, 1)}.\n"
             "Take the mean of images of the same size, or their mean colour."
         )
@@ -215,7 +215,7 @@ def _crop_size(who: str, images: Array, mean: Array, size: int | None) -> tuple[
         return height, width
     if not is_integer(size) or not 1 <= size <= min(height, width):
         raise ValueError(
-            f"{who}: a square of size={size!r} cannot be cropped from images of "
+            f"{caller}: a square of size={size!r} cannot be cropped from images of "
             f"{height} x {width}.\nGive at most {min(height, width)}."
         )
     return int(size), int(size)

@@ -3,11 +3,11 @@
     module = Module(code, "scale.cu", names=["scale<float>"])
     module.get_function("scale<float>")((blocks,), (threads,), (x, y, np.int32(n)))
 
-The source that the GPU gets is compiled with g++; `include/cuda_on_cpu.h` defines
-`__shared__`, `threadIdx`, `__syncthreads()` and the rest. Blocks run one after another,
-and so do the threads of a block, each until it ends or waits at a barrier or in a warp
-shuffle. A waiting thread keeps its call stack (a fiber), and is resumed when the others
-have arrived. So each run is deterministic. `order=1` reverses the order of blocks and
+The GPU's source is compiled with g++; `include/cuda_on_cpu.h` defines `__shared__`,
+`threadIdx`, `__syncthreads()` and others. Blocks run one after another, and so do the
+threads of a block, each until it ends or waits at a barrier or in a warp shuffle. A
+waiting thread keeps its call stack (a fiber), and is resumed when the others have
+arrived. Each run is deterministic. `order=1` reverses the order of blocks and
 threads, other values shuffle it: a result that depends on the order is a bug.
 
 Arguments are checked against the kernel's signature, which CuPy does not do. A checked
@@ -18,12 +18,12 @@ build (`check=True`) also checks every memory access, and reports with its sourc
   barrier between them
 - a read of shared memory that no thread has written
 - a missing or divergent barrier, or a thread that ends while others wait
-- int overflow, division by zero, misaligned vector loads, an index out of a local array
+- int overflow, division by zero, misaligned vector loads, local array bounds
 
 Not emulated: time, caches and occupancy; asynchronous streams; weak memory order
 between blocks; the last bits of powf, expf and fused multiply-adds (compare with a
-tolerance of 1e-5). Inline PTX, cooperative groups and tensor cores do not compile.
-Waiting for another block in a loop never ends. Denormals are 0, doubles too. Launches
+tolerance of 1e-5). Inline PTX, cooperative groups and tensor cores do not compile. A
+loop that waits for another block never ends. Denormals are 0, also in double. Launches
 from several Python threads run one after another. Tested with g++ on Linux, x86-64.
 """
 

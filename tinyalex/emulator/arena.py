@@ -12,13 +12,13 @@ GAP_BYTES = 1 << 16
 """An access further than this from an array may crash or hit another array."""
 
 ALIGNMENT_BYTES = 256
-"""That of cudaMalloc."""
+"""As of cudaMalloc."""
 
 FILL_BYTE = 0xC5
 
 
 class ArraySpan(ctypes.Structure):
-    """Where an array's copy is in the arena. Mirrors on_cpu::Launch::ArraySpan."""
+    """The range of an array's copy. Mirrors on_cpu::Launch::ArraySpan."""
 
     start: int
     bytes: int
@@ -54,14 +54,15 @@ class Arena:
         start, address, end = 0, 0, -1
         used = 0
         for i, array, span in zip(arguments, self._arrays, self.spans, strict=True):
-            here = array.ctypes.data
-            if here >= end:  # starts a group
-                # As misaligned as the array: x[1:] must not suit a load of 16 bytes.
-                start = -(-(used + GAP_BYTES) // ALIGNMENT_BYTES) * ALIGNMENT_BYTES + here % 16
-                address = here
-            end = max(end, here + array.nbytes)
+            own = array.ctypes.data
+            if own >= end:  # starts a group
+                # Same misalignment as the array: a load of 16 bytes from x[1:] is an
+                # error.
+                start = -(-(used + GAP_BYTES) // ALIGNMENT_BYTES) * ALIGNMENT_BYTES + own % 16
+                address = own
+            end = max(end, own + array.nbytes)
             used = start + end - address
-            span.start, span.bytes = start + here - address, array.nbytes
+            span.start, span.bytes = start + own - address, array.nbytes
             span.argument, span.item_bytes = i, max(1, array.itemsize)
             span.is_const = parameters[i].is_const
         memory = np.full(used + GAP_BYTES + ALIGNMENT_BYTES, FILL_BYTE, np.uint8)
@@ -91,11 +92,11 @@ class Arena:
         for span in self.spans:
             span.of(in_gaps)[...] = False
         if in_gaps.any():
-            at = int(np.flatnonzero(in_gaps)[0])
-            nearest = min(self.spans, key=lambda s: min(abs(at - s.start), abs(at - s.end)))
+            i = int(np.flatnonzero(in_gaps)[0])
+            nearest = min(self.spans, key=lambda s: min(abs(i - s.start), abs(i - s.end)))
             raise LaunchError(
                 f"{kernel}: wrote out of bounds: element "
-                f"{(at - nearest.start) // nearest.item_bytes} of argument {nearest.argument}, "
+                f"{(i - nearest.start) // nearest.item_bytes} of argument {nearest.argument}, "
                 f"which has {nearest.bytes // nearest.item_bytes}."
             )
         copies = list(zip(self._arrays, self.spans, strict=True))

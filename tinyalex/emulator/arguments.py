@@ -1,4 +1,4 @@
-"""Check a kernel's arguments. CuPy does not: a wrong type gives wrong results."""
+"""Check a kernel's arguments. CuPy does not: a wrong type means wrong results."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,15 +17,15 @@ _C_NAMES = {
 # fmt: on
 _DTYPES = {code: np.dtype(bool if code == "?1" else code) for code in _C_NAMES if code != "V0"}
 _PYTHON = {bool: np.dtype(bool), int: np.dtype(np.int64), float: np.dtype(np.float64)}
-"""The dtypes that CuPy gives to Python numbers."""
+"""The dtypes to which CuPy converts Python numbers."""
 
 
 @dataclass(frozen=True)
 class Parameter:
     """A parameter of a kernel.
 
-    `code` is the type, of a pointer the type that it points to: NumPy's code, or V and
-    the size of a struct in bytes.
+    `code` is NumPy's code of the type, or of the type that a pointer points to; for a
+    struct, V and its size in bytes.
     """
 
     is_pointer: bool
@@ -55,7 +55,7 @@ def check(
     arguments: tuple[object, ...],
     unwrap: Unwrap | None,
 ) -> list[np.ndarray]:
-    """The arguments as NumPy arrays; numbers become arrays of 0 dimensions."""
+    """The arguments as NumPy arrays; numbers become 0-d arrays."""
     if len(arguments) != len(parameters):
         signature = ", ".join(map(str, parameters))
         raise TypeError(

@@ -52,10 +52,10 @@ def cache_folder() -> Path:
 
 
 def build(source: str, file: str, *, check: bool, stats: bool) -> Path:
-    """The shared library compiled from `source`, taken from the cache if it is there.
+    """The shared library compiled from `source`, or its copy in the cache.
 
-    `file` names the source in messages. Raises CompileError with g++'s text, or,
-    without g++, with how to install it.
+    `file` names the source in messages. Raises CompileError with g++'s errors, or,
+    without g++, with the command that installs it.
     """
     compiler = shlex.split(os.environ.get("CXX") or "g++")
     flags = [*FLAGS, *(CHECK_FLAGS if check else ()), *(("-DON_CPU_STATS",) if stats else ())]
@@ -75,7 +75,7 @@ def build(source: str, file: str, *, check: bool, stats: bool) -> Path:
             "If g++ has another name, set the environment variable CXX to it."
         )
     folder.mkdir(parents=True, exist_ok=True)
-    # Built under another name and renamed, so that other processes never load half a
+    # Built under another name and renamed: other processes never load an incomplete
     # library.
     with tempfile.TemporaryDirectory(dir=folder, prefix="building-") as building:
         compiled, linked = Path(building, "kernel.o"), Path(building, "kernel.so")

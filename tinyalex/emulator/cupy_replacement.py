@@ -31,7 +31,7 @@ class _EngineModule:
         return partial(kernel, order=self._engine.order)
 
 
-# One for each setting: `kernels.launch` caches compiled kernels by their engine.
+# One per setting: `kernels.cuda.launching` caches compiled kernels by engine.
 _engine = cache(_Engine)
 
 

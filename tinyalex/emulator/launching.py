@@ -48,8 +48,7 @@ class Kernel:
     """A compiled kernel, called as CuPy's: `kernel(grid, block, args, shared_mem=0)`.
 
     parameters                     those of its signature
-    waits                          how often a thread waited at a barrier in the last
-                                   launch
+    waits                          number of waits at barriers in the last launch
     max_dynamic_shared_size_bytes  the limit of `shared_mem`, which may be raised as in
                                    CuPy
     """
@@ -81,8 +80,8 @@ class Kernel:
 
         Raises TypeError or ValueError for arguments that CuPy would misread, and
         LaunchError for a launch beyond a GPU's limits or an error in the kernel. After
-        an error, a checked build leaves the arrays unchanged; without checks, they have
-        what the kernel wrote until then.
+        an error, a checked build leaves the arrays unchanged; without checks, they
+        contain what the kernel has written.
         """
         launch = self._launch(grid, block, shared_mem, order)
         values = arguments.check(self.name, self.parameters, tuple(args), self._unwrap)
@@ -94,8 +93,7 @@ class Kernel:
             for i, parameter in enumerate(self.parameters):
                 if parameter.is_pointer:
                     addresses[i] = arena.address_of(i)
-        # As for cuLaunchKernel: the address of each argument, of a pointer that of the
-        # pointer.
+        # As for cuLaunchKernel: the address of each value, or of an array's pointer.
         pointers = (ctypes.c_void_p * len(values))(*addresses)
         first, step = ctypes.addressof(pointers), ctypes.sizeof(ctypes.c_void_p)
         slots = (ctypes.c_void_p * len(values))(

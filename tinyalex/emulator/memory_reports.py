@@ -12,11 +12,11 @@ SECTOR_BYTES = 32
 """The unit in which global memory is read and written."""
 
 BANKS_BYTES = 128
-"""What the 32 banks of shared memory, of 4 bytes each, provide at once."""
+"""The width of shared memory: 32 banks of 4 bytes."""
 
 
 TOLERANCE = 1.05
-"""A cost within 5% of the ideal is called ideal."""
+"""Costs up to 5% above the ideal are called ideal."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class MemoryUse:
     line      "pooling.cu:31"
     space     "global" or "shared"
     access    "load" or "store"
-    requests  how often a warp executed it
+    requests  the number of executions by a warp
     cost      per request: sectors of 32 bytes ("global"), or passes over the banks
               ("shared")
     ideal     the minimum cost for as many bytes; a higher cost means uncoalesced
@@ -71,7 +71,7 @@ def memory_report(library: Path, loaded: ctypes.CDLL, text: str) -> list[MemoryU
     sites = [[int(word) for word in line.split()] for line in text.splitlines()]
     addresses = [site[0] for site in sites]
     lines = source_lines(library, loaded, addresses) or [f"at {a:#x}" for a in addresses]
-    # A line has many instructions if, for example, its loop is unrolled.
+    # A line has several instructions if, for example, its loop is unrolled.
     totals: dict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
     for line, (_, shared, write, requests, size, sectors, passes) in zip(lines, sites, strict=True):
         key = line, "shared" if shared else "global", "store" if write else "load"

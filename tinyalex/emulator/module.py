@@ -17,10 +17,10 @@ class Module:
             char>"
     check   build with checks of every memory access; hundreds of times as slow
     stats   `check`, and count sectors and bank conflicts for `Kernel.memory_report()`
-    unwrap  returns the NumPy array behind an array of another library, or None if it is
-            no such array; NumPy arrays are then rejected
+    unwrap  returns the NumPy array behind an array of another library, or None for
+            anything else; NumPy arrays are then rejected
 
-    Raises CompileError with g++'s text.
+    Raises CompileError with g++'s errors.
     """
 
     def __init__(

@@ -27,15 +27,14 @@ OPTIONS = ("--std=c++17", "-ftz=true", "--device-as-default-execution-space")
 class Compiled:
     """The resources of a kernel, as ptxas reports them.
 
-    registers  per thread; times the threads of a block at most 65,536, or the launch
-               fails
-    stack      bytes of local memory per thread, which is slow global memory: arrays
-               that are indexed by variables
+    registers  per thread; at most 65,536 per block
+    stack      bytes of local memory per thread, for arrays indexed by variables; local
+               memory is as slow as global memory
     spills     bytes moved to and from local memory because there were too few registers
     shared     bytes of static shared memory per block
     barriers   named barriers
-    doubles    instructions of double arithmetic; in a kernel for floats a mistake, such
-               as `x * 0.1`, and up to 64 times as slow
+    doubles    double instructions, up to 64 times as slow as float; in a kernel for
+               floats a mistake, such as `x * 0.1`
     """
 
     registers: int
@@ -51,10 +50,9 @@ def compile(code: str, file: str, names: Sequence[str], arch: int | str) -> dict
 
     code   the complete source; messages show the lines that its #line directives give
     file   the name of the source in messages
-    names  the template instantiations to compile; other kernels have their name in the
-           code
+    names  the template instantiations to compile; other kernels are named in the code
 
-    Raises CompileError with the compiler's text, and ImportError if NVRTC is not
+    Raises CompileError with the compiler's errors, and ImportError if NVRTC is not
     installed.
     """
     library = _nvrtc()
@@ -145,7 +143,7 @@ def _text(program: ctypes.c_void_p, what: str) -> str:
     return buffer.value.decode(errors="replace")
 
 
-# Its reports
+# Reports of ptxas
 
 _ENTRY = re.compile(
     r"Compiling entry function '([^']+)' for '\w+'(.*?)(?=Compiling entry function|\Z)", re.S
@@ -164,7 +162,7 @@ _COUNTS = {
 
 
 def _resources(log: str, ptx: str, name_of: dict[str, str]) -> dict[str, Compiled]:
-    """The kernels in ptxas's log and in the PTX; `name_of` their mangled symbols."""
+    """The kernels in ptxas's log and the PTX; `name_of` is by mangled symbol."""
     doubles = {symbol: len(_DOUBLE.findall(body)) for symbol, body in _PTX_ENTRY.findall(ptx)}
     compiled = {}
     for symbol, report in _ENTRY.findall(log):

@@ -1,8 +1,8 @@
 """CUDA C++ to the C++ of `include/cuda_on_cpu.h`.
 
-The preprocessor does most of it. Two things are rewritten here: `extern __shared__ T
-name[]`, which has no size, and static `__shared__` arrays, which are registered to be
-reset before each block. Line numbers are kept.
+The preprocessor does most of it. Two constructs are rewritten here: `extern __shared__
+T name[]`, which has no size, and static `__shared__` arrays, which are registered to be
+reset before each block. Line numbers do not change.
 """
 
 import re
@@ -71,7 +71,7 @@ def _shared_array(match: re.Match[str]) -> str:
 
 
 def blank_comments(code: str) -> str:
-    """The code with its comments blanked: lines and columns keep their numbers."""
+    """The code with blanks instead of comments: line and column numbers stay valid."""
 
     def blank(match: re.Match[str]) -> str:
         return match[0] if match[0].startswith('"') else re.sub(r"[^\n]", " ", match[0])

@@ -108,12 +108,12 @@ def single(num_classes: int, image_size: int) -> AlexNet:
 
 
 def caffe(num_classes: int, image_size: int) -> AlexNet:
-    """BVLC's AlexNet. Biases are 0.1: with 1, its readme says, the loss was flat."""
+    """BVLC's AlexNet. Biases are 0.1: its readme reports a flat loss with 1."""
     return bvlc(num_classes, image_size, norm_first=True, bias=0.1)
 
 
 def caffenet(num_classes: int, image_size: int) -> AlexNet:
-    """BVLC's CaffeNet: pooling before LRN, for a quarter of its work; biases of 1."""
+    """BVLC's CaffeNet: LRN after pooling, at a quarter of its cost; biases are 1."""
     return bvlc(num_classes, image_size, norm_first=False, bias=1.0)
 
 
@@ -236,7 +236,7 @@ def linear_layers(
 
 
 def output_features(features: Layers, image_size: int) -> int:
-    """The number of values that these layers compute from an image."""
+    """The number of output values of these layers for one image."""
     image = Tensor(np.zeros((1, 3, image_size, image_size), np.float32))
     device.workers()  # raises for its own reasons, not because of the image size
     try:

@@ -11,7 +11,7 @@ from tinyalex.nn import init
 def quick(num_classes: int = 10) -> nn.Sequential:
     """cuda-convnet's "26 % in 80 seconds" network.
 
-    145,578 parameters and 12.35 million multiply-adds an image. Pooling rounds sizes
+    145,578 parameters and 12.35 million multiply-adds per image. Pooling rounds sizes
     up: 32, 16, 8, 4.
     """
     features = numbered(
@@ -29,7 +29,7 @@ def quick(num_classes: int = 10) -> nn.Sequential:
 
 
 def alexnet(num_classes: int = 10) -> nn.Sequential:
-    """The paper's network at half its widths, with a 5 x 5 kernel of stride 1 in conv1.
+    """The paper's network with half the filters; conv1 is 5 x 5 with stride 1.
 
     Pooling rounds sizes up: 32, 16, 8, 4.
     """

@@ -1,4 +1,4 @@
-"""From a photo to a network's input, as each variant of AlexNet was trained on it."""
+"""Converts photos to network inputs, as in the training of each variant of AlexNet."""
 
 import json
 import os
@@ -22,10 +22,10 @@ class Preprocessing:
     channels  "RGB", or "BGR" as in OpenCV and Caffe
     white     the value of a white pixel: 255 or 1
     mean      a value for each of the `channels`, on the scale of `white`
-    std       likewise
+    std       a value for each of the `channels`, on the same scale
 
     An image is a path, a Pillow image, or a uint8 array (H, W, 3) in RGB. Photos are
-    rotated as their EXIF orientation says; grey, CMYK and palette images are converted
+    rotated by their EXIF orientation; grey, CMYK and palette images are converted
     to RGB. Raises ValueError, naming the file, for an image that cannot be read.
     """
 
@@ -41,7 +41,7 @@ class Preprocessing:
         at_least_one("Preprocessing", "size", self.size)
         if self.resize < self.size:
             raise ValueError(
-                f"Preprocessing: a square of size={self.size} cannot be cut from "
+                f"Preprocessing: a square of size={self.size} cannot be cropped from "
                 f"resize={self.resize} pixels."
             )
         if self.channels not in ("RGB", "BGR"):
@@ -50,7 +50,7 @@ class Preprocessing:
             )
 
     def to_text(self) -> str:
-        """As stored in a weights file."""
+        """JSON, for the metadata of a weights file."""
         return json.dumps(asdict(self))
 
     @classmethod
@@ -127,8 +127,8 @@ class Preprocessing:
 
 
 # The paper resizes the shorter side to 256 and tests on squares of 224 (sections 2 and
-# 4.1). The 2012 code subtracts the mean image of its training set. This is the mean
-# colour that Caffe uses.
+# 4.1). The 2012 code subtracts the mean image of its training set; this mean colour is
+# Caffe's.
 PAPER = Preprocessing(224, 256, mean=(123.0, 117.0, 104.0))
 
 # Caffe's models/bvlc_reference_caffenet/train_val.prototxt: mean_value 104, 117, 123
@@ -141,8 +141,7 @@ TORCHVISION = Preprocessing(
     224, 256, white=1.0, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
 )
 
-# The port is a list of layers without a preprocessing. It is mostly trained on RGB from
-# 0 to 1.
+# The port defines no preprocessing. Most of its users train on RGB from 0 to 1.
 KERAS = Preprocessing(224, 256, white=1.0)
 
 PRESETS = {
@@ -174,7 +173,7 @@ def preprocessing(variant: str, image_size: int | None = None) -> Preprocessing:
 
 
 def read_image(image: Any) -> Any:
-    """An upright RGB image of Pillow, from a path, image or uint8 array (H, W, 3)."""
+    """An upright RGB Pillow image, from a path, image or uint8 array (H, W, 3)."""
     from PIL import Image
 
     if isinstance(image, Image.Image):

@@ -29,7 +29,7 @@ def export_onnx(
     image_size  S, the only size that the graph accepts; by default an AlexNet's own
 
     N is variable, and weights keep their names. Needs tinyalex[onnx]. Raises
-    ValueError, naming the layer, for a layer or an option that ONNX does not have.
+    ValueError, naming the layer, for a layer or an option that ONNX does not support.
     """
     onnx = load_onnx()
     if image_size is None:
@@ -71,7 +71,7 @@ def export_onnx(
 
 
 class GraphBuilder:
-    """The nodes and constants so far, and the current layer."""
+    """A graph's nodes and constants so far, and the current layer."""
 
     layer: str
     input_shape: Shape
@@ -90,8 +90,7 @@ class GraphBuilder:
     ) -> str:
         """Append a node and return the name of its output, "layer/label".
 
-        The first input is the last output, the label the operation, if they are not
-        given.
+        By default, the first input is the last output, and the label the operation.
         """
         names = [first or self.last, *inputs]
         self.last = f"{self.layer}/{label or operation}"
@@ -118,8 +117,8 @@ class GraphBuilder:
     ) -> dict[str, Any]:
         """The options of a convolution or pooling with the layer's output size.
 
-        ONNX rounds sizes down. Padding at the end for the last windows gives the same
-        sizes as rounding up.
+        ONNX rounds sizes down. Padding for the last windows results in sizes that are
+        rounded up.
         """
         kernel = pair("export_onnx", "kernel_size", kernel, 1)
         stride = pair("export_onnx", "stride", stride, 1)
@@ -182,9 +181,9 @@ def _pool(graph: GraphBuilder, layer: nn.MaxPool2d | nn.AvgPool2d) -> dict[str, 
 
 
 def _avg_pool(graph: GraphBuilder, layer: nn.AvgPool2d) -> None:
-    """The mean over each window's pixels, times their number / the layer's divisor.
+    """The mean of each window's pixels, times their number / the layer's divisor.
 
-    The factor is the layer's output for an image of ones.
+    This factor is the layer's output for an image of ones.
     """
     graph.add("AveragePool", **_pool(graph, layer), count_include_pad=0)
     factor = layer(np.ones((1, 1, *graph.input_shape[2:]), np.float32)).numpy()
@@ -197,7 +196,7 @@ def _adaptive_avg_pool(graph: GraphBuilder, layer: nn.AdaptiveAvgPool2d) -> None
     if h % oh or w % ow:
         raise ValueError(
             f"the {oh} x {ow} windows differ in size on an input of {h} x {w}, which ONNX does "
-            "not have. Give an image_size that they divide evenly."
+            "not support. Give an image_size that they divide evenly."
         )
     kernel = [h // oh, w // ow]
     if kernel != [1, 1]:
@@ -215,7 +214,7 @@ def _local_response_norm(graph: GraphBuilder, layer: nn.LocalResponseNorm) -> No
     shape, groups = graph.input_shape, layer.groups
     if layer.size % 2 == 0 or len(shape) != 4:
         raise ValueError(
-            "ONNX Runtime has LRN for odd sizes and images (N, C, H, W), "
+            "ONNX Runtime supports LRN for odd sizes and images (N, C, H, W), "
             f"got size {layer.size} and {shape}."
         )
     alpha = layer.alpha * (layer.size if layer.alpha_mode == "sum" else 1)
@@ -275,4 +274,4 @@ TRANSLATIONS: dict[type, Callable[[GraphBuilder, Any], object]] = {
     nn.Tanh: lambda graph, layer: graph.add("Tanh"),
     nn.Sigmoid: lambda graph, layer: graph.add("Sigmoid"),
 }
-"""For each class of layer, the function that appends its nodes."""
+"""The function that appends the nodes of each layer class."""

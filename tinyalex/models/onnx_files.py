@@ -35,7 +35,7 @@ def read_onnx(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict
             if node.op_type in READERS:
                 READERS[node.op_type](reader, node)
         return reader.weights, {entry.key: entry.value for entry in model.metadata_props}
-    # protobuf raises errors of its own, NumPy for a tensor that does not fit its shape.
+    # Errors of protobuf, and of NumPy for a tensor that does not match its shape.
     except Exception as error:
         raise ValueError(
             f"load_weights: cannot read {str(path)!r} as an ONNX model: {error}.\n"
@@ -62,7 +62,7 @@ def _check_order(graph: Any) -> None:
 
 
 class GraphReader:
-    """The constants of a graph, and the weights read so far."""
+    """A graph's constants, and the weights read so far."""
 
     def __init__(self, onnx: Any, graph: Any) -> None:
         self.onnx = onnx

@@ -1,4 +1,4 @@
-"""The classes of an image file by a network, and networks from files of weights."""
+"""Classifies an image file with a network, and loads networks from weights files."""
 
 import json
 import os
@@ -30,7 +30,7 @@ from tinyalex.nn.module import Module, run
 class Prediction:
     """The most probable classes of an image file as (name, probability), best first.
 
-    image  the square that the network was given, uint8 (S, S, 3)
+    image  the central square, uint8 (S, S, 3)
     """
 
     file: str
@@ -50,10 +50,10 @@ def predict(
     """The most probable classes of an image file.
 
     top         number of classes
-    views       10: average the probabilities of ten views (section 4.1); 1: the center
-    names       of the classes, in the order of their labels; by default those in the
-                weights file, else ImageNet's for 1000 classes, else numbers
-    preprocess  as in training; by default that of an AlexNet's variant
+    views       10: average the probabilities of ten views (section 4.1); 1: the centre
+    names       class names by label; by default those in the weights file,
+                otherwise ImageNet's for 1000 classes, otherwise "class 0", ...
+    preprocess  as in training; by default an AlexNet's own
 
     Raises ValueError for an image that cannot be read, and for a wrong number of names.
     """
@@ -102,7 +102,7 @@ def load_network(
     """The AlexNet with the weights in a file, or with downloaded ones ("torchvision").
 
     variant     needed if the file does not name it (tinyalex's and torchvision's do)
-    image_size  as in models.alexnet, if not the variant's own
+    image_size  as in models.alexnet; by default that in the file, or the variant's
 
     The number of classes is that of the last layer. Raises ValueError for weights that
     do not fit.
@@ -145,7 +145,7 @@ def _has_another_image_size(model: AlexNet, arrays: Mapping[str, np.ndarray]) ->
 
 
 def _variant(file: str | os.PathLike[str], weights: Weights, requested: str | None) -> str:
-    """The variant that is named in the file of weights, or else requested."""
+    """The variant named in the weights file, otherwise the requested one."""
     torch_names = any(name.endswith("classifier.6.weight") for name in weights.arrays)
     stored = weights.variant or ("torchvision" if torch_names else None)
     known = ", ".join(VARIANTS)
@@ -157,7 +157,7 @@ def _variant(file: str | os.PathLike[str], weights: Weights, requested: str | No
     if stored is not None and requested not in (None, stored):
         raise ValueError(
             f"predict: variant {requested!r} was requested, but the weights in {file} are of "
-            f"{stored!r}. Leave it out."
+            f"{stored!r}. Omit it."
         )
     variant = stored or requested
     if variant is None:

@@ -43,7 +43,7 @@ def read_pth(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """The weights in a file of torch.save, as read-only views of the file.
 
     Accepts a state_dict, or a training checkpoint that contains one. Raises ValueError
-    for a file that is not complete, that asks for anything but tensors, or whose
+    for a file that is incomplete, that refers to other objects than tensors, or whose
     tensors exceed it.
     """
     try:
@@ -56,7 +56,7 @@ def read_pth(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     except Exception as error:
         raise ValueError(
             f"load_weights: cannot read {str(path)!r} as a file of torch: {error}.\n"
-            "If it is damaged, download it again; else save only its weights, in torch: "
+            "If it is damaged, download it again; otherwise save only its weights, in torch: "
             "torch.save(model.state_dict(), path)."
         ) from error
 
@@ -91,7 +91,7 @@ class StorageRecord(NamedTuple):
 
 
 class TensorRecord(NamedTuple):
-    """Replaces torch's functions that make tensors, and records their arguments."""
+    """Replaces torch's functions that create tensors, and records their arguments."""
 
     storage: Any
     offset: Any
@@ -106,7 +106,7 @@ class TensorRecord(NamedTuple):
 
 
 class _Parameter:
-    """Replaces torch's function that makes a parameter: returns its tensor."""
+    """Replaces torch's function that creates a parameter: returns its tensor."""
 
     def __new__(cls, tensor: Any, requires_grad: Any, hooks: Any) -> Any:
         return tensor
@@ -131,7 +131,7 @@ REPLACEMENTS = {
     ("torch._utils", "_rebuild_parameter"): _Parameter,
     **{("torch", f"{name}Storage"): dtype for name, dtype in DTYPES.items()},
 }
-"""For each name that a pickle may use, the object that it gets."""
+"""The replacement of each name that a pickle may use."""
 
 
 class TensorUnpickler(pickle.Unpickler):
@@ -150,7 +150,7 @@ class TensorUnpickler(pickle.Unpickler):
         if (module, name) in REPLACEMENTS:
             return REPLACEMENTS[module, name]
         raise pickle.UnpicklingError(
-            f"it asks for {f'{module}.{name}'!r}, which weights do not need; it was not executed"
+            f"it refers to {f'{module}.{name}'!r}, which weights do not need; it was not executed"
         )
 
     def persistent_load(self, pid: Any) -> StorageRecord:
@@ -250,7 +250,7 @@ class Storages:
                 )
             if checksum is not None and zlib.crc32(content) != checksum:
                 raise ValueError(
-                    f"storage {key!r} has a wrong checksum (or torch was told to write none)"
+                    f"storage {key!r} has a wrong checksum (or torch was configured to write none)"
                 )
             self.decoded[key, dtype] = self.decode(content, dtype)
         return self.decoded[key, dtype]

@@ -1,7 +1,7 @@
 """Reads weights from files of tinyalex, torch and ONNX, and downloads torchvision's.
 
-Values are not converted. RGB or BGR, 0 to 1 or 0 to 255 is up to the variant's
-preprocessing.
+Values are not converted. The variant's preprocessing determines the order of channels
+and the scale of pixels.
 """
 
 import os
@@ -48,8 +48,8 @@ def load_weights(model: Module, path: str | os.PathLike[str]) -> None:
     weights = read_weights(path)
     own = {name: p.shape for name, p in model.named_parameters()}
     arrays = _by_parameter(weights, own)
-    # Checked before load_state_dict copies arrays: a small storage can claim a huge
-    # shape.
+    # Checked before load_state_dict copies arrays: with strides of 0, a small storage
+    # can have a huge shape.
     wrong = [f"{name} is missing" for name in own if name not in arrays]
     wrong += [f"{name} is not a parameter of this network" for name in arrays if name not in own]
     for name, (given, array) in arrays.items():

@@ -9,7 +9,7 @@ from tinyalex.plots.figures import TEXT, new_figure, save, shortened
 from tinyalex.tensor import Tensor
 
 CONSTANT_MAP = (0.80, 0.88, 0.95)
-"""The colour, a light blue, of a map whose elements are all equal."""
+"""Light blue, for a map whose elements are all equal."""
 
 
 def draw_filters(weight: np.ndarray | Tensor, path: str | os.PathLike[str]) -> None:

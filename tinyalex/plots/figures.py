@@ -7,7 +7,7 @@ from tinyalex.serialization import atomic_write
 
 INK = "#333333"
 TEXT: dict[str, Any] = {"color": INK, "parse_math": False}
-"""Options of a text that may contain a $."""
+"""Options of text, which may contain $."""
 
 
 def new_figure(width: float, height: float, *, layout: str | None = "constrained") -> Any:

@@ -1,6 +1,6 @@
 """Inspection of trained networks: activations, nearest neighbours, occlusion.
 
-The network runs in evaluation mode; its own modes are restored.
+The network runs in evaluation mode; its previous modes are restored.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from tinyalex.nn.module import Module, hooked, run
 from tinyalex.tensor import Tensor
 
 BATCH_SIZE = 32
-"""Large enough for speed, small enough for memory: conv1's output takes 38 MB."""
+"""Large enough for speed, small enough for memory: conv1's output has 37 MB."""
 
 
 def activations(model: Module, images: np.ndarray, layer: str) -> np.ndarray:
@@ -46,7 +46,7 @@ def last_features(model: Module, images: np.ndarray) -> np.ndarray:
 def _recorded(
     model: Module, images: np.ndarray, module: Module, choose: Callable[[tuple, Tensor], Any]
 ) -> np.ndarray:
-    """`choose(inputs, output)` of the module for each image."""
+    """`choose(inputs, output)` of the module, for all images."""
     if not len(images):
         raise ValueError("activations: got no images. Give one or more, (N, 3, H, W).")
     found: list[np.ndarray] = []
@@ -68,8 +68,8 @@ def nearest(
 
     queries, among  features (Q, F) and (N, F)
 
-    Distances are Euclidean, as in Figure 4, in ascending order. A query that is also
-    `among` them is its own nearest row.
+    Distances are Euclidean, as in Figure 4, in ascending order. A query that is also a
+    row of `among` is its own nearest neighbour.
     """
     queries, among = (
         np.asarray(features, np.float64).reshape(len(features), -1) for features in (queries, among)
@@ -116,12 +116,13 @@ def occlusion(
 ) -> Occlusion:
     """A class's probability as a square moves over the image (Zeiler and Fergus 2014).
 
-    It is low where the square hides what the class depends on.
+    It is low where the square hides pixels that the class depends on.
 
     image  the network's input (1, 3, H, W)
     label  the class; by default the one predicted for the whole image
-    side   of the square in pixels, which moves in steps of `step` pixels
-    fill   the square's value in each channel; 0 if preprocessing subtracts the mean
+    side   of the square, in pixels
+    step   by which the square moves, in pixels
+    fill   the square's value in each channel: 0 if preprocessing subtracts the mean
     """
     _, _, height, width = image.shape
     if not 1 <= side <= min(height, width) or step < 1:

@@ -18,7 +18,7 @@ COLUMNS, SHARED = ("#8fb4dd", "#eab37c"), "#c3c8cf"
 """The colours of two columns (or of the only one), and of layers without columns."""
 
 # Sizes in inches. Those of boxes are proportional to the square root of a layer's
-# sizes: with a linear scale, 13 x 13 would be a dot beside 224 x 224.
+# sizes: with a linear scale, 13 x 13 would be a dot next to 224 x 224.
 MAX_HEIGHT, MAX_WIDTH, BAR, BODY = 2.3, 0.85, 0.13, 4.9
 SLANT = np.array([0.40, 0.28])
 """The offset to the right and up of each inch of depth."""
@@ -97,8 +97,8 @@ def draw_network(
     """Draw the image and each convolution's output as a box, linear layers as bars.
 
     With groups=2 there are two columns, each with half of the maps. As in the paper,
-    layers between them without groups and the hidden linear layers are drawn in halves
-    as well, and connected to both columns.
+    layers without groups in between and the hidden linear layers are also split, and
+    connected to both columns.
 
     input_shape  of one image, as in models.outline
     """
@@ -141,8 +141,8 @@ def _blocks(steps: list[Step]) -> list[Block]:
             blocks[-1].after.append(step)
     groups = [block.groups for block in blocks]
     if set(groups) == {1, 2}:
-        # The first convolution with groups reads halves, so the layer before it is
-        # halved too, but not the image.
+        # The first convolution with groups reads two halves, so the layer before it is
+        # split too, but not the image.
         for block in blocks[max(groups.index(2) - 1, 1) : -1]:
             block.columns = 2
     return blocks
@@ -224,8 +224,7 @@ def _draw_windows(axes: Any, before: Block, after: Block) -> None:
         ]
         axes.add_patch(Polygon(corners, facecolor=(1, 1, 1, 0.55), edgecolor=INK, linewidth=0.8))
         for j, target in enumerate(after.boxes):
-            # With groups, a column reads only itself, or all of a layer without
-            # columns.
+            # With groups, a column reads its own column, or a layer without columns.
             if after.groups == 1 or len(before.boxes) == 1 or i == j:
                 tip = target.point(0, 0.5)
                 for corner in corners:

@@ -10,60 +10,60 @@ import numpy as np
 from tinyalex.plots.figures import INK, TEXT, new_figure, save, shortened
 from tinyalex.plots.inspection import Occlusion
 
-RIGHT, OTHER = "#f2a7a0", "#a9c7e8"
+TRUE_CLASS, OTHER = "#f2a7a0", "#a9c7e8"
 """The colours of a bar for the true class, and for other classes."""
 
 
 def draw_predictions(
     images: Sequence[np.ndarray],
-    answers: Sequence[Sequence[tuple[str, float]]],
+    predictions: Sequence[Sequence[tuple[str, float]]],
     path: str | os.PathLike[str],
     *,
     titles: Sequence[str] | None = None,
     truths: Sequence[str | None] | None = None,
 ) -> None:
-    """Figure 4 (left): images, and below each the most probable classes as bars.
+    """Figure 4 (left): images, each above bars of its most probable classes.
 
-    answers  (name, probability) for each image, in descending order
-    titles   a line below each image; by default the true class
-    truths   each image's true class, whose bar is red; None where it is not known
+    predictions  (name, probability) for each image, in descending order
+    titles       a line below each image; by default the true class
+    truths       each image's true class, whose bar is red; None if unknown
     """
     count = len(images)
-    if not count or len(answers) != count:
+    if not count or len(predictions) != count:
         raise ValueError(
-            f"draw_predictions: expected an answer for each image, got {count} images and "
-            f"{len(answers)} answers."
+            f"draw_predictions: expected a prediction for each image, got {count} images and "
+            f"{len(predictions)} predictions."
         )
     truths = [None] * count if truths is None else truths
     titles = [truth or "" for truth in truths] if titles is None else titles
     # 3 to 5 images in a row, with the fewest empty positions in the last.
     across = count if count < 4 else min((4, 5, 3), key=lambda n: -count % n)
     down = math.ceil(count / across)
-    bars = max(map(len, answers))
+    bars = max(map(len, predictions))
     figure = new_figure(2.5 * across, (2.85 + 0.24 * bars) * down)
     # An image, its bars, and a space before the next image.
     grid = figure.add_gridspec(3 * down, across, height_ratios=[2.4, 0.24 * bars, 0.04] * down)
-    for i, (image, answer) in enumerate(zip(images, answers, strict=True)):
+    for i, (image, prediction) in enumerate(zip(images, predictions, strict=True)):
         row, column = divmod(i, across)
         axes = figure.add_subplot(grid[3 * row, column])
         axes.imshow(image)
         _frame_only(axes)
         axes.set_xlabel(shortened(titles[i], 30), fontsize=9.5, fontweight="bold", **TEXT)
-        _draw_bars(figure.add_subplot(grid[3 * row + 1, column]), answer, truths[i])
+        _draw_bars(figure.add_subplot(grid[3 * row + 1, column]), prediction, truths[i])
     if any(truths):
         figure.supxlabel("red: the true class", fontsize=8, color=INK)
     save(figure, path)
 
 
-def _draw_bars(axes: Any, answer: Sequence[tuple[str, float]], truth: str | None) -> None:
+def _draw_bars(axes: Any, prediction: Sequence[tuple[str, float]], truth: str | None) -> None:
     """Bars from 0 to 1, with names on them and percentages at the right edge."""
-    for y, (name, probability) in enumerate(answer):
-        axes.barh(y, probability, height=0.86, color=RIGHT if name == truth else OTHER)
+    for y, (name, probability) in enumerate(prediction):
+        axes.barh(y, probability, height=0.86, color=TRUE_CLASS if name == truth else OTHER)
         axes.text(0.02, y, shortened(name, 30), va="center", fontsize=8, **TEXT)
         percent = f"{100 * probability:.1f} %"
         axes.text(0.99, y, percent, va="center", ha="right", fontsize=7.5, color=INK)
     axes.set_xlim(0, 1)
-    axes.set_ylim(len(answer) - 0.5, -0.5)
+    axes.set_ylim(len(prediction) - 0.5, -0.5)
     _frame_only(axes)
 
 
@@ -171,9 +171,9 @@ def draw_confusion(
             axes.text(column, row, f"{value}", ha="center", va="center", fontsize=8, color=colour)
     axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
     axes.set_yticks(range(len(classes)), classes)
-    axes.set_xlabel("answer")
+    axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
-    axes.set_title("answers, % of each class", loc="left", fontsize=11)
+    axes.set_title("predictions, % of each true class", loc="left", fontsize=11)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     save(figure, path)

@@ -19,10 +19,10 @@ def draw_curves(log: Sequence[Any], path: str | os.PathLike[str]) -> None:
     epochs = [line.epoch for line in log]
     drops = [now.epoch - 0.5 for before, now in pairwise(log) if now.lr < before.lr]
     style = {"linewidth": 2, "marker": "o" if len(log) < 20 else "", "markersize": 4}
-    for place, title, name, scale in ((1, "loss", "loss", 1), (2, "error, %", "error", 100)):
-        axes = figure.add_subplot(1, 2, place)
-        for which, colour, label in (("train", TRAIN, "training"), ("valid", VALID, "validation")):
-            values = [scale * getattr(line, f"{which}_{name}") for line in log]
+    for panel, title, name, scale in ((1, "loss", "loss", 1), (2, "error, %", "error", 100)):
+        axes = figure.add_subplot(1, 2, panel)
+        for split, colour, label in (("train", TRAIN, "training"), ("valid", VALID, "validation")):
+            values = [scale * getattr(line, f"{split}_{name}") for line in log]
             axes.plot(epochs, values, color=colour, label=label, **style)
         for i, drop in enumerate(drops):
             text = "lower learning rate" if i == 0 else None
@@ -33,6 +33,6 @@ def draw_curves(log: Sequence[Any], path: str | os.PathLike[str]) -> None:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(axis="y", color="#eeeeee")
         axes.spines[["top", "right"]].set_visible(False)
-        if place == 1:
+        if panel == 1:
             axes.legend(frameon=False)
     save(figure, path)

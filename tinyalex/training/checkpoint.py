@@ -17,8 +17,8 @@ CHECKPOINT = "checkpoint.safetensors"
 class Run:
     """The state of a training run.
 
-    Random numbers depend on seed and step alone: a run that is stopped and resumed ends
-    with the same bytes as one that is not.
+    Random numbers depend only on seed and step: a run that is stopped and resumed ends
+    with the same weights, bit for bit.
     """
 
     def __init__(
@@ -52,8 +52,8 @@ class Run:
         expected = {"progress", "options", "seed", "best"}
         if not isinstance(state, dict) or not expected <= state.keys():
             raise ValueError(
-                f"resume: expected a checkpoint ({CHECKPOINT}), but {str(path)!r} is none; "
-                "it may contain weights only."
+                f"resume: expected a checkpoint ({CHECKPOINT}), but {str(path)!r} is "
+                "another file, perhaps of weights only."
             )
         before = state["options"]
         changed = [

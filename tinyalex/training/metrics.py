@@ -14,12 +14,12 @@ from tinyalex.function import no_grad
 from tinyalex.nn.module import eval_mode
 
 TOP = 5
-"""The k of the top-k error that ImageNet's challenge reports."""
+"""The k of the top-k error of ImageNet's challenge."""
 
 
 @dataclass
 class Evaluation:
-    """Mean `loss`, error rates (0 to 1), `confusion` (K, K): [true, predicted class].
+    """Mean `loss`, error rates (0 to 1), `confusion[true class, predicted class]`.
 
     `top5_error` counts images whose true class is not among the five most probable.
     With five classes or fewer it is 0, and str() omits it.
@@ -31,7 +31,7 @@ class Evaluation:
     top5_error: float
 
     def standard_error(self, error: float) -> float:
-        """Of one of the error rates, over the choice of the images."""
+        """The standard error of an error rate, for a random choice of images."""
         return math.sqrt(error * (1 - error) / self.confusion.sum())
 
     def __str__(self) -> str:
@@ -47,9 +47,9 @@ class Evaluation:
 
 
 def count_errors(logits: Array, labels: Array) -> Array:
-    """The number of rows of logits (N, C) whose largest element is not at their label.
+    """The number of rows of logits (N, C) whose argmax is not their label.
 
-    An array of shape (), which on a GPU is not synchronised.
+    Returns an array of shape (), without waiting for the GPU.
     """
     return (logits.argmax(axis=1) != labels).sum()
 
@@ -59,8 +59,8 @@ def log_probabilities(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The log probabilities of a model in evaluation mode, (N, K), and the labels (N,).
 
-    Images are (n, C, H, W), or V views of each, (n, V, C, H, W): then probabilities are
-    averaged (section 4.1; data.TenViews).
+    Images are (n, C, H, W), or V views of each, (n, V, C, H, W), whose probabilities
+    are averaged (section 4.1; data.TenViews).
     """
     results, all_labels = [], []
     with no_grad(), eval_mode(model):
@@ -82,7 +82,7 @@ def log_probabilities(
 
 
 def mean_log_probabilities(predictions: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-    """The logarithm of the mean of probabilities, given as logarithms (N, K).
+    """The log of the mean of probabilities, from their logs: arrays (N, K).
 
     For several views of the same images, or several networks.
     """
@@ -92,16 +92,16 @@ def mean_log_probabilities(predictions: Sequence[np.ndarray] | np.ndarray) -> np
 
 
 def score(predictions: np.ndarray, labels: np.ndarray) -> Evaluation:
-    """Evaluates predictions, log probabilities (N, K), by their labels (N,)."""
+    """Compares predictions, log probabilities (N, K), with labels (N,)."""
     count, classes = predictions.shape
     at_label = predictions[np.arange(count), labels]
     confusion = np.zeros((classes, classes), np.int64)
     np.add.at(confusion, (labels, predictions.argmax(axis=1)), 1)
-    # Of equal elements the first counts, as in argmax.
+    # The first of equal elements ranks highest, as in argmax.
     is_first = np.arange(classes) < labels[:, None]
     column = at_label[:, None]
     ahead = (predictions > column) | ((predictions == column) & is_first)
-    # NaN is greater than nothing: a network that has diverged is wrong.
+    # Comparisons with NaN are false. A diverged network counts as wrong.
     among_top = (ahead.sum(axis=1) < TOP) & np.isfinite(at_label)
     return Evaluation(
         loss=-float(at_label.mean(dtype=np.float64)),
@@ -112,5 +112,5 @@ def score(predictions: np.ndarray, labels: np.ndarray) -> Evaluation:
 
 
 def evaluate(model: Any, batches: Iterable[tuple[Array, Array]]) -> Evaluation:
-    """Evaluates the model on all batches (images, labels). Its mode is restored."""
+    """Evaluates the model on all batches (images, labels), and restores its mode."""
     return score(*log_probabilities(model, batches))

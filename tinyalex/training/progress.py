@@ -15,7 +15,7 @@ class Epoch:
     """A line of the log: mean losses and error rates (0 to 1).
 
     `seconds` and `images_per_second` are those of training, without validation. They
-    include the wait for data, `waited` seconds.
+    include `waited`, the seconds of waiting for data.
     """
 
     epoch: int
@@ -71,7 +71,7 @@ class PendingResults:
         self._images.append(images)
 
     def read(self) -> list[tuple[float, int, int]]:
-        """Remove (mean loss, errors, images) of each step, with one synchronisation."""
+        """Pop (mean loss, errors, images) of each step, with one synchronisation."""
         if not self._images:
             return []
         with device.on_device_of(self._arrays[0]):

@@ -14,9 +14,9 @@ class Interrupted(Exception):  # noqa: N818 - not an error: the user requested i
 
 @contextmanager
 def deferred_interrupts() -> Iterator[Callable[[], bool]]:
-    """A context in which the first Ctrl-C or SIGTERM is only recorded.
+    """A context that only records the first Ctrl-C or SIGTERM.
 
-    Its value is a function: whether there was one. The second has its usual effect.
+    Yields a function: whether one has arrived. The second has its usual effect.
     """
     received = False
 

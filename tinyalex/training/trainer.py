@@ -29,8 +29,8 @@ SAVE_INTERVAL_SECONDS = 600
 """Between checkpoints within an epoch, which on all of ImageNet may take hours."""
 
 READ_INTERVAL_SECONDS = 0.1
-"""Between reads of the loss. A GPU that is read after each step is idle while Python
-prepares the next one."""
+"""Between reads of the loss. A read after each step would leave the GPU idle while
+Python prepares the next."""
 
 
 class Trainer(Run):
@@ -42,10 +42,10 @@ class Trainer(Run):
         model.safetensors       the weights at the end
 
     scheduler     from optim.lr_scheduler, or None
-    epochs        number of epochs in all
-    metadata      for the files of weights: the network's `variant`, ...
+    epochs        total number of epochs
+    metadata      of the weights files: the network's `variant`, ...
     patience      stop when the validation error has not fallen for this many epochs
-    options       must be the same when a run is resumed
+    options       settings that must be the same when a run is resumed
     after_epoch   called with the log after each epoch, for example to plot it
     """
 
@@ -76,7 +76,7 @@ class Trainer(Run):
         return self.output / CHECKPOINT
 
     def fit(self) -> list[Epoch]:
-        """Train until the end. Returns the log.
+        """Train the remaining epochs. Returns the log.
 
         Raises Interrupted after the step in which Ctrl-C or SIGTERM arrived, once a
         checkpoint is written; FloatingPointError if the loss is not finite.
@@ -121,7 +121,7 @@ class Trainer(Run):
             progress.seconds += time.perf_counter() - began
 
     def _timed(self, batches: Iterator[tuple[Array, Array]]) -> Iterator[tuple[Array, Array]]:
-        """The batches; the time until each is added to progress.waited."""
+        """Yields the batches, and adds the wait for each to progress.waited."""
         while True:
             began = time.perf_counter()
             batch = next(batches, None)
@@ -137,13 +137,13 @@ class Trainer(Run):
         return (
             f"loss {p.loss / images:.3f}, error {100 * p.wrong / images:.1f} %, "
             f"{p.images / p.seconds:.0f} images/s: "
-            f"a batch waits {wait:.0f} ms for data, steps {step:.0f} ms"
+            f"per batch, {wait:.0f} ms data wait, {step:.0f} ms compute"
         )
 
     def step(self, images: Array, labels: Array) -> None:
         """Forward pass, backward pass, update. The results are pending on the device.
 
-        A batch without images, none of which could be read, counts as a step too.
+        An empty batch, none of whose images could be read, counts as a step too.
         """
         if len(labels) == 0:
             self.progress.step += 1
@@ -177,9 +177,9 @@ class Trainer(Run):
 
     def _diverged(self, loss: float, step: int) -> FloatingPointError:
         lr = self.optimizer.param_groups[0]["lr"]
-        kept = "The last checkpoint is from before. " if self.checkpoint.exists() else ""
+        saved = "The last checkpoint was saved before. " if self.checkpoint.exists() else ""
         return FloatingPointError(
-            f"The loss is {loss} at step {step}: training has diverged. {kept}"
+            f"The loss is {loss} at step {step}: training has diverged. {saved}"
             f"Restart with a learning rate below {lr:g}, for example --lr {lr / 10:g}."
         )
 
@@ -232,7 +232,7 @@ class Trainer(Run):
     def save_checkpoint(self) -> None:
         """Write the checkpoint.
 
-        If a loss or weight is not finite, keeps the last and raises FloatingPointError.
+        Raises FloatingPointError instead if a loss or weight is not finite.
         """
         self._read_results()
         state = self.state_dict()

@@ -17,7 +17,7 @@ MAX_REGISTERS, MAX_THREADS, MAX_SHARED_BYTES = 65536, 2048, 228 << 10
 """Of a multiprocessor of that architecture."""
 
 RESERVED_BYTES = 1 << 10
-"""Shared memory that each block takes besides its own."""
+"""Shared memory that CUDA reserves for each block."""
 
 LEGEND = """\
 Under a source line: the memory traffic of one warp of 32 threads that executes it once.

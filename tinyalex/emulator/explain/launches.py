@@ -1,4 +1,4 @@
-"""The launches that are explained: primitives at AlexNet's sizes."""
+"""The launches to explain: primitives at AlexNet's sizes."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from tinyalex.kernels.example_arguments import examples
 
 
 def calls_of(name: str) -> dict[str, tuple[Any, ...]]:
-    """The arguments of a primitive by title: typical ones, or the largest example."""
+    """{title: arguments} of a primitive: typical calls, or the largest example."""
     if calls := {title: args for primitive, title, args in typical_calls() if primitive == name}:
         return calls
     largest = max(
@@ -118,7 +118,7 @@ def measure(name: str, title: str, arguments: tuple[Any, ...]) -> MeasuredLaunch
 
 
 class _CountingEngine:
-    """For `kernels.launch` instead of CuPy: builds only the kernel that is called."""
+    """Replaces CuPy in `kernels.cuda.launching`: builds only the kernel called."""
 
     kernel: Kernel
     blocks: int

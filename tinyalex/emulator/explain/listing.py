@@ -11,7 +11,7 @@ MAX_SOURCE_COLUMNS = 111
 
 
 def listing(file: str, name: str, launches: Sequence[MeasuredLaunch]) -> Iterator[str]:
-    """The kernel and what it uses of its file, then measurements in other files."""
+    """The kernel, the definitions it uses, and measurements in other files."""
     source = (source_files.FOLDER / file).read_text(encoding="utf-8").splitlines()
     shown: set[str] = set()
     for first, last in _excerpts(source, name):
@@ -49,7 +49,7 @@ _DEFINITION = re.compile(r"(?:struct|const int) (\w+)|[^ }#].*?\b([a-z]\w*)\(")
 
 
 def _excerpts(source: Sequence[str], name: str) -> list[tuple[int, int]]:
-    """The paragraphs with the definition of `name` and with those that it uses."""
+    """The paragraphs that define `name` and the names it uses."""
     code = [re.sub(r"//.*", "", line) for line in source]
     defined = {}
     for first, last in _paragraphs(source):
@@ -66,7 +66,7 @@ def _excerpts(source: Sequence[str], name: str) -> list[tuple[int, int]]:
 
 
 def _paragraphs(source: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """First and last lines of what blank lines outside of all braces separate."""
+    """(first, last line) of paragraphs: blank lines outside of braces end them."""
     first, depth = 1, 0
     for number, line in enumerate([*source, ""], 1):
         depth += line.count("{") - line.count("}")

@@ -4,7 +4,7 @@ from tinyalex.emulator.explain.launches import MeasuredLaunch
 from tinyalex.emulator.memory_reports import SECTOR_BYTES, TOLERANCE, MemoryUse
 
 CONTIGUOUS = 1.5
-"""Up to this multiple of the ideal cost, accesses are called almost contiguous."""
+"""Accesses up to this multiple of the ideal cost are called almost contiguous."""
 
 
 def summary(launch: MeasuredLaunch) -> str:
@@ -15,7 +15,7 @@ def summary(launch: MeasuredLaunch) -> str:
     most = max(uses, key=lambda use: use.cost * use.requests)
     requests = sum(use.requests for use in uses)
     moved = sum(use.requests * use.cost for use in uses)
-    # A line costs less than its bytes if threads share an element.
+    # A line costs less than its ideal if threads share an element.
     ideal = sum(use.requests * min(use.cost, use.ideal) for use in uses)
     at_best = f" (ideal {_kilobytes(ideal)})" if moved > TOLERANCE * ideal else ""
     sentences = [

@@ -1,11 +1,11 @@
 // Runs CUDA C++ kernels on the CPU. Included before a .cu file, compiled as C++17.
 //
-// One thread of the host runs the blocks one after another. Within a block, a fiber (a
-// call stack of its own) runs the threads of the block in a loop. A thread without
+// One thread of the host runs the blocks one after another. Within a block, a fiber
+// (with its own call stack) runs the threads of the block in a loop. A thread without
 // barriers costs a function call. A thread that waits at a barrier keeps its fiber,
 // another fiber continues the loop, and the thread is resumed when the threads that it
-// waits for have arrived. So plain memory accesses are atomic and each run is
-// deterministic; `order` permutes blocks and threads, which reveals results that depend
+// waits for have arrived. Plain memory accesses are therefore atomic, and each run is
+// deterministic. `order` permutes blocks and threads, which reveals results that depend
 // on the order.
 #pragma once
 #include <math.h>
@@ -93,7 +93,7 @@ struct Launch {
   uint64_t waits;  // out: number of waits at barriers
   char error[512];
   void* code[2];  // out: addresses of the instructions in error
-  // Of a checked launch, with all arrays in one arena, separated by gaps.
+  // For a checked launch: all arrays are in one arena, separated by gaps.
   unsigned char* arena;
   size_t arena_bytes;
   ArraySpan* arrays;
@@ -126,7 +126,7 @@ ON_CPU_EVENT(check_shared_array, void* start, size_t bytes)
 // Fibers
 
 #ifndef ON_CPU_UCONTEXT
-// Saves the callee-saved registers, switches stacks, and returns on the other one.
+// Saves the callee-saved registers, switches stacks, and returns on the other stack.
 using Context = void*;
 extern "C" void on_cpu_switch(void** save, void* load) __attribute__((visibility("hidden")));
 asm(R"(
@@ -202,13 +202,13 @@ struct Multiprocessor {
   unsigned sequence[kMaxThreads];
 
   State state[kMaxThreads];
-  Fiber* fiber_of[kMaxThreads];    // that of a waiting thread
+  Fiber* fiber_of[kMaxThreads];    // of a waiting thread
   Location location[kMaxThreads];  // of its barrier
   unsigned mask[kMaxThreads];      // the lanes it waits for
   bool ready[kMaxThreads];
 
-  // What threads exchange at a barrier: copied from `sent` to `delivered` when they are
-  // released, so that the next exchange can be sent before all have read.
+  // The values that threads exchange at a barrier: copied from `sent` to `delivered` when
+  // they are released, so that a thread can send its next value before all have read.
   unsigned char sent[kMaxThreads][kMessageBytes], delivered[kMaxThreads][kMessageBytes];
 
   int atomic_depth = 0;  // above 0 within an atomic function
@@ -237,12 +237,12 @@ static void enter_fiber(Fiber* fiber) {
 __attribute__((format(printf, 1, 2))) static void report(const char* format, ...) {
   sm.failed = true;
   char* text = sm.launch->error;
-  const size_t room = sizeof sm.launch->error;
+  const size_t capacity = sizeof sm.launch->error;
   if (*text) return;
-  const int n = snprintf(text, room, "block (%u,%u,%u): ", blockIdx.x, blockIdx.y, blockIdx.z);
+  const int n = snprintf(text, capacity, "block (%u,%u,%u): ", blockIdx.x, blockIdx.y, blockIdx.z);
   va_list values;
   va_start(values, format);
-  vsnprintf(text + n, room - n, format, values);
+  vsnprintf(text + n, capacity - n, format, values);
   va_end(values);
 }
 
@@ -298,7 +298,7 @@ static void wait_at(State barrier, Location location, unsigned mask) {
   set_thread(thread);
 }
 
-// Whether all active lanes in the thread's mask wait at its barrier with its mask.
+// Whether all active lanes in the thread's mask wait at its barrier, with the same mask.
 static bool warp_is_complete(unsigned thread) {
   const unsigned mask = sm.mask[thread], first = thread & ~31u;
   for (unsigned lane = 0; lane < 32; ++lane) {
@@ -574,7 +574,7 @@ static inline unsigned active_lanes() {
   return bits;
 }
 
-// While one exists, the checker takes memory accesses for atomic.
+// While one exists, the checker treats memory accesses as atomic.
 #ifdef ON_CPU_CHECK
 struct Atomic {
   Atomic() { sm.atomic_depth = sm.atomic_depth + 1; }

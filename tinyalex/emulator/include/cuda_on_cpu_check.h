@@ -1,8 +1,8 @@
 // The memory checker of cuda_on_cpu.h. Kernels are compiled with -fsanitize=thread, but
 // linked without its library: the compiler inserts calls of __tsan_read4(p),
-// __tsan_write4(p) and so on before memory accesses, which are defined here.
+// __tsan_write4(p) and so on before memory accesses; this file defines them.
 //
-// Reported are accesses out of bounds, writes through a pointer to const, reads of
+// They report accesses out of bounds, writes through a pointer to const, reads of
 // shared memory that no thread has written, and races: two threads access one byte, at
 // least one writes, not both atomically, with no barrier between them. Two blocks are
 // never ordered.
@@ -13,7 +13,7 @@
 #include <map>
 #include <tuple>
 #endif
-// For what the checks call on each access, which must not be instrumented itself.
+// For functions that each access calls: they must not be instrumented themselves.
 #define ON_CPU_UNCHECKED __attribute__((no_sanitize_thread, noinline))
 
 namespace on_cpu {
@@ -48,7 +48,7 @@ struct Checker {
 };
 static Checker checker;
 
-// Sectors and bank conflicts. A request: the n-th execution of an instruction by a warp.
+// Sectors and bank conflicts. A request is an execution of an instruction by a warp.
 
 #ifdef ON_CPU_STATS
 struct Site {
@@ -169,7 +169,7 @@ void check_warp_passes_barrier(unsigned warp) { ++checker.warp_epoch[warp]; }
 
 // An access
 
-// Whether barriers order an earlier access before what `thread` does now.
+// Whether barriers order an earlier access before the current one of `thread`.
 ON_CPU_UNCHECKED static bool is_before(const Access& access, unsigned thread) {
   if (access.thread == kNoThread) return true;
   if (access.block != checker.block) return false;
@@ -190,8 +190,8 @@ static void abort_launch(void* code, void* other_code) {
 #define ON_CPU_ABORT(code, other_code, ...) \
   (ON_CPU_REPORT_THREAD(__VA_ARGS__), abort_launch(code, other_code))
 
-// The array with `bytes` bytes at `offset` of the arena, if possible a writable one, or
-// null.
+// The array that contains `bytes` bytes at `offset` of the arena, preferably a writable
+// one, or null.
 ON_CPU_UNCHECKED static const Launch::ArraySpan* array_at(size_t offset, size_t bytes) {
   const Launch::ArraySpan* found = nullptr;
   for (size_t i = 0; i < sm.launch->array_count; ++i) {
@@ -308,7 +308,7 @@ ON_CPU_UNCHECKED static void check_access(void* pointer, size_t bytes, bool writ
   checker.on = !sm.failed;
 }
 
-// The start of the data that the compiler's checks for undefined behaviour pass.
+// The first member of the data that UBSan's checks pass.
 struct SourceLocation {
   const char* file;
   unsigned line, column;
