@@ -207,7 +207,7 @@ def test_a_training_step_neither_synchronizes_nor_copies_to_the_host(device, tmp
     counts = {name: count - before[name] for name, count in standin.stats.items()}
     assert (counts["sync"], counts["d2h"]) == (0, 0)
     tell(
-        f"CIFAR quick network on CUDA: {counts['launch'] / 4:.0f} launches a training step, {len(standin.launches) / 4:.0f} of them our kernels"
+        f"CIFAR quick network on CUDA: {counts['launch'] / 4:.0f} launches per training step, {len(standin.launches) / 4:.0f} of them our kernels"
     )
 
 

@@ -185,8 +185,8 @@ class Doubled(nn.Sequential):
     [
         ({"a": nn.CrossEntropyLoss()}, "export_onnx: a is a CrossEntropyLoss, which has no translation. Expected a Sequential of the layers in tinyalex.nn."),
         ({"a": nn.Sequential({"b": Doubled(nn.ReLU())})}, "export_onnx: a.b is a Doubled, which has no translation."),
-        ({"a": nn.AdaptiveAvgPool2d(3)}, "export_onnx: a, AdaptiveAvgPool2d(3): the 3 x 3 windows differ in size on an input of 10 x 10, which ONNX does not have."),
-        ({"a": nn.LocalResponseNorm(4)}, "export_onnx: a, LocalResponseNorm(4, alpha=0.0001, beta=0.75, k=1.0, alpha_mode='mean', groups=1): ONNX Runtime has LRN for odd sizes"),
+        ({"a": nn.AdaptiveAvgPool2d(3)}, "export_onnx: a, AdaptiveAvgPool2d(3): the 3 x 3 windows differ in size on an input of 10 x 10, which ONNX does not support."),
+        ({"a": nn.LocalResponseNorm(4)}, "export_onnx: a, LocalResponseNorm(4, alpha=0.0001, beta=0.75, k=1.0, alpha_mode='mean', groups=1): ONNX Runtime supports LRN for odd sizes"),
         ({"a": nn.Linear(10, 2)}, "export_onnx: a, Linear(10, 2): expected an input (N, features), got (1, 3, 10, 10). Put a Flatten before it."),
         ({"a": nn.Flatten(0)}, "export_onnx: a, Flatten(): it flattens the batch axis"),
     ],

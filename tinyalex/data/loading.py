@@ -25,7 +25,7 @@ class Loader:
     shuffle     use a new random order in each epoch; otherwise the dataset's own
     transform   `transform(images, epoch=e, first=i)` returns the network's input, as
                 data.Augment and data.Normalize do; None: pixels from 0 to 255
-    drop_last   omit a last batch that is smaller than the others
+    drop_last   omit a last batch that is smaller
     prefetch    the number of batches that two threads prepare ahead; 0: no threads
     seed        of the order; None: that of `tinyalex.manual_seed` when the epoch begins
     device      of the batches. `images` are copied to a GPU once, as bytes, if they fit
