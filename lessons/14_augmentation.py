@@ -137,7 +137,7 @@ lesson.claim(
 
 # %%
 light = data.Augment(mean, size=224, colours=axes)
-broken = data.Augment(mean, size=224, colours=variances)
+with_eigenvalues = data.Augment(mean, size=224, colours=variances)
 photo = photos[[photos.std(axis=1).mean(axis=(1, 2)).argmax()]]  # the most colourful one
 figure = lesson.figure(12, 4.4)
 title = "a photograph" if source == lesson.PHOTOS else "an image"
@@ -146,7 +146,7 @@ colours = [lesson.BLUE, lesson.RED, lesson.GREEN, "#d9a21b", "#7d5ba6"]
 rows = (
     ("shifted, mirrored", crop, 5),
     ("and colour shift", light, 4),
-    ("with eigenvalues", broken, 2),
+    ("with eigenvalues", with_eigenvalues, 2),
 )
 for title, change, count in rows:
     for epoch in range(count):

@@ -65,6 +65,12 @@ def test_named_files_exist(page):
     assert [name for name in inside if not (ROOT / "tinyalex" / name).exists()] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_no_block_is_a_placeholder(page):
+    blocks = re.findall(r"```\w*\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    assert [block for block in blocks if len(block.split()) < 2] == []
+
+
 def test_the_readme_is_short():
     assert len(README.splitlines()) <= 150
 
