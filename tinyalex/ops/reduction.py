@@ -40,7 +40,7 @@ def axes_of(op: str, axis: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
 class Sum(Function):
     """y = sum of x along `axis`.  dx = dy"""
 
-    def forward(self, x: Array, *, axis: Any, keepdims: bool) -> Array:
+    def forward(self, x: Array, *, axis: Any, keepdims: Any) -> Array:
         self.shape, self.axes = x.shape, axes_of("sum", axis, x.shape)
         return x.sum(axis=self.axes, keepdims=keepdims)
 
@@ -51,7 +51,7 @@ class Sum(Function):
 class Mean(Function):
     """y = (sum of x along `axis`) / count.  dx = dy / count"""
 
-    def forward(self, x: Array, *, axis: Any, keepdims: bool) -> Array:
+    def forward(self, x: Array, *, axis: Any, keepdims: Any) -> Array:
         if x.dtype.kind != "f":
             raise TypeError(
                 f"mean: the tensor is {x.dtype}, but must be floating. "
@@ -71,7 +71,7 @@ class Max(Function):
     Equal maxima share the gradient evenly, as in torch.amax.
     """
 
-    def forward(self, x: Array, *, axis: Any, keepdims: bool) -> Array:
+    def forward(self, x: Array, *, axis: Any, keepdims: Any) -> Array:
         self.axes = axes_of("max", axis, x.shape)
         if any(x.shape[a] == 0 for a in self.axes):
             raise ValueError(
