@@ -328,3 +328,8 @@ def test_strings_none_and_complex_numbers_raise(numbers):
         TypeError, match="Tensor: expected a number, a regular nested list of numbers, or an array"
     ):
         ta.Tensor(numbers)
+
+
+def test_an_error_of_numpy_that_is_not_about_shapes_keeps_its_text():
+    with pytest.raises(ValueError, match="Integers to negative integer powers"):
+        ta.Tensor(np.array([2]), device="cpu") ** -1
