@@ -1,28 +1,23 @@
-import math
-
 import numpy as np
 import pytest
 
 import tinyalex as ta
 from tinyalex import functional as F
+from tinyalex.functional.activation import relu_naive, sigmoid_naive, tanh_naive
 
 pytestmark = pytest.mark.anywhere
 
 
 @pytest.mark.parametrize(
     ("f", "naive"),
-    [
-        (F.relu, lambda v: max(0.0, v)),
-        (F.tanh, lambda v: (math.exp(v) - math.exp(-v)) / (math.exp(v) + math.exp(-v))),
-        (F.sigmoid, lambda v: 1 / (1 + math.exp(-v))),
-    ],
+    [(F.relu, relu_naive), (F.tanh, tanh_naive), (F.sigmoid, sigmoid_naive)],
     ids=["relu", "tanh", "sigmoid"],
 )
-def test_it_equals_the_formula_and_passes_gradcheck(f, naive, dtype, rng):
+def test_it_equals_its_naive_version_and_passes_gradcheck(f, naive, dtype, rng):
     x = rng.standard_normal((3, 4, 5)).astype(dtype)
     y = f(x)
     assert y.dtype == dtype
-    np.testing.assert_allclose(y.numpy(), np.vectorize(naive)(x), rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(y.numpy(), naive(x), rtol=1e-5, atol=1e-7)
     assert ta.gradcheck(f, x).ok
 
 

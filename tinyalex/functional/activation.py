@@ -1,12 +1,20 @@
 """ReLU, tanh and sigmoid (section 3.1)."""
 
+import math
 from typing import Any
+
+import numpy as np
 
 from tinyalex import device, kernels, ops
 from tinyalex.device import Array
 from tinyalex.function import Function
 from tinyalex.functional.arguments import float_tensors
 from tinyalex.tensor import Tensor
+
+
+def relu_naive(x: np.ndarray) -> np.ndarray:
+    """max(0, x), element by element."""
+    return np.array([max(0.0, v) for v in x.ravel()], x.dtype).reshape(x.shape)
 
 
 class ReLU(Function):
@@ -38,9 +46,20 @@ def relu(input: Any, inplace: bool = False) -> Tensor:
     return ReLU.apply(*float_tensors("relu", input=input))
 
 
+def tanh_naive(x: np.ndarray) -> np.ndarray:
+    """(e**x - e**-x) / (e**x + e**-x), element by element."""
+    powers = [(math.exp(v), math.exp(-v)) for v in x.ravel()]
+    return np.array([(p - q) / (p + q) for p, q in powers], x.dtype).reshape(x.shape)
+
+
 def tanh(input: Any) -> Tensor:
     """The hyperbolic tangent, for any shape.  dx = dy * (1 - y**2)"""
     return ops.Tanh.apply(*float_tensors("tanh", input=input))
+
+
+def sigmoid_naive(x: np.ndarray) -> np.ndarray:
+    """1 / (1 + e**-x), element by element."""
+    return np.array([1 / (1 + math.exp(-v)) for v in x.ravel()], x.dtype).reshape(x.shape)
 
 
 class Sigmoid(Function):
