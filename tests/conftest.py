@@ -13,6 +13,7 @@ import pytest
 
 import tinyalex
 from tinyalex import device as devices
+from tinyalex import emulator
 from tinyalex.data.download import data_folder
 
 DEVICE = os.environ.get("TINYALEX_DEVICE", "cpu")
@@ -45,7 +46,7 @@ if "test_fuzz.py" not in collect_ignore:
 
 
 def pytest_report_header():
-    device = f"device: {DEVICE}{', the stand-in' if 'TINYALEX_STANDIN' in os.environ else ''}"
+    device = f"device: {DEVICE}{', emulated' if emulator.is_installed() else ''}"
     if not collect_ignore:
         return device
     return [device, f"not collected, missing a library: {', '.join(collect_ignore)}"]
@@ -114,10 +115,6 @@ def pytest_terminal_summary(terminalreporter, config):
 
 def pytest_configure(config):
     config.stash[TOLD] = []
-    if "TINYALEX_STANDIN" in os.environ:  # before anything imports cupy
-        import standin
-
-        standin.install()
     if DEVICE != "cpu" and (reason := devices.why_no_cuda()):
         pytest.exit(
             f"TINYALEX_DEVICE={DEVICE}, but {reason}", returncode=pytest.ExitCode.USAGE_ERROR

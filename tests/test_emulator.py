@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tinyalex.emulator import LaunchError, Module, compiling
+from tinyalex.emulator import LaunchError, Module
+from tinyalex.emulator.kernels import compiling
 
 pytestmark = pytest.mark.cuda
 

@@ -10,7 +10,7 @@ from tinyalex.emulator import explain as explain_module
 from tinyalex.emulator import nvrtc
 from tinyalex.emulator.explain import explain, launches
 from tinyalex.emulator.explain.summary import summary
-from tinyalex.emulator.memory_reports import MemoryUse
+from tinyalex.emulator.kernels.memory_reports import MemoryUse
 from tinyalex.kernels import cpu, cuda
 from tinyalex.kernels.cuda import source_files
 

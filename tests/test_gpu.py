@@ -1,4 +1,4 @@
-"""Two devices, without synchronisation; on a GPU, or on the stand-in for one."""
+"""Two devices, without synchronisation; on a GPU, or on emulated ones."""
 
 import csv
 import os
@@ -13,7 +13,7 @@ import pytest
 from made_images import class_folders
 
 import tinyalex as ta
-from tinyalex import data, kernels, models, nn, optim, training
+from tinyalex import data, emulator, kernels, models, nn, optim, training
 from tinyalex import device as devices
 from tinyalex import functional as F
 from tinyalex.device import to_numpy
@@ -29,8 +29,8 @@ def by_im2col():
         yield
 
 
-on_the_standin = pytest.mark.skipif(
-    "TINYALEX_STANDIN" not in os.environ, reason="a GPU does not count waits and launches"
+on_the_emulator = pytest.mark.skipif(
+    not emulator.is_installed(), reason="a GPU does not count waits and launches"
 )
 
 
@@ -192,36 +192,35 @@ def test_a_run_trains_validates_and_saves(device, tmp_path):
     }
 
 
-@on_the_standin
-def test_a_training_step_neither_synchronizes_nor_copies_to_the_host(device, tmp_path, tell):
-    import standin
-
+@on_the_emulator
+def test_a_training_step_neither_synchronizes_nor_copies_nor_allocates(device, tmp_path, tell):
     trainer = small_run(device, tmp_path)
     batches = list(trainer.train.epoch(0))
     trainer.step(*batches[0])
-    before = dict(standin.stats)
-    standin.launches.clear()
-    with standin.no_sync():
-        for batch in batches[1:5]:
+    trainer.step(*batches[1])
+    held = devices.memory(device)["holds"]
+    with emulator.counting() as counts:
+        for batch in batches[2:6]:
             trainer.step(*batch)
-    counts = {name: count - before[name] for name, count in standin.stats.items()}
-    assert (counts["sync"], counts["d2h"]) == (0, 0)
+    assert counts.synchronizations == {}
+    assert counts.copied_bytes["to the host"] == counts.copied_bytes["between GPUs"] == 0
+    assert devices.memory(device)["holds"] == held
+    own = sum(n for name, n in counts.launches.items() if not name.startswith("cupy_"))
     tell(
-        f"CIFAR quick network on CUDA: {counts['launch'] / 4:.0f} launches per training step, {len(standin.launches) / 4:.0f} of them our kernels"
+        f"CIFAR quick network on CUDA, per training step: {counts.launches.total() / 4:.0f} launches, {own / 4:.0f} of them our kernels, and {counts.gemms / 4:.0f} GEMMs"
     )
 
 
-@on_the_standin
+@on_the_emulator
 def test_a_loader_does_not_synchronize(device, tmp_path):
-    import standin
-
     trainer = small_run(device, tmp_path)
-    trainer.train.prefetch = 0  # load in this thread, which must not wait
-    with standin.no_sync():
+    trainer.train.prefetch = 0  # load in this thread
+    with emulator.counting() as counts:
         assert len(list(trainer.train.epoch(0))) == 10
+    assert counts.synchronizations == {}
 
 
-@on_the_standin
+@on_the_emulator
 def test_train_cifar_trains_on_cuda_as_on_the_cpu(tmp_path):
     """Two epochs, 20 steps: the same losses to six digits."""
     root = Path(__file__).resolve().parent.parent
@@ -230,11 +229,10 @@ def test_train_cifar_trains_on_cuda_as_on_the_cpu(tmp_path):
     environment = os.environ | {"TINYALEX_FAST": "0"}
     losses = {}
     for target in ("cpu", "cuda"):
-        program = [root / "tests" / "standin"] if target == "cuda" else []
         output = tmp_path / target
         options_here = [*options, "--device", target, "--output", output]
         result = subprocess.run(
-            [sys.executable, *program, root / "train_cifar.py", *options_here],
+            [sys.executable, root / "train_cifar.py", *options_here],
             capture_output=True,
             text=True,
             cwd=tmp_path,
@@ -271,14 +269,14 @@ def test_ten_view_prediction_runs_on_the_device(device, tmp_path):
     )
 
 
-@on_the_standin
+@on_the_emulator
 @pytest.mark.parametrize("target", ["cuda", "cuda:1"])
 def test_train_imagenet_runs_on_cuda(target, tmp_path):
     root = Path(__file__).resolve().parent.parent
     photos = class_folders(tmp_path / "photos", train=4, val=2)
     options = shlex.split("--image-size 67 --resize 72 --batch-size 2 --epochs 1")
     options += ["--data", photos, "--device", target, "--output", tmp_path / "out"]
-    command = [sys.executable, root / "tests" / "standin", root / "train_imagenet.py", *options]
+    command = [sys.executable, root / "train_imagenet.py", *options]
     result = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert f"on {target}" in result.stdout
@@ -291,10 +289,8 @@ def test_tf32_can_be_switched_on_and_off(device):
     try:
         devices.allow_tf32()
         rounded = (x @ x).numpy()
-        if "TINYALEX_STANDIN" in os.environ:  # it only records the setting
-            import standin
-
-            assert standin.compute_types["f"] != 0
+        if emulator.is_installed():
+            assert (rounded != exact).any()
     finally:
         devices.allow_tf32(False)
     np.testing.assert_allclose(rounded, exact, rtol=1e-3)
@@ -335,3 +331,11 @@ def test_memory_statistics_are_consistent(device):
     assert 1 << 22 <= memory["used"] <= memory["holds"]
     assert 0 < memory["free"] <= memory["total"]
     assert held.size == 1 << 20
+
+
+def test_a_zero_dimensional_array_keeps_its_shape(device):
+    x = ta.Tensor(np.array(-2.0, "f"), requires_grad=True)
+    y = F.relu(x)
+    y.backward()
+    assert x.shape == y.shape == x.grad.shape == ()
+    assert nn.Parameter(np.array(2.0, "f")).shape == ()

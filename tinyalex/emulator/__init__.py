@@ -27,9 +27,22 @@ loop that waits for another block never ends. Denormals are 0, also in double. L
 from several Python threads run one after another. Tested with g++ on Linux, x86-64.
 """
 
-from tinyalex.emulator.cupy_replacement import running
-from tinyalex.emulator.errors import CompileError, LaunchError
-from tinyalex.emulator.launching import Kernel
-from tinyalex.emulator.module import Module
+from tinyalex.emulator.cuda import Settings, Statistics, counting, install, is_installed
+from tinyalex.emulator.errors import CompileError, LaunchError, LimitError
+from tinyalex.emulator.kernels.cupy_replacement import running
+from tinyalex.emulator.kernels.launching import Kernel
+from tinyalex.emulator.kernels.module import Module
 
-__all__ = ["CompileError", "Kernel", "LaunchError", "Module", "running"]
+__all__ = [
+    "CompileError",
+    "Kernel",
+    "LaunchError",
+    "LimitError",
+    "Module",
+    "Settings",
+    "Statistics",
+    "counting",
+    "install",
+    "is_installed",
+    "running",
+]

@@ -6,4 +6,8 @@ class CompileError(RuntimeError):
 
 
 class LaunchError(RuntimeError):
-    """A launch beyond a GPU's limits, or an error while a kernel runs."""
+    """An error while a kernel runs."""
+
+
+class LimitError(LaunchError):
+    """A launch beyond a GPU's limits."""

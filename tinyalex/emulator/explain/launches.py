@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from tinyalex.emulator.launching import Kernel
-from tinyalex.emulator.memory_reports import MemoryUse
-from tinyalex.emulator.module import Module
+from tinyalex.emulator.kernels.launching import Kernel
+from tinyalex.emulator.kernels.memory_reports import MemoryUse
+from tinyalex.emulator.kernels.module import Module
 from tinyalex.kernels import cpu, cuda
 from tinyalex.kernels.cuda.launching import engine
 from tinyalex.kernels.example_arguments import examples

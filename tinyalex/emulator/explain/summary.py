@@ -1,7 +1,7 @@
 """A launch's memory traffic in a few sentences."""
 
 from tinyalex.emulator.explain.launches import MeasuredLaunch
-from tinyalex.emulator.memory_reports import SECTOR_BYTES, TOLERANCE, MemoryUse
+from tinyalex.emulator.kernels.memory_reports import SECTOR_BYTES, TOLERANCE, MemoryUse
 
 CONTIGUOUS = 1.5
 """Accesses up to this multiple of the ideal cost are called almost contiguous."""

@@ -31,7 +31,8 @@ def like(x: Array) -> Array:
 
 def ready(x: Array) -> Array:
     """`x` itself if it is C-contiguous, else a copy that is."""
-    return device.xp(x).ascontiguousarray(x)
+    # Not ascontiguousarray alone, which makes 0-d arrays 1-d.
+    return x if x.flags.c_contiguous else device.xp(x).ascontiguousarray(x)
 
 
 def columns(

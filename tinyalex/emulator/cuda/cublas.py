@@ -1,0 +1,449 @@
+"""cuBLAS: matrix products by NumPy on the GPUs' memory.
+
+Matrices are in Fortran order: column j starts at element j * ld.
+"""
+
+import ctypes
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinyalex.emulator.cuda import memory
+from tinyalex.emulator.cuda.api import (
+    Handle,
+    Pointer,
+    Status,
+    api,
+    new_handle,
+    object_of,
+    release_handle,
+    store,
+    store_wide,
+)
+from tinyalex.emulator.cuda.runtime.devices import thread
+from tinyalex.emulator.cuda.runtime.streams import submit, wait_for
+from tinyalex.emulator.cuda.statistics import statistics
+
+INVALID_VALUE = 7
+MAPPING_ERROR = 11
+EXECUTION_FAILED = 13
+INTERNAL_ERROR = 14
+NOT_SUPPORTED = 15
+
+DTYPES: dict[int, Any] = {
+    0: np.float32,
+    1: np.float64,
+    2: np.float16,
+    4: np.complex64,
+    5: np.complex128,
+}
+"""cudaDataType."""
+
+COMPUTE_32F_FAST_TF32 = 77
+SCALARS: dict[int, Any] = {64: np.float16, 65: np.float16, 70: np.float64, 71: np.float64}
+"""The type of alpha and beta by cublasComputeType; others compute in float32."""
+
+
+@dataclass(eq=False)
+class Library:
+    """A cuBLAS handle: its device and settings."""
+
+    device: int
+    stream: int = 0
+    math_mode: int = 0
+    pointer_mode: int = 0
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A matrix in memory, or its transpose: `operation` 1, or 2 for the conjugate."""
+
+    address: int
+    dtype: Any
+    ld: int
+    operation: int = 0
+
+    def at(self, offset: int) -> "Matrix":
+        """The matrix `offset` elements further on."""
+        size = np.dtype(self.dtype).itemsize
+        return Matrix(self.address + offset * size, self.dtype, self.ld, self.operation)
+
+    def stored(self, rows: int, columns: int) -> np.ndarray:
+        """The memory as an array (rows, columns), without the operation."""
+        dtype = np.dtype(self.dtype)
+        if self.ld < max(1, rows):
+            raise Status(
+                INVALID_VALUE, f"the leading dimension {self.ld} of a matrix of {rows} rows"
+            )
+        if rows == 0 or columns == 0:
+            return np.zeros((rows, columns), dtype)
+        size = ((columns - 1) * self.ld + rows) * dtype.itemsize
+        try:
+            memory.require("a matrix", self.address, size, thread.device)
+        except Status as status:
+            raise Status(MAPPING_ERROR, status.message) from None
+        flat = memory.array(self.address, size // dtype.itemsize, dtype)
+        strides = dtype.itemsize, self.ld * dtype.itemsize
+        return np.lib.stride_tricks.as_strided(flat, (rows, columns), strides)
+
+    def operand(self, rows: int, columns: int) -> np.ndarray:
+        """The operand op(matrix) of shape (rows, columns), a view."""
+        if not self.operation:
+            return self.stored(rows, columns)
+        transposed = self.stored(columns, rows).T
+        return transposed.conj() if self.operation == 2 else transposed
+
+
+def _scalar(address: int, dtype: Any) -> Any:
+    return memory.array(address, 1, dtype)[0]
+
+
+def _gemm(
+    handle: int,
+    m: int,
+    n: int,
+    k: int,
+    alpha: int,
+    a: Matrix,
+    b: Matrix,
+    beta: int,
+    c: Matrix,
+    scalars: Any,
+    tf32: bool = False,
+) -> None:
+    """c = alpha * op(a) @ op(b) + beta * c, with op(a) (m, k) and op(b) (k, n)."""
+    blas = _of_this_device(handle)
+    if min(m, n, k) < 0:
+        raise Status(INVALID_VALUE, f"a product of sizes m={m}, n={n}, k={k}")
+    scale, keep = _scalar(alpha, scalars), _scalar(beta, scalars)
+    x, y, out = a.operand(m, k), b.operand(k, n), c.stored(m, n)
+    statistics.gemms += 1
+    submit(blas.stream, "gemm", lambda: _multiply(x, y, out, scale, keep, tf32))
+
+
+def _multiply(
+    x: np.ndarray, y: np.ndarray, out: np.ndarray, scale: Any, keep: Any, tf32: bool
+) -> None:
+    """out = scale * x @ y + keep * out. Half precision is accumulated in float32."""
+    wide = np.result_type(scale.dtype, np.float32 if x.dtype == np.float16 else x.dtype)
+    x, y = x.astype(wide, copy=False), y.astype(wide, copy=False)
+    if tf32:
+        x, y = _rounded_to_tf32(x), _rounded_to_tf32(y)
+    result = scale * (x @ y)
+    out[...] = result + keep * out if keep else result
+
+
+def _rounded_to_tf32(x: np.ndarray) -> np.ndarray:
+    """float32 rounded to 10 bits of mantissa, to nearest even."""
+    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
+    return ((bits + 0xFFF + (bits >> 13 & 1)) & np.uint32(0xFFFFE000)).view(np.float32)
+
+
+def _of_this_device(handle: int) -> Library:
+    blas = object_of(handle, Library)
+    if blas.device != thread.device:
+        raise Status(
+            INTERNAL_ERROR,
+            f"the handle belongs to GPU {blas.device}, but GPU {thread.device} is current",
+        )
+    return blas
+
+
+# Functions of one type: cublasSgemm_v2, cublasDgemm_v2 and so on
+
+
+def _named(name: str, function: Callable[..., None]) -> None:
+    function.__name__ = name
+    api(function)
+
+
+def _add_typed(letter: str, dtype: Any) -> None:
+    def gemm(
+        handle: Handle,
+        transa: int,
+        transb: int,
+        m: int,
+        n: int,
+        k: int,
+        alpha: Pointer,
+        a: Pointer,
+        lda: int,
+        b: Pointer,
+        ldb: int,
+        beta: Pointer,
+        c: Pointer,
+        ldc: int,
+    ) -> None:
+        left, right = Matrix(a, dtype, lda, transa), Matrix(b, dtype, ldb, transb)
+        _gemm(handle, m, n, k, alpha, left, right, beta, Matrix(c, dtype, ldc), dtype)
+
+    def batched(
+        handle: Handle,
+        transa: int,
+        transb: int,
+        m: int,
+        n: int,
+        k: int,
+        alpha: Pointer,
+        a: Pointer,
+        lda: int,
+        b: Pointer,
+        ldb: int,
+        beta: Pointer,
+        c: Pointer,
+        ldc: int,
+        count: int,
+    ) -> None:
+        for pointers in (a, b, c):
+            memory.require("the pointers of a batch", pointers, 8 * count, thread.device)
+        # The pointers are read by the GPU, and may not have been computed yet. This is
+        # no synchronisation of the program.
+        stream = object_of(handle, Library).stream
+        wait_for(submit(stream, "pointers", lambda: None))
+        tables = [(ctypes.c_size_t * count).from_address(pointers) for pointers in (a, b, c)]
+        for x, y, out in zip(*tables, strict=True):
+            gemm(handle, transa, transb, m, n, k, alpha, x, lda, y, ldb, beta, out, ldc)
+
+    def strided(
+        handle: Handle,
+        transa: int,
+        transb: int,
+        m: int,
+        n: int,
+        k: int,
+        alpha: Pointer,
+        a: Pointer,
+        lda: int,
+        stride_a: Handle,
+        b: Pointer,
+        ldb: int,
+        stride_b: Handle,
+        beta: Pointer,
+        c: Pointer,
+        ldc: int,
+        stride_c: Handle,
+        count: int,
+    ) -> None:
+        left, right = Matrix(a, dtype, lda, transa), Matrix(b, dtype, ldb, transb)
+        out = Matrix(c, dtype, ldc)
+        for i in range(count):
+            x, y, z = left.at(i * stride_a), right.at(i * stride_b), out.at(i * stride_c)
+            _gemm(handle, m, n, k, alpha, x, y, beta, z, dtype)
+
+    def geam(
+        handle: Handle,
+        transa: int,
+        transb: int,
+        m: int,
+        n: int,
+        alpha: Pointer,
+        a: Pointer,
+        lda: int,
+        beta: Pointer,
+        b: Pointer,
+        ldb: int,
+        c: Pointer,
+        ldc: int,
+    ) -> None:
+        """c = alpha * op(a) + beta * op(b). A factor of 0 leaves its matrix unread."""
+        out = Matrix(c, dtype, ldc).stored(m, n)
+        terms = [
+            (factor, Matrix(x, dtype, ld, operation).operand(m, n))
+            for factor, x, ld, operation in (
+                (_scalar(alpha, dtype), a, lda, transa),
+                (_scalar(beta, dtype), b, ldb, transb),
+            )
+            if factor
+        ]
+
+        def add() -> None:
+            out[...] = sum((factor * x for factor, x in terms), np.zeros((m, n), dtype))
+
+        submit(_of_this_device(handle).stream, "geam", add)
+
+    def dot(
+        handle: Handle, n: int, x: Pointer, incx: int, y: Pointer, incy: int, result: Pointer
+    ) -> None:
+        left = Matrix(x, dtype, max(incx, 1)).stored(1, n)[0]
+        right = Matrix(y, dtype, max(incy, 1)).stored(1, n)[0]
+        out = memory.array(result, 1, dtype)
+
+        def multiply() -> None:
+            out[...] = left @ right
+
+        task = submit(_of_this_device(handle).stream, "dot", multiply)
+        if memory.find(result) is None:  # a result for the host
+            statistics.count_synchronization()
+            wait_for(task)
+
+    _named(f"cublas{letter}gemm_v2", gemm)
+    _named(f"cublas{letter}gemmBatched", batched)
+    _named(f"cublas{letter}gemmStridedBatched", strided)
+    _named(f"cublas{letter}geam", geam)
+    _named(f"cublas{letter}dot{'u' if letter in 'CZ' else ''}_v2", dot)
+
+
+for _letter, _dtype in zip(
+    "SDCZ", (np.float32, np.float64, np.complex64, np.complex128), strict=True
+):
+    _add_typed(_letter, _dtype)
+
+
+# Functions of mixed types
+
+
+def _dtype_of(number: int) -> Any:
+    if number not in DTYPES:
+        raise Status(NOT_SUPPORTED, f"matrices of cudaDataType {number} are not emulated")
+    return DTYPES[number]
+
+
+def _scalar_dtype(compute: int, c_dtype: Any) -> Any:
+    real = SCALARS.get(compute, np.float32)
+    return np.result_type(real, np.complex64) if np.dtype(c_dtype).kind == "c" else real
+
+
+@api
+def cublasGemmEx(
+    handle: Handle,
+    transa: int,
+    transb: int,
+    m: int,
+    n: int,
+    k: int,
+    alpha: Pointer,
+    a: Pointer,
+    a_type: int,
+    lda: int,
+    b: Pointer,
+    b_type: int,
+    ldb: int,
+    beta: Pointer,
+    c: Pointer,
+    c_type: int,
+    ldc: int,
+    compute: int,
+    algorithm: int,
+) -> None:
+    left, right = (
+        Matrix(a, _dtype_of(a_type), lda, transa),
+        Matrix(b, _dtype_of(b_type), ldb, transb),
+    )
+    out = Matrix(c, _dtype_of(c_type), ldc)
+    scalars, tf32 = _scalar_dtype(compute, out.dtype), compute == COMPUTE_32F_FAST_TF32
+    _gemm(handle, m, n, k, alpha, left, right, beta, out, scalars, tf32)
+
+
+@api
+def cublasGemmStridedBatchedEx(
+    handle: Handle,
+    transa: int,
+    transb: int,
+    m: int,
+    n: int,
+    k: int,
+    alpha: Pointer,
+    a: Pointer,
+    a_type: int,
+    lda: int,
+    stride_a: Handle,
+    b: Pointer,
+    b_type: int,
+    ldb: int,
+    stride_b: Handle,
+    beta: Pointer,
+    c: Pointer,
+    c_type: int,
+    ldc: int,
+    stride_c: Handle,
+    count: int,
+    compute: int,
+    algorithm: int,
+) -> None:
+    left, right = (
+        Matrix(a, _dtype_of(a_type), lda, transa),
+        Matrix(b, _dtype_of(b_type), ldb, transb),
+    )
+    out = Matrix(c, _dtype_of(c_type), ldc)
+    scalars, tf32 = _scalar_dtype(compute, out.dtype), compute == COMPUTE_32F_FAST_TF32
+    for i in range(count):
+        x, y, z = left.at(i * stride_a), right.at(i * stride_b), out.at(i * stride_c)
+        _gemm(handle, m, n, k, alpha, x, y, beta, z, scalars, tf32)
+
+
+@api
+def cublasSgemmEx(
+    handle: Handle,
+    transa: int,
+    transb: int,
+    m: int,
+    n: int,
+    k: int,
+    alpha: Pointer,
+    a: Pointer,
+    a_type: int,
+    lda: int,
+    b: Pointer,
+    b_type: int,
+    ldb: int,
+    beta: Pointer,
+    c: Pointer,
+    c_type: int,
+    ldc: int,
+) -> None:
+    left, right = (
+        Matrix(a, _dtype_of(a_type), lda, transa),
+        Matrix(b, _dtype_of(b_type), ldb, transb),
+    )
+    out = Matrix(c, _dtype_of(c_type), ldc)
+    _gemm(handle, m, n, k, alpha, left, right, beta, out, np.float32)
+
+
+# Handles
+
+
+@api
+def cublasCreate_v2(handle: Pointer) -> None:
+    store_wide(handle, new_handle(Library(thread.device)))
+
+
+@api
+def cublasDestroy_v2(handle: Handle) -> None:
+    release_handle(handle, Library)
+
+
+@api
+def cublasGetVersion_v2(handle: Handle, version: Pointer) -> None:
+    store(version, 130000)
+
+
+@api
+def cublasSetStream_v2(handle: Handle, stream: Handle) -> None:
+    object_of(handle, Library).stream = stream
+
+
+@api
+def cublasGetStream_v2(handle: Handle, stream: Pointer) -> None:
+    store_wide(stream, object_of(handle, Library).stream)
+
+
+@api
+def cublasSetMathMode(handle: Handle, mode: int) -> None:
+    object_of(handle, Library).math_mode = mode
+
+
+@api
+def cublasGetMathMode(handle: Handle, mode: Pointer) -> None:
+    store(mode, object_of(handle, Library).math_mode)
+
+
+@api
+def cublasSetPointerMode_v2(handle: Handle, mode: int) -> None:
+    object_of(handle, Library).pointer_mode = mode
+
+
+@api
+def cublasGetPointerMode_v2(handle: Handle, mode: Pointer) -> None:
+    store(mode, object_of(handle, Library).pointer_mode)

@@ -1,0 +1,318 @@
+"""CUDA's driver (libcuda): modules and launches."""
+
+import ctypes
+from collections.abc import Sequence
+
+from tinyalex.emulator.cuda import compiler, memory
+from tinyalex.emulator.cuda.api import (
+    ILLEGAL_ADDRESS,
+    INVALID_HANDLE,
+    INVALID_IMAGE,
+    INVALID_VALUE,
+    LAUNCH_FAILED,
+    NOT_FOUND,
+    NOT_SUPPORTED,
+    OUT_OF_MEMORY,
+    OUT_OF_RESOURCES,
+    Handle,
+    Pointer,
+    Size,
+    Status,
+    api,
+    last_message,
+    new_handle,
+    object_of,
+    release_handle,
+    store,
+    store_wide,
+)
+from tinyalex.emulator.cuda.checked_arguments import CheckedArguments
+from tinyalex.emulator.cuda.runtime.devices import CAPABILITY, MULTIPROCESSORS, c_string, thread
+from tinyalex.emulator.cuda.runtime.streams import keeps_arguments, submit
+from tinyalex.emulator.cuda.settings import settings
+from tinyalex.emulator.cuda.statistics import statistics
+from tinyalex.emulator.cuda.wheel import CUDA_VERSION
+from tinyalex.emulator.errors import LaunchError, LimitError
+from tinyalex.emulator.kernels import library, limits
+
+CONTEXT = 0x100
+"""The context of GPU 0; that of GPU 1 follows."""
+
+# CUfunction_attribute
+ATTRIBUTE_MAX_THREADS, ATTRIBUTE_REGISTERS, ATTRIBUTE_MAX_DYNAMIC_SHARED = 0, 4, 8
+
+_ERRORS = {
+    INVALID_VALUE: "CUDA_ERROR_INVALID_VALUE",
+    OUT_OF_MEMORY: "CUDA_ERROR_OUT_OF_MEMORY",
+    INVALID_IMAGE: "CUDA_ERROR_INVALID_IMAGE",
+    INVALID_HANDLE: "CUDA_ERROR_INVALID_HANDLE",
+    NOT_FOUND: "CUDA_ERROR_NOT_FOUND",
+    ILLEGAL_ADDRESS: "CUDA_ERROR_ILLEGAL_ADDRESS",
+    OUT_OF_RESOURCES: "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES",
+    LAUNCH_FAILED: "CUDA_ERROR_LAUNCH_FAILED",
+    NOT_SUPPORTED: "CUDA_ERROR_NOT_SUPPORTED",
+}
+
+
+class Module:
+    """A compiled source, loaded on a device."""
+
+    def __init__(self, image: bytes):
+        path = compiler.library_of(image)
+        if path is None:
+            raise Status(INVALID_IMAGE, "the image was not compiled by the emulator's NVRTC")
+        if not path.exists():
+            raise Status(
+                INVALID_IMAGE, f"the emulator's cache has lost {path}. Delete CUPY_CACHE_DIR, too"
+            )
+        self.device = thread.device
+        self.kernels = library.load(path)
+
+
+class Function:
+    """A kernel of a module.
+
+    max_dynamic_shared  bytes; raised by cuFuncSetAttribute
+    """
+
+    def __init__(self, module: Module, kernel: library.CompiledKernel):
+        self.module, self.kernel = module, kernel
+        self.max_dynamic_shared = limits.SHARED_BYTES
+
+    def launch(
+        self,
+        grid: tuple[int, ...],
+        block: tuple[int, ...],
+        shared_bytes: int,
+        stream: int,
+        slots: int,
+    ) -> None:
+        """Submit a launch. `slots`: the address of an array of arguments' addresses."""
+        kernel = self.kernel
+        if min(*grid, *block) < 1:
+            raise Status(INVALID_VALUE, f"{kernel.name}: grid {grid}, block {block}")
+        if self.module.device != thread.device:
+            raise Status(
+                INVALID_HANDLE,
+                f"{kernel.name} was loaded on GPU {self.module.device}, but is launched on GPU "
+                f"{thread.device}",
+            )
+        try:
+            launch = limits.checked_launch(
+                kernel.name,
+                grid,
+                block,
+                shared_bytes,
+                self.max_dynamic_shared,
+                CAPABILITY,
+                settings.order,
+            )
+        except LimitError as error:
+            raise Status(INVALID_VALUE, str(error)) from None
+        count = len(kernel.parameters)
+        addresses = list((ctypes.c_size_t * count).from_address(slots)) if count else []
+        blocks = self._check_arrays(addresses)
+        kept = None
+        if keeps_arguments(stream):
+            kept = [
+                ctypes.create_string_buffer(ctypes.string_at(address, size), size)
+                for address, size in zip(addresses, self._sizes, strict=True)
+            ]
+            addresses = [ctypes.addressof(buffer) for buffer in kept]
+
+        is_checked = kernel.is_checked
+
+        def run(kept: object = kept) -> None:
+            statistics.launches[kernel.name] += 1
+            arguments = CheckedArguments(kernel.parameters, addresses) if is_checked else None
+            table = (ctypes.c_size_t * max(count, 1))(*(arguments or addresses))
+            try:
+                kernel.run(launch, ctypes.addressof(table), arguments.arena if arguments else None)
+            except LimitError as error:
+                raise Status(OUT_OF_RESOURCES, str(error)) from None
+            except LaunchError as error:
+                raise Status(LAUNCH_FAILED, str(error)) from None
+            for i, used in blocks:
+                if not used.is_intact():
+                    raise Status(
+                        LAUNCH_FAILED,
+                        f"{kernel.name}: wrote outside the {used.size} bytes of argument {i}",
+                    )
+
+        submit(stream, kernel.name, run)
+
+    @property
+    def _sizes(self) -> list[int]:
+        return [
+            8 if parameter.is_pointer else int(parameter.code[1:])
+            for parameter in self.kernel.parameters
+        ]
+
+    def _check_arrays(self, addresses: Sequence[int]) -> list[tuple[int, memory.Block]]:
+        """The blocks of the arrays; a Status if the GPU cannot access one."""
+        blocks = []
+        for i, parameter in enumerate(self.kernel.parameters):
+            if parameter.is_pointer:
+                start, size = ctypes.c_size_t.from_address(addresses[i]).value, 1
+            elif parameter.code.startswith("A"):
+                start, size = _extent(addresses[i], int(parameter.code[1:]))
+            else:
+                continue
+            if start and size:
+                what = f"{self.kernel.name}: argument {i}"
+                blocks.append((i, memory.require(what, start, size, thread.device)))
+        return blocks
+
+
+def _extent(address: int, size: int) -> tuple[int, int]:
+    """The first address and the bytes that a CArray's shape and strides reach.
+
+    A CArray has a pointer, the number of elements, the shape and the strides in bytes.
+    """
+    ndim = (size - 16) // 16
+    start, count, *rest = (ctypes.c_ssize_t * (2 + 2 * ndim)).from_address(address)
+    if not count:
+        return start, 0
+    steps = [(n - 1) * stride for n, stride in zip(rest[:ndim], rest[ndim:], strict=True)]
+    first = start + sum(step for step in steps if step < 0)
+    last = start + sum(step for step in steps if step > 0)
+    return first, last - first + 1
+
+
+@api
+def cuInit(flags: int) -> None:
+    pass
+
+
+@api
+def cuDriverGetVersion(version: Pointer) -> None:
+    store(version, CUDA_VERSION)
+
+
+@api
+def cuGetErrorName(status: int, text: Pointer) -> None:
+    store_wide(text, c_string(_ERRORS.get(status, f"CUDA_ERROR {status}")))
+
+
+@api
+def cuGetErrorString(status: int, text: Pointer) -> None:
+    store_wide(text, c_string(last_message() or "no details"))
+
+
+@api
+def cuCtxGetCurrent(context: Pointer) -> None:
+    store_wide(context, CONTEXT + thread.device)
+
+
+@api
+def cuCtxSetCurrent(context: Handle) -> None:
+    if context:
+        thread.device = context - CONTEXT
+
+
+@api
+def cuCtxGetDevice(device: Pointer) -> None:
+    store(device, thread.device)
+
+
+@api
+def cuDevicePrimaryCtxRelease_v2(device: int) -> None:
+    pass
+
+
+@api
+def cuStreamGetCtx(stream: Handle, context: Pointer) -> None:
+    store_wide(context, CONTEXT + thread.device)
+
+
+# Modules
+
+
+@api
+def cuModuleLoadData(module: Pointer, image: Pointer) -> None:
+    store_wide(module, new_handle(Module(ctypes.string_at(image))))
+
+
+@api
+def cuModuleUnload(module: Handle) -> None:
+    release_handle(module, Module)
+
+
+@api
+def cuModuleGetFunction(function: Pointer, module: Handle, name: Pointer) -> None:
+    loaded, wanted = object_of(module, Module), ctypes.string_at(name).decode()
+    if wanted not in loaded.kernels:
+        raise Status(NOT_FOUND, f"no kernel {wanted!r}, only {', '.join(loaded.kernels)}")
+    store_wide(function, new_handle(Function(loaded, loaded.kernels[wanted])))
+
+
+@api
+def cuFuncGetAttribute(value: Pointer, attribute: int, function: Handle) -> None:
+    known = {
+        ATTRIBUTE_MAX_THREADS: limits.MAX_THREADS,
+        ATTRIBUTE_REGISTERS: 32,
+        ATTRIBUTE_MAX_DYNAMIC_SHARED: object_of(function, Function).max_dynamic_shared,
+    }
+    store(value, known.get(attribute, 0))
+
+
+@api
+def cuFuncSetAttribute(function: Handle, attribute: int, value: int) -> None:
+    if attribute == ATTRIBUTE_MAX_DYNAMIC_SHARED:
+        if value > CAPABILITY.max_shared:
+            raise Status(
+                INVALID_VALUE,
+                f"{value} bytes of shared memory, but a block has at most {CAPABILITY.max_shared} "
+                f"on a GPU of compute capability {CAPABILITY.name}",
+            )
+        object_of(function, Function).max_dynamic_shared = value
+
+
+# Launches
+
+
+@api
+def cuLaunchKernel(
+    function: Handle,
+    grid_x: int,
+    grid_y: int,
+    grid_z: int,
+    block_x: int,
+    block_y: int,
+    block_z: int,
+    shared_bytes: int,
+    stream: Handle,
+    arguments: Pointer,
+    extra: Pointer,
+) -> None:
+    grid, block = (grid_x, grid_y, grid_z), (block_x, block_y, block_z)
+    object_of(function, Function).launch(grid, block, shared_bytes, stream, arguments)
+
+
+@api
+def cuOccupancyMaxActiveBlocksPerMultiprocessor(
+    blocks: Pointer, function: Handle, threads: int, shared_bytes: Size
+) -> None:
+    store(blocks, CAPABILITY.threads // max(threads, 1))
+
+
+@api
+def cuOccupancyMaxPotentialBlockSize(
+    grid: Pointer, block: Pointer, function: Handle, callback: Pointer, shared: Size, limit: int
+) -> None:
+    store(grid, MULTIPROCESSORS)
+    store(block, min(limit or limits.MAX_THREADS, limits.MAX_THREADS))
+
+
+NOT_EMULATED = (
+    "cuCtxCreate_v2",
+    "cuCtxDestroy_v2",
+    "cuLaunchCooperativeKernel",
+    "cuLinkAddData_v2",
+    "cuLinkAddFile_v2",
+    "cuLinkComplete",
+    "cuLinkCreate_v2",
+    "cuLinkDestroy",
+    "cuModuleGetGlobal_v2",
+    "cuModuleLoad",
+)

@@ -1,0 +1,81 @@
+"""NVIDIA's libraries, loaded where CuPy finds them."""
+
+import atexit
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tinyalex.emulator.cuda import compiler, driver, wheel
+from tinyalex.emulator.cuda import cublas as cublas
+from tinyalex.emulator.cuda import curand as curand
+from tinyalex.emulator.cuda import runtime as runtime
+from tinyalex.emulator.cuda.api import functions, missing
+from tinyalex.emulator.cuda.distributions import FUNCTIONS as DISTRIBUTIONS
+from tinyalex.emulator.cuda.runtime import devices
+from tinyalex.emulator.cuda.sorting import FUNCTIONS as SORTING
+from tinyalex.emulator.cuda.statistics import write_report
+from tinyalex.emulator.cuda.stubs import (
+    StubLibrary,
+    disable_all,
+    redirect,
+    redirect_by_name,
+    symbols,
+)
+from tinyalex.emulator.kernels import compiling
+
+NOT_SUPPORTED = {"cuda": 801, "cu": 801, "nvrtc": 1, "cublas": 15, "cublasLt": 15, "curand": 204}
+"""By prefix: what a function that the emulator lacks returns."""
+
+KEPT = {"cudaRuntimeGetVersion"}
+"""Functions of the runtime that need no driver: they stay what they are."""
+
+_libraries: list[StubLibrary] = []
+
+
+def load() -> None:
+    # CuPy then reduces with kernels that are compiled when they are used, not CUB's.
+    os.environ["CUPY_ACCELERATORS"] = ""
+    os.environ.setdefault("CUPY_CACHE_DIR", str(compiling.cache_folder() / "cupy"))
+
+    runtime_file = wheel.extension("cupy_backends", "cuda/api/runtime")
+    linked = [
+        name
+        for name in symbols(runtime_file, "tT")
+        if name.startswith("cuda") and name[4:5].isupper() and name.isidentifier()
+    ]
+    texts = {"cudaGetErrorName": devices.error_name, "cudaGetErrorString": devices.error_string}
+    cudart = _load("libcudart.so.13", "cuda", linked, texts)
+    _load("libcuda.so.1", "cu", driver.NOT_EMULATED)
+    _load("libnvrtc.so.13", "nvrtc", compiler.NOT_EMULATED, compiler.TEXTS)
+    _load("libcublasLt.so.13", "cublasLt", ["cublasLtCreate"])
+    for prefix, soname in (("cublas", "libcublas.so.13"), ("curand", "libcurand.so.10")):
+        file = wheel.extension("cupy_backends", f"cuda/libs/{prefix}")
+        asked = symbols(file, "U", "-D", "--undefined-only")
+        names = [name.partition("@")[0] for name in asked if name.endswith(f"@{soname}")]
+        _load(soname, prefix, names, version=soname)
+
+    redirect(runtime_file, {name: cudart.address(name) for name in linked if name not in KEPT})
+    redirect_by_name(wheel.extension("cupy", "cuda/thrust"), SORTING)
+    redirect_by_name(wheel.extension("cupy", "random/_generator_api"), DISTRIBUTIONS)
+    atexit.register(disable_all, _libraries)
+    atexit.register(write_report)
+
+
+def _load(
+    soname: str,
+    prefix: str,
+    names: Iterable[str],
+    more: Mapping[str, Any] | None = None,
+    version: str = "",
+) -> StubLibrary:
+    """A library with the functions of a prefix; those not emulated return an error."""
+    callbacks = {name: missing(name, NOT_SUPPORTED[prefix]) for name in names}
+    start = len(prefix)
+    callbacks |= {
+        name: function
+        for name, function in functions.items()
+        if name.startswith(prefix) and name[start].isupper()
+    }
+    library = StubLibrary(soname, {**callbacks, **(more or {})}, version)
+    _libraries.append(library)
+    return library

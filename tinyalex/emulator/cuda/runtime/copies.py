@@ -1,0 +1,220 @@
+"""Memory: allocation, copies, memset."""
+
+import ctypes
+import sys
+
+from tinyalex.emulator.cuda import memory, work_queue
+from tinyalex.emulator.cuda.api import (
+    INVALID_VALUE,
+    Handle,
+    Pointer,
+    Size,
+    Status,
+    api,
+    store,
+    store_wide,
+)
+from tinyalex.emulator.cuda.memory import HOST, Block
+from tinyalex.emulator.cuda.runtime import streams
+from tinyalex.emulator.cuda.runtime.devices import finish, thread
+from tinyalex.emulator.cuda.settings import settings
+from tinyalex.emulator.cuda.statistics import statistics
+
+HOST_TO_DEVICE, DEVICE_TO_HOST, DEVICE_TO_DEVICE, DEFAULT = 1, 2, 3, 4
+"""cudaMemcpyKind; DEFAULT: as the addresses say."""
+
+UNREGISTERED, PINNED, ON_DEVICE = 0, 1, 2
+"""cudaMemoryType."""
+
+
+# Allocation
+
+
+@api
+def cudaMalloc(pointer: Pointer, size: Size) -> None:
+    if not settings.has_pool:
+        # Not at installation, when CuPy is not imported yet.
+        sys.modules["cupy"].cuda.set_allocator(None)
+    store_wide(pointer, memory.allocate(size, thread.device) if size else 0)
+
+
+@api
+def cudaMallocManaged(pointer: Pointer, size: Size, flags: int) -> None:
+    store_wide(pointer, memory.allocate(size, thread.device))
+
+
+@api
+def cudaHostAlloc(pointer: Pointer, size: Size, flags: int) -> None:
+    store_wide(pointer, memory.allocate(size, HOST))
+
+
+@api
+def cudaFree(pointer: Pointer) -> None:
+    if pointer:
+        block = memory.find(pointer)
+        finish(block.device if block else thread.device)
+        memory.free(pointer)
+
+
+@api
+def cudaFreeHost(pointer: Pointer) -> None:
+    if pointer:
+        work_queue.wait()
+        memory.free(pointer)
+
+
+@api
+def cudaHostRegister(pointer: Pointer, size: Size, flags: int) -> None:
+    pass
+
+
+@api
+def cudaHostUnregister(pointer: Pointer) -> None:
+    pass
+
+
+@api
+def cudaMemGetInfo(free: Pointer, total: Pointer) -> None:
+    store_wide(free, settings.memory_bytes - memory.used_bytes[thread.device])
+    store_wide(total, settings.memory_bytes)
+
+
+@api
+def cudaPointerGetAttributes(attributes: Pointer, pointer: Pointer) -> None:
+    block = memory.find(pointer)
+    on_device = block is not None and block.device != HOST
+    store(attributes, UNREGISTERED if block is None else ON_DEVICE if on_device else PINNED)
+    store(attributes + 4, -2 if block is None else max(block.device, 0))
+    store_wide(attributes + 8, pointer if block else 0)
+    store_wide(attributes + 16, 0 if on_device else pointer)
+
+
+# Copies
+
+
+def _on_device(block: Block | None) -> bool:
+    return block is not None and block.device != HOST
+
+
+def _direction(source: Block | None, target: Block | None) -> str:
+    if source and target and _on_device(source) and _on_device(target):
+        return "on a GPU" if source.device == target.device else "between GPUs"
+    if _on_device(target):
+        return "to the GPU"
+    return "to the host" if _on_device(source) else "on the host"
+
+
+def _check_copy(
+    target: int, source: int, size: int, kind: int
+) -> tuple[Block | None, Block | None]:
+    ends = memory.find(source), memory.find(target)
+    if kind != DEFAULT:
+        expected = (
+            kind in (DEVICE_TO_HOST, DEVICE_TO_DEVICE),
+            kind in (HOST_TO_DEVICE, DEVICE_TO_DEVICE),
+        )
+        for name, is_expected, block in zip(("source", "target"), expected, ends, strict=True):
+            if _on_device(block) != is_expected:
+                where = ("a GPU", "the host") if is_expected else ("the host", "a GPU")
+                raise Status(
+                    INVALID_VALUE,
+                    f"copy of {size} bytes: the {name} is expected on {where[0]}, but is on "
+                    f"{where[1]}",
+                )
+    for block, address in zip(ends, (source, target), strict=True):
+        if block:
+            memory.require("copy", address, size)
+    return ends
+
+
+def copy(target: int, source: int, size: int, kind: int, stream: int | None) -> None:
+    """Copy in a stream; None for the default stream, and wait.
+
+    Memory of the host that is not pinned is read before this returns, and is written
+    before it, too: CUDA guarantees the first and does the second.
+    """
+    if not size:
+        return
+    source_block, target_block = _check_copy(target, source, size, kind)
+    direction = _direction(source_block, target_block)
+    handle = stream or 0
+
+    def do() -> None:
+        ctypes.memmove(target, source, size)
+
+    devices: frozenset[int] = frozenset()
+    if streams.captures(handle):
+        if stream is None:
+            streams.refuse_capture(handle, "a copy")
+    elif source_block is None and settings.lazy:
+        staged = ctypes.create_string_buffer(ctypes.string_at(source, size), size)
+
+        def do() -> None:
+            ctypes.memmove(target, staged, size)
+
+    elif direction == "between GPUs" and not stream and source_block and target_block:
+        # In the legacy stream, such a copy waits for both GPUs, and they for it.
+        devices = frozenset((source_block.device, target_block.device))
+
+    def counted() -> None:
+        statistics.copied_bytes[direction] += size
+        do()
+
+    task = streams.submit(handle, f"copy {direction}", counted, devices=devices)
+    waits = target_block is None or (
+        stream is None and direction not in ("on a GPU", "between GPUs")
+    )
+    if waits and task:
+        statistics.count_synchronization()
+        streams.wait_for(task)
+
+
+@api
+def cudaMemcpy(target: Pointer, source: Pointer, size: Size, kind: int) -> None:
+    copy(target, source, size, kind, None)
+
+
+@api
+def cudaMemcpyAsync(
+    target: Pointer, source: Pointer, size: Size, kind: int, stream: Handle
+) -> None:
+    copy(target, source, size, kind, stream)
+
+
+@api
+def cudaMemcpyPeer(
+    target: Pointer, target_device: int, source: Pointer, source_device: int, size: Size
+) -> None:
+    copy(target, source, size, DEVICE_TO_DEVICE, 0)
+
+
+@api
+def cudaMemcpyPeerAsync(
+    target: Pointer,
+    target_device: int,
+    source: Pointer,
+    source_device: int,
+    size: Size,
+    stream: Handle,
+) -> None:
+    copy(target, source, size, DEVICE_TO_DEVICE, stream)
+
+
+def _set(target: int, value: int, size: int, stream: int) -> None:
+    if size:
+        memory.require("memset", target, size)
+
+    def do() -> None:
+        ctypes.memset(target, value & 255, size)
+
+    streams.submit(stream, "memset", do)
+
+
+@api
+def cudaMemset(target: Pointer, value: int, size: Size) -> None:
+    _set(target, value, size, 0)
+
+
+@api
+def cudaMemsetAsync(target: Pointer, value: int, size: Size, stream: Handle) -> None:
+    _set(target, value, size, stream)

@@ -1,0 +1,317 @@
+"""Devices: their number, properties and limits, and the current one of each thread."""
+
+import ctypes
+import threading
+
+from tinyalex.emulator.cuda import memory, work_queue
+from tinyalex.emulator.cuda.api import (
+    INVALID_VALUE,
+    Pointer,
+    Size,
+    Status,
+    api,
+    last_message,
+    store,
+    store_wide,
+)
+from tinyalex.emulator.cuda.settings import settings
+from tinyalex.emulator.cuda.statistics import statistics
+from tinyalex.emulator.cuda.wheel import CUDA_VERSION
+from tinyalex.emulator.kernels.limits import (
+    CAPABILITIES,
+    MAX_BLOCK,
+    MAX_GRID,
+    MAX_THREADS,
+    SHARED_BYTES,
+)
+
+NO_DEVICE = 100
+INVALID_DEVICE = 101
+PEER_ALREADY_ENABLED = 704
+PEER_NOT_ENABLED = 705
+
+NAME = b"emulated GPU (tinyalex)"
+CAPABILITY = CAPABILITIES[settings.capability]
+MAJOR, MINOR = map(int, CAPABILITY.name.split("."))
+MULTIPROCESSORS = 132
+REGISTERS = 65536
+CONSTANT_BYTES = 64 << 10
+L2_BYTES = 50 << 20
+SHARED_OF_MULTIPROCESSOR = CAPABILITY.max_shared + 1024
+
+_ERRORS = {
+    INVALID_VALUE: "cudaErrorInvalidValue",
+    2: "cudaErrorMemoryAllocation",
+    NO_DEVICE: "cudaErrorNoDevice",
+    INVALID_DEVICE: "cudaErrorInvalidDevice",
+    400: "cudaErrorInvalidResourceHandle",
+    600: "cudaErrorNotReady",
+    700: "cudaErrorIllegalAddress",
+    701: "cudaErrorLaunchOutOfResources",
+    PEER_ALREADY_ENABLED: "cudaErrorPeerAccessAlreadyEnabled",
+    PEER_NOT_ENABLED: "cudaErrorPeerAccessNotEnabled",
+    719: "cudaErrorLaunchFailure",
+    801: "cudaErrorNotSupported",
+    900: "cudaErrorStreamCaptureUnsupported",
+    906: "cudaErrorStreamCaptureImplicit",
+}
+
+
+class _Thread(threading.local):
+    device = 0
+
+
+thread = _Thread()
+"""thread.device is the current device of this thread."""
+
+
+def check_device(device: int) -> None:
+    if not 0 <= device < settings.devices:
+        raise Status(INVALID_DEVICE, f"device {device}, but there are {settings.devices}")
+
+
+def finish(device: int) -> None:
+    """Do all that was given to a device."""
+    statistics.count_synchronization()
+    work_queue.wait(lambda task: task.device == device)
+
+
+@api
+def cudaDriverGetVersion(version: Pointer) -> None:
+    store(version, CUDA_VERSION)
+
+
+@api
+def cudaGetDeviceCount(count: Pointer) -> int:
+    store(count, settings.devices)
+    return 0 if settings.devices else NO_DEVICE
+
+
+@api
+def cudaGetDevice(device: Pointer) -> None:
+    store(device, thread.device)
+
+
+@api
+def cudaSetDevice(device: int) -> None:
+    check_device(device)
+    thread.device = device
+
+
+@api
+def cudaGetLastError() -> None:
+    pass
+
+
+@api
+def cudaPeekAtLastError() -> None:
+    pass
+
+
+@api
+def cudaDeviceSynchronize() -> None:
+    finish(thread.device)
+
+
+# Properties
+
+# By the number in cudaDeviceAttr.
+ATTRIBUTES = {
+    1: MAX_THREADS,
+    **dict(zip((2, 3, 4), MAX_BLOCK, strict=True)),
+    **dict(zip((5, 6, 7), MAX_GRID, strict=True)),
+    8: SHARED_BYTES,
+    9: CONSTANT_BYTES,
+    10: 32,  # threads of a warp
+    12: REGISTERS,
+    13: 1_980_000,  # clock rate in kHz
+    16: MULTIPROCESSORS,
+    31: 1,  # concurrent kernels
+    36: 2_619_000,  # clock rate of the memory in kHz
+    37: 5120,  # bits of the memory bus
+    38: L2_BYTES,
+    39: CAPABILITY.threads,
+    40: 3,  # copy engines
+    41: 1,  # unified addressing
+    75: MAJOR,
+    76: MINOR,
+    78: 1,  # stream priorities
+    81: SHARED_OF_MULTIPROCESSOR,
+    82: REGISTERS,
+    83: 1,  # managed memory
+    87: 2,  # performance ratio of float and double
+    95: 1,  # cooperative launches
+    97: CAPABILITY.max_shared,
+    106: 32,  # blocks of a multiprocessor
+    111: 1 << 10,  # reserved shared memory
+    115: 1,  # memory pools
+}
+
+_INT, _UNSIGNED, _SIZE = ctypes.c_int, ctypes.c_uint, ctypes.c_size_t
+
+
+class Properties13(ctypes.Structure):
+    """cudaDeviceProp of CUDA 13, up to the last member that CuPy reads."""
+
+    _fields_ = (
+        ("name", ctypes.c_char * 256),
+        ("uuid", ctypes.c_char * 16),
+        ("luid", ctypes.c_char * 8),
+        ("luidDeviceNodeMask", _UNSIGNED),
+        ("totalGlobalMem", _SIZE),
+        ("sharedMemPerBlock", _SIZE),
+        ("regsPerBlock", _INT),
+        ("warpSize", _INT),
+        ("memPitch", _SIZE),
+        ("maxThreadsPerBlock", _INT),
+        ("maxThreadsDim", _INT * 3),
+        ("maxGridSize", _INT * 3),
+        ("totalConstMem", _SIZE),
+        ("major", _INT),
+        ("minor", _INT),
+        ("textureAlignment", _SIZE),
+        ("texturePitchAlignment", _SIZE),
+        ("multiProcessorCount", _INT),
+        ("integrated", _INT),
+        ("canMapHostMemory", _INT),
+        ("textures", _INT * 39),
+        ("surfaceAlignment", _SIZE),
+        ("concurrentKernels", _INT),
+        ("ECCEnabled", _INT),
+        ("pciBusID", _INT),
+        ("pciDeviceID", _INT),
+        ("pciDomainID", _INT),
+        ("tccDriver", _INT),
+        ("asyncEngineCount", _INT),
+        ("unifiedAddressing", _INT),
+        ("memoryBusWidth", _INT),
+        ("l2CacheSize", _INT),
+        ("persistingL2CacheMaxSize", _INT),
+        ("maxThreadsPerMultiProcessor", _INT),
+        ("streamPrioritiesSupported", _INT),
+        ("globalL1CacheSupported", _INT),
+        ("localL1CacheSupported", _INT),
+        ("sharedMemPerMultiprocessor", _SIZE),
+        ("regsPerMultiprocessor", _INT),
+        ("managedMemory", _INT),
+        ("isMultiGpuBoard", _INT),
+        ("multiGpuBoardGroupID", _INT),
+        ("hostNativeAtomicSupported", _INT),
+        ("pageableMemoryAccess", _INT),
+        ("concurrentManagedAccess", _INT),
+        ("computePreemptionSupported", _INT),
+        ("canUseHostPointerForRegisteredMem", _INT),
+        ("cooperativeLaunch", _INT),
+        ("sharedMemPerBlockOptin", _SIZE),
+    )
+
+
+def _properties(device: int) -> dict[str, object]:
+    return {
+        "name": NAME,
+        "totalGlobalMem": settings.memory_bytes,
+        "sharedMemPerBlock": SHARED_BYTES,
+        "regsPerBlock": REGISTERS,
+        "warpSize": 32,
+        "maxThreadsPerBlock": MAX_THREADS,
+        "maxThreadsDim": (_INT * 3)(*MAX_BLOCK),
+        "maxGridSize": (_INT * 3)(*MAX_GRID),
+        "totalConstMem": CONSTANT_BYTES,
+        "major": MAJOR,
+        "minor": MINOR,
+        "multiProcessorCount": MULTIPROCESSORS,
+        "canMapHostMemory": 1,
+        "concurrentKernels": 1,
+        "pciBusID": device + 1,
+        "asyncEngineCount": 3,
+        "unifiedAddressing": 1,
+        "memoryBusWidth": 5120,
+        "l2CacheSize": L2_BYTES,
+        "maxThreadsPerMultiProcessor": CAPABILITY.threads,
+        "sharedMemPerMultiprocessor": SHARED_OF_MULTIPROCESSOR,
+        "regsPerMultiprocessor": REGISTERS,
+        "managedMemory": 1,
+        "cooperativeLaunch": 1,
+        "sharedMemPerBlockOptin": CAPABILITY.max_shared,
+    }
+
+
+@api
+def cudaGetDeviceProperties(properties: Pointer, device: int) -> None:
+    check_device(device)
+    target = Properties13.from_address(properties)
+    for name, value in _properties(device).items():
+        setattr(target, name, value)
+
+
+@api
+def cudaDeviceGetAttribute(value: Pointer, attribute: int, device: int) -> None:
+    check_device(device)
+    store(value, ATTRIBUTES.get(attribute, 0))
+
+
+@api
+def cudaDeviceGetPCIBusId(text: Pointer, length: int, device: int) -> None:
+    check_device(device)
+    bus_id = b"0000:%02x:00.0\0" % (device + 1)
+    ctypes.memmove(text, bus_id, min(length, len(bus_id)))
+
+
+@api
+def cudaDeviceGetLimit(value: Pointer, limit: int) -> None:
+    store_wide(value, 1024)
+
+
+@api
+def cudaDeviceSetLimit(limit: int, value: Size) -> None:
+    pass
+
+
+# Access of one GPU to the memory of another
+
+
+@api
+def cudaDeviceCanAccessPeer(can: Pointer, device: int, peer: int) -> None:
+    check_device(device)
+    check_device(peer)
+    store(can, int(device != peer))
+
+
+@api
+def cudaDeviceEnablePeerAccess(peer: int, flags: int) -> int | None:
+    check_device(peer)
+    if (thread.device, peer) in memory.peers:
+        return PEER_ALREADY_ENABLED
+    memory.peers.add((thread.device, peer))
+    return None
+
+
+@api
+def cudaDeviceDisablePeerAccess(peer: int) -> int | None:
+    if (thread.device, peer) not in memory.peers:
+        return PEER_NOT_ENABLED
+    memory.peers.remove((thread.device, peer))
+    return None
+
+
+# Error texts, which CuPy's exceptions contain
+
+_texts: dict[bytes, ctypes.Array[ctypes.c_char]] = {}
+
+
+def c_string(text: str) -> int:
+    """The address of a C string that stays valid."""
+    encoded = text.encode()
+    return ctypes.addressof(_texts.setdefault(encoded, ctypes.create_string_buffer(encoded)))
+
+
+@ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_int)
+def error_name(status: int) -> int:
+    """cudaGetErrorName."""
+    return c_string(_ERRORS.get(status, f"cudaError {status}"))
+
+
+@ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_int)
+def error_string(status: int) -> int:
+    """cudaGetErrorString: what happened, not only the kind of error."""
+    return c_string(last_message() or "no details")

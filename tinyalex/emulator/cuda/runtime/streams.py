@@ -1,0 +1,272 @@
+"""Streams and events; `submit` gives work to a stream."""
+
+import ctypes
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tinyalex.emulator.cuda import work_queue
+from tinyalex.emulator.cuda.api import (
+    INVALID_HANDLE,
+    NOT_READY,
+    Handle,
+    Pointer,
+    Status,
+    api,
+    new_handle,
+    object_of,
+    release_handle,
+    store,
+    store_wide,
+)
+from tinyalex.emulator.cuda.runtime.devices import thread
+from tinyalex.emulator.cuda.settings import settings
+from tinyalex.emulator.cuda.statistics import statistics
+from tinyalex.emulator.cuda.work_queue import LEGACY_STREAM, Task
+
+NON_BLOCKING = 1
+CAPTURE_UNSUPPORTED = 900
+CAPTURE_IMPLICIT = 906
+
+
+@dataclass(eq=False)
+class Graph:
+    """Captured work, in the order in which it was submitted, and its streams."""
+
+    work: list[tuple[str, Callable[[], None]]] = field(default_factory=list)
+    streams: list["Stream"] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Stream:
+    """graph: where the work goes instead of to the GPU while the stream captures."""
+
+    device: int
+    flags: int = 0
+    graph: Graph | None = None
+
+    @property
+    def is_blocking(self) -> bool:
+        return not self.flags & NON_BLOCKING
+
+
+@dataclass(eq=False)
+class Event:
+    """recorded: the task, or the graph of a capture, in which it was recorded."""
+
+    recorded: Task | Graph | None = None
+    seconds: float | None = None
+
+
+_streams: list[Stream] = []
+"""Those that were created and not destroyed."""
+
+
+def stream_of(handle: int) -> Stream:
+    if handle in (0, 1, 2):  # the default, the legacy and the per-thread stream
+        return Stream(thread.device)
+    return object_of(handle, Stream)
+
+
+def captures(handle: int) -> bool:
+    return stream_of(handle).graph is not None
+
+
+def keeps_arguments(handle: int) -> bool:
+    """Whether work submitted now must have copies of what the caller may overwrite."""
+    return settings.lazy or captures(handle)
+
+
+def submit(
+    handle: int,
+    name: str,
+    do: Callable[[], None],
+    *,
+    after: Task | None = None,
+    devices: frozenset[int] = frozenset(),
+) -> Task | None:
+    """Do the work in the stream's turn; None if it was captured."""
+    stream = stream_of(handle)
+    if stream.graph:
+        stream.graph.work.append((name, do))
+        return None
+    is_legacy = handle in (0, 1)
+    if is_legacy:
+        for other in _streams:
+            if other.graph and other.is_blocking and other.device == stream.device:
+                raise Status(
+                    CAPTURE_IMPLICIT,
+                    f"{name} in the default stream, while a blocking stream captures. Capture in "
+                    "a Stream(non_blocking=True), and submit all work to it",
+                )
+    number = LEGACY_STREAM if is_legacy else handle
+    return work_queue.add(Task(do, stream.device, number, stream.is_blocking, after, devices))
+
+
+def wait_for(task: Task | None) -> None:
+    if task is not None:
+        work_queue.wait(lambda other: other is task)
+
+
+def refuse_capture(handle: int, what: str) -> None:
+    if captures(handle):
+        raise Status(
+            CAPTURE_UNSUPPORTED, f"{what} waits for a stream that captures a graph. Leave it out"
+        )
+
+
+def _nothing() -> None:
+    pass
+
+
+def synchronize(handle: int) -> None:
+    refuse_capture(handle, "synchronize")
+    statistics.count_synchronization()
+    wait_for(submit(handle, "wait", _nothing))
+
+
+def create_stream(flags: int) -> int:
+    stream = Stream(thread.device, flags)
+    _streams.append(stream)
+    return new_handle(stream)
+
+
+@api
+def cudaStreamCreate(stream: Pointer) -> None:
+    store_wide(stream, create_stream(0))
+
+
+@api
+def cudaStreamCreateWithFlags(stream: Pointer, flags: int) -> None:
+    store_wide(stream, create_stream(flags))
+
+
+@api
+def cudaStreamCreateWithPriority(stream: Pointer, flags: int, priority: int) -> None:
+    store_wide(stream, create_stream(flags))
+
+
+@api
+def cudaStreamDestroy(stream: Handle) -> None:
+    work_queue.wait(lambda task: task.stream == stream)
+    _streams.remove(release_handle(stream, Stream))
+
+
+@api
+def cudaStreamSynchronize(stream: Handle) -> None:
+    synchronize(stream)
+
+
+@api
+def cudaStreamQuery(stream: Handle) -> int | None:
+    refuse_capture(stream, "query")
+    device, number = stream_of(stream).device, LEGACY_STREAM if stream in (0, 1) else stream
+    tasks = work_queue.pending.values()
+    if any(task.device == device and task.stream == number for task in tasks):
+        return NOT_READY
+    return None
+
+
+@api
+def cudaStreamWaitEvent(stream: Handle, event: Handle, flags: int) -> None:
+    recorded = object_of(event, Event).recorded
+    if isinstance(recorded, Graph):  # the stream takes part in the capture
+        waiting = stream_of(stream)
+        if waiting.graph is None and recorded.streams:
+            waiting.graph = recorded
+            recorded.streams.append(waiting)
+    else:
+        submit(stream, "wait for an event", _nothing, after=recorded)
+
+
+@api
+def cudaStreamGetFlags(stream: Handle, flags: Pointer) -> None:
+    store(flags, stream_of(stream).flags)
+
+
+@api
+def cudaStreamGetPriority(stream: Handle, priority: Pointer) -> None:
+    store(priority, 0)
+
+
+@api
+def cudaStreamGetDevice(stream: Handle, device: Pointer) -> None:
+    store(device, stream_of(stream).device)
+
+
+@api
+def cudaLaunchHostFunc(stream: Handle, function: Pointer, data: Pointer) -> None:
+    call = ctypes.CFUNCTYPE(None, ctypes.c_size_t)(function)
+    submit(stream, "host function", lambda: call(data))
+
+
+@api
+def cudaStreamAddCallback(stream: Handle, function: Pointer, data: Pointer, flags: int) -> None:
+    call = ctypes.CFUNCTYPE(None, ctypes.c_size_t, ctypes.c_int, ctypes.c_size_t)(function)
+    submit(stream, "callback", lambda: call(stream, 0, data))
+
+
+# Events
+
+
+@api
+def cudaEventCreate(event: Pointer) -> None:
+    store_wide(event, new_handle(Event()))
+
+
+@api
+def cudaEventCreateWithFlags(event: Pointer, flags: int) -> None:
+    store_wide(event, new_handle(Event()))
+
+
+@api
+def cudaEventDestroy(event: Handle) -> None:
+    release_handle(event, Event)
+
+
+@api
+def cudaEventRecord(event: Handle, stream: Handle) -> None:
+    found = object_of(event, Event)
+
+    def record() -> None:
+        found.seconds = time.perf_counter()
+
+    found.seconds = None
+    found.recorded = stream_of(stream).graph or submit(stream, "record an event", record)
+
+
+@api
+def cudaEventQuery(event: Handle) -> int | None:
+    recorded = object_of(event, Event).recorded
+    return NOT_READY if isinstance(recorded, Task) and work_queue.is_pending(recorded) else None
+
+
+@api
+def cudaEventSynchronize(event: Handle) -> None:
+    recorded = object_of(event, Event).recorded
+    if isinstance(recorded, Graph):
+        raise Status(CAPTURE_UNSUPPORTED, "the event was recorded in a capture")
+    statistics.count_synchronization()
+    wait_for(recorded)
+
+
+@api
+def cudaEventElapsedTime(milliseconds: Pointer, start: Handle, end: Handle) -> int | None:
+    first, last = object_of(start, Event).seconds, object_of(end, Event).seconds
+    if first is None or last is None:
+        raise Status(
+            INVALID_HANDLE if object_of(end, Event).recorded is None else NOT_READY,
+            "the events have not both been reached. Record them, and wait for the second",
+        )
+    ctypes.c_float.from_address(milliseconds).value = 1000 * (last - first)
+    return None
+
+
+@api
+def cudaProfilerStart() -> None:
+    pass
+
+
+@api
+def cudaProfilerStop() -> None:
+    pass

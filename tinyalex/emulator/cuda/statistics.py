@@ -1,0 +1,140 @@
+"""What a program asked of the GPUs: launches, copies, synchronisations, memory."""
+
+import json
+import os
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+REPORTS_VARIABLE = "TINYALEX_EMULATOR_REPORTS"
+"""The folder to which each process writes its statistics at its end."""
+
+COPIES = {
+    "to the GPU": "from the host to a GPU",
+    "to the host": "from a GPU to the host",
+    "on a GPU": "within a GPU",
+    "between GPUs": "from one GPU to another",
+    "on the host": "within the host",
+}
+
+SHOWN = 12
+"""Lines of a long list in the report."""
+
+_NOT_A_CALLER = ("cupy", "cupy_backends", "cupyx", "tinyalex.emulator")
+
+
+@dataclass
+class Statistics:
+    """Counts of a process, or of a part of its run (`counting`).
+
+    launches          of kernels, by name
+    copied_bytes      by direction, the keys of COPIES
+    synchronizations  by the line of the program that waited for a GPU, as in
+                      "train.py:12"
+    gemms             matrix multiplications by cuBLAS; a batch counts one each
+    compiled          modules compiled, not found in a cache
+    peak_bytes        by device: the largest memory allocated from it, CuPy's pool
+                      included
+    """
+
+    launches: Counter[str] = field(default_factory=Counter)
+    copied_bytes: Counter[str] = field(default_factory=Counter)
+    synchronizations: Counter[str] = field(default_factory=Counter)
+    gemms: int = 0
+    compiled: int = 0
+    peak_bytes: Counter[str] = field(default_factory=Counter)
+
+    def __sub__(self, before: "Statistics") -> "Statistics":
+        """The counts since `before`. Peaks are not counts, and stay."""
+        return Statistics(
+            self.launches - before.launches,
+            self.copied_bytes - before.copied_bytes,
+            self.synchronizations - before.synchronizations,
+            self.gemms - before.gemms,
+            self.compiled - before.compiled,
+            Counter(self.peak_bytes),
+        )
+
+    def copy(self) -> "Statistics":
+        return self - Statistics()
+
+    def count_synchronization(self) -> None:
+        self.synchronizations[_caller()] += 1
+
+    def report(self) -> str:
+        """The counts as text, a line each and one per kernel."""
+        lines = [f"launches          {self.launches.total():,} of {len(self.launches)} kernels"]
+        lines += _ranked(self.launches)
+        lines += [f"GEMMs             {self.gemms:,}"]
+        copies = [f"{n:,} bytes {name}" for name, n in self.copied_bytes.items()]
+        lines += [f"copies            {', '.join(copies) or 'none'}"]
+        lines += [f"synchronisations  {self.synchronizations.total():,}"]
+        lines += _ranked(self.synchronizations)
+        peaks = [f"{n:,} bytes on {device}" for device, n in sorted(self.peak_bytes.items())]
+        lines += [f"peak memory       {', '.join(peaks) or 'none'}"]
+        lines += [f"modules compiled  {self.compiled}"]
+        return "\n".join(lines)
+
+
+statistics = Statistics()
+"""Of this process."""
+
+
+@contextmanager
+def counting() -> Iterator[Statistics]:
+    """A context that counts what is asked of the GPUs within it.
+
+    The statistics that it yields are complete when it ends.
+    """
+    before, counts = statistics.copy(), Statistics()
+    try:
+        yield counts
+    finally:
+        counts.__dict__.update((statistics - before).__dict__)
+
+
+def write_report() -> None:
+    """Write this process's counts where `reported` finds them, if that is asked for."""
+    if folder := os.environ.get(REPORTS_VARIABLE):
+        file = Path(folder, f"{os.getpid()}-{threading.get_ident()}.json")
+        file.write_text(json.dumps(asdict(statistics)))
+
+
+def reported(folder: Path) -> tuple[int, Statistics]:
+    """The number of processes that have written to the folder, and their sum."""
+    files = sorted(folder.glob("*.json"))
+    total = Statistics()
+    for file in files:
+        counts = json.loads(file.read_text())
+        for name in ("launches", "copied_bytes", "synchronizations"):
+            getattr(total, name).update(counts[name])
+        total.gemms += counts["gemms"]
+        total.compiled += counts["compiled"]
+        total.peak_bytes |= Counter(counts["peak_bytes"])  # of the largest process
+    return len(files), total
+
+
+def _ranked(counts: Counter[str]) -> Iterable[str]:
+    width = len(f"{max(counts.values(), default=0):,}")
+    most = counts.most_common(SHOWN)
+    yield from (f"  {n:>{width},}  {name}" for name, n in most)
+    if rest := len(counts) - len(most):
+        yield f"  {counts.total() - sum(n for _, n in most):>{width},}  of {rest} others"
+
+
+def _caller() -> str:
+    """The innermost line outside CuPy and the emulator, as in "train.py:12"."""
+    frame = sys._getframe(1)
+    while frame.f_back and _is_library(frame.f_globals.get("__name__") or ""):
+        frame = frame.f_back
+    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+
+
+def _is_library(module: str) -> bool:
+    return module == "contextlib" or any(
+        module == name or module.startswith(f"{name}.") for name in _NOT_A_CALLER
+    )
