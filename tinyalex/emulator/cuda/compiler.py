@@ -21,7 +21,7 @@ from tinyalex.emulator.cuda.api import (
 from tinyalex.emulator.cuda.runtime.devices import CAPABILITY, c_string
 from tinyalex.emulator.cuda.settings import settings
 from tinyalex.emulator.cuda.statistics import statistics
-from tinyalex.emulator.cuda.wheel import CUDA_VERSION
+from tinyalex.emulator.cuda.wheel import cuda_version
 from tinyalex.emulator.errors import CompileError
 from tinyalex.emulator.kernels import compiling, translation
 
@@ -70,11 +70,20 @@ class Program:
             text,
             self.file,
             check=check,
-            options=["-O1", f"-I{precompiled}", *folders, *defines],
+            options=[*_flags(), f"-I{precompiled}", *folders, *defines],
             key=_version(),
         )
         statistics.compiled += 1
         self.binary = MAGIC + library.name.encode()
+
+
+def _flags() -> list[str]:
+    version = cuda_version()
+    return [
+        "-O1",
+        f"-D__CUDACC_VER_MAJOR__={version // 1000}",
+        f"-D__CUDACC_VER_MINOR__={version % 1000 // 10}",
+    ]
 
 
 @cache
@@ -90,7 +99,7 @@ def _version() -> str:
 @cache
 def _precompiled(header: str, folders: tuple[str, ...], check: bool) -> Path:
     """The folder with `header` precompiled, which takes longer than a kernel."""
-    flags = [*compiling.flags_of(check), "-O1", *folders]
+    flags = [*compiling.flags_of(check), *_flags(), *folders]
     folder = (
         compiling.cache_folder() / f"headers-{compiling.digest_of([_version(), header, *flags])}"
     )
@@ -117,8 +126,8 @@ def _text(pointer: int) -> str:
 
 @api
 def nvrtcVersion(major: Pointer, minor: Pointer) -> None:
-    store(major, CUDA_VERSION // 1000)
-    store(minor, CUDA_VERSION % 1000 // 10)
+    store(major, cuda_version() // 1000)
+    store(minor, cuda_version() % 1000 // 10)
 
 
 @api

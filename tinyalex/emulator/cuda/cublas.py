@@ -25,6 +25,7 @@ from tinyalex.emulator.cuda.api import (
 from tinyalex.emulator.cuda.runtime.devices import thread
 from tinyalex.emulator.cuda.runtime.streams import submit, wait_for
 from tinyalex.emulator.cuda.statistics import statistics
+from tinyalex.emulator.cuda.wheel import cuda_major
 
 INVALID_VALUE = 7
 MAPPING_ERROR = 11
@@ -416,7 +417,7 @@ def cublasDestroy_v2(handle: Handle) -> None:
 
 @api
 def cublasGetVersion_v2(handle: Handle, version: Pointer) -> None:
-    store(version, 130000)
+    store(version, 10000 * cuda_major())
 
 
 @api

@@ -31,7 +31,7 @@ from tinyalex.emulator.cuda.runtime.devices import CAPABILITY, MULTIPROCESSORS, 
 from tinyalex.emulator.cuda.runtime.streams import keeps_arguments, submit
 from tinyalex.emulator.cuda.settings import settings
 from tinyalex.emulator.cuda.statistics import statistics
-from tinyalex.emulator.cuda.wheel import CUDA_VERSION
+from tinyalex.emulator.cuda.wheel import cuda_version
 from tinyalex.emulator.errors import LaunchError, LimitError
 from tinyalex.emulator.kernels import library, limits
 
@@ -186,7 +186,7 @@ def cuInit(flags: int) -> None:
 
 @api
 def cuDriverGetVersion(version: Pointer) -> None:
-    store(version, CUDA_VERSION)
+    store(version, cuda_version())
 
 
 @api

@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from tinyalex.emulator.cuda.settings import settings
+from tinyalex.emulator.cuda.settings import Settings, settings
 
 SITE = Path(__file__).parent / "site"
 """Has a sitecustomize.py, which installs the emulator when a process imports CuPy."""
@@ -37,7 +37,7 @@ def install() -> None:
     _is_installed = True
 
 
-def subprocess_environment() -> dict[str, str]:
+def subprocess_environment(settings: Settings = settings) -> dict[str, str]:
     """The variables that give Python processes emulated GPUs with these settings."""
     paths = [str(SITE), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     path = os.pathsep.join(dict.fromkeys(path for path in paths if path))

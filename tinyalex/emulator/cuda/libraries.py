@@ -44,11 +44,12 @@ def load() -> None:
         if name.startswith("cuda") and name[4:5].isupper() and name.isidentifier()
     ]
     texts = {"cudaGetErrorName": devices.error_name, "cudaGetErrorString": devices.error_string}
-    cudart = _load("libcudart.so.13", "cuda", linked, texts)
+    major = wheel.cuda_major()
+    cudart = _load(f"libcudart.so.{major}", "cuda", linked, texts)
     _load("libcuda.so.1", "cu", driver.NOT_EMULATED)
-    _load("libnvrtc.so.13", "nvrtc", compiler.NOT_EMULATED, compiler.TEXTS)
-    _load("libcublasLt.so.13", "cublasLt", ["cublasLtCreate"])
-    for prefix, soname in (("cublas", "libcublas.so.13"), ("curand", "libcurand.so.10")):
+    _load(f"libnvrtc.so.{major}", "nvrtc", compiler.NOT_EMULATED, compiler.TEXTS)
+    _load(f"libcublasLt.so.{major}", "cublasLt", ["cublasLtCreate"])
+    for prefix, soname in (("cublas", f"libcublas.so.{major}"), ("curand", "libcurand.so.10")):
         file = wheel.extension("cupy_backends", f"cuda/libs/{prefix}")
         asked = symbols(file, "U", "-D", "--undefined-only")
         names = [name.partition("@")[0] for name in asked if name.endswith(f"@{soname}")]

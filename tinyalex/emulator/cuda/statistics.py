@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 REPORTS_VARIABLE = "TINYALEX_EMULATOR_REPORTS"
@@ -101,7 +101,7 @@ def write_report() -> None:
     """Write this process's counts where `reported` finds them, if that is asked for."""
     if folder := os.environ.get(REPORTS_VARIABLE):
         file = Path(folder, f"{os.getpid()}-{threading.get_ident()}.json")
-        file.write_text(json.dumps(asdict(statistics)))
+        file.write_text(json.dumps(vars(statistics)))
 
 
 def reported(folder: Path) -> tuple[int, Statistics]:

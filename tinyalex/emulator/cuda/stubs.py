@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,7 @@ def _build(soname: str, names: list[str], version: str) -> Path:
     return library
 
 
+@cache
 def symbols(library: Path, kinds: str, *options: str) -> dict[str, int]:
     """The symbols of these of nm's kinds, with their addresses (0 if undefined)."""
     command = ["nm", *options, str(library)]
@@ -99,18 +101,23 @@ _JUMP_CODE = b"\xff\x25\0\0\0\0"  # jmp *(%rip), followed by the address
 _READ_EXECUTE, _READ_WRITE_EXECUTE = 5, 7
 
 
+def address_inside(library: Path, name: str) -> int:
+    """The address of a function of an extension module, exported or not."""
+    exported = f"PyInit_{library.name.partition('.')[0]}"
+    inside = symbols(library, "tT")
+    address = ctypes.cast(getattr(ctypes.CDLL(str(library)), exported), ctypes.c_void_p).value or 0
+    return address - inside[exported] + inside[name]
+
+
 def redirect(library: Path, targets: dict[str, int]) -> None:
     """Let functions inside an extension module jump to other addresses.
 
     For functions that were linked statically, which no loader looks up: their first
     bytes are overwritten in the memory of this process.
     """
-    exported = f"PyInit_{library.name.partition('.')[0]}"
-    inside = symbols(library, "tT")
-    address = ctypes.cast(getattr(ctypes.CDLL(str(library)), exported), ctypes.c_void_p).value or 0
-    base = address - inside[exported]
     for name, target in targets.items():
-        _overwrite(base + inside[name], _JUMP_CODE + target.to_bytes(8, "little"))
+        code = _JUMP_CODE + target.to_bytes(8, "little")
+        _overwrite(address_inside(library, name), code)
 
 
 def redirect_by_name(library: Path, functions: dict[str, Any]) -> None:

@@ -1,8 +1,12 @@
 """The installed CuPy: where its extensions are, and for which CUDA it was built."""
 
+import ctypes
 import importlib.machinery
 import importlib.util
+from functools import cache
 from pathlib import Path
+
+from tinyalex.emulator.cuda.stubs import address_inside
 
 
 def extension(package: str, name: str) -> Path:
@@ -20,4 +24,18 @@ def extension(package: str, name: str) -> Path:
     return Path(spec.submodule_search_locations[0], f"{name}{suffix}")
 
 
-CUDA_VERSION = 13000
+@cache
+def cuda_version() -> int:
+    """The version of the runtime that is linked into CuPy: 13020 is CUDA 13.2."""
+    # The function needs no driver, and is not replaced.
+    address = address_inside(
+        extension("cupy_backends", "cuda/api/runtime"), "cudaRuntimeGetVersion"
+    )
+    version = ctypes.c_int()
+    ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(address)(ctypes.addressof(version))
+    return version.value
+
+
+def cuda_major() -> int:
+    """As in the names of the libraries that CuPy loads, such as libcublas.so.13."""
+    return cuda_version() // 1000

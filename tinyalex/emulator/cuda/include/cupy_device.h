@@ -23,10 +23,13 @@ static inline cupy_half __ushort_as_half(unsigned short bits) {
   return cupy_half(__half_raw{bits});
 }
 
-#include <cupy/atomics.cuh>
-#include <cupy/carray.cuh>
+// With this, CuPy 13 uses the FLT_MAX and so on of <cfloat>, and defines none of its own.
+#define _MSC_VER 1900
 #include <cupy/complex.cuh>
+#include <cupy/carray.cuh>
+#include <cupy/atomics.cuh>
 #include <cupy/math_constants.h>
+#undef _MSC_VER
 // A launch then finds the array in a CArray: "A40" of 40 bytes.
 template <class T, int n, bool c, bool i> struct on_cpu::TypeLetter<CArray<T, n, c, i>> {
   static constexpr char value = 'A';

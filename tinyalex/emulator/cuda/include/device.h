@@ -15,8 +15,6 @@
 #include <tuple>
 
 #include "cuda_on_cpu.h"
-#define __CUDACC_VER_MAJOR__ 13
-#define __CUDACC_VER_MINOR__ 0
 #define __noinline__ __attribute__((noinline))
 static inline int __popcll(unsigned long long x) { return __builtin_popcountll(x); }
 static inline int __clzll(long long x) { return x ? __builtin_clzll(x) : 64; }

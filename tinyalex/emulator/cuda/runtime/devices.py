@@ -10,13 +10,14 @@ from tinyalex.emulator.cuda.api import (
     Size,
     Status,
     api,
+    functions,
     last_message,
     store,
     store_wide,
 )
 from tinyalex.emulator.cuda.settings import settings
 from tinyalex.emulator.cuda.statistics import statistics
-from tinyalex.emulator.cuda.wheel import CUDA_VERSION
+from tinyalex.emulator.cuda.wheel import cuda_major, cuda_version
 from tinyalex.emulator.kernels.limits import (
     CAPABILITIES,
     MAX_BLOCK,
@@ -78,7 +79,7 @@ def finish(device: int) -> None:
 
 @api
 def cudaDriverGetVersion(version: Pointer) -> None:
-    store(version, CUDA_VERSION)
+    store(version, cuda_version())
 
 
 @api
@@ -150,59 +151,78 @@ ATTRIBUTES = {
 _INT, _UNSIGNED, _SIZE = ctypes.c_int, ctypes.c_uint, ctypes.c_size_t
 
 
-class Properties13(ctypes.Structure):
-    """cudaDeviceProp of CUDA 13, up to the last member that CuPy reads."""
+# cudaDeviceProp, up to the last member that CuPy reads; with a star those that CUDA 13
+# no longer has. fmt: off
+_MEMBERS = (
+    ("name", ctypes.c_char * 256),
+    ("uuid", ctypes.c_char * 16),
+    ("luid", ctypes.c_char * 8),
+    ("luidDeviceNodeMask", _UNSIGNED),
+    ("totalGlobalMem", _SIZE),
+    ("sharedMemPerBlock", _SIZE),
+    ("regsPerBlock", _INT),
+    ("warpSize", _INT),
+    ("memPitch", _SIZE),
+    ("maxThreadsPerBlock", _INT),
+    ("maxThreadsDim", _INT * 3),
+    ("maxGridSize", _INT * 3),
+    ("*clockRate", _INT),
+    ("totalConstMem", _SIZE),
+    ("major", _INT),
+    ("minor", _INT),
+    ("textureAlignment", _SIZE),
+    ("texturePitchAlignment", _SIZE),
+    ("*deviceOverlap", _INT),
+    ("multiProcessorCount", _INT),
+    ("*kernelExecTimeoutEnabled", _INT),
+    ("integrated", _INT),
+    ("canMapHostMemory", _INT),
+    ("*computeMode", _INT),
+    ("maxTexture1D", _INT * 2),
+    ("*maxTexture1DLinear", _INT),
+    ("textures", _INT * 37),
+    ("surfaceAlignment", _SIZE),
+    ("concurrentKernels", _INT),
+    ("ECCEnabled", _INT),
+    ("pciBusID", _INT),
+    ("pciDeviceID", _INT),
+    ("pciDomainID", _INT),
+    ("tccDriver", _INT),
+    ("asyncEngineCount", _INT),
+    ("unifiedAddressing", _INT),
+    ("*memoryClockRate", _INT),
+    ("memoryBusWidth", _INT),
+    ("l2CacheSize", _INT),
+    ("persistingL2CacheMaxSize", _INT),
+    ("maxThreadsPerMultiProcessor", _INT),
+    ("streamPrioritiesSupported", _INT),
+    ("globalL1CacheSupported", _INT),
+    ("localL1CacheSupported", _INT),
+    ("sharedMemPerMultiprocessor", _SIZE),
+    ("regsPerMultiprocessor", _INT),
+    ("managedMemory", _INT),
+    ("isMultiGpuBoard", _INT),
+    ("multiGpuBoardGroupID", _INT),
+    ("hostNativeAtomicSupported", _INT),
+    ("*singleToDoublePrecisionPerfRatio", _INT),
+    ("pageableMemoryAccess", _INT),
+    ("concurrentManagedAccess", _INT),
+    ("computePreemptionSupported", _INT),
+    ("canUseHostPointerForRegisteredMem", _INT),
+    ("cooperativeLaunch", _INT),
+    ("*cooperativeMultiDeviceLaunch", _INT),
+    ("sharedMemPerBlockOptin", _SIZE),
+)
+# fmt: on
 
-    _fields_ = (
-        ("name", ctypes.c_char * 256),
-        ("uuid", ctypes.c_char * 16),
-        ("luid", ctypes.c_char * 8),
-        ("luidDeviceNodeMask", _UNSIGNED),
-        ("totalGlobalMem", _SIZE),
-        ("sharedMemPerBlock", _SIZE),
-        ("regsPerBlock", _INT),
-        ("warpSize", _INT),
-        ("memPitch", _SIZE),
-        ("maxThreadsPerBlock", _INT),
-        ("maxThreadsDim", _INT * 3),
-        ("maxGridSize", _INT * 3),
-        ("totalConstMem", _SIZE),
-        ("major", _INT),
-        ("minor", _INT),
-        ("textureAlignment", _SIZE),
-        ("texturePitchAlignment", _SIZE),
-        ("multiProcessorCount", _INT),
-        ("integrated", _INT),
-        ("canMapHostMemory", _INT),
-        ("textures", _INT * 39),
-        ("surfaceAlignment", _SIZE),
-        ("concurrentKernels", _INT),
-        ("ECCEnabled", _INT),
-        ("pciBusID", _INT),
-        ("pciDeviceID", _INT),
-        ("pciDomainID", _INT),
-        ("tccDriver", _INT),
-        ("asyncEngineCount", _INT),
-        ("unifiedAddressing", _INT),
-        ("memoryBusWidth", _INT),
-        ("l2CacheSize", _INT),
-        ("persistingL2CacheMaxSize", _INT),
-        ("maxThreadsPerMultiProcessor", _INT),
-        ("streamPrioritiesSupported", _INT),
-        ("globalL1CacheSupported", _INT),
-        ("localL1CacheSupported", _INT),
-        ("sharedMemPerMultiprocessor", _SIZE),
-        ("regsPerMultiprocessor", _INT),
-        ("managedMemory", _INT),
-        ("isMultiGpuBoard", _INT),
-        ("multiGpuBoardGroupID", _INT),
-        ("hostNativeAtomicSupported", _INT),
-        ("pageableMemoryAccess", _INT),
-        ("concurrentManagedAccess", _INT),
-        ("computePreemptionSupported", _INT),
-        ("canUseHostPointerForRegisteredMem", _INT),
-        ("cooperativeLaunch", _INT),
-        ("sharedMemPerBlockOptin", _SIZE),
+
+class Properties(ctypes.Structure):
+    """cudaDeviceProp."""
+
+    _fields_ = tuple(
+        (name.lstrip("*"), type_)
+        for name, type_ in _MEMBERS
+        if cuda_major() < 13 or not name.startswith("*")
     )
 
 
@@ -239,9 +259,12 @@ def _properties(device: int) -> dict[str, object]:
 @api
 def cudaGetDeviceProperties(properties: Pointer, device: int) -> None:
     check_device(device)
-    target = Properties13.from_address(properties)
+    target = Properties.from_address(properties)
     for name, value in _properties(device).items():
         setattr(target, name, value)
+
+
+functions["cudaGetDeviceProperties_v2"] = functions["cudaGetDeviceProperties"]  # in CUDA 12
 
 
 @api
