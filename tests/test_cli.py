@@ -314,7 +314,16 @@ def test_help_lists_the_commands_without_importing_plots_or_the_emulator():
         "'tinyalex.emulator', 'tinyalex.course', 'matplotlib', 'PIL'))])"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    for command in ("doctor", "explain", "gradcheck", "learn", "models", "predict", "prepare"):
+    for command in (
+        "doctor",
+        "emulate",
+        "explain",
+        "gradcheck",
+        "learn",
+        "models",
+        "predict",
+        "prepare",
+    ):
         assert f"\n    {command}" in result.stdout
     assert result.stdout.splitlines()[-1] == "[]"
 

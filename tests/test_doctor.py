@@ -3,11 +3,8 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-
-TESTS = Path(__file__).resolve().parent
 
 NO_CUPY = "import sys; sys.modules['cupy'] = None\n"
 
@@ -22,21 +19,31 @@ sys.modules["cupy"] = cupy
 """
 """CuPy without a driver: it can be imported, but no device is available."""
 
-BROKEN_COMPILER = """
-import sys; sys.path.insert(0, TESTS)
-import standin; cupy = standin.install().cupy
+EMULATED = """
+from tinyalex import emulator; emulator.install()
+import cupy
+"""
+
+BROKEN_COMPILER = (
+    EMULATED
+    + """
 def missing(**options):
     raise RuntimeError("CuPy failed to load libnvrtc.so.13: cannot open shared object file")
 cupy.RawModule = missing
 """
+)
 
-BROKEN_CUBLAS = """
-import sys; sys.path.insert(0, TESTS)
-import standin; cupy = standin.install().cupy
-def missing(self, other):
-    raise ImportError("libcublas.so.13: cannot open shared object file")
-cupy.ndarray.__matmul__ = missing
+BROKEN_CUBLAS = (
+    """
+from tinyalex.emulator.cuda import libraries
+load = libraries._load
+def load_others(soname, *arguments, **options):
+    if not soname.startswith("libcublas.so"):
+        return load(soname, *arguments, **options)
+libraries._load = load_others
 """
+    + EMULATED
+)
 
 OLD_CUPY = NO_DRIVER.replace("14.2.0", "13.6.0")
 
@@ -44,14 +51,9 @@ OLD_DRIVER = NO_DRIVER.replace("DRIVER", "12040")
 
 NO_DRIVER = NO_DRIVER.replace("DRIVER", "0")
 
-WORKING = "import sys; sys.path.insert(0, TESTS)\nimport standin; standin.install()\n"
-
 
 def doctor(machine, **environment):
-    program = (
-        machine.replace("TESTS", repr(str(TESTS)))
-        + "\nfrom tinyalex.cli import main; sys.exit(main(['doctor']))"
-    )
+    program = machine + "\nimport sys; from tinyalex.cli import main; sys.exit(main(['doctor']))"
     clean = {
         name: value
         for name, value in os.environ.items()
@@ -93,7 +95,7 @@ def test_cupy_without_a_driver_requires_the_driver():
     ("machine", "name", "message"),
     [
         (BROKEN_COMPILER, "NVRTC", "RuntimeError: CuPy failed to load libnvrtc.so.13"),
-        (BROKEN_CUBLAS, "cuBLAS", "ImportError: libcublas.so.13"),
+        (BROKEN_CUBLAS, "cuBLAS", 'ImportError: Failure finding "libcublas.so.13'),
     ],
     ids=["no compiler", "no cuBLAS"],
 )
@@ -127,7 +129,7 @@ def test_an_old_cupy_must_be_updated():
 
 @pytest.mark.cuda
 def test_a_machine_on_which_everything_works_is_ready():
-    status, lines = doctor(WORKING)
+    status, lines = doctor(EMULATED)
     assert (status, lines[-1]) == (0, "ready: training works on the GPU and the CPU.")
     assert all(text.startswith(("ok", "-")) for text in lines[:-1])
 

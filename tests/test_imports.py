@@ -56,7 +56,12 @@ def imports(file):
 
 
 def package_of(module):
-    """The package of a module: `nn` of tinyalex.nn.init, "" of tinyalex/__init__.py."""
+    """The package of a module: `nn` of tinyalex.nn.init, "" of tinyalex/__init__.py.
+
+    A __main__ is a program, which no module imports.
+    """
+    if module.endswith(".__main__"):
+        return "__main__"
     return module.split(".")[1] if "." in module else ""
 
 

@@ -58,11 +58,12 @@ class Settings:
         return {PREFIX + name.upper(): str(value) for name, value in values.items()}
 
     @classmethod
-    def from_environment(cls) -> "Settings":
-        values: dict[str, Any] = {}
+    def from_environment(cls, **given: Any) -> "Settings":
+        """The settings `given`; others from their variables, if these are set."""
+        values = dict(given)
         for field in fields(cls):
             variable = PREFIX + field.name.upper()
-            if text := os.environ.get(variable):
+            if field.name not in given and (text := os.environ.get(variable)):
                 values[field.name] = _parsed(variable, text, type(field.default))
         return cls(**values)
 

@@ -34,7 +34,7 @@ class Statistics:
     launches          of kernels, by name
     copied_bytes      by direction, the keys of COPIES
     synchronizations  by the line of the program that waited for a GPU, as in
-                      "train.py:12"
+                      "code/train.py:12"
     gemms             matrix multiplications by cuBLAS; a batch counts one each
     compiled          modules compiled, not found in a cache
     peak_bytes        by device: the largest memory allocated from it, CuPy's pool
@@ -127,11 +127,12 @@ def _ranked(counts: Counter[str]) -> Iterable[str]:
 
 
 def _caller() -> str:
-    """The innermost line outside CuPy and the emulator, as in "train.py:12"."""
+    """The innermost line outside CuPy and the emulator, as in "code/train.py:12"."""
     frame = sys._getframe(1)
     while frame.f_back and _is_library(frame.f_globals.get("__name__") or ""):
         frame = frame.f_back
-    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+    file = Path(*Path(frame.f_code.co_filename).parts[-2:])
+    return f"{file}:{frame.f_lineno}"
 
 
 def _is_library(module: str) -> bool:
