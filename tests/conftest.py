@@ -95,17 +95,22 @@ class NoSkips:
 # Counts
 
 
-TOLD = pytest.StashKey[list[str]]()
-
-
 @pytest.fixture
 def tell(request):
     """tell(line): print a line at the end of the run, such as the number of cases."""
-    return request.config.stash[TOLD].append
+    return lambda line: request.node.user_properties.append(("count", line))
 
 
-def pytest_terminal_summary(terminalreporter, config):
-    if lines := config.stash[TOLD]:
+def pytest_terminal_summary(terminalreporter):
+    reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
+    lines = [
+        line
+        for report in reports
+        if report.when == "call"
+        for name, line in report.user_properties
+        if name == "count"
+    ]
+    if lines:
         terminalreporter.section("counts")
         terminalreporter.write("\n".join([*lines, ""]))
 
@@ -114,7 +119,6 @@ def pytest_terminal_summary(terminalreporter, config):
 
 
 def pytest_configure(config):
-    config.stash[TOLD] = []
     if DEVICE != "cpu" and (reason := devices.why_no_cuda()):
         pytest.exit(
             f"TINYALEX_DEVICE={DEVICE}, but {reason}", returncode=pytest.ExitCode.USAGE_ERROR

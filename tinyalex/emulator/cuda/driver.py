@@ -1,7 +1,6 @@
 """CUDA's driver (libcuda): modules and launches."""
 
 import ctypes
-from collections.abc import Sequence
 
 from tinyalex.emulator.cuda import compiler, memory
 from tinyalex.emulator.cuda.api import (
@@ -78,6 +77,12 @@ class Function:
     def __init__(self, module: Module, kernel: library.CompiledKernel):
         self.module, self.kernel = module, kernel
         self.max_dynamic_shared = limits.SHARED_BYTES
+        self._slots = ctypes.c_size_t * max(1, len(kernel.parameters))
+        self._arrays = [
+            (i, _Pointer() if parameter.is_pointer else _CArray(int(parameter.code[1:])))
+            for i, parameter in enumerate(kernel.parameters)
+            if parameter.is_pointer or parameter.code.startswith("A")
+        ]
 
     def launch(
         self,
@@ -89,45 +94,19 @@ class Function:
     ) -> None:
         """Submit a launch. `slots`: the address of an array of arguments' addresses."""
         kernel = self.kernel
-        if min(*grid, *block) < 1:
-            raise Status(INVALID_VALUE, f"{kernel.name}: grid {grid}, block {block}")
-        if self.module.device != thread.device:
-            raise Status(
-                INVALID_HANDLE,
-                f"{kernel.name} was loaded on GPU {self.module.device}, but is launched on GPU "
-                f"{thread.device}",
-            )
-        try:
-            launch = limits.checked_launch(
-                kernel.name,
-                grid,
-                block,
-                shared_bytes,
-                self.max_dynamic_shared,
-                CAPABILITY,
-                settings.order,
-            )
-        except LimitError as error:
-            raise Status(INVALID_VALUE, str(error)) from None
-        count = len(kernel.parameters)
-        addresses = list((ctypes.c_size_t * count).from_address(slots)) if count else []
-        blocks = self._check_arrays(addresses)
-        kept = None
-        if keeps_arguments(stream):
-            kept = [
-                ctypes.create_string_buffer(ctypes.string_at(address, size), size)
-                for address, size in zip(addresses, self._sizes, strict=True)
-            ]
+        launch = self._checked(grid, block, shared_bytes)
+        addresses = list(self._slots.from_address(slots)) if kernel.parameters else []
+        blocks = self._blocks(addresses)
+        kept = self._copies(addresses) if keeps_arguments(stream) else None
+        if kept is not None:
             addresses = [ctypes.addressof(buffer) for buffer in kept]
-
-        is_checked = kernel.is_checked
 
         def run(kept: object = kept) -> None:
             statistics.launches[kernel.name] += 1
-            arguments = CheckedArguments(kernel.parameters, addresses) if is_checked else None
-            table = (ctypes.c_size_t * max(count, 1))(*(arguments or addresses))
+            checked = CheckedArguments(kernel.parameters, addresses) if kernel.is_checked else None
+            table = self._slots(*(checked or addresses))
             try:
-                kernel.run(launch, ctypes.addressof(table), arguments.arena if arguments else None)
+                kernel.run(launch, ctypes.addressof(table), checked.arena if checked else None)
             except LimitError as error:
                 raise Status(OUT_OF_RESOURCES, str(error)) from None
             except LaunchError as error:
@@ -141,42 +120,76 @@ class Function:
 
         submit(stream, kernel.name, run)
 
-    @property
-    def _sizes(self) -> list[int]:
-        return [
-            8 if parameter.is_pointer else int(parameter.code[1:])
-            for parameter in self.kernel.parameters
-        ]
+    def _checked(
+        self, grid: tuple[int, ...], block: tuple[int, ...], shared_bytes: int
+    ) -> library.Launch:
+        name = self.kernel.name
+        if min(*grid, *block) < 1:
+            raise Status(INVALID_VALUE, f"{name}: grid {grid}, block {block}")
+        if self.module.device != thread.device:
+            raise Status(
+                INVALID_HANDLE,
+                f"{name} was loaded on GPU {self.module.device}, but is launched on GPU "
+                f"{thread.device}",
+            )
+        try:
+            return limits.checked_launch(
+                name, grid, block, shared_bytes, self.max_dynamic_shared, CAPABILITY, settings.order
+            )
+        except LimitError as error:
+            raise Status(INVALID_VALUE, str(error)) from None
 
-    def _check_arrays(self, addresses: Sequence[int]) -> list[tuple[int, memory.Block]]:
-        """The blocks of the arrays; a Status if the GPU cannot access one."""
+    def _blocks(self, addresses: list[int]) -> list[tuple[int, memory.Block]]:
+        """The memory of the arrays; a Status if the GPU cannot access it."""
         blocks = []
-        for i, parameter in enumerate(self.kernel.parameters):
-            if parameter.is_pointer:
-                start, size = ctypes.c_size_t.from_address(addresses[i]).value, 1
-            elif parameter.code.startswith("A"):
-                start, size = _extent(addresses[i], int(parameter.code[1:]))
-            else:
-                continue
+        for i, array in self._arrays:
+            start, size = array.extent(addresses[i])
             if start and size:
-                what = f"{self.kernel.name}: argument {i}"
-                blocks.append((i, memory.require(what, start, size, thread.device)))
+                block = memory.find(start)
+                if block is None or start + size > block.end or block.device != thread.device:
+                    what = f"{self.kernel.name}: argument {i}"
+                    block = memory.require(what, start, size, thread.device)
+                blocks.append((i, block))
         return blocks
 
+    def _copies(self, addresses: list[int]) -> list[ctypes.Array[ctypes.c_char]]:
+        """Copies of the arguments' values, which CuPy does not keep."""
+        sizes = (
+            8 if parameter.is_pointer else int(parameter.code[1:])
+            for parameter in self.kernel.parameters
+        )
+        return [
+            ctypes.create_string_buffer(ctypes.string_at(address, size), size)
+            for address, size in zip(addresses, sizes, strict=True)
+        ]
 
-def _extent(address: int, size: int) -> tuple[int, int]:
-    """The first address and the bytes that a CArray's shape and strides reach.
 
-    A CArray has a pointer, the number of elements, the shape and the strides in bytes.
-    """
-    ndim = (size - 16) // 16
-    start, count, *rest = (ctypes.c_ssize_t * (2 + 2 * ndim)).from_address(address)
-    if not count:
-        return start, 0
-    steps = [(n - 1) * stride for n, stride in zip(rest[:ndim], rest[ndim:], strict=True)]
-    first = start + sum(step for step in steps if step < 0)
-    last = start + sum(step for step in steps if step > 0)
-    return first, last - first + 1
+class _Pointer:
+    """An argument that is a pointer."""
+
+    def extent(self, address: int) -> tuple[int, int]:
+        """The first address and the bytes that are known to be accessed."""
+        return ctypes.c_size_t.from_address(address).value, 1
+
+
+class _CArray:
+    """CuPy's array: pointer, number of elements, shape, and strides in bytes."""
+
+    def __init__(self, size: int):
+        self._ndim = (size - 16) // 16
+        self._words = ctypes.c_ssize_t * (2 + 2 * self._ndim)
+
+    def extent(self, address: int) -> tuple[int, int]:
+        start, count, *sizes = self._words.from_address(address)
+        if count == 0:
+            return start, 0
+        first = last = start
+        for n, stride in zip(sizes[: self._ndim], sizes[self._ndim :], strict=True):
+            if stride < 0:
+                first += (n - 1) * stride
+            else:
+                last += (n - 1) * stride
+        return first, last - first + 1
 
 
 @api

@@ -30,11 +30,16 @@ def install() -> None:
             "CuPy is imported already. Call emulator.install() before anything imports it, or run "
             "the program with `tinyalex emulate`."
         )
-    # Imported here: they need Linux.
-    from tinyalex.emulator.cuda import libraries
-
-    libraries.load()
+    # Set at once: the search for CuPy calls this again (site/sitecustomize.py).
     _is_installed = True
+    try:
+        # Imported here: they need Linux and CuPy.
+        from tinyalex.emulator.cuda import libraries
+
+        libraries.load()
+    except BaseException:
+        _is_installed = False
+        raise
 
 
 def subprocess_environment(settings: Settings = settings) -> dict[str, str]:

@@ -26,6 +26,7 @@ _libc = ctypes.CDLL(None)
 _libc.aligned_alloc.restype = ctypes.c_void_p
 _libc.aligned_alloc.argtypes = [ctypes.c_size_t, ctypes.c_size_t]
 _libc.free.argtypes = [ctypes.c_void_p]
+_libc.memcmp.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t]
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,10 @@ class Block:
 
     def is_intact(self) -> bool:
         """Whether nothing has been written just before or after the block."""
-        before = ctypes.string_at(self.address - GUARD_BYTES, GUARD_BYTES)
-        return before == GUARD and ctypes.string_at(self.end, GUARD_BYTES) == GUARD
+        return not (
+            _libc.memcmp(self.address - GUARD_BYTES, GUARD, GUARD_BYTES)
+            or _libc.memcmp(self.end, GUARD, GUARD_BYTES)
+        )
 
 
 _starts: list[int] = []
