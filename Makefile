@@ -9,6 +9,14 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # skipped without other frameworks, so `test` ignores them.
 NO_SKIPS := $(if $(CI),--no-skips)
 
+# The real CuPy on emulated GPUs. Two processes, with one thread each for BLAS: more
+# would oversubscribe two cores.
+EMULATED := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -p tinyalex.emulator.pytest_plugin -n 2 \
+  --ignore-glob='tests/test_peers*.py' --no-skips
+
+# Tests of each kernel and of a training step, for the build that checks every access.
+CHECKED := tests/test_activation.py tests/test_normalization.py tests/test_pooling.py
+
 .DELETE_ON_ERROR:
 .PHONY: help try lint format test lessons notebooks test-peers test-cuda benchmarks-peers clean
 
@@ -29,7 +37,7 @@ format: $(VENV)/.test ## format the code and apply ruff's fixes
 	$(BIN)/ruff format .
 
 test: lint ## lint, and run all tests that need neither a GPU nor another framework
-	$(BIN)/python -m pytest -m "not peers and not gpu and not cuda and not lessons" --ignore-glob='tests/test_peers*.py' $(NO_SKIPS)
+	$(BIN)/python -m pytest -m "not peers and not gpu and not cuda and not emulated and not lessons" --ignore-glob='tests/test_peers*.py' $(NO_SKIPS)
 
 lessons: $(VENV)/.test $(VENV)/.lessons ## run every lesson and check its claims; SEEDS=3: with three seeds
 	$(BIN)/python -m pytest -m lessons tests/test_lessons.py $(NO_SKIPS)
@@ -40,10 +48,13 @@ notebooks: $(VENV)/.lessons ## convert the lessons to notebooks for Jupyter and 
 test-peers: $(VENV)/.peers ## compare with torch, keras, onnx and onnxruntime (installs them)
 	$(BIN)/python -m pytest -m "peers and not gpu" --no-skips
 
-test-cuda: $(VENV)/.cuda ## check the CUDA kernels without a GPU (needs g++; installs CuPy and NVRTC)
+test-cuda: $(VENV)/.cuda ## check the CUDA code without a GPU (needs g++; installs CuPy and NVRTC)
 	$(BIN)/python -m pytest -m cuda --ignore-glob='tests/test_peers*.py' --no-skips
-	TINYALEX_STANDIN=1 TINYALEX_DEVICE=cuda $(BIN)/python -m pytest -m gpu --ignore-glob='tests/test_peers*.py' --no-skips
-	TINYALEX_STANDIN=1 TINYALEX_DEVICE=cuda:1 $(BIN)/python -m pytest -m gpu tests/test_gpu.py --no-skips
+	$(EMULATED) -m emulated
+	TINYALEX_DEVICE=cuda $(EMULATED) -m gpu
+	TINYALEX_DEVICE=cuda TINYALEX_EMULATOR_ORDER=1 TINYALEX_EMULATOR_LAZY=1 $(EMULATED) -m gpu
+	TINYALEX_DEVICE=cuda:1 TINYALEX_EMULATOR_ORDER=7 TINYALEX_EMULATOR_POOL=0 $(EMULATED) -m gpu
+	TINYALEX_DEVICE=cuda TINYALEX_EMULATOR_CHECK=1 $(EMULATED) -m gpu $(CHECKED)
 
 benchmarks-peers: $(VENV)/.old-numpy ## install Chainer and DeZero for benchmarks/, with NumPy 1.23 (Python 3.8 to 3.11)
 

@@ -177,11 +177,12 @@ lesson.claim(text, not through[before <= 0].any())
 # %%
 class Pool(ta.Function):
     def forward(self, x, *, kernel):
-        xp = device.xp(x)
+        k, xp = kernels.of(x), device.xp(x)
+        x = k.ready(x)
         out = [(size - kernel) // 2 + 1 for size in x.shape[2:]]
         y = xp.empty((*x.shape[:2], *out), x.dtype)
         argmax = xp.empty(y.shape, "uint8")
-        kernels.of(x).max_pool(x, y, argmax, (kernel, kernel), (2, 2), (0, 0), (1, 1))
+        k.max_pool(x, y, argmax, (kernel, kernel), (2, 2), (0, 0), (1, 1))
         n, c, i, j = np.indices(y.shape)
         u, v = np.divmod(device.to_numpy(argmax).astype(int), kernel)
         self.x, self.maximum = x, (n, c, 2 * i + u, 2 * j + v)

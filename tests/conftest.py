@@ -171,6 +171,9 @@ def pytest_collection_modifyitems(items):
             item.add_marker("gpu")
         elif DEVICE == "cpu" and "gpu" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="needs TINYALEX_DEVICE=cuda"))
+        if "emulated" in item.keywords and not emulator.is_installed():
+            reason = "needs emulated GPUs: pytest -p tinyalex.emulator.pytest_plugin"
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture

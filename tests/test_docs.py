@@ -1,8 +1,11 @@
 """README.md and docs/: programs run; links, file names and tables are correct."""
 
+import os
 import re
+import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -105,6 +108,41 @@ def test_gradcheck_accepts_the_layer_without_its_bug():
 
 def test_the_network_trains_a_step_and_prints_its_summary():
     assert "fused with features.2" in run(NETWORK)
+
+
+def commands(page, heading):
+    """The command lines of a section, without comments."""
+    section = page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    lines = re.findall(r"^    (\S.*)$", section, re.MULTILINE)
+    return [shlex.split(line, comments=True) for line in lines]
+
+
+@pytest.mark.emulated
+def test_the_quick_start_on_a_gpu_runs(tmp_path):
+    install, *rest = commands(README, "On a GPU")
+    extra = re.fullmatch(r"\.\[(\w+)\]", install[-1])[1]
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"][
+        extra
+    ]
+    programs = {"tinyalex": ["-m", "tinyalex"], "python": []}
+    for program, *arguments in rest:
+        arguments = [str(ROOT / a) if a.endswith(".py") else a for a in arguments]
+        command = [sys.executable, *programs[program], *arguments]
+        result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.cuda
+def test_the_emulators_page_shows_the_output_of_its_program(tmp_path):
+    page = (ROOT / "docs" / "emulator.md").read_text(encoding="utf-8")
+    (program,) = programs(page)
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "norm.py").write_text(program)
+    command = [sys.executable, "-m", "tinyalex", "emulate", tmp_path / "code" / "norm.py"]
+    env = os.environ | {"TINYALEX_CACHE": str(tmp_path)}  # empty: all modules are compiled
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env)
+    assert result.stdout == "norm: 1.0000\n"
+    assert re.findall(r"```\n(2 emulated .*?)```", page, re.DOTALL) == [result.stderr.lstrip()]
 
 
 def test_the_table_of_lessons_has_the_questions_that_they_ask():

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tinyalex.emulator.kernels import compiling
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 LESSONS = {file.stem: file for file in sorted((REPOSITORY / "lessons").glob("[0-9]*.py"))}
 TEXTS = {name: file.read_text(encoding="utf-8") for name, file in LESSONS.items()}
@@ -98,6 +100,24 @@ def test_the_claims_of_a_lesson_hold(name, images, tmp_path, request, tell):
         assert result.stderr == ""
     assert (tmp_path / "runs" / "lessons" / f"{name}.png").stat().st_size > 10_000
     tell(f"{name:<24} {images:<9} {' '.join(f'{s:6.1f}' for s in seconds)} s")
+
+
+TRAIN_LONG = {"07_relu", "10_dropout", "12_initialization", "13_momentum", "14_augmentation"}
+"""Lessons that train networks for too long on emulated GPUs."""
+
+
+@pytest.mark.emulated
+@every_lesson
+def test_a_lesson_runs_on_cuda(name, tmp_path):
+    program = [REPOSITORY / "tests" / "short_lesson.py"] if name in TRAIN_LONG else []
+    command = [sys.executable, "-W", "error", *program, LESSONS[name], "--device", "cuda"]
+    env = environment(tmp_path, "synthetic")
+    env["PYTHONPATH"] = os.pathsep.join([env["PYTHONPATH"], os.environ["PYTHONPATH"]])
+    env["TINYALEX_CACHE"] = str(compiling.cache_folder().parent)
+    result = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, cwd=tmp_path, env=env
+    )
+    assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"
 
 
 # Notebooks

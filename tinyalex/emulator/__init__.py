@@ -1,13 +1,23 @@
-"""Run CUDA kernels on a CPU: to read and debug them without a GPU.
+"""CUDA on a CPU, in two layers: to test and debug GPU programs without a GPU.
+
+`kernels/` runs one .cu file on NumPy arrays:
 
     module = Module(code, "scale.cu", names=["scale<float>"])
     module.get_function("scale<float>")((blocks,), (threads,), (x, y, np.int32(n)))
 
-The GPU's source is compiled with g++; `include/cuda_on_cpu.h` defines `__shared__`,
-`threadIdx`, `__syncthreads()` and others. Blocks run one after another, and so do the
-threads of a block, each until it ends or waits at a barrier or in a warp shuffle. A
-waiting thread keeps its call stack (a fiber), and is resumed when the others have
-arrived. Each run is deterministic. `order=1` reverses the order of blocks and
+`cuda/` runs programs that use CuPy. It replaces NVIDIA's libraries under the real CuPy,
+whose kernels are then run by the first layer (docs/emulator.md):
+
+    emulator.install()      # before anything imports CuPy; or `tinyalex emulate SCRIPT`
+    with emulator.counting() as counts:
+        step()
+    counts.launches, counts.synchronizations
+
+The GPU's source is compiled with g++; `kernels/include/cuda_on_cpu.h` defines
+`__shared__`, `threadIdx`, `__syncthreads()` and others. Blocks run one after another,
+and so do the threads of a block, each until it ends or waits at a barrier or in a warp
+shuffle. A waiting thread keeps its call stack (a fiber), and is resumed when the others
+have arrived. Each run is deterministic. `order=1` reverses the order of blocks and
 threads, other values shuffle it: a result that depends on the order is a bug.
 
 Arguments are checked against the kernel's signature, which CuPy does not do. A checked
@@ -20,11 +30,11 @@ build (`check=True`) also checks every memory access, and reports with its sourc
 - a missing or divergent barrier, or a thread that ends while others wait
 - int overflow, division by zero, misaligned vector loads, local array bounds
 
-Not emulated: time, caches and occupancy; asynchronous streams; weak memory order
-between blocks; the last bits of powf, expf and fused multiply-adds (compare with a
-tolerance of 1e-5). Inline PTX, cooperative groups and tensor cores do not compile. A
-loop that waits for another block never ends. Denormals are 0, also in double. Launches
-from several Python threads run one after another. Tested with g++ on Linux, x86-64.
+Not emulated: time, caches and occupancy; weak memory order between blocks; the last
+bits of powf, expf and fused multiply-adds (compare with a tolerance of 1e-5). Inline
+PTX, cooperative groups and tensor cores do not compile. A loop that waits for another
+block never ends. Denormals are 0, also in double. Launches from several Python threads
+run one after another. Tested with g++ on Linux, x86-64.
 """
 
 from tinyalex.emulator.cuda import Settings, Statistics, counting, install, is_installed
