@@ -320,6 +320,13 @@ def test_a_network_computes_in_each_floating_dtype(device, dtype, rng):
     )
 
 
+def test_gradcheck_accepts_tensors_and_modules_on_the_device(device, rng):
+    x = ta.Tensor(rng.standard_normal((2, 3)).astype("f"))
+    linear = nn.Linear(3, 2)
+    assert ta.gradcheck(linear, [x]).ok
+    assert (x.device, linear.weight.device, linear.weight.dtype) == (device, device, "f4")
+
+
 def test_kernels_of_an_array_are_those_of_its_device(device):
     assert kernels.of(ta.Tensor([1.0]).data) is kernels.cuda
     assert kernels.of(np.ones(1)) is kernels.cpu
