@@ -346,3 +346,70 @@ def test_a_zero_dimensional_array_keeps_its_shape(device):
     y.backward()
     assert x.shape == y.shape == x.grad.shape == ()
     assert nn.Parameter(np.array(2.0, "f")).shape == ()
+
+
+def a_leaf(rng):
+    return ta.Tensor(rng.standard_normal((3, 4)).astype("f"), requires_grad=True)
+
+
+def gradients_of_two_leaves(rng):
+    x, y = a_leaf(rng), a_leaf(rng)
+    for _ in range(2):
+        (x + y).sum().backward()
+    return [x.grad, y.grad]
+
+
+def a_gradient_that_a_hook_replaces(rng):
+    x = a_leaf(rng)
+    x.register_hook(lambda grad: 2 * grad)
+    x.sum().backward()
+    np.testing.assert_array_equal(to_numpy(x.grad), np.full((3, 4), 2))
+    return [x.grad]
+
+
+def a_loss_of_probabilities(rng):
+    x = a_leaf(rng)
+    loss = F.cross_entropy(x, ta.Tensor(np.full((3, 4), 0.25, "f")))
+    loss.backward()
+    return [loss.data, x.grad]
+
+
+def a_parameter_of_a_view(rng):
+    view = a_leaf(rng).T
+    parameter = nn.Parameter(view)
+    np.testing.assert_array_equal(parameter.numpy(), view.numpy())
+    return [parameter.data]
+
+
+def velocities_that_were_loaded(rng):
+    x = a_leaf(rng)
+    first, second = (optim.SGD([x], lr=0.1, momentum=0.9) for _ in range(2))
+    x.sum().backward()
+    first.step()
+    second.load_state_dict(first.state_dict())
+    np.testing.assert_array_equal(to_numpy(second.velocity[0][0]), to_numpy(first.velocity[0][0]))
+    return [*first.velocity[0], *second.velocity[0]]
+
+
+def transformed_images(rng):
+    images = ta.Tensor(rng.integers(0, 256, (2, 3, 8, 8)).astype("uint8")).data
+    mean = np.full((3, 8, 8), 100.0)
+    return [data.Normalize(mean, scale=0.1)(images), data.TenViews(mean, size=4)(images)]
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        gradients_of_two_leaves,
+        a_gradient_that_a_hook_replaces,
+        a_loss_of_probabilities,
+        a_parameter_of_a_view,
+        velocities_that_were_loaded,
+        transformed_images,
+        lambda rng: [a_leaf(rng).astype("int64").data],
+    ],
+    ids=["leaves", "hook", "loss", "parameter", "velocities", "images", "integers"],
+)
+def test_results_are_on_the_device_of_the_arguments(device, results, rng):
+    """Also if another GPU is current, as in the tests on cuda:1."""
+    assert {devices.of(x) for x in results(rng)} == {device}
