@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from double_buffering import sums_of_squares
 from made_images import class_folders
 
 import tinyalex as ta
@@ -348,6 +349,53 @@ def test_a_zero_dimensional_array_keeps_its_shape(device):
     assert nn.Parameter(np.array(2.0, "f")).shape == ()
 
 
+# Launches
+
+
+@pytest.fixture
+def other_gpu(device):
+    import cupy
+
+    if cupy.cuda.runtime.getDeviceCount() < 2:
+        pytest.skip("needs two GPUs")
+    return "cuda:1" if device == "cuda" else "cuda"
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda x: x.astype("float64"), TypeError, "relu: y must be float32, got float64"),
+        (lambda x: x[::2], ValueError, "relu: y must be C-contiguous"),
+        (lambda x: to_numpy(x[:1]), ValueError, "relu: y is on cpu, but the kernel runs on cuda"),
+    ],
+    ids=["dtype", "strides", "NumPy"],
+)
+def test_launch_rejects_arguments_that_cupy_would_misread(device, change, error, message):
+    x = ta.Tensor(np.ones(4, "f")).data
+    with devices.on(device), pytest.raises(error, match=message):
+        kernels.cuda.relu(x, change(x))
+
+
+def test_launch_rejects_an_array_on_another_gpu(device, other_gpu):
+    x = ta.Tensor(np.ones(4, "f")).data
+    message = f"relu: y is on {other_gpu}, but the kernel runs on {device}"
+    with devices.on(device), pytest.raises(ValueError, match=message):
+        kernels.cuda.relu(x, devices.to(x, other_gpu))
+
+
+def test_a_kernel_runs_on_two_gpus(device, other_gpu):
+    for name in (device, other_gpu, device):
+        y = F.relu(ta.Tensor([-1.0, 2.0], device=name))
+        assert (y.device, y.numpy().tolist()) == (name, [0, 2])
+
+
+def test_views_give_the_same_results(device, rng):
+    x = ta.Tensor(rng.standard_normal((4, 3, 2, 5)))
+    view = x.transpose(3, 2, 1, 0)
+    copy = ta.Tensor(view.numpy())
+    np.testing.assert_array_equal(F.relu(view).numpy(), F.relu(copy).numpy())
+
+
 def a_leaf(rng):
     return ta.Tensor(rng.standard_normal((3, 4)).astype("f"), requires_grad=True)
 
@@ -413,3 +461,10 @@ def transformed_images(rng):
 def test_results_are_on_the_device_of_the_arguments(device, results, rng):
     """Also if another GPU is current, as in the tests on cuda:1."""
     assert {devices.of(x) for x in results(rng)} == {device}
+
+
+def test_double_buffered_uploads_arrive_in_order(device, rng):
+    batches = rng.standard_normal((5, 1000), dtype="f")
+    with devices.on(device):
+        sums = sums_of_squares(batches)
+    np.testing.assert_allclose(sums, (batches**2).sum(axis=1), rtol=1e-5)
