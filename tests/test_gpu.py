@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from double_buffering import sums_of_squares
 from made_images import class_folders
 
 import tinyalex as ta
@@ -320,6 +321,13 @@ def test_a_network_computes_in_each_floating_dtype(device, dtype, rng):
     )
 
 
+def test_gradcheck_accepts_tensors_and_modules_on_the_device(device, rng):
+    x = ta.Tensor(rng.standard_normal((2, 3)).astype("f"))
+    linear = nn.Linear(3, 2)
+    assert ta.gradcheck(linear, [x]).ok
+    assert (x.device, linear.weight.device, linear.weight.dtype) == (device, device, "f4")
+
+
 def test_kernels_of_an_array_are_those_of_its_device(device):
     assert kernels.of(ta.Tensor([1.0]).data) is kernels.cuda
     assert kernels.of(np.ones(1)) is kernels.cpu
@@ -339,3 +347,124 @@ def test_a_zero_dimensional_array_keeps_its_shape(device):
     y.backward()
     assert x.shape == y.shape == x.grad.shape == ()
     assert nn.Parameter(np.array(2.0, "f")).shape == ()
+
+
+# Launches
+
+
+@pytest.fixture
+def other_gpu(device):
+    import cupy
+
+    if cupy.cuda.runtime.getDeviceCount() < 2:
+        pytest.skip("needs two GPUs")
+    return "cuda:1" if device == "cuda" else "cuda"
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda x: x.astype("float64"), TypeError, "relu: y must be float32, got float64"),
+        (lambda x: x[::2], ValueError, "relu: y must be C-contiguous"),
+        (lambda x: to_numpy(x[:1]), ValueError, "relu: y is on cpu, but the kernel runs on cuda"),
+    ],
+    ids=["dtype", "strides", "NumPy"],
+)
+def test_launch_rejects_arguments_that_cupy_would_misread(device, change, error, message):
+    x = ta.Tensor(np.ones(4, "f")).data
+    with devices.on(device), pytest.raises(error, match=message):
+        kernels.cuda.relu(x, change(x))
+
+
+def test_launch_rejects_an_array_on_another_gpu(device, other_gpu):
+    x = ta.Tensor(np.ones(4, "f")).data
+    message = f"relu: y is on {other_gpu}, but the kernel runs on {device}"
+    with devices.on(device), pytest.raises(ValueError, match=message):
+        kernels.cuda.relu(x, devices.to(x, other_gpu))
+
+
+def test_a_kernel_runs_on_two_gpus(device, other_gpu):
+    for name in (device, other_gpu, device):
+        y = F.relu(ta.Tensor([-1.0, 2.0], device=name))
+        assert (y.device, y.numpy().tolist()) == (name, [0, 2])
+
+
+def test_views_give_the_same_results(device, rng):
+    x = ta.Tensor(rng.standard_normal((4, 3, 2, 5)))
+    view = x.transpose(3, 2, 1, 0)
+    copy = ta.Tensor(view.numpy())
+    np.testing.assert_array_equal(F.relu(view).numpy(), F.relu(copy).numpy())
+
+
+def a_leaf(rng):
+    return ta.Tensor(rng.standard_normal((3, 4)).astype("f"), requires_grad=True)
+
+
+def gradients_of_two_leaves(rng):
+    x, y = a_leaf(rng), a_leaf(rng)
+    for _ in range(2):
+        (x + y).sum().backward()
+    return [x.grad, y.grad]
+
+
+def a_gradient_that_a_hook_replaces(rng):
+    x = a_leaf(rng)
+    x.register_hook(lambda grad: 2 * grad)
+    x.sum().backward()
+    np.testing.assert_array_equal(to_numpy(x.grad), np.full((3, 4), 2))
+    return [x.grad]
+
+
+def a_loss_of_probabilities(rng):
+    x = a_leaf(rng)
+    loss = F.cross_entropy(x, ta.Tensor(np.full((3, 4), 0.25, "f")))
+    loss.backward()
+    return [loss.data, x.grad]
+
+
+def a_parameter_of_a_view(rng):
+    view = a_leaf(rng).T
+    parameter = nn.Parameter(view)
+    np.testing.assert_array_equal(parameter.numpy(), view.numpy())
+    return [parameter.data]
+
+
+def velocities_that_were_loaded(rng):
+    x = a_leaf(rng)
+    first, second = (optim.SGD([x], lr=0.1, momentum=0.9) for _ in range(2))
+    x.sum().backward()
+    first.step()
+    second.load_state_dict(first.state_dict())
+    np.testing.assert_array_equal(to_numpy(second.velocity[0][0]), to_numpy(first.velocity[0][0]))
+    return [*first.velocity[0], *second.velocity[0]]
+
+
+def transformed_images(rng):
+    images = ta.Tensor(rng.integers(0, 256, (2, 3, 8, 8)).astype("uint8")).data
+    mean = np.full((3, 8, 8), 100.0)
+    return [data.Normalize(mean, scale=0.1)(images), data.TenViews(mean, size=4)(images)]
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        gradients_of_two_leaves,
+        a_gradient_that_a_hook_replaces,
+        a_loss_of_probabilities,
+        a_parameter_of_a_view,
+        velocities_that_were_loaded,
+        transformed_images,
+        lambda rng: [a_leaf(rng).astype("int64").data],
+    ],
+    ids=["leaves", "hook", "loss", "parameter", "velocities", "images", "integers"],
+)
+def test_results_are_on_the_device_of_the_arguments(device, results, rng):
+    """Also if another GPU is current, as in the tests on cuda:1."""
+    assert {devices.of(x) for x in results(rng)} == {device}
+
+
+def test_double_buffered_uploads_arrive_in_order(device, rng):
+    batches = rng.standard_normal((5, 1000), dtype="f")
+    with devices.on(device):
+        sums = sums_of_squares(batches)
+    np.testing.assert_allclose(sums, (batches**2).sum(axis=1), rtol=1e-5)

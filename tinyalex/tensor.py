@@ -166,12 +166,12 @@ class Tensor(GraphTensor):
 
     def accumulate_grad(self, grad: Array) -> None:
         """Pass a leaf's complete gradient through the hooks, then add it to `.grad`."""
-        for hook in list(self.hooks):
-            changed = hook(grad)
-            if changed is not None:
-                _check_hook_result(changed, grad)
-                grad = devices.asarray(changed)
         with devices.on_device_of(grad):
+            for hook in list(self.hooks):
+                changed = hook(grad)
+                if changed is not None:
+                    _check_hook_result(changed, grad)
+                    grad = devices.asarray(changed)
             self.grad = grad if self.grad is None else devices.asarray(self.grad + grad)
 
     def register_hook(self, fn: GradHook) -> Callable[[], None]:

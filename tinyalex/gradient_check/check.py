@@ -223,7 +223,8 @@ def _double(x: Any) -> Any:
     array, where = (x.data, x.device) if isinstance(x, Tensor) else (x, None)
     if not device.is_array(array) or array.dtype.kind != "f":
         return x
-    return Tensor(array.astype(np.float64), requires_grad=True, device=where)
+    with device.on_device_of(array):
+        return Tensor(array.astype(np.float64), requires_grad=True, device=where)
 
 
 @contextmanager
@@ -233,7 +234,8 @@ def _double_parameters(f: Any) -> Iterator[dict[str, Tensor]]:
     before = {name: (p.data, p.grad) for name, p in parameters.items()}
     try:
         for p in parameters.values():
-            p.data = p.data.astype(np.float64)
+            with device.on_device_of(p.data):
+                p.data = p.data.astype(np.float64)
         yield parameters
     finally:
         for name, p in parameters.items():
