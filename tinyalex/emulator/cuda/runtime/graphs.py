@@ -8,6 +8,7 @@ import ctypes
 from pathlib import Path
 
 from tinyalex.emulator.cuda.api import (
+    NOT_SUPPORTED,
     Handle,
     Pointer,
     Size,
@@ -21,7 +22,7 @@ from tinyalex.emulator.cuda.api import (
 )
 from tinyalex.emulator.cuda.runtime.streams import Graph, stream_of, submit
 
-CAPTURE_INVALID = 901
+PER_THREAD_STREAM = 2
 NOT_CAPTURING = 0
 CAPTURING = 1
 ILLEGAL_STATE = 401
@@ -31,6 +32,12 @@ ILLEGAL_STATE = 401
 def cudaStreamBeginCapture(stream: Handle, mode: int) -> None:
     if stream in (0, 1):
         raise Status(900, "the default stream cannot capture. Use a Stream(non_blocking=True)")
+    if stream == PER_THREAD_STREAM:
+        raise Status(
+            NOT_SUPPORTED,
+            "a capture in the per-thread default stream is not emulated. Use a "
+            "Stream(non_blocking=True)",
+        )
     capturing = stream_of(stream)
     if capturing.graph:
         raise Status(ILLEGAL_STATE, "the stream captures already")
