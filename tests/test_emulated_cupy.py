@@ -416,6 +416,7 @@ def test_a_kernel_reads_a_peers_memory_once_access_is_enabled(cupy):
     runtime = cupy.cuda.runtime
     with cupy.cuda.Device(1):
         there = cupy.arange(4, dtype="i")
+        cupy.cuda.Device().synchronize()
     here = cupy.empty(4, "i")
     copy = cupy.RawKernel(
         'extern "C" __global__ void copy(const int* x, int* y) { y[threadIdx.x] = x[threadIdx.x]; }', "copy"
@@ -447,6 +448,7 @@ def test_stream_ordered_allocation(cupy):
         np.testing.assert_array_equal(y.get(), X + 1)
         assert pool.used_bytes() >= 2 * X.nbytes
         del x, y
+    cupy.cuda.Device().synchronize()
     assert pool.used_bytes() == 0
 
 
@@ -692,6 +694,19 @@ def test_launches_are_counted_by_name(cupy):
         "cupy_multiply__float32_float32_float32": 2,
         "cupy_exp__float32_float32": 1,
     }
+
+
+def test_a_graph_is_counted_at_each_launch(cupy, stream):
+    x = cupy.ones(5, "f")
+    stream.begin_capture()
+    with emulator.counting() as captured:
+        x *= x
+    graph = stream.end_capture()
+    with emulator.counting() as replayed:
+        graph.launch(stream)
+        graph.launch(stream)
+    assert captured.launches == {}
+    assert replayed.launches == {"cupy_multiply__float32_float32_float32": 2}
 
 
 def test_bytes_are_counted_in_each_direction(cupy):

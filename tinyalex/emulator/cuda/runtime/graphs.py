@@ -67,8 +67,8 @@ def cudaGraphInstantiate(executable: Pointer, graph: Handle, flags: Size) -> Non
 
 @api
 def cudaGraphLaunch(executable: Handle, stream: Handle) -> None:
-    for name, do in object_of(executable, Graph).work:
-        submit(stream, name, do)
+    for work in object_of(executable, Graph).work:
+        submit(stream, work.name, work.do, count=work.count)
 
 
 @api
@@ -88,7 +88,7 @@ def cudaGraphExecDestroy(executable: Handle) -> None:
 
 @api
 def cudaGraphDebugDotPrint(graph: Handle, path: Pointer, flags: int) -> None:
-    names = [name.replace('"', "'") for name, _ in object_of(graph, Graph).work]
+    names = [work.name.replace('"', "'") for work in object_of(graph, Graph).work]
     lines = [f'  n{i} [label="{name}"];' for i, name in enumerate(names)]
     lines += [f"  n{i} -> n{i + 1};" for i in range(len(names) - 1)]
     Path(ctypes.string_at(path).decode()).write_text("\n".join(["digraph {", *lines, "}", ""]))
