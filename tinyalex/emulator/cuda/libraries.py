@@ -5,6 +5,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from multiprocessing.util import Finalize
 from typing import Any
 
 from tinyalex.emulator.cuda import compiler, driver, wheel
@@ -97,7 +98,8 @@ def load() -> None:
     redirect_by_name(wheel.extension("cupy", "cuda/cub"), CUB)
     redirect_by_name(wheel.extension("cupy", "random/_generator_api"), DISTRIBUTIONS)
     atexit.register(disable_all, _libraries)
-    atexit.register(write_report)
+    # As a finalizer also at the end of a process of multiprocessing.
+    Finalize(None, write_report, exitpriority=0)
 
 
 def _load(
