@@ -1,4 +1,4 @@
-"""`tinyalex emulate` and the pytest plugin, with programs that do not import tinyalex."""
+"""`tinyalex emulate` and the pytest plugin, with programs that do not use tinyalex."""
 
 import os
 import re
@@ -205,6 +205,11 @@ def test_a_script_has_its_arguments_input_siblings_and_status(emulate, script):
     assert result.stdout == f"{arguments} True a line a sibling __main__\n"
     assert result.returncode == 3
     assert "no process used CuPy" in result.stderr
+
+
+def test_a_double_hyphen_ends_the_options(emulate, script):
+    result = emulate("--devices", 1, "--", script("import sys; print(sys.argv[1:])"), "--", "a")
+    assert result.stdout == "['--', 'a']\n"
 
 
 def test_a_module_runs_as_with_python_m(emulate, tmp_path):

@@ -3,6 +3,8 @@
 import ctypes
 import inspect
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +110,7 @@ MATMULS = {
     "dot": lambda p, x: p.dot(x[0, 0], x[0, 1]),
     "tensordot": lambda p, x: p.tensordot(x, x, axes=((0, 2), (0, 2))),
     "outer": lambda p, x: p.outer(x[0, 0], x[1, 0]),
+    "no columns": lambda p, x: x[0, :, :0] @ x[1, :, :0].T,
     "out": lambda p, x: p.matmul(x[0], x[1].T, out=p.ones((7, 7), x.dtype)),
 }
 
@@ -267,6 +270,7 @@ DISTRIBUTIONS = {
     "gamma": ((3.0, 2.0), 6, 12),
     "geometric": ((0.25,), 4, 12),
     "hypergeometric": ((20, 30, 10), 4, 10 * 0.4 * 0.6 * 40 / 49),
+    "logseries": ((0.5,), 1 / np.log(2), 2 / np.log(2) - 1 / np.log(2) ** 2),
     "poisson": ((3.5,), 3.5, 3.5),
     "standard_normal": ((), 0, 1),
     "uniform": ((-1.0, 3.0), 1, 16 / 12),
@@ -308,6 +312,14 @@ def test_uniform_numbers_are_in_their_interval(cupy, dtype):
         x = random.random(SIZE, dtype=dtype)
         assert x.dtype == dtype
         assert 0 <= x.min() < 0.01 < 0.99 < x.max() <= 1
+
+
+@pytest.mark.parametrize("dtype", ["f", "d"])
+def test_normal_numbers_have_their_dtype(cupy, dtype):
+    for random in (cupy.random.default_rng(1), cupy.random):
+        x = random.standard_normal(SIZE, dtype=dtype)
+        assert x.dtype == dtype
+        assert has_moments(x, 0, 1)
 
 
 @pytest.mark.parametrize("high", [7, 2**31 + 5, 2**40])
@@ -374,6 +386,29 @@ def test_streams_events_and_pinned_memory(cupy):
     assert result.tolist() == [3, 5, 7]
     assert stream.done
     assert event.done
+
+
+def test_each_thread_has_its_current_device(cupy):
+    def work():
+        with cupy.cuda.Device(1):
+            barrier.wait()
+            return cupy.arange(5).device.id
+
+    barrier = threading.Barrier(2)
+    with ThreadPoolExecutor() as pool:
+        other = pool.submit(work)
+        barrier.wait()
+        assert cupy.arange(5).device.id == 0
+        assert other.result() == 1
+
+
+def test_threads_launch_at_the_same_time(cupy):
+    def work(n):
+        return [int(cupy.arange(n).sum()) for _ in range(20)]
+
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(work, range(10, 14)))
+    assert results == [[n * (n - 1) // 2] * 20 for n in range(10, 14)]
 
 
 def test_callbacks_run_in_the_streams_turn(cupy):
@@ -614,6 +649,18 @@ def test_a_graph_forks_and_joins_two_streams(cupy, stream):
     x += 1
     graph.launch(stream)
     assert z.tolist() == [10, 10, 10]
+
+
+def test_a_graph_is_drawn(cupy, stream):
+    x = cupy.zeros(3)
+    stream.begin_capture()
+    x += 1
+    x.data.copy_from_device_async(x.data, 8, stream)
+    drawing = stream.end_capture().debug_dot_str()
+    assert re.findall('label="(.*?)"', drawing) == [
+        "cupy_add__float64_float_float64",
+        "copy on a GPU",
+    ]
 
 
 def test_a_graph_replays_a_gemm(cupy, stream):
