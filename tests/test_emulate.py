@@ -225,16 +225,14 @@ def test_a_module_runs_as_with_python_m(emulate, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["missing.py"], "no file 'missing.py'. Expected a Python program."),
+        (["missing.py"], "no file 'missing.py', expected a Python program."),
         ([], "expected a Python program, as in `tinyalex emulate train.py --epochs 1`."),
         (["--devices", "-1", "{script}"], "expected devices >= 0"),
-        (["--capability", "5.0", "{script}"], "invalid choice: '5.0'"),
+        (["--capability", "5.0", "{script}"], "10.0, 12.0, got '5.0'."),
     ],
 )
-@pytest.mark.parametrize("command", ["tinyalex.emulator", "tinyalex emulate"])
-def test_a_wrong_command_is_named(emulate, script, arguments, message, command):
-    words = [word.format(script=script("")) for word in arguments]
-    result = emulate(*words, command=["-m", *command.split()])
+def test_a_wrong_command_is_named(emulate, script, arguments, message):
+    result = emulate(*[word.format(script=script("")) for word in arguments])
     assert result.returncode == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr
@@ -258,8 +256,8 @@ def test_an_interrupt_is_the_programs_to_handle(emulate, script):
     code = """if True:
         import time, cupy
         cupy.ones(3)
-        print("ready", flush=True)
         try:
+            print("ready", flush=True)
             time.sleep(60)
         except KeyboardInterrupt:
             print("interrupted")"""

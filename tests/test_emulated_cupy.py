@@ -125,9 +125,14 @@ def test_matrix_multiplication(cupy, case, dtype):
 
 
 def test_conjugate_transpose(cupy):
+    from cupy import cublas
+
     x = X[0] * (1 + 2j)
     compare(cupy, lambda p, x: x.conj().T @ x, x.astype("F"))
     compare(cupy, lambda p, x: p.vdot(x, 1j * x), x.ravel().astype("D"))
+    y = cupy.asarray(x.astype("F"))
+    product = cublas.gemm("H", "N", y, y)
+    np.testing.assert_allclose(product.get(), x.conj().T @ x, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("case", ["2-D", "batched", "broadcast"])
@@ -142,15 +147,16 @@ def test_matrix_multiplication_of_integers(cupy, dtype):
     compare(cupy, MATMULS["2-D"], (10 * X).astype(dtype))
 
 
-def test_tf32_rounds_the_inputs_to_ten_bits(cupy):
-    linalg, x = cupy._core._routines_linalg, cupy.full((16, 16), 1 + 2.0**-11, "f")
+@pytest.mark.parametrize(("value", "rounded"), [(1 + 2**-11, 1), (1 + 2**-11 + 2**-20, 1 + 2**-10)])
+def test_tf32_rounds_the_inputs_to_ten_bits(cupy, value, rounded):
+    linalg, x = cupy._core._routines_linalg, cupy.full((16, 16), value, "f")
     linalg.set_compute_type(np.float32, linalg.COMPUTE_TYPE_TF32)
     try:
-        rounded = x @ x
+        product = x @ x
     finally:
         linalg.set_compute_type(np.float32, linalg.COMPUTE_TYPE_DEFAULT)
-    assert (rounded == 16).all()
-    assert ((x @ x) > 16).all()
+    assert (product == 16 * rounded**2).all()
+    np.testing.assert_allclose((x @ x).get(), 16 * value**2, rtol=1e-6)
 
 
 # Kernels

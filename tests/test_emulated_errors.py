@@ -451,7 +451,8 @@ LAZY = {
         r"\[1. 1. 1.\]",
     ),
     "pageable memory, which is read at once": (
-        "h = np.ones(3, 'f'); x = cupy.asarray(h); h[:] = 2; result = x.get()",
+        "h, x, runtime = np.ones(3, 'f'), cupy.empty(3, 'f'), cupy.cuda.runtime\n"
+        "runtime.memcpyAsync(x.data.ptr, h.ctypes.data, 12, runtime.memcpyHostToDevice, 0); h[:] = 2; result = x.get()",
         r"\[1. 1. 1.\]",
     ),
     "a result that is read without a wait": (
