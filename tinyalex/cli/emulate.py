@@ -37,5 +37,6 @@ def run(args: argparse.Namespace) -> int:
 
     names = "devices", "memory_gib", "capability", "order", "lazy", "pool", "check"
     given = {name: value for name in names if (value := getattr(args, name)) is not None}
-    command = ["-m", *args.module] if args.module else args.program
+    script = args.program[1:] if args.program[:1] == ["--"] else args.program
+    command = ["-m", *args.module] if args.module else script
     return program.run(command, Settings.from_environment(**given))

@@ -5,6 +5,7 @@ the tests start have emulated GPUs, too.
 """
 
 import os
+from collections.abc import Callable
 
 import pytest
 
@@ -19,6 +20,7 @@ def pytest_report_header() -> str:
 
 
 @pytest.fixture
-def gpu_statistics() -> cuda.Statistics:
-    """What has been asked of the GPUs since the test began; see `emulator.counting`."""
-    return cuda.statistics
+def gpu_statistics() -> Callable[[], cuda.Statistics]:
+    """gpu_statistics(): what has been asked of the GPUs since the test began."""
+    before = cuda.statistics.copy()
+    return lambda: cuda.statistics - before

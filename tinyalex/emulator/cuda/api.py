@@ -89,9 +89,10 @@ def callback(function: Callable[..., int | None]) -> Any:
 
 def _set_message(function: str, message: str) -> None:
     _thread.message = message
-    if message and function.startswith(("cublas", "curand")):
+    if message and function.startswith(("cublas", "cufft", "curand", "cusolver", "cusparse")):
         # CuPy has its own texts for their errors.
-        print(f"tinyalex.emulator: {function}: {message}", file=sys.stderr)
+        text = message if message.startswith(function) else f"{function}: {message}"
+        print(f"tinyalex.emulator: {text}", file=sys.stderr)
 
 
 def missing(name: str, status: int) -> Any:

@@ -14,7 +14,7 @@ class CheckedArguments:
     """Addresses of the arguments, with copies of the arrays in an arena.
 
     An array is what its allocation has from the pointer on: without CuPy's memory pool,
-    its elements and up to 511 bytes more, by which CuPy rounds up.
+    its elements.
     """
 
     def __init__(self, parameters: Sequence[Parameter], addresses: Sequence[int]):

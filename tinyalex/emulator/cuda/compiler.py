@@ -5,6 +5,7 @@ The "cubin" names the compiled library, which is kept in the emulator's cache.
 
 import ctypes
 import os
+import re
 from functools import cache
 from pathlib import Path
 
@@ -36,6 +37,9 @@ MAGIC = b"// tinyalex.emulator "
 A comment, because the key of CuPy's cache has the comments of an empty source's "PTX".
 """
 
+_IN_LOCKSTEP = re.compile(r"\b(?:bitonic_sort(?:_step)?|merge)< [\w ]+ >\(a, b,[^;]*\);")
+"""In CuPy's argpartition: calls whose warps compute in step, without __syncwarp()."""
+
 COMPILATION_ERROR = 6
 
 _RESULTS = {0: "NVRTC_SUCCESS", COMPILATION_ERROR: "NVRTC_ERROR_COMPILATION"}
@@ -60,7 +64,10 @@ class Program:
         kernels = translation.kernels_of(self.source, self.file, self.expressions)
         header = "cupy_device.h" if is_cupys else "device.h"
         include = f'#include "{header}"\n'
-        text = include + translation.translate(self.source, self.file, kernels)
+        source = self.source
+        if is_cupys and "argpartition_kernel" in kernels:
+            source = _IN_LOCKSTEP.sub(r"{ __syncwarp(); \g<0> __syncwarp(); }", source)
+        text = include + translation.translate(source, self.file, kernels)
         # NVRTC uses the first header of a name: the emulator's precede CUDA's own.
         folders = [f"-I{INCLUDE}", f"-I{compiling.INCLUDE}"]
         folders += [option for option in options if option.startswith("-I")]

@@ -101,8 +101,10 @@ class Function:
         if kept is not None:
             addresses = [ctypes.addressof(buffer) for buffer in kept]
 
-        def run(kept: object = kept) -> None:
+        def count() -> None:
             statistics.launches[kernel.name] += 1
+
+        def run(kept: object = kept) -> None:
             checked = CheckedArguments(kernel.parameters, addresses) if kernel.is_checked else None
             table = self._slots(*(checked or addresses))
             try:
@@ -118,7 +120,7 @@ class Function:
                         f"{kernel.name}: wrote outside the {used.size} bytes of argument {i}",
                     )
 
-        submit(stream, kernel.name, run)
+        submit(stream, kernel.name, run, count=count)
 
     def _checked(
         self, grid: tuple[int, ...], block: tuple[int, ...], shared_bytes: int

@@ -1,8 +1,11 @@
 """NVIDIA's libraries, loaded where CuPy finds them."""
 
 import atexit
+import ctypes
 import os
+import sys
 from collections.abc import Iterable, Mapping
+from multiprocessing.util import Finalize
 from typing import Any
 
 from tinyalex.emulator.cuda import compiler, driver, wheel
@@ -23,13 +26,46 @@ from tinyalex.emulator.cuda.stubs import (
 )
 from tinyalex.emulator.kernels import compiling
 
-NOT_SUPPORTED = {"cuda": 801, "cu": 801, "nvrtc": 1, "cublas": 15, "cublasLt": 15, "curand": 204}
+NOT_SUPPORTED = {
+    "cuda": 801,
+    "cu": 801,
+    "nvrtc": 1,
+    "nvJitLink": 1,
+    "cublas": 15,
+    "cublasLt": 15,
+    "curand": 204,
+    "cufft": 16,
+    "cusolver": 9,
+    "cusparse": 10,
+}
 """By prefix: what a function that the emulator lacks returns."""
+
+EXTENSIONS = {
+    "cublas": ("cupy_backends", "cuda/libs/cublas"),
+    "curand": ("cupy_backends", "cuda/libs/curand"),
+    "cufft": ("cupy", "cuda/cufft"),
+    "cusolver": ("cupy_backends", "cuda/libs/cusolver"),
+    "cusparse": ("cupy_backends", "cuda/libs/cusparse"),
+}
+"""CuPy's extensions that are linked to a library, by its prefix."""
 
 KEPT = {"cudaRuntimeGetVersion"}
 """Functions of the runtime that need no driver: they stay what they are."""
 
 _libraries: list[StubLibrary] = []
+
+
+@ctypes.CFUNCTYPE(ctypes.c_size_t)
+def _workspace_of_cub() -> int:
+    """More than a GPU has: for CuPy an error, which CUB's functions cannot return."""
+    print("tinyalex.emulator: CUB is not emulated. Select no accelerators", file=sys.stderr)
+    return 1 << 60
+
+
+CUB = {
+    f"cub_device_{name}_get_workspace_size": _workspace_of_cub
+    for name in ("histogram_even", "histogram_range", "reduce", "scan", "segmented_reduce")
+}
 
 
 def load() -> None:
@@ -49,17 +85,21 @@ def load() -> None:
     _load("libcuda.so.1", "cu", driver.NOT_EMULATED)
     _load(f"libnvrtc.so.{major}", "nvrtc", compiler.NOT_EMULATED, compiler.TEXTS)
     _load(f"libcublasLt.so.{major}", "cublasLt", ["cublasLtCreate"])
-    for prefix, soname in (("cublas", f"libcublas.so.{major}"), ("curand", "libcurand.so.10")):
-        file = wheel.extension("cupy_backends", f"cuda/libs/{prefix}")
-        asked = symbols(file, "U", "-D", "--undefined-only")
-        names = [name.partition("@")[0] for name in asked if name.endswith(f"@{soname}")]
-        _load(soname, prefix, names, version=soname)
+    _load(f"libnvJitLink.so.{major}", "nvJitLink", ["nvJitLinkCreate"])
+    for prefix, file in EXTENSIONS.items():
+        asked = [name.split("@") for name in symbols(wheel.extension(*file), "U", "-D")]
+        names = {name: where[0] for name, *where in asked if where and f"lib{prefix}." in where[0]}
+        soname = next(iter(names.values()))
+        texts = {name: devices.error_string for name in names if "GetError" in name}
+        _load(soname, prefix, names, texts, version=soname)
 
     redirect(runtime_file, {name: cudart.address(name) for name in linked if name not in KEPT})
     redirect_by_name(wheel.extension("cupy", "cuda/thrust"), SORTING)
+    redirect_by_name(wheel.extension("cupy", "cuda/cub"), CUB)
     redirect_by_name(wheel.extension("cupy", "random/_generator_api"), DISTRIBUTIONS)
     atexit.register(disable_all, _libraries)
-    atexit.register(write_report)
+    # As a finalizer also at the end of a process of multiprocessing.
+    Finalize(None, write_report, exitpriority=0)
 
 
 def _load(

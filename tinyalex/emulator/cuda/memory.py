@@ -57,7 +57,7 @@ used_bytes = [0] * settings.devices
 def allocate(size: int, device: int) -> int:
     """The address of `size` new bytes, or Status OUT_OF_MEMORY."""
     if device != HOST and used_bytes[device] + size > settings.memory_bytes:
-        raise Status(OUT_OF_MEMORY, f"GPU {device} has {settings.memory_gib} GiB")
+        raise Status(OUT_OF_MEMORY, f"GPU {device} has {settings.memory_gib:g} GiB")
     padded = -(-(size + 2 * GUARD_BYTES) // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
     start = _libc.aligned_alloc(ALIGNMENT_BYTES, padded)
     if not start:

@@ -25,7 +25,7 @@ class Settings:
     """
 
     devices: int = 2
-    memory_gib: float = 8
+    memory_gib: float = 8.0
     capability: str = "9.0"
     order: int = 0
     lazy: bool = False

@@ -125,7 +125,7 @@ def redirect_by_name(library: Path, functions: dict[str, Any]) -> None:
     targets = {}
     for symbol in symbols(library, "tT"):
         # A function f(int, ...) is _Z1fi..., with the length of its name.
-        mangled = re.match(r"_Z(\d+)(\w+)", symbol)
+        mangled = re.fullmatch(r"_Z(\d+)(\w+)", symbol)
         name = mangled[2][: int(mangled[1])] if mangled else ""
         if name in functions:
             targets[symbol] = ctypes.cast(functions[name], ctypes.c_void_p).value or 0

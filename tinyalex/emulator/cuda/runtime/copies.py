@@ -2,6 +2,7 @@
 
 import ctypes
 import sys
+from contextlib import suppress
 
 from tinyalex.emulator.cuda import memory, work_queue
 from tinyalex.emulator.cuda.api import (
@@ -33,8 +34,10 @@ UNREGISTERED, PINNED, ON_DEVICE = 0, 1, 2
 @api
 def cudaMalloc(pointer: Pointer, size: Size) -> None:
     if not settings.has_pool:
-        # Not at installation, when CuPy is not imported yet.
-        sys.modules["cupy"].cuda.set_allocator(None)
+        # Not at installation, when CuPy is not imported yet. ValueError: the program
+        # itself has chosen an allocator, by using_allocator.
+        with suppress(ValueError):
+            sys.modules["cupy"].cuda.set_allocator(None)
     store_wide(pointer, memory.allocate(size, thread.device) if size else 0)
 
 
@@ -156,11 +159,10 @@ def copy(target: int, source: int, size: int, kind: int, stream: int | None) -> 
         # In the legacy stream, such a copy waits for both GPUs, and they for it.
         devices = frozenset((source_block.device, target_block.device))
 
-    def counted() -> None:
+    def count() -> None:
         statistics.copied_bytes[direction] += size
-        do()
 
-    task = streams.submit(handle, f"copy {direction}", counted, devices=devices)
+    task = streams.submit(handle, f"copy {direction}", do, count=count, devices=devices)
     waits = target_block is None or (
         stream is None and direction not in ("on a GPU", "between GPUs")
     )

@@ -116,43 +116,56 @@ def cudaDeviceSynchronize() -> None:
 
 # Properties
 
-# By the number in cudaDeviceAttr.
-ATTRIBUTES = {
-    1: MAX_THREADS,
-    **dict(zip((2, 3, 4), MAX_BLOCK, strict=True)),
-    **dict(zip((5, 6, 7), MAX_GRID, strict=True)),
-    8: SHARED_BYTES,
-    9: CONSTANT_BYTES,
-    10: 32,  # threads of a warp
-    12: REGISTERS,
-    13: 1_980_000,  # clock rate in kHz
-    16: MULTIPROCESSORS,
-    31: 1,  # concurrent kernels
-    36: 2_619_000,  # clock rate of the memory in kHz
-    37: 5120,  # bits of the memory bus
-    38: L2_BYTES,
-    39: CAPABILITY.threads,
-    40: 3,  # copy engines
-    41: 1,  # unified addressing
-    75: MAJOR,
-    76: MINOR,
-    78: 1,  # stream priorities
-    81: SHARED_OF_MULTIPROCESSOR,
-    82: REGISTERS,
-    83: 1,  # managed memory
-    87: 2,  # performance ratio of float and double
-    95: 1,  # cooperative launches
-    97: CAPABILITY.max_shared,
-    106: 32,  # blocks of a multiprocessor
-    111: 1 << 10,  # reserved shared memory
-    115: 1,  # memory pools
-}
+# The number in cudaDeviceAttr, the member of cudaDeviceProp, the value; others are 0.
+# fmt: off
+_VALUES: tuple[tuple[int, str, int], ...] = (
+    (1, "maxThreadsPerBlock", MAX_THREADS),
+    (8, "sharedMemPerBlock", SHARED_BYTES),
+    (9, "totalConstMem", CONSTANT_BYTES),
+    (10, "warpSize", 32),
+    (11, "memPitch", 2**31 - 1),
+    (12, "regsPerBlock", REGISTERS),
+    (13, "clockRate", 1_980_000),  # kHz
+    (14, "textureAlignment", 512),
+    (16, "multiProcessorCount", MULTIPROCESSORS),
+    (19, "canMapHostMemory", 1),
+    (31, "concurrentKernels", 1),
+    (36, "memoryClockRate", 2_619_000),  # kHz
+    (37, "memoryBusWidth", 5120),  # bits
+    (38, "l2CacheSize", L2_BYTES),
+    (39, "maxThreadsPerMultiProcessor", CAPABILITY.threads),
+    (40, "asyncEngineCount", 3),
+    (41, "unifiedAddressing", 1),
+    (51, "texturePitchAlignment", 32),
+    (75, "major", MAJOR),
+    (76, "minor", MINOR),
+    (78, "streamPrioritiesSupported", 1),
+    (81, "sharedMemPerMultiprocessor", SHARED_OF_MULTIPROCESSOR),
+    (82, "regsPerMultiprocessor", REGISTERS),
+    (83, "managedMemory", 1),
+    (87, "singleToDoublePrecisionPerfRatio", 2),
+    (95, "cooperativeLaunch", 1),
+    (97, "sharedMemPerBlockOptin", CAPABILITY.max_shared),
+    (106, "maxBlocksPerMultiProcessor", 32),
+    (111, "reservedSharedMemPerBlock", 1 << 10),
+)
+# fmt: on
+
+MEMORY_POOLS = 115
+PCI_BUS = 33
+
+
+def attributes(device: int) -> dict[int, int]:
+    """The device's attributes that are not 0, by the number in cudaDeviceAttr."""
+    sizes = zip(range(2, 8), (*MAX_BLOCK, *MAX_GRID), strict=True)
+    values = {number: value for number, _, value in _VALUES}
+    return {**values, **dict(sizes), PCI_BUS: device + 1, MEMORY_POOLS: 1}
+
 
 _INT, _UNSIGNED, _SIZE = ctypes.c_int, ctypes.c_uint, ctypes.c_size_t
 
 
-# cudaDeviceProp, up to the last member that CuPy reads; with a star those that CUDA 13
-# no longer has. fmt: off
+# With a star the members that CUDA 13 no longer has. fmt: off
 _MEMBERS = (
     ("name", ctypes.c_char * 256),
     ("uuid", ctypes.c_char * 16),
@@ -212,12 +225,17 @@ _MEMBERS = (
     ("cooperativeLaunch", _INT),
     ("*cooperativeMultiDeviceLaunch", _INT),
     ("sharedMemPerBlockOptin", _SIZE),
+    ("pageableMemoryAccessUsesHostPageTables", _INT),
+    ("directManagedMemAccessFromHost", _INT),
+    ("maxBlocksPerMultiProcessor", _INT),
+    ("accessPolicyMaxWindowSize", _INT),
+    ("reservedSharedMemPerBlock", _SIZE),
 )
 # fmt: on
 
 
 class Properties(ctypes.Structure):
-    """cudaDeviceProp."""
+    """cudaDeviceProp, up to the last member that CuPy reads."""
 
     _fields_ = tuple(
         (name.lstrip("*"), type_)
@@ -226,42 +244,22 @@ class Properties(ctypes.Structure):
     )
 
 
-def _properties(device: int) -> dict[str, object]:
-    return {
-        "name": NAME,
-        "totalGlobalMem": settings.memory_bytes,
-        "sharedMemPerBlock": SHARED_BYTES,
-        "regsPerBlock": REGISTERS,
-        "warpSize": 32,
-        "maxThreadsPerBlock": MAX_THREADS,
-        "maxThreadsDim": (_INT * 3)(*MAX_BLOCK),
-        "maxGridSize": (_INT * 3)(*MAX_GRID),
-        "totalConstMem": CONSTANT_BYTES,
-        "major": MAJOR,
-        "minor": MINOR,
-        "multiProcessorCount": MULTIPROCESSORS,
-        "canMapHostMemory": 1,
-        "concurrentKernels": 1,
-        "pciBusID": device + 1,
-        "asyncEngineCount": 3,
-        "unifiedAddressing": 1,
-        "memoryBusWidth": 5120,
-        "l2CacheSize": L2_BYTES,
-        "maxThreadsPerMultiProcessor": CAPABILITY.threads,
-        "sharedMemPerMultiprocessor": SHARED_OF_MULTIPROCESSOR,
-        "regsPerMultiprocessor": REGISTERS,
-        "managedMemory": 1,
-        "cooperativeLaunch": 1,
-        "sharedMemPerBlockOptin": CAPABILITY.max_shared,
-    }
-
-
 @api
 def cudaGetDeviceProperties(properties: Pointer, device: int) -> None:
     check_device(device)
+    values = {
+        **{member: value for _, member, value in _VALUES},
+        "name": NAME,
+        "totalGlobalMem": settings.memory_bytes,
+        "maxThreadsDim": (_INT * 3)(*MAX_BLOCK),
+        "maxGridSize": (_INT * 3)(*MAX_GRID),
+        "pciBusID": device + 1,
+    }
     target = Properties.from_address(properties)
-    for name, value in _properties(device).items():
-        setattr(target, name, value)
+    ctypes.memset(properties, 0, ctypes.sizeof(target))
+    for name, value in values.items():
+        if hasattr(Properties, name):  # CUDA 13 has fewer
+            setattr(target, name, value)
 
 
 functions["cudaGetDeviceProperties_v2"] = functions["cudaGetDeviceProperties"]  # in CUDA 12
@@ -270,7 +268,7 @@ functions["cudaGetDeviceProperties_v2"] = functions["cudaGetDeviceProperties"]  
 @api
 def cudaDeviceGetAttribute(value: Pointer, attribute: int, device: int) -> None:
     check_device(device)
-    store(value, ATTRIBUTES.get(attribute, 0))
+    store(value, attributes(device).get(attribute, 0))
 
 
 @api

@@ -8,6 +8,7 @@ import ctypes
 from pathlib import Path
 
 from tinyalex.emulator.cuda.api import (
+    NOT_SUPPORTED,
     Handle,
     Pointer,
     Size,
@@ -21,7 +22,7 @@ from tinyalex.emulator.cuda.api import (
 )
 from tinyalex.emulator.cuda.runtime.streams import Graph, stream_of, submit
 
-CAPTURE_INVALID = 901
+PER_THREAD_STREAM = 2
 NOT_CAPTURING = 0
 CAPTURING = 1
 ILLEGAL_STATE = 401
@@ -31,6 +32,12 @@ ILLEGAL_STATE = 401
 def cudaStreamBeginCapture(stream: Handle, mode: int) -> None:
     if stream in (0, 1):
         raise Status(900, "the default stream cannot capture. Use a Stream(non_blocking=True)")
+    if stream == PER_THREAD_STREAM:
+        raise Status(
+            NOT_SUPPORTED,
+            "a capture in the per-thread default stream is not emulated. Use a "
+            "Stream(non_blocking=True)",
+        )
     capturing = stream_of(stream)
     if capturing.graph:
         raise Status(ILLEGAL_STATE, "the stream captures already")
@@ -60,8 +67,8 @@ def cudaGraphInstantiate(executable: Pointer, graph: Handle, flags: Size) -> Non
 
 @api
 def cudaGraphLaunch(executable: Handle, stream: Handle) -> None:
-    for name, do in object_of(executable, Graph).work:
-        submit(stream, name, do)
+    for work in object_of(executable, Graph).work:
+        submit(stream, work.name, work.do, count=work.count)
 
 
 @api
@@ -81,7 +88,7 @@ def cudaGraphExecDestroy(executable: Handle) -> None:
 
 @api
 def cudaGraphDebugDotPrint(graph: Handle, path: Pointer, flags: int) -> None:
-    names = [name.replace('"', "'") for name, _ in object_of(graph, Graph).work]
+    names = [work.name.replace('"', "'") for work in object_of(graph, Graph).work]
     lines = [f'  n{i} [label="{name}"];' for i, name in enumerate(names)]
     lines += [f"  n{i} -> n{i + 1};" for i in range(len(names) - 1)]
     Path(ctypes.string_at(path).decode()).write_text("\n".join(["digraph {", *lines, "}", ""]))

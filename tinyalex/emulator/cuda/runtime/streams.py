@@ -29,11 +29,24 @@ CAPTURE_UNSUPPORTED = 900
 CAPTURE_IMPLICIT = 906
 
 
+def nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a stream does. `count` adds it to the statistics at each submission."""
+
+    name: str
+    do: Callable[[], None]
+    count: Callable[[], None] = nothing
+
+
 @dataclass(eq=False)
 class Graph:
     """Captured work, in the order in which it was submitted, and its streams."""
 
-    work: list[tuple[str, Callable[[], None]]] = field(default_factory=list)
+    work: list[Work] = field(default_factory=list)
     streams: list["Stream"] = field(default_factory=list)
 
 
@@ -82,13 +95,14 @@ def submit(
     name: str,
     do: Callable[[], None],
     *,
+    count: Callable[[], None] = nothing,
     after: Task | None = None,
     devices: frozenset[int] = frozenset(),
 ) -> Task | None:
     """Do the work in the stream's turn; None if it was captured."""
     stream = stream_of(handle)
     if stream.graph:
-        stream.graph.work.append((name, do))
+        stream.graph.work.append(Work(name, do, count))
         return None
     is_legacy = handle in (0, 1)
     if is_legacy:
@@ -99,6 +113,7 @@ def submit(
                     f"{name} in the default stream, while a blocking stream captures. Capture in "
                     "a Stream(non_blocking=True), and submit all work to it",
                 )
+    count()
     number = LEGACY_STREAM if is_legacy else handle
     return work_queue.add(Task(do, stream.device, number, stream.is_blocking, after, devices))
 
@@ -115,14 +130,10 @@ def refuse_capture(handle: int, what: str) -> None:
         )
 
 
-def _nothing() -> None:
-    pass
-
-
 def synchronize(handle: int) -> None:
     refuse_capture(handle, "synchronize")
     statistics.count_synchronization()
-    wait_for(submit(handle, "wait", _nothing))
+    wait_for(submit(handle, "wait", nothing))
 
 
 def create_stream(flags: int) -> int:
@@ -176,7 +187,7 @@ def cudaStreamWaitEvent(stream: Handle, event: Handle, flags: int) -> None:
             waiting.graph = recorded
             recorded.streams.append(waiting)
     else:
-        submit(stream, "wait for an event", _nothing, after=recorded)
+        submit(stream, "wait for an event", nothing, after=recorded)
 
 
 @api
