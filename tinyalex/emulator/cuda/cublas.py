@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyalex.emulator.cuda import memory
+from tinyalex.emulator.cuda import memory, work_queue
 from tinyalex.emulator.cuda.api import (
     Handle,
     Pointer,
@@ -279,7 +279,7 @@ def _add_typed(letter: str, dtype: Any) -> None:
 
         task = submit(_of_this_device(handle).stream, "dot", multiply)
         if memory.find(result) is None:  # a result for the host
-            statistics.count_synchronization()
+            work_queue.count_wait()
             wait_for(task)
 
     _named(f"cublas{letter}gemm_v2", gemm)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from tinyalex.emulator.cuda.settings import settings
+from tinyalex.emulator.cuda.statistics import statistics
 
 CAPACITY = 1000
 """Tasks in the queue. A launch into a full queue waits, as on a GPU."""
@@ -50,7 +51,17 @@ class Task:
         )
 
 
+def nothing() -> None:
+    """The work of a task that others wait for."""
+
+
+_has_work = False
+"""Whether work was added since the host last waited."""
+
+
 def add(task: Task) -> Task:
+    global _has_work
+    _has_work = _has_work or task.do is not nothing
     if not settings.lazy:
         task.do()
         return task
@@ -58,6 +69,14 @@ def add(task: Task) -> Task:
     while len(pending) > CAPACITY:
         _do(next(iter(pending)))
     return task
+
+
+def count_wait() -> None:
+    """Count a synchronisation, unless there was no work since the last one."""
+    global _has_work
+    if _has_work:
+        statistics.count_synchronization()
+    _has_work = False
 
 
 def wait(wanted: Callable[[Task], bool] = lambda task: True) -> None:

@@ -167,7 +167,7 @@ def copy(target: int, source: int, size: int, kind: int, stream: int | None) -> 
         stream is None and direction not in ("on a GPU", "between GPUs")
     )
     if waits and task:
-        statistics.count_synchronization()
+        work_queue.count_wait()
         streams.wait_for(task)
 
 

@@ -16,7 +16,6 @@ from tinyalex.emulator.cuda.api import (
     store_wide,
 )
 from tinyalex.emulator.cuda.settings import settings
-from tinyalex.emulator.cuda.statistics import statistics
 from tinyalex.emulator.cuda.wheel import cuda_major, cuda_version
 from tinyalex.emulator.kernels.limits import (
     CAPABILITIES,
@@ -73,7 +72,7 @@ def check_device(device: int) -> None:
 
 def finish(device: int) -> None:
     """Do all that was given to a device."""
-    statistics.count_synchronization()
+    work_queue.count_wait()
     work_queue.wait(lambda task: task.device == device)
 
 

@@ -21,16 +21,11 @@ from tinyalex.emulator.cuda.api import (
 )
 from tinyalex.emulator.cuda.runtime.devices import thread
 from tinyalex.emulator.cuda.settings import settings
-from tinyalex.emulator.cuda.statistics import statistics
-from tinyalex.emulator.cuda.work_queue import LEGACY_STREAM, Task
+from tinyalex.emulator.cuda.work_queue import LEGACY_STREAM, Task, nothing
 
 NON_BLOCKING = 1
 CAPTURE_UNSUPPORTED = 900
 CAPTURE_IMPLICIT = 906
-
-
-def nothing() -> None:
-    pass
 
 
 @dataclass(frozen=True)
@@ -132,7 +127,7 @@ def refuse_capture(handle: int, what: str) -> None:
 
 def synchronize(handle: int) -> None:
     refuse_capture(handle, "synchronize")
-    statistics.count_synchronization()
+    work_queue.count_wait()
     wait_for(submit(handle, "wait", nothing))
 
 
@@ -257,7 +252,7 @@ def cudaEventSynchronize(event: Handle) -> None:
     recorded = object_of(event, Event).recorded
     if isinstance(recorded, Graph):
         raise Status(CAPTURE_UNSUPPORTED, "the event was recorded in a capture")
-    statistics.count_synchronization()
+    work_queue.count_wait()
     wait_for(recorded)
 
 
