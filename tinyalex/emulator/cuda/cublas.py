@@ -89,12 +89,16 @@ class Matrix:
         strides = dtype.itemsize, self.ld * dtype.itemsize
         return np.lib.stride_tricks.as_strided(flat, (rows, columns), strides)
 
-    def operand(self, rows: int, columns: int) -> np.ndarray:
-        """The operand op(matrix) of shape (rows, columns), a view."""
+    def operand(self, rows: int, columns: int) -> Callable[[], np.ndarray]:
+        """A function that reads op(matrix), of shape (rows, columns).
+
+        It is called when the work is done: the memory may not have been written yet.
+        """
         if not self.operation:
-            return self.stored(rows, columns)
+            stored = self.stored(rows, columns)
+            return lambda: stored
         transposed = self.stored(columns, rows).T
-        return transposed.conj() if self.operation == 2 else transposed
+        return transposed.conj if self.operation == 2 else lambda: transposed
 
 
 def _scalar(address: int, dtype: Any) -> Any:
@@ -124,7 +128,7 @@ def _gemm(
     def count() -> None:
         statistics.gemms += 1
 
-    submit(blas.stream, "gemm", lambda: _multiply(x, y, out, scale, keep, tf32), count=count)
+    submit(blas.stream, "gemm", lambda: _multiply(x(), y(), out, scale, keep, tf32), count=count)
 
 
 def _multiply(
@@ -263,7 +267,7 @@ def _add_typed(letter: str, dtype: Any) -> None:
         ]
 
         def add() -> None:
-            out[...] = sum((factor * x for factor, x in terms), np.zeros((m, n), dtype))
+            out[...] = sum((factor * x() for factor, x in terms), np.zeros((m, n), dtype))
 
         submit(_of_this_device(handle).stream, "geam", add)
 
