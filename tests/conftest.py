@@ -183,9 +183,15 @@ def device():
 
 @pytest.fixture(autouse=True)
 def on_the_device(request):
-    """Tests that run on any device create their tensors on DEVICE."""
-    devices.set_default(DEVICE if "gpu" in request.keywords else "cpu")
-    yield
+    """Tests that run on any device create their tensors on DEVICE.
+
+    It is also CuPy's current device, except in test_gpu.py, which tests that it need
+    not be.
+    """
+    device = DEVICE if "gpu" in request.keywords else "cpu"
+    devices.set_default(device)
+    with devices.on("cpu" if request.path.name == "test_gpu.py" else device):
+        yield
     devices.set_default("cpu")
 
 

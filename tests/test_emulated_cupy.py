@@ -832,3 +832,25 @@ def test_the_report_ranks_kernels_and_lines():
         "peak memory       512 bytes on cuda:0",
         "modules compiled  1",
     ]
+
+
+def test_each_device_is_waited_for(cupy):
+    for device in (0, 1):
+        with cupy.cuda.Device(device):
+            cupy.ones(3) + 1  # compiles the kernels
+    with emulator.counting() as counts:
+        for device in (0, 1):
+            with cupy.cuda.Device(device):
+                cupy.ones(3)
+        for _ in range(2):  # the second time, no work is left
+            for device in (0, 1):
+                cupy.cuda.Device(device).synchronize()
+    assert counts.synchronizations.total() == 2
+
+
+def test_factors_of_a_gemm_may_be_on_the_device(cupy):
+    from cupy import cublas
+
+    a = cupy.asarray(np.arange(4, dtype="f").reshape(2, 2), order="F")
+    result = cublas.gemm("N", "N", a, a, alpha=cupy.asarray(2, "f"), beta=cupy.asarray(0, "f"))
+    np.testing.assert_array_equal(result.get(), 2 * a.get() @ a.get())

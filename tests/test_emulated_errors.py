@@ -206,6 +206,14 @@ def test_a_failed_assertion_names_its_line(cupy, kernel):
 
 # Copies and handles
 
+
+def stream_of_device_1():
+    import cupy
+
+    with cupy.cuda.Device(1):
+        return cupy.cuda.runtime.streamCreate()
+
+
 MISUSES = {
     "a copy with the wrong direction": (
         lambda runtime, x: runtime.memcpy(x, x, 16, runtime.memcpyHostToDevice),
@@ -221,11 +229,11 @@ MISUSES = {
     ),
     "memory that was not allocated": (
         lambda runtime, x: runtime.free(12345),
-        "0x3039 is freed, but was not allocated",
+        "expected the address of an allocation to free, got 0x3039",
     ),
     "a device that does not exist": (
         lambda runtime, x: runtime.setDevice(7),
-        "cudaErrorInvalidDevice: device 7, but there are 2",
+        "cudaErrorInvalidDevice: expected a GPU from 0 to 1, got 7",
     ),
     "a stream that does not exist": (
         lambda runtime, x: runtime.streamSynchronize(12345),
@@ -235,13 +243,21 @@ MISUSES = {
         lambda runtime, x: [runtime.deviceEnablePeerAccess(1) for _ in range(2)],
         "cudaErrorPeerAccessAlreadyEnabled",
     ),
+    "an event recorded in a stream of another device": (
+        lambda runtime, x: runtime.eventRecord(runtime.eventCreate(), stream_of_device_1()),
+        "cudaErrorInvalidResourceHandle: an event of GPU 0 cannot be recorded in a stream of GPU 1",
+    ),
+    "the time between events without timing": (
+        lambda runtime, x: runtime.eventElapsedTime(*[runtime.eventCreateWithFlags(2)] * 2),
+        "an event was created with disable_timing=True",
+    ),
     "events that were not recorded": (
         lambda runtime, x: runtime.eventElapsedTime(runtime.eventCreate(), runtime.eventCreate()),
         "the events have not both been reached. Record them",
     ),
     "too much memory": (
         lambda runtime, x: runtime.malloc(1 << 50),
-        "cudaErrorMemoryAllocation: GPU 0 has 8 GiB",
+        "cudaErrorMemoryAllocation: 1,125,899,906,842,624 bytes on GPU 0, where",
     ),
 }
 
@@ -339,6 +355,10 @@ def test_a_function_that_is_not_emulated_is_named(not_emulated, message):
 # Without the memory pool
 
 UNPOOLED = {
+    "writes after the first array": (
+        "x = cupy.zeros(100, 'f'); kernel('void f(float* x) { x[110] = 1; }')(one, one, (x,))",
+        "f: wrote outside the 400 bytes of argument 0",
+    ),
     "writes after an array": (
         "kernel('void f(char* x) { x[threadIdx.x] = 1; }')(one, (513,), (cupy.zeros(512, 'b'),))",
         "LAUNCH_FAILED: f: wrote outside the 512 bytes of argument 0",
@@ -422,6 +442,10 @@ CHECKED = {
         f"x = {N}; kernel('void f(int* x) {{ atomicAdd(x, threadIdx.x); }}')((2,), (32,), (x,)); result = x.item()",
         "no error: 992",
     ),
+    "includes CuPy's complex numbers": (
+        f"cupy.RawKernel('#include <cupy/complex.cuh>\\nextern \"C\" __global__ void f(int* x) {{ __shared__ int s[4]; x[0] = s[1]; }}', 'f')(one, one, ({X},))",
+        "f: .*shared memory that no thread has written",
+    ),
     "is CuPy's own": ("result = float(cupy.arange(1000.).sum())", "no error: 499500.0"),
 }  # fmt: skip
 
@@ -475,6 +499,24 @@ LAZY = {
     "an event that has not been reached": (
         "x = cupy.ones(3) * 2; e = cupy.cuda.Event(); e.record(); before = e.done; e.synchronize(); result = (before, e.done)",
         r"\(False, True\)",
+    ),
+    "progress for a program that polls": (
+        "e = cupy.cuda.Event(); x = cupy.ones(3) * 2; e.record()\n"
+        "while not e.done: pass\n"
+        "y, s = x * 3, cupy.cuda.Stream.null\n"
+        "while not s.done: pass\n"
+        "q = cupyx.empty_pinned(3); y.get(out=q, blocking=False)\n"
+        "while not s.done: pass\n"
+        "result = q.copy()",
+        r"\[6. 6. 6.\]",
+    ),
+    "a graph whose memory was freed": (
+        "s, x = cupy.cuda.Stream(non_blocking=True), cupy.cuda.alloc_pinned_memory(4)\n"
+        "f = kernel('void f(int* x) { x[0] = 1; }'); p = np.uint64(x.ptr); f(one, one, (p,))\n"
+        "with s: s.begin_capture(); f(one, one, (p,)); g = s.end_capture()\n"
+        "cupy.cuda.Device().synchronize(); del x; cupy.get_default_pinned_memory_pool().free_all_blocks()\n"
+        "g.launch(s); s.synchronize()",
+        "ILLEGAL|IllegalAddress: f: argument 0",
     ),
     "an error that appears at the wait": (
         f"{FAILING} result = 'launched'\ntry: cupy.cuda.Stream.null.synchronize()\nexcept Exception as error: result += ', then ' + str(error)",

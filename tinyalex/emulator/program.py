@@ -1,4 +1,4 @@
-"""Run a program on emulated GPUs, and print what it asked of them."""
+"""Run a program on emulated GPUs, and print the counts of its GPU work."""
 
 import os
 import signal
@@ -33,14 +33,16 @@ def run(command: Sequence[str], settings: Settings) -> int:
             status = program.wait()
         finally:
             signal.signal(signal.SIGINT, before)
-        processes, counts = reported(Path(folder))
+        processes, lost, counts = reported(Path(folder))
     sys.stdout.flush()
-    print(f"\n{_heading(settings, processes)}\n{counts.report()}", file=sys.stderr)
+    print(f"\n{_heading(settings, processes, lost)}\n{counts.report()}", file=sys.stderr)
     return 128 - status if status < 0 else status
 
 
-def _heading(settings: Settings, processes: int) -> str:
+def _heading(settings: Settings, processes: int, lost: int) -> str:
     gpus = f"{settings.devices} emulated GPU{'' if settings.devices == 1 else 's'}"
     users = {0: "no process used CuPy", 1: "used by 1 process"}
     used = users.get(processes, f"used by {processes} processes")
+    if lost:
+        used += f", of which {lost} ended without reporting counts"
     return f"{gpus} of compute capability {settings.capability}, {used}"

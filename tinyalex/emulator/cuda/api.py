@@ -31,7 +31,7 @@ functions: dict[str, Any] = {}
 """The functions of all APIs by name, as ctypes callbacks."""
 
 lock = threading.RLock()
-"""One call at a time, from whichever thread."""
+"""One call at a time, from any thread."""
 
 
 class Status(Exception):  # noqa: N818 - as in the C API
@@ -67,11 +67,20 @@ def api(function: Callable[..., int | None]) -> Callable[..., int | None]:
     return function
 
 
+def add(name: str, function: Callable[..., int | None]) -> None:
+    """`api` for a function that is defined in a function."""
+    function.__name__ = name
+    api(function)
+
+
 def callback(function: Callable[..., int | None]) -> Any:
     def call(*values: Any) -> int:
         with lock:
             try:
-                return function(*values) or OK
+                code = function(*values) or OK
+                if code:
+                    _set_message(function.__name__, "")
+                return code
             except Status as status:
                 _set_message(function.__name__, status.message)
                 return status.code

@@ -4,7 +4,6 @@ The "cubin" names the compiled library, which is kept in the emulator's cache.
 """
 
 import ctypes
-import os
 import re
 from functools import cache
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from tinyalex.emulator.cuda.api import (
     Handle,
     Pointer,
+    Status,
     api,
     new_handle,
     object_of,
@@ -19,16 +19,17 @@ from tinyalex.emulator.cuda.api import (
     store,
     store_wide,
 )
-from tinyalex.emulator.cuda.runtime.devices import CAPABILITY, c_string
+from tinyalex.emulator.cuda.errors import c_string
+from tinyalex.emulator.cuda.runtime.devices import CAPABILITY
 from tinyalex.emulator.cuda.settings import settings
 from tinyalex.emulator.cuda.statistics import statistics
-from tinyalex.emulator.cuda.wheel import cuda_version
+from tinyalex.emulator.cuda.wheel import cuda_version, cupy_version
 from tinyalex.emulator.errors import CompileError
 from tinyalex.emulator.kernels import compiling, translation
 
 INCLUDE = Path(__file__).parent / "include"
 
-OF_CUPY = "#include <cupy/complex.cuh>"
+OF_CUPY = "#include <cupy/complex.cuh>\n#include <cupy/carray.cuh>\n"
 """How each of CuPy's own kernels begins."""
 
 MAGIC = b"// tinyalex.emulator "
@@ -41,6 +42,7 @@ _IN_LOCKSTEP = re.compile(r"\b(?:bitonic_sort(?:_step)?|merge)< [\w ]+ >\(a, b,[
 """In CuPy's argpartition: calls whose warps compute in step, without __syncwarp()."""
 
 COMPILATION_ERROR = 6
+NVRTC_INVALID_INPUT = 3
 
 _RESULTS = {0: "NVRTC_SUCCESS", COMPILATION_ERROR: "NVRTC_ERROR_COMPILATION"}
 
@@ -49,7 +51,9 @@ class Program:
     """A source, then its log and binary."""
 
     def __init__(self, source: str, file: str):
-        self.source, self.file = source, file or "kernel.cu"
+        # Without the folder, which is a temporary one of CuPy: equal sources then have
+        # the same key in the cache.
+        self.source, self.file = source, Path(file).name or "kernel.cu"
         self.expressions: list[str] = []
         self.log = self.binary = b""
 
@@ -71,7 +75,7 @@ class Program:
         # NVRTC uses the first header of a name: the emulator's precede CUDA's own.
         folders = [f"-I{INCLUDE}", f"-I{compiling.INCLUDE}"]
         folders += [option for option in options if option.startswith("-I")]
-        defines = [option for option in options if option.startswith("-D")]
+        defines = [option for option in options if option.startswith(("-D", "-U"))]
         precompiled = _precompiled(header, tuple(folders), check)
         library = compiling.build(
             text,
@@ -79,9 +83,22 @@ class Program:
             check=check,
             options=[*_flags(), f"-I{precompiled}", *folders, *defines],
             key=_version(),
+            compiled=_count,
         )
-        statistics.compiled += 1
         self.binary = MAGIC + library.name.encode()
+
+
+def _count() -> None:
+    statistics.compiled += 1
+
+
+def _short(option: str) -> str:
+    """An option of NVRTC as g++ has it."""
+    for long, short in (("--define-macro=", "-D"), ("--undefine-macro=", "-U"),
+                        ("--include-path=", "-I")):  # fmt: skip
+        if option.startswith(long):
+            return short + option.removeprefix(long)
+    return option
 
 
 def _flags() -> list[str]:
@@ -95,12 +112,11 @@ def _flags() -> list[str]:
 
 @cache
 def _version() -> str:
-    """Changes with the emulator's sources."""
+    """Changes with the emulator's sources, CuPy's headers and g++."""
     sources = [Path(__file__), Path(translation.__file__)]
     texts = [path.read_text(encoding="utf-8") for path in sources]
-    return compiling.digest_of(
-        [*texts, *compiling.headers(INCLUDE), *compiling.headers(compiling.INCLUDE)]
-    )
+    headers = [*compiling.headers(INCLUDE), *compiling.headers(compiling.INCLUDE)]
+    return compiling.digest_of([*texts, *headers, cupy_version(), compiling.compiler_version()])
 
 
 @cache
@@ -112,11 +128,9 @@ def _precompiled(header: str, folders: tuple[str, ...], check: bool) -> Path:
     )
     target = folder / f"{header}.gch"
     if not target.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        made = folder / f"{os.getpid()}.gch"
-        command = [*compiling.compiler(header), *flags, "-xc++-header", str(INCLUDE / header)]
-        compiling.run([*command, "-o", str(made)], "", header)
-        made.replace(target)
+        with compiling.making(target) as made:
+            command = [*compiling.compiler(header), *flags, "-xc++-header", str(INCLUDE / header)]
+            compiling.run([*command, "-o", str(made)], "", header)
     return folder
 
 
@@ -156,6 +170,8 @@ def nvrtcCreateProgram(
     headers: Pointer,
     include_names: Pointer,
 ) -> None:
+    if count:
+        raise Status(NVRTC_INVALID_INPUT, "headers as texts are not emulated. Use include folders")
     store_wide(program, new_handle(Program(_text(source), _text(name))))
 
 
@@ -174,7 +190,7 @@ def nvrtcCompileProgram(program: Handle, count: int, options: Pointer) -> int | 
     addresses = (ctypes.c_size_t * count).from_address(options) if count else ()
     compiled = object_of(program, Program)
     try:
-        compiled.compile([_text(address) for address in addresses])
+        compiled.compile([_short(_text(address)) for address in addresses])
     except CompileError as error:
         compiled.log = str(error).encode()
         return COMPILATION_ERROR

@@ -1,4 +1,4 @@
-"""cuBLAS: matrix products by NumPy on the GPUs' memory.
+"""cuBLAS: matrix multiplications by NumPy on the GPUs' memory.
 
 Matrices are in Fortran order: column j starts at element j * ld.
 """
@@ -15,6 +15,7 @@ from tinyalex.emulator.cuda.api import (
     Handle,
     Pointer,
     Status,
+    add,
     api,
     new_handle,
     object_of,
@@ -43,6 +44,12 @@ DTYPES: dict[int, Any] = {
 """cudaDataType."""
 
 COMPUTE_32F_FAST_TF32 = 77
+TF32_TENSOR_OP_MATH = 3
+"""cublasMath_t."""
+
+ON_DEVICE = 1
+"""cublasPointerMode_t: alpha and beta are in the GPU's memory."""
+
 SCALARS: dict[int, Any] = {64: np.float16, 65: np.float16, 70: np.float64, 71: np.float64}
 """The type of alpha and beta by cublasComputeType; others compute in float32."""
 
@@ -76,7 +83,9 @@ class Matrix:
         dtype = np.dtype(self.dtype)
         if self.ld < max(1, rows):
             raise Status(
-                INVALID_VALUE, f"the leading dimension {self.ld} of a matrix of {rows} rows"
+                INVALID_VALUE,
+                f"a matrix of {rows} rows: expected a leading dimension of at least "
+                f"{max(1, rows)}, got {self.ld}",
             )
         if rows == 0 or columns == 0:
             return np.zeros((rows, columns), dtype)
@@ -101,10 +110,6 @@ class Matrix:
         return transposed.conj if self.operation == 2 else lambda: transposed
 
 
-def _scalar(address: int, dtype: Any) -> Any:
-    return memory.array(address, 1, dtype)[0]
-
-
 def _gemm(
     handle: int,
     m: int,
@@ -121,26 +126,46 @@ def _gemm(
     """c = alpha * op(a) @ op(b) + beta * c, with op(a) (m, k) and op(b) (k, n)."""
     blas = _of_this_device(handle)
     if min(m, n, k) < 0:
-        raise Status(INVALID_VALUE, f"a product of sizes m={m}, n={n}, k={k}")
-    scale, keep = _scalar(alpha, scalars), _scalar(beta, scalars)
+        raise Status(INVALID_VALUE, f"expected sizes of at least 0, got m={m}, n={n}, k={k}")
+    factors = _scalars(blas, scalars, alpha, beta)
     x, y, out = a.operand(m, k), b.operand(k, n), c.stored(m, n)
+    tf32 = tf32 or (blas.math_mode == TF32_TENSOR_OP_MATH and np.dtype(a.dtype) == np.float32)
 
     def count() -> None:
         statistics.gemms += 1
 
-    submit(blas.stream, "gemm", lambda: _multiply(x(), y(), out, scale, keep, tf32), count=count)
+    submit(
+        blas.stream, "gemm", lambda: _multiply(x(), y(), out, *factors(), tf32=tf32), count=count
+    )
 
 
 def _multiply(
-    x: np.ndarray, y: np.ndarray, out: np.ndarray, scale: Any, keep: Any, tf32: bool
+    x: np.ndarray, y: np.ndarray, out: np.ndarray, alpha: Any, beta: Any, *, tf32: bool
 ) -> None:
-    """out = scale * x @ y + keep * out. Half precision is accumulated in float32."""
-    wide = np.result_type(scale.dtype, np.float32 if x.dtype == np.float16 else x.dtype)
-    x, y = x.astype(wide, copy=False), y.astype(wide, copy=False)
-    if tf32:
-        x, y = _rounded_to_tf32(x), _rounded_to_tf32(y)
-    result = scale * (x @ y)
-    out[...] = result + keep * out if keep else result
+    """out = alpha * x @ y + beta * out. Half precision is accumulated in float32.
+
+    A factor of 0 leaves its matrices unread: they may contain NaN.
+    """
+    wide = np.result_type(alpha.dtype, np.float32 if x.dtype == np.float16 else x.dtype)
+    result = np.zeros(out.shape, wide)
+    if alpha:
+        x, y = x.astype(wide, copy=False), y.astype(wide, copy=False)
+        if tf32:
+            x, y = _rounded_to_tf32(x), _rounded_to_tf32(y)
+        result = alpha * (x @ y)
+    out[...] = result + beta * out if beta else result
+
+
+def _scalars(blas: Library, dtype: Any, *addresses: int) -> Callable[[], list[Any]]:
+    """Reads alpha and beta: from the host now, from the GPU when the work is done."""
+
+    def read() -> list[Any]:
+        return [memory.array(address, 1, dtype)[0] for address in addresses]
+
+    if blas.pointer_mode == ON_DEVICE:
+        return read
+    values = read()
+    return lambda: values
 
 
 def _rounded_to_tf32(x: np.ndarray) -> np.ndarray:
@@ -160,11 +185,6 @@ def _of_this_device(handle: int) -> Library:
 
 
 # Functions of one type: cublasSgemm_v2, cublasDgemm_v2 and so on
-
-
-def _named(name: str, function: Callable[..., None]) -> None:
-    function.__name__ = name
-    api(function)
 
 
 def _add_typed(letter: str, dtype: Any) -> None:
@@ -256,20 +276,16 @@ def _add_typed(letter: str, dtype: Any) -> None:
         ldc: int,
     ) -> None:
         """c = alpha * op(a) + beta * op(b). A factor of 0 leaves its matrix unread."""
-        out = Matrix(c, dtype, ldc).stored(m, n)
-        terms = [
-            (factor, Matrix(x, dtype, ld, operation).operand(m, n))
-            for factor, x, ld, operation in (
-                (_scalar(alpha, dtype), a, lda, transa),
-                (_scalar(beta, dtype), b, ldb, transb),
-            )
-            if factor
-        ]
+        blas, out = _of_this_device(handle), Matrix(c, dtype, ldc).stored(m, n)
+        left, right = Matrix(a, dtype, lda, transa), Matrix(b, dtype, ldb, transb)
+        factors = _scalars(blas, dtype, alpha, beta)
 
-        def add() -> None:
-            out[...] = sum((factor * x() for factor, x in terms), np.zeros((m, n), dtype))
+        def add_matrices() -> None:
+            terms = zip(factors(), (left, right), strict=True)
+            used = [factor * matrix.operand(m, n)() for factor, matrix in terms if factor]
+            out[...] = sum(used, np.zeros((m, n), dtype))
 
-        submit(_of_this_device(handle).stream, "geam", add)
+        submit(blas.stream, "geam", add_matrices)
 
     def dot(
         handle: Handle, n: int, x: Pointer, incx: int, y: Pointer, incy: int, result: Pointer
@@ -283,14 +299,14 @@ def _add_typed(letter: str, dtype: Any) -> None:
 
         task = submit(_of_this_device(handle).stream, "dot", multiply)
         if memory.find(result) is None:  # a result for the host
-            work_queue.count_wait()
+            work_queue.count_wait(thread.device)
             wait_for(task)
 
-    _named(f"cublas{letter}gemm_v2", gemm)
-    _named(f"cublas{letter}gemmBatched", batched)
-    _named(f"cublas{letter}gemmStridedBatched", strided)
-    _named(f"cublas{letter}geam", geam)
-    _named(f"cublas{letter}dot{'u' if letter in 'CZ' else ''}_v2", dot)
+    add(f"cublas{letter}gemm_v2", gemm)
+    add(f"cublas{letter}gemmBatched", batched)
+    add(f"cublas{letter}gemmStridedBatched", strided)
+    add(f"cublas{letter}geam", geam)
+    add(f"cublas{letter}dot{'u' if letter in 'CZ' else ''}_v2", dot)
 
 
 for _letter, _dtype in zip(

@@ -60,15 +60,13 @@ def _parameter(address: int, count: int, dtype: Any) -> np.ndarray:
     return np.resize(array.reshape(-1), count)
 
 
-def _without_parameters(
-    name: str, dtype: Any, draw: Callable[[np.random.Generator, int], Any]
-) -> Any:
+def _without_parameters(dtype: Any, draw: Callable[[np.random.Generator, int], Any]) -> Any:
     def function(
         kind: int, state: Pointer, states: Size, output: Pointer, count: Size, stream: Handle
     ) -> None:
         _draw(state, output, count, stream, dtype, lambda g: draw(g, count))
 
-    return _named(name, function)
+    return callback(function)
 
 
 def _with_parameters(name: str, dtype: Any, *dtypes: Any) -> Any:
@@ -94,7 +92,7 @@ def _with_parameters(name: str, dtype: Any, *dtypes: Any) -> Any:
 
         _draw(state, output, count, stream, dtype, draw)
 
-    return _named(name, function)
+    return callback(function)
 
 
 def interval_32(
@@ -130,29 +128,18 @@ def interval_64(
     )  # fmt: skip
 
 
-def _named(name: str, function: Callable[..., None]) -> Any:
-    function.__name__ = name
-    return callback(function)
-
-
 FUNCTIONS = {
     "init_curand_generator": callback(init_curand_generator),
     "interval_32": callback(interval_32),
     "interval_64": callback(interval_64),
-    "raw": _without_parameters("raw", np.uint32, lambda g, n: g.integers(0, 2**32, n, np.uint32)),
-    "random_uniform": _without_parameters("random_uniform", np.float64, lambda g, n: g.random(n)),
-    "random_uniform_float": _without_parameters(
-        "random_uniform_float", np.float32, lambda g, n: g.random(n, np.float32)
-    ),
-    "standard_normal": _without_parameters(
-        "standard_normal", np.float64, lambda g, n: g.standard_normal(n)
-    ),
+    "raw": _without_parameters(np.uint32, lambda g, n: g.integers(0, 2**32, n, np.uint32)),
+    "random_uniform": _without_parameters(np.float64, lambda g, n: g.random(n)),
+    "random_uniform_float": _without_parameters(np.float32, lambda g, n: g.random(n, np.float32)),
+    "standard_normal": _without_parameters(np.float64, lambda g, n: g.standard_normal(n)),
     "standard_normal_float": _without_parameters(
-        "standard_normal_float", np.float32, lambda g, n: g.standard_normal(n, np.float32)
+        np.float32, lambda g, n: g.standard_normal(n, np.float32)
     ),
-    "exponential": _without_parameters(
-        "exponential", np.float64, lambda g, n: g.standard_exponential(n)
-    ),
+    "exponential": _without_parameters(np.float64, lambda g, n: g.standard_exponential(n)),
     "beta": _with_parameters("beta", np.float64, np.float64, np.float64),
     "binomial": _with_parameters("binomial", np.int64, np.int32, np.float64),
     "geometric": _with_parameters("geometric", np.int64, np.float64),

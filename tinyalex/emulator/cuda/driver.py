@@ -2,23 +2,19 @@
 
 import ctypes
 
-from tinyalex.emulator.cuda import compiler, memory
+from tinyalex.emulator.cuda import compiler, errors, memory
 from tinyalex.emulator.cuda.api import (
-    ILLEGAL_ADDRESS,
     INVALID_HANDLE,
     INVALID_IMAGE,
     INVALID_VALUE,
     LAUNCH_FAILED,
     NOT_FOUND,
-    NOT_SUPPORTED,
-    OUT_OF_MEMORY,
     OUT_OF_RESOURCES,
     Handle,
     Pointer,
     Size,
     Status,
     api,
-    last_message,
     new_handle,
     object_of,
     release_handle,
@@ -26,8 +22,8 @@ from tinyalex.emulator.cuda.api import (
     store_wide,
 )
 from tinyalex.emulator.cuda.checked_arguments import CheckedArguments
-from tinyalex.emulator.cuda.runtime.devices import CAPABILITY, MULTIPROCESSORS, c_string, thread
-from tinyalex.emulator.cuda.runtime.streams import keeps_arguments, submit
+from tinyalex.emulator.cuda.runtime.devices import CAPABILITY, MULTIPROCESSORS, thread
+from tinyalex.emulator.cuda.runtime.streams import keeps_arguments, stream_of, submit
 from tinyalex.emulator.cuda.settings import settings
 from tinyalex.emulator.cuda.statistics import statistics
 from tinyalex.emulator.cuda.wheel import cuda_version
@@ -40,18 +36,6 @@ CONTEXT = 0x100
 # CUfunction_attribute
 ATTRIBUTE_MAX_THREADS, ATTRIBUTE_REGISTERS, ATTRIBUTE_MAX_DYNAMIC_SHARED = 0, 4, 8
 
-_ERRORS = {
-    INVALID_VALUE: "CUDA_ERROR_INVALID_VALUE",
-    OUT_OF_MEMORY: "CUDA_ERROR_OUT_OF_MEMORY",
-    INVALID_IMAGE: "CUDA_ERROR_INVALID_IMAGE",
-    INVALID_HANDLE: "CUDA_ERROR_INVALID_HANDLE",
-    NOT_FOUND: "CUDA_ERROR_NOT_FOUND",
-    ILLEGAL_ADDRESS: "CUDA_ERROR_ILLEGAL_ADDRESS",
-    OUT_OF_RESOURCES: "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES",
-    LAUNCH_FAILED: "CUDA_ERROR_LAUNCH_FAILED",
-    NOT_SUPPORTED: "CUDA_ERROR_NOT_SUPPORTED",
-}
-
 
 class Module:
     """A compiled source, loaded on a device."""
@@ -59,10 +43,15 @@ class Module:
     def __init__(self, image: bytes):
         path = compiler.library_of(image)
         if path is None:
-            raise Status(INVALID_IMAGE, "the image was not compiled by the emulator's NVRTC")
+            raise Status(
+                INVALID_IMAGE,
+                "the module was not compiled by the emulator. Load its source, or delete CuPy's "
+                "cache, CUPY_CACHE_DIR, if it comes from there",
+            )
         if not path.exists():
             raise Status(
-                INVALID_IMAGE, f"the emulator's cache has lost {path}. Delete CUPY_CACHE_DIR, too"
+                INVALID_IMAGE,
+                f"{path} has been deleted. Delete CuPy's cache, CUPY_CACHE_DIR, as well",
             )
         self.device = thread.device
         self.kernels = library.load(path)
@@ -97,6 +86,12 @@ class Function:
         launch = self._checked(grid, block, shared_bytes)
         addresses = list(self._slots.from_address(slots)) if kernel.parameters else []
         blocks = self._blocks(addresses)
+        if (device := stream_of(stream).device) != thread.device:
+            raise Status(
+                INVALID_HANDLE,
+                f"{kernel.name} is launched on GPU {thread.device} in a stream of GPU {device}. "
+                "Make that GPU current",
+            )
         kept = self._copies(addresses) if keeps_arguments(stream) else None
         if kept is not None:
             addresses = [ctypes.addressof(buffer) for buffer in kept]
@@ -104,7 +99,9 @@ class Function:
         def count() -> None:
             statistics.launches[kernel.name] += 1
 
-        def run(kept: object = kept) -> None:
+        def run() -> None:
+            # Lazily or in a graph, memory may have been freed since the submission.
+            used = blocks if kept is None else self._blocks(addresses)
             checked = CheckedArguments(kernel.parameters, addresses) if kernel.is_checked else None
             table = self._slots(*(checked or addresses))
             try:
@@ -113,11 +110,11 @@ class Function:
                 raise Status(OUT_OF_RESOURCES, str(error)) from None
             except LaunchError as error:
                 raise Status(LAUNCH_FAILED, str(error)) from None
-            for i, used in blocks:
-                if not used.is_intact():
+            for i, block in used:
+                if not block.is_intact():
                     raise Status(
                         LAUNCH_FAILED,
-                        f"{kernel.name}: wrote outside the {used.size} bytes of argument {i}",
+                        f"{kernel.name}: wrote outside the {block.size} bytes of argument {i}",
                     )
 
         submit(stream, kernel.name, run, count=count)
@@ -127,7 +124,10 @@ class Function:
     ) -> library.Launch:
         name = self.kernel.name
         if min(*grid, *block) < 1:
-            raise Status(INVALID_VALUE, f"{name}: grid {grid}, block {block}")
+            raise Status(
+                INVALID_VALUE,
+                f"{name}: expected sizes of at least 1, got grid {grid}, block {block}",
+            )
         if self.module.device != thread.device:
             raise Status(
                 INVALID_HANDLE,
@@ -147,11 +147,12 @@ class Function:
         for i, array in self._arrays:
             start, size = array.extent(addresses[i])
             if start and size:
-                block = memory.find(start)
-                if block is None or start + size > block.end or block.device != thread.device:
+                device = self.module.device
+                found = memory.find(start)
+                if found is None or start + size > found.end or found.device != device:
                     what = f"{self.kernel.name}: argument {i}"
-                    block = memory.require(what, start, size, thread.device)
-                blocks.append((i, block))
+                    found = memory.require(what, start, size, device)
+                blocks.append((i, found))
         return blocks
 
     def _copies(self, addresses: list[int]) -> list[ctypes.Array[ctypes.c_char]]:
@@ -206,12 +207,12 @@ def cuDriverGetVersion(version: Pointer) -> None:
 
 @api
 def cuGetErrorName(status: int, text: Pointer) -> None:
-    store_wide(text, c_string(_ERRORS.get(status, f"CUDA_ERROR {status}")))
+    store_wide(text, errors.driver_name(status))
 
 
 @api
 def cuGetErrorString(status: int, text: Pointer) -> None:
-    store_wide(text, c_string(last_message() or "no details"))
+    store_wide(text, errors.message())
 
 
 @api
@@ -257,7 +258,11 @@ def cuModuleUnload(module: Handle) -> None:
 def cuModuleGetFunction(function: Pointer, module: Handle, name: Pointer) -> None:
     loaded, wanted = object_of(module, Module), ctypes.string_at(name).decode()
     if wanted not in loaded.kernels:
-        raise Status(NOT_FOUND, f"no kernel {wanted!r}, only {', '.join(loaded.kernels)}")
+        raise Status(
+            NOT_FOUND,
+            f"no kernel {wanted!r}, only {', '.join(loaded.kernels) or 'none'}. The emulator finds "
+            "kernels by `__global__ void NAME(`",
+        )
     store_wide(function, new_handle(Function(loaded, loaded.kernels[wanted])))
 
 

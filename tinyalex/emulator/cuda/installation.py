@@ -16,11 +16,14 @@ def is_installed() -> bool:
     return _is_installed
 
 
-def install() -> None:
+def install(*, at_exit: bool = True) -> None:
     """Let CuPy find GPUs in this process. Call it before anything imports CuPy.
 
-    The settings are those of the environment (`Settings`). Raises RuntimeError if CuPy
-    is imported already, ImportError if it is not installed.
+    at_exit  end the emulation at the end of the process, by atexit
+
+    The settings are those of the environment when tinyalex.emulator was imported
+    (`Settings`). Raises RuntimeError if CuPy is imported already, ImportError if it is
+    not installed.
     """
     global _is_installed
     if _is_installed:
@@ -36,7 +39,7 @@ def install() -> None:
         # Imported here: they need Linux and CuPy.
         from tinyalex.emulator.cuda import libraries
 
-        libraries.load()
+        libraries.load(at_exit)
     except BaseException:
         _is_installed = False
         raise

@@ -2,24 +2,25 @@
 
 import atexit
 import ctypes
+import importlib.util
 import os
 import sys
 from collections.abc import Iterable, Mapping
 from multiprocessing.util import Finalize
 from typing import Any
 
-from tinyalex.emulator.cuda import compiler, driver, wheel
+from tinyalex.emulator.cuda import compiler, driver, interrupts, wheel
 from tinyalex.emulator.cuda import cublas as cublas
 from tinyalex.emulator.cuda import curand as curand
 from tinyalex.emulator.cuda import runtime as runtime
 from tinyalex.emulator.cuda.api import functions, missing
 from tinyalex.emulator.cuda.distributions import FUNCTIONS as DISTRIBUTIONS
-from tinyalex.emulator.cuda.runtime import devices
+from tinyalex.emulator.cuda.errors import error_name, error_string
+from tinyalex.emulator.cuda.settings import settings
 from tinyalex.emulator.cuda.sorting import FUNCTIONS as SORTING
-from tinyalex.emulator.cuda.statistics import write_report
+from tinyalex.emulator.cuda.statistics import statistics, write_report
 from tinyalex.emulator.cuda.stubs import (
     StubLibrary,
-    disable_all,
     redirect,
     redirect_by_name,
     symbols,
@@ -58,7 +59,11 @@ _libraries: list[StubLibrary] = []
 @ctypes.CFUNCTYPE(ctypes.c_size_t)
 def _workspace_of_cub() -> int:
     """More than a GPU has: for CuPy an error, which CUB's functions cannot return."""
-    print("tinyalex.emulator: CUB is not emulated. Select no accelerators", file=sys.stderr)
+    print(
+        "tinyalex.emulator: CUB is not emulated. Leave it out: "
+        "cupy._core.set_reduction_accelerators([])",
+        file=sys.stderr,
+    )
     return 1 << 60
 
 
@@ -68,7 +73,8 @@ CUB = {
 }
 
 
-def load() -> None:
+def load(at_exit: bool) -> None:
+    """Load the libraries. `at_exit`: whether `disable` is called at the end."""
     # CuPy then reduces with kernels that are compiled when they are used, not CUB's.
     os.environ["CUPY_ACCELERATORS"] = ""
     os.environ.setdefault("CUPY_CACHE_DIR", str(compiling.cache_folder() / "cupy"))
@@ -79,7 +85,7 @@ def load() -> None:
         for name in symbols(runtime_file, "tT")
         if name.startswith("cuda") and name[4:5].isupper() and name.isidentifier()
     ]
-    texts = {"cudaGetErrorName": devices.error_name, "cudaGetErrorString": devices.error_string}
+    texts = {"cudaGetErrorName": error_name, "cudaGetErrorString": error_string}
     major = wheel.cuda_major()
     cudart = _load(f"libcudart.so.{major}", "cuda", linked, texts)
     _load("libcuda.so.1", "cu", driver.NOT_EMULATED)
@@ -90,16 +96,45 @@ def load() -> None:
         asked = [name.split("@") for name in symbols(wheel.extension(*file), "U", "-D")]
         names = {name: where[0] for name, *where in asked if where and f"lib{prefix}." in where[0]}
         soname = next(iter(names.values()))
-        texts = {name: devices.error_string for name in names if "GetError" in name}
+        texts = {name: error_string for name in names if "GetError" in name}
         _load(soname, prefix, names, texts, version=soname)
 
     redirect(runtime_file, {name: cudart.address(name) for name in linked if name not in KEPT})
     redirect_by_name(wheel.extension("cupy", "cuda/thrust"), SORTING)
     redirect_by_name(wheel.extension("cupy", "cuda/cub"), CUB)
     redirect_by_name(wheel.extension("cupy", "random/_generator_api"), DISTRIBUTIONS)
-    atexit.register(disable_all, _libraries)
+    interrupts.defer()
+    if not settings.has_pool:
+        sys.meta_path.insert(0, _WithoutPool())
+    write_report()
+    if at_exit:
+        atexit.register(disable)
     # As a finalizer also at the end of a process of multiprocessing.
-    Finalize(None, write_report, exitpriority=0)
+    Finalize(None, write_report, (statistics,), exitpriority=0)
+
+
+class _WithoutPool:
+    """Finds CuPy, and disables its memory pool when it has been imported."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> Any:
+        if name != "cupy":
+            return None
+        sys.meta_path.remove(self)
+        spec: Any = importlib.util.find_spec(name)
+        execute = spec.loader.exec_module
+
+        def execute_and_set_allocator(module: Any) -> None:
+            execute(module)
+            module.cuda.set_allocator(None)
+
+        spec.loader.exec_module = execute_and_set_allocator
+        return spec
+
+
+def disable() -> None:
+    """Let all functions return 0, for the end of the process, without Python."""
+    for library in _libraries:
+        library.disable()
 
 
 def _load(

@@ -57,7 +57,11 @@ used_bytes = [0] * settings.devices
 def allocate(size: int, device: int) -> int:
     """The address of `size` new bytes, or Status OUT_OF_MEMORY."""
     if device != HOST and used_bytes[device] + size > settings.memory_bytes:
-        raise Status(OUT_OF_MEMORY, f"GPU {device} has {settings.memory_gib:g} GiB")
+        raise Status(
+            OUT_OF_MEMORY,
+            f"{size:,} bytes on GPU {device}, where {used_bytes[device]:,} of "
+            f"{settings.memory_bytes:,} are in use. The setting `memory_gib` is its memory",
+        )
     padded = -(-(size + 2 * GUARD_BYTES) // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
     start = _libc.aligned_alloc(ALIGNMENT_BYTES, padded)
     if not start:
@@ -78,8 +82,10 @@ def allocate(size: int, device: int) -> int:
 def free(address: int) -> None:
     block = _blocks.pop(address, None)
     if block is None:
-        raise Status(INVALID_VALUE, f"{address:#x} is freed, but was not allocated")
-    _starts.remove(address)
+        raise Status(
+            INVALID_VALUE, f"expected the address of an allocation to free, got {address:#x}"
+        )
+    del _starts[bisect.bisect_left(_starts, address)]
     if block.device != HOST:
         used_bytes[block.device] -= block.size
     _libc.free(address - GUARD_BYTES)
@@ -103,7 +109,10 @@ def require(what: str, address: int, size: int, device: int | None = None) -> Bl
     """
     block = find(address)
     if block is None:
-        raise Status(ILLEGAL_ADDRESS, f"{what}: {address:#x} is not memory of a GPU")
+        raise Status(
+            ILLEGAL_ADDRESS,
+            f"{what}: {address:#x} is not memory of a GPU. Copy the array to the GPU first",
+        )
     if address + size > block.end:
         raise Status(
             ILLEGAL_ADDRESS,

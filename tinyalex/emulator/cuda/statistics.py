@@ -1,25 +1,20 @@
-"""What a program asked of the GPUs: launches, copies, synchronisations, memory."""
+"""Counts of a program's GPU work: launches, copies, synchronisations, memory."""
 
 import json
 import os
 import sys
-import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tinyalex.emulator.cuda.api import lock
+
 REPORTS_VARIABLE = "TINYALEX_EMULATOR_REPORTS"
 """The folder to which each process writes its statistics at its end."""
 
-COPIES = {
-    "to the GPU": "from the host to a GPU",
-    "to the host": "from a GPU to the host",
-    "on a GPU": "within a GPU",
-    "between GPUs": "from one GPU to another",
-    "on the host": "within the host",
-}
+COPIES = "to the GPU", "to the host", "on a GPU", "between GPUs", "on the host"
 
 SHOWN = 12
 """Lines of a long list in the report."""
@@ -32,7 +27,7 @@ class Statistics:
     """Counts of a process, or of a part of its run (`counting`).
 
     launches          of kernels, by name
-    copied_bytes      by direction, the keys of COPIES
+    copied_bytes      by direction, those of COPIES
     synchronizations  by the line of the program that waited for a GPU, as in
                       "code/train.py:12"
     gemms             matrix multiplications by cuBLAS; a batch counts one each
@@ -60,7 +55,8 @@ class Statistics:
         )
 
     def copy(self) -> "Statistics":
-        return self - Statistics()
+        with lock:
+            return self - Statistics()
 
     def count_synchronization(self) -> None:
         self.synchronizations[_caller()] += 1
@@ -86,7 +82,7 @@ statistics = Statistics()
 
 @contextmanager
 def counting() -> Iterator[Statistics]:
-    """A context that counts what is asked of the GPUs within it.
+    """A context that counts the GPU work within it.
 
     The statistics that it yields are complete when it ends.
     """
@@ -94,28 +90,34 @@ def counting() -> Iterator[Statistics]:
     try:
         yield counts
     finally:
-        counts.__dict__.update((statistics - before).__dict__)
+        counts.__dict__.update((statistics.copy() - before).__dict__)
 
 
-def write_report() -> None:
-    """Write this process's counts where `reported` finds them, if that is asked for."""
+def write_report(counts: Statistics | None = None) -> None:
+    """Write this process's counts to the folder of reports, if there is one.
+
+    counts  None at the start of the process; it stays if the process does not end
+            normally
+    """
     if folder := os.environ.get(REPORTS_VARIABLE):
-        file = Path(folder, f"{os.getpid()}-{threading.get_ident()}.json")
-        file.write_text(json.dumps(vars(statistics)))
+        file = Path(folder, f"{os.getpid()}.json")
+        text = json.dumps(vars(counts.copy()) if counts else None)
+        partial = file.with_suffix(".partial")
+        partial.write_text(text)
+        partial.replace(file)
 
 
-def reported(folder: Path) -> tuple[int, Statistics]:
-    """The number of processes that have written to the folder, and their sum."""
-    files = sorted(folder.glob("*.json"))
+def reported(folder: Path) -> tuple[int, int, Statistics]:
+    """The number of processes, of those without counts, and the sum of the others."""
+    reports = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
     total = Statistics()
-    for file in files:
-        counts = json.loads(file.read_text())
+    for counts in filter(None, reports):
         for name in ("launches", "copied_bytes", "synchronizations"):
             getattr(total, name).update(counts[name])
         total.gemms += counts["gemms"]
         total.compiled += counts["compiled"]
         total.peak_bytes |= Counter(counts["peak_bytes"])  # of the largest process
-    return len(files), total
+    return len(reports), reports.count(None), total
 
 
 def _ranked(counts: Counter[str]) -> Iterable[str]:

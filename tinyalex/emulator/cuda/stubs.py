@@ -9,12 +9,13 @@ import ctypes
 import mmap
 import os
 import re
+import shutil
 import subprocess
-from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tinyalex.emulator.errors import CompileError
 from tinyalex.emulator.kernels import compiling
 
 _SOURCE = """
@@ -39,7 +40,7 @@ _JUMP = """.globl {name}
 
 
 class StubLibrary:
-    """The library `soname`, loaded: whoever loads that name now gets this one.
+    """The library `soname`, loaded: later loads of the name return this one.
 
     functions  callbacks by name
     version    of all symbols, as in cublasCreate_v2@libcublas.so.13; "" for none
@@ -59,7 +60,7 @@ class StubLibrary:
         return ctypes.cast(getattr(self._library, name), ctypes.c_void_p).value or 0
 
     def disable(self) -> None:
-        """Let all functions return 0: for the end of the process, without Python."""
+        """Let all functions return 0."""
         for i in range(len(self._callbacks)):
             self._table[i] = ctypes.cast(self._library.emulator_ok, ctypes.c_void_p).value
 
@@ -71,22 +72,25 @@ def _build(soname: str, names: list[str], version: str) -> Path:
     library = folder / soname
     if library.exists():
         return library
-    folder.mkdir(parents=True, exist_ok=True)
-    made = folder / f"{os.getpid()}.so"
-    options = [f"-Wl,-soname,{soname}", "-Wl,-Bsymbolic"]
-    if version:
-        script = folder / f"{os.getpid()}.version"
-        script.write_text(f"{version} {{ global: *; }};")
-        options.append(f"-Wl,--version-script={script}")
-    command = [*compiling.compiler(soname), "-shared", "-fPIC", "-O1", *options]
-    compiling.run([*command, "-xc++", "-", "-o", str(made)], source, soname)
-    made.replace(library)
+    with compiling.making(library) as made:
+        options = [f"-Wl,-soname,{soname}", "-Wl,-Bsymbolic"]
+        if version:
+            script = made.with_suffix(".version")
+            script.write_text(f"{version} {{ global: *; }};")
+            options.append(f"-Wl,--version-script={script}")
+        command = [*compiling.compiler(soname), "-shared", "-fPIC", "-O1", *options]
+        compiling.run([*command, "-xc++", "-", "-o", str(made)], source, soname)
     return library
 
 
 @cache
 def symbols(library: Path, kinds: str, *options: str) -> dict[str, int]:
     """The symbols of these of nm's kinds, with their addresses (0 if undefined)."""
+    if shutil.which("nm") is None:
+        raise CompileError(
+            "the emulator needs nm, a program of binutils. Install it: `apt install binutils` "
+            "(Debian, Ubuntu)."
+        )
     command = ["nm", *options, str(library)]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     found = {}
@@ -149,8 +153,3 @@ def _protect(start: int, size: int, protection: int) -> None:
             f"{os.strerror(error)}: the emulator must overwrite code of CuPy in memory, which "
             "this system forbids",
         )
-
-
-def disable_all(libraries: Iterable[StubLibrary]) -> None:
-    for library in libraries:
-        library.disable()

@@ -24,6 +24,12 @@ def extension(package: str, name: str) -> Path:
     return Path(spec.submodule_search_locations[0], f"{name}{suffix}")
 
 
+def cupy_version() -> str:
+    """From the source of the package, which cannot be imported yet."""
+    text = extension("cupy", "_version").with_name("_version.py").read_text(encoding="utf-8")
+    return text.partition("__version__")[2]
+
+
 @cache
 def cuda_version() -> int:
     """The version of the runtime that is linked into CuPy: 13020 is CUDA 13.2."""

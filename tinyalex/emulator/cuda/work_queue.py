@@ -55,13 +55,15 @@ def nothing() -> None:
     """The work of a task that others wait for."""
 
 
-_has_work = False
-"""Whether work was added since the host last waited."""
+_with_work: set[int] = set()
+"""Devices with work since the host last waited for them."""
+
+_queried: set[Task] = set()
 
 
 def add(task: Task) -> Task:
-    global _has_work
-    _has_work = _has_work or task.do is not nothing
+    if task.do is not nothing:
+        _with_work.add(task.device)
     if not settings.lazy:
         task.do()
         return task
@@ -71,12 +73,11 @@ def add(task: Task) -> Task:
     return task
 
 
-def count_wait() -> None:
-    """Count a synchronisation, unless there was no work since the last one."""
-    global _has_work
-    if _has_work:
+def count_wait(device: int) -> None:
+    """Count a synchronisation, unless the device had no work since the last one."""
+    if device in _with_work:
         statistics.count_synchronization()
-    _has_work = False
+    _with_work.discard(device)
 
 
 def wait(wanted: Callable[[Task], bool] = lambda task: True) -> None:
@@ -86,8 +87,18 @@ def wait(wanted: Callable[[Task], bool] = lambda task: True) -> None:
             _do(number)
 
 
-def is_pending(task: Task | None) -> bool:
-    return any(other is task for other in pending.values())
+def is_done(wanted: Callable[[Task], bool]) -> bool:
+    """Whether the wanted tasks are done, for a program that polls.
+
+    They are done after the first call, since a GPU makes progress without waits.
+    """
+    tasks = [task for task in pending.values() if wanted(task)]
+    if all(task in _queried for task in tasks):
+        wait(wanted)
+        _queried.difference_update(tasks)
+        return True
+    _queried.update(tasks)
+    return False
 
 
 def _do(number: int) -> None:

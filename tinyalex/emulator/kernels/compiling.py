@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tinyalex.emulator.errors import CompileError
@@ -59,12 +60,14 @@ def build(
     stats: bool = False,
     options: Sequence[str] = (),
     key: str = "",
+    compiled: Callable[[], None] = lambda: None,
 ) -> Path:
     """The shared library compiled from `source`, or its copy in the cache.
 
     file     names the source in messages
     options  further options of g++
     key      of what the options refer to, for the cache
+    compiled called if the library was not in the cache
 
     Raises CompileError with g++'s errors, or, without g++, with the command that
     installs it.
@@ -76,18 +79,39 @@ def build(
     library = folder / f"{digest_of([*parts, *headers(INCLUDE)])}.so"
     if library.exists():
         return library
-    folder.mkdir(parents=True, exist_ok=True)
-    # Built under another name and renamed: other processes never load an incomplete
-    # library.
-    with tempfile.TemporaryDirectory(dir=folder, prefix="building-") as building:
-        compiled, linked = Path(building, "kernel.o"), Path(building, "kernel.so")
-        run([*command, "-c", "-xc++", "-", "-o", str(compiled)], source, file)
+    with making(library) as linked:
+        kernel = linked.with_suffix(".o")
+        run([*command, "-c", "-xc++", "-", "-o", str(kernel)], source, file)
         # Linked without -fsanitize: cuda_on_cpu_check.h defines the functions that
         # checks call.
-        link = [*compiler(file), "-shared", *LINK_FLAGS, str(compiled), "-o", str(linked)]
-        run(link, "", file)
-        linked.replace(library)
+        run([*compiler(file), "-shared", *LINK_FLAGS, str(kernel), "-o", str(linked)], "", file)
+    compiled()
     return library
+
+
+@contextmanager
+def making(target: Path) -> Iterator[Path]:
+    """A context that yields the path under which to make a file of the cache.
+
+    It is then renamed: other processes never see an incomplete file. Only this user can
+    write to the cache, because its libraries are executed.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix="building-") as building:
+            made = Path(building, target.name)
+            yield made
+            made.replace(target)
+    except PermissionError as error:
+        raise CompileError(
+            f"cannot write to the cache of compiled kernels, {target.parent}: {error.strerror}. "
+            "Set TINYALEX_CACHE to a folder that you can write to."
+        ) from None
+
+
+def compiler_version() -> str:
+    command = [*compiler("g++"), "-dumpfullversion"]
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
 
 
 def flags_of(check: bool, stats: bool = False) -> list[str]:
@@ -97,7 +121,7 @@ def flags_of(check: bool, stats: bool = False) -> list[str]:
 def headers(folder: Path) -> list[str]:
     """The texts of a folder's headers."""
     return [
-        path.read_text(encoding="utf-8") for path in sorted(folder.rglob("*.h")) if path.is_file()
+        path.read_text(encoding="utf-8") for path in sorted(folder.rglob("*")) if path.is_file()
     ]
 
 

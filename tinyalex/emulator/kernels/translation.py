@@ -16,7 +16,10 @@ _DYNAMIC_SHARED = re.compile(
     r"extern\s+__shared__\s+(?:(?:__align__|alignas)\s*\([^)]*\)\s*)?"
     r"([\w:<>\s]+?)\s*\b(\w+)\s*\[\s*\]\s*;"
 )
-_STATIC_SHARED = re.compile(r"(?<!extern )__shared__\s+([^;={}()]*?\b(\w+)\s*(?:\[[^;]*?\])*\s*;)")
+_STATIC_SHARED = re.compile(
+    r"(?<!extern )__shared__\s+((?:(?:__align__|alignas)\s*\([^)]*\)\s*)?"
+    r"[^;={}()]*?\b(\w+)\s*(?:\[[^;]*?\])*\s*;)"
+)
 _BOUNDS = r"__launch_bounds__\s*\((?:[^()]|\([^()]*\))*\)"
 _KERNEL = re.compile(rf"__global__\s+(?:{_BOUNDS}\s*)?void\s+(?:{_BOUNDS}\s*)?(\w+)\s*\(")
 _BODY = re.compile(r"\s*\{")

@@ -1,8 +1,6 @@
-"""Memory: allocation, copies, memset."""
+"""Copies, and memset."""
 
 import ctypes
-import sys
-from contextlib import suppress
 
 from tinyalex.emulator.cuda import memory, work_queue
 from tinyalex.emulator.cuda.api import (
@@ -12,87 +10,14 @@ from tinyalex.emulator.cuda.api import (
     Size,
     Status,
     api,
-    store,
-    store_wide,
 )
 from tinyalex.emulator.cuda.memory import HOST, Block
 from tinyalex.emulator.cuda.runtime import streams
-from tinyalex.emulator.cuda.runtime.devices import finish, thread
 from tinyalex.emulator.cuda.settings import settings
 from tinyalex.emulator.cuda.statistics import statistics
 
 HOST_TO_DEVICE, DEVICE_TO_HOST, DEVICE_TO_DEVICE, DEFAULT = 1, 2, 3, 4
 """cudaMemcpyKind; DEFAULT: as the addresses say."""
-
-UNREGISTERED, PINNED, ON_DEVICE = 0, 1, 2
-"""cudaMemoryType."""
-
-
-# Allocation
-
-
-@api
-def cudaMalloc(pointer: Pointer, size: Size) -> None:
-    if not settings.has_pool:
-        # Not at installation, when CuPy is not imported yet. ValueError: the program
-        # itself has chosen an allocator, by using_allocator.
-        with suppress(ValueError):
-            sys.modules["cupy"].cuda.set_allocator(None)
-    store_wide(pointer, memory.allocate(size, thread.device) if size else 0)
-
-
-@api
-def cudaMallocManaged(pointer: Pointer, size: Size, flags: int) -> None:
-    store_wide(pointer, memory.allocate(size, thread.device))
-
-
-@api
-def cudaHostAlloc(pointer: Pointer, size: Size, flags: int) -> None:
-    store_wide(pointer, memory.allocate(size, HOST))
-
-
-@api
-def cudaFree(pointer: Pointer) -> None:
-    if pointer:
-        block = memory.find(pointer)
-        finish(block.device if block else thread.device)
-        memory.free(pointer)
-
-
-@api
-def cudaFreeHost(pointer: Pointer) -> None:
-    if pointer:
-        work_queue.wait()
-        memory.free(pointer)
-
-
-@api
-def cudaHostRegister(pointer: Pointer, size: Size, flags: int) -> None:
-    pass
-
-
-@api
-def cudaHostUnregister(pointer: Pointer) -> None:
-    pass
-
-
-@api
-def cudaMemGetInfo(free: Pointer, total: Pointer) -> None:
-    store_wide(free, settings.memory_bytes - memory.used_bytes[thread.device])
-    store_wide(total, settings.memory_bytes)
-
-
-@api
-def cudaPointerGetAttributes(attributes: Pointer, pointer: Pointer) -> None:
-    block = memory.find(pointer)
-    on_device = block is not None and block.device != HOST
-    store(attributes, UNREGISTERED if block is None else ON_DEVICE if on_device else PINNED)
-    store(attributes + 4, -2 if block is None else max(block.device, 0))
-    store_wide(attributes + 8, pointer if block else 0)
-    store_wide(attributes + 16, 0 if on_device else pointer)
-
-
-# Copies
 
 
 def _on_device(block: Block | None) -> bool:
@@ -167,7 +92,7 @@ def copy(target: int, source: int, size: int, kind: int, stream: int | None) -> 
         stream is None and direction not in ("on a GPU", "between GPUs")
     )
     if waits and task:
-        work_queue.count_wait()
+        work_queue.count_wait(task.device)
         streams.wait_for(task)
 
 

@@ -5,13 +5,11 @@ import threading
 
 from tinyalex.emulator.cuda import memory, work_queue
 from tinyalex.emulator.cuda.api import (
-    INVALID_VALUE,
     Pointer,
     Size,
     Status,
     api,
     functions,
-    last_message,
     store,
     store_wide,
 )
@@ -39,23 +37,6 @@ CONSTANT_BYTES = 64 << 10
 L2_BYTES = 50 << 20
 SHARED_OF_MULTIPROCESSOR = CAPABILITY.max_shared + 1024
 
-_ERRORS = {
-    INVALID_VALUE: "cudaErrorInvalidValue",
-    2: "cudaErrorMemoryAllocation",
-    NO_DEVICE: "cudaErrorNoDevice",
-    INVALID_DEVICE: "cudaErrorInvalidDevice",
-    400: "cudaErrorInvalidResourceHandle",
-    600: "cudaErrorNotReady",
-    700: "cudaErrorIllegalAddress",
-    701: "cudaErrorLaunchOutOfResources",
-    PEER_ALREADY_ENABLED: "cudaErrorPeerAccessAlreadyEnabled",
-    PEER_NOT_ENABLED: "cudaErrorPeerAccessNotEnabled",
-    719: "cudaErrorLaunchFailure",
-    801: "cudaErrorNotSupported",
-    900: "cudaErrorStreamCaptureUnsupported",
-    906: "cudaErrorStreamCaptureImplicit",
-}
-
 
 class _Thread(threading.local):
     device = 0
@@ -67,12 +48,16 @@ thread = _Thread()
 
 def check_device(device: int) -> None:
     if not 0 <= device < settings.devices:
-        raise Status(INVALID_DEVICE, f"device {device}, but there are {settings.devices}")
+        raise Status(
+            INVALID_DEVICE,
+            f"expected a GPU from 0 to {settings.devices - 1}, got {device}. The setting `devices` "
+            "is the number of emulated GPUs",
+        )
 
 
 def finish(device: int) -> None:
-    """Do all that was given to a device."""
-    work_queue.count_wait()
+    """Wait until a device has done all of its work."""
+    work_queue.count_wait(device)
     work_queue.wait(lambda task: task.device == device)
 
 
@@ -82,9 +67,10 @@ def cudaDriverGetVersion(version: Pointer) -> None:
 
 
 @api
-def cudaGetDeviceCount(count: Pointer) -> int:
+def cudaGetDeviceCount(count: Pointer) -> None:
     store(count, settings.devices)
-    return 0 if settings.devices else NO_DEVICE
+    if not settings.devices:
+        raise Status(NO_DEVICE, "the emulator's setting `devices` is 0")
 
 
 @api
@@ -298,40 +284,15 @@ def cudaDeviceCanAccessPeer(can: Pointer, device: int, peer: int) -> None:
 
 
 @api
-def cudaDeviceEnablePeerAccess(peer: int, flags: int) -> int | None:
+def cudaDeviceEnablePeerAccess(peer: int, flags: int) -> None:
     check_device(peer)
     if (thread.device, peer) in memory.peers:
-        return PEER_ALREADY_ENABLED
+        raise Status(PEER_ALREADY_ENABLED, f"of GPU {thread.device} to GPU {peer}")
     memory.peers.add((thread.device, peer))
-    return None
 
 
 @api
-def cudaDeviceDisablePeerAccess(peer: int) -> int | None:
+def cudaDeviceDisablePeerAccess(peer: int) -> None:
     if (thread.device, peer) not in memory.peers:
-        return PEER_NOT_ENABLED
+        raise Status(PEER_NOT_ENABLED, f"of GPU {thread.device} to GPU {peer}")
     memory.peers.remove((thread.device, peer))
-    return None
-
-
-# Error texts, which CuPy's exceptions contain
-
-_texts: dict[bytes, ctypes.Array[ctypes.c_char]] = {}
-
-
-def c_string(text: str) -> int:
-    """The address of a C string that stays valid."""
-    encoded = text.encode()
-    return ctypes.addressof(_texts.setdefault(encoded, ctypes.create_string_buffer(encoded)))
-
-
-@ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_int)
-def error_name(status: int) -> int:
-    """cudaGetErrorName."""
-    return c_string(_ERRORS.get(status, f"cudaError {status}"))
-
-
-@ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_int)
-def error_string(status: int) -> int:
-    """cudaGetErrorString: what happened, not only the kind of error."""
-    return c_string(last_message() or "no details")

@@ -20,7 +20,7 @@ from tinyalex.emulator.cuda.api import (
     store,
     store_wide,
 )
-from tinyalex.emulator.cuda.runtime.streams import Graph, stream_of, submit
+from tinyalex.emulator.cuda.runtime.streams import CAPTURE_UNSUPPORTED, Graph, stream_of, submit
 
 PER_THREAD_STREAM = 2
 NOT_CAPTURING = 0
@@ -31,7 +31,10 @@ ILLEGAL_STATE = 401
 @api
 def cudaStreamBeginCapture(stream: Handle, mode: int) -> None:
     if stream in (0, 1):
-        raise Status(900, "the default stream cannot capture. Use a Stream(non_blocking=True)")
+        raise Status(
+            CAPTURE_UNSUPPORTED,
+            "the default stream cannot capture. Use a Stream(non_blocking=True)",
+        )
     if stream == PER_THREAD_STREAM:
         raise Status(
             NOT_SUPPORTED,

@@ -38,7 +38,7 @@ class Pool:
     used: int = 0
     most: int = 0
 
-    def take(self, size: int) -> int:
+    def allocate(self, size: int) -> int:
         address = memory.allocate(size, self.device)
         self.used += size
         self.most = max(self.most, self.used)
@@ -57,29 +57,37 @@ def _default_pool(device: int) -> int:
     return _default_pools[device]
 
 
-def _take(pointer: int, pool: int, size: int, stream: int) -> None:
+def _allocate(pointer: int, pool: int, size: int, stream: int) -> None:
+    _refuse_capture(stream)
+    store_wide(pointer, object_of(pool, Pool).allocate(size))
+
+
+def _refuse_capture(stream: int) -> None:
     if streams.captures(stream):
-        raise Status(900, "an allocation in a captured graph is not emulated")
-    store_wide(pointer, object_of(pool, Pool).take(size))
+        raise Status(
+            streams.CAPTURE_UNSUPPORTED,
+            "allocation in a captured graph is not emulated. Allocate before the capture",
+        )
 
 
 @api
 def cudaMallocAsync(pointer: Pointer, size: Size, stream: Handle) -> None:
-    _take(pointer, _default_pool(thread.device), size, stream)
+    _allocate(pointer, _default_pool(thread.device), size, stream)
 
 
 @api
 def cudaMallocFromPoolAsync(pointer: Pointer, size: Size, pool: Handle, stream: Handle) -> None:
-    _take(pointer, pool, size, stream)
+    _allocate(pointer, pool, size, stream)
 
 
 @api
 def cudaFreeAsync(pointer: Pointer, stream: Handle) -> None:
+    _refuse_capture(stream)
     if pointer not in _owners:
         raise Status(INVALID_VALUE, f"{pointer:#x} was not allocated by cudaMallocAsync")
+    pool, size = _owners.pop(pointer)
 
     def free() -> None:
-        pool, size = _owners.pop(pointer)
         pool.used -= size
         memory.free(pointer)
 

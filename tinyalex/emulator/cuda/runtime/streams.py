@@ -25,7 +25,9 @@ from tinyalex.emulator.cuda.work_queue import LEGACY_STREAM, Task, nothing
 
 NON_BLOCKING = 1
 CAPTURE_UNSUPPORTED = 900
+CAPTURE_ISOLATION = 905
 CAPTURE_IMPLICIT = 906
+DISABLE_TIMING = 2
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class Stream:
 class Event:
     """recorded: the task, or the graph of a capture, in which it was recorded."""
 
+    device: int
+    flags: int = 0
     recorded: Task | Graph | None = None
     seconds: float | None = None
 
@@ -127,7 +131,7 @@ def refuse_capture(handle: int, what: str) -> None:
 
 def synchronize(handle: int) -> None:
     refuse_capture(handle, "synchronize")
-    work_queue.count_wait()
+    work_queue.count_wait(stream_of(handle).device)
     wait_for(submit(handle, "wait", nothing))
 
 
@@ -167,10 +171,8 @@ def cudaStreamSynchronize(stream: Handle) -> None:
 def cudaStreamQuery(stream: Handle) -> int | None:
     refuse_capture(stream, "query")
     device, number = stream_of(stream).device, LEGACY_STREAM if stream in (0, 1) else stream
-    tasks = work_queue.pending.values()
-    if any(task.device == device and task.stream == number for task in tasks):
-        return NOT_READY
-    return None
+    is_done = work_queue.is_done(lambda task: task.device == device and task.stream == number)
+    return None if is_done else NOT_READY
 
 
 @api
@@ -181,6 +183,10 @@ def cudaStreamWaitEvent(stream: Handle, event: Handle, flags: int) -> None:
         if waiting.graph is None and recorded.streams:
             waiting.graph = recorded
             recorded.streams.append(waiting)
+    elif captures(stream):
+        raise Status(
+            CAPTURE_ISOLATION, "a captured stream waits for an event from outside of the capture"
+        )
     else:
         submit(stream, "wait for an event", nothing, after=recorded)
 
@@ -217,12 +223,12 @@ def cudaStreamAddCallback(stream: Handle, function: Pointer, data: Pointer, flag
 
 @api
 def cudaEventCreate(event: Pointer) -> None:
-    store_wide(event, new_handle(Event()))
+    store_wide(event, new_handle(Event(thread.device)))
 
 
 @api
 def cudaEventCreateWithFlags(event: Pointer, flags: int) -> None:
-    store_wide(event, new_handle(Event()))
+    store_wide(event, new_handle(Event(thread.device, flags)))
 
 
 @api
@@ -232,7 +238,13 @@ def cudaEventDestroy(event: Handle) -> None:
 
 @api
 def cudaEventRecord(event: Handle, stream: Handle) -> None:
-    found = object_of(event, Event)
+    found, device = object_of(event, Event), stream_of(stream).device
+    if found.device != device:
+        raise Status(
+            INVALID_HANDLE,
+            f"an event of GPU {found.device} cannot be recorded in a stream of GPU {device}. "
+            "Create it while that GPU is current",
+        )
 
     def record() -> None:
         found.seconds = time.perf_counter()
@@ -244,24 +256,28 @@ def cudaEventRecord(event: Handle, stream: Handle) -> None:
 @api
 def cudaEventQuery(event: Handle) -> int | None:
     recorded = object_of(event, Event).recorded
-    return NOT_READY if isinstance(recorded, Task) and work_queue.is_pending(recorded) else None
+    return None if work_queue.is_done(lambda task: task is recorded) else NOT_READY
 
 
 @api
 def cudaEventSynchronize(event: Handle) -> None:
-    recorded = object_of(event, Event).recorded
+    found = object_of(event, Event)
+    recorded = found.recorded
     if isinstance(recorded, Graph):
         raise Status(CAPTURE_UNSUPPORTED, "the event was recorded in a capture")
-    work_queue.count_wait()
+    work_queue.count_wait(found.device)
     wait_for(recorded)
 
 
 @api
 def cudaEventElapsedTime(milliseconds: Pointer, start: Handle, end: Handle) -> int | None:
-    first, last = object_of(start, Event).seconds, object_of(end, Event).seconds
+    events = object_of(start, Event), object_of(end, Event)
+    if any(event.flags & DISABLE_TIMING for event in events):
+        raise Status(INVALID_HANDLE, "an event was created with disable_timing=True")
+    first, last = (event.seconds for event in events)
     if first is None or last is None:
         raise Status(
-            INVALID_HANDLE if object_of(end, Event).recorded is None else NOT_READY,
+            INVALID_HANDLE if events[1].recorded is None else NOT_READY,
             "the events have not both been reached. Record them, and wait for the second",
         )
     ctypes.c_float.from_address(milliseconds).value = 1000 * (last - first)
