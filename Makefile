@@ -14,8 +14,9 @@ NO_SKIPS := $(if $(CI),--no-skips)
 EMULATED := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -p tinyalex.emulator.pytest_plugin -n 2 \
   --ignore-glob='tests/test_peers*.py' --no-skips
 
-# Tests of each kernel and of a training step, for the build that checks every access.
-CHECKED := tests/test_activation.py tests/test_normalization.py tests/test_pooling.py
+# Tests of each kernel and of a whole network, for the build that checks every access.
+CHECKED := $(addprefix tests/test_,activation.py convolution.py dropout.py kernels.py loss.py normalization.py optim.py pooling.py) \
+  "tests/test_gpu.py::test_a_network_computes_in_each_floating_dtype[float32]"
 
 .DELETE_ON_ERROR:
 .PHONY: help try lint format test lessons notebooks test-peers test-cuda benchmarks-peers clean

@@ -21,6 +21,6 @@ def pytest_report_header() -> str:
 
 @pytest.fixture
 def gpu_statistics() -> Callable[[], cuda.Statistics]:
-    """gpu_statistics(): what has been asked of the GPUs since the test began."""
+    """gpu_statistics(): the counts of GPU work since the test began."""
     before = cuda.statistics.copy()
-    return lambda: cuda.statistics - before
+    return lambda: cuda.statistics.copy() - before

@@ -5,7 +5,7 @@ import operator
 from dataclasses import dataclass
 
 from tinyalex.emulator.errors import LimitError
-from tinyalex.emulator.kernels.library import Launch
+from tinyalex.emulator.kernels.launch import Launch
 
 MAX_THREADS = 1024
 """In a block. The limits of blocks and grids are the same for all of CAPABILITIES."""

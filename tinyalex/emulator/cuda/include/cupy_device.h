@@ -4,7 +4,7 @@
 #include "device.h"
 #include "cuda_fp16.h"
 
-// CuPy's float16 takes CUDA's half apart.
+// CuPy's float16 accesses the bits of CUDA's half.
 struct __half_raw {
   unsigned short x;
 };

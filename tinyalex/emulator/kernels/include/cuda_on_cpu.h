@@ -88,7 +88,7 @@ constexpr bool kMayEndBeforeBarrier = true;
 constexpr bool kMayEndBeforeBarrier = false;
 #endif
 
-// A launch. Mirrored by `Launch` and `ArraySpan` in library.py and arena.py.
+// A launch. Mirrored by `Launch` and `ArraySpan` in launch.py and arena.py.
 struct Launch {
   struct ArraySpan {
     size_t start, bytes;
