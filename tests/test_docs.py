@@ -125,10 +125,11 @@ def test_the_quick_start_on_a_gpu_runs(tmp_path):
         extra
     ]
     programs = {"tinyalex": ["-m", "tinyalex"], "python": []}
+    env = os.environ | {"TINYALEX_EMULATOR_DEVICES": "1"}
     for program, *arguments in rest:
         arguments = [str(ROOT / a) if a.endswith(".py") else a for a in arguments]
         command = [sys.executable, *programs[program], *arguments]
-        result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=env)
         assert result.returncode == 0, result.stdout + result.stderr
 
 

@@ -222,15 +222,15 @@ def test_a_loader_does_not_synchronize(device, tmp_path):
 
 
 @on_the_emulator
-def test_train_cifar_trains_on_cuda_as_on_the_cpu(tmp_path):
+def test_train_cifar_trains_on_cuda_as_on_the_cpu(device, tmp_path):
     """Two epochs, 20 steps: the same losses to six digits."""
     root = Path(__file__).resolve().parent.parent
     options = shlex.split("--data shapes --subset 177 --batch-size 16 --epochs 2 --model quick")
     # Both convolve by im2col: other algorithms round differently.
     environment = os.environ | {"TINYALEX_FAST": "0"}
     losses = {}
-    for target in ("cpu", "cuda"):
-        output = tmp_path / target
+    for target in ("cpu", device):
+        output = tmp_path / target.replace(":", "")
         options_here = [*options, "--device", target, "--output", output]
         result = subprocess.run(
             [sys.executable, root / "train_cifar.py", *options_here],
@@ -242,8 +242,8 @@ def test_train_cifar_trains_on_cuda_as_on_the_cpu(tmp_path):
         assert result.returncode == 0, result.stderr
         with open(output / "log.csv", newline="") as file:
             losses[target] = [float(line["train_loss"]) for line in csv.DictReader(file)]
-    assert len(losses["cuda"]) == 2
-    np.testing.assert_allclose(losses["cuda"], losses["cpu"], rtol=2e-6)
+    assert len(losses[device]) == 2
+    np.testing.assert_allclose(losses[device], losses["cpu"], rtol=2e-6)
 
 
 def test_ten_view_prediction_runs_on_the_device(device, tmp_path):

@@ -6,7 +6,7 @@ NVIDIA's libraries is written here in Python:
     libcudart    runtime/      devices, memory, streams, events, graphs
     libcuda      driver.py     modules, launches
     libnvrtc     compiler.py   sources are translated and compiled by `emulator.kernels`
-    libcublas    cublas.py     matrix multiplications by NumPy
+    libcublas    cublas.py     matrix multiplications by NumPy (gemm.py)
     libcurand    curand.py     random numbers by NumPy
 
 `stubs.py` makes libraries with NVIDIA's names, whose functions jump to Python's, and

@@ -1,11 +1,6 @@
-"""cuBLAS: matrix multiplications by NumPy on the GPUs' memory.
-
-Matrices are in Fortran order: column j starts at element j * ld.
-"""
+"""cuBLAS: its functions for matrices of one type, and of several."""
 
 import ctypes
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,15 +18,11 @@ from tinyalex.emulator.cuda.api import (
     store,
     store_wide,
 )
+from tinyalex.emulator.cuda.gemm import Library, Matrix, gemm, of_this_device, read_scalars
 from tinyalex.emulator.cuda.runtime.devices import thread
 from tinyalex.emulator.cuda.runtime.streams import submit, wait_for
-from tinyalex.emulator.cuda.statistics import statistics
 from tinyalex.emulator.cuda.wheel import cuda_major
 
-INVALID_VALUE = 7
-MAPPING_ERROR = 11
-EXECUTION_FAILED = 13
-INTERNAL_ERROR = 14
 NOT_SUPPORTED = 15
 
 DTYPES: dict[int, Any] = {
@@ -44,151 +35,15 @@ DTYPES: dict[int, Any] = {
 """cudaDataType."""
 
 COMPUTE_32F_FAST_TF32 = 77
-TF32_TENSOR_OP_MATH = 3
-"""cublasMath_t."""
-
-ON_DEVICE = 1
-"""cublasPointerMode_t: alpha and beta are in the GPU's memory."""
-
 SCALARS: dict[int, Any] = {64: np.float16, 65: np.float16, 70: np.float64, 71: np.float64}
 """The type of alpha and beta by cublasComputeType; others compute in float32."""
-
-
-@dataclass(eq=False)
-class Library:
-    """A cuBLAS handle: its device and settings."""
-
-    device: int
-    stream: int = 0
-    math_mode: int = 0
-    pointer_mode: int = 0
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """A matrix in memory, or its transpose: `operation` 1, or 2 for the conjugate."""
-
-    address: int
-    dtype: Any
-    ld: int
-    operation: int = 0
-
-    def at(self, offset: int) -> "Matrix":
-        """The matrix `offset` elements further on."""
-        size = np.dtype(self.dtype).itemsize
-        return Matrix(self.address + offset * size, self.dtype, self.ld, self.operation)
-
-    def stored(self, rows: int, columns: int) -> np.ndarray:
-        """The memory as an array (rows, columns), without the operation."""
-        dtype = np.dtype(self.dtype)
-        if self.ld < max(1, rows):
-            raise Status(
-                INVALID_VALUE,
-                f"a matrix of {rows} rows: expected a leading dimension of at least "
-                f"{max(1, rows)}, got {self.ld}",
-            )
-        if rows == 0 or columns == 0:
-            return np.zeros((rows, columns), dtype)
-        size = ((columns - 1) * self.ld + rows) * dtype.itemsize
-        try:
-            memory.require("a matrix", self.address, size, thread.device)
-        except Status as status:
-            raise Status(MAPPING_ERROR, status.message) from None
-        flat = memory.array(self.address, size // dtype.itemsize, dtype)
-        strides = dtype.itemsize, self.ld * dtype.itemsize
-        return np.lib.stride_tricks.as_strided(flat, (rows, columns), strides)
-
-    def operand(self, rows: int, columns: int) -> Callable[[], np.ndarray]:
-        """A function that reads op(matrix), of shape (rows, columns).
-
-        It is called when the work is done: the memory may not have been written yet.
-        """
-        if not self.operation:
-            stored = self.stored(rows, columns)
-            return lambda: stored
-        transposed = self.stored(columns, rows).T
-        return transposed.conj if self.operation == 2 else lambda: transposed
-
-
-def _gemm(
-    handle: int,
-    m: int,
-    n: int,
-    k: int,
-    alpha: int,
-    a: Matrix,
-    b: Matrix,
-    beta: int,
-    c: Matrix,
-    scalars: Any,
-    tf32: bool = False,
-) -> None:
-    """c = alpha * op(a) @ op(b) + beta * c, with op(a) (m, k) and op(b) (k, n)."""
-    blas = _of_this_device(handle)
-    if min(m, n, k) < 0:
-        raise Status(INVALID_VALUE, f"expected sizes of at least 0, got m={m}, n={n}, k={k}")
-    factors = _scalars(blas, scalars, alpha, beta)
-    x, y, out = a.operand(m, k), b.operand(k, n), c.stored(m, n)
-    tf32 = tf32 or (blas.math_mode == TF32_TENSOR_OP_MATH and np.dtype(a.dtype) == np.float32)
-
-    def count() -> None:
-        statistics.gemms += 1
-
-    submit(
-        blas.stream, "gemm", lambda: _multiply(x(), y(), out, *factors(), tf32=tf32), count=count
-    )
-
-
-def _multiply(
-    x: np.ndarray, y: np.ndarray, out: np.ndarray, alpha: Any, beta: Any, *, tf32: bool
-) -> None:
-    """out = alpha * x @ y + beta * out. Half precision is accumulated in float32.
-
-    A factor of 0 leaves its matrices unread: they may contain NaN.
-    """
-    wide = np.result_type(alpha.dtype, np.float32 if x.dtype == np.float16 else x.dtype)
-    result = np.zeros(out.shape, wide)
-    if alpha:
-        x, y = x.astype(wide, copy=False), y.astype(wide, copy=False)
-        if tf32:
-            x, y = _rounded_to_tf32(x), _rounded_to_tf32(y)
-        result = alpha * (x @ y)
-    out[...] = result + beta * out if beta else result
-
-
-def _scalars(blas: Library, dtype: Any, *addresses: int) -> Callable[[], list[Any]]:
-    """Reads alpha and beta: from the host now, from the GPU when the work is done."""
-
-    def read() -> list[Any]:
-        return [memory.array(address, 1, dtype)[0] for address in addresses]
-
-    if blas.pointer_mode == ON_DEVICE:
-        return read
-    values = read()
-    return lambda: values
-
-
-def _rounded_to_tf32(x: np.ndarray) -> np.ndarray:
-    """float32 rounded to 10 bits of mantissa, to nearest even."""
-    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
-    return ((bits + 0xFFF + (bits >> 13 & 1)) & np.uint32(0xFFFFE000)).view(np.float32)
-
-
-def _of_this_device(handle: int) -> Library:
-    blas = object_of(handle, Library)
-    if blas.device != thread.device:
-        raise Status(
-            INTERNAL_ERROR,
-            f"the handle belongs to GPU {blas.device}, but GPU {thread.device} is current",
-        )
-    return blas
 
 
 # Functions of one type: cublasSgemm_v2, cublasDgemm_v2 and so on
 
 
 def _add_typed(letter: str, dtype: Any) -> None:
-    def gemm(
+    def typed_gemm(
         handle: Handle,
         transa: int,
         transb: int,
@@ -205,7 +60,7 @@ def _add_typed(letter: str, dtype: Any) -> None:
         ldc: int,
     ) -> None:
         left, right = Matrix(a, dtype, lda, transa), Matrix(b, dtype, ldb, transb)
-        _gemm(handle, m, n, k, alpha, left, right, beta, Matrix(c, dtype, ldc), dtype)
+        gemm(handle, m, n, k, alpha, left, right, beta, Matrix(c, dtype, ldc), dtype)
 
     def batched(
         handle: Handle,
@@ -232,7 +87,7 @@ def _add_typed(letter: str, dtype: Any) -> None:
         wait_for(submit(stream, "pointers", lambda: None))
         tables = [(ctypes.c_size_t * count).from_address(pointers) for pointers in (a, b, c)]
         for x, y, out in zip(*tables, strict=True):
-            gemm(handle, transa, transb, m, n, k, alpha, x, lda, y, ldb, beta, out, ldc)
+            typed_gemm(handle, transa, transb, m, n, k, alpha, x, lda, y, ldb, beta, out, ldc)
 
     def strided(
         handle: Handle,
@@ -258,7 +113,7 @@ def _add_typed(letter: str, dtype: Any) -> None:
         out = Matrix(c, dtype, ldc)
         for i in range(count):
             x, y, z = left.at(i * stride_a), right.at(i * stride_b), out.at(i * stride_c)
-            _gemm(handle, m, n, k, alpha, x, y, beta, z, dtype)
+            gemm(handle, m, n, k, alpha, x, y, beta, z, dtype)
 
     def geam(
         handle: Handle,
@@ -276,9 +131,9 @@ def _add_typed(letter: str, dtype: Any) -> None:
         ldc: int,
     ) -> None:
         """c = alpha * op(a) + beta * op(b). A factor of 0 leaves its matrix unread."""
-        blas, out = _of_this_device(handle), Matrix(c, dtype, ldc).stored(m, n)
+        blas, out = of_this_device(handle), Matrix(c, dtype, ldc).stored(m, n)
         left, right = Matrix(a, dtype, lda, transa), Matrix(b, dtype, ldb, transb)
-        factors = _scalars(blas, dtype, alpha, beta)
+        factors = read_scalars(blas, dtype, alpha, beta)
 
         def add_matrices() -> None:
             terms = zip(factors(), (left, right), strict=True)
@@ -297,12 +152,12 @@ def _add_typed(letter: str, dtype: Any) -> None:
         def multiply() -> None:
             out[...] = left @ right
 
-        task = submit(_of_this_device(handle).stream, "dot", multiply)
+        task = submit(of_this_device(handle).stream, "dot", multiply)
         if memory.find(result) is None:  # a result for the host
             work_queue.count_wait(thread.device)
             wait_for(task)
 
-    add(f"cublas{letter}gemm_v2", gemm)
+    add(f"cublas{letter}gemm_v2", typed_gemm)
     add(f"cublas{letter}gemmBatched", batched)
     add(f"cublas{letter}gemmStridedBatched", strided)
     add(f"cublas{letter}geam", geam)
@@ -357,7 +212,7 @@ def cublasGemmEx(
     )
     out = Matrix(c, _dtype_of(c_type), ldc)
     scalars, tf32 = _scalar_dtype(compute, out.dtype), compute == COMPUTE_32F_FAST_TF32
-    _gemm(handle, m, n, k, alpha, left, right, beta, out, scalars, tf32)
+    gemm(handle, m, n, k, alpha, left, right, beta, out, scalars, tf32)
 
 
 @api
@@ -394,7 +249,7 @@ def cublasGemmStridedBatchedEx(
     scalars, tf32 = _scalar_dtype(compute, out.dtype), compute == COMPUTE_32F_FAST_TF32
     for i in range(count):
         x, y, z = left.at(i * stride_a), right.at(i * stride_b), out.at(i * stride_c)
-        _gemm(handle, m, n, k, alpha, x, y, beta, z, scalars, tf32)
+        gemm(handle, m, n, k, alpha, x, y, beta, z, scalars, tf32)
 
 
 @api
@@ -422,7 +277,7 @@ def cublasSgemmEx(
         Matrix(b, _dtype_of(b_type), ldb, transb),
     )
     out = Matrix(c, _dtype_of(c_type), ldc)
-    _gemm(handle, m, n, k, alpha, left, right, beta, out, np.float32)
+    gemm(handle, m, n, k, alpha, left, right, beta, out, np.float32)
 
 
 # Handles

@@ -58,8 +58,7 @@ def _check_copy(
 def copy(target: int, source: int, size: int, kind: int, stream: int | None) -> None:
     """Copy in a stream; None for the default stream, and wait.
 
-    Memory of the host that is not pinned is read before this returns, and is written
-    before it, too: CUDA guarantees the first and does the second.
+    Memory of the host that is not pinned is read, or written, before this returns.
     """
     if not size:
         return
@@ -74,6 +73,11 @@ def copy(target: int, source: int, size: int, kind: int, stream: int | None) -> 
     if streams.captures(handle):
         if stream is None:
             streams.refuse_capture(handle, "a copy")
+
+        def do() -> None:
+            _check_copy(target, source, size, kind)  # memory may have been freed
+            ctypes.memmove(target, source, size)
+
     elif source_block is None and settings.lazy:
         staged = ctypes.create_string_buffer(ctypes.string_at(source, size), size)
 
