@@ -94,7 +94,7 @@ MUTANTS = [
     ),
     *_mutants("tinyalex/tensor.py",
         ("hooks and sums of gradients on the current device", "with devices.on_device_of(grad):", "if True:", f"{RESULTS}[hook]", PEER_ACCESS, "cuda:1"),
-        ("an array left on the host", "data = devices.to(data, devices.default())", "pass", "test_gpu.py::test_memory_statistics_are_consistent", "assert (1 << 22) <= 0"),
+        ("an array left on the host", "data = devices.to(data, devices.default())", "pass", "test_gpu.py::test_memory_statistics_are_consistent", "assert 1024 >= (1 << 22)"),
     ),
     *_mutants("tinyalex/functional/convolution.py",
         ("one scratch buffer for two arrays", 'scratch, "product"', 'scratch, "columns"', "test_convolution.py::test_conv2d_passes_gradcheck[2,2,1,1]", "WRONG"),

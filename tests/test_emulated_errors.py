@@ -45,7 +45,8 @@ def python(program, *, stdin="", **settings):
 
 
 COLLECTOR = """
-import json, sys
+import importlib.util, json, sys
+importlib.util.find_spec("cupy")  # as programs do that ask whether CuPy is installed
 import cupy, cupyx
 import numpy as np
 one = (1,)

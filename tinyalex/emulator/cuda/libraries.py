@@ -114,13 +114,18 @@ def load(at_exit: bool) -> None:
 
 
 class _WithoutPool:
-    """Finds CuPy, and disables its memory pool when it has been imported."""
+    """Finds CuPy, and disables its memory pool when it is imported."""
+
+    is_searching = False
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> Any:
-        if name != "cupy":
+        if name != "cupy" or self.is_searching:
             return None
-        sys.meta_path.remove(self)
-        spec: Any = importlib.util.find_spec(name)
+        self.is_searching = True
+        try:
+            spec: Any = importlib.util.find_spec(name)
+        finally:
+            self.is_searching = False
         execute = spec.loader.exec_module
 
         def execute_and_set_allocator(module: Any) -> None:
