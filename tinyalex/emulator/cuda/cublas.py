@@ -130,7 +130,7 @@ def _add_typed(letter: str, dtype: Any) -> None:
         c: Pointer,
         ldc: int,
     ) -> None:
-        """c = alpha * op(a) + beta * op(b). A factor of 0 leaves its matrix unread."""
+        """c = alpha * op(a) + beta * op(b). A matrix with factor 0 is not read."""
         blas, out = of_this_device(handle), Matrix(c, dtype, ldc).stored(m, n)
         left, right = Matrix(a, dtype, lda, transa), Matrix(b, dtype, ldb, transb)
         factors = read_scalars(blas, dtype, alpha, beta)

@@ -116,7 +116,7 @@ def _multiply(
 ) -> None:
     """out = alpha * x @ y + beta * out. Half precision is accumulated in float32.
 
-    A factor of 0 leaves its matrices unread: they may contain NaN.
+    Matrices with a factor of 0 are not read: they may contain NaN.
     """
     wide = np.result_type(alpha.dtype, np.float32 if x.dtype == np.float16 else x.dtype)
     result = np.zeros(out.shape, wide)

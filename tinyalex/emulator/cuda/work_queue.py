@@ -59,6 +59,7 @@ _with_work: set[int] = set()
 """Devices with work since the host last waited for them."""
 
 _queried: set[Task] = set()
+"""Pending tasks for which the program has asked whether they are done."""
 
 
 def add(task: Task) -> Task:
