@@ -5,6 +5,8 @@
     python train_cifar.py                    CIFAR-10 and cuda-convnet's quick net
     python train_cifar.py --model alexnet    AlexNet for 32 x 32
     python train_cifar.py --resume auto      resume the run in the output folder
+    mpirun -n 2 python train_cifar.py --parallel data
+        two processes, each with half of each batch (docs/scaling.md)
 
 One training image in ten is held out for validation, on which --schedule plateau,
 --patience and best.safetensors are based. The test set is used once, at the end.
@@ -12,12 +14,13 @@ One training image in ten is held out for validation, on which --schedule platea
 
 import argparse
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tinyalex import data, device, models, optim, plots, serialization, training
+from tinyalex import data, device, models, optim, parallel, plots, serialization, training
 from tinyalex.cli import training_scripts
 from tinyalex.cli.options import positive_integer, positive_number
 
@@ -42,7 +45,8 @@ the mean image, with a standard deviation near 1."""
 
 # fmt: off
 FIXED = (
-    "data", "model", "batch_size", "lr", "weight_decay", "augment", "schedule", "subset", "seed",
+    "data", "model", "column_lrn", "batch_size", "lr", "weight_decay", "augment", "schedule",
+    "subset", "seed",
 )
 # fmt: on
 """Options that must stay the same when a run is resumed."""
@@ -116,52 +120,63 @@ def load_data(args: argparse.Namespace) -> tuple[data.Dataset, data.Dataset, dat
 def main() -> int:
     args = arguments()
     began = time.perf_counter()
-    device_name = training_scripts.set_up(args)
+    place = training_scripts.Workplace(args)
+    args.column_lrn = place.has_columns or args.column_lrn
     output = Path(args.output)
     training_scripts.make_output_folder(output, args.resume)
 
-    train, valid, test = load_data(args)
+    with parallel.main_first(place.world):
+        train, valid, test = load_data(args)
     mean = data.mean_image(train.images)
     scale = float(1 / train.images.std())
     normalize = augment = data.Normalize(mean, scale=scale)
     if args.augment != "none":
         augment = data.Augment(mean, scale=scale, padding=4 if "crop" in args.augment else 0)
 
-    model = models.cifar(args.model, num_classes=len(train.classes)).to(device_name)
-    print(model.summary((3, 32, 32)))
-    print(
-        f"{len(train)} training, {len(valid)} validation and {len(test)} test images, "
-        f"on {device_name}"
-    )
+    network = models.cifar(args.model, len(train.classes), column_lrn=bool(args.column_lrn))
+    print(network.summary((3, 32, 32)))
+    print(f"{len(train)} training, {len(valid)} validation and {len(test)} test images, {place}")
+    scheme = place.distribute(network)
+    model = scheme.model
+    loader = partial(data.Loader, device=scheme.device, shard=scheme.shard)
     optimizer = optim.SGD(
         optim.paper_groups(model, args.lr, args.weight_decay), lr=args.lr, momentum=0.9
     )
+
+    def draw_curves(log: list[training.Epoch]) -> None:
+        if scheme.is_main:
+            plots.draw_curves(log, output / "curves.png")
+
     trainer = training.Trainer(
         model,
         optimizer,
         optim.lr_scheduler.named(args.schedule, optimizer, args.epochs),
-        data.Loader(train, args.batch_size, shuffle=True, transform=augment, device=device_name),
-        data.Loader(valid, 256, transform=normalize, device=device_name),
+        loader(train, args.batch_size, shuffle=True, transform=augment),
+        loader(valid, 256, transform=normalize),
         epochs=args.epochs,
         output=output,
         metadata={"variant": f"cifar-{args.model}"},
         patience=args.patience,
         options={name: getattr(args, name) for name in FIXED},
-        after_epoch=lambda log: plots.draw_curves(log, output / "curves.png"),
+        scheme=scheme,
+        after_epoch=draw_curves,
     )
     training_scripts.resume(trainer, args.resume)
     # Not earlier: a rejected resume must not overwrite the file of the other run.
     preprocessing = {"mean": mean, "scale": np.float32(scale)}
-    serialization.save(output / "preprocessing.safetensors", preprocessing)
+    if scheme.is_main:
+        serialization.save(output / "preprocessing.safetensors", preprocessing)
     try:
         trainer.fit()
     except training.Interrupted:
         print(f"\nStopped, and saved in {trainer.checkpoint}. {training_scripts.HOW_TO_RESUME}")
         return 130
 
-    batches = data.Loader(test, 256, transform=normalize, device=device_name)
-    result = training.evaluate(model, batches)
-    plots.draw_filters(model.conv1.weight.numpy(), output / "filters.png")
+    result = scheme.evaluate(loader(test, 256, transform=normalize))
+    weights = model.state_dict()
+    if not scheme.is_main:
+        return 0
+    plots.draw_filters(weights["conv1.weight"], output / "filters.png")
     plots.draw_confusion(result.confusion, test.classes, output / "confusion.png")
     print(
         f"figures: {output}/curves.png, filters.png, confusion.png    "

@@ -11,6 +11,10 @@
         resume the run in the output folder
     python train_imagenet.py --data shards/ --evaluate a.safetensors b.safetensors
         evaluate weights on the validation images
+    python train_imagenet.py --data shards/ --devices cuda:0,cuda:1
+        each of the network's two columns on a GPU, as in the paper
+    mpirun -n 4 python train_imagenet.py --data shards/ --parallel hybrid
+        several processes, each with a GPU (docs/scaling.md)
 
 The defaults are those of the paper, whose sections are in parentheses. Its learning
 rates and initial weights are for pixels from 0 to 255 minus their mean. --init he
@@ -21,12 +25,13 @@ import argparse
 import hashlib
 import time
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinyalex import data, device, models, nn, optim, plots, serialization, training
+from tinyalex import data, device, models, nn, optim, parallel, plots, serialization, training
 from tinyalex.cli import training_scripts
 from tinyalex.cli.options import positive_integer, positive_number
 from tinyalex.models.prediction import load_network
@@ -45,9 +50,9 @@ MEAN = "mean.safetensors"
 
 # fmt: off
 FIXED = (
-    "classes", "images_per_class", "variant", "image_size", "resize", "mean", "colour_noise",
-    "noise_until", "together", "divide", "init", "batch_size", "lr", "weight_decay", "schedule",
-    "seed",
+    "classes", "images_per_class", "variant", "column_lrn", "image_size", "resize", "mean",
+    "colour_noise", "noise_until", "together", "divide", "init", "batch_size", "lr",
+    "weight_decay", "schedule", "seed",
 )
 # fmt: on
 """Options that must stay the same when a run is resumed; the images must too."""
@@ -304,13 +309,21 @@ def first_five(names: tuple[str, ...]) -> str:
     return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
 
 
-def print_unreadable(datasets: Iterable[data.StoredImages]) -> None:
-    """Print a line for each image that was left out, and their number."""
+def print_unreadable(
+    datasets: Iterable[data.StoredImages], world: parallel.Communicator | None = None
+) -> None:
+    """Print a line for each image that was left out, and their number.
+
+    With several processes, of all, each of which has read other images.
+    """
     reasons = {
         dataset.records[row].name: reason
         for dataset in datasets
         for row, reason in dataset.unreadable.items()
     }
+    if world is not None:
+        for others in world.gather_objects(reasons):
+            reasons |= others
     for name, reason in reasons.items():
         print(f"left out: {name}: {reason}")
     if reasons:
@@ -335,7 +348,7 @@ def train(
     args: argparse.Namespace,
     source: data.Source,
     splits: list[data.StoredImages],
-    device_name: str,
+    place: training_scripts.Workplace,
 ) -> None:
     output = Path(args.output)
     training_scripts.make_output_folder(output, args.resume)
@@ -356,94 +369,119 @@ def train(
         together=args.together,
     )
 
-    model = models.alexnet(args.variant, len(source.classes), args.image_size)
+    options = {"column_lrn": True} if args.column_lrn else {}
+    network = models.alexnet(args.variant, len(source.classes), args.image_size, **options)
     if args.init == "he":
-        nn.init.kaiming_(model)
+        nn.init.kaiming_(network)
     colour = tuple(map(float, colours.mean.reshape(3, -1).mean(axis=1)))
-    model.preprocessing = models.Preprocessing(
+    network.preprocessing = preprocessing = models.Preprocessing(
         args.image_size, args.resize, mean=colour, std=(1 / scale,) * 3
     )
-    model.mean_image = digest(colours.mean) if args.mean == "image" else None
-    model.classes = readable_names(source.classes)
-    print(model.to(device_name).summary((3, args.image_size, args.image_size)))
+    network.mean_image = digest(colours.mean) if args.mean == "image" else None
+    network.classes = classes = readable_names(source.classes)
+    metadata = network.metadata()
+    print(network.summary((3, args.image_size, args.image_size)))
     print(
         f"{len(source.train)} training and {len(source.val)} validation images, "
-        f"{len(source.classes)} classes, on {device_name}"
+        f"{len(classes)} classes, {place}"
     )
+    scheme = place.distribute(network)
+    del network  # this process may need a part of it only
+    model = scheme.model
 
-    centre = Views(model.preprocessing, colours.mean, ten=False)
+    loader = partial(data.Loader, device=scheme.device, shard=scheme.shard)
+    centre = Views(preprocessing, colours.mean, ten=False)
     optimizer = optim.SGD(
         optim.paper_groups(model, args.lr, args.weight_decay), lr=args.lr, momentum=0.9
     )  # section 5
 
     def plot(log: list[training.Epoch]) -> None:
-        plots.draw_curves(log, output / "curves.png")
-        plots.draw_filters(next(iter(model.parameters())).numpy(), output / "filters.png")
-        plot_predictions(model, valid_images, centre, output / "answers.png")
+        # Several processes may have to compute both.
+        weights = model.state_dict()
+        some, predictions, labels = predict_some(scheme, valid_images, centre)
+        if scheme.is_main:
+            plots.draw_curves(log, output / "curves.png")
+            plots.draw_filters(next(iter(weights.values())), output / "filters.png")
+            plot_predictions(some, predictions, labels, classes, output / "answers.png")
 
     trainer = training.Trainer(
         model,
         optimizer,
         optim.lr_scheduler.named(args.schedule, optimizer, args.epochs),
-        data.Loader(
-            train_images, args.batch_size, shuffle=True, transform=augment, device=device_name
-        ),
-        data.Loader(valid_images, 128, transform=centre, device=device_name),
+        loader(train_images, args.batch_size, shuffle=True, transform=augment),
+        loader(valid_images, 128, transform=centre),
         epochs=args.epochs,
         output=output,
-        metadata=model.metadata(),
+        metadata=metadata,
         patience=args.patience,
         options={name: getattr(args, name) for name in FIXED} | {"pictures": source.digest()},
+        scheme=scheme,
         after_epoch=plot,
     )
     training_scripts.resume(trainer, args.resume)
-    if args.mean == "image":
+    if args.mean == "image" and scheme.is_main:
         # Not earlier: a rejected resume must not overwrite the file of the other run.
         serialization.save(output / MEAN, {"mean": colours.mean})
     trainer.fit()
 
 
-def plot_predictions(model: models.AlexNet, valid_images: Any, centre: Views, path: Path) -> None:
-    """Plot evenly spaced validation images and their five most probable classes."""
+def predict_some(
+    scheme: training.Scheme, valid_images: Any, centre: Views
+) -> tuple[data.Dataset, np.ndarray, np.ndarray]:
+    """Evenly spaced validation images, their log probabilities and labels."""
     rows = np.unique(np.linspace(0, len(valid_images) - 1, FIGURE_IMAGES).astype(np.int64))
     in_memory = isinstance(valid_images, data.Dataset)
     some = valid_images[rows] if in_memory else valid_images.in_memory(rows)
-    device_name = device.of(next(iter(model.parameters())).data)
-    batches = data.Loader(some, FIGURE_IMAGES, transform=centre, device=device_name)
-    predictions, labels = training.log_probabilities(model, batches)
+    batches = data.Loader(some, FIGURE_IMAGES, transform=centre, device=scheme.device)
+    return some, *training.log_probabilities(scheme.model, batches)
+
+
+def plot_predictions(
+    images: data.Dataset,
+    predictions: np.ndarray,
+    labels: np.ndarray,
+    names: tuple[str, ...],
+    path: Path,
+) -> None:
+    """Plot images and their five most probable classes."""
     best = np.argsort(-predictions, kind="stable")[:, :5]
     classes = [
-        [(model.classes[i], float(np.exp(prediction[i]))) for i in row]
+        [(names[i], float(np.exp(prediction[i]))) for i in row]
         for prediction, row in zip(predictions, best, strict=True)
     ]
-    truths = [model.classes[label] for label in labels]
-    plots.draw_predictions(some.images.transpose(0, 2, 3, 1), classes, path, truths=truths)
+    truths = [names[label] for label in labels]
+    plots.draw_predictions(images.images.transpose(0, 2, 3, 1), classes, path, truths=truths)
 
 
 def main() -> int:
     args = arguments()
     began = time.perf_counter()
-    device_name = training_scripts.set_up(args)
-    source = find_images(args)
+    place = training_scripts.Workplace(args)
+    if place.has_columns and args.variant == "paper":
+        args.column_lrn = True
+    with parallel.main_first(place.world):
+        source = find_images(args)
     if args.evaluate:
-        print_unreadable(report(args.evaluate, source, args, device_name))
+        print_unreadable(report(args.evaluate, source, args, place.device))
         return 0
     splits = [
         data.StoredImages(split, source.classes, args.resize, args.workers)
         for split in (source.train, source.val)
     ]
     try:
-        train(args, source, splits, device_name)
+        train(args, source, splits, place)
     except training.Interrupted:
-        print_unreadable(splits)
+        print_unreadable(splits, place.world)
         print(f"\nStopped, and saved in {args.output}. {training_scripts.HOW_TO_RESUME}")
         return 130
-    print_unreadable(splits)
+    print_unreadable(splits, place.world)
+    if place.world is not None and place.world.rank > 0:
+        return 0
     print(
         f"figures: {args.output}/curves.png, filters.png, answers.png    "
         f"weights: {args.output}/model.safetensors, best.safetensors"
     )
-    report([f"{args.output}/best.safetensors"], source, args, device_name)
+    report([f"{args.output}/best.safetensors"], source, args, place.device)
     print(f"time {time.perf_counter() - began:.0f} s")
     return 0
 

@@ -183,3 +183,15 @@ def test_conv2d_with_relu_passes_gradcheck(rng):
     assert ta.gradcheck(
         lambda *a: F.conv2d(*a, stride=2, padding=1, groups=2, relu=True), arrays
     ).ok
+
+
+@pytest.mark.parametrize("wants_dx", [False, True])
+@pytest.mark.parametrize("channels", [3, 16])
+def test_an_empty_batch_has_an_empty_output_and_zero_gradients(dtype, channels, wants_dx):
+    x = ta.Tensor(np.empty((0, channels, 12, 12), dtype), requires_grad=wants_dx)
+    w = ta.Tensor(np.ones((32, channels, 5, 5), dtype), requires_grad=True)
+    y = F.conv2d(x, w, padding=2)
+    assert y.shape == (0, 32, 12, 12)
+    y.sum().backward()
+    assert (w.grad == 0).all()
+    assert not wants_dx or x.grad.shape == x.shape

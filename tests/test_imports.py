@@ -15,7 +15,7 @@ PACKAGE = REPOSITORY / "tinyalex"
 # fmt: off
 ORDER = [
     "device", "function", "kernels", "ops", "tensor", "serialization", "functional", "gradient_check", "nn", "optim", "data", "models",
-    "training", "emulator", "plots", "course", "cli", "__main__",
+    "training", "parallel", "emulator", "plots", "course", "cli", "__main__",
 ]
 # fmt: on
 """The packages and modules of tinyalex. Each may import those before it."""
@@ -26,7 +26,18 @@ NARROW = {
 }
 """Packages that may import only these."""
 
-OPTIONAL = ["cupy", "onnx", "matplotlib", "PIL", "tqdm", "safetensors", "scipy", "pooch", "torch"]
+OPTIONAL = [
+    "cupy",
+    "onnx",
+    "matplotlib",
+    "PIL",
+    "tqdm",
+    "safetensors",
+    "scipy",
+    "pooch",
+    "torch",
+    "mpi4py",
+]
 """Libraries that are imported on first use."""
 
 

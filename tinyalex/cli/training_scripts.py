@@ -1,26 +1,49 @@
-"""Shared by train_cifar.py and train_imagenet.py: options, resuming, errors."""
+"""Shared by train_cifar.py and train_imagenet.py: options, devices, resuming, errors."""
 
 import argparse
+import os
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from tinyalex import device
+from tinyalex import device, models, parallel
 from tinyalex.cli.options import positive_integer
+from tinyalex.nn import Sequential
 from tinyalex.training.checkpoint import CHECKPOINT
+from tinyalex.training.scheme import Scheme
 from tinyalex.training.trainer import Trainer
 
 HOW_TO_RESUME = "To resume, repeat the command with --resume auto"
 
 
 def add_run_options(p: argparse.ArgumentParser, output: str) -> None:
-    """Add --seed, --device, --tf32, --output, --resume and --patience."""
+    """Add the options that do not concern the data or the network."""
     p.add_argument("--seed", type=int, default=0)
     p.add_argument(
         "--device",
         default="auto",
         help="auto (default: a GPU if there is one), cpu, cuda or cuda:1",
+    )
+    p.add_argument(
+        "--devices",
+        metavar="A,B",
+        help="one device for each of the network's two columns, as in the paper (section 3.5): "
+        "cuda:0,cuda:1",
+    )
+    p.add_argument(
+        "--parallel",
+        choices=parallel.SCHEMES,
+        help="divide the work between the processes of mpirun or srun, each with a device "
+        "(docs/scaling.md): data divides each batch, columns the network's columns, hybrid the "
+        "batch for convolutions and the units of linear layers",
+    )
+    p.add_argument(
+        "--column-lrn",
+        action="store_true",
+        default=None,
+        help="LRN within each of the two columns; implied by --devices and --parallel columns",
     )
     p.add_argument(
         "--tf32",
@@ -41,13 +64,47 @@ def add_run_options(p: argparse.ArgumentParser, output: str) -> None:
     )
 
 
-def set_up(args: argparse.Namespace) -> str:
-    """Apply --device, --tf32 and --seed. Returns the device."""
-    name = device.check(args.device)
-    if args.tf32 and name != "cpu":
-        device.allow_tf32()
-    device.manual_seed(args.seed)
-    return name
+class Workplace:
+    """Where a script runs: on a device, on two, or on those of several processes."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        """Apply --device, --devices, --parallel, --tf32 and --seed.
+
+        Processes other than rank 0 print nothing from here on, except errors.
+        """
+        if args.devices and args.parallel:
+            raise ValueError("--devices is for one process. Leave out --devices or --parallel.")
+        self.scheme = args.parallel
+        self.devices = args.devices.split(",") if args.devices else None
+        self.world = parallel.connect(args.device) if args.parallel else None
+        if self.world is None:
+            self.device = device.check(self.devices[0] if self.devices else args.device)
+        else:
+            self.device = self.world.device
+            if self.world.rank > 0:
+                sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until the end
+        if args.tf32 and self.device != "cpu":
+            device.allow_tf32()
+        device.manual_seed(args.seed)
+
+    @property
+    def has_columns(self) -> bool:
+        """Whether the network's columns are on different devices."""
+        return self.devices is not None or self.scheme == "columns"
+
+    def distribute(self, network: Sequential) -> Scheme:
+        """The scheme that computes the network here. Its parameters may be copied."""
+        if self.world is not None:
+            assert self.scheme is not None
+            return parallel.distribute(network, self.scheme, self.world)
+        if self.devices is not None:
+            return Scheme(models.Columns(network, self.devices), self.device)
+        return Scheme(network.to(self.device), self.device)
+
+    def __str__(self) -> str:
+        if self.world is None:
+            return f"on {' and '.join(self.devices or [self.device])}"
+        return f"on {self.world.size} processes ({self.scheme}), rank 0 on {self.device}"
 
 
 def make_output_folder(output: Path, resume: str | None) -> None:
@@ -79,14 +136,22 @@ def resume(trainer: Trainer, checkpoint: str | None) -> None:
 
 
 def run(main: Callable[[], int]) -> NoReturn:
-    """Exit with the status of `main`; print expected errors without a traceback."""
+    """Exit with the status of `main`; print expected errors without a traceback.
+
+    An error in one of several processes ends all of them.
+    """
     name = Path(sys.argv[0]).name
+    status: int | str
     try:
         sys.exit(main())
-    except (ValueError, OSError, RuntimeError, FloatingPointError) as error:
-        sys.exit(f"{name}: {error}")
+    except (ValueError, OSError, RuntimeError, FloatingPointError, ImportError) as error:
+        message, status = f"{name}: {error}", 1
     except MemoryError as error:
-        sys.exit(f"{name}: out of memory ({error}). Use a smaller --batch-size.")
+        message, status = f"{name}: out of memory ({error}). Use a smaller --batch-size.", 1
     except KeyboardInterrupt:
-        print(f"\nStopped. Finished epochs are saved. {HOW_TO_RESUME}", file=sys.stderr)
-        sys.exit(130)
+        message, status = f"\nStopped. Finished epochs are saved. {HOW_TO_RESUME}", 130
+    except Exception:
+        message, status = traceback.format_exc(), 1
+    print(message, file=sys.stderr)
+    parallel.abort(status)
+    sys.exit(status)

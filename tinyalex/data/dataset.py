@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -156,6 +157,11 @@ class StoredImages:
         self.workers = device.workers() if workers is None else workers
         self.labels = np.array([record.label for record in records], np.int64)
         self.unreadable: dict[int, str] = {}
+        numbers: dict[Path, int] = {}
+        self.files = np.array(
+            [numbers.setdefault(record.stored.file, len(numbers)) for record in records], np.int64
+        )
+        """The number of each image's file: an archive contains many images."""
 
     def __len__(self) -> int:
         return len(self.records)

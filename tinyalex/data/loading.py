@@ -11,6 +11,7 @@ import numpy as np
 from tinyalex import device as devices
 from tinyalex.data.checks import check_integer
 from tinyalex.data.dataset import ArrayDataset, Batch, RowDataset
+from tinyalex.data.order import shuffled, shuffled_files
 from tinyalex.device import Array
 
 _check = partial(check_integer, "Loader")
@@ -22,12 +23,16 @@ class Loader:
     dataset     a Dataset or StoredImages, or another object with `labels` and either
                 `images` or `take(rows)`: see `ArrayDataset` and `RowDataset`
     batch_size  n; the last batch of an epoch may be smaller
-    shuffle     use a new random order in each epoch; otherwise the dataset's own
+    shuffle     use a new random order in each epoch; otherwise the dataset's own. If
+                the dataset has `files` with several images each, as StoredImages of
+                archives, a batch has one image from each part of them (data/order.py)
     transform   `transform(images, epoch=e, first=i)` returns the network's input, as
                 data.Augment and data.Normalize do; None: pixels from 0 to 255
     drop_last   omit a last batch that is smaller
     prefetch    the number of batches that two threads prepare ahead; 0: no threads
     seed        of the order; None: that of `tinyalex.manual_seed` when the epoch begins
+    shard       (i, k): part i of k of each batch, for k processes. Images have the same
+                index in the batch, and random values, as in the whole batch
     device      of the batches. `images` are copied to a GPU once, as bytes, if they fit
                 into half of its free memory; otherwise each batch is
 
@@ -58,6 +63,7 @@ class Loader:
         drop_last: bool = False,
         prefetch: int = 2,
         seed: int | None = None,
+        shard: tuple[int, int] = (0, 1),
         device: str = "cpu",
     ) -> None:
         if not isinstance(dataset, ArrayDataset | RowDataset):
@@ -72,11 +78,14 @@ class Loader:
             )
         _check("batch_size", batch_size, 1, fix="Give for example batch_size=128.")
         _check("prefetch", prefetch, 0, fix="Give 0 to prepare no batches ahead.")
+        index, parts = shard
+        _check("the number of shards", parts, 1, fix="Give (0, 1) for whole batches.")
+        _check("the index of the shard", index, 0, parts - 1, fix="Give for example (0, 2).")
         if seed is not None:
             _check("seed", seed, 0, 2**64 - 1, fix="Give None for the seed of manual_seed.")
         self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
         self.transform, self.drop_last = transform, drop_last
-        self.prefetch, self.seed = prefetch, seed
+        self.prefetch, self.seed, self.shard = prefetch, seed, shard
         self.device = devices.check(device)
         self._take = _row_reader(dataset, self.device)
         self._epochs = count()
@@ -104,39 +113,49 @@ class Loader:
         _check("epoch", epoch, 0, fix="Epochs are counted from 0.")
         _check("start", start, 0, len(self), fix="Give the number of batches to skip.")
         n = len(self.dataset.labels)
-        if self.shuffle:
-            order = devices.generator("shuffle", epoch, seed=self.seed).permutation(n)
-        else:
+        files = getattr(self.dataset, "files", None)
+        if not self.shuffle:
             order = np.arange(n)
+        elif files is not None and files.max() + 1 < n:
+            order = shuffled_files(files, self.batch_size, epoch, self.seed)
+        else:
+            order = shuffled(n, epoch, self.seed)
         return self._batches(epoch, order, start)
 
     def _batches(self, epoch: int, order: np.ndarray, start: int) -> Iterator[Batch]:
-        firsts = iter(range(start * self.batch_size, len(self) * self.batch_size, self.batch_size))
+        ranges = map(self._range, range(start, len(self)))
         if self.prefetch == 0:
-            for first in firsts:
-                yield self._transformed(epoch, first, self._read(order, first))
+            for rows in ranges:
+                yield self._transformed(epoch, rows.start, self._read(order[rows]))
             return
         # One thread reads, the other transforms: each processes one batch at a time.
         reader = ThreadPoolExecutor(1, thread_name_prefix="tinyalex-loader-read")
         transformer = ThreadPoolExecutor(1, thread_name_prefix="tinyalex-loader-transform")
 
-        def prepare(first: int) -> Future[Batch]:
-            batch = reader.submit(self._read, order, first)
-            return transformer.submit(lambda: self._transformed(epoch, first, batch.result()))
+        def prepare(rows: slice) -> Future[Batch]:
+            batch = reader.submit(self._read, order[rows])
+            return transformer.submit(lambda: self._transformed(epoch, rows.start, batch.result()))
 
         try:
-            ahead = deque(prepare(first) for first in islice(firsts, self.prefetch))
+            ahead = deque(prepare(rows) for rows in islice(ranges, self.prefetch))
             while ahead:
                 batch = ahead.popleft().result()
-                ahead.extend(prepare(first) for first in islice(firsts, 1))
+                ahead.extend(prepare(rows) for rows in islice(ranges, 1))
                 yield batch
         finally:  # also if the loop was left early, which closes this generator
             reader.shutdown(cancel_futures=True)
             transformer.shutdown(cancel_futures=True)
 
-    def _read(self, order: np.ndarray, first: int) -> Batch:
+    def _range(self, batch: int) -> slice:
+        """The range of this process's part of a batch in the order of the epoch."""
+        first = batch * self.batch_size
+        count = min(self.batch_size, len(self.dataset.labels) - first)
+        lo, hi = devices.section(count, *self.shard)
+        return slice(first + lo, first + hi)
+
+    def _read(self, rows: np.ndarray) -> Batch:
         with devices.on(self.device):  # the current device is a property of each thread
-            images, labels = self._take(order[first : first + self.batch_size])
+            images, labels = self._take(rows)
             return devices.to(images, self.device), devices.to(labels, self.device)
 
     def _transformed(self, epoch: int, first: int, batch: Batch) -> Batch:

@@ -14,7 +14,7 @@ import numpy as np
 
 class _State:
     def __init__(self) -> None:
-        self.seed = self.step = 0
+        self.seed = self.step = self.first_sample = 0
         self.calls: dict[str, int] = {}  # the number of draws per stream in this step
 
 
@@ -25,16 +25,30 @@ def manual_seed(seed: int) -> None:
     """Restart all random streams from `seed`, an integer from 0 to 2**64 - 1."""
     if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
         raise ValueError(f"manual_seed: expected an integer from 0 to 2**64 - 1, got {seed!r}.")
-    _state.seed, _state.step, _state.calls = int(seed), 0, {}
+    _state.seed, _state.step, _state.first_sample, _state.calls = int(seed), 0, 0, {}
 
 
 def seed() -> int:
     return _state.seed
 
 
-def set_step(step: int) -> None:
-    """Set the training step. Draws depend on it, but not on draws in earlier steps."""
-    _state.step = step
+def step() -> int:
+    """The training step."""
+    return _state.step
+
+
+def first_sample() -> int:
+    """The index of the current batch's first sample in the whole batch of the step."""
+    return _state.first_sample
+
+
+def set_step(step: int, first_sample: int = 0) -> None:
+    """Set the training step. Draws depend on it, but not on draws in earlier steps.
+
+    first_sample  if the whole batch is processed in parts, perhaps by several
+                  processes: the index of this part's first sample
+    """
+    _state.step, _state.first_sample = step, first_sample
     # Initial values belong to no step: their stream continues.
     _state.calls = {stream: n for stream, n in _state.calls.items() if stream == "init"}
 

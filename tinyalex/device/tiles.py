@@ -111,7 +111,13 @@ def _cut(n: int, max_size: int, num_workers: int) -> list[tuple[int, int]]:
     """Tiles of nearly equal size, at most `max_size`, the same number per worker."""
     count = min(n, -(-n // (max_size * num_workers)) * num_workers)
     # One tile for an empty batch: a sum over no images is zero, not None.
-    return [(i * n // count, (i + 1) * n // count) for i in range(count)] or [(0, 0)]
+    return [section(n, i, count) for i in range(count)] or [(0, 0)]
+
+
+def section(total: int, part: int, parts: int) -> tuple[int, int]:
+    """The range of one of `parts` sections of `total` elements; their sizes differ by
+    at most 1."""
+    return part * total // parts, (part + 1) * total // parts
 
 
 @np.errstate(all="ignore")  # this setting is per thread
@@ -164,8 +170,24 @@ def workers() -> int:
         if not text.isdigit() or int(text) < 1:
             raise ValueError(f"TINYALEX_THREADS: expected an integer of at least 1, got {text!r}.")
         return int(text)
+    return len(cores())
+
+
+def cores() -> set[int]:
+    """The cores on which this process may run."""
     affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+    return affinity(0) if affinity else set(range(os.cpu_count() or 1))
+
+
+def limit_threads(count: int) -> None:
+    """Use at most `count` threads, for several processes on the same cores.
+
+    Before the first computation. TINYALEX_THREADS, if set, has priority.
+    """
+    os.environ.setdefault("TINYALEX_THREADS", str(count))
+    workers.cache_clear()
+    if (blas := _blas()) is not None:
+        blas.limit(limits=workers(), user_api="blas")
 
 
 @cache

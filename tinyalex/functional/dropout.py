@@ -23,14 +23,14 @@ class Dropout(Function):
     Each element of mask is 1 with probability 1 - p, else 0. This is inverted dropout:
     scaling in training makes evaluation the identity. (The paper multiplies by 1 - p in
     evaluation instead; the expectation is the same.) Axis 0 is the batch: a sample's
-    mask depends on the seed, the step, the call and its index. Stores the mask, one
-    byte per element.
+    mask depends on the seed, the step, the call and its index in the whole batch.
+    Stores the mask, one byte per element.
     """
 
     def forward(self, x: Array, *, p: float) -> Array:
         mask = device.xp(x).empty(x.shape or (1,), bool)
         key, counter = device.key("dropout"), device.draw("dropout")
-        kernels.of(x).random_mask(mask, 1 - p, key, *counter, first=0)
+        kernels.of(x).random_mask(mask, 1 - p, key, *counter, first=device.first_sample())
         self.mask = mask.reshape(x.shape)
         self.scale = 1 / (1 - p) if p < 1 else 0.0
         return x * self.mask * self.scale

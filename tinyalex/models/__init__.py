@@ -2,6 +2,7 @@
 
 from tinyalex.models.alexnet_variants import VARIANTS, AlexNet, alexnet
 from tinyalex.models.cifar_networks import cifar
+from tinyalex.models.columns import Columns
 from tinyalex.models.image_preprocessing import Preprocessing, preprocessing
 from tinyalex.models.imagenet_classes import class_names, imagenet_classes, names_by_wnid
 from tinyalex.models.onnx_export import export_onnx
@@ -12,6 +13,7 @@ __all__ = [
     "TORCHVISION_WEIGHTS",
     "VARIANTS",
     "AlexNet",
+    "Columns",
     "Preprocessing",
     "alexnet",
     "cifar",

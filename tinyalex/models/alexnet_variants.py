@@ -5,16 +5,16 @@ The docstrings name the differences from the paper (Krizhevsky, Sutskever and Hi
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from tinyalex import device, nn
-from tinyalex import functional as F
 from tinyalex.function import no_grad
 from tinyalex.functional.arguments import at_least_one
+from tinyalex.models.columns import Columns
 from tinyalex.models.image_preprocessing import PRESETS, Preprocessing
 from tinyalex.nn import init
 from tinyalex.nn.module import Module
@@ -271,18 +271,12 @@ def network(
     return model
 
 
-class Dropout2012(Module):
+class Dropout2012(nn.Dropout):
     """Dropout as in section 4.2: in testing, all values are multiplied by 1 - p."""
-
-    def __init__(self, p: float = 0.5) -> None:
-        self.p = p
 
     def forward(self, x: Any) -> Tensor:
         # In training this undoes the division by 1 - p in F.dropout.
-        return F.dropout(x, self.p, self.training) * (1 - self.p)
-
-    def extra_repr(self) -> str:
-        return f"p={self.p}"
+        return super().forward(x) * (1 - self.p)
 
 
 BUILDERS: dict[str, Callable[..., AlexNet]] = {
@@ -292,21 +286,36 @@ BUILDERS: dict[str, Callable[..., AlexNet]] = {
 VARIANTS = tuple(BUILDERS)
 
 
+class AlexNetColumns(Columns, AlexNet):
+    """A variant of AlexNet with each of its columns on a device."""
+
+
 def alexnet(
-    variant: str = "paper", num_classes: int = 1000, image_size: int | None = None, **options: Any
+    variant: str = "paper",
+    num_classes: int = 1000,
+    image_size: int | None = None,
+    *,
+    devices: Sequence[str] | None = None,
+    **options: Any,
 ) -> AlexNet:
     """AlexNet with initial weights: images (N, 3, S, S) to logits (N, num_classes).
 
     variant     one of models.VARIANTS
     image_size  S; by default 224, or 227 for Caffe's. It determines the width of fc6
+    devices     one for each of the two columns, as in the paper: ("cuda:0", "cuda:1").
+                For "original", and "paper" with column_lrn=True
     options     column_lrn=True ("paper"): LRN stays within each of the two columns
 
-    Raises ValueError for an unknown variant or an image size that is too small,
-    TypeError for an option that the variant does not have.
+    Raises ValueError for an unknown variant, an image size that is too small, or
+    devices of a network without columns; TypeError for an option that the variant does
+    not have.
 
     >>> model = alexnet("paper", num_classes=10, image_size=67)
     >>> model.conv1.weight.shape, model.conv2.weight.shape
     ((96, 3, 11, 11), (256, 48, 5, 5))
+    >>> parts = alexnet("paper", 10, 67, column_lrn=True, devices=("cpu", "cpu"))
+    >>> [column.conv1.weight.shape for column in parts.columns]
+    [(48, 3, 11, 11), (48, 3, 11, 11)]
     """
     if variant not in BUILDERS:
         raise ValueError(f"models.alexnet: expected one of {', '.join(VARIANTS)}, got {variant!r}.")
@@ -319,5 +328,7 @@ def alexnet(
             "'paper' has column_lrn."
         )
     model = BUILDERS[variant](num_classes, size, **options)
+    if devices is not None:
+        model = AlexNetColumns(model, devices)
     model.variant, model.image_size, model.options = variant, size, options
     return model

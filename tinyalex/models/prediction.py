@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -117,7 +118,7 @@ def load_network(
     # ONNX has other names, in the graph's order: the last array is the last bias.
     last = [name for name in arrays if name.endswith(("fc8.weight", "classifier.6.weight"))]
     num_classes = arrays[(last or list(arrays))[-1]].shape[0]
-    options = {"column_lrn": True} if metadata.get("column_lrn") == "1" else {}
+    options: dict[str, Any] = {"column_lrn": True} if metadata.get("column_lrn") == "1" else {}
     with nn.init.skipped():
         image_size = image_size or int(metadata.get("image_size", 0)) or None
         model = alexnet(variant, num_classes, image_size, **options)

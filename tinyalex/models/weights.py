@@ -46,7 +46,7 @@ def load_weights(model: Module, path: str | os.PathLike[str]) -> None:
     no file, ImportError without the package onnx. Nothing in a file is executed.
     """
     weights = read_weights(path)
-    own = {name: p.shape for name, p in model.named_parameters()}
+    own = model.state_shapes()
     arrays = _by_parameter(weights, own)
     # Checked before load_state_dict copies arrays: with strides of 0, a small storage
     # can have a huge shape.

@@ -140,12 +140,16 @@ class Module:
         """A copy of every parameter, as a NumPy array, by name."""
         return {name: p.numpy().copy() for name, p in self.named_parameters()}
 
+    def state_shapes(self) -> dict[str, Shape]:
+        """The shapes of the arrays in `state_dict`, by name."""
+        return {name: p.shape for name, p in self.named_parameters()}
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Set the parameters from arrays or tensors with the same names and shapes.
 
         Raises ValueError, which lists every mismatch, before any parameter is changed.
         """
-        own = dict(self.named_parameters())
+        own = self.state_shapes()
         arrays = {
             name: x.numpy() if isinstance(x, Tensor) else devices.to_numpy(x)
             for name, x in state.items()
@@ -154,14 +158,17 @@ class Module:
         for name, array in arrays.items():
             if name not in own:
                 wrong.append(f"{name} is not a parameter of this network")
-            elif array.shape != own[name].shape:
-                wrong.append(f"{name} has shape {array.shape}, expected {own[name].shape}")
+            elif array.shape != own[name]:
+                wrong.append(f"{name} has shape {array.shape}, expected {own[name]}")
         if wrong:
             raise ValueError(
                 f"{type(self).__name__}.load_state_dict: this state belongs to another network:\n  "
                 + "\n  ".join(wrong)
             )
-        for name, p in own.items():
+        self._set_parameters(arrays)
+
+    def _set_parameters(self, arrays: dict[str, np.ndarray]) -> None:
+        for name, p in self.named_parameters():
             p.data = devices.to(arrays[name].astype(p.dtype), p.device)
 
     # Inspection

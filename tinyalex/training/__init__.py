@@ -6,9 +6,11 @@ from tinyalex.training.metrics import (
     evaluate,
     log_probabilities,
     mean_log_probabilities,
+    merge_evaluations,
     score,
 )
 from tinyalex.training.progress import Epoch
+from tinyalex.training.scheme import Scheme, StepResult
 from tinyalex.training.signals import Interrupted
 from tinyalex.training.trainer import Trainer
 
@@ -16,10 +18,13 @@ __all__ = [
     "Epoch",
     "Evaluation",
     "Interrupted",
+    "Scheme",
+    "StepResult",
     "Trainer",
     "count_errors",
     "evaluate",
     "log_probabilities",
     "mean_log_probabilities",
+    "merge_evaluations",
     "score",
 ]

@@ -8,6 +8,7 @@ import numpy as np
 
 from tinyalex import device, serialization
 from tinyalex.nn import Module
+from tinyalex.nn.partitioned import Partitioned
 from tinyalex.optim import SGD
 from tinyalex.training.progress import Epoch, Progress
 
@@ -36,7 +37,7 @@ class Run:
             "seed": device.seed(),
             "model": self.model.state_dict(),
             "best": self.best,
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self._optimizer_state(),
             "scheduler": self.scheduler.state_dict() if self.scheduler is not None else None,
             "progress": asdict(self.progress),
             "log": [asdict(line) for line in self.log],
@@ -69,8 +70,42 @@ class Run:
         device.manual_seed(state["seed"])
         self.best = state["best"]
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self._load_optimizer(state["optimizer"])
         if self.scheduler is not None and state["scheduler"] is not None:
             self.scheduler.load_state_dict(state["scheduler"])
         self.progress = Progress(**state["progress"])
         self.log = [Epoch(**line) for line in state["log"]]
+
+    def _optimizer_state(self) -> dict[str, Any]:
+        """The optimizer's state, with velocities of the whole network's parameters."""
+        state = self.optimizer.state_dict()
+        if isinstance(self.model, Partitioned):
+            state["velocity"] = [
+                list(self.model.merge(dict(zip(names, velocities, strict=True))).values())
+                for names, velocities in zip(self._group_names(), state["velocity"], strict=True)
+            ]
+        return state
+
+    def _load_optimizer(self, state: dict[str, Any]) -> None:
+        if isinstance(self.model, Partitioned):
+            rows = self.model.rows
+            whole_names = [
+                list(dict.fromkeys(rows[name].name for name in names))
+                for names in self._group_names()
+            ]
+            groups = [
+                dict(zip(names, velocities, strict=True))
+                for names, velocities in zip(whole_names, state["velocity"], strict=True)
+            ]
+            state = state | {
+                "velocity": [
+                    [rows[name].of(group[rows[name].name]) for name in names]
+                    for names, group in zip(self._group_names(), groups, strict=True)
+                ]
+            }
+        self.optimizer.load_state_dict(state)
+
+    def _group_names(self) -> list[list[str]]:
+        """The names of the parameters in each of the optimizer's groups."""
+        names = {id(p): name for name, p in self.model.named_parameters()}
+        return [[names[id(p)] for p in group["params"]] for group in self.optimizer.param_groups]

@@ -65,18 +65,18 @@ def log_probabilities(
     results, all_labels = [], []
     with no_grad(), eval_mode(model):
         for images, labels in batches:
-            if len(labels) == 0:  # no image of the batch could be read
-                continue
+            # Also if no image of the batch could be read: several processes may have to
+            # run the model together.
             views = 1
             if images.ndim == 5:
                 views = images.shape[1]
                 with device.on_device_of(images):
-                    images = images.reshape(-1, *images.shape[2:])
+                    images = images.reshape(len(labels) * views, *images.shape[2:])
             result = F.log_softmax(model(images), 1).numpy()
-            by_view = result.reshape(-1, views, result.shape[1]).swapaxes(0, 1)
+            by_view = result.reshape(len(labels), views, result.shape[1]).swapaxes(0, 1)
             results.append(mean_log_probabilities(by_view))
             all_labels.append(device.to_numpy(labels))
-    if not results:
+    if not any(map(len, results)):
         raise ValueError("evaluate: got no images. Give the data set at least one.")
     return np.concatenate(results), np.concatenate(all_labels)
 
@@ -114,3 +114,16 @@ def score(predictions: np.ndarray, labels: np.ndarray) -> Evaluation:
 def evaluate(model: Any, batches: Iterable[tuple[Array, Array]]) -> Evaluation:
     """Evaluates the model on all batches (images, labels), and restores its mode."""
     return score(*log_probabilities(model, batches))
+
+
+def merge_evaluations(parts: Sequence[Evaluation]) -> Evaluation:
+    """The evaluation of all images, from those of parts of them."""
+    counts = [int(part.confusion.sum()) for part in parts]
+
+    def mean(name: str) -> float:
+        values = (getattr(part, name) for part in parts)
+        return sum(n * value for n, value in zip(counts, values, strict=True)) / sum(counts)
+
+    confusion = sum((part.confusion for part in parts), np.zeros_like(parts[0].confusion))
+    error = 1 - float(np.trace(confusion)) / sum(counts)
+    return Evaluation(mean("loss"), error, confusion, mean("top5_error"))

@@ -67,7 +67,8 @@ class PendingResults:
 
     def add(self, loss: Array, wrong: Array, images: int) -> None:
         xp = device.xp(loss)
-        self._arrays.append(xp.stack([loss.astype(np.float64), wrong.astype(np.float64)]))
+        with device.on_device_of(loss):
+            self._arrays.append(xp.stack([loss.astype(np.float64), wrong.astype(np.float64)]))
         self._images.append(images)
 
     def read(self) -> list[tuple[float, int, int]]:

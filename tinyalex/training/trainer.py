@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from tinyalex import device, serialization
-from tinyalex import functional as F
 from tinyalex.data import Loader
 from tinyalex.device import Array
 from tinyalex.nn import Module
@@ -20,9 +19,9 @@ from tinyalex.optim import SGD
 from tinyalex.optim.lr_scheduler import ReduceLROnPlateau
 from tinyalex.serialization import atomic_write
 from tinyalex.training.checkpoint import CHECKPOINT, Run
-from tinyalex.training.metrics import count_errors, evaluate
 from tinyalex.training.plateau import Plateau
 from tinyalex.training.progress import Epoch, PendingResults, progress_bar
+from tinyalex.training.scheme import Scheme
 from tinyalex.training.signals import Interrupted, deferred_interrupts
 
 SAVE_INTERVAL_SECONDS = 600
@@ -46,7 +45,10 @@ class Trainer(Run):
     metadata      of the weights files: the network's `variant`, ...
     patience      stop when the validation error has not fallen for this many epochs
     options       settings that must be the same when a run is resumed
-    after_epoch   called with the log after each epoch, for example to plot it
+    scheme        how a step is computed; None: in this process. With several processes
+                  (tinyalex.parallel), each has a Trainer, and one writes the files
+    after_epoch   called with the log after each epoch, for example to plot it; with
+                  several processes, in each
     """
 
     def __init__(
@@ -62,11 +64,13 @@ class Trainer(Run):
         metadata: dict[str, str],
         patience: int | None = None,
         options: dict[str, Any] | None = None,
+        scheme: Scheme | None = None,
         after_epoch: Callable[[list[Epoch]], None] = lambda log: None,
     ) -> None:
         super().__init__(model, optimizer, scheduler, options)
         self.train, self.valid, self.epochs = train, valid, epochs
         self.output, self.metadata, self.patience = Path(output), metadata, patience
+        self.scheme = scheme or Scheme(model, train.device)
         self.after_epoch = after_epoch
         self._pending = PendingResults()
         self._plateau: Plateau | None = None
@@ -87,8 +91,7 @@ class Trainer(Run):
                 self._finish_epoch()
         self._save_weights("model.safetensors", self.model.state_dict())
         # Again: the run may have been killed after its last checkpoint, or moved.
-        self._write_log()
-        self.after_epoch(self.log)
+        self._report()
         return self.log
 
     def _out_of_patience(self) -> bool:
@@ -105,14 +108,15 @@ class Trainer(Run):
             began = saved = time.perf_counter()  # the wait for the first batch counts
             for images, labels in self._timed(self.train.epoch(epoch, start)):
                 self.step(images, labels)
-                stop = stop_requested()
+                save_now = time.perf_counter() - saved > SAVE_INTERVAL_SECONDS
+                stop, save_now = self.scheme.any(stop_requested(), save_now)
                 if stop or time.perf_counter() - began > READ_INTERVAL_SECONDS:
                     self._read_results()
                     now = time.perf_counter()
                     progress.seconds, began = progress.seconds + now - began, now
                     bar.set_postfix_str(self._status(progress.step - epoch * len(self.train)))
                 bar.update()
-                if stop or time.perf_counter() - saved > SAVE_INTERVAL_SECONDS:
+                if stop or save_now:
                     self.save_checkpoint()
                     saved = time.perf_counter()
                 if stop:
@@ -145,20 +149,16 @@ class Trainer(Run):
 
         An empty batch, none of whose images could be read, counts as a step too.
         """
-        if len(labels) == 0:
-            self.progress.step += 1
-            return
         device.set_step(self.progress.step)
         self.optimizer.zero_grad()
-        logits = self.model(images)
-        loss = F.cross_entropy(logits, labels)
-        loss.backward()
-        self.optimizer.step()
+        result = self.scheme.compute_gradients(images, labels)
         self.progress.step += 1
-        with device.on_device_of(logits.data):
-            self._pending.add(loss.data, count_errors(logits.data, labels), len(labels))
+        if result is None:
+            return
+        self.optimizer.step()
+        self._pending.add(result.loss, result.errors, result.images)
         if self._plateau is None:
-            self._plateau = Plateau(logits.shape[1])
+            self._plateau = Plateau(result.classes)
 
     def _read_results(self) -> None:
         """Add pending results to the progress. Raises if a loss is not finite."""
@@ -187,7 +187,7 @@ class Trainer(Run):
         """Validate, log, update the schedule and the best weights, save."""
         progress = self.progress
         lr = self.optimizer.param_groups[0]["lr"]
-        valid = evaluate(self.model, progress_bar(self.valid, desc="validation"))
+        valid = self.scheme.evaluate(progress_bar(self.valid, desc="validation"))
         if not np.isfinite(valid.loss):
             raise self._diverged(valid.loss, progress.step)
         self.log.append(
@@ -214,20 +214,26 @@ class Trainer(Run):
             self.best = self.model.state_dict()
             self._save_weights("best.safetensors", self.best)
         self.save_checkpoint()
-        self._write_log()
-        self.after_epoch(self.log)
-        print(self.log[-1], flush=True)
+        self._report()
+        if self.scheme.is_main:
+            print(self.log[-1], flush=True)
 
     def _save_weights(self, name: str, weights: dict[str, np.ndarray]) -> None:
-        serialization.save(self.output / name, weights, metadata=self.metadata)
+        if self.scheme.is_main:
+            serialization.save(self.output / name, weights, metadata=self.metadata)
 
-    def _write_log(self) -> None:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, [field.name for field in fields(Epoch)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(map(asdict, self.log))
-        with atomic_write(self.output / "log.csv") as unfinished:
-            unfinished.write_text(text.getvalue())
+    def _report(self) -> None:
+        """Write the log; call `after_epoch`, in every process, as it may compute."""
+        if self.scheme.is_main:
+            text = io.StringIO()
+            writer = csv.DictWriter(
+                text, [field.name for field in fields(Epoch)], lineterminator="\n"
+            )
+            writer.writeheader()
+            writer.writerows(map(asdict, self.log))
+            with atomic_write(self.output / "log.csv") as unfinished:
+                unfinished.write_text(text.getvalue())
+        self.after_epoch(self.log)
 
     def save_checkpoint(self) -> None:
         """Write the checkpoint.
@@ -238,7 +244,8 @@ class Trainer(Run):
         state = self.state_dict()
         if not all(np.isfinite(array).all() for array in state["model"].values()):
             raise self._diverged(float("nan"), self.progress.step)
-        serialization.save(self.checkpoint, state)
+        if self.scheme.is_main:
+            serialization.save(self.checkpoint, state)
 
     def resume(self, path: str | os.PathLike[str]) -> None:
         """Continue from a checkpoint, as `load_checkpoint` does."""

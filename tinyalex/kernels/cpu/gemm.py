@@ -100,6 +100,8 @@ def stacked_matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
 def sum_of_matmuls(a: np.ndarray, b: np.ndarray, scratch: device.Scratch) -> np.ndarray:
     """The sum of all a[i] @ b[i]: (stack, M, K), (stack, K, N). Regime `small out`."""
     (_, rows, terms), columns = a.shape, b.shape[2]
+    if terms == 0:  # an empty batch
+        return np.zeros((rows, columns), a.dtype)
     size = terms
     if _unpacked(terms, MIN_BLOCK_TERMS, rows * columns):
         size = _block_size(terms, MAX_UNPACKED_MADDS // (rows * columns)) or terms

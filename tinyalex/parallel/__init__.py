@@ -1,0 +1,29 @@
+"""Training with several processes, each with a device: MPI, and NCCL between GPUs.
+
+    mpirun -n 4 python train_imagenet.py --parallel data ...
+
+`connect` needs mpi4py and an MPI library: pip install 'tinyalex[mpi]'.
+"""
+
+from tinyalex.parallel.columns import ColumnParallel
+from tinyalex.parallel.communicator import Communicator
+from tinyalex.parallel.data import DataParallel
+from tinyalex.parallel.exchange import Exchange, Gather
+from tinyalex.parallel.hybrid import HybridParallel
+from tinyalex.parallel.launch import abort, connect, distribute, main_first
+
+SCHEMES = "data", "columns", "hybrid"
+
+__all__ = [
+    "SCHEMES",
+    "ColumnParallel",
+    "Communicator",
+    "DataParallel",
+    "Exchange",
+    "Gather",
+    "HybridParallel",
+    "abort",
+    "connect",
+    "distribute",
+    "main_first",
+]

@@ -1,0 +1,37 @@
+"""The two columns of a network in processes of their own (section 3.5)."""
+
+from tinyalex.nn import Module, Sequential
+from tinyalex.nn.partitioned import column_segments
+from tinyalex.parallel.communicator import Communicator
+from tinyalex.parallel.data import DataParallel
+from tinyalex.parallel.exchange import Exchange
+from tinyalex.parallel.rows import DistributedRows
+
+COLUMNS = 2
+
+
+class ColumnParallel(DataParallel):
+    """Each rank has one column of the network, and its parameters only.
+
+    The columns exchange activations where `nn.partitioned.column_segments` says, and
+    the gradients of these exchanges. With 2*R ranks, R pairs have a copy of the network
+    each, and divide the batches as in DataParallel.
+
+    Raises ValueError for an odd number of ranks, and as `column_segments` does.
+    """
+
+    def __init__(self, network: Sequential, world: Communicator) -> None:
+        if world.size % COLUMNS:
+            raise ValueError(
+                f"columns: expected an even number of processes, one for each of {COLUMNS} "
+                f"columns, got {world.size}. Start for example mpirun -n 2."
+            )
+        pair = world.split(world.rank // COLUMNS)
+        replicas = world.split(world.rank % COLUMNS)
+        *segments, last = column_segments(network, pair.rank, COLUMNS)
+        layers: dict[str, Module] = {}
+        for number, segment in enumerate(segments, 1):
+            layers |= segment | {f"exchange{number}": Exchange(pair)}
+        layers |= last | {"exchange_output": Exchange(pair, replicated=True)}
+        model = DistributedRows(layers, network.state_shapes(), pair, replicas.rank == 0)
+        super().__init__(model, world, replicas)

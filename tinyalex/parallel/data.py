@@ -1,0 +1,62 @@
+"""Data parallelism: each process computes a part of the batch."""
+
+from collections.abc import Iterable
+
+from tinyalex import device
+from tinyalex import functional as F
+from tinyalex.device import Array
+from tinyalex.nn import Module, Parameter
+from tinyalex.parallel.buckets import GradientBuckets
+from tinyalex.parallel.communicator import Communicator
+from tinyalex.training.metrics import Evaluation, count_errors, evaluate, merge_evaluations
+from tinyalex.training.scheme import Scheme, StepResult
+
+
+class DataParallel(Scheme):
+    """Each rank has all parameters of `model`, and computes a part of each batch.
+
+    The gradients of the ranks are added up (parallel/buckets.py). A sample's dropout
+    mask depends on its index in the whole batch: training computes the same for any
+    number of ranks, except for rounding.
+
+    model  this rank's network: the whole one, or a column of it
+    world  all ranks of the run
+    comm   the ranks with the same parameters, between which batches are divided
+    shared the parameters whose gradients are added up; None: all
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        world: Communicator,
+        comm: Communicator,
+        shared: Iterable[Parameter] | None = None,
+    ) -> None:
+        super().__init__(model, comm.device)
+        self.world, self.comm = world, comm
+        self.shard = comm.rank, comm.size
+        self.is_main = world.rank == 0
+        self.buckets = GradientBuckets(list(shared or model.parameters()), comm)
+
+    def compute_gradients(self, images: Array, labels: Array) -> StepResult | None:
+        counts = self.comm.gather_objects(len(labels))
+        first, total = sum(counts[: self.comm.rank]), sum(counts)
+        if total == 0:
+            return None
+        device.set_step(device.step(), first)
+        self.buckets.begin()
+        logits = self.model(images)
+        loss = F.cross_entropy(logits, labels, reduction="sum") * (1 / total)
+        loss.backward()
+        self.buckets.finish()
+        with device.on_device_of(logits.data):
+            errors = count_errors(logits.data, labels)
+            sums = device.xp(errors).stack([loss.data, errors.astype(loss.dtype)])
+            self.comm.all_reduce(sums)
+            return StepResult(sums[0], sums[1], total, logits.shape[1])
+
+    def evaluate(self, batches: Iterable[tuple[Array, Array]]) -> Evaluation:
+        return merge_evaluations(self.comm.gather_objects(evaluate(self.model, batches)))
+
+    def any(self, *flags: bool) -> tuple[bool, ...]:
+        return tuple(map(any, zip(*self.world.gather_objects(flags), strict=True)))

@@ -1,0 +1,128 @@
+"""Data parallelism for convolutions, model parallelism for linear layers.
+
+Scheme (b) of "One weird trick for parallelizing convolutional neural networks"
+(Krizhevsky 2014, section 4): convolutions have most of the computation and few
+parameters, linear layers most of the parameters and few activations.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from tinyalex import device, kernels
+from tinyalex import functional as F
+from tinyalex.device import Array
+from tinyalex.nn import Dropout, Linear, Sequential
+from tinyalex.nn.partitioned import layers_of, segments_of
+from tinyalex.parallel.communicator import Communicator
+from tinyalex.parallel.data import DataParallel
+from tinyalex.parallel.exchange import Exchange
+from tinyalex.parallel.rows import DistributedRows
+from tinyalex.tensor import Tensor, as_tensor
+from tinyalex.training.metrics import count_errors
+from tinyalex.training.scheme import StepResult
+
+
+class HybridNetwork(DistributedRows):
+    """The whole convolutional part, and this rank's units of each linear layer.
+
+    `forward` is a collective operation for inference: each rank gives its own images,
+    and gets their logits.
+    """
+
+    def __init__(self, network: Sequential, comm: Communicator) -> None:
+        layers = layers_of(network)
+        names = [name for name, layer in layers.items() if isinstance(layer, (Dropout, Linear))]
+        if not any(isinstance(layer, Linear) for layer in layers.values()):
+            raise ValueError("hybrid: the network has no linear layers to divide. Use `data`.")
+        self.cut = list(layers).index(names[0])
+        parts = dict(list(layers.items())[: self.cut])
+        after_cut = dict(list(layers.items())[self.cut :])
+        *segments, last = segments_of(after_cut, comm.rank, comm.size)
+        for number, segment in enumerate(segments, 1):
+            parts |= segment | {f"exchange{number}": Exchange(comm)}
+        parts |= last | {"exchange_output": Exchange(comm, replicated=True)}
+        super().__init__(parts, network.state_shapes(), comm, is_merged=True)
+
+    @property
+    def convolutional(self) -> Sequential:
+        return self[: self.cut]
+
+    @property
+    def linear(self) -> Sequential:
+        return self[self.cut :]
+
+    def forward(self, x: Any) -> Tensor:
+        features = self.convolutional(as_tensor(x)).data
+        counts = self.comm.gather_objects(len(features))
+        logits = [self.linear(part) for part in broadcast_parts(features, counts, self.comm)]
+        return logits[self.comm.rank]
+
+
+def broadcast_parts(x: Array, counts: list[int], comm: Communicator) -> Iterator[Array]:
+    """The x of each rank, in turn. While one is used, the next is broadcast."""
+    xp = device.xp(x)
+    parts = [xp.empty((count, *x.shape[1:]), x.dtype) for count in counts]
+    parts[comm.rank][...] = x
+    wait = comm.start("broadcast", parts[0], 0)
+    for rank, part in enumerate(parts):
+        wait()
+        if rank + 1 < comm.size:
+            wait = comm.start("broadcast", parts[rank + 1], rank + 1)
+        yield part
+
+
+class HybridParallel(DataParallel):
+    """Each rank has all convolutions, and a section of the units of each linear layer.
+
+    It computes the convolutions for a part of the batch. Then each rank in turn sends
+    the features of its part to all others, and all compute their units of the linear
+    layers for it, forward and backward; the gradient of the features is summed on the
+    rank that sent them. Gradients of convolutions are averaged as in DataParallel,
+    those of linear layers are complete.
+    """
+
+    model: HybridNetwork
+
+    def __init__(self, network: Sequential, world: Communicator) -> None:
+        model = HybridNetwork(network, world)
+        super().__init__(model, world, world, shared=model.convolutional.parameters())
+
+    def compute_gradients(self, images: Array, labels: Array) -> StepResult | None:
+        comm, network = self.comm, self.model
+        counts = comm.gather_objects(len(labels))
+        total, step = sum(counts), device.step()
+        if total == 0:
+            return None
+        xp = device.xp(labels)
+        all_labels = xp.empty(total, labels.dtype)
+        all_labels[sum(counts[: comm.rank]) :][: len(labels)] = labels
+        comm.all_gather(all_labels, counts)
+
+        self.buckets.begin()
+        features = network.convolutional(as_tensor(images))
+        losses: list[Array] = []
+        errors: list[Array] = []
+        grads: list[Array] = []
+        waits, first = [], 0
+        for rank, part in enumerate(broadcast_parts(features.data, counts, comm)):
+            x = Tensor(part, requires_grad=True, device=comm.device)
+            t = all_labels[first : first + counts[rank]]
+            device.set_step(step, first)
+            first += counts[rank]
+            logits = network.linear(x)
+            part_loss = F.cross_entropy(logits, t, reduction="sum") * (1 / total)
+            part_loss.backward()
+            assert x.grad is not None
+            grads.append(kernels.of(x.grad).ready(x.grad))
+            waits.append(comm.start("reduce", grads[-1], rank))
+            losses.append(part_loss.data)
+            errors.append(count_errors(logits.data, t))
+        for wait in waits:
+            wait()
+        features.backward(grads[comm.rank])
+        self.buckets.finish()
+        return StepResult(_sum(losses), _sum(errors), total, logits.shape[1])
+
+
+def _sum(values: list[Array]) -> Array:
+    return sum(values[1:], values[0])

@@ -1,0 +1,56 @@
+"""How a network computes training steps: in one process, or in several."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from tinyalex import device
+from tinyalex import functional as F
+from tinyalex.device import Array
+from tinyalex.nn import Module
+from tinyalex.training.metrics import Evaluation, count_errors, evaluate
+
+
+class StepResult(NamedTuple):
+    """Of the whole batch: the mean loss and the number of errors, arrays of shape ()
+    that may be pending on a device; the numbers of images and of classes."""
+
+    loss: Array
+    errors: Array
+    images: int
+    classes: int
+
+
+class Scheme:
+    """Computes steps in this process. `tinyalex.parallel` has schemes for several.
+
+    model    the network, or this process's part of it
+    device   of the batches
+    shard    the part of each batch that this process reads (data.Loader)
+    is_main  whether this process writes the files
+    """
+
+    def __init__(self, model: Module, device_name: str) -> None:
+        self.model, self.device = model, device_name
+        self.shard = 0, 1
+        self.is_main = True
+
+    def compute_gradients(self, images: Array, labels: Array) -> StepResult | None:
+        """Add the gradients of the mean loss of a batch to the parameters' `.grad`.
+
+        None if there is no image in the whole batch: none could be read.
+        """
+        if len(labels) == 0:
+            return None
+        logits = self.model(images)
+        loss = F.cross_entropy(logits, labels)
+        loss.backward()
+        with device.on_device_of(logits.data):
+            return StepResult(loss.data, count_errors(logits.data, labels), *logits.shape)
+
+    def evaluate(self, batches: Iterable[tuple[Array, Array]]) -> Evaluation:
+        """Evaluate the model on all images, of which `batches` has this process's."""
+        return evaluate(self.model, batches)
+
+    def any(self, *flags: bool) -> tuple[bool, ...]:
+        """For each flag, whether it is set in any process."""
+        return flags
