@@ -1,0 +1,94 @@
+"""NCCL between processes with emulated GPUs, compared with NumPy."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+from nccl_ranks import CASES
+
+pytestmark = [
+    pytest.mark.emulated,
+    pytest.mark.skipif(importlib.util.find_spec("mpi4py") is None, reason="needs mpi4py"),
+]
+
+PROGRAM = Path(__file__).with_name("nccl_ranks.py")
+MPIRUN = Path(sys.executable).with_name("mpirun")
+SECONDS = 300
+
+
+def environment(lazy=False):
+    return os.environ | {
+        "OPENBLAS_NUM_THREADS": "1",
+        "TINYALEX_THREADS": "1",
+        "TINYALEX_EMULATOR_LAZY": str(int(lazy)),
+    }
+
+
+def python(program):
+    command = [sys.executable, "-c", program]
+    return subprocess.run(
+        command, env=environment(), capture_output=True, text=True, timeout=SECONDS
+    )
+
+
+@pytest.fixture(scope="session")
+def outcomes_of(tmp_path_factory):
+    """outcomes_of(processes, lazy): by rank, the outcomes of all cases in one run."""
+
+    @cache
+    def run(processes, lazy):
+        folder = tmp_path_factory.mktemp("nccl")
+        start = [MPIRUN, "-n", str(processes)] if processes > 1 else []
+        command = [*start, sys.executable, PROGRAM, folder]
+        try:
+            result = subprocess.run(
+                command, env=environment(lazy), capture_output=True, text=True, timeout=SECONDS
+            )
+            error = result.stderr
+        except subprocess.TimeoutExpired as expired:
+            error = f"no end after {SECONDS} seconds: {expired.stderr}"
+        files = [folder / f"{rank}.json" for rank in range(processes)]
+        outcomes = [json.loads(file.read_text()) if file.exists() else {} for file in files]
+        return [{name: one.get(name, error) for name in CASES} for one in outcomes]
+
+    return run
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("lazy", [False, True], ids=["at once", "lazy"])
+@pytest.mark.parametrize("processes", [1, 2, 4])
+def test_nccl(outcomes_of, processes, lazy, case):
+    for rank, outcomes in enumerate(outcomes_of(processes, lazy)):
+        assert outcomes[case] == "passed", f"rank {rank}:\n{outcomes[case]}"
+
+
+def test_without_mpi4py_the_error_says_how_to_install_it():
+    result = python("import sys; sys.modules['mpi4py'] = None; from cupy.cuda import nccl; nccl.get_unique_id()")  # fmt: skip
+    assert "NCCL_ERROR_SYSTEM_ERROR: NCCL is emulated between processes of MPI" in result.stderr
+    assert "Install it: pip install '.[mpi]'" in result.stderr
+
+
+def test_without_nccl_the_error_says_how_to_install_it(monkeypatch):
+    import cupy
+    from cupy.cuda import nccl
+
+    from tinyalex.device.nccl import Nccl
+
+    monkeypatch.setattr(nccl, "available", False)
+    major = cupy.cuda.runtime.runtimeGetVersion() // 1000
+    message = f"pip install nvidia-nccl-cu{major}; or use --device cpu"
+    with pytest.raises(RuntimeError, match=message):
+        Nccl(0, 1, lambda x: x, "cuda")
+
+
+def test_bytes_to_other_processes_are_in_the_report():
+    from tinyalex import emulator
+
+    counts = emulator.Statistics()
+    counts.copied_bytes["to other processes"] = 1234
+    assert "copies            1,234 bytes to other processes" in counts.report()
