@@ -211,8 +211,8 @@ def some_of_the_processes_communicate_in_an_order_of_their_own():
     assert (comm.size(), comm.rank_id()) == (len(members), members.index(rank))
     x, y = cupy.asarray(values(rank)), cupy.empty((len(members), 11), "f")
     comm.allGather(x.data.ptr, y.data.ptr, x.size, nccl.NCCL_FLOAT32, 0)
-    equal(y, np.stack([values(member) for member in members]))
     comm.destroy()
+    equal(y, np.stack([values(member) for member in members]))
 
 
 @case
@@ -323,6 +323,16 @@ def a_process_may_wait_for_another_that_waits_for_a_message():
     assert first == float(x[0])
 
 
+@case
+def a_process_may_wait_for_another_that_joins_a_new_communicator():
+    unique_id = world.bcast(nccl.get_unique_id() if rank == 0 else None)
+    x = cupy.asarray(values(rank))
+    of_all().allReduce(x.data.ptr, x.data.ptr, x.size, nccl.NCCL_FLOAT32, nccl.NCCL_SUM, 0)
+    if rank == 0:
+        x.get()
+    assert nccl.NcclCommunicator(size, unique_id, rank).size() == size
+
+
 # tinyalex.device.nccl.Nccl
 
 
@@ -398,11 +408,24 @@ def background_work_follows_the_current_stream_which_may_wait_for_it():
 
 
 @case
+def background_work_starts_after_the_work_of_the_current_stream():
+    first, second = (cupy.cuda.Stream(non_blocking=True) for _ in range(2))
+    with first:
+        x = cupy.asarray(values(rank))
+        x *= 2
+        wait = ours().start("all_reduce", x)
+    with second:  # which waits for nothing else
+        wait()
+        equal(x, in_order(np.add, [2 * array for array in everyones()]))
+
+
+@case
 def background_work_keeps_its_memory():
     wait = ours().start("all_reduce", cupy.asarray(values(rank, 1000)))
-    others = [cupy.zeros(1000, "f") for _ in range(3)]
+    others = [cupy.ones(1000, "f") for _ in range(3)]
     wait()
-    assert not any(other.any() for other in others)
+    for other in others:
+        equal(other, np.ones(1000, "f"))
 
 
 @case
