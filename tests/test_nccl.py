@@ -86,9 +86,24 @@ def test_without_nccl_the_error_says_how_to_install_it(monkeypatch):
         Nccl(0, 1, lambda x: x, "cuda")
 
 
-def test_bytes_to_other_processes_are_in_the_report():
-    from tinyalex import emulator
+REDUCTION = """
+import cupy
+from cupy.cuda import nccl
+from mpi4py import MPI
+world = MPI.COMM_WORLD
+unique_id = world.bcast(nccl.get_unique_id() if world.rank == 0 else None)
+communicator = nccl.NcclCommunicator(world.size, unique_id, world.rank)
+x = cupy.ones(1000, "f")
+communicator.allReduce(x.data.ptr, x.data.ptr, 1000, nccl.NCCL_FLOAT32, nccl.NCCL_SUM, 0)
+assert (x == world.size).all()
+"""
 
-    counts = emulator.Statistics()
-    counts.copied_bytes["to other processes"] = 1234
-    assert "copies            1,234 bytes to other processes" in counts.report()
+
+def test_mpirun_starts_tinyalex_emulate(tmp_path):
+    (tmp_path / "program.py").write_text(REDUCTION)
+    command = [MPIRUN, "-n", "2", sys.executable, "-m", "tinyalex", "emulate", "program.py"]
+    result = subprocess.run(
+        command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=SECONDS
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count("4,000 bytes to other processes") == 2

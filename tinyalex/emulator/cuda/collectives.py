@@ -1,7 +1,10 @@
 """NCCL's operations on the memory of several processes, by MPI.
 
 An operation is a generator. It yields MPI's requests one after another, and is resumed
-when each is complete: `run` thus exchanges the data of a whole group at once.
+when each is complete: `run` thus exchanges the data of a whole group at once. The first
+request is complete when the other processes have begun the operation, too. Processes
+may share a core: the wait for them polls with pauses. MPI transfers some kilobytes at
+each poll, so that the wait for data only yields the core.
 """
 
 import functools
@@ -53,13 +56,14 @@ def mpi() -> Any:
 
 def run(operations: Sequence[Steps], what: str) -> None:
     """Do the operations of a group at once. `what` names them."""
-    running = list(operations)
+    running, max_pause = list(operations), MAX_PAUSE_SECONDS
     try:
         while running:
             steps_and_requests = [(steps, next(steps, None)) for steps in running]
             made = [(steps, one) for steps, one in steps_and_requests if one is not None]
             running = [steps for steps, _ in made]
-            wait([request for _, request in made], what)
+            wait([request for _, request in made], what, max_pause)
+            max_pause = 0
     except mpi().Exception as error:
         raise Status(
             SYSTEM_ERROR,
@@ -67,11 +71,11 @@ def run(operations: Sequence[Steps], what: str) -> None:
         ) from None
 
 
-def wait(requests: list[Any], what: str) -> None:
-    """Wait for MPI's requests. Processes may share a core: poll, with pauses."""
+def wait(requests: list[Any], what: str, max_pause: float = MAX_PAUSE_SECONDS) -> None:
+    """Wait for MPI's requests."""
     start, pause, is_reported = time.monotonic(), MIN_PAUSE_SECONDS, False
     while not mpi().Request.Testall(requests):
-        time.sleep(pause)
+        time.sleep(min(pause, max_pause))
         pause = min(2 * pause, MAX_PAUSE_SECONDS)
         if not is_reported and time.monotonic() - start > HINT_SECONDS:
             is_reported = True
@@ -107,6 +111,7 @@ class Communicator:
         return [count * i // self.size for i in range(self.size + 1)]
 
     def all_reduce(self, x: np.ndarray, y: np.ndarray, op: int) -> Steps:
+        yield self.ranks.Ibarrier()
         bounds = self.bounds(x.size)
         own = yield from self._reduced_section(x, bounds, op)
         y[bounds[self.rank] : bounds[self.rank + 1]] = own
@@ -114,12 +119,14 @@ class Communicator:
 
     def reduce(self, x: np.ndarray, y: np.ndarray | None, op: int, root: int) -> Steps:
         """y: of the root."""
+        yield self.ranks.Ibarrier()
         bounds = self.bounds(x.size)
         own = yield from self._reduced_section(x, bounds, op)
         result = None if y is None else _sections(y, bounds)
         yield self.ranks.Igatherv(_bytes(own), result, root)
 
     def reduce_scatter(self, x: np.ndarray, y: np.ndarray, op: int) -> Steps:
+        yield self.ranks.Ibarrier()
         bounds = [i * y.size for i in range(self.size + 1)]
         y[...] = yield from self._reduced_section(x, bounds, op)
 
@@ -135,20 +142,24 @@ class Communicator:
 
     def broadcast(self, x: np.ndarray | None, y: np.ndarray, root: int) -> Steps:
         """x: of the root."""
+        yield self.ranks.Ibarrier()
         if x is not None:
             y[...] = x
         yield self.ranks.Ibcast(_bytes(y), root)
 
     def all_gather(self, x: np.ndarray, y: np.ndarray) -> Steps:
+        yield self.ranks.Ibarrier()
         y[self.rank * x.size : (self.rank + 1) * x.size] = x
         bounds = [i * x.size for i in range(self.size + 1)]
         yield self.ranks.Iallgatherv(mpi().IN_PLACE, _sections(y, bounds))
 
     def send(self, x: np.ndarray, peer: int) -> Steps:
         # Synchronous: on a GPU, too, a send may wait until the peer receives.
-        yield self.ranks.Issend(_bytes(x), peer)
+        yield self.ranks.Issend(_bytes(np.empty(0)), peer)
+        yield self.ranks.Isend(_bytes(x), peer)
 
     def receive(self, y: np.ndarray, peer: int) -> Steps:
+        yield self.ranks.Irecv(_bytes(np.empty(0)), peer)
         yield self.ranks.Irecv(_bytes(y), peer)
 
 
