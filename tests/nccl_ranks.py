@@ -20,6 +20,7 @@ if __name__ == "__main__":
 
     from tinyalex import emulator
     from tinyalex.device.nccl import Nccl
+    from tinyalex.emulator.cuda.api import lock
 
     world = MPI.COMM_WORLD
     rank, size = world.rank, world.size
@@ -266,6 +267,18 @@ def errors_name_their_cause():
 
 
 @case
+def a_message_that_is_too_long_is_an_error():
+    x, comm = cupy.zeros(8, "f"), of_all()
+    if size == 1 or emulator.cuda.settings.lazy:  # then the error shows at the wait
+        return
+    if rank == 0:
+        comm.send(x.data.ptr, 8, nccl.NCCL_FLOAT32, 1, 0)
+    elif rank == 1:
+        receive = functools.partial(comm.recv, x.data.ptr, 4, nccl.NCCL_FLOAT32, 0, 0)
+        fails(receive, "Do all processes call it with the same count and type?")
+
+
+@case
 def an_error_in_a_group_ends_it():
     x = cupy.ones(4, "f")
     nccl.groupStart()
@@ -431,13 +444,13 @@ def background_work_keeps_its_memory():
 @case
 def a_missing_wait_shows_in_lazy_mode():
     with cupy.cuda.Stream(non_blocking=True):
-        x = cupy.asarray(values(rank))
-        wait = ours().start("all_reduce", x)
-        early = x.copy()
-        late = early.get()
+        x, communicator = cupy.asarray(values(rank)), ours()
+        with lock:  # the emulator may do lazy work only when it is waited for
+            wait = communicator.start("all_reduce", x)
+            without_wait = x.get()
         wait()
         total = in_order(np.add, everyones())
-        equal(late, values(rank) if emulator.cuda.settings.lazy else total)
+        equal(without_wait, values(rank) if emulator.cuda.settings.lazy else total)
         equal(x, total)
 
 

@@ -1,18 +1,13 @@
-"""NCCL: arrays on the GPUs of several processes, which MPI connects (collectives.py).
+"""NCCL: arrays on the GPUs of several processes, which MPI connects.
 
-Each process is one rank of a communicator. Operations take their turn in the stream,
-and in all streams of a process they are done in the order of the calls, as all
-processes must call them in one order.
+Each process is one rank of a communicator. The functions check their arguments, and
+enqueue (nccl_queue.py) operations (collectives.py).
 """
 
 import ctypes
 import functools
 import struct
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from itertools import count as counter
 from typing import Annotated, Any
 
@@ -25,7 +20,6 @@ from tinyalex.emulator.cuda.api import (
     Size,
     Status,
     api,
-    lock,
     new_handle,
     object_of,
     release_handle,
@@ -37,16 +31,17 @@ from tinyalex.emulator.cuda.collectives import (
     INVALID_USAGE,
     REDUCTIONS,
     Communicator,
-    Steps,
     create,
     mpi,
-    run,
+)
+from tinyalex.emulator.cuda.nccl_queue import (
+    enqueue,
+    group,
+    start_progress,
+    submit_group,
+    wait_for_operations,
 )
 from tinyalex.emulator.cuda.runtime.devices import thread
-from tinyalex.emulator.cuda.runtime.streams import captures, stream_of, submit, wait_for
-from tinyalex.emulator.cuda.settings import settings
-from tinyalex.emulator.cuda.statistics import statistics
-from tinyalex.emulator.cuda.work_queue import Task, nothing
 
 VERSION = 22707
 STATUSES = range(8)
@@ -68,9 +63,6 @@ DTYPES: tuple[Any, ...] = (
 ID = struct.Struct("16sii")
 ID_NAME = b"tinyalex"
 
-PROGRESS_SECONDS = 0.1
-"""After which lazy work is done without a wait, if no call follows."""
-
 
 class UniqueId(ctypes.Structure):
     """ncclUniqueId: a name, the rank in MPI.COMM_WORLD of its creator, a number."""
@@ -81,30 +73,7 @@ class UniqueId(ctypes.Structure):
 Id = Annotated[UniqueId, UniqueId]
 
 
-@dataclass(frozen=True)
-class Operation:
-    """sent_bytes: as if each process sent its data to their receivers directly."""
-
-    name: str
-    device: int
-    stream: int
-    steps: Steps
-    sent_bytes: int
-
-
-@dataclass
-class _Group(threading.local):
-    """depth: how many groups have been started. error: of a call in the group."""
-
-    depth: int = 0
-    operations: list[Operation] = field(default_factory=list)
-    error: Status | None = None
-
-
-_group = _Group()
 _numbers = counter()
-_last: Task | None = None
-_progress: threading.Thread | None = None
 
 
 def nccl(function: Callable[..., int | None]) -> Callable[..., int | None]:
@@ -117,8 +86,8 @@ def nccl(function: Callable[..., int | None]) -> Callable[..., int | None]:
         except Status as status:
             if status.code not in STATUSES:
                 status.code = INVALID_ARGUMENT
-            if _group.depth:
-                _group.error = status
+            if group.depth:
+                group.error = status
             raise
 
     return api(call)
@@ -145,16 +114,16 @@ def ncclCommInitRank(communicator: Pointer, size: int, unique_id: Id, rank: int)
         raise Status(INVALID_ARGUMENT, "expected an id that ncclGetUniqueId has made")
     if not 0 <= rank < size:
         raise Status(INVALID_ARGUMENT, f"expected a rank from 0 to {size - 1}, got {rank}")
-    if _group.depth:
+    if group.depth:
         raise Status(
             INVALID_USAGE,
             "several communicators of one process are not emulated. Start a process for each GPU, "
             "and create the communicator outside of a group",
         )
     # The other processes may have to wait for this one's work before they join.
-    wait_for(_last)
+    wait_for_operations()
     store_wide(communicator, new_handle(create(size, rank, creator, number, thread.device)))
-    _start_progress()
+    start_progress()
 
 
 @nccl
@@ -166,7 +135,7 @@ def ncclCommInitRankConfig(
 
 @nccl
 def ncclCommDestroy(communicator: Handle) -> None:
-    wait_for(_last)
+    wait_for_operations()
     release_handle(communicator, Communicator).ranks.Free()
 
 
@@ -196,106 +165,26 @@ def ncclCommGetAsyncError(communicator: Handle, error: Pointer) -> None:
     store(error, 0)
 
 
-# The work queue
-
-
-def _enqueue(
-    name: str, communicator: Communicator, stream: int, steps: Steps, sent_bytes: int = 0
-) -> None:
-    """Submit an operation, or add it to the group."""
-    device = communicator.device
-    with _current(device):
-        if captures(stream):
-            raise Status(INVALID_USAGE, "NCCL in a captured graph is not emulated")
-        other = stream_of(stream).device
-    if other != device:
-        raise Status(
-            INVALID_ARGUMENT,
-            f"the stream belongs to GPU {other}, the communicator to GPU {device}",
-        )
-    _group.operations.append(Operation(name, device, stream, steps, sent_bytes))
-    if not _group.depth:
-        _submit_operations()
-
-
-def _submit_operations() -> None:
-    """All streams of a group wait for its start, and later for its end."""
-    global _last
-    operations, _group.operations = _group.operations, []
-    name = ", ".join(dict.fromkeys(operation.name for operation in operations))
-    steps = [operation.steps for operation in operations]
-    stream, *others = dict.fromkeys((one.device, one.stream) for one in operations)
-
-    def count() -> None:
-        if sent := sum(operation.sent_bytes for operation in operations):
-            statistics.copied_bytes["to other processes"] += sent
-
-    for other in others:
-        _submit(stream, "wait", nothing, after=_submit(other, "wait", nothing))
-    _last = _submit(stream, name, lambda: run(steps, name), count=count, after=_last)
-    for other in others:
-        _submit(other, "wait", nothing, after=_last)
-
-
-def _submit(stream: tuple[int, int], *arguments: Any, **options: Any) -> Task | None:
-    """`submit` to the stream (device, handle)."""
-    device, handle = stream
-    with _current(device):
-        return submit(handle, *arguments, **options)
-
-
-@contextmanager
-def _current(device: int) -> Iterator[None]:
-    """A context in which a GPU is current: NCCL may be called while another one is."""
-    before, thread.device = thread.device, device
-    try:
-        yield
-    finally:
-        thread.device = before
-
-
-def _start_progress() -> None:
-    """With lazy execution: let other processes not wait for this one forever.
-
-    It may itself wait for one of them, outside of CUDA.
-    """
-    global _progress
-    has_threads = mpi().Query_thread() == mpi().THREAD_MULTIPLE
-    if settings.lazy and has_threads and _progress is None:
-        _progress = threading.Thread(target=_make_progress, daemon=True)
-        _progress.start()
-
-
-def _make_progress() -> None:
-    seen = None
-    while True:
-        time.sleep(PROGRESS_SECONDS)
-        with lock:
-            if seen is _last:
-                wait_for(seen)
-            seen = _last
+# Operations
 
 
 @nccl
 def ncclGroupStart() -> None:
-    _group.depth += 1
+    group.depth += 1
 
 
 @nccl
 def ncclGroupEnd() -> None:
-    if not _group.depth:
+    if not group.depth:
         raise Status(INVALID_USAGE, "no group was started")
-    _group.depth -= 1
-    if _group.depth:
+    group.depth -= 1
+    if group.depth:
         return
-    if error := _group.error:
-        _group.operations, _group.error = [], None
+    if error := group.error:
+        group.operations, group.error = [], None
         raise Status(error.code, f"a call in the group failed: {error.message}")
-    if _group.operations:
-        _submit_operations()
-
-
-# Operations
+    if group.operations:
+        submit_group()
 
 
 def _array(
@@ -339,7 +228,7 @@ def ncclAllReduce(
     # The sections of the others, then this rank's reduced section to each of them.
     start, end = among.bounds(x.nbytes)[among.rank : among.rank + 2]
     sent = x.nbytes + (among.size - 2) * (end - start)
-    _enqueue("ncclAllReduce", among, stream, among.all_reduce(x, y, op), sent)
+    enqueue("ncclAllReduce", among, stream, among.all_reduce(x, y, op), sent)
 
 
 @nccl
@@ -360,7 +249,7 @@ def ncclReduce(
     if among.rank == root:
         y = _array(among, "receive", target, count, dtype)
     sent = x.nbytes if y is None else 0
-    _enqueue("ncclReduce", among, stream, among.reduce(x, y, op, root), sent)
+    enqueue("ncclReduce", among, stream, among.reduce(x, y, op, root), sent)
 
 
 @nccl
@@ -379,7 +268,7 @@ def ncclBroadcast(
     if among.rank == root:
         x = _array(among, "send", source, count, dtype)
     sent = 0 if x is None else (among.size - 1) * x.nbytes
-    _enqueue("ncclBroadcast", among, stream, among.broadcast(x, y, root), sent)
+    enqueue("ncclBroadcast", among, stream, among.broadcast(x, y, root), sent)
 
 
 @nccl
@@ -397,7 +286,7 @@ def ncclAllGather(
     x = _array(among, "send", source, count, dtype)
     y = _array(among, "receive", target, among.size * count, dtype)
     sent = (among.size - 1) * x.nbytes
-    _enqueue("ncclAllGather", among, stream, among.all_gather(x, y), sent)
+    enqueue("ncclAllGather", among, stream, among.all_gather(x, y), sent)
 
 
 @nccl
@@ -415,7 +304,7 @@ def ncclReduceScatter(
     y = _array(among, "receive", target, count, dtype)
     _check_op(op)
     sent = (among.size - 1) * y.nbytes
-    _enqueue("ncclReduceScatter", among, stream, among.reduce_scatter(x, y, op), sent)
+    enqueue("ncclReduceScatter", among, stream, among.reduce_scatter(x, y, op), sent)
 
 
 @nccl
@@ -426,7 +315,7 @@ def ncclSend(
     x = _array(among, "send", source, count, dtype)
     _check_rank(among, "peer", peer)
     sent = 0 if peer == among.rank else x.nbytes
-    _enqueue("ncclSend", among, stream, among.send(x, peer), sent)
+    enqueue("ncclSend", among, stream, among.send(x, peer), sent)
 
 
 @nccl
@@ -436,4 +325,4 @@ def ncclRecv(
     among = object_of(communicator, Communicator)
     y = _array(among, "receive", target, count, dtype)
     _check_rank(among, "peer", peer)
-    _enqueue("ncclRecv", among, stream, among.receive(y, peer))
+    enqueue("ncclRecv", among, stream, among.receive(y, peer))
