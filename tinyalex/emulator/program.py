@@ -25,7 +25,8 @@ def run(command: Sequence[str], settings: Settings) -> int:
         raise FileNotFoundError(f"no file {command[0]!r}, expected a Python program.")
     with tempfile.TemporaryDirectory(prefix="tinyalex-emulate-") as folder:
         environment = os.environ | subprocess_environment(settings) | {REPORTS_VARIABLE: folder}
-        program = subprocess.Popen([sys.executable, *command], env=environment)
+        # The program inherits the files that mpirun has opened for it.
+        program = subprocess.Popen([sys.executable, *command], env=environment, close_fds=False)
         # Ctrl+C interrupts both processes. The program handles it, and the report
         # follows.
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)

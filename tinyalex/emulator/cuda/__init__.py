@@ -8,6 +8,8 @@ NVIDIA's libraries is written here in Python:
     libnvrtc     compiler.py   sources are translated and compiled by `emulator.kernels`
     libcublas    cublas.py     matrix multiplications by NumPy (gemm.py)
     libcurand    curand.py     random numbers by NumPy
+    libnccl      nccl.py       arrays of several processes, by MPI (nccl_queue.py,
+                               collectives.py)
 
 `stubs.py` makes libraries with NVIDIA's names, whose functions jump to Python's, and
 loads them before CuPy does. The runtime is linked statically into CuPy's extension: its

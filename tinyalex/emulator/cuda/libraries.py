@@ -12,6 +12,7 @@ from typing import Any
 from tinyalex.emulator.cuda import compiler, driver, interrupts, wheel
 from tinyalex.emulator.cuda import cublas as cublas
 from tinyalex.emulator.cuda import curand as curand
+from tinyalex.emulator.cuda import nccl as nccl
 from tinyalex.emulator.cuda import runtime as runtime
 from tinyalex.emulator.cuda.api import functions, missing
 from tinyalex.emulator.cuda.distributions import FUNCTIONS as DISTRIBUTIONS
@@ -38,6 +39,7 @@ NOT_SUPPORTED = {
     "cufft": 16,
     "cusolver": 9,
     "cusparse": 10,
+    "nccl": 5,
 }
 """By prefix: what a function that the emulator lacks returns."""
 
@@ -98,6 +100,11 @@ def load(at_exit: bool) -> None:
         soname = next(iter(names.values()))
         texts = {name: error_string for name in names if "GetError" in name}
         _load(soname, prefix, names, texts, version=soname)
+
+    # NCCL's symbols have no version.
+    asked_of_nccl = symbols(wheel.extension("cupy_backends", "cuda/libs/nccl"), "U", "-D")
+    names_of_nccl = [name for name in asked_of_nccl if name.startswith("nccl")]
+    _load("libnccl.so.2", "nccl", names_of_nccl, {"ncclGetErrorString": error_string})
 
     redirect(runtime_file, {name: cudart.address(name) for name in linked if name not in KEPT})
     redirect_by_name(wheel.extension("cupy", "cuda/thrust"), SORTING)

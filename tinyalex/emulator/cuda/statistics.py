@@ -14,7 +14,14 @@ from tinyalex.emulator.cuda.api import lock
 REPORTS_VARIABLE = "TINYALEX_EMULATOR_REPORTS"
 """The folder to which each process writes its statistics at its end."""
 
-COPIES = "to the GPU", "to the host", "on a GPU", "between GPUs", "on the host"
+COPIES = (
+    "to the GPU",
+    "to the host",
+    "on a GPU",
+    "between GPUs",
+    "on the host",
+    "to other processes",  # by NCCL
+)
 
 SHOWN = 12
 """Lines of a long list in the report."""
