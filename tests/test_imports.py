@@ -14,7 +14,7 @@ PACKAGE = REPOSITORY / "tinyalex"
 
 # fmt: off
 ORDER = [
-    "device", "function", "kernels", "ops", "tensor", "serialization", "functional", "gradient_check", "nn", "optim", "data", "models",
+    "device", "function", "kernels", "ops", "tensor", "serialization", "functional", "gradient_check", "nn", "optim", "data", "models", "parallel",
     "training", "emulator", "plots", "course", "cli", "__main__",
 ]
 # fmt: on
