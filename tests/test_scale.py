@@ -18,11 +18,10 @@ from tinyalex.parallel.cost import (
     layers_of,
     parameters_held,
     section,
+    sent_by_purpose,
     sent_bytes,
-    transfers,
 )
 from tinyalex.parallel.step_time import (
-    BUCKET_BYTES,
     ComputeTimes,
     Machine,
     PartTimes,
@@ -68,10 +67,6 @@ def total(layers, scheme, workers, batch_size):
     return sum(sent_bytes(layers, scheme, workers, batch_size, rank) for rank in range(workers))
 
 
-def by_purpose(layers, scheme, workers, batch_size, rank):
-    return {t.purpose: t.elements for t in transfers(layers, scheme, workers, batch_size, rank)}
-
-
 @pytest.mark.parametrize(("n", "workers"), [(10, 3), (2, 5), (0, 2), (1000, 64)])
 def test_sections_cover_all_items(n, workers):
     sizes = [section(n, workers, rank) for rank in range(workers)]
@@ -97,70 +92,83 @@ class TestSentBytes:
         assert sent_bytes(small, scheme, 1, 8) == 0
 
     def test_in_data_two_workers_send_all_gradients(self, small):
-        assert [sent_bytes(small, "data", 2, 8, rank) for rank in (0, 1)] == [4 * 1391] * 2
+        assert [sent_by_purpose(small, "data", 2, 8, rank) for rank in (0, 1)] == [
+            (0, 0, 4 * 1391, 4 * 2)
+        ] * 2
 
     def test_in_data_three_workers_send_by_the_sizes_of_their_sections(self, small):
-        # 1391 elements in sections of 463, 464 and 464: n - p + 2p.
-        expected = [4 * (1391 + 463), 4 * (1391 + 464), 4 * (1391 + 464)]
+        # 1391 elements in sections of 463, 464 and 464: n - p + 2p. Loss and errors are
+        # in sections of 0, 1 and 1.
+        expected = [4 * (1391 + 463 + 2), 4 * (1391 + 464 + 3), 4 * (1391 + 464 + 3)]
         assert [sent_bytes(small, "data", 3, 8, rank) for rank in range(3)] == expected
 
-    def test_buckets_change_the_sections_but_not_the_sum(self, small):
-        once, twice = (
-            [sent_bytes(small, "data", 3, 8, rank, buckets) for rank in range(3)]
-            for buckets in ([1391], [1000, 391])
-        )
-        assert twice[0] == 4 * ((1000 + 333) + (391 + 130))
-        assert once != twice
-        assert sum(once) == sum(twice)
+    def test_buckets_follow_the_backward_pass(self, small, monkeypatch):
+        monkeypatch.setattr(cost, "BUCKET_BYTES", 4 * 200)
+        # fc4 and the bias of fc3; its weight; conv2 and the bias of conv1; its weight.
+        assert cost.buckets(small, "data", 3, 0) == [29, 1080, 174, 108]
+        sections = 9 + 360 + 58 + 36
+        assert sent_bytes(small, "data", 3, 8) == 4 * (1391 + sections + 2)
+
+    def test_a_bucket_of_the_paper_has_16_mib_or_one_weight(self, paper):
+        fc6, fc7 = 9216 * 4096, 4096 * 4096
+        found = cost.buckets(paper, "data", 2, 0)
+        assert found == [4_096_000 + 1000 + 4096, fc7, 4096, fc6, 2_334_080]
+        assert [4 * size <= cost.BUCKET_BYTES for size in found] == [True, False, True, False, True]
 
     def test_in_columns_a_pair_exchanges_activations_only(self, small):
         # fc3 reads both columns, 108 features of each; fc4 5 units, in halves of 2 and
         # 3; there are 4 logits. conv1 reads the image, conv2 its own column.
-        assert by_purpose(small, "columns", 2, 8, 0) == {
-            "activations": 8 * (108 + 2 + 2),
-            "gradients of activations": 8 * (108 + 3),
-            "gradients of parameters": 0,
-        }
-        assert by_purpose(small, "columns", 2, 8, 1) == {
-            "activations": 8 * (108 + 3 + 2),
-            "gradients of activations": 8 * (108 + 2),
-            "gradients of parameters": 0,
-        }
+        assert sent_by_purpose(small, "columns", 2, 8, 0) == (
+            4 * 8 * (108 + 2 + 2),
+            4 * 8 * (108 + 3),
+            0,
+            0,
+        )
+        assert sent_by_purpose(small, "columns", 2, 8, 1) == (
+            4 * 8 * (108 + 3 + 2),
+            4 * 8 * (108 + 2),
+            0,
+            0,
+        )
 
     def test_in_columns_two_pairs_all_reduce_the_gradients_of_a_column(self, small):
         # Column 0: conv1 57, conv2 84, fc3 2 units of 217, fc4 2 of 6. Two replicas.
-        found = by_purpose(small, "columns", 4, 7, 2)
-        assert found["gradients of parameters"] == 57 + 84 + 2 * 217 + 2 * 6
-        assert found["activations"] == 4 * (108 + 2 + 2)  # replica 1: images 3 to 6
+        found = sent_by_purpose(small, "columns", 4, 7, 2)
+        assert found.parameter_gradients == 4 * (57 + 84 + 2 * 217 + 2 * 6)
+        assert found.activations == 4 * 4 * (108 + 2 + 2)  # replica 1: images 3 to 6
+        assert found.results == 4 * 2
 
     def test_hybrid_by_hand(self, small):
         # 3 workers, 7 images: 2, 2 and 3; 5 units: 1, 2, 2; 4 logits: 1, 1, 2.
         # Features: 216. Convolutions: 282 parameters, in sections of 94.
-        assert by_purpose(small, "hybrid", 3, 7, 0) == {
-            "activations": 2 * 2 * 216 + 2 * 7 * 1 + 2 * 7 * 1,
-            "gradients of activations": 5 * 216 + 7 * 4,
-            "gradients of parameters": 282 + 94,
-        }
-        assert by_purpose(small, "hybrid", 3, 7, 2) == {
-            "activations": 2 * 3 * 216 + 2 * 7 * 2 + 2 * 7 * 2,
-            "gradients of activations": 4 * 216 + 7 * 3,
-            "gradients of parameters": 282 + 94,
-        }
+        assert sent_by_purpose(small, "hybrid", 3, 7, 0) == (
+            4 * (2 * 2 * 216 + 2 * 7 * 1 + 2 * 7 * 1),
+            4 * (5 * 216 + 7 * 4),
+            4 * (282 + 94),
+            8 * 2 * 2,
+        )
+        assert sent_by_purpose(small, "hybrid", 3, 7, 2) == (
+            4 * (2 * 3 * 216 + 2 * 7 * 2 + 2 * 7 * 2),
+            4 * (4 * 216 + 7 * 3),
+            4 * (282 + 94),
+            8 * 2 * 3,
+        )
 
     @pytest.mark.parametrize("workers", [2, 3, 4, 7])
     def test_the_sum_over_workers_is_that_of_the_collectives(self, small, workers):
         others, images = workers - 1, 9
-        assert total(small, "data", workers, images) == 4 * 2 * others * 1391
+        assert total(small, "data", workers, images) == 4 * 2 * others * (1391 + 2)
         exchanged = 2 * 216 + 2 * 5 + 4  # features and units both ways, logits once
         assert total(small, "hybrid", workers, images) == 4 * others * (
-            images * exchanged + 2 * 282
+            images * (exchanged + 2) + 2 * 282
         )
 
     @pytest.mark.parametrize("workers", [2, 4, 6])
     def test_the_sum_over_pairs_does_not_depend_on_their_number(self, small, workers):
         exchanged = 2 * 216 + 2 * 5 + 4
-        replicas = workers // 2
-        expected = 4 * (9 * exchanged + 2 * (replicas - 1) * 1391)
+        others = workers // 2 - 1
+        # Each column all-reduces its half of the parameters, and the results.
+        expected = 4 * (9 * exchanged + 2 * others * (1391 + 2 * 2))
         assert total(small, "columns", workers, 9) == expected
 
     def test_columns_of_the_paper_meet_at_conv3_and_in_the_linear_layers(self, paper):
@@ -175,9 +183,9 @@ class TestSentBytes:
 
     def test_hybrid_sends_less_than_data_for_the_paper(self, paper):
         conv, features, units = 2_334_080, 9216, 4096 + 4096
-        assert sent_bytes(paper, "data", 2, 128) == 4 * 60_965_224
+        assert sent_bytes(paper, "data", 2, 128) == 4 * (60_965_224 + 2)
         assert sent_bytes(paper, "hybrid", 2, 128) == 4 * (
-            conv + 2 * 64 * features + 128 * (2 * units // 2 + 500)
+            conv + 2 * 64 * features + 128 * (2 * units // 2 + 500) + 2 * 64
         )
 
 
@@ -221,10 +229,6 @@ class TestErrors:
         with pytest.raises(ValueError, match="of at least 1, got 0"):
             predict(small, "data", workers, batch_size, Machine())
 
-    def test_buckets_of_another_size(self, small):
-        with pytest.raises(ValueError, match="expected buckets with 1391 elements .* got 7"):
-            sent_bytes(small, "data", 2, 8, buckets=[3, 4])
-
     def test_a_network_without_a_linear_layer(self):
         with pytest.raises(ValueError, match="Sequential has no nn.Linear"):
             layers_of(nn.Sequential(nn.Conv2d(3, 4, 3)), (3, 8, 8))
@@ -245,9 +249,10 @@ class TestPredict:
         assert p.compute == pytest.approx(0.1 + 0.2 + 0.3 + 0.4 + 4 * 3.75)
         assert p.update == pytest.approx(1.391)
         # Convolutions and linear layers in a bucket each: 282 = 2 * 141 and 1109 =
-        # 554 + 555 elements, two messages a bucket, three passes over what is added.
-        sent = 4 * 2 * (141 + 555)
-        assert p.communication == pytest.approx(4 * 2.0 + sent / 100 + 3 * sent / 2 / 1e6)
+        # 554 + 555 elements, two messages a bucket. All is copied to buckets; a section
+        # is read twice and written once to add it.
+        sent, copied = 4 * 2 * (141 + 555), 4 * (2 * 1391 + 3 * (141 + 555))
+        assert p.communication == pytest.approx(4 * 2.0 + sent / 100 + copied / 1e6)
         assert p.step == p.compute + p.update + p.communication
         assert p.images_per_second == 8 / p.step
 
@@ -303,10 +308,7 @@ class TestPredict:
         slow = Machine(latency=1.0)
         added = predict(paper, "data", 8, 128, slow).communication
         added -= predict(paper, "data", 8, 128, replace(slow, latency=0.5)).communication
-        conv = 4 * 2_334_080
-        linear = 4 * 60_965_224 - conv
-        buckets = -(-conv // BUCKET_BYTES) - (-linear // BUCKET_BYTES)
-        assert added == pytest.approx(0.5 * 2 * 7 * buckets)
+        assert added == pytest.approx(0.5 * 2 * 7 * 5)  # fc8, fc7, fc6 and their biases, conv
 
     def test_times_from_shapes_by_hand(self, small):
         machine = Machine(flops=1e3, memory_bandwidth=4e3)  # 2 ms a multiply-add, 1 an element

@@ -273,8 +273,8 @@ def assumptions(machine: Machine, times: ComputeTimes | None) -> list[str]:
         "`data`, all workers update all parameters",
         "communication: a worker sends to each of the others directly, at full bandwidth, whatever "
         "the others send; a broadcast takes as long as its root needs to send to all",
-        f"gradients are sent in buckets of {step_time.BUCKET_BYTES >> 20} MiB; the worker adds the "
-        "partial sums that it receives",
+        f"gradients are copied to buckets of {cost.BUCKET_BYTES >> 20} MiB, or of one parameter; a "
+        "worker adds the partial sums that it receives",
         f"overlap {machine.overlap:g}: this part of communication needs no time of the worker; it "
         "overlaps with the backward pass of the convolutions (gradients of linear layers), or with "
         "the turn before (broadcasts of `hybrid`)",

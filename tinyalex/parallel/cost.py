@@ -26,7 +26,9 @@ The schemes:
               all-gathered; the gradients of these inputs are reduce-scattered, and that
               of the features is reduced to the worker.
 
-Not counted: labels, the loss and the number of errors, a few bytes for each image.
+Gradients are all-reduced in buckets, in the order of the backward pass. In `data` and
+`columns`, the loss and the number of errors are all-reduced too; in `hybrid`, the
+labels are all-gathered.
 """
 
 import math
@@ -43,6 +45,11 @@ SCHEMES = ("data", "columns", "hybrid")
 
 ELEMENT_BYTES = 4
 """Of a float32."""
+
+LABEL_BYTES = 8
+
+BUCKET_BYTES = 16 << 20
+"""Gradients that are all-reduced together. A larger one has a bucket of its own."""
 
 
 @dataclass(frozen=True)
@@ -157,92 +164,103 @@ def parameters_held(layers: Sequence[Layer], scheme: str, workers: int, rank: in
 
 def elements_held(layer: Layer, scheme: str, workers: int, rank: int) -> int:
     """As parameters_held, for one layer."""
-    if scheme == "columns":
-        parts, part = 2, rank % 2
-    elif scheme == "hybrid" and layer.in_linear_part:
-        parts, part = workers, rank
-    else:
-        parts, part = 1, 0
-    # Weights and biases are divided along their first axis.
-    return sum(section(shape[0], parts, part) * math.prod(shape[1:]) for shape in layer.parameters)
-
-
-class Transfer(NamedTuple):
-    """What a worker sends in a step for one purpose."""
-
-    purpose: str
-    elements: int
-
-    @property
-    def bytes(self) -> int:
-        return ELEMENT_BYTES * self.elements
-
-
-def sent_bytes(
-    layers: Sequence[Layer],
-    scheme: str,
-    workers: int,
-    batch_size: int,
-    rank: int = 0,
-    buckets: Sequence[int] | None = None,
-) -> int:
-    """The bytes that worker `rank` sends in a training step.
-
-    buckets  the numbers of elements of the buckets in which gradients are all-reduced;
-             by default one for all. They matter only if workers do not divide them: the
-             sum over all workers depends on neither
-
-    >>> from tinyalex import models
-    >>> layers = layers_of(models.cifar("quick"), (3, 32, 32))
-    >>> sent_bytes(layers, "data", workers=2, batch_size=128) == 4 * 145_578
-    True
-    """
     return sum(
-        transfer.bytes for transfer in transfers(layers, scheme, workers, batch_size, rank, buckets)
+        rows_held(layer, shape, scheme, workers, rank) * math.prod(shape[1:])
+        for shape in layer.parameters
     )
 
 
-def transfers(
-    layers: Sequence[Layer],
-    scheme: str,
-    workers: int,
-    batch_size: int,
-    rank: int = 0,
-    buckets: Sequence[int] | None = None,
-) -> list[Transfer]:
-    """What worker `rank` sends in a step, by purpose; arguments as for `sent_bytes`."""
-    check(layers, scheme, workers, batch_size)
+def rows_held(layer: Layer, shape: Shape, scheme: str, workers: int, rank: int) -> int:
+    """The rows (axis 0) of a parameter of this shape that worker `rank` stores."""
     if scheme == "columns":
-        return _columns(layers, workers, batch_size, rank, buckets)
+        return section(shape[0], 2, rank % 2)
+    if scheme == "hybrid" and layer.in_linear_part:
+        return section(shape[0], workers, rank)
+    return shape[0]
+
+
+def buckets(layers: Sequence[Layer], scheme: str, workers: int, rank: int) -> list[int]:
+    """The elements of each bucket of gradients of worker `rank`."""
+    sizes: list[int] = []
+    for layer in reversed(layers):
+        if scheme == "hybrid" and layer.in_linear_part:
+            continue
+        for shape in reversed(layer.parameters):
+            size = rows_held(layer, shape, scheme, workers, rank) * math.prod(shape[1:])
+            if sizes and ELEMENT_BYTES * (sizes[-1] + size) <= BUCKET_BYTES:
+                sizes[-1] += size
+            else:
+                sizes.append(size)
+    return sizes
+
+
+class Sent(NamedTuple):
+    """The bytes that a worker sends in a step, by purpose.
+
+    results  loss and errors, or labels
+    """
+
+    activations: int
+    activation_gradients: int
+    parameter_gradients: int
+    results: int
+
+
+def sent_bytes(
+    layers: Sequence[Layer], scheme: str, workers: int, batch_size: int, rank: int = 0
+) -> int:
+    """The bytes that worker `rank` sends in a training step.
+
+    >>> from tinyalex import models
+    >>> layers = layers_of(models.cifar("quick"), (3, 32, 32))
+    >>> sent_bytes(layers, "data", workers=2, batch_size=128)  # of 145,578 gradients
+    582320
+    """
+    return sum(sent_by_purpose(layers, scheme, workers, batch_size, rank))
+
+
+def sent_by_purpose(
+    layers: Sequence[Layer], scheme: str, workers: int, batch_size: int, rank: int = 0
+) -> Sent:
+    """As sent_bytes, by purpose."""
+    check(layers, scheme, workers, batch_size)
+    replicas, replica = workers, rank
+    exchanged = 0, 0
+    if scheme == "columns":
+        replicas, replica = workers // 2, rank // 2
+        exchanged = _between_columns(layers, section(batch_size, replicas, replica), rank % 2)
+    elif scheme == "hybrid":
+        exchanged = _in_turns(layers, workers, batch_size, rank)
+    activations, activation_gradients = exchanged
+    gradients = sum(
+        _all_reduce(size, replicas, replica) for size in buckets(layers, scheme, workers, rank)
+    )
     if scheme == "hybrid":
-        return _hybrid(layers, workers, batch_size, rank, buckets)
-    sizes = _buckets(sum(layer.size for layer in layers), buckets)
-    return [Transfer("gradients of parameters", _all_reduce(sizes, workers, rank))]
+        results = LABEL_BYTES * (workers - 1) * section(batch_size, workers, rank)
+    else:
+        results = ELEMENT_BYTES * _all_reduce(2, replicas, replica)
+    return Sent(
+        ELEMENT_BYTES * activations,
+        ELEMENT_BYTES * activation_gradients,
+        ELEMENT_BYTES * gradients,
+        results,
+    )
 
 
-def _columns(
-    layers: Sequence[Layer],
-    workers: int,
-    batch_size: int,
-    rank: int,
-    buckets: Sequence[int] | None,
-) -> list[Transfer]:
-    column, replica, replicas = rank % 2, rank // 2, workers // 2
-    images = section(batch_size, replicas, replica)
-    gathered = scattered = 0
+def _all_reduce(n: int, workers: int, rank: int) -> int:
+    own = section(n, workers, rank)
+    return n - own + (workers - 1) * own
+
+
+def _between_columns(layers: Sequence[Layer], images: int, column: int) -> tuple[int, int]:
+    """The elements of activations and of their gradients that a column sends."""
+    gathered = images * section(layers[-1].outputs, 2, column)  # the logits
+    scattered = 0
     for layer in reading_both_columns(layers):
         own = section(layer.inputs, 2, column)
         gathered += images * own
         scattered += images * (layer.inputs - own)
-    logits = images * section(layers[-1].outputs, 2, column)
-    held = sum(elements_held(layer, "columns", workers, rank) for layer in layers)
-    return [
-        Transfer("activations", gathered + logits),
-        Transfer("gradients of activations", scattered),
-        Transfer(
-            "gradients of parameters", _all_reduce(_buckets(held, buckets), replicas, replica)
-        ),
-    ]
+    return gathered, scattered
 
 
 def reading_both_columns(layers: Sequence[Layer]) -> list[Layer]:
@@ -258,13 +276,9 @@ def reading_both_columns(layers: Sequence[Layer]) -> list[Layer]:
     ]
 
 
-def _hybrid(
-    layers: Sequence[Layer],
-    workers: int,
-    batch_size: int,
-    rank: int,
-    buckets: Sequence[int] | None,
-) -> list[Transfer]:
+def _in_turns(layers: Sequence[Layer], workers: int, batch_size: int, rank: int) -> tuple[int, int]:
+    """The elements of activations and of their gradients that a worker sends for the
+    linear layers, in the turns of all workers."""
     others = workers - 1
     own_images = section(batch_size, workers, rank)
     linear = linear_layers(layers)
@@ -276,28 +290,8 @@ def _hybrid(
         activations += others * batch_size * own
         if layer is not linear[-1]:
             gradients += batch_size * (layer.outputs - own)
-    size = sum(layer.size for layer in layers if not layer.in_linear_part)
-    return [
-        Transfer("activations", activations),
-        Transfer("gradients of activations", gradients),
-        Transfer("gradients of parameters", _all_reduce(_buckets(size, buckets), workers, rank)),
-    ]
+    return activations, gradients
 
 
 def linear_layers(layers: Sequence[Layer]) -> list[Layer]:
     return [layer for layer in layers if layer.kind == "linear"]
-
-
-def _buckets(size: int, buckets: Sequence[int] | None) -> Sequence[int]:
-    if buckets is not None and sum(buckets) != size:
-        raise ValueError(
-            f"sent_bytes: expected buckets with {size} elements together, got {sum(buckets)}. Give "
-            "the sizes of all buckets of the gradients that the worker all-reduces."
-        )
-    return [size] if buckets is None else buckets
-
-
-def _all_reduce(sizes: Sequence[int], workers: int, rank: int) -> int:
-    """The elements that a worker sends to all-reduce arrays of these sizes."""
-    own = (section(n, workers, rank) for n in sizes)
-    return sum(n - p + (workers - 1) * p for n, p in zip(sizes, own, strict=True))

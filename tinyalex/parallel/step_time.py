@@ -4,8 +4,8 @@
     compute        = forward and backward pass of the images and units of a worker
     update         = 5 passes over the parameters that a worker holds: SGD reads weight,
                      gradient and velocity, and writes weight and velocity
-    communication  = messages * latency + bytes sent / bandwidth + 3 passes over each
-                     partial sum that is received and added
+    communication  = messages * latency + bytes sent / bandwidth + bytes that are read
+                     and written to pack, add and unpack / memory bandwidth
 
 Every collective operation takes as long as for the worker with the largest section. A
 forward or backward pass of a part of the network (the convolutional or the linear part)
@@ -15,14 +15,14 @@ measured (calibration.py).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tinyalex.parallel.cost import (
     ELEMENT_BYTES,
     Layer,
+    buckets,
     check,
-    elements_held,
     images_held,
     linear_layers,
     parameters_held,
@@ -30,12 +30,9 @@ from tinyalex.parallel.cost import (
     sent_bytes,
 )
 
-BUCKET_BYTES = 4 << 20
-"""Gradients that are all-reduced together."""
-
 UPDATE_PASSES = 5
 ADD_PASSES = 3
-"""An addition in place reads both operands and writes one."""
+"""An addition reads both operands and writes the sum."""
 
 
 @dataclass(frozen=True)
@@ -130,44 +127,63 @@ def _part(layers: Sequence[Layer], machine: Machine) -> PartTimes:
 
 @dataclass(frozen=True)
 class Messages:
-    """What the slowest worker of a collective sends: the number of messages, their
-    bytes, and the bytes of received partial sums that it adds."""
+    """What the slowest worker of a collective operation sends.
+
+    count   messages
+    sent    bytes
+    copied  bytes that it reads and writes to pack, add and unpack them
+    """
 
     count: int = 0
-    bytes: int = 0
-    added: int = 0
+    sent: int = 0
+    copied: int = 0
 
     def __add__(self, other: "Messages") -> "Messages":
         return Messages(
-            self.count + other.count, self.bytes + other.bytes, self.added + other.added
+            self.count + other.count, self.sent + other.sent, self.copied + other.copied
         )
 
     def seconds(self, machine: Machine) -> float:
         return (
             self.count * machine.latency
-            + self.bytes / machine.message_bandwidth
-            + ADD_PASSES * self.added / machine.memory_bandwidth
+            + self.sent / machine.message_bandwidth
+            + self.copied / machine.memory_bandwidth
         )
 
 
-def all_gather(images: int, features: int, workers: int) -> Messages:
-    """Each worker has a section of the features of these images."""
-    largest = images * math.ceil(features / workers)
-    return Messages(workers - 1, (workers - 1) * largest * ELEMENT_BYTES)
+def all_gather(elements: int, workers: int) -> Messages:
+    """Of one array, in place."""
+    others = workers - 1
+    return Messages(others, others * math.ceil(elements / workers) * ELEMENT_BYTES)
 
 
-def reduce_scatter(images: int, features: int, workers: int) -> Messages:
-    sent = all_gather(images, features, workers)
-    return Messages(sent.count, sent.bytes, added=sent.bytes)
+def reduce_scatter(elements: int, workers: int) -> Messages:
+    """Adds the worker's section of one array, received from all workers."""
+    own = math.ceil(elements / workers) * ELEMENT_BYTES
+    others = workers - 1
+    return Messages(others, others * own, copied=(workers + 1) * own if others else 0)
 
 
-def all_reduce(elements: int, workers: int) -> Messages:
-    """In buckets of BUCKET_BYTES."""
-    if workers == 1:
-        return Messages()
-    once = reduce_scatter(1, elements, workers) + all_gather(1, elements, workers)
-    buckets = math.ceil(elements * ELEMENT_BYTES / BUCKET_BYTES)
-    return Messages(buckets * once.count, once.bytes, once.added)
+def all_reduce(buckets: Iterable[int], workers: int) -> Messages:
+    """Of gradients, which are copied to buckets of these sizes."""
+    total = Messages()
+    if workers > 1:
+        for size in buckets:
+            total += reduce_scatter(size, workers) + all_gather(size, workers)
+            total += Messages(copied=2 * size * ELEMENT_BYTES)
+    return total
+
+
+def gather_features(images: int, features: int, workers: int) -> Messages:
+    """Each worker packs its section of the features of these images, unpacks all."""
+    own, every = images * math.ceil(features / workers), images * features
+    return all_gather(workers * own, workers) + Messages(copied=2 * (own + every) * ELEMENT_BYTES)
+
+
+def scatter_gradients(images: int, features: int, workers: int) -> Messages:
+    """The backward pass of gather_features."""
+    own, every = images * math.ceil(features / workers), images * features
+    return reduce_scatter(workers * own, workers) + Messages(copied=2 * every * ELEMENT_BYTES)
 
 
 @dataclass(frozen=True)
@@ -272,19 +288,17 @@ def _whole_network(
     exchanges = Messages()
     if columns == 2:
         for layer in reading_both_columns(layers):
-            exchanges += all_gather(images, layer.inputs, 2)
-            exchanges += reduce_scatter(images, layer.inputs, 2)
-        exchanges += all_gather(images, layers[-1].outputs, 2)
-    held = [
-        max(sum(elements_held(la, scheme, workers, rank) for la in part) for rank in range(columns))
+            exchanges += gather_features(images, layer.inputs, 2)
+            exchanges += scatter_gradients(images, layer.inputs, 2)
+        exchanges += gather_features(images, layers[-1].outputs, 2)
+    # Rank 1 has the larger section of what two columns do not divide.
+    gradients = [
+        all_reduce(buckets(part, scheme, workers, columns - 1), replicas).seconds(machine)
         for part in (conv, linear)
     ]
-    conv_gradients, linear_gradients = (
-        all_reduce(size, replicas).seconds(machine) for size in held
-    )
     conv_backward = largest_share(conv, columns) * times.convolutional.backward.of(images)
-    hidden = min(machine.overlap * linear_gradients, conv_backward)
-    return compute, exchanges.seconds(machine) + conv_gradients + linear_gradients, hidden
+    hidden = min(machine.overlap * gradients[1], conv_backward)
+    return compute, exchanges.seconds(machine) + sum(gradients), hidden
 
 
 def _hybrid(
@@ -307,21 +321,25 @@ def _hybrid(
     if workers == 1:
         return compute, 0.0, 0.0
     others = workers - 1
-    broadcast = Messages(turns * others, others * batch_size * linear[0].inputs * ELEMENT_BYTES)
-    # The worker that receives the reduction adds what all others send.
-    total = broadcast + Messages(broadcast.count, broadcast.bytes, added=broadcast.bytes)
+    features = batch_size * linear[0].inputs * ELEMENT_BYTES
+    broadcast = Messages(turns * others, others * features)
+    # The worker that receives a reduction adds what all send.
+    total = broadcast + Messages(turns * others, others * features, (workers + 1) * features)
     for layer in linear:
-        once = all_gather(batch_size, layer.outputs, workers)
-        total += Messages(turns * once.count, once.bytes)
+        total += _turns(gather_features(batch_size, layer.outputs, workers), turns)
         if layer is not linear[-1]:
-            once = reduce_scatter(batch_size, layer.outputs, workers)
-            total += Messages(turns * once.count, once.bytes, once.added)
-    total += all_reduce(sum(layer.size for layer in layers if not layer.in_linear_part), workers)
+            total += _turns(scatter_gradients(batch_size, layer.outputs, workers), turns)
+    total += all_reduce(buckets(layers, "hybrid", workers, 0), workers)
     overlapping = (turns - 1) / turns
     hidden = min(
         machine.overlap * overlapping * broadcast.seconds(machine), overlapping * linear_compute
     )
     return compute, total.seconds(machine), hidden
+
+
+def _turns(once: Messages, turns: int) -> Messages:
+    """The same bytes, in a number of turns."""
+    return Messages(turns * once.count, once.sent, once.copied)
 
 
 def largest_share(layers: Sequence[Layer], parts: int) -> float:
