@@ -323,6 +323,7 @@ def test_help_lists_the_commands_without_importing_plots_or_the_emulator():
         "models",
         "predict",
         "prepare",
+        "scale",
     ):
         assert f"\n    {command}" in result.stdout
     assert result.stdout.splitlines()[-1] == "[]"

@@ -8,9 +8,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from tinyalex.cli import doctor, emulate, explain, gradcheck, learn, models, predict, prepare
+from tinyalex.cli import doctor, emulate, explain, gradcheck, learn, models, predict, prepare, scale
 
-COMMANDS = doctor, emulate, explain, gradcheck, learn, models, predict, prepare
+COMMANDS = doctor, emulate, explain, gradcheck, learn, models, predict, prepare, scale
 
 
 def main(argv: Sequence[str] | None = None) -> int:

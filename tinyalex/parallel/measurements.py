@@ -1,0 +1,211 @@
+"""Measurements for the cost model, of one core and of messages between two processes.
+
+calibration.py runs this file as a program, which prints JSON:
+
+    TINYALEX_THREADS=1 python -m tinyalex.parallel.measurements compute paper 224 128
+    mpirun -n 2 python -m tinyalex.parallel.measurements messages
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise, starmap
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from tinyalex import device, models, nn, optim
+from tinyalex import functional as F
+from tinyalex.device.tiles import MAX_TILE_BYTES, single_threaded_blas
+from tinyalex.nn.module import Module
+from tinyalex.parallel.cost import ELEMENT_BYTES, Layer, layers_of
+from tinyalex.tensor import Tensor
+
+ROUNDS = 5
+"""Repetitions of each measurement. The result is their median."""
+
+MESSAGE_BYTES = 4 << 20
+"""Of the messages that measure bandwidth: as large as a bucket of gradients."""
+
+MEMORY_BYTES = 64 << 20
+"""Of each array that measures bandwidth: more than the caches have."""
+
+SMALL_MESSAGES = 1000
+"""Messages in a row that measure latency."""
+
+
+def build(variant: str, image_size: int | None) -> tuple[nn.Sequential, tuple[int, int, int]]:
+    """A network by name, and the shape of its images.
+
+    variant  one of models.VARIANTS, or "cifar-quick" or "cifar-alexnet"
+    """
+    if variant.startswith("cifar-"):
+        if image_size not in (None, 32):
+            raise ValueError(
+                f"scale: {variant} has images of 32 x 32 pixels, got {image_size}. Leave out the "
+                "image size."
+            )
+        return models.cifar(variant.removeprefix("cifar-")), (3, 32, 32)
+    options = {"column_lrn": True} if variant == "paper" else {}  # as the scheme columns needs
+    model = models.alexnet(variant, image_size=image_size, **options)
+    return model, (3, model.image_size, model.image_size)
+
+
+def gemm_flops(layers: Sequence[Layer], images: int) -> float:
+    """FLOP/s of one thread for matrices as in these layers, weighted by their work.
+
+    Convolutions multiply filters by the columns of a tile of images.
+    """
+    rng = np.random.default_rng(0)
+    flop = seconds = 0.0
+    with single_threaded_blas():
+        for layer in layers:
+            if not layer.multiply_adds:
+                continue
+            rows, inner = layer.parameters[0][0], int(np.prod(layer.parameters[0][1:]))
+            if layer.kind == "conv":
+                positions = images * layer.outputs // rows
+                columns = min(positions, MAX_TILE_BYTES // (ELEMENT_BYTES * inner))
+                rows //= layer.groups
+            else:
+                columns = images
+            a = rng.standard_normal((rows, inner), dtype=np.float32)
+            b = rng.standard_normal((inner, columns), dtype=np.float32)
+            c = np.empty((rows, columns), np.float32)
+            rate = 2 * rows * inner * columns / timed(partial(np.matmul, a, b, out=c))
+            flop += 2 * layer.multiply_adds
+            seconds += 2 * layer.multiply_adds / rate
+    return flop / seconds
+
+
+def memory_bandwidth() -> float:
+    """Bytes/s that c = a + b reads and writes."""
+    a, b, c = (np.ones(MEMORY_BYTES // 4, np.float32) for _ in range(3))
+    return 3 * MEMORY_BYTES / timed(lambda: np.add(a, b, out=c))
+
+
+def timed(work: Callable[[], Any]) -> float:
+    """The median of the seconds that it takes, after one call that is not timed."""
+    work()
+    seconds = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - began)
+    return median(seconds)
+
+
+class Step:
+    """A step in two parts: the layers before the first linear one; the others."""
+
+    def __init__(self, model: nn.Sequential, input_shape: tuple[int, ...]) -> None:
+        model.train()
+        children = list(model)
+        split = next(i for i, child in enumerate(children) if any(map(_is_linear, child.modules())))
+        self.model, self.input_shape = model, input_shape
+        self.parts = model[:split], model[split:]
+        self.optimizer = optim.SGD(model.parameters(), lr=1e-6, momentum=0.9, weight_decay=5e-4)
+        self.rng = np.random.default_rng(0)
+        self.count = 0
+
+    def seconds(self, images: int) -> list[float]:
+        """Of forward and backward of both parts, and of the update: five numbers."""
+        x = self.rng.standard_normal((images, *self.input_shape), dtype=np.float32)
+        labels = np.zeros(images, np.int64)
+        convolutional, linear = self.parts
+        device.set_step(self.count)
+        self.count += 1
+        self.optimizer.zero_grad()
+        clock = [time.perf_counter()]
+        features = convolutional(x)
+        clock.append(time.perf_counter())
+        leaf = Tensor(features.data, requires_grad=True)
+        loss = F.cross_entropy(linear(leaf), labels)
+        clock.append(time.perf_counter())
+        loss.backward()
+        clock.append(time.perf_counter())
+        features.backward(leaf.grad)
+        clock.append(time.perf_counter())
+        self.optimizer.step()
+        clock.append(time.perf_counter())
+        forward, linear_forward, linear_backward, backward, update = starmap(
+            lambda began, ended: ended - began, pairwise(clock)
+        )
+        return [forward, backward, linear_forward, linear_backward, update]
+
+
+def _is_linear(module: Module) -> bool:
+    return isinstance(module, nn.Linear)
+
+
+def step_seconds(step: Step, sizes: Sequence[int]) -> dict[int, list[float]]:
+    """The medians of Step.seconds for batches of these sizes, which alternate."""
+    rounds: dict[int, list[list[float]]] = {size: [] for size in sizes}
+    for size in sizes:
+        step.seconds(size)  # allocates memory
+    for _ in range(ROUNDS):
+        for size in sizes:
+            rounds[size].append(step.seconds(size))
+    return {
+        size: [median(part) for part in zip(*found, strict=True)] for size, found in rounds.items()
+    }
+
+
+def measure_compute(variant: str, image_size: int | None, sizes: Sequence[int]) -> dict[str, Any]:
+    model, input_shape = build(variant, image_size)
+    layers = layers_of(model, input_shape)
+    return {
+        "flops": gemm_flops(layers, max(sizes)),
+        "memory_bandwidth": memory_bandwidth(),
+        "steps": list(step_seconds(Step(model, input_shape), sizes).items()),
+    }
+
+
+def measure_messages() -> dict[str, float] | None:
+    """Two processes send to each other at the same time. None in the second one."""
+    from mpi4py import MPI
+
+    world = MPI.COMM_WORLD
+    if world.size != 2:
+        raise ValueError(
+            f"measurements: expected 2 processes, got {world.size}. Start it with mpirun -n 2."
+        )
+    other = 1 - world.rank
+    outgoing, incoming = (np.ones(MEMORY_BYTES, np.uint8) for _ in range(2))
+
+    def exchange(lo: int, size: int) -> None:
+        received = incoming[lo : lo + size]
+        world.Sendrecv(outgoing[lo : lo + size], other, recvbuf=received, source=other)
+
+    def small() -> None:
+        for _ in range(SMALL_MESSAGES):
+            exchange(0, 8)
+
+    def large() -> None:
+        for lo in range(0, MEMORY_BYTES, MESSAGE_BYTES):
+            exchange(lo, MESSAGE_BYTES)
+
+    world.Barrier()
+    found = {
+        "latency": timed(small) / SMALL_MESSAGES,
+        "message_bandwidth": MEMORY_BYTES / timed(large),
+    }
+    return found if world.rank == 0 else None
+
+
+def main(arguments: list[str]) -> None:
+    found: dict[str, Any] | None
+    if arguments[0] == "messages":
+        found = measure_messages()
+    else:
+        variant, image_size, sizes = arguments[1:]
+        found = measure_compute(variant, int(image_size), list(map(int, sizes.split(","))))
+    if found is not None:
+        print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
