@@ -74,7 +74,10 @@ def check_gradients(world):
 
     def f(x):
         gathered = parallel.Gather.apply(
-            Own.apply(x, comm=world), comm=world, channels=world.sections(x.shape[1]), replicated=False
+            Own.apply(x, comm=world),
+            comm=world,
+            channels=world.sections(x.shape[1]),
+            replicated=False,
         )
         # A different function of the gathered channels on each rank.
         own = (gathered * gathered * weights).sum(axis=1, keepdims=True)

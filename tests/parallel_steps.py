@@ -44,20 +44,30 @@ def train(scheme, dtype, size, steps):
     augment = data.Augment(np.full(3, 128), scale=1 / 64, padding=4)
     loader = data.Loader(images(size), 6, shuffle=True, transform=augment, **options)
     trainer = training.Trainer(
-        scheme.model, optimizer, None, loader, loader, epochs=1, output="", metadata={}, scheme=scheme
+        scheme.model,
+        optimizer,
+        None,
+        loader,
+        loader,
+        epochs=1,
+        output="",
+        metadata={},
+        scheme=scheme,
     )
     batches = ((e, x, t) for e in range(steps) for x, t in loader.epoch(e))
     for _, x, t in itertools.islice(batches, steps):
         trainer.step(x.astype(dtype), t)
     trainer._read_results()
-    test = data.Loader(images(size, 9), 4, transform=data.Normalize(np.full(3, 128), 1 / 64), **options)
+    test = data.Loader(
+        images(size, 9), 4, transform=data.Normalize(np.full(3, 128), 1 / 64), **options
+    )
     result = scheme.evaluate((x.astype(dtype), t) for x, t in test)
     return Run(scheme.model, optimizer, None, None).state_dict(), trainer.progress, result
 
 
 def differences(one, other):
     pairs = [(one[0]["model"][name], other[0]["model"][name]) for name in one[0]["model"]]
-    velocities = [sum(run[0]["optimizer"]["velocity"], []) for run in (one, other)]
+    velocities = [itertools.chain(*run[0]["optimizer"]["velocity"]) for run in (one, other)]
     return {
         "parameters": max(float(np.abs(a - b).max()) for a, b in pairs),
         "velocities": max(float(np.abs(a - b).max()) for a, b in zip(*velocities, strict=True)),

@@ -26,11 +26,9 @@ SHAPES = ("--data", "shapes", "--subset", 160, "--model", "alexnet", "--batch-si
 LIMIT_SECONDS = 120
 
 
-
 def needs_mpi(test):
     without = pytest.mark.skipif(not MPIRUN.exists(), reason="needs pip install '.[mpi]'")
     return pytest.mark.parallel(without(test))
-
 
 
 def command(ranks, program, *options):
@@ -80,9 +78,16 @@ def test_each_device_holds_one_column():
     whole = models.alexnet("paper", 10, 67, column_lrn=True)
     parts = models.alexnet("paper", 10, 67, column_lrn=True, devices=("cpu", "cpu"))
     for column in parts.columns:
-        shapes = [getattr(column, name).weight.shape for name in ("conv1", "conv2", "conv3", "conv4")]
+        shapes = [
+            getattr(column, name).weight.shape for name in ("conv1", "conv2", "conv3", "conv4")
+        ]
         assert shapes == [(48, 3, 11, 11), (128, 48, 5, 5), (192, 256, 3, 3), (192, 192, 3, 3)]
-        assert [len(getattr(column, name).bias) for name in ("conv5", "fc6", "fc7", "fc8")] == [128, 2048, 2048, 5]
+        assert [len(getattr(column, name).bias) for name in ("conv5", "fc6", "fc7", "fc8")] == [
+            128,
+            2048,
+            2048,
+            5,
+        ]
     assert parts.state_shapes() == whole.state_shapes()
     assert parts.metadata() == whole.metadata()
 
@@ -213,7 +218,18 @@ def test_a_run_is_resumed_in_other_schemes(tmp_path):
         (3, 4, ("--parallel", "hybrid", "--column-lrn")),
         (4, 0, ("--devices", "cpu,cpu")),
     ):
-        run(ranks, CIFAR, *options, *how, "--epochs", epochs, "--output", divided, "--resume", "auto")
+        run(
+            ranks,
+            CIFAR,
+            *options,
+            *how,
+            "--epochs",
+            epochs,
+            "--output",
+            divided,
+            "--resume",
+            "auto",
+        )
     assert largest_difference(whole, divided) < 1e-5
     lines = [(folder / "log.csv").read_text().splitlines() for folder in (whole, divided)]
     assert len(lines[0]) == len(lines[1]) == 5
@@ -224,7 +240,7 @@ def test_imagenet_is_trained_in_every_scheme(tmp_path):
     images = class_folders(tmp_path / "images")
     options = ("--data", images, "--image-size", 67, "--resize", 72, "--batch-size", 6)
     options = (*options, "--epochs", 1, "--init", "he", "--column-lrn", "--lr", 0.001)
-    reference, _ = run(0, IMAGENET, *options, "--output", tmp_path / "one")
+    run(0, IMAGENET, *options, "--output", tmp_path / "one")
     for ranks, how in (
         (0, ("--devices", "cpu,cpu")),
         (2, ("--parallel", "data")),

@@ -20,6 +20,7 @@ from tinyalex.cli.options import Commands, add_command, positive_integer, positi
 from tinyalex.models import VARIANTS
 from tinyalex.nn import init
 from tinyalex.parallel import calibration, cost, step_time
+from tinyalex.parallel.buckets import BUCKET_BYTES
 from tinyalex.parallel.cost import SCHEMES, Layer
 from tinyalex.parallel.measurements import build
 from tinyalex.parallel.step_time import ComputeTimes, Machine, Prediction
@@ -273,7 +274,7 @@ def assumptions(machine: Machine, times: ComputeTimes | None) -> list[str]:
         "`data`, all workers update all parameters",
         "communication: a worker sends to each of the others directly, at full bandwidth, whatever "
         "the others send; a broadcast takes as long as its root needs to send to all",
-        f"gradients are copied to buckets of {cost.BUCKET_BYTES >> 20} MiB, or of one parameter; a "
+        f"gradients are copied to buckets of {BUCKET_BYTES >> 20} MiB, or of one parameter; a "
         "worker adds the partial sums that it receives",
         f"overlap {machine.overlap:g}: this part of communication needs no time of the worker; it "
         "overlaps with the backward pass of the convolutions (gradients of linear layers), or with "

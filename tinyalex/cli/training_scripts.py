@@ -1,4 +1,4 @@
-"""Shared by train_cifar.py and train_imagenet.py: options, devices, resuming, errors."""
+"""Shared by train_cifar.py and train_imagenet.py: options, devices, errors."""
 
 import argparse
 import os

@@ -21,6 +21,7 @@ from tinyalex.device.arrays import (
     xp,
 )
 from tinyalex.device.availability import why_no_cuda
+from tinyalex.device.nccl import Nccl
 from tinyalex.device.randomness import (
     draw,
     first_sample,
@@ -57,6 +58,7 @@ from tinyalex.device.tiles import (
 
 __all__ = [
     "Array",
+    "Nccl",
     "Scratch",
     "allow_tf32",
     "asarray",

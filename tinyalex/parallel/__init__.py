@@ -7,12 +7,11 @@
 
 from tinyalex.parallel.columns import ColumnParallel
 from tinyalex.parallel.communicator import Communicator
+from tinyalex.parallel.cost import SCHEMES
 from tinyalex.parallel.data import DataParallel
 from tinyalex.parallel.exchange import Exchange, Gather
 from tinyalex.parallel.hybrid import HybridParallel
 from tinyalex.parallel.launch import abort, connect, distribute, main_first
-
-SCHEMES = "data", "columns", "hybrid"
 
 __all__ = [
     "SCHEMES",

@@ -1,9 +1,9 @@
-"""Gradients, averaged between processes in buckets, while backward still runs."""
+"""Gradients, added up between processes in buckets, while backward still runs."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from tinyalex import device
+from tinyalex import device, kernels
 from tinyalex.device import Array
 from tinyalex.nn.parameter import Parameter
 from tinyalex.parallel.communicator import Communicator
@@ -14,24 +14,38 @@ backward cannot hide, is short. A larger parameter has a bucket of its own."""
 
 
 class Bucket:
-    """A flat buffer with the gradients of some parameters of one dtype and device."""
+    """The gradients of some parameters, of one dtype, in one buffer."""
 
     def __init__(self, parameters: Sequence[Parameter]) -> None:
-        first = parameters[0].data
-        with device.on_device_of(first):
-            self.buffer = device.xp(first).zeros(sum(p.size for p in parameters), first.dtype)
+        self.parameters = parameters
+        self.missing = set(parameters)
+        self.buffer: Array | None = None
         self.views: dict[Parameter, Array] = {}
+
+    def store(self, p: Parameter, grad: Array) -> Array:
+        """Add a gradient. Returns the array that will contain the sum."""
+        self.missing.remove(p)
+        if len(self.parameters) == 1:  # without a copy
+            self.buffer = kernels.of(grad).ready(grad)
+            return self.buffer
+        if self.buffer is None:
+            self._allocate(grad)
+        self.views[p][...] = grad
+        return self.views[p]
+
+    def _allocate(self, like: Array) -> None:
+        size = sum(p.size for p in self.parameters)
+        self.buffer = device.xp(like).empty(size, like.dtype)
         start = 0
-        for p in parameters:
+        for p in self.parameters:
             self.views[p] = self.buffer[start : start + p.size].reshape(p.shape)
             start += p.size
-        self.missing = set(parameters)
 
 
 class GradientBuckets:
     """Adds up the gradients of all ranks.
 
-    A hook of each parameter copies its gradient into a bucket. When a bucket has all of
+    A hook of each parameter puts its gradient into a bucket. When a bucket has all of
     its gradients, its all-reduce starts in the background. `finish` waits for all.
     Buckets are in the order in which backward computes gradients: the last layer first.
     """
@@ -46,32 +60,33 @@ class GradientBuckets:
     def begin(self) -> None:
         """Before each backward pass. Gradients of earlier steps become invalid."""
         if not self.buckets:
-            self.buckets = [Bucket(group) for group in _in_groups(self.parameters)]
-            self.bucket_of = {p: bucket for bucket in self.buckets for p in bucket.views}
+            self.buckets = list(map(Bucket, _in_groups(self.parameters)))
+            self.bucket_of = {p: bucket for bucket in self.buckets for p in bucket.parameters}
         for bucket in self.buckets:
-            bucket.missing = set(bucket.views)
+            bucket.missing = set(bucket.parameters)
         self.started = 0
 
     def _store(self, p: Parameter, grad: Array) -> Array:
-        bucket = self.bucket_of[p]
-        bucket.views[p][...] = grad
-        bucket.missing.remove(p)
-        self._start(lambda bucket: not bucket.missing)
-        return bucket.views[p]
+        stored = self.bucket_of[p].store(p, grad)
+        self._start_complete()
+        return stored
 
-    def _start(self, is_complete: Callable[[Bucket], bool]) -> None:
-        """Start the next buckets; in the same order on each rank."""
-        while self.started < len(self.buckets) and is_complete(self.buckets[self.started]):
-            self.waits.append(self.comm.start("all_reduce", self.buckets[self.started].buffer))
+    def _start_complete(self) -> None:
+        """Start the next buckets that are complete; in the same order on each rank."""
+        while self.started < len(self.buckets) and not self.buckets[self.started].missing:
+            buffer = self.buckets[self.started].buffer
+            assert buffer is not None
+            self.waits.append(self.comm.start("all_reduce", buffer))
             self.started += 1
 
     def finish(self) -> None:
         """Wait for the sums. A parameter without a gradient on this rank gets one."""
         for bucket in self.buckets:
-            for p in bucket.missing:
-                bucket.views[p][...] = 0
-                p.grad = bucket.views[p]
-        self._start(lambda bucket: True)
+            for p in list(bucket.missing):
+                with device.on_device_of(p.data):
+                    zeros = device.xp(p.data).zeros_like(p.data)
+                    p.grad = bucket.store(p, zeros)
+        self._start_complete()
         while self.waits:
             self.waits.pop(0)()
 

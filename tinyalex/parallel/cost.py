@@ -40,6 +40,7 @@ from tinyalex import nn
 from tinyalex.kernels.geometry import Shape
 from tinyalex.models import outline
 from tinyalex.nn.module import Module, Step
+from tinyalex.parallel.buckets import BUCKET_BYTES
 
 SCHEMES = ("data", "columns", "hybrid")
 
@@ -47,9 +48,6 @@ ELEMENT_BYTES = 4
 """Of a float32."""
 
 LABEL_BYTES = 8
-
-BUCKET_BYTES = 16 << 20
-"""Gradients that are all-reduced together. A larger one has a bucket of its own."""
 
 
 @dataclass(frozen=True)

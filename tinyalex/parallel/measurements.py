@@ -48,8 +48,10 @@ def build(variant: str, image_size: int | None) -> tuple[nn.Sequential, tuple[in
                 f"scale: {variant} has images of 32 x 32 pixels, got {image_size}. Leave out the "
                 "image size."
             )
-        return models.cifar(variant.removeprefix("cifar-")), (3, 32, 32)
-    options = {"column_lrn": True} if variant == "paper" else {}  # as the scheme columns needs
+        name = variant.removeprefix("cifar-")
+        return models.cifar(name, column_lrn=name == "alexnet"), (3, 32, 32)
+    # The scheme columns needs column_lrn.
+    options: dict[str, Any] = {"column_lrn": True} if variant == "paper" else {}
     model = models.alexnet(variant, image_size=image_size, **options)
     return model, (3, model.image_size, model.image_size)
 

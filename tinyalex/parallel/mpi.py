@@ -29,6 +29,7 @@ class Mpi:
 
         self.mpi, self.comm = MPI, comm
         self.rank, self.size = comm.rank, comm.size
+        self._scratch = device.Scratch(np)
         self._background: tuple[Mpi, ThreadPoolExecutor] | None = None
 
     def all_reduce(self, x: np.ndarray) -> None:
@@ -43,29 +44,52 @@ class Mpi:
 
         x consists of a section of counts[rank] elements for each rank.
         """
-        own = _sections(x, counts)[self.rank]
-        received = np.empty((self.size, len(own)), x.dtype)
-        send = [x, _in_bytes(counts, x), _offsets(counts, x), self.mpi.BYTE]
-        _wait(self.comm.Ialltoallv(send, [received, self.mpi.BYTE]))
-        np.add.reduce(received, axis=0, out=own)
+        sections = np.split(x, np.cumsum(counts)[:-1])
+        own = sections[self.rank]
+        terms, requests = self._receive(own)
+        requests += [self.comm.Isend([sections[to], self.mpi.BYTE], to) for to in self._others()]
+        self._add(own, terms, requests)
+
+    def reduce(self, x: np.ndarray, root: int) -> None:
+        """The root's x = the sum over the ranks."""
+        if self.rank == root:
+            self._add(x, *self._receive(x))
+        else:
+            self.send(x, root)
+
+    def _receive(self, own: np.ndarray) -> tuple[list[np.ndarray], list[Any]]:
+        """The terms of a sum: buffers that receive each rank's, and this rank's `own`;
+        and the requests to wait for."""
+        # Not MPI's collective operations: with Test, MPICH advances Ialltoallv and
+        # Igather by a small block in each call.
+        terms = list(self._scratch.take("terms", (self.size, len(own)), own.dtype))
+        terms[self.rank] = own
+        others = self._others()
+        return terms, [self.comm.Irecv([terms[rank], self.mpi.BYTE], rank) for rank in others]
+
+    def _others(self) -> list[int]:
+        """The other ranks, each rank's in another order: not all send to the same."""
+        return [(self.rank + distance) % self.size for distance in range(1, self.size)]
+
+    def _add(self, own: np.ndarray, terms: list[np.ndarray], requests: list[Any]) -> None:
+        """own = the sum of the terms, when the requests have been completed."""
+        for request in requests:
+            _wait(request)
+        total, *others = terms
+        for term in others:
+            total += term
+        own[...] = total
 
     def all_gather(self, x: np.ndarray, counts: Sequence[int]) -> None:
         """Each section of x = that of its rank."""
-        receive = [x, _in_bytes(counts, x), _offsets(counts, x), self.mpi.BYTE]
+        sizes = [count * x.itemsize for count in counts]
+        starts = [0, *np.cumsum(sizes)[:-1].tolist()]
+        receive = [x, sizes, starts, self.mpi.BYTE]
         _wait(self.comm.Iallgatherv(self.mpi.IN_PLACE, receive))
 
     def broadcast(self, x: np.ndarray, root: int) -> None:
         """x = that of the root."""
         _wait(self.comm.Ibcast([x, self.mpi.BYTE], root))
-
-    def reduce(self, x: np.ndarray, root: int) -> None:
-        """The root's x = the sum over the ranks."""
-        if self.rank != root:
-            _wait(self.comm.Igather([x, self.mpi.BYTE], None, root))
-            return
-        received = np.empty((self.size, len(x)), x.dtype)
-        _wait(self.comm.Igather([x, self.mpi.BYTE], [received, self.mpi.BYTE], root))
-        np.add.reduce(received, axis=0, out=x)
 
     def send(self, x: np.ndarray, to: int) -> None:
         _wait(self.comm.Isend([x, self.mpi.BYTE], to))
@@ -95,15 +119,3 @@ def _wait(request: Any) -> None:
     while not request.Test():
         if time.perf_counter() - began > SPIN_SECONDS:
             time.sleep(POLL_SECONDS)
-
-
-def _sections(x: np.ndarray, counts: Sequence[int]) -> list[np.ndarray]:
-    return np.split(x, np.cumsum(counts)[:-1])
-
-
-def _in_bytes(counts: Sequence[int], x: np.ndarray) -> list[int]:
-    return [count * x.itemsize for count in counts]
-
-
-def _offsets(counts: Sequence[int], x: np.ndarray) -> list[int]:
-    return [0, *np.cumsum(_in_bytes(counts, x))[:-1].tolist()]
