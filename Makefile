@@ -19,7 +19,7 @@ CHECKED := $(addprefix tests/test_,activation.py convolution.py dropout.py kerne
   "tests/test_gpu.py::test_a_network_computes_in_each_floating_dtype[float32]"
 
 .DELETE_ON_ERROR:
-.PHONY: help try lint format test lessons notebooks test-peers test-cuda benchmarks-peers clean
+.PHONY: help try lint format test lessons notebooks test-parallel test-peers test-cuda benchmarks-peers clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1@\2/p' Makefile | while IFS=@ read -r name what; do printf '%-23s%s\n' "$$name" "$$what"; done
@@ -38,13 +38,16 @@ format: $(VENV)/.test ## format the code and apply ruff's fixes
 	$(BIN)/ruff format .
 
 test: lint ## lint, and run all tests that need neither a GPU nor another framework
-	$(BIN)/python -m pytest -m "not peers and not gpu and not cuda and not emulated and not lessons" --ignore-glob='tests/test_peers*.py' $(NO_SKIPS)
+	$(BIN)/python -m pytest -m "not peers and not gpu and not cuda and not emulated and not lessons and not parallel" --ignore-glob='tests/test_peers*.py' $(NO_SKIPS)
 
 lessons: $(VENV)/.test $(VENV)/.lessons ## run every lesson and check its claims; SEEDS=3: with three seeds
 	$(BIN)/python -m pytest -m lessons tests/test_lessons.py $(NO_SKIPS)
 
 notebooks: $(VENV)/.lessons ## convert the lessons to notebooks for Jupyter and Colab, in runs/notebooks
 	$(BIN)/python lessons/notebooks.py
+
+test-parallel: $(VENV)/.parallel ## train with several processes (installs mpi4py and mpich)
+	$(BIN)/python -m pytest -m parallel tests/test_parallel.py --no-skips
 
 test-peers: $(VENV)/.peers ## compare with torch, keras, onnx and onnxruntime (installs them)
 	$(BIN)/python -m pytest -m "peers and not gpu" --no-skips
@@ -82,6 +85,10 @@ $(VENV)/.test: pyproject.toml | $(VENV)/pyvenv.cfg
 
 $(VENV)/.lessons: pyproject.toml | $(VENV)/pyvenv.cfg
 	$(PIP) --editable '.[lessons]'
+	@touch $@
+
+$(VENV)/.parallel: $(VENV)/.test
+	$(PIP) --editable '.[mpi]'
 	@touch $@
 
 $(VENV)/.peers: $(VENV)/.test

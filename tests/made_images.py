@@ -72,3 +72,16 @@ def official_files(root, labels=("n02510455", "n01440764", "n02119789", "n025104
     }
     (root / ilsvrc.DEVKIT).write_bytes(tar_of(files, "w:gz"))
     return root
+
+
+def red_and_green(root, train=40, test=10):
+    """train/ and test/ with two classes of 32 x 32 images: red and green noise."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", train), ("test", test)):
+        for channel, name in enumerate(("red", "green")):
+            (root / split / name).mkdir(parents=True)
+            for i in range(count):
+                image = rng.integers(0, 120, (32, 32, 3)).astype("u1")
+                image[..., channel] += 100
+                Image.fromarray(image).save(root / split / name / f"{i}.png")
+    return root

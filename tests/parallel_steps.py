@@ -6,17 +6,19 @@ python parallel_steps.py SCHEME NETWORK DTYPE DEVICE STEPS
 import itertools
 import json
 import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 
 import tinyalex as ta
-from tinyalex import data, models, optim, parallel, training
+from tinyalex import data, models, optim, parallel, serialization, training
 from tinyalex.cli import training_scripts
 from tinyalex.training.checkpoint import Run
 
 LEARNING_RATE = 0.001
-"""With 0.01 the first steps of this network are chaotic: after ten, float32 differs from
-float64 in the second digit, in one process as in several."""
+"""With 0.01 the first steps of this network are chaotic: after ten, float32 differs
+from float64 in the second digit, in one process as in several."""
 
 CLASSES = 5  # odd, and fewer than units: sections of logits differ in size
 
@@ -56,13 +58,29 @@ def train(scheme, dtype, size, steps):
     )
     batches = ((e, x, t) for e in range(steps) for x, t in loader.epoch(e))
     for _, x, t in itertools.islice(batches, steps):
-        trainer.step(x.astype(dtype), t)
+        trainer.step(ta.Tensor(x).astype(dtype).data, t)
     trainer._read_results()
+    sent = scheme.world.sent_bytes if isinstance(scheme, parallel.DataParallel) else 0
     test = data.Loader(
         images(size, 9), 4, transform=data.Normalize(np.full(3, 128), 1 / 64), **options
     )
-    result = scheme.evaluate((x.astype(dtype), t) for x, t in test)
-    return Run(scheme.model, optimizer, None, None).state_dict(), trainer.progress, result
+    result = scheme.evaluate((ta.Tensor(x).astype(dtype).data, t) for x, t in test)
+    return trainer.state_dict(), trainer.progress, result, sent
+
+
+def reloaded(state, name, net, world):
+    """The state after a checkpoint of it has been loaded by all ranks."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(world.gather_objects(folder)[0]) / "checkpoint.safetensors"
+        if world.rank == 0:
+            serialization.save(file, state)
+        world.mpi.Barrier()
+        scheme = parallel.distribute(network(net)[0].to("float64"), name, world)
+        groups = optim.paper_groups(scheme.model, LEARNING_RATE)
+        run = Run(scheme.model, optim.SGD(groups, lr=LEARNING_RATE, momentum=0.9), None, None)
+        run.load_checkpoint(file)
+        world.mpi.Barrier()
+    return run.state_dict()
 
 
 def differences(one, other):
@@ -85,13 +103,17 @@ def main():
     scheme = parallel.distribute(model, name, world)
     held = sum(p.size for p in scheme.model.parameters())
     result = train(scheme, dtype, size, int(steps))
-    sent = world.gather_objects(world.sent_bytes)
+    sent = world.gather_objects(result[3])
     held = world.gather_objects(held)
+    again = reloaded(result[0], name, net, world)
     if scheme.is_main:
         model, size = network(net)
         alone = training.Scheme(model.to(world.device), world.device)
         reference = train(alone, dtype, size, int(steps))
-        print(json.dumps(differences(reference, result) | {"sent": sent, "held": held}))
+        found = differences(reference, result) | {"sent": sent, "held": held}
+        same = differences(result, (again, *result[1:]))
+        found["reloaded"] = max(same["parameters"], same["velocities"])
+        print(json.dumps(found))
     return 0
 
 

@@ -6,25 +6,15 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+from made_images import red_and_green
 
 SCRIPT = Path(__file__).resolve().parent.parent / "train_cifar.py"
 
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    """train/ and test/ with two classes of small images: red and green noise."""
-    root, rng = tmp_path_factory.mktemp("images"), np.random.default_rng(0)
-    for split, count in (("train", 40), ("test", 10)):
-        for channel, name in enumerate(("red", "green")):
-            (root / split / name).mkdir(parents=True)
-            for i in range(count):
-                image = rng.integers(0, 120, (32, 32, 3)).astype("u1")
-                image[..., channel] += 100
-                Image.fromarray(image).save(root / split / name / f"{i}.png")
-    return root
+    return red_and_green(tmp_path_factory.mktemp("images"))
 
 
 def run(*options, **kwargs):

@@ -60,9 +60,9 @@ class HybridNetwork(DistributedRows):
 
 def broadcast_parts(x: Array, counts: list[int], comm: Communicator) -> Iterator[Array]:
     """The x of each rank, in turn. While one is used, the next is broadcast."""
-    xp = device.xp(x)
-    parts = [xp.empty((count, *x.shape[1:]), x.dtype) for count in counts]
-    parts[comm.rank][...] = x
+    with device.on_device_of(x):
+        parts = [device.xp(x).empty((count, *x.shape[1:]), x.dtype) for count in counts]
+        parts[comm.rank][...] = x
     wait = comm.start("broadcast", parts[0], 0)
     for rank, part in enumerate(parts):
         wait()
@@ -93,15 +93,11 @@ class HybridParallel(DataParallel):
         total, step = sum(counts), device.step()
         if total == 0:
             return None
-        xp = device.xp(labels)
-        all_labels = xp.empty(total, labels.dtype)
-        all_labels[sum(counts[: comm.rank]) :][: len(labels)] = labels
-        comm.all_gather(all_labels, counts)
-
+        all_labels = self._gather_labels(labels, counts)
         self.buckets.begin()
         features = network.convolutional(as_tensor(images))
-        losses: list[Array] = []
-        errors: list[Array] = []
+        losses: list[Any] = []
+        errors: list[Any] = []
         grads: list[Array] = []
         waits, first = [], 0
         for rank, part in enumerate(broadcast_parts(features.data, counts, comm)):
@@ -116,13 +112,19 @@ class HybridParallel(DataParallel):
             grads.append(kernels.of(x.grad).ready(x.grad))
             waits.append(comm.start("reduce", grads[-1], rank))
             losses.append(part_loss.data)
-            errors.append(count_errors(logits.data, t))
+            with device.on(comm.device):
+                errors.append(count_errors(logits.data, t))
         for wait in waits:
             wait()
         features.backward(grads[comm.rank])
         self.buckets.finish()
-        return StepResult(_sum(losses), _sum(errors), total, logits.shape[1])
+        with device.on(comm.device):
+            return StepResult(sum(losses), sum(errors), total, logits.shape[1])
 
-
-def _sum(values: list[Array]) -> Array:
-    return sum(values[1:], values[0])
+    def _gather_labels(self, labels: Array, counts: list[int]) -> Array:
+        start = sum(counts[: self.comm.rank])
+        with device.on_device_of(labels):
+            gathered = device.xp(labels).empty(sum(counts), labels.dtype)
+            gathered[start : start + len(labels)] = labels
+        self.comm.all_gather(gathered, counts)
+        return gathered
