@@ -174,6 +174,8 @@ def main() -> int:
 
     result = scheme.evaluate(loader(test, 256, transform=normalize))
     weights = model.state_dict()
+    if isinstance(scheme, parallel.DataParallel):
+        print(scheme.describe_ranks())
     if not scheme.is_main:
         return 0
     plots.draw_filters(weights["conv1.weight"], output / "filters.png")

@@ -258,17 +258,21 @@ def read_mean(model: models.AlexNet, weights: Path) -> np.ndarray | None:
 
 
 def report(
-    files: list[str], source: data.Source, args: argparse.Namespace, device_name: str
+    files: list[str],
+    source: data.Source,
+    args: argparse.Namespace,
+    place: training_scripts.Workplace,
 ) -> list[data.StoredImages]:
     """Evaluate each weights file on the validation images, and their mean prediction.
 
-    Returns the data sets that were read, which list their unreadable images.
+    Several processes divide the images; each has the whole network. Returns the data
+    sets that were read, which list their unreadable images.
     """
     read = []
     for ten in (False, True) if args.views is None else (args.views == 10,):
         title, predictions = "ten views" if ten else "one view", []
         for file in files:
-            model = load_network(file).to(device_name)
+            model = load_network(file).to(place.device)
             check_classes(file, model, source)
             preprocessing = model.preprocessing or models.preprocessing(
                 model.variant, model.image_size
@@ -281,8 +285,10 @@ def report(
                 squash=preprocessing.squash,
             )
             views = Views(preprocessing, read_mean(model, Path(file)), ten)
-            batches = data.Loader(images, 16 if ten else 128, transform=views, device=device_name)
-            prediction, labels = training.log_probabilities(model, batches)
+            size = place.shard[1] * (16 if ten else 128)
+            options = {"device": place.device, "shard": place.shard}
+            batches = data.Loader(images, size, transform=views, **options)
+            prediction, labels = map(place.concatenate, training.log_probabilities(model, batches))
             read.append(images)
             predictions.append(prediction)
             print(f"{title:<9}  {file}: {training.score(prediction, labels)}", flush=True)
@@ -423,6 +429,9 @@ def train(
         # Not earlier: a rejected resume must not overwrite the file of the other run.
         serialization.save(output / MEAN, {"mean": colours.mean})
     trainer.fit()
+    if isinstance(scheme, parallel.DataParallel):
+        # Also: when it returns on any rank, rank 0 has written all files.
+        print(scheme.describe_ranks())
 
 
 def predict_some(
@@ -462,7 +471,7 @@ def main() -> int:
     with parallel.main_first(place.world):
         source = find_images(args)
     if args.evaluate:
-        print_unreadable(report(args.evaluate, source, args, place.device))
+        print_unreadable(report(args.evaluate, source, args, place), place.world)
         return 0
     splits = [
         data.StoredImages(split, source.classes, args.resize, args.workers)
@@ -475,13 +484,11 @@ def main() -> int:
         print(f"\nStopped, and saved in {args.output}. {training_scripts.HOW_TO_RESUME}")
         return 130
     print_unreadable(splits, place.world)
-    if place.world is not None and place.world.rank > 0:
-        return 0
     print(
         f"figures: {args.output}/curves.png, filters.png, answers.png    "
         f"weights: {args.output}/model.safetensors, best.safetensors"
     )
-    report([f"{args.output}/best.safetensors"], source, args, place.device)
+    report([f"{args.output}/best.safetensors"], source, args, place)
     print(f"time {time.perf_counter() - began:.0f} s")
     return 0
 

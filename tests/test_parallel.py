@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 import parallel_steps
 import pytest
-from made_images import class_folders, red_and_green
+from made_images import class_folders, image_bytes, red_and_green
 
 import tinyalex as ta
 from tinyalex import data, models, training
 from tinyalex.data.order import shuffled_files
+from tinyalex.data.records import ByteRange
+from tinyalex.data.shards import write_shard
 from tinyalex.parallel import cost
 from tinyalex.training.metrics import merge_evaluations, score
 
@@ -161,6 +163,26 @@ def test_each_file_is_read_by_one_process_except_at_the_borders(batch_size):
         assert sum(map(len, read)) <= 10 + 2 * (processes - 1)
 
 
+def test_each_process_reads_its_own_archives(tmp_path, monkeypatch):
+    for number in range(8):
+        samples = [(f"{number}-{i}", image_bytes(10 * number + i), i % 2) for i in range(6)]
+        write_shard(tmp_path / f"train-{number}.tar", samples, note={})
+    write_shard(tmp_path / "val-0.tar", samples, note={})
+    source = data.find_images(tmp_path)
+    opened = []
+    read = ByteRange.read
+    monkeypatch.setattr(ByteRange, "read", lambda self: opened.append(self.file) or read(self))
+    by_process = []
+    for shard in [(0, 2), (1, 2)]:
+        dataset = data.StoredImages(source.train, source.classes, size=16, workers=1)
+        loader = data.Loader(dataset, 8, shuffle=True, shard=shard, prefetch=0)
+        opened.clear()
+        assert sum(len(labels) for _, labels in loader.epoch(0)) == 24
+        by_process.append(set(opened))
+    assert [len(files) for files in by_process] == [4, 4]
+    assert not set.intersection(*by_process)
+
+
 def test_evaluations_of_parts_are_merged():
     rng = np.random.default_rng(0)
     logits, labels = rng.standard_normal((50, 7)), rng.integers(0, 7, 50)
@@ -273,6 +295,7 @@ def test_imagenet_is_trained_in_every_scheme(tmp_path):
         output, _ = run(ranks, IMAGENET, *options, *how, "--output", folder)
         assert largest_difference(tmp_path / "one", folder) < 1e-5
         assert output.count("one view ") == 1
+        assert output.count("a step") == ranks
         files = sorted(file.name for file in (tmp_path / "one").iterdir())
         assert sorted(file.name for file in folder.iterdir()) == files
 
@@ -354,3 +377,16 @@ def test_wrong_options_are_refused(tmp_path):
         _, errors = process.communicate(timeout=LIMIT_SECONDS)
         assert process.returncode == 1
         assert errors.count(message) == 1, errors
+
+
+@needs_mpi
+def test_an_evaluation_is_divided(tmp_path):
+    images = class_folders(tmp_path / "images", val=7)
+    network = models.alexnet("paper", 2, 67)
+    network.classes = ("cat", "dog")
+    ta.save(tmp_path / "w.safetensors", network.state_dict(), network.metadata())
+    options = ("--data", images, "--evaluate", tmp_path / "w.safetensors")
+    alone, _ = run(0, IMAGENET, *options)
+    divided, _ = run(2, IMAGENET, *options, "--parallel", "data")
+    assert divided.splitlines()[:2] == alone.splitlines()[:2]
+    assert "7 images" in divided

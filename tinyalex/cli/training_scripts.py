@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
+
 from tinyalex import device, models, parallel
 from tinyalex.cli.options import positive_integer
 from tinyalex.nn import Sequential
@@ -101,6 +103,15 @@ class Workplace:
             return Scheme(models.Columns(network, self.devices), self.device)
         return Scheme(network.to(self.device), self.device)
 
+    @property
+    def shard(self) -> tuple[int, int]:
+        """The part of a data set that this process evaluates (data.Loader)."""
+        return (0, 1) if self.world is None else (self.world.rank, self.world.size)
+
+    def concatenate(self, array: np.ndarray) -> np.ndarray:
+        """The arrays of all processes, one after another."""
+        return array if self.world is None else np.concatenate(self.world.gather_objects(array))
+
     def __str__(self) -> str:
         if self.world is None:
             return f"on {' and '.join(self.devices or [self.device])}"
@@ -133,6 +144,12 @@ def resume(trainer: Trainer, checkpoint: str | None) -> None:
                 "(--output)."
             )
         trainer.resume(checkpoint)
+    resumed = trainer.progress.step > 0
+    if trainer.scheme.any(resumed) != (resumed,):
+        raise FileNotFoundError(
+            f"{trainer.output} contains a checkpoint for some processes only. Give a folder that "
+            "all machines share (--output)."
+        )
 
 
 def run(main: Callable[[], int]) -> NoReturn:

@@ -19,10 +19,11 @@ class DataParallel(Scheme):
     mask depends on its index in the whole batch: training computes the same for any
     number of ranks, except for rounding.
 
-    model  this rank's network: the whole one, or a column of it
-    world  all ranks of the run
-    comm   the ranks with the same parameters, between which batches are divided
-    shared the parameters whose gradients are added up; None: all
+    model       this rank's network: the whole one, or a column of it
+    world       all ranks of the run
+    comm        the ranks with the same parameters, which divide the batches
+    shared      the parameters whose gradients are added up; None: all
+    step_bytes  the most that this rank has sent in a step
     """
 
     def __init__(
@@ -37,8 +38,15 @@ class DataParallel(Scheme):
         self.shard = comm.rank, comm.size
         self.is_main = world.rank == 0
         self.buckets = GradientBuckets(list(shared or model.parameters()), comm)
+        self.step_bytes = 0
 
     def compute_gradients(self, images: Array, labels: Array) -> StepResult | None:
+        before = self.world.sent_bytes
+        result = self._compute(images, labels)
+        self.step_bytes = max(self.step_bytes, self.world.sent_bytes - before)
+        return result
+
+    def _compute(self, images: Array, labels: Array) -> StepResult | None:
         counts = self.comm.gather_objects(len(labels))
         first, total = sum(counts[: self.comm.rank]), sum(counts)
         if total == 0:
@@ -57,6 +65,15 @@ class DataParallel(Scheme):
 
     def evaluate(self, batches: Iterable[tuple[Array, Array]]) -> Evaluation:
         return merge_evaluations(self.comm.gather_objects(evaluate(self.model, batches)))
+
+    def describe_ranks(self) -> str:
+        """What each rank holds and sends: a line for each. A collective operation."""
+        own = sum(p.data.nbytes for p in self.model.parameters()), self.step_bytes
+        return "\n".join(
+            f"rank {rank}: parameters {held / 1e6:.1f} MB, with gradients and velocities "
+            f"{3 * held / 1e6:.1f} MB; sent {sent / 1e6:.2f} MB a step"
+            for rank, (held, sent) in enumerate(self.world.gather_objects(own))
+        )
 
     def any(self, *flags: bool) -> tuple[bool, ...]:
         return tuple(map(any, zip(*self.world.gather_objects(flags), strict=True)))

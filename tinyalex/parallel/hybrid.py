@@ -87,7 +87,7 @@ class HybridParallel(DataParallel):
         model = HybridNetwork(network, world)
         super().__init__(model, world, world, shared=model.convolutional.parameters())
 
-    def compute_gradients(self, images: Array, labels: Array) -> StepResult | None:
+    def _compute(self, images: Array, labels: Array) -> StepResult | None:
         comm, network = self.comm, self.model
         counts = comm.gather_objects(len(labels))
         total, step = sum(counts), device.step()
