@@ -120,12 +120,14 @@ def load_data(args: argparse.Namespace) -> tuple[data.Dataset, data.Dataset, dat
 def main() -> int:
     args = arguments()
     began = time.perf_counter()
-    place = training_scripts.Workplace(args)
-    args.column_lrn = place.has_columns or args.column_lrn
+    setup = training_scripts.Setup(args)
+    args.column_lrn = setup.has_columns or args.column_lrn
+    if args.column_lrn and args.model != "alexnet":
+        raise ValueError(f"--model {args.model} has no columns. Use --model alexnet.")
     output = Path(args.output)
     training_scripts.make_output_folder(output, args.resume)
 
-    with parallel.main_first(place.world):
+    with parallel.main_first(setup.world):
         train, valid, test = load_data(args)
     mean = data.mean_image(train.images)
     scale = float(1 / train.images.std())
@@ -133,10 +135,12 @@ def main() -> int:
     if args.augment != "none":
         augment = data.Augment(mean, scale=scale, padding=4 if "crop" in args.augment else 0)
 
+    options = {"column_lrn": "1"} if args.column_lrn else {}
     network = models.cifar(args.model, len(train.classes), column_lrn=bool(args.column_lrn))
     print(network.summary((3, 32, 32)))
-    print(f"{len(train)} training, {len(valid)} validation and {len(test)} test images, {place}")
-    scheme = place.distribute(network)
+    print(f"{len(train)} training, {len(valid)} validation and {len(test)} test images, {setup}")
+    scheme = setup.distribute(network)
+    del network  # this process may need a part of it only
     model = scheme.model
     loader = partial(data.Loader, device=scheme.device, shard=scheme.shard)
     optimizer = optim.SGD(
@@ -155,7 +159,7 @@ def main() -> int:
         loader(valid, 256, transform=normalize),
         epochs=args.epochs,
         output=output,
-        metadata={"variant": f"cifar-{args.model}"},
+        metadata={"variant": f"cifar-{args.model}"} | options,
         patience=args.patience,
         options={name: getattr(args, name) for name in FIXED},
         scheme=scheme,

@@ -161,7 +161,7 @@ def arguments() -> argparse.Namespace:
         "--workers",
         type=positive_integer,
         metavar="N",
-        help="threads that decode images (default: one for each core)",
+        help="threads that decode images (default: one for each core of the process)",
     )
     training_scripts.add_run_options(p, "runs/imagenet")
     p.add_argument(
@@ -261,7 +261,7 @@ def report(
     files: list[str],
     source: data.Source,
     args: argparse.Namespace,
-    place: training_scripts.Workplace,
+    setup: training_scripts.Setup,
 ) -> list[data.StoredImages]:
     """Evaluate each weights file on the validation images, and their mean prediction.
 
@@ -272,7 +272,7 @@ def report(
     for ten in (False, True) if args.views is None else (args.views == 10,):
         title, predictions = "ten views" if ten else "one view", []
         for file in files:
-            model = load_network(file).to(place.device)
+            model = load_network(file).to(setup.device)
             check_classes(file, model, source)
             preprocessing = model.preprocessing or models.preprocessing(
                 model.variant, model.image_size
@@ -285,10 +285,10 @@ def report(
                 squash=preprocessing.squash,
             )
             views = Views(preprocessing, read_mean(model, Path(file)), ten)
-            size = place.shard[1] * (16 if ten else 128)
-            options = {"device": place.device, "shard": place.shard}
+            size = setup.shard[1] * (16 if ten else 128)
+            options = {"device": setup.device, "shard": setup.shard}
             batches = data.Loader(images, size, transform=views, **options)
-            prediction, labels = map(place.concatenate, training.log_probabilities(model, batches))
+            prediction, labels = map(setup.concatenate, training.log_probabilities(model, batches))
             read.append(images)
             predictions.append(prediction)
             print(f"{title:<9}  {file}: {training.score(prediction, labels)}", flush=True)
@@ -354,7 +354,7 @@ def train(
     args: argparse.Namespace,
     source: data.Source,
     splits: list[data.StoredImages],
-    place: training_scripts.Workplace,
+    setup: training_scripts.Setup,
 ) -> None:
     output = Path(args.output)
     training_scripts.make_output_folder(output, args.resume)
@@ -389,9 +389,9 @@ def train(
     print(network.summary((3, args.image_size, args.image_size)))
     print(
         f"{len(source.train)} training and {len(source.val)} validation images, "
-        f"{len(classes)} classes, {place}"
+        f"{len(classes)} classes, {setup}"
     )
-    scheme = place.distribute(network)
+    scheme = setup.distribute(network)
     del network  # this process may need a part of it only
     model = scheme.model
 
@@ -465,30 +465,32 @@ def plot_predictions(
 def main() -> int:
     args = arguments()
     began = time.perf_counter()
-    place = training_scripts.Workplace(args)
-    if place.has_columns and args.variant == "paper":
+    setup = training_scripts.Setup(args)
+    if setup.has_columns and args.variant == "paper":
         args.column_lrn = True
-    with parallel.main_first(place.world):
+    if args.column_lrn and args.variant != "paper":
+        raise ValueError("--column-lrn is an option of --variant paper. Leave it out.")
+    with parallel.main_first(setup.world):
         source = find_images(args)
     if args.evaluate:
-        print_unreadable(report(args.evaluate, source, args, place), place.world)
+        print_unreadable(report(args.evaluate, source, args, setup), setup.world)
         return 0
     splits = [
         data.StoredImages(split, source.classes, args.resize, args.workers)
         for split in (source.train, source.val)
     ]
     try:
-        train(args, source, splits, place)
+        train(args, source, splits, setup)
     except training.Interrupted:
-        print_unreadable(splits, place.world)
+        print_unreadable(splits, setup.world)
         print(f"\nStopped, and saved in {args.output}. {training_scripts.HOW_TO_RESUME}")
         return 130
-    print_unreadable(splits, place.world)
+    print_unreadable(splits, setup.world)
     print(
         f"figures: {args.output}/curves.png, filters.png, answers.png    "
         f"weights: {args.output}/model.safetensors, best.safetensors"
     )
-    report([f"{args.output}/best.safetensors"], source, args, place)
+    report([f"{args.output}/best.safetensors"], source, args, setup)
     print(f"time {time.perf_counter() - began:.0f} s")
     return 0
 

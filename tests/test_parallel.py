@@ -49,9 +49,18 @@ def start(ranks, program, *options, **settings):
 def run(ranks, program, *options, **settings):
     """(stdout, stderr) of a program with this many ranks; without mpirun for 0."""
     process = start(ranks, program, *options, **settings)
-    output, errors = process.communicate(timeout=LIMIT_SECONDS)
+    output, errors = results(process)
     assert process.returncode == 0, errors
     return output, errors
+
+
+def results(process):
+    """(stdout, stderr). A run that hangs is killed, with all of its ranks."""
+    try:
+        return process.communicate(timeout=LIMIT_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        pytest.fail(f"{process.args} did not end: {process.communicate()}")
 
 
 @pytest.fixture(scope="module")
@@ -262,18 +271,11 @@ def test_a_run_is_resumed_in_other_schemes(images, tmp_path):
         (3, 4, ("--parallel", "hybrid", "--column-lrn")),
         (4, 0, ("--devices", "cpu,cpu")),
     ):
-        run(
-            ranks,
-            CIFAR,
-            *options,
-            *how,
-            "--epochs",
-            epochs,
-            "--output",
-            divided,
-            "--resume",
-            "auto",
-        )
+        until = ("--epochs", epochs, "--output", divided, "--resume", "auto")
+        output, _ = run(ranks, CIFAR, *options, *how, *until)
+        assert [line.split()[1] for line in output.splitlines() if line.startswith("epoch")] == [
+            str(epochs)
+        ]
     assert largest_difference(whole, divided) < 1e-4
     lines = [(folder / "log.csv").read_text().splitlines() for folder in (whole, divided)]
     assert len(lines[0]) == len(lines[1]) == 5
@@ -301,9 +303,13 @@ def test_imagenet_is_trained_in_every_scheme(tmp_path):
 
 
 @needs_mpi
-@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
-def test_a_stopped_run_ends_and_is_resumed_with_fewer_ranks(images, tmp_path, sent):
-    """SIGKILL of one rank ends the others; Ctrl-C in mpirun saves a checkpoint."""
+@pytest.mark.parametrize(
+    ("sent", "to"),
+    [(signal.SIGKILL, 0), (signal.SIGKILL, 1), (signal.SIGINT, None), (signal.SIGTERM, 1)],
+)
+def test_a_stopped_run_ends_and_is_resumed_with_fewer_ranks(images, tmp_path, sent, to):
+    """SIGKILL of a rank ends the others; Ctrl-C in mpirun, or SIGTERM to one rank,
+    saves a checkpoint."""
     options = ("--data", images, "--batch-size", 8, "--epochs", 6, "--output")
     in_parallel = ("--parallel", "data")
     run(2, CIFAR, *options, tmp_path / "whole", *in_parallel)
@@ -311,18 +317,16 @@ def test_a_stopped_run_ends_and_is_resumed_with_fewer_ranks(images, tmp_path, se
     process = start(2, CIFAR, *options, stopped, *in_parallel)
     while not (stopped / "log.csv").exists() and process.poll() is None:
         time.sleep(0.01)
-    if sent == signal.SIGKILL:
-        os.kill(descendants(process.pid)[-1], sent)
-    else:
-        process.send_signal(sent)
-    output, errors = process.communicate(timeout=LIMIT_SECONDS)
+    os.kill(process.pid if to is None else descendants(process.pid)[to], sent)
+    output, _ = results(process)
     assert process.returncode != 0
-    assert ("Killed (signal 9)" in output + errors) == (sent == signal.SIGKILL)
-    assert ("Stopped, and saved" in output) == (sent == signal.SIGINT)
+    assert ("Stopped, and saved" in output) == (sent != signal.SIGKILL)
     shutil.copytree(stopped, tmp_path / "alone")
-    run(2, CIFAR, *options, stopped, *in_parallel, "--resume", "auto")
+    output, _ = run(2, CIFAR, *options, stopped, *in_parallel, "--resume", "auto")
+    assert "epoch   1" not in output
     assert largest_difference(tmp_path / "whole", stopped) == 0
-    run(0, CIFAR, *options, tmp_path / "alone", "--resume", "auto")
+    output, _ = run(0, CIFAR, *options, tmp_path / "alone", "--resume", "auto")
+    assert "epoch   1" not in output
     assert largest_difference(tmp_path / "whole", tmp_path / "alone") < 0.01
 
 
@@ -353,7 +357,7 @@ def test_an_error_of_one_rank_ends_all(tmp_path, error, shown):
         training_scripts.run(main)
     """)
     process = start(2, program)
-    _, errors = process.communicate(timeout=LIMIT_SECONDS)
+    _, errors = results(process)
     assert process.returncode == 1
     assert shown in errors
 
@@ -371,10 +375,11 @@ def test_wrong_options_are_refused(tmp_path):
     for ranks, options, message in (
         (0, ("--devices", "cpu,cpu", "--parallel", "data"), "Leave out --devices or --parallel"),
         (3, ("--parallel", "columns"), "expected an even number of processes"),
-        (2, ("--parallel", "columns", "--model", "quick"), "'quick' has no columns"),
+        (2, ("--parallel", "columns", "--model", "quick"), "--model quick has no columns"),
+        (2, ("--parallel", "data", "--device", "cuda:1"), "Each process takes a GPU of its own"),
     ):
         process = start(ranks, CIFAR, *SMALL, *options, "--output", tmp_path / "none")
-        _, errors = process.communicate(timeout=LIMIT_SECONDS)
+        _, errors = results(process)
         assert process.returncode == 1
         assert errors.count(message) == 1, errors
 
@@ -390,3 +395,104 @@ def test_an_evaluation_is_divided(tmp_path):
     divided, _ = run(2, IMAGENET, *options, "--parallel", "data")
     assert divided.splitlines()[:2] == alone.splitlines()[:2]
     assert "7 images" in divided
+
+
+@needs_mpi
+def test_a_rank_may_have_no_images(tmp_path):
+    """Two images for validation, and three ranks: as with one process."""
+    images = class_folders(tmp_path / "images", train=7, val=2)
+    options = ("--data", images, "--image-size", 67, "--resize", 72, "--batch-size", 7)
+    options = (*options, "--epochs", 1, "--lr", 0.0001, "--output")
+    alone, _ = run(0, IMAGENET, *options, tmp_path / "alone")
+    divided, _ = run(3, IMAGENET, *options, tmp_path / "divided", "--parallel", "data")
+    last = [
+        [
+            line.split(": ", 1)[1]
+            for line in output.splitlines()
+            if "views " in line or "view " in line
+        ]
+        for output in (alone, divided)
+    ]
+    assert last[0] == last[1]
+
+
+@needs_mpi
+def test_divergence_is_reported_once(images, tmp_path):
+    options = (*SMALL, "--data", images, "--epochs", 1, "--output", tmp_path / "out")
+    process = start(2, CIFAR, *options, "--lr", "1e30", "--parallel", "data")
+    _, errors = results(process)
+    assert process.returncode == 1
+    assert errors.count("training has diverged") == 1
+
+
+@needs_mpi
+def test_different_checkpoints_of_the_ranks_are_refused(images, tmp_path):
+    program = tmp_path / "resume.py"
+    program.write_text(f"""if True:
+        import argparse, sys
+        from types import SimpleNamespace
+        from tinyalex import parallel, models
+        from tinyalex.cli import training_scripts
+
+        def main():
+            world = parallel.connect("cpu")
+            scheme = parallel.distribute(models.cifar("quick"), "data", world)
+            progress = SimpleNamespace(step=100 * world.rank)
+            checkpoint = training_scripts.Path({str(tmp_path)!r}) / "none"
+            trainer = SimpleNamespace(
+                scheme=scheme, progress=progress, checkpoint=checkpoint, output="runs"
+            )
+            training_scripts.resume(trainer, "auto")
+
+        training_scripts.run(main)
+    """)
+    process = start(2, program)
+    _, errors = results(process)
+    assert process.returncode == 1
+    assert errors.count("of the steps [0, 100]") == 1
+
+
+@needs_mpi
+def test_every_gradient_may_have_a_bucket_of_its_own(tmp_path):
+    program = tmp_path / "buckets.py"
+    program.write_text("""if True:
+        import sys
+        from tinyalex.parallel import buckets
+        buckets.BUCKET_BYTES = 0
+        import parallel_steps
+        parallel_steps.training_scripts.run(parallel_steps.main)
+    """)
+    options = ("data", "torchvision", "float32", "cpu", 2)
+    output, _ = run(2, program, *options, PYTHONPATH=str(TESTS))
+    assert json.loads(output)["parameters"] < 1e-5
+
+
+@needs_mpi
+@pytest.mark.parametrize("scheme", ["columns", "hybrid"])
+def test_a_network_of_one_class_is_divided(tmp_path, scheme):
+    """Only one rank has a unit of the last layer."""
+    program = tmp_path / "one_class.py"
+    program.write_text(f"""if True:
+        from tinyalex import models, parallel
+        from tinyalex.cli import training_scripts
+
+        def main():
+            world = parallel.connect("cpu")
+            network = models.cifar("alexnet", 1, column_lrn=True)
+            scheme = parallel.distribute(network, {scheme!r}, world)
+            state = scheme.model.state_dict()
+            assert not state or (state["fc8.weight"] == network.fc8.weight.numpy()).all()
+            return 0
+
+        training_scripts.run(main)
+    """)
+    run(2, program)
+
+
+def test_a_loader_of_whole_batches_is_refused(tmp_path):
+    loader = data.Loader(parallel_steps.images(32), 6, shard=(0, 2))
+    model = models.cifar("quick", 5)
+    optimizer = ta.optim.SGD(model.parameters(), lr=0.1)
+    options = {"epochs": 1, "output": tmp_path, "metadata": {}}
+    with pytest.raises(ValueError, match=r"expected loaders with shard=\(0, 1\).*got \(0, 2\)"):
+        training.Trainer(model, optimizer, None, loader, loader, **options)

@@ -17,6 +17,9 @@ from tinyalex.training.checkpoint import CHECKPOINT
 from tinyalex.training.scheme import Scheme
 from tinyalex.training.trainer import Trainer
 
+STOPPED = 130
+"""The exit status after Ctrl-C or SIGTERM."""
+
 HOW_TO_RESUME = "To resume, repeat the command with --resume auto"
 
 
@@ -66,7 +69,7 @@ def add_run_options(p: argparse.ArgumentParser, output: str) -> None:
     )
 
 
-class Workplace:
+class Setup:
     """Where a script runs: on a device, on two, or on those of several processes."""
 
     def __init__(self, args: argparse.Namespace) -> None:
@@ -144,11 +147,11 @@ def resume(trainer: Trainer, checkpoint: str | None) -> None:
                 "(--output)."
             )
         trainer.resume(checkpoint)
-    resumed = trainer.progress.step > 0
-    if trainer.scheme.any(resumed) != (resumed,):
-        raise FileNotFoundError(
-            f"{trainer.output} contains a checkpoint for some processes only. Give a folder that "
-            "all machines share (--output)."
+    steps = trainer.scheme.gather(trainer.progress.step)
+    if len(set(steps)) > 1:
+        raise ValueError(
+            f"{trainer.output} contains different checkpoints for different processes, of the "
+            f"steps {steps}. Give a folder that all machines share (--output)."
         )
 
 
@@ -158,17 +161,22 @@ def run(main: Callable[[], int]) -> NoReturn:
     An error in one of several processes ends all of them.
     """
     name = Path(sys.argv[0]).name
-    status: int | str
     try:
         sys.exit(main())
+    except SystemExit as error:
+        # All processes agree on success, and on having been stopped.
+        if error.code in (None, 0, STOPPED):
+            raise
+        message = error.code if isinstance(error.code, str) else f"{name}: status {error.code}"
+        status = 1 if isinstance(error.code, str) else int(error.code or 0)
     except (ValueError, OSError, RuntimeError, FloatingPointError, ImportError) as error:
         message, status = f"{name}: {error}", 1
     except MemoryError as error:
         message, status = f"{name}: out of memory ({error}). Use a smaller --batch-size.", 1
     except KeyboardInterrupt:
-        message, status = f"\nStopped. Finished epochs are saved. {HOW_TO_RESUME}", 130
+        message = f"\nStopped. Finished epochs are saved. {HOW_TO_RESUME}"
+        status = STOPPED
     except Exception:
         message, status = traceback.format_exc(), 1
-    print(message, file=sys.stderr)
-    parallel.abort(status)
+    parallel.fail(message, status)
     sys.exit(status)

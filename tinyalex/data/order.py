@@ -11,14 +11,15 @@ def shuffled(n: int, epoch: int, seed: int | None) -> np.ndarray:
 
 
 def shuffled_files(files: np.ndarray, batch_size: int, epoch: int, seed: int | None) -> np.ndarray:
-    """A random order of images in large files, in which few files are read at a time.
+    """A random order of images in large files, for processes that divide each batch:
+    each reads files of its own.
 
     files  int (n,): the file of each image
 
     The files in random order are one sequence of images, which is cut into `batch_size`
     lanes of equal length. Each lane is shuffled, and a batch takes the next image of
-    each lane. Processes that divide every batch in this order read different files,
-    except for a file at the border between two of them.
+    each lane. A process has the same lanes in each batch. Two processes read the same
+    file only if it contains the border between their lanes.
     """
     random = device.generator("shuffle", epoch, seed=seed)
     n = len(files)

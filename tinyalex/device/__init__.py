@@ -41,6 +41,7 @@ from tinyalex.device.selection import (
     count,
     cuda_is_available,
     default,
+    hardware_id,
     memory,
     set_default,
 )
@@ -52,6 +53,7 @@ from tinyalex.device.tiles import (
     for_tiles,
     limit_threads,
     section,
+    section_sizes,
     single_threaded_blas,
     workers,
 )
@@ -75,6 +77,7 @@ __all__ = [
     "first_sample",
     "for_tiles",
     "generator",
+    "hardware_id",
     "is_array",
     "key",
     "limit_threads",
@@ -86,6 +89,7 @@ __all__ = [
     "random_words",
     "same_draws",
     "section",
+    "section_sizes",
     "seed",
     "set_default",
     "set_step",

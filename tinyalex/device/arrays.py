@@ -23,7 +23,7 @@ def gpu_name(index: int) -> str:
     return "cuda" if index == 0 else f"cuda:{index}"
 
 
-def _gpu_index(name: str) -> int:
+def gpu_index(name: str) -> int:
     return int(name.partition(":")[2] or 0)
 
 
@@ -73,7 +73,7 @@ def to_numpy(x: Array) -> np.ndarray:
 
 def on(name: str) -> AbstractContextManager[Any]:
     """A context in which the GPU `name` is CuPy's current device."""
-    return nullcontext() if name == "cpu" else gpu_library().cuda.Device(_gpu_index(name))
+    return nullcontext() if name == "cpu" else gpu_library().cuda.Device(gpu_index(name))
 
 
 def on_device_of(x: Array) -> AbstractContextManager[Any]:

@@ -1,5 +1,6 @@
 """NCCL: operations of several processes on arrays, each on a GPU of its own."""
 
+import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,9 @@ class Nccl:
     def __init__(self, rank: int, size: int, share_id: Callable[[Any], Any], device: str):
         self._nccl, self._cuda = _library(), gpu_library().cuda
         self.rank, self.size, self.device = rank, size, device
+        # This process may have two communicators. Without it, GPUs may begin their
+        # operations in different orders, and wait for each other forever.
+        os.environ.setdefault("NCCL_LAUNCH_ORDER_IMPLICIT", "1")
         unique_id = share_id(self._nccl.get_unique_id() if rank == 0 else None)
         with on(device):
             self._communicator = self._nccl.NcclCommunicator(size, unique_id, rank)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tinyalex.device.arrays import gpu_library, gpu_name, on
+from tinyalex.device.arrays import gpu_index, gpu_library, gpu_name, on
 from tinyalex.device.availability import why_no_cuda
 
 
@@ -32,6 +32,11 @@ def check(name: str) -> str:
 def count() -> int:
     """The number of GPUs; 0 if none is usable."""
     return 0 if why_no_cuda() else gpu_library().cuda.runtime.getDeviceCount()
+
+
+def hardware_id(name: str) -> str:
+    """The PCI bus id of a GPU, the same in all processes of a machine."""
+    return gpu_library().cuda.Device(gpu_index(check(name))).pci_bus_id
 
 
 def default() -> str:

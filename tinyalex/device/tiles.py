@@ -120,6 +120,11 @@ def section(total: int, part: int, parts: int) -> tuple[int, int]:
     return part * total // parts, (part + 1) * total // parts
 
 
+def section_sizes(total: int, parts: int) -> list[int]:
+    bounds = (section(total, part, parts) for part in range(parts))
+    return [stop - start for start, stop in bounds]
+
+
 @np.errstate(all="ignore")  # this setting is per thread
 def _run(tiles: list[tuple[int, int]], body: Body, scratch: Scratch) -> Any:
     total = None

@@ -7,7 +7,7 @@ from typing import Any
 from tinyalex import device as devices
 from tinyalex import functional as F
 from tinyalex.nn import Sequential
-from tinyalex.nn.partitioned import Partitioned, Rows, column_segments
+from tinyalex.nn.partitioned import Partitioned, Section, column_segments
 from tinyalex.tensor import Tensor, as_tensor
 
 
@@ -44,8 +44,8 @@ class Columns(Partitioned):
             list(map(Sequential, parallel)) for parallel in zip(*segments, strict=True)
         ]
         totals = network.state_shapes()
-        self.rows = {
-            f"columns.{i}.{name}": Rows(
+        self.sections = {
+            f"columns.{i}.{name}": Section(
                 name, *devices.section(totals[name][0], i, count), totals[name][0]
             )
             for i, column in enumerate(self.columns)

@@ -19,8 +19,8 @@ from tinyalex.nn.sequential import Sequential
 Layers = dict[str, Module]
 
 
-class Rows(NamedTuple):
-    """Rows start to stop (axis 0) of the parameter `name` of a whole network."""
+class Section(NamedTuple):
+    """A range of axis 0 of the parameter `name` of a whole network."""
 
     name: str
     start: int
@@ -32,7 +32,7 @@ class Rows(NamedTuple):
 
 
 def part_of(layer: Module, part: int, parts: int) -> Module:
-    """The layer with the part's rows of its parameters, which are copied, and of its
+    """The layer with the part's section of its parameters, which are copied, and of its
     groups."""
     result = copy.copy(layer)
     for name, value in vars(layer).items():
@@ -46,17 +46,17 @@ def part_of(layer: Module, part: int, parts: int) -> Module:
 
 
 class Partitioned(Module):
-    """A network whose parameters are rows of those of a whole network.
+    """A network whose parameters are sections of those of a whole network.
 
     `state_dict` and `load_state_dict` are those of the whole network.
     """
 
-    rows: dict[str, Rows]
+    sections: dict[str, Section]
     """By the name of each parameter."""
 
     def state_shapes(self) -> dict[str, Shape]:
         shapes = super().state_shapes()
-        return {rows.name: (rows.total, *shapes[name][1:]) for name, rows in self.rows.items()}
+        return {s.name: (s.total, *shapes[name][1:]) for name, s in self.sections.items()}
 
     def state_dict(self) -> dict[str, np.ndarray]:
         return self.merge(super().state_dict())
@@ -65,14 +65,14 @@ class Partitioned(Module):
         """The whole network's arrays, from arrays for some parameters of this one."""
         whole: dict[str, np.ndarray] = {}
         for name, array in arrays.items():
-            rows = self.rows[name]
-            if rows.name not in whole:
-                whole[rows.name] = np.empty((rows.total, *array.shape[1:]), array.dtype)
-            rows.of(whole[rows.name])[...] = array
+            section = self.sections[name]
+            if section.name not in whole:
+                whole[section.name] = np.empty((section.total, *array.shape[1:]), array.dtype)
+            section.of(whole[section.name])[...] = array
         return whole
 
     def _set_parameters(self, arrays: dict[str, np.ndarray]) -> None:
-        own = {name: rows.of(arrays[rows.name]) for name, rows in self.rows.items()}
+        own = {name: section.of(arrays[section.name]) for name, section in self.sections.items()}
         super()._set_parameters(own)
 
 

@@ -11,7 +11,7 @@ from tinyalex.parallel.cost import SCHEMES
 from tinyalex.parallel.data import DataParallel
 from tinyalex.parallel.exchange import Exchange, Gather
 from tinyalex.parallel.hybrid import HybridParallel
-from tinyalex.parallel.launch import abort, connect, distribute, main_first
+from tinyalex.parallel.launch import connect, distribute, fail, main_first
 
 __all__ = [
     "SCHEMES",
@@ -21,8 +21,8 @@ __all__ = [
     "Exchange",
     "Gather",
     "HybridParallel",
-    "abort",
     "connect",
     "distribute",
+    "fail",
     "main_first",
 ]

@@ -1,9 +1,10 @@
 """Gradients, added up between processes in buckets, while backward still runs."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 
-from tinyalex import device, kernels
+from tinyalex import device
 from tinyalex.device import Array
 from tinyalex.nn.parameter import Parameter
 from tinyalex.parallel.communicator import Communicator
@@ -25,8 +26,8 @@ class Bucket:
     def store(self, p: Parameter, grad: Array) -> Array:
         """Add a gradient. Returns the array that will contain the sum."""
         self.missing.remove(p)
-        if len(self.parameters) == 1:  # without a copy
-            self.buffer = kernels.of(grad).ready(grad)
+        if len(self.parameters) == 1:  # without a copy, if possible
+            self.buffer = device.xp(grad).ascontiguousarray(grad)
             return self.buffer
         if self.buffer is None:
             self._allocate(grad)
@@ -43,28 +44,45 @@ class Bucket:
 
 
 class GradientBuckets:
-    """Adds up the gradients of all ranks.
+    """Adds up the gradients of all ranks in a backward pass.
+
+        with GradientBuckets(parameters, comm):
+            loss.backward()
 
     A hook of each parameter puts its gradient into a bucket. When a bucket has all of
-    its gradients, its all-reduce starts in the background. `finish` waits for all.
-    Buckets are in the order in which backward computes gradients: the last layer first.
+    its gradients, its all-reduce starts in the background; the end of the context waits
+    for all. Buckets are in the order in which backward computes gradients: the last
+    layer first.
+
+    Raises RuntimeError at the beginning if a parameter has a gradient already.
     """
 
     def __init__(self, parameters: Sequence[Parameter], comm: Communicator) -> None:
         self.parameters, self.comm = list(parameters), comm
         self.buckets: list[Bucket] = []
+        self.bucket_of: dict[Parameter, Bucket] = {}
         self.waits: list[Callable[[], None]] = []
-        for p in self.parameters:
-            p.register_hook(partial(self._store, p))
-
-    def begin(self) -> None:
-        """Before each backward pass. Gradients of earlier steps become invalid."""
-        if not self.buckets:
-            self.buckets = list(map(Bucket, _in_groups(self.parameters)))
-            self.bucket_of = {p: bucket for bucket in self.buckets for p in bucket.parameters}
-        for bucket in self.buckets:
-            bucket.missing = set(bucket.parameters)
+        self.removals = ExitStack()
         self.started = 0
+
+    def __enter__(self) -> None:
+        if self.comm.size == 1:
+            return
+        if any(p.grad is not None for p in self.parameters):
+            raise RuntimeError(
+                "gradients of several processes cannot be added to those of an earlier backward "
+                "pass. Call optimizer.zero_grad() before each step."
+            )
+        self.buckets = list(map(Bucket, _in_groups(self.parameters)))
+        self.bucket_of = {p: bucket for bucket in self.buckets for p in bucket.parameters}
+        self.started = 0
+        for p in self.parameters:
+            self.removals.callback(p.register_hook(partial(self._store, p)))
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        self.removals.close()
+        if kind is None:
+            self._finish()
 
     def _store(self, p: Parameter, grad: Array) -> Array:
         stored = self.bucket_of[p].store(p, grad)
@@ -79,7 +97,7 @@ class GradientBuckets:
             self.waits.append(self.comm.start("all_reduce", buffer))
             self.started += 1
 
-    def finish(self) -> None:
+    def _finish(self) -> None:
         """Wait for the sums. A parameter without a gradient on this rank gets one."""
         for bucket in self.buckets:
             for p in list(bucket.missing):

@@ -4,8 +4,8 @@ from tinyalex.nn import Module, Sequential
 from tinyalex.nn.partitioned import column_segments
 from tinyalex.parallel.communicator import Communicator
 from tinyalex.parallel.data import DataParallel
+from tinyalex.parallel.distributed import DistributedNetwork
 from tinyalex.parallel.exchange import Exchange
-from tinyalex.parallel.rows import DistributedRows
 
 COLUMNS = 2
 
@@ -33,5 +33,6 @@ class ColumnParallel(DataParallel):
         for number, segment in enumerate(segments, 1):
             layers |= segment | {f"exchange{number}": Exchange(pair)}
         layers |= last | {"exchange_output": Exchange(pair, replicated=True)}
-        model = DistributedRows(layers, network.state_shapes(), pair, replicas.rank == 0)
+        shapes, is_merged = network.state_shapes(), replicas.rank == 0
+        model = DistributedNetwork(layers, layers, shapes, pair, is_merged)
         super().__init__(model, world, replicas)

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from tinyalex import device
 from tinyalex.device import Array
 from tinyalex.parallel.mpi import Mpi
@@ -15,8 +17,8 @@ class Communicator:
     by MPI, CuPy's by NCCL. Each process must call the same operations in the same
     order. Sums are added in a fixed order: results are reproducible.
 
-    `counts` has the number of elements of each rank's section of x, which lie one after
-    another; `sections` computes them.
+    `counts` has the number of elements of each rank's section of x. The sections are
+    consecutive; `sections` computes equal ones.
 
     mpi_comm     of mpi4py
     device_name  of the arrays
@@ -38,17 +40,21 @@ class Communicator:
         """The group of processes with the same `color`, in the order of their ranks."""
         return Communicator(self.mpi.Split(color, self.rank), self.device, self)
 
-    def close(self) -> None:
-        self._engine.close()
-
     def gather_objects(self, value: Any) -> list[Any]:
         """The Python object of each rank, on all ranks."""
         return self.mpi.allgather(value)
 
+    def gather_integers(self, *values: int) -> np.ndarray:
+        """int64 (size, len(values)): the integers of each rank, on all ranks."""
+        gathered = np.empty((self.size, len(values)), np.int64)
+        gathered[self.rank] = values
+        if self.size > 1:
+            self.host.all_gather(gathered.reshape(-1), [len(values)] * self.size)
+        return gathered
+
     def sections(self, total: int) -> list[int]:
         """The sizes of the ranks' sections of `total` elements."""
-        bounds = (device.section(total, rank, self.size) for rank in range(self.size))
-        return [stop - start for start, stop in bounds]
+        return device.section_sizes(total, self.size)
 
     def all_reduce(self, x: Array) -> None:
         """x = the sum over the ranks."""
@@ -108,7 +114,8 @@ class Communicator:
                 return every - argument[self.rank] * x.itemsize
             case "all_reduce":
                 counts = self.sections(x.size)
-                return sum(self._bytes_of(half, x, counts) for half in _ALL_REDUCE)
+                scattered = self._bytes_of("reduce_scatter", x, counts)
+                return scattered + self._bytes_of("all_gather", x, counts)
             case "broadcast":
                 return others * every if self.rank == argument else 0
             case "reduce":
@@ -116,9 +123,6 @@ class Communicator:
             case "send":
                 return every
         return 0
-
-
-_ALL_REDUCE = "reduce_scatter", "all_gather"
 
 
 def _flat(x: Array) -> Array:

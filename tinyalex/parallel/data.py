@@ -1,6 +1,7 @@
 """Data parallelism: each process computes a part of the batch."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from tinyalex import device
 from tinyalex import functional as F
@@ -8,7 +9,13 @@ from tinyalex.device import Array
 from tinyalex.nn import Module, Parameter
 from tinyalex.parallel.buckets import GradientBuckets
 from tinyalex.parallel.communicator import Communicator
-from tinyalex.training.metrics import Evaluation, count_errors, evaluate, merge_evaluations
+from tinyalex.training.metrics import (
+    Evaluation,
+    count_errors,
+    log_probabilities,
+    merge_evaluations,
+    score,
+)
 from tinyalex.training.scheme import Scheme, StepResult
 
 
@@ -37,7 +44,8 @@ class DataParallel(Scheme):
         self.world, self.comm = world, comm
         self.shard = comm.rank, comm.size
         self.is_main = world.rank == 0
-        self.buckets = GradientBuckets(list(shared or model.parameters()), comm)
+        parameters = model.parameters() if shared is None else shared
+        self.buckets = GradientBuckets(list(parameters), comm)
         self.step_bytes = 0
 
     def compute_gradients(self, images: Array, labels: Array) -> StepResult | None:
@@ -47,16 +55,15 @@ class DataParallel(Scheme):
         return result
 
     def _compute(self, images: Array, labels: Array) -> StepResult | None:
-        counts = self.comm.gather_objects(len(labels))
+        counts = self.comm.gather_integers(len(labels))[:, 0].tolist()
         first, total = sum(counts[: self.comm.rank]), sum(counts)
         if total == 0:
             return None
         device.set_step(device.step(), first)
-        self.buckets.begin()
         logits = self.model(images)
         loss = F.cross_entropy(logits, labels, reduction="sum") * (1 / total)
-        loss.backward()
-        self.buckets.finish()
+        with self.buckets:
+            loss.backward()
         with device.on_device_of(logits.data):
             errors = count_errors(logits.data, labels)
             sums = device.xp(errors).stack([loss.data, errors.astype(loss.dtype)])
@@ -64,7 +71,8 @@ class DataParallel(Scheme):
             return StepResult(sums[0], sums[1], total, logits.shape[1])
 
     def evaluate(self, batches: Iterable[tuple[Array, Array]]) -> Evaluation:
-        return merge_evaluations(self.comm.gather_objects(evaluate(self.model, batches)))
+        own = score(*log_probabilities(self.model, batches))
+        return merge_evaluations(self.comm.gather_objects(own))
 
     def describe_ranks(self) -> str:
         """What each rank holds and sends: a line for each. A collective operation."""
@@ -75,5 +83,8 @@ class DataParallel(Scheme):
             for rank, (held, sent) in enumerate(self.world.gather_objects(own))
         )
 
-    def any(self, *flags: bool) -> tuple[bool, ...]:
-        return tuple(map(any, zip(*self.world.gather_objects(flags), strict=True)))
+    def any_rank(self, *flags: bool) -> tuple[bool, ...]:
+        return tuple(map(bool, self.world.gather_integers(*flags).max(axis=0)))
+
+    def gather(self, value: Any) -> list[Any]:
+        return self.world.gather_objects(value)

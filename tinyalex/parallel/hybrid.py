@@ -8,21 +8,21 @@ parameters, linear layers most of the parameters and few activations.
 from collections.abc import Iterator
 from typing import Any
 
-from tinyalex import device, kernels
+from tinyalex import device
 from tinyalex import functional as F
 from tinyalex.device import Array
 from tinyalex.nn import Dropout, Linear, Sequential
 from tinyalex.nn.partitioned import layers_of, segments_of
 from tinyalex.parallel.communicator import Communicator
 from tinyalex.parallel.data import DataParallel
+from tinyalex.parallel.distributed import DistributedNetwork
 from tinyalex.parallel.exchange import Exchange
-from tinyalex.parallel.rows import DistributedRows
 from tinyalex.tensor import Tensor, as_tensor
 from tinyalex.training.metrics import count_errors
 from tinyalex.training.scheme import StepResult
 
 
-class HybridNetwork(DistributedRows):
+class HybridNetwork(DistributedNetwork):
     """The whole convolutional part, and this rank's units of each linear layer.
 
     `forward` is a collective operation for inference: each rank gives its own images,
@@ -41,7 +41,7 @@ class HybridNetwork(DistributedRows):
         for number, segment in enumerate(segments, 1):
             parts |= segment | {f"exchange{number}": Exchange(comm)}
         parts |= last | {"exchange_output": Exchange(comm, replicated=True)}
-        super().__init__(parts, network.state_shapes(), comm, is_merged=True)
+        super().__init__(parts, after_cut, network.state_shapes(), comm, is_merged=True)
 
     @property
     def convolutional(self) -> Sequential:
@@ -53,7 +53,7 @@ class HybridNetwork(DistributedRows):
 
     def forward(self, x: Any) -> Tensor:
         features = self.convolutional(as_tensor(x)).data
-        counts = self.comm.gather_objects(len(features))
+        counts = self.comm.gather_integers(len(features))[:, 0].tolist()
         logits = [self.linear(part) for part in broadcast_parts(features, counts, self.comm)]
         return logits[self.comm.rank]
 
@@ -89,12 +89,11 @@ class HybridParallel(DataParallel):
 
     def _compute(self, images: Array, labels: Array) -> StepResult | None:
         comm, network = self.comm, self.model
-        counts = comm.gather_objects(len(labels))
+        counts = comm.gather_integers(len(labels))[:, 0].tolist()
         total, step = sum(counts), device.step()
         if total == 0:
             return None
         all_labels = self._gather_labels(labels, counts)
-        self.buckets.begin()
         features = network.convolutional(as_tensor(images))
         losses: list[Any] = []
         errors: list[Any] = []
@@ -109,15 +108,17 @@ class HybridParallel(DataParallel):
             part_loss = F.cross_entropy(logits, t, reduction="sum") * (1 / total)
             part_loss.backward()
             assert x.grad is not None
-            grads.append(kernels.of(x.grad).ready(x.grad))
+            with device.on(comm.device):
+                grads.append(device.xp(x.grad).ascontiguousarray(x.grad))
             waits.append(comm.start("reduce", grads[-1], rank))
             losses.append(part_loss.data)
             with device.on(comm.device):
                 errors.append(count_errors(logits.data, t))
         for wait in waits:
             wait()
-        features.backward(grads[comm.rank])
-        self.buckets.finish()
+        if features.requires_grad:
+            with self.buckets:
+                features.backward(grads[comm.rank])
         with device.on(comm.device):
             return StepResult(sum(losses), sum(errors), total, logits.shape[1])
 

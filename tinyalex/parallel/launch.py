@@ -33,12 +33,42 @@ def connect(device_name: str = "auto") -> Communicator:
         ) from error
     world = MPI.COMM_WORLD
     local = world.Split_type(MPI.COMM_TYPE_SHARED)
+    if MPI.Query_thread() < MPI.THREAD_MULTIPLE:
+        raise RuntimeError(
+            "expected MPI with the thread level MULTIPLE: gradients are exchanged by a thread of "
+            "their own. Leave mpi4py.rc.thread_level as it is, or use another MPI library."
+        )
+    if ":" in device_name:
+        raise ValueError(
+            f"--parallel: expected the device 'auto', 'cpu' or 'cuda', got {device_name!r}. Each "
+            "process takes a GPU of its own."
+        )
     name = device.check(device_name)
     if name != "cpu":
         name = device.check(f"cuda:{local.rank % device.count()}")
+    _check_devices(world, local, name)
     cores = set().union(*local.allgather(device.cores()))
     device.limit_threads(max(1, len(cores) // local.size))
     return Communicator(world, name)
+
+
+def _check_devices(world: Any, local: Any, name: str) -> None:
+    """Raises ValueError, on all ranks, if some have no GPU, or share one."""
+    kinds = world.allgather(name.partition(":")[0])
+    if len(set(kinds)) > 1:
+        without = ", ".join(str(rank) for rank, kind in enumerate(kinds) if kind == "cpu")
+        raise ValueError(
+            f"expected a GPU for each process or for none; ranks without one: {without}. "
+            "Give --device cuda to see the reason, or --device cpu."
+        )
+    if name == "cpu":
+        return
+    gpus = set(local.allgather(device.hardware_id(name)))
+    if len(gpus) < local.size:
+        raise ValueError(
+            f"expected a GPU for each process, got {len(gpus)} for {local.size} processes of a "
+            "machine. Start fewer processes."
+        )
 
 
 def distribute(network: Sequential, scheme: str, world: Communicator) -> DataParallel:
@@ -49,29 +79,36 @@ def distribute(network: Sequential, scheme: str, world: Communicator) -> DataPar
     return schemes[scheme](network, world)
 
 
-def abort(status: int) -> None:
-    """End all processes of the run, if there are several; otherwise return.
+def fail(message: str, status: int) -> None:
+    """Print an error, and end all processes of the run, if there are several.
 
-    To be called after an error has been printed: the other processes may wait for this
-    one forever.
+    The other processes may wait for this one forever. An error of all of them is
+    printed once: rank 0 ends the others before they print it. Returns if this is the
+    only process.
     """
-    mpi = sys.modules.get("mpi4py.MPI")
-    if mpi is None or not mpi.Is_initialized() or mpi.COMM_WORLD.size == 1:
-        return
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if mpi.COMM_WORLD.rank > 0:
-        # An error of all processes is printed once: rank 0 ends the others first.
+    mpi: Any = sys.modules.get("mpi4py.MPI")
+    several = mpi is not None and mpi.Is_initialized() and mpi.COMM_WORLD.size > 1
+    if several and mpi.COMM_WORLD.rank > 0:
         time.sleep(1)
-    mpi.COMM_WORLD.Abort(status)
+    print(message, file=sys.stderr, flush=True)
+    if several:
+        sys.stdout.flush()
+        time.sleep(0.2)  # mpirun prints what it has received, and no more
+        mpi.COMM_WORLD.Abort(status)
 
 
 @contextmanager
 def main_first(world: Communicator | None) -> Iterator[None]:
-    """A context that rank 0 enters first, the others when it has left: it downloads
-    files that they then find."""
-    if world is not None and world.rank > 0:
-        world.mpi.Barrier()
+    """A context that one process of each machine enters first, the others when it has
+    left: it downloads files that they then find."""
+    if world is None:
+        yield
+        return
+    from mpi4py import MPI
+
+    local = world.mpi.Split_type(MPI.COMM_TYPE_SHARED)
+    if local.rank > 0:
+        local.Barrier()
     yield
-    if world is not None and world.rank == 0:
-        world.mpi.Barrier()
+    if local.rank == 0:
+        local.Barrier()

@@ -34,8 +34,7 @@ class Mpi:
 
     def all_reduce(self, x: np.ndarray) -> None:
         """x = the sum over the ranks."""
-        bounds = (device.section(len(x), rank, self.size) for rank in range(self.size))
-        counts = [stop - start for start, stop in bounds]
+        counts = device.section_sizes(len(x), self.size)
         self.reduce_scatter(x, counts)
         self.all_gather(x, counts)
 
@@ -108,10 +107,6 @@ class Mpi:
             self._background = Mpi(self.comm.Dup()), ThreadPoolExecutor(1, "tinyalex-mpi")
         twin, thread = self._background
         return thread.submit(getattr(twin, operation), *arguments).result
-
-    def close(self) -> None:
-        if self._background is not None:
-            self._background[1].shutdown()
 
 
 def _wait(request: Any) -> None:

@@ -88,9 +88,9 @@ class Run:
 
     def _load_optimizer(self, state: dict[str, Any]) -> None:
         if isinstance(self.model, Partitioned):
-            rows = self.model.rows
+            sections = self.model.sections
             whole_names = [
-                list(dict.fromkeys(rows[name].name for name in names))
+                list(dict.fromkeys(sections[name].name for name in names))
                 for names in self._group_names()
             ]
             groups = [
@@ -99,7 +99,7 @@ class Run:
             ]
             state = state | {
                 "velocity": [
-                    [rows[name].of(group[rows[name].name]) for name in names]
+                    [sections[name].of(group[sections[name].name]) for name in names]
                     for names, group in zip(self._group_names(), groups, strict=True)
                 ]
             }

@@ -76,8 +76,8 @@ def log_probabilities(
             by_view = result.reshape(len(labels), views, result.shape[1]).swapaxes(0, 1)
             results.append(mean_log_probabilities(by_view))
             all_labels.append(device.to_numpy(labels))
-    if not any(map(len, results)):
-        raise ValueError("evaluate: got no images. Give the data set at least one.")
+    if not results:
+        require_images(0)
     return np.concatenate(results), np.concatenate(all_labels)
 
 
@@ -92,8 +92,13 @@ def mean_log_probabilities(predictions: Sequence[np.ndarray] | np.ndarray) -> np
 
 
 def score(predictions: np.ndarray, labels: np.ndarray) -> Evaluation:
-    """Compares predictions, log probabilities (N, K), with labels (N,)."""
+    """Compares predictions, log probabilities (N, K), with labels (N,).
+
+    Without images, all results are 0.
+    """
     count, classes = predictions.shape
+    if count == 0:
+        return Evaluation(0.0, 0.0, np.zeros((classes, classes), np.int64), 0.0)
     at_label = predictions[np.arange(count), labels]
     confusion = np.zeros((classes, classes), np.int64)
     np.add.at(confusion, (labels, predictions.argmax(axis=1)), 1)
@@ -112,18 +117,31 @@ def score(predictions: np.ndarray, labels: np.ndarray) -> Evaluation:
 
 
 def evaluate(model: Any, batches: Iterable[tuple[Array, Array]]) -> Evaluation:
-    """Evaluates the model on all batches (images, labels), and restores its mode."""
-    return score(*log_probabilities(model, batches))
+    """Evaluates the model on all batches (images, labels), and restores its mode.
+
+    Raises ValueError if there are no images.
+    """
+    predictions, labels = log_probabilities(model, batches)
+    require_images(len(labels))
+    return score(predictions, labels)
+
+
+def require_images(count: int) -> None:
+    if count == 0:
+        raise ValueError("evaluate: got no images. Give the data set at least one.")
 
 
 def merge_evaluations(parts: Sequence[Evaluation]) -> Evaluation:
-    """The evaluation of all images, from those of parts of them."""
+    """The evaluation of all images, from those of parts of them.
+
+    Raises ValueError if there are no images.
+    """
     counts = [int(part.confusion.sum()) for part in parts]
-
-    def mean(name: str) -> float:
-        values = (getattr(part, name) for part in parts)
-        return sum(n * value for n, value in zip(counts, values, strict=True)) / sum(counts)
-
-    confusion = sum((part.confusion for part in parts), np.zeros_like(parts[0].confusion))
-    error = 1 - float(np.trace(confusion)) / sum(counts)
-    return Evaluation(mean("loss"), error, confusion, mean("top5_error"))
+    total = sum(counts)
+    require_images(total)
+    loss, top5_error = (
+        sum(n * getattr(part, name) for n, part in zip(counts, parts, strict=True)) / total
+        for name in ("loss", "top5_error")
+    )
+    confusion = np.sum([part.confusion for part in parts], axis=0)
+    return Evaluation(loss, 1 - float(np.trace(confusion)) / total, confusion, top5_error)

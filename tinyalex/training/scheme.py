@@ -1,7 +1,7 @@
 """How a network computes training steps: in one process, or in several."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tinyalex import device
 from tinyalex import functional as F
@@ -35,7 +35,7 @@ class Scheme:
         self.is_main = True
 
     def compute_gradients(self, images: Array, labels: Array) -> StepResult | None:
-        """Add the gradients of the mean loss of a batch to the parameters' `.grad`.
+        """Set the parameters' `.grad`, None before, for the mean loss of a batch.
 
         None if there is no image in the whole batch: none could be read.
         """
@@ -51,6 +51,10 @@ class Scheme:
         """Evaluate the model on all images, of which `batches` has this process's."""
         return evaluate(self.model, batches)
 
-    def any(self, *flags: bool) -> tuple[bool, ...]:
+    def any_rank(self, *flags: bool) -> tuple[bool, ...]:
         """For each flag, whether it is set in any process."""
         return flags
+
+    def gather(self, value: Any) -> list[Any]:
+        """The value of each process."""
+        return [value]

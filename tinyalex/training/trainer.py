@@ -71,6 +71,13 @@ class Trainer(Run):
         self.train, self.valid, self.epochs = train, valid, epochs
         self.output, self.metadata, self.patience = Path(output), metadata, patience
         self.scheme = scheme or Scheme(model, train.device)
+        for loader in (train, valid):
+            if loader.shard != self.scheme.shard:
+                raise ValueError(
+                    f"Trainer: expected loaders with shard={self.scheme.shard}, the part of each "
+                    f"batch for this process, got {loader.shard}. Give data.Loader(..., "
+                    "shard=scheme.shard)."
+                )
         self.after_epoch = after_epoch
         self._pending = PendingResults()
         self._plateau: Plateau | None = None
@@ -109,7 +116,7 @@ class Trainer(Run):
             for images, labels in self._timed(self.train.epoch(epoch, start)):
                 self.step(images, labels)
                 save_now = time.perf_counter() - saved > SAVE_INTERVAL_SECONDS
-                stop, save_now = self.scheme.any(stop_requested(), save_now)
+                stop, save_now = self.scheme.any_rank(stop_requested(), save_now)
                 if stop or time.perf_counter() - began > READ_INTERVAL_SECONDS:
                     self._read_results()
                     now = time.perf_counter()
@@ -211,8 +218,9 @@ class Trainer(Run):
             self.scheduler.step()
         if valid.error < progress.best_error:
             progress.best_error, progress.best_epoch = valid.error, len(self.log)
-            self.best = self.model.state_dict()
-            self._save_weights("best.safetensors", self.best)
+            best = self.model.state_dict()
+            self.best = best if self.scheme.is_main else {}
+            self._save_weights("best.safetensors", best)
         self.save_checkpoint()
         self._report()
         if self.scheme.is_main:
@@ -251,5 +259,7 @@ class Trainer(Run):
         """Continue from a checkpoint, as `load_checkpoint` does."""
         self.load_checkpoint(path)
         self._pending = PendingResults()
+        if not self.scheme.is_main:
+            self.best = {}
         if self.best:
             self._save_weights("best.safetensors", self.best)
