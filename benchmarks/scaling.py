@@ -27,10 +27,9 @@ import turns
 from alexnet_step import positive
 
 from tinyalex.nn import init
-from tinyalex.parallel import calibration, cost
-from tinyalex.parallel.cost import SCHEMES, Layer
-from tinyalex.parallel.measurements import build
-from tinyalex.parallel.step_time import ComputeTimes, Machine, predict
+from tinyalex.parallel import cost
+from tinyalex.parallel.cost import SCHEMES, ComputeTimes, LayerShape, Machine, calibration, predict
+from tinyalex.parallel.cost.measurements import build
 from tinyalex.plots.figures import INK, new_figure
 
 CURVE_WORKERS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -43,7 +42,7 @@ def main() -> int:
     with init.skipped():
         model, image_shape = build(args.variant, args.image_size)
     args.image_size = image_shape[1]
-    layers = cost.layers_of(model, image_shape)
+    layers = cost.layer_shapes(model, image_shape)
     schemes = [name for name in SCHEMES if name != "columns" or cost.has_columns(layers)]
     others = contender.OtherProcesses()
     rounds = [Round(args, layers, schemes) for _ in range(args.rounds)]
@@ -115,15 +114,12 @@ class Round:
     """A calibration, and then the steps of each scheme and number of processes."""
 
     def __init__(
-        self, args: argparse.Namespace, layers: Sequence[Layer], schemes: Sequence[str]
+        self, args: argparse.Namespace, layers: Sequence[LayerShape], schemes: Sequence[str]
     ) -> None:
         self.args, self.layers = args, layers
-        sizes = calibration.sizes_for(args.batch)
-        rates, self.times = calibration.measure_compute(
-            args.variant, args.image_size, layers, sizes
-        )
-        rates |= calibration.measure_messages()
-        self.machine = Machine(**rates, cores=contender.cores())
+        cores = contender.cores()
+        self.calibration = calibration.measure(args.variant, args.image_size, args.batch, cores)
+        self.machine = Machine(**self.calibration.rates, cores=cores)
         self.runs = [self.run("data", 1)]
         self.runs += [
             self.run(name, count)
@@ -153,7 +149,7 @@ class Round:
             "processes": count,
             "sent_bytes": max(expected),
             "seconds": median(found["seconds"]),
-            "predicted": self.predict(scheme, count, self.times),
+            "predicted": self.predict(scheme, count, self.calibration.times(count)),
             "from_shapes": self.predict(scheme, count, None),
         }
 

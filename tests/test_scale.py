@@ -11,23 +11,25 @@ import pytest
 from tinyalex import models, nn
 from tinyalex.cli import main
 from tinyalex.nn import init
-from tinyalex.parallel import calibration, cost, measurements
+from tinyalex.parallel import buckets, cost
 from tinyalex.parallel.cost import (
     SCHEMES,
+    ComputeTimes,
+    Machine,
+    calibration,
     images_held,
-    layers_of,
+    layer_shapes,
+    measurements,
+    operations,
     parameters_held,
-    section,
+    predict,
     sent_by_purpose,
     sent_bytes,
 )
-from tinyalex.parallel.step_time import (
-    ComputeTimes,
-    Machine,
+from tinyalex.parallel.cost.step_time import (
     PartTimes,
     PassTime,
     largest_share,
-    predict,
     times_from_shapes,
 )
 
@@ -49,29 +51,22 @@ def small_network():
 
 @pytest.fixture(scope="module")
 def small():
-    return layers_of(small_network(), (2, 6, 6))
+    return layer_shapes(small_network(), (2, 6, 6))
 
 
 @pytest.fixture(scope="module")
 def paper():
     with init.skipped():
-        return layers_of(models.alexnet("paper", column_lrn=True))
+        return layer_shapes(models.alexnet("paper", column_lrn=True))
 
 
 @pytest.fixture(scope="module")
 def quick():
-    return layers_of(models.cifar("quick"), (3, 32, 32))
+    return layer_shapes(models.cifar("quick"), (3, 32, 32))
 
 
 def total(layers, scheme, workers, batch_size):
     return sum(sent_bytes(layers, scheme, workers, batch_size, rank) for rank in range(workers))
-
-
-@pytest.mark.parametrize(("n", "workers"), [(10, 3), (2, 5), (0, 2), (1000, 64)])
-def test_sections_cover_all_items(n, workers):
-    sizes = [section(n, workers, rank) for rank in range(workers)]
-    assert sum(sizes) == n
-    assert max(sizes) - min(sizes) <= 1
 
 
 def test_the_layers_have_the_shapes_of_the_network(small):
@@ -103,17 +98,18 @@ class TestSentBytes:
         assert [sent_bytes(small, "data", 3, 8, rank) for rank in range(3)] == expected
 
     def test_buckets_follow_the_backward_pass(self, small, monkeypatch):
-        monkeypatch.setattr(cost, "BUCKET_BYTES", 4 * 200)
+        monkeypatch.setattr(buckets, "BUCKET_BYTES", 4 * 200)
         # fc4 and the bias of fc3; its weight; conv2 and the bias of conv1; its weight.
-        assert cost.buckets(small, "data", 3, 0) == [29, 1080, 174, 108]
+        assert cost.buckets(small, "data", 3, 0) == [[4, 20, 5], [1080], [6, 162, 6], [108]]
         sections = 9 + 360 + 58 + 36
         assert sent_bytes(small, "data", 3, 8) == 4 * (1391 + sections + 2)
 
     def test_a_bucket_of_the_paper_has_16_mib_or_one_weight(self, paper):
         fc6, fc7 = 9216 * 4096, 4096 * 4096
-        found = cost.buckets(paper, "data", 2, 0)
+        found = [sum(sizes) for sizes in cost.buckets(paper, "data", 2, 0)]
         assert found == [4_096_000 + 1000 + 4096, fc7, 4096, fc6, 2_334_080]
-        assert [4 * size <= cost.BUCKET_BYTES for size in found] == [True, False, True, False, True]
+        fits = [4 * size <= buckets.BUCKET_BYTES for size in found]
+        assert fits == [True, False, True, False, True]
 
     def test_in_columns_a_pair_exchanges_activations_only(self, small):
         # fc3 reads both columns, 108 features of each; fc4 5 units, in halves of 2 and
@@ -231,7 +227,7 @@ class TestErrors:
 
     def test_a_network_without_a_linear_layer(self):
         with pytest.raises(ValueError, match="Sequential has no nn.Linear"):
-            layers_of(nn.Sequential(nn.Conv2d(3, 4, 3)), (3, 8, 8))
+            layer_shapes(nn.Sequential(nn.Conv2d(3, 4, 3)), (3, 8, 8))
 
 
 TIMES = ComputeTimes(
@@ -239,7 +235,7 @@ TIMES = ComputeTimes(
     linear=PartTimes(PassTime(0.3, 0.5), PassTime(0.4, 0.25)),
     update=1e-3,
 )
-SLOW = Machine(flops=1.0, memory_bandwidth=1e6, message_bandwidth=100.0, latency=2.0)
+SLOW = Machine(1.0, memory_bandwidth=1e6, message_bandwidth=100.0, sum_bandwidth=50.0, latency=2.0)
 
 
 class TestPredict:
@@ -249,10 +245,11 @@ class TestPredict:
         assert p.compute == pytest.approx(0.1 + 0.2 + 0.3 + 0.4 + 4 * 3.75)
         assert p.update == pytest.approx(1.391)
         # Convolutions and linear layers in a bucket each: 282 = 2 * 141 and 1109 =
-        # 554 + 555 elements, two messages a bucket. All is copied to buckets; a section
-        # is read twice and written once to add it.
-        sent, copied = 4 * 2 * (141 + 555), 4 * (2 * 1391 + 3 * (141 + 555))
-        assert p.communication == pytest.approx(4 * 2.0 + sent / 100 + copied / 1e6)
+        # 554 + 555 elements, two messages a bucket. All is copied to buckets.
+        section, copied = 4 * (141 + 555), 4 * 2 * 1391
+        assert p.communication == pytest.approx(
+            4 * 2.0 + section * (1 / 100 + 1 / 50) + copied / 1e6
+        )
         assert p.step == p.compute + p.update + p.communication
         assert p.images_per_second == 8 / p.step
 
@@ -310,6 +307,25 @@ class TestPredict:
         added -= predict(paper, "data", 8, 128, replace(slow, latency=0.5)).communication
         assert added == pytest.approx(0.5 * 2 * 7 * 5)  # fc8, fc7, fc6 and their biases, conv
 
+    def test_a_gradient_that_fills_a_bucket_is_not_copied(self):
+        assert operations.all_reduce([[6]], 2).copied == 0
+        assert operations.all_reduce([[4, 2]], 2).copied == 2 * 4 * 6
+        assert operations.all_reduce([[6]], 1) == operations.Messages()
+
+    def test_sums_without_a_rate_of_their_own_need_the_memory(self):
+        machine = Machine(memory_bandwidth=30.0, message_bandwidth=5.0)
+        assert machine.sum_seconds(60) == pytest.approx(60 / 5 + 3 * 60 / 30)
+        assert replace(machine, sum_bandwidth=2.0).sum_seconds(60) == 30
+
+    def test_a_broadcast_grows_with_the_depth_of_a_tree(self):
+        found = [operations.broadcast(10, workers) for workers in (1, 2, 8, 1000)]
+        assert [(each.count, each.sent) for each in found] == [(0, 0), (1, 40), (3, 40), (10, 40)]
+
+    def test_the_root_of_a_reduction_receives_from_all_with_mpi_only(self):
+        assert operations.reduce(10, 8, "mpi").added == 7 * 40
+        assert operations.reduce(10, 8, "nccl").added == 40
+        assert operations.reduce(10, 1, "nccl") == operations.reduce(10, 1, "mpi")
+
     def test_times_from_shapes_by_hand(self, small):
         machine = Machine(flops=1e3, memory_bandwidth=4e3)  # 2 ms a multiply-add, 1 an element
         times = times_from_shapes(small, machine)
@@ -349,27 +365,30 @@ class TestCalibration:
         assert len(found) == 5
         assert min(found) > 0
 
-    def test_one_core_is_measured_in_a_process_of_its_own(self, quick):
-        rates, times = calibration.measure_compute("cifar-quick", 32, quick, [8, 4])
-        assert rates.keys() == {"flops", "memory_bandwidth"}
-        assert min(rates.values()) > 1e8
-        assert times.convolutional.of(8) > times.linear.of(8) > 0
-        assert times.update > 0
+    def test_cores_are_measured_in_processes_of_their_own(self):
+        found = calibration.measure("cifar-quick", 32, 8, cores=2, messages=False)
+        assert found.rates.keys() == {"flops", "memory_bandwidth"}
+        assert min(found.rates.values()) > 1e8
+        for times in (found.alone, found.together):
+            assert times.convolutional.of(8) > times.linear.of(8) > 0
+            assert times.update > 0
+        assert (found.times(1), found.times(2)) == (found.alone, found.together)
 
-    def test_an_error_in_a_measurement_is_reported(self, quick):
+    def test_an_error_in_a_measurement_is_reported(self):
         with pytest.raises(RuntimeError, match=r"ended with status 1:(.|\n)*has images of 32 x 32"):
-            calibration.measure_compute("cifar-quick", 40, quick, [4])
+            calibration.measure("cifar-quick", 40, 4, cores=1, messages=False)
 
     def test_missing_mpi_is_reported(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "mpi4py", None)
         with pytest.raises(ImportError, match=r"pip install '.\[mpi\]'. Or give both"):
             calibration.mpirun()
 
+    @pytest.mark.parallel
     @pytest.mark.skipif(not HAS_MPI, reason="needs mpi4py: pip install '.[mpi]'")
     def test_messages_between_two_processes(self):
         found = calibration.measure_messages()
         assert 0 < found["latency"] < 1
-        assert found["message_bandwidth"] > 1e6
+        assert min(found["message_bandwidth"], found["sum_bandwidth"]) > 1e6
 
 
 def scale(capsys, *options):
@@ -404,7 +423,7 @@ class TestCommand:
         rows, text = scale(
             capsys, "--variant=cifar-quick", "--workers=1,4", "--schemes=data", *options
         )
-        machine = Machine(50e9, 20e9, 4e9, 10e-6)
+        machine = Machine(50e9, 20e9, 4e9, latency=10e-6)
         one, four = (predict(quick, "data", k, 128, machine) for k in (1, 4))
         assert float(rows["data", "4"][6]) == pytest.approx(1e3 * four.step, abs=0.06)
         efficiency = 100 * one.step / four.step / 4
@@ -437,6 +456,7 @@ class TestCommand:
         )
         assert len(rows["data", "2"]) == 10  # the last: without measured times
         assert "measured on one core" in text
+        assert "adds what it receives at the speed of memory" in text
         assert "messages with 10 GB/s and 2 us" in text
 
     @pytest.mark.parametrize(
