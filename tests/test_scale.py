@@ -247,9 +247,10 @@ class TestPredict:
         # Convolutions and linear layers in a bucket each: 282 = 2 * 141 and 1109 =
         # 554 + 555 elements, two messages a bucket. All is copied to buckets.
         section, copied = 4 * (141 + 555), 4 * 2 * 1391
-        assert p.communication == pytest.approx(
-            4 * 2.0 + section * (1 / 100 + 1 / 50) + copied / 1e6
-        )
+        gradients = 4 * 2.0 + section * (1 / 100 + 1 / 50) + copied / 1e6
+        # The numbers of images are gathered, and loss and errors all-reduced.
+        results = 3 * 2.0 + 4 * (1 / 100 + 1 / 100 + 1 / 50)
+        assert p.communication == pytest.approx(gradients + results)
         assert p.step == p.compute + p.update + p.communication
         assert p.images_per_second == 8 / p.step
 
@@ -283,7 +284,8 @@ class TestPredict:
     def test_workers_that_share_cores_are_slower(self, quick):
         four = predict(quick, "data", 4, 128, Machine())
         shared = predict(quick, "data", 4, 128, replace(Machine(), cores=2))
-        assert shared.step == pytest.approx(2 * four.step)
+        # Half of a time slice for each wait: two for a bucket, three for the results.
+        assert shared.step == pytest.approx(2 * four.step + 5 * 3e-3 / 2)
         assert predict(quick, "data", 4, 128, replace(Machine(), cores=8)).step == four.step
 
     @pytest.mark.parametrize("scheme", ["data", "columns", "hybrid"])
@@ -305,7 +307,8 @@ class TestPredict:
         slow = Machine(latency=1.0)
         added = predict(paper, "data", 8, 128, slow).communication
         added -= predict(paper, "data", 8, 128, replace(slow, latency=0.5)).communication
-        assert added == pytest.approx(0.5 * 2 * 7 * 5)  # fc8, fc7, fc6 and their biases, conv
+        buckets = 5  # fc8, fc7, fc6 and their biases, convolutions
+        assert added == pytest.approx(0.5 * 7 * (2 * buckets + 3))
 
     def test_a_gradient_that_fills_a_bucket_is_not_copied(self):
         assert operations.all_reduce([[6]], 2).copied == 0
@@ -367,8 +370,9 @@ class TestCalibration:
 
     def test_cores_are_measured_in_processes_of_their_own(self):
         found = calibration.measure("cifar-quick", 32, 8, cores=2, messages=False)
-        assert found.rates.keys() == {"flops", "memory_bandwidth"}
-        assert min(found.rates.values()) > 1e8
+        assert found.rates.keys() == {"flops", "memory_bandwidth", "time_slice"}
+        assert min(found.rates["flops"], found.rates["memory_bandwidth"]) > 1e8
+        assert 0 <= found.rates["time_slice"] < 1
         for times in (found.alone, found.together):
             assert times.convolutional.of(8) > times.linear.of(8) > 0
             assert times.update > 0
@@ -446,7 +450,7 @@ class TestCommand:
         rows, text = scale(
             capsys, "--variant=cifar-quick", "--workers=2,4", "--cores=2", "--schemes=data"
         )
-        assert float(rows["data", "4"][7]) > 90
+        assert float(rows["data", "4"][7]) > 75
         assert "2 workers run at the same time" in text
 
     def test_measures_one_core_and_shows_both_predictions(self, capsys):
@@ -456,7 +460,7 @@ class TestCommand:
         )
         assert len(rows["data", "2"]) == 10  # the last: without measured times
         assert "measured on one core" in text
-        assert "adds what it receives at the speed of memory" in text
+        assert "adds what it receives at the speed of memory" in " ".join(text.split())
         assert "messages with 10 GB/s and 2 us" in text
 
     @pytest.mark.parametrize(

@@ -282,7 +282,9 @@ def assumptions(machine: Machine, measured: Calibration | None) -> list[str]:
     cores = (
         "each worker has a core or device of its own"
         if machine.cores is None
-        else f"{machine.cores} workers run at the same time; more share the cores equally"
+        else f"{machine.cores} workers run at the same time; more share the cores equally, and a "
+        f"worker that waits for another waits for half of a time slice of "
+        f"{1e3 * machine.time_slice:.3g} ms more"
     )
     return [
         f"a worker: {rates}; it {sums}",

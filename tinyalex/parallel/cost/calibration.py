@@ -54,6 +54,8 @@ def measure(
     alone = _run([sys.executable], *arguments)
     together = _run([sys.executable], *arguments, processes=cores) if cores > 1 else alone
     rates = {name: min(each[name] for each in together) for name in ("flops", "memory_bandwidth")}
+    slices = _run([sys.executable], "slice", processes=2 * cores)
+    rates["time_slice"] = median(found["time_slice"] for found in slices)
     if messages:
         rates |= measure_messages()
     return Calibration(rates, _times(alone), _times(together))

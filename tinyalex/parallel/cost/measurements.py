@@ -3,6 +3,7 @@
 calibration.py runs this file as a program, which prints JSON:
 
     python -m tinyalex.parallel.cost.measurements compute paper 224 128
+    python -m tinyalex.parallel.cost.measurements slice
     mpirun -n 2 python -m tinyalex.parallel.cost.measurements messages
 """
 
@@ -30,6 +31,10 @@ ROUNDS = 5
 
 MEMORY_BYTES = 64 << 20
 """Of each array that measures bandwidth: more than the caches have."""
+
+SLICE_SECONDS = 1.0
+MIN_SLICE = 5e-4
+"""Seconds to measure time slices, and the smallest: an interrupt is shorter."""
 
 SMALL_OPERATIONS = 200
 """All-reduces in a row that measure latency."""
@@ -192,10 +197,24 @@ def measure_messages() -> dict[str, float] | None:
     return found if world.rank == 0 else None
 
 
+def time_slice() -> float:
+    """The median of the seconds in which another process has had this core."""
+    gaps = []
+    ends = (last := time.perf_counter()) + SLICE_SECONDS
+    while last < ends:
+        now = time.perf_counter()
+        if now - last > MIN_SLICE:
+            gaps.append(now - last)
+        last = now
+    return median(gaps or [0.0])
+
+
 def main(arguments: list[str]) -> None:
     found: dict[str, Any] | None
     if arguments[0] == "messages":
         found = measure_messages()
+    elif arguments[0] == "slice":
+        found = {"time_slice": time_slice()}
     else:
         variant, image_size, sizes = arguments[1:]
         found = measure_compute(variant, int(image_size), list(map(int, sizes.split(","))))

@@ -6,7 +6,8 @@ differ; `gather_features` and `scatter_gradients` are those of parallel/exchange
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
+from operator import add
 
 from tinyalex.parallel.cost.traffic import ELEMENT_BYTES
 
@@ -30,6 +31,7 @@ class Machine:
                        worker, so that it can overlap with computation. 0 on a CPU,
                        where messages are copied by the core that computes
     library            "mpi" or "nccl"
+    time_slice         seconds for which a worker uses a core that others wait for
 
     The defaults are those of a core of an AMD EPYC with AVX-512, rounded.
     """
@@ -42,10 +44,18 @@ class Machine:
     cores: int | None = None
     overlap: float = 0.0
     library: str = "mpi"
+    time_slice: float = 3e-3
 
     def slowdown(self, workers: int) -> float:
         """The factor by which workers that share cores are slower."""
         return 1.0 if self.cores is None else max(1.0, workers / self.cores)
+
+    def wait(self, workers: int) -> float:
+        """Seconds until a worker runs after the others have sent what it waits for.
+
+        Half of a time slice on average, if workers share cores.
+        """
+        return self.time_slice / 2 if self.slowdown(workers) > 1 else 0.0
 
     def sum_seconds(self, size: float) -> float:
         """Seconds to receive and add this many bytes."""
@@ -62,23 +72,21 @@ class Messages:
     sent    bytes that it sends, or receives if these are more
     added   of further bytes, which it receives and adds
     copied  bytes that it reads and writes to pack and unpack them
+    waits   for the others, without anything to compute meanwhile
     """
 
     count: int = 0
     sent: int = 0
     added: int = 0
     copied: int = 0
+    waits: int = 0
 
     def __add__(self, other: "Messages") -> "Messages":
-        return Messages(
-            self.count + other.count,
-            self.sent + other.sent,
-            self.added + other.added,
-            self.copied + other.copied,
-        )
+        return Messages(*map(add, astuple(self), astuple(other)))
 
-    def seconds(self, machine: Machine) -> float:
-        return (
+    def seconds(self, machine: Machine, workers: int) -> float:
+        """`workers`: all of the run, which may share cores."""
+        return self.waits * machine.wait(workers) + machine.slowdown(workers) * (
             self.count * machine.latency
             + self.sent / machine.message_bandwidth
             + machine.sum_seconds(self.added)
@@ -88,18 +96,27 @@ class Messages:
 
 def all_gather(elements: int, workers: int) -> Messages:
     """Of one array, in place: each worker sends its section to each of the others."""
-    others = workers - 1
-    return Messages(others, others * math.ceil(elements / workers) * ELEMENT_BYTES)
+    return _of_sections("sent", elements, workers)
 
 
 def reduce_scatter(elements: int, workers: int) -> Messages:
     """Of one array: each worker receives and adds its section from each other."""
+    return _of_sections("added", elements, workers)
+
+
+def _of_sections(kind: str, elements: int, workers: int) -> Messages:
+    if workers == 1:
+        return Messages()
     others = workers - 1
-    return Messages(others, added=others * math.ceil(elements / workers) * ELEMENT_BYTES)
+    received = others * math.ceil(elements / workers) * ELEMENT_BYTES
+    return Messages(others, waits=1, **{kind: received})
 
 
 def all_reduce(buckets: Iterable[list[int]], workers: int) -> Messages:
-    """Of gradients of these sizes, which are copied to buckets, unless alone in one."""
+    """Of gradients of these sizes, which are copied to buckets, unless alone in one.
+
+    Only the last bucket is waited for: the backward pass computes until then.
+    """
     total = Messages()
     if workers > 1:
         for sizes in buckets:
@@ -107,20 +124,22 @@ def all_reduce(buckets: Iterable[list[int]], workers: int) -> Messages:
             total += reduce_scatter(size, workers) + all_gather(size, workers)
             if len(sizes) > 1:
                 total += Messages(copied=2 * size * ELEMENT_BYTES)
-    return total
+    return replace(total, waits=min(total.waits, 2))
 
 
 def broadcast(elements: int, workers: int) -> Messages:
     """A tree, along which an array is sent in small parts: its depth adds latency."""
     if workers == 1:
         return Messages()
-    return Messages(math.ceil(math.log2(workers)), elements * ELEMENT_BYTES)
+    return Messages(math.ceil(math.log2(workers)), elements * ELEMENT_BYTES, waits=1)
 
 
 def reduce(elements: int, workers: int, library: str) -> Messages:
     """MPI: all send to the root, which adds. NCCL: a ring, in which each adds once."""
-    terms = workers - 1 if library == "mpi" else min(1, workers - 1)
-    return Messages(workers - 1, added=terms * elements * ELEMENT_BYTES)
+    if workers == 1:
+        return Messages()
+    terms = workers - 1 if library == "mpi" else 1
+    return Messages(workers - 1, added=terms * elements * ELEMENT_BYTES, waits=1)
 
 
 def gather_features(images: int, features: int, workers: int) -> Messages:

@@ -16,13 +16,14 @@ measured (calibration.py).
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tinyalex.parallel.cost.layers import LayerShape, linear_layers, reading_both_columns
 from tinyalex.parallel.cost.operations import (
     ADD_PASSES,
     Machine,
     Messages,
+    all_gather,
     all_reduce,
     broadcast,
     gather_features,
@@ -157,11 +158,11 @@ def predict(
     images = max(images_held(scheme, workers, batch_size, rank) for rank in ranks)
     parameters = max(parameters_held(layers, scheme, workers, rank) for rank in ranks)
     if scheme == "hybrid":
-        compute, communication, hidden = _hybrid(
+        compute, communication, background, meanwhile = _hybrid(
             layers, workers, batch_size, images, machine, times
         )
     else:
-        compute, communication, hidden = _whole_network(
+        compute, communication, background, meanwhile = _whole_network(
             layers, scheme, workers, images, machine, times
         )
     slowdown = machine.slowdown(workers)
@@ -174,13 +175,14 @@ def predict(
         sent_bytes=max(sent_bytes(layers, scheme, workers, batch_size, rank) for rank in ranks),
         compute=slowdown * compute,
         update=slowdown * parameters * times.update,
-        communication=slowdown * communication,
-        hidden=slowdown * hidden,
+        communication=communication,
+        hidden=min(machine.overlap * background, slowdown * meanwhile),
     )
 
 
-Seconds = tuple[float, float, float]
-"""Of compute, of communication, and of communication that is hidden."""
+Seconds = tuple[float, float, float, float]
+"""Of compute, as if each worker had a core; of communication; of the part of that which
+is in the background; and of the compute meanwhile."""
 
 
 def _whole_network(
@@ -202,20 +204,19 @@ def _whole_network(
         largest_share(part, columns) * part_times.of(images)
         for part, part_times in ((conv, times.convolutional), (linear, times.linear))
     )
-    exchanges = Messages()
+    # The numbers of images, the loss and the number of errors.
+    exchanges = all_gather(1, replicas) + all_reduce([[2]], replicas)
     if columns == 2:
         for layer in reading_both_columns(layers):
             exchanges += gather_features(images, layer.inputs, 2)
             exchanges += scatter_gradients(images, layer.inputs, 2)
         exchanges += gather_features(images, layers[-1].outputs, 2)
     # Rank 1 has the larger section of what two columns do not divide.
-    gradients = [
-        all_reduce(buckets(part, scheme, workers, columns - 1), replicas).seconds(machine)
-        for part in (conv, linear)
-    ]
+    exchanges += all_reduce(buckets(conv, scheme, workers, columns - 1), replicas)
+    linear_gradients = all_reduce(buckets(linear, scheme, workers, columns - 1), replicas)
+    background = replace(linear_gradients, waits=0).seconds(machine, workers)
     conv_backward = largest_share(conv, columns) * times.convolutional.backward.of(images)
-    hidden = min(machine.overlap * gradients[1], conv_backward)
-    return compute, exchanges.seconds(machine) + sum(gradients), hidden
+    return compute, exchanges.seconds(machine, workers) + background, background, conv_backward
 
 
 def _hybrid(
@@ -236,25 +237,27 @@ def _hybrid(
     accumulate = (turns - 1) * ADD_PASSES * ELEMENT_BYTES * held / machine.memory_bandwidth
     compute = times.convolutional.of(images) + linear_compute + accumulate
     if workers == 1:
-        return compute, 0.0, 0.0
+        return compute, 0.0, 0.0, 0.0
     features = batch_size * linear[0].inputs
-    broadcasts = _turns(broadcast(features, workers), turns)
-    total = broadcasts + _turns(reduce(features, workers, machine.library), turns)
+    # In the background, except for the first broadcast and the last reduction.
+    broadcasts = replace(_turns(broadcast(features, workers), turns), waits=1)
+    reductions = replace(_turns(reduce(features, workers, machine.library), turns), waits=1)
+    total = broadcasts + reductions
     for layer in linear:
         total += _turns(gather_features(batch_size, layer.outputs, workers), turns)
         if layer is not linear[-1]:
             total += _turns(scatter_gradients(batch_size, layer.outputs, workers), turns)
+    # The numbers of images, and the labels.
+    total += all_gather(1, workers) + all_gather(2 * batch_size, workers)
     total += all_reduce(buckets(layers, "hybrid", workers, 0), workers)
     overlapping = (turns - 1) / turns
-    hidden = min(
-        machine.overlap * overlapping * broadcasts.seconds(machine), overlapping * linear_compute
-    )
-    return compute, total.seconds(machine), hidden
+    background = overlapping * broadcasts.seconds(machine, workers)
+    return compute, total.seconds(machine, workers), background, overlapping * linear_compute
 
 
 def _turns(once: Messages, turns: int) -> Messages:
     """The same bytes, in a number of turns."""
-    return Messages(turns * once.count, once.sent, once.added, once.copied)
+    return replace(once, count=turns * once.count, waits=turns * once.waits)
 
 
 def largest_share(layers: Sequence[LayerShape], parts: int) -> float:

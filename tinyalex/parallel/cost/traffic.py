@@ -139,6 +139,7 @@ def sent_bytes(
     """The bytes that worker `rank` sends in a training step.
 
     >>> from tinyalex import models
+    >>> from tinyalex.parallel.cost import layer_shapes
     >>> layers = layer_shapes(models.cifar("quick"), (3, 32, 32))
     >>> sent_bytes(layers, "data", workers=2, batch_size=128)  # of 145,578 gradients
     582320
