@@ -27,10 +27,9 @@ import turns
 from alexnet_step import positive
 
 from tinyalex.nn import init
-from tinyalex.parallel import calibration, cost
-from tinyalex.parallel.cost import SCHEMES, Layer
-from tinyalex.parallel.measurements import build
-from tinyalex.parallel.step_time import ComputeTimes, Machine, predict
+from tinyalex.parallel import cost
+from tinyalex.parallel.cost import SCHEMES, ComputeTimes, LayerShape, Machine, calibration, predict
+from tinyalex.parallel.cost.measurements import build
 from tinyalex.plots.figures import INK, new_figure
 
 CURVE_WORKERS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -43,7 +42,7 @@ def main() -> int:
     with init.skipped():
         model, image_shape = build(args.variant, args.image_size)
     args.image_size = image_shape[1]
-    layers = cost.layers_of(model, image_shape)
+    layers = cost.layer_shapes(model, image_shape)
     schemes = [name for name in SCHEMES if name != "columns" or cost.has_columns(layers)]
     others = contender.OtherProcesses()
     rounds = [Round(args, layers, schemes) for _ in range(args.rounds)]
@@ -63,11 +62,8 @@ def main() -> int:
             for name in schemes
         ],
     }
-    one = found["runs"][0]
     for each in found["runs"]:
-        used = min(each["processes"], found["cores"])
-        each["efficiency"] = one["seconds"] / each["seconds"] / used
-        each["predicted_efficiency"] = one["predicted"] / each["predicted"] / used
+        add_speedups(each, found["runs"], found["cores"])
     text = as_text(found)
     report.write_json(args.output, args.name, found)
     report.write_text(args.output, args.name, text)
@@ -112,36 +108,35 @@ def arguments() -> argparse.Namespace:
 
 
 class Round:
-    """A calibration, and then the steps of each scheme and number of processes."""
+    """A calibration, and then the steps of each scheme and number of processes; first
+    those of one process, with the whole batch and with that of each number."""
 
     def __init__(
-        self, args: argparse.Namespace, layers: Sequence[Layer], schemes: Sequence[str]
+        self, args: argparse.Namespace, layers: Sequence[LayerShape], schemes: Sequence[str]
     ) -> None:
         self.args, self.layers = args, layers
-        sizes = calibration.sizes_for(args.batch)
-        rates, self.times = calibration.measure_compute(
-            args.variant, args.image_size, layers, sizes
-        )
-        rates |= calibration.measure_messages()
-        self.machine = Machine(**rates, cores=contender.cores())
-        self.runs = [self.run("data", 1)]
+        cores = contender.cores()
+        self.calibration = calibration.measure(args.variant, args.image_size, args.batch, cores)
+        self.machine = Machine(**self.calibration.rates, cores=cores)
+        batches = [args.batch // count for count in (1, *args.processes)]
+        self.runs = [self.run("data", 1, batch) for batch in batches]
         self.runs += [
-            self.run(name, count)
+            self.run(name, count, args.batch)
             for count in args.processes
             for name in schemes
             if name != "columns" or count % 2 == 0
         ]
 
-    def run(self, scheme: str, count: int) -> dict[str, Any]:
+    def run(self, scheme: str, count: int, batch: int) -> dict[str, Any]:
         """The measured step, and the predictions. Raises if the bytes sent differ."""
         args = self.args
         program = Path(__file__).with_name("scaling_step.py")
         command = [calibration.mpirun(), "-n", str(count), sys.executable, str(program)]
         command += [scheme, args.variant, f"--image-size={args.image_size}"]
-        command += [f"--batch={args.batch}", f"--seconds={args.seconds}"]
+        command += [f"--batch={batch}", f"--seconds={args.seconds}"]
         found = turns.run_json(f"{scheme}, {count} processes", command)
         expected = [
-            cost.sent_bytes(self.layers, scheme, count, args.batch, rank) for rank in range(count)
+            cost.sent_bytes(self.layers, scheme, count, batch, rank) for rank in range(count)
         ]
         if found["sent_bytes"] != expected:
             raise RuntimeError(
@@ -151,14 +146,15 @@ class Round:
         return {
             "scheme": scheme,
             "processes": count,
+            "batch": batch,
             "sent_bytes": max(expected),
             "seconds": median(found["seconds"]),
-            "predicted": self.predict(scheme, count, self.times),
-            "from_shapes": self.predict(scheme, count, None),
+            "predicted": self.predict(scheme, count, batch, self.calibration.times(count)),
+            "from_shapes": self.predict(scheme, count, batch, None),
         }
 
-    def predict(self, scheme: str, count: int, times: ComputeTimes | None) -> float:
-        return predict(self.layers, scheme, count, self.args.batch, self.machine, times).step
+    def predict(self, scheme: str, count: int, batch: int, times: ComputeTimes | None) -> float:
+        return predict(self.layers, scheme, count, batch, self.machine, times).step
 
 
 def as_run(rounds: list[dict[str, Any]]) -> dict[str, Any]:
@@ -168,6 +164,18 @@ def as_run(rounds: list[dict[str, Any]]) -> dict[str, Any]:
     }
     ratios = turns.ratio([r["predicted"] for r in rounds], [r["seconds"] for r in rounds])
     return rounds[0] | middle | {"ratio": ratios}
+
+
+def add_speedups(run: dict[str, Any], runs: list[dict[str, Any]], cores: int) -> None:
+    """Images/s relative to one process: with the same batch (strong scaling), and with
+    the batch of a process (weak scaling); and for each core that is used."""
+    count, batch = run["processes"], run["batch"]
+    alone = {each["batch"]: each for each in runs if each["processes"] == 1}
+    for key, suffix in (("seconds", ""), ("predicted", "_predicted")):
+        strong = alone[batch][key] / run[key]
+        run["speedup" + suffix] = strong
+        run["efficiency" + suffix] = strong / min(count, cores)
+        run["weak_speedup" + suffix] = count * alone[batch // count][key] / run[key]
 
 
 def curve(rounds: Sequence[Round], scheme: str, per_worker: bool) -> list[list[float]]:
@@ -180,8 +188,10 @@ def curve(rounds: Sequence[Round], scheme: str, per_worker: bool) -> list[list[f
         for each in rounds:
             batch = each.args.batch * (count if per_worker else 1)
             rates = Machine(**{**vars(each.machine), "cores": None})
+            # The times of cores that share the memory, for one worker too.
+            times = each.calibration.together
             steps = [
-                predict(each.layers, name, workers, images, rates, each.times)
+                predict(each.layers, name, workers, images, rates, times)
                 for name, workers, images in (("data", 1, each.args.batch), (scheme, count, batch))
             ]
             one, many = (step.images_per_second / step.workers for step in steps)
@@ -191,8 +201,8 @@ def curve(rounds: Sequence[Round], scheme: str, per_worker: bool) -> list[list[f
 
 
 def as_text(found: dict[str, Any]) -> str:
-    head = ["scheme", "processes", "MB sent", "ms a step", "predicted", "ratio", "range"]
-    head += ["efficiency", "predicted", "from shapes"]
+    head = ["scheme", "processes", "batch", "MB sent", "ms a step", "predicted", "ratio", "range"]
+    head += ["speedup", "predicted", "per process", "from shapes"]
     rows = []
     for r in found["runs"]:
         ratio = r["ratio"]
@@ -200,31 +210,38 @@ def as_text(found: dict[str, Any]) -> str:
             [
                 r["scheme"],
                 str(r["processes"]),
+                str(r["batch"]),
                 f"{r['sent_bytes'] / 1e6:.1f}",
                 f"{1e3 * r['seconds']:.1f}",
                 f"{1e3 * r['predicted']:.1f}",
                 f"{ratio['median']:.2f}",
                 f"{ratio['lowest']:.2f} to {ratio['highest']:.2f}",
-                f"{100 * r['efficiency']:.0f} %",
-                f"{100 * r['predicted_efficiency']:.0f} %",
+                f"{r['speedup']:.2f}",
+                f"{r['speedup_predicted']:.2f}",
+                f"{r['weak_speedup']:.2f}",
                 f"{1e3 * r['from_shapes']:.1f}",
             ]
         )
     rates = {
         key: median(each[key] for each in found["calibration"])
-        for key in ("flops", "memory_bandwidth", "message_bandwidth", "latency")
+        for key in found["calibration"][0]
+        if found["calibration"][0][key] is not None and key != "library"
     }
     calibrated = (
         f"Calibration: {rates['flops'] / 1e9:.0f} GFLOP/s and {rates['memory_bandwidth'] / 1e9:.1f}"
-        f" GB/s of memory on one core, messages with {rates['message_bandwidth'] / 1e9:.1f} GB/s "
-        f"and {1e6 * rates['latency']:.1f} us each."
+        f" GB/s of memory on each core, messages with {rates['message_bandwidth'] / 1e9:.1f} GB/s "
+        f"and {1e6 * rates['latency']:.1f} us each, sums at "
+        f"{rates['sum_bandwidth'] / 1e9:.1f} GB/s, time slices of "
+        f"{1e3 * rates['time_slice']:.1f} ms."
     )
     busy = found["others_busy"]
     notes = (
-        f"MB sent: by the process that sends most, counted. Predicted: with the step of one core "
-        f"as measured; from shapes: with GFLOP/s and GB/s only. Ratio: predicted to measured, in "
-        f"the same round. Efficiency: images/s on each of the {found['cores']} cores that is used, "
-        f"relative to one process. Medians of {found['rounds']} rounds."
+        f"Each process has one thread; {found['cores']} cores. MB sent: by the process that sends "
+        "most, counted. Predicted: with the steps of single processes as calibrated, alone or on "
+        "each core at the same time; from shapes: with GFLOP/s and GB/s only. Ratio: predicted to "
+        "measured, in the same round. Speedup: images/s relative to one process with the same "
+        "batch; per process: relative to one process with the batch of each process. Medians of "
+        f"{found['rounds']} rounds."
     )
     if busy is not None:
         notes += f" Meanwhile other programs used {busy:.2f} cores."

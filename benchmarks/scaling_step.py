@@ -15,7 +15,7 @@ import contender
 import numpy as np
 
 from tinyalex import device, optim, parallel
-from tinyalex.parallel.measurements import build
+from tinyalex.parallel.cost.measurements import build
 
 
 def main() -> None:

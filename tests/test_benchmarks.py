@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -296,6 +297,25 @@ def test_winograd_is_compared_with_im2col_and_float64(tmp_path):
     assert max(im2col["errors"]) < min(winograd["errors"]) < 1e-5
     assert len(found["rows"]) == 10
     assert "| conv5 | im2col " in printed
+
+
+@pytest.mark.parallel
+@pytest.mark.skipif(find_spec("mpi4py") is None, reason="needs pip install '.[mpi]'")
+def test_several_processes_are_compared_with_one_and_with_the_cost_model(tmp_path):
+    options = ("--batch=6", "--processes=2", "--rounds=1", "--seconds=0")
+    printed, found = run("scaling.py", "--variant=cifar-alexnet", *options, folder=tmp_path)
+    runs = {(r["scheme"], r["processes"], r["batch"]): r for r in found["runs"]}
+    one, per_process = runs.pop(("data", 1, 6)), runs.pop(("data", 1, 3))
+    assert list(runs) == [("data", 2, 6), ("columns", 2, 6), ("hybrid", 2, 6)]
+    for r in runs.values():
+        assert r["sent_bytes"] > 0
+        assert r["speedup"] == pytest.approx(one["seconds"] / r["seconds"], rel=1e-3)
+        assert r["weak_speedup"] == pytest.approx(
+            2 * per_process["seconds"] / r["seconds"], rel=1e-3
+        )
+        assert r["ratio"]["median"] == pytest.approx(r["predicted"] / r["seconds"], rel=1e-3)
+    assert [len(line["points"]) for line in found["curves"]] == [11, 10, 11] * 2
+    assert "| hybrid " in printed
 
 
 def test_the_memory_report_has_all_categories(tmp_path):

@@ -242,7 +242,7 @@ def test_ranks_hold_and_send_what_the_cost_model_says(ranks, scheme):
     program = TESTS / "parallel_steps.py"
     found = json.loads(run(ranks, program, scheme, "alexnet", "float32", "cpu", 5)[0])
     network, size = parallel_steps.network("alexnet")
-    layers = cost.layers_of(network, (3, size, size))
+    layers = cost.layer_shapes(network, (3, size, size))
     for rank in range(ranks):
         sent = [cost.sent_bytes(layers, scheme, ranks, images, rank) for images in (6, 6, 6, 6, 3)]
         assert found["sent"][rank] == sum(sent)

@@ -58,7 +58,7 @@ def test_a_step_copies_the_bytes_of_the_paper_and_never_waits_for_a_gpu():
     assert counts.copied_bytes["to the host"] == 0
     assert counts.copied_bytes["to the GPU"] == 0
     assert counts.synchronizations.total() == 0
-    layers = cost.layers_of(models.alexnet("paper", CLASSES, 67, column_lrn=True))
+    layers = cost.layer_shapes(models.alexnet("paper", CLASSES, 67, column_lrn=True))
     by_process = sum(cost.sent_bytes(layers, "columns", 2, BATCH, rank) for rank in (0, 1))
     assert 4 * BATCH * exchanged == by_process
 

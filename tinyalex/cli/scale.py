@@ -19,11 +19,12 @@ from typing import Any
 from tinyalex.cli.options import Commands, add_command, positive_integer, positive_number
 from tinyalex.models import VARIANTS
 from tinyalex.nn import init
-from tinyalex.parallel import calibration, cost, step_time
+from tinyalex.parallel import cost
 from tinyalex.parallel.buckets import BUCKET_BYTES
-from tinyalex.parallel.cost import SCHEMES, Layer
-from tinyalex.parallel.measurements import build
-from tinyalex.parallel.step_time import ComputeTimes, Machine, Prediction
+from tinyalex.parallel.cost import LIBRARIES, SCHEMES, LayerShape, Machine, Prediction, calibration
+from tinyalex.parallel.cost.calibration import Calibration
+from tinyalex.parallel.cost.measurements import build
+from tinyalex.parallel.cost.step_time import UPDATE_PASSES
 
 NETWORKS = (*VARIANTS, "cifar-quick", "cifar-alexnet")
 
@@ -34,6 +35,13 @@ RATES: dict[str, tuple[str, float, str]] = {
     "latency": ("latency", 1e-6, "of a message, microseconds"),
 }
 """The options that are fields of Machine, with the field, its unit and the help."""
+
+
+INDENTED: dict[str, Any] = {
+    "initial_indent": "- ",
+    "subsequent_indent": "  ",
+    "break_on_hyphens": False,
+}
 
 
 def add_parser(commands: Commands) -> None:
@@ -98,6 +106,9 @@ def add_parser(commands: Commands) -> None:
         help="the part of communication, 0 to 1, that needs no time of the worker: about 1 on "
         "GPUs, 0 (default) on CPUs, whose cores copy the messages",
     )
+    machine.add_argument(
+        "--library", choices=LIBRARIES, default="mpi", help="that sends messages (default: mpi)"
+    )
 
 
 def list_of(kind: Callable[[str], Any]) -> Callable[[str], list[Any]]:
@@ -126,29 +137,30 @@ def run(args: argparse.Namespace) -> int:
         )
     with init.skipped():
         model, input_shape = build(args.variant, args.image_size)
-    layers = cost.layers_of(model, input_shape)
+    layers = cost.layer_shapes(model, input_shape)
     given = {
         field: getattr(args, option) * unit
         for option, (field, unit, _) in RATES.items()
         if getattr(args, option) is not None
     }
-    cores, times = args.cores, None
+    cores, measured = args.cores, None
     if args.measure:
-        sizes = calibration.sizes_for(args.batch_size)
-        measured, times = calibration.measure_compute(args.variant, input_shape[1], layers, sizes)
-        if not {"latency", "message_bandwidth"} <= given.keys():
-            measured |= calibration.measure_messages()
-        given, cores = measured | given, cores or available_cores()
-    machine = Machine(**given, cores=cores, overlap=args.overlap)
-    comparison = Comparison(layers, args.batch_size, args.per_worker, machine, times)
+        cores = cores or available_cores()
+        messages = not {"latency", "message_bandwidth"} <= given.keys()
+        measured = calibration.measure(
+            args.variant, input_shape[1], args.batch_size, cores, messages=messages
+        )
+        given = measured.rates | given
+    machine = Machine(**given, cores=cores, overlap=args.overlap, library=args.library)
+    comparison = Comparison(layers, args.batch_size, args.per_worker, machine, measured)
     schemes = args.schemes or [
         name for name in SCHEMES if name != "columns" or cost.has_columns(layers)
     ]
     print(title(args.variant, input_shape, layers, args.batch_size, args.per_worker))
     print(table(comparison, schemes, args.workers))
     print(f"\n{LEGEND}\n\nAssumptions:")
-    for line in assumptions(machine, times):
-        print(textwrap.fill(line, 100, initial_indent="- ", subsequent_indent="  "))
+    for line in assumptions(machine, measured):
+        print(textwrap.fill(line, 100, **INDENTED))
     return 0
 
 
@@ -159,25 +171,23 @@ def available_cores() -> int:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Predictions of schemes and numbers of workers, relative to one worker.
+    """Predictions of schemes and numbers of workers, relative to one worker."""
 
-    times  measured, or None
-    """
-
-    layers: Sequence[Layer]
+    layers: Sequence[LayerShape]
     batch_size: int
     per_worker: bool
     machine: Machine
-    times: ComputeTimes | None
+    measured: Calibration | None
 
-    def predict(self, name: str, workers: int, times: ComputeTimes | None = None) -> Prediction:
+    def predict(self, name: str, workers: int, *, from_shapes: bool = False) -> Prediction:
         batch_size = self.batch_size * (workers if self.per_worker else 1)
-        return step_time.predict(self.layers, name, workers, batch_size, self.machine, times)
+        times = None if from_shapes or not self.measured else self.measured.times(workers)
+        return cost.predict(self.layers, name, workers, batch_size, self.machine, times)
 
     def efficiency(self, prediction: Prediction) -> float:
         """Images/s for each worker, or each core if workers share them, relative to one
         worker."""
-        one = self.predict("data", 1, self.times)
+        one = self.predict("data", 1)
         used = min(prediction.workers, self.machine.cores or prediction.workers)
         return prediction.images_per_second / used / one.images_per_second
 
@@ -185,7 +195,7 @@ class Comparison:
 def title(
     variant: str,
     input_shape: tuple[int, ...],
-    layers: Sequence[Layer],
+    layers: Sequence[LayerShape],
     batch_size: int,
     per_worker: bool,
 ) -> str:
@@ -207,9 +217,9 @@ compute, update and communication. efficiency: images/s of a worker, relative to
 def table(comparison: Comparison, schemes: Sequence[str], workers: Sequence[int]) -> str:
     """A line for each scheme and number of workers. With measured times, the last
     column has the step time without them."""
-    measured = comparison.times is not None
     head = ["scheme", "workers", "images", "parameters", "MB sent", "compute", "update"]
-    head += ["communication", "step", "efficiency", *(["step from shapes"] if measured else [])]
+    head += ["communication", "step", "efficiency"]
+    head += ["step from shapes"] if comparison.measured else []
     rows = [head]
     left_out = []
     for name in schemes:
@@ -233,24 +243,27 @@ def table(comparison: Comparison, schemes: Sequence[str], workers: Sequence[int]
 
 
 def _row(comparison: Comparison, name: str, workers: int) -> Iterator[str]:
-    p = comparison.predict(name, workers, comparison.times)
+    p = comparison.predict(name, workers)
     yield from (p.scheme, f"{p.workers:,}", f"{p.images:,}", f"{p.parameters:,}")
     yield f"{p.sent_bytes / 1e6:,.1f}"
     for seconds in (p.compute, p.update, p.communication - p.hidden, p.step):
         yield f"{1e3 * seconds:,.1f}"
     yield f"{100 * comparison.efficiency(p):.1f} %"
-    if comparison.times is not None:
-        yield f"{1e3 * comparison.predict(name, workers).step:,.1f}"
+    if comparison.measured is not None:
+        yield f"{1e3 * comparison.predict(name, workers, from_shapes=True).step:,.1f}"
 
 
-def assumptions(machine: Machine, times: ComputeTimes | None) -> list[str]:
+def assumptions(machine: Machine, measured: Calibration | None) -> list[str]:
     """What the prediction assumes, one line each."""
     rates = (
         f"{machine.flops / 1e9:.4g} GFLOP/s, {machine.memory_bandwidth / 1e9:.4g} GB/s of memory, "
         f"messages with {machine.message_bandwidth / 1e9:.4g} GB/s and "
         f"{machine.latency * 1e6:.4g} us each"
     )
-    if times is None:
+    sums = "adds what it receives at the speed of memory, in 3 passes"
+    if machine.sum_bandwidth is not None:
+        sums = f"adds what it receives at {machine.sum_bandwidth / 1e9:.4g} GB/s, with receiving"
+    if measured is None:
         compute = (
             "multiply-adds of direct convolution and of linear layers, forward once, "
             "backward twice, without the gradient of the images; and each layer reads its input "
@@ -258,24 +271,30 @@ def assumptions(machine: Machine, times: ComputeTimes | None) -> list[str]:
         )
     else:
         compute = (
-            "measured on one core, as a fixed time and a time for each image, for "
-            "the convolutional and the linear part; `step from shapes` uses GFLOP/s and GB/s "
-            "instead, with direct convolutions"
+            "measured on one core, as a fixed time and a time for each image, for the "
+            "convolutional and the linear part; for several workers, while all cores computed; "
+            "`step from shapes` uses GFLOP/s and GB/s instead, with direct convolutions"
         )
+    reduction = {
+        "mpi": "a reduction to one worker receives from all others, one after another",
+        "nccl": "a reduction to one worker is a ring, in which each adds once",
+    }[machine.library]
     cores = (
         "each worker has a core or device of its own"
         if machine.cores is None
-        else f"{machine.cores} workers run at the same time; more share the cores equally"
+        else f"{machine.cores} workers run at the same time; more share the cores equally, and a "
+        f"worker that waits for another waits for half of a time slice of "
+        f"{1e3 * machine.time_slice:.3g} ms more"
     )
     return [
-        f"a worker: {rates}",
+        f"a worker: {rates}; it {sums}",
         f"compute: {compute}",
-        f"update: {step_time.UPDATE_PASSES} passes over the parameters that a worker holds; in "
-        "`data`, all workers update all parameters",
-        "communication: a worker sends to each of the others directly, at full bandwidth, whatever "
-        "the others send; a broadcast takes as long as its root needs to send to all",
-        f"gradients are copied to buckets of {BUCKET_BYTES >> 20} MiB, or of one parameter; a "
-        "worker adds the partial sums that it receives",
+        f"update: {UPDATE_PASSES} passes over the parameters that a worker holds; in `data`, all "
+        "workers update all parameters",
+        "communication: all workers send at full bandwidth at the same time, whatever the others "
+        "send; all-gather and reduce-scatter: one message to each of the others; broadcast: along "
+        f"a tree, in small parts, so that only latency grows, with log2(workers); {reduction}",
+        f"gradients are copied to buckets of {BUCKET_BYTES >> 20} MiB, unless one fills a bucket",
         f"overlap {machine.overlap:g}: this part of communication needs no time of the worker; it "
         "overlaps with the backward pass of the convolutions (gradients of linear layers), or with "
         "the turn before (broadcasts of `hybrid`)",

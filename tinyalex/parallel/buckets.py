@@ -1,13 +1,17 @@
 """Gradients, added up between processes in buckets, while backward still runs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from functools import partial
+from itertools import groupby
+from typing import TypeVar
 
 from tinyalex import device
 from tinyalex.device import Array
 from tinyalex.nn.parameter import Parameter
 from tinyalex.parallel.communicator import Communicator
+
+T = TypeVar("T")
 
 BUCKET_BYTES = 16 << 20
 """Large enough that latency does not matter, small enough that the last bucket, which
@@ -110,12 +114,18 @@ class GradientBuckets:
 
 
 def _in_groups(parameters: Sequence[Parameter]) -> list[list[Parameter]]:
-    groups: list[list[Parameter]] = []
+    by_dtype = groupby(reversed(parameters), lambda p: p.dtype)
+    return [group for _, ps in by_dtype for group in in_buckets(ps, lambda p: p.data.nbytes)]
+
+
+def in_buckets(items: Iterable[T], nbytes: Callable[[T], int]) -> list[list[T]]:
+    """Successive items in groups of at most BUCKET_BYTES, or of one item."""
+    groups: list[list[T]] = []
     size = 0
-    for p in reversed(parameters):
-        size += p.data.nbytes
-        if not groups or size > BUCKET_BYTES or p.dtype != groups[-1][0].dtype:
+    for item in items:
+        size += nbytes(item)
+        if not groups or size > BUCKET_BYTES:
             groups.append([])
-            size = p.data.nbytes
-        groups[-1].append(p)
+            size = nbytes(item)
+        groups[-1].append(item)
     return groups

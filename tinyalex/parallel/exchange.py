@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from tinyalex import device, kernels
+from tinyalex import kernels
 from tinyalex.device import Array
 from tinyalex.function import Function
 from tinyalex.nn.module import Module
@@ -30,7 +30,7 @@ class Gather(Function):
     ) -> Array:
         self.comm, self.channels, self.replicated = comm, channels, replicated
         self.counts = [len(x) * count * math.prod(x.shape[2:]) for count in channels]
-        buffer = device.xp(x).empty(sum(self.counts), x.dtype)
+        buffer = self._buffer(x)
         self._sections(buffer, x.shape)[comm.rank][...] = x
         comm.all_gather(buffer, self.counts)
         y = kernels.of(x).activation((len(x), sum(channels), *x.shape[2:]), x.dtype)
@@ -42,19 +42,25 @@ class Gather(Function):
         rank = self.comm.rank
         if self.replicated:
             return self._parts(dy)[rank]
-        buffer = device.xp(dy).empty(sum(self.counts), dy.dtype)
+        buffer = self._buffer(dy)
         sections = self._sections(buffer, dy.shape)
         for part, section in zip(self._parts(dy), sections, strict=True):
             section[...] = part
         self.comm.reduce_scatter(buffer, self.counts)
         return sections[rank]
 
+    def _buffer(self, like: Array) -> Array:
+        """Flat, uninitialised; from the memory pool, as activations are."""
+        return kernels.of(like).activation((sum(self.counts), 1), like.dtype).reshape(-1)
+
     def _sections(self, buffer: Array, shape: tuple[int, ...]) -> list[Array]:
         """The ranks' sections of a buffer, as (N, C_rank, ...)."""
+        # In the memory order of activations: a copy from another order is slow.
         n, _, *rest = shape
+        as_activation = kernels.of(buffer).as_activation
         sections, start = [], 0
         for channels, count in zip(self.channels, self.counts, strict=True):
-            sections.append(buffer[start : start + count].reshape(n, channels, *rest))
+            sections.append(as_activation(buffer[start : start + count], (n, channels, *rest)))
             start += count
         return sections
 

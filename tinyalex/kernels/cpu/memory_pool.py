@@ -27,10 +27,15 @@ next forward pass needs: block sizes differ.
 
 def activation(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """An uninitialised array (N, C, ...), stored as (..., N, C); (N, C) as (C, N)."""
+    return as_activation(empty((math.prod(shape),), dtype), shape)
+
+
+def as_activation(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A flat array as an array of this shape, in the memory order of `activation`."""
     n, c, *space = shape
     if not space:
-        return empty((c, n), dtype).T
-    return np.moveaxis(empty((*space, n, c), dtype), (-2, -1), (0, 1))
+        return x.reshape(c, n).T
+    return np.moveaxis(x.reshape(*space, n, c), (-2, -1), (0, 1))
 
 
 def like(x: np.ndarray) -> np.ndarray:

@@ -25,6 +25,10 @@ def activation(shape: tuple[int, ...], dtype: Any) -> Array:
     return cupy.empty(shape, dtype)
 
 
+def as_activation(x: Array, shape: tuple[int, ...]) -> Array:
+    return x.reshape(shape)
+
+
 def like(x: Array) -> Array:
     return activation(x.shape, x.dtype)
 

@@ -2,8 +2,9 @@
 
 calibration.py runs this file as a program, which prints JSON:
 
-    TINYALEX_THREADS=1 python -m tinyalex.parallel.measurements compute paper 224 128
-    mpirun -n 2 python -m tinyalex.parallel.measurements messages
+    python -m tinyalex.parallel.cost.measurements compute paper 224 128
+    python -m tinyalex.parallel.cost.measurements slice
+    mpirun -n 2 python -m tinyalex.parallel.cost.measurements messages
 """
 
 import json
@@ -17,24 +18,26 @@ from typing import Any
 
 import numpy as np
 
-from tinyalex import device, models, nn, optim
+from tinyalex import device, models, nn, optim, parallel
 from tinyalex import functional as F
 from tinyalex.device.tiles import MAX_TILE_BYTES, single_threaded_blas
 from tinyalex.nn.module import Module
-from tinyalex.parallel.cost import ELEMENT_BYTES, Layer, layers_of
+from tinyalex.parallel.cost.layers import LayerShape, layer_shapes
+from tinyalex.parallel.cost.traffic import ELEMENT_BYTES
 from tinyalex.tensor import Tensor
 
 ROUNDS = 5
 """Repetitions of each measurement. The result is their median."""
 
-MESSAGE_BYTES = 4 << 20
-"""Of the messages that measure bandwidth: as large as a bucket of gradients."""
-
 MEMORY_BYTES = 64 << 20
 """Of each array that measures bandwidth: more than the caches have."""
 
-SMALL_MESSAGES = 1000
-"""Messages in a row that measure latency."""
+SLICE_SECONDS = 1.0
+MIN_SLICE = 5e-4
+"""Seconds to measure time slices, and the smallest: an interrupt is shorter."""
+
+SMALL_OPERATIONS = 200
+"""All-reduces in a row that measure latency."""
 
 
 def build(variant: str, image_size: int | None) -> tuple[nn.Sequential, tuple[int, int, int]]:
@@ -56,7 +59,7 @@ def build(variant: str, image_size: int | None) -> tuple[nn.Sequential, tuple[in
     return model, (3, model.image_size, model.image_size)
 
 
-def gemm_flops(layers: Sequence[Layer], images: int) -> float:
+def gemm_flops(layers: Sequence[LayerShape], images: int) -> float:
     """FLOP/s of one thread for matrices as in these layers, weighted by their work.
 
     Convolutions multiply filters by the columns of a tile of images.
@@ -158,50 +161,60 @@ def step_seconds(step: Step, sizes: Sequence[int]) -> dict[int, list[float]]:
 
 def measure_compute(variant: str, image_size: int | None, sizes: Sequence[int]) -> dict[str, Any]:
     model, input_shape = build(variant, image_size)
-    layers = layers_of(model, input_shape)
+    layers = layer_shapes(model, input_shape)
     return {
         "flops": gemm_flops(layers, max(sizes)),
         "memory_bandwidth": memory_bandwidth(),
-        "steps": list(step_seconds(Step(model, input_shape), sizes).items()),
+        "parameters": sum(layer.size for layer in layers),
+        "steps": step_seconds(Step(model, input_shape), sizes),
     }
 
 
 def measure_messages() -> dict[str, float] | None:
-    """Two processes send to each other at the same time. None in the second one."""
-    from mpi4py import MPI
+    """Rates of the operations of a Communicator of two processes. None in the second.
 
-    world = MPI.COMM_WORLD
+    An all-gather sends half of the array while it receives the other half. So does a
+    reduce-scatter, which adds what it receives. An all-reduce is one after the other.
+    """
+    world = parallel.connect("cpu")
     if world.size != 2:
         raise ValueError(
             f"measurements: expected 2 processes, got {world.size}. Start it with mpirun -n 2."
         )
-    other = 1 - world.rank
-    outgoing, incoming = (np.ones(MEMORY_BYTES, np.uint8) for _ in range(2))
+    small, large = (np.zeros(size // ELEMENT_BYTES, np.float32) for size in (8, MEMORY_BYTES))
+    halves = world.sections(large.size)
 
-    def exchange(lo: int, size: int) -> None:
-        received = incoming[lo : lo + size]
-        world.Sendrecv(outgoing[lo : lo + size], other, recvbuf=received, source=other)
+    def all_reduces() -> None:
+        for _ in range(SMALL_OPERATIONS):
+            world.all_reduce(small)
 
-    def small() -> None:
-        for _ in range(SMALL_MESSAGES):
-            exchange(0, 8)
-
-    def large() -> None:
-        for lo in range(0, MEMORY_BYTES, MESSAGE_BYTES):
-            exchange(lo, MESSAGE_BYTES)
-
-    world.Barrier()
+    latency = timed(all_reduces) / SMALL_OPERATIONS / 2
     found = {
-        "latency": timed(small) / SMALL_MESSAGES,
-        "message_bandwidth": MEMORY_BYTES / timed(large),
+        "latency": latency,
+        "message_bandwidth": MEMORY_BYTES / 2 / timed(lambda: world.all_gather(large, halves)),
+        "sum_bandwidth": MEMORY_BYTES / 2 / timed(lambda: world.reduce_scatter(large, halves)),
     }
     return found if world.rank == 0 else None
+
+
+def time_slice() -> float:
+    """The median of the seconds in which another process has had this core."""
+    gaps = []
+    ends = (last := time.perf_counter()) + SLICE_SECONDS
+    while last < ends:
+        now = time.perf_counter()
+        if now - last > MIN_SLICE:
+            gaps.append(now - last)
+        last = now
+    return median(gaps or [0.0])
 
 
 def main(arguments: list[str]) -> None:
     found: dict[str, Any] | None
     if arguments[0] == "messages":
         found = measure_messages()
+    elif arguments[0] == "slice":
+        found = {"time_slice": time_slice()}
     else:
         variant, image_size, sizes = arguments[1:]
         found = measure_compute(variant, int(image_size), list(map(int, sizes.split(","))))

@@ -33,14 +33,17 @@ labels are all-gathered.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
-from tinyalex import nn
+from tinyalex import device
 from tinyalex.kernels.geometry import Shape
-from tinyalex.models import outline
-from tinyalex.nn.module import Module, Step
-from tinyalex.parallel.buckets import BUCKET_BYTES
+from tinyalex.parallel.buckets import in_buckets
+from tinyalex.parallel.cost.layers import (
+    LayerShape,
+    has_columns,
+    linear_layers,
+    reading_both_columns,
+)
 
 SCHEMES = ("data", "columns", "hybrid")
 
@@ -50,78 +53,7 @@ ELEMENT_BYTES = 4
 LABEL_BYTES = 8
 
 
-@dataclass(frozen=True)
-class Layer:
-    """A layer as the cost model sees it, for one image.
-
-    inputs, outputs   elements
-    parameters        the shapes of weight and bias
-    groups            of a convolution: 1 reads all channels, 2 its own column only
-    wants_dx          whether its input requires a gradient
-    in_linear_part    the first linear layer, or after it
-    """
-
-    name: str
-    kind: str
-    inputs: int
-    outputs: int
-    parameters: tuple[Shape, ...]
-    multiply_adds: int
-    groups: int
-    wants_dx: bool
-    in_linear_part: bool
-
-    @property
-    def size(self) -> int:
-        """Elements of its parameters."""
-        return sum(map(math.prod, self.parameters))
-
-
-def layers_of(model: Module, input_shape: Shape | None = None) -> list[Layer]:
-    """The layers of a network for images of this shape, by default an AlexNet's own.
-
-    >>> from tinyalex import models
-    >>> layers = layers_of(models.cifar("quick"), (3, 32, 32))
-    >>> [(layer.name, layer.inputs) for layer in layers if layer.kind == "linear"]
-    [('fc1', 1024), ('fc2', 64)]
-    """
-    layers: list[Layer] = []
-    linear = False
-    for step in outline(model, input_shape):
-        linear = linear or isinstance(step.module, nn.Linear)
-        layers.append(_layer(step, linear))
-    if not linear:
-        raise ValueError(
-            f"layers_of: {type(model).__name__} has no nn.Linear. Give a network that ends with "
-            "linear layers, such as models.alexnet()."
-        )
-    return layers
-
-
-def _layer(step: Step, in_linear_part: bool) -> Layer:
-    module = step.module
-    kinds = {nn.Conv2d: "conv", nn.Linear: "linear"}
-    return Layer(
-        name=step.name,
-        kind=next((kind for cls, kind in kinds.items() if isinstance(module, cls)), "other"),
-        inputs=math.prod(step.input_shape),
-        outputs=math.prod(step.shape),
-        parameters=tuple(p.shape for p in module.parameters()),
-        multiply_adds=step.multiply_adds,
-        groups=getattr(module, "groups", 1) if isinstance(module, nn.Conv2d) else 1,
-        wants_dx=step.wants_dx,
-        in_linear_part=in_linear_part,
-    )
-
-
-def has_columns(layers: Sequence[Layer]) -> bool:
-    """Whether a network has two columns: convolutions with groups=2, and others that
-    read both columns."""
-    groups = {layer.groups for layer in layers if layer.kind == "conv"}
-    return groups == {1, 2}
-
-
-def check(layers: Sequence[Layer], scheme: str, workers: int, batch_size: int) -> None:
+def check(layers: Sequence[LayerShape], scheme: str, workers: int, batch_size: int) -> None:
     """Raises ValueError if the scheme cannot train the network on this many workers."""
     if scheme not in SCHEMES:
         raise ValueError(f"scale: expected a scheme of {', '.join(SCHEMES)}, got {scheme!r}.")
@@ -142,25 +74,26 @@ def check(layers: Sequence[Layer], scheme: str, workers: int, batch_size: int) -
             )
 
 
-def section(n: int, workers: int, rank: int) -> int:
+def share(n: int, workers: int, rank: int) -> int:
     """The number of items, of n, in the section of worker `rank`."""
-    return (rank + 1) * n // workers - rank * n // workers
+    start, stop = device.section(n, rank, workers)
+    return stop - start
 
 
 def images_held(scheme: str, workers: int, batch_size: int, rank: int = 0) -> int:
     """The images whose convolutions worker `rank` computes in a step."""
     if scheme == "columns":
-        return section(batch_size, workers // 2, rank // 2)
-    return section(batch_size, workers, rank)
+        return share(batch_size, workers // 2, rank // 2)
+    return share(batch_size, workers, rank)
 
 
-def parameters_held(layers: Sequence[Layer], scheme: str, workers: int, rank: int = 0) -> int:
+def parameters_held(layers: Sequence[LayerShape], scheme: str, workers: int, rank: int = 0) -> int:
     """The elements of the parameters that worker `rank` stores and updates."""
     check(layers, scheme, workers, 1)
     return sum(elements_held(layer, scheme, workers, rank) for layer in layers)
 
 
-def elements_held(layer: Layer, scheme: str, workers: int, rank: int) -> int:
+def elements_held(layer: LayerShape, scheme: str, workers: int, rank: int) -> int:
     """As parameters_held, for one layer."""
     return sum(
         rows_held(layer, shape, scheme, workers, rank) * math.prod(shape[1:])
@@ -168,28 +101,24 @@ def elements_held(layer: Layer, scheme: str, workers: int, rank: int) -> int:
     )
 
 
-def rows_held(layer: Layer, shape: Shape, scheme: str, workers: int, rank: int) -> int:
+def rows_held(layer: LayerShape, shape: Shape, scheme: str, workers: int, rank: int) -> int:
     """The rows (axis 0) of a parameter of this shape that worker `rank` stores."""
     if scheme == "columns":
-        return section(shape[0], 2, rank % 2)
+        return share(shape[0], 2, rank % 2)
     if scheme == "hybrid" and layer.in_linear_part:
-        return section(shape[0], workers, rank)
+        return share(shape[0], workers, rank)
     return shape[0]
 
 
-def buckets(layers: Sequence[Layer], scheme: str, workers: int, rank: int) -> list[int]:
-    """The elements of each bucket of gradients of worker `rank`."""
-    sizes: list[int] = []
-    for layer in reversed(layers):
-        if scheme == "hybrid" and layer.in_linear_part:
-            continue
-        for shape in reversed(layer.parameters):
-            size = rows_held(layer, shape, scheme, workers, rank) * math.prod(shape[1:])
-            if sizes and ELEMENT_BYTES * (sizes[-1] + size) <= BUCKET_BYTES:
-                sizes[-1] += size
-            else:
-                sizes.append(size)
-    return sizes
+def buckets(layers: Sequence[LayerShape], scheme: str, workers: int, rank: int) -> list[list[int]]:
+    """The elements of each gradient in each bucket of worker `rank`."""
+    sizes = [
+        rows_held(layer, shape, scheme, workers, rank) * math.prod(shape[1:])
+        for layer in reversed(layers)
+        if not (scheme == "hybrid" and layer.in_linear_part)
+        for shape in reversed(layer.parameters)
+    ]
+    return in_buckets(sizes, lambda size: ELEMENT_BYTES * size)
 
 
 class Sent(NamedTuple):
@@ -205,12 +134,13 @@ class Sent(NamedTuple):
 
 
 def sent_bytes(
-    layers: Sequence[Layer], scheme: str, workers: int, batch_size: int, rank: int = 0
+    layers: Sequence[LayerShape], scheme: str, workers: int, batch_size: int, rank: int = 0
 ) -> int:
     """The bytes that worker `rank` sends in a training step.
 
     >>> from tinyalex import models
-    >>> layers = layers_of(models.cifar("quick"), (3, 32, 32))
+    >>> from tinyalex.parallel.cost import layer_shapes
+    >>> layers = layer_shapes(models.cifar("quick"), (3, 32, 32))
     >>> sent_bytes(layers, "data", workers=2, batch_size=128)  # of 145,578 gradients
     582320
     """
@@ -218,7 +148,7 @@ def sent_bytes(
 
 
 def sent_by_purpose(
-    layers: Sequence[Layer], scheme: str, workers: int, batch_size: int, rank: int = 0
+    layers: Sequence[LayerShape], scheme: str, workers: int, batch_size: int, rank: int = 0
 ) -> Sent:
     """As sent_bytes, by purpose."""
     check(layers, scheme, workers, batch_size)
@@ -226,15 +156,16 @@ def sent_by_purpose(
     exchanged = 0, 0
     if scheme == "columns":
         replicas, replica = workers // 2, rank // 2
-        exchanged = _between_columns(layers, section(batch_size, replicas, replica), rank % 2)
+        exchanged = _between_columns(layers, share(batch_size, replicas, replica), rank % 2)
     elif scheme == "hybrid":
         exchanged = _in_turns(layers, workers, batch_size, rank)
     activations, activation_gradients = exchanged
     gradients = sum(
-        _all_reduce(size, replicas, replica) for size in buckets(layers, scheme, workers, rank)
+        _all_reduce(sum(sizes), replicas, replica)
+        for sizes in buckets(layers, scheme, workers, rank)
     )
     if scheme == "hybrid":
-        results = LABEL_BYTES * (workers - 1) * section(batch_size, workers, rank)
+        results = LABEL_BYTES * (workers - 1) * share(batch_size, workers, rank)
     else:
         results = ELEMENT_BYTES * _all_reduce(2, replicas, replica)
     return Sent(
@@ -246,50 +177,35 @@ def sent_by_purpose(
 
 
 def _all_reduce(n: int, workers: int, rank: int) -> int:
-    own = section(n, workers, rank)
+    own = share(n, workers, rank)
     return n - own + (workers - 1) * own
 
 
-def _between_columns(layers: Sequence[Layer], images: int, column: int) -> tuple[int, int]:
+def _between_columns(layers: Sequence[LayerShape], images: int, column: int) -> tuple[int, int]:
     """The elements of activations and of their gradients that a column sends."""
-    gathered = images * section(layers[-1].outputs, 2, column)  # the logits
+    gathered = images * share(layers[-1].outputs, 2, column)  # the logits
     scattered = 0
     for layer in reading_both_columns(layers):
-        own = section(layer.inputs, 2, column)
+        own = share(layer.inputs, 2, column)
         gathered += images * own
         scattered += images * (layer.inputs - own)
     return gathered, scattered
 
 
-def reading_both_columns(layers: Sequence[Layer]) -> list[Layer]:
-    """The layers whose input is divided between the columns but which read all of it.
-
-    The first convolution is not one of them: each worker has the images.
-    """
-    return [
-        layer
-        for layer in layers
-        if layer.wants_dx
-        and (layer.kind == "linear" or (layer.kind == "conv" and layer.groups == 1))
-    ]
-
-
-def _in_turns(layers: Sequence[Layer], workers: int, batch_size: int, rank: int) -> tuple[int, int]:
+def _in_turns(
+    layers: Sequence[LayerShape], workers: int, batch_size: int, rank: int
+) -> tuple[int, int]:
     """The elements of activations and of their gradients that a worker sends for the
     linear layers, in the turns of all workers."""
     others = workers - 1
-    own_images = section(batch_size, workers, rank)
+    own_images = share(batch_size, workers, rank)
     linear = linear_layers(layers)
     features = linear[0].inputs
     activations = others * own_images * features  # the broadcast
     gradients = (batch_size - own_images) * features  # the reductions to the others
     for layer in linear:
-        own = section(layer.outputs, workers, rank)
+        own = share(layer.outputs, workers, rank)
         activations += others * batch_size * own
         if layer is not linear[-1]:
             gradients += batch_size * (layer.outputs - own)
     return activations, gradients
-
-
-def linear_layers(layers: Sequence[Layer]) -> list[Layer]:
-    return [layer for layer in layers if layer.kind == "linear"]

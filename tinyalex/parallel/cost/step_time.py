@@ -4,8 +4,8 @@
     compute        = forward and backward pass of the images and units of a worker
     update         = 5 passes over the parameters that a worker holds: SGD reads weight,
                      gradient and velocity, and writes weight and velocity
-    communication  = messages * latency + bytes sent / bandwidth + bytes that are read
-                     and written to pack, add and unpack / memory bandwidth
+    communication  = messages * latency + bytes sent / bandwidth, or the bandwidth of
+                     sums, + bytes that are packed and unpacked / memory bandwidth
 
 Every collective operation takes as long as for the worker with the largest section. A
 forward or backward pass of a part of the network (the convolutional or the linear part)
@@ -15,52 +15,31 @@ measured (calibration.py).
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from tinyalex.parallel.cost import (
+from tinyalex.parallel.cost.layers import LayerShape, linear_layers, reading_both_columns
+from tinyalex.parallel.cost.operations import (
+    ADD_PASSES,
+    Machine,
+    Messages,
+    all_gather,
+    all_reduce,
+    broadcast,
+    gather_features,
+    reduce,
+    scatter_gradients,
+)
+from tinyalex.parallel.cost.traffic import (
     ELEMENT_BYTES,
-    Layer,
     buckets,
     check,
     images_held,
-    linear_layers,
     parameters_held,
-    reading_both_columns,
     sent_bytes,
 )
 
 UPDATE_PASSES = 5
-ADD_PASSES = 3
-"""An addition reads both operands and writes the sum."""
-
-
-@dataclass(frozen=True)
-class Machine:
-    """The rates of one worker, in bytes, seconds and floating-point operations (FLOP).
-
-    flops              of float32 matrix multiplications
-    memory_bandwidth   bytes/s, reads and writes together
-    message_bandwidth  bytes/s that it sends while it receives as many
-    latency            seconds for a message of a few bytes
-    cores              workers that run at the same time; more share these; None: all
-    overlap            the part of communication, 0 to 1, that needs no time of the
-                       worker, so that it can overlap with computation. 0 on a CPU,
-                       where messages are copied by the core that computes
-
-    The defaults are those of a core of an AMD EPYC with AVX-512, rounded.
-    """
-
-    flops: float = 100e9
-    memory_bandwidth: float = 30e9
-    message_bandwidth: float = 10e9
-    latency: float = 2.5e-6
-    cores: int | None = None
-    overlap: float = 0.0
-
-    def slowdown(self, workers: int) -> float:
-        """The factor by which workers that share cores are slower."""
-        return 1.0 if self.cores is None else max(1.0, workers / self.cores)
 
 
 @dataclass(frozen=True)
@@ -96,7 +75,7 @@ class ComputeTimes:
     update: float
 
 
-def times_from_shapes(layers: Sequence[Layer], machine: Machine) -> ComputeTimes:
+def times_from_shapes(layers: Sequence[LayerShape], machine: Machine) -> ComputeTimes:
     """The times that follow from multiply-adds and from passes over memory.
 
     A multiply-add is two operations; convolutions are direct. Forward reads the input
@@ -111,7 +90,7 @@ def times_from_shapes(layers: Sequence[Layer], machine: Machine) -> ComputeTimes
     )
 
 
-def _part(layers: Sequence[Layer], machine: Machine) -> PartTimes:
+def _part(layers: Sequence[LayerShape], machine: Machine) -> PartTimes:
     element = ELEMENT_BYTES / machine.memory_bandwidth
     multiply_add = 2 / machine.flops
     forward = backward = fixed_forward = fixed_backward = 0.0
@@ -123,67 +102,6 @@ def _part(layers: Sequence[Layer], machine: Machine) -> PartTimes:
         fixed_forward += element * layer.size
         fixed_backward += gradients * element * layer.size
     return PartTimes(PassTime(fixed_forward, forward), PassTime(fixed_backward, backward))
-
-
-@dataclass(frozen=True)
-class Messages:
-    """What the slowest worker of a collective operation sends.
-
-    count   messages
-    sent    bytes
-    copied  bytes that it reads and writes to pack, add and unpack them
-    """
-
-    count: int = 0
-    sent: int = 0
-    copied: int = 0
-
-    def __add__(self, other: "Messages") -> "Messages":
-        return Messages(
-            self.count + other.count, self.sent + other.sent, self.copied + other.copied
-        )
-
-    def seconds(self, machine: Machine) -> float:
-        return (
-            self.count * machine.latency
-            + self.sent / machine.message_bandwidth
-            + self.copied / machine.memory_bandwidth
-        )
-
-
-def all_gather(elements: int, workers: int) -> Messages:
-    """Of one array, in place."""
-    others = workers - 1
-    return Messages(others, others * math.ceil(elements / workers) * ELEMENT_BYTES)
-
-
-def reduce_scatter(elements: int, workers: int) -> Messages:
-    """Adds the worker's section of one array, received from all workers."""
-    own = math.ceil(elements / workers) * ELEMENT_BYTES
-    others = workers - 1
-    return Messages(others, others * own, copied=(workers + 1) * own if others else 0)
-
-
-def all_reduce(buckets: Iterable[int], workers: int) -> Messages:
-    """Of gradients, which are copied to buckets of these sizes."""
-    total = Messages()
-    if workers > 1:
-        for size in buckets:
-            total += reduce_scatter(size, workers) + all_gather(size, workers)
-            total += Messages(copied=2 * size * ELEMENT_BYTES)
-    return total
-
-
-def gather_features(images: int, features: int, workers: int) -> Messages:
-    """Each worker packs its section of the features of these images, unpacks all."""
-    own, every = images * math.ceil(features / workers), images * features
-    return all_gather(workers * own, workers) + Messages(copied=2 * (own + every) * ELEMENT_BYTES)
-
-
-def scatter_gradients(images: int, features: int, workers: int) -> Messages:
-    """The backward pass of gather_features."""
-    own, every = images * math.ceil(features / workers), images * features
-    return reduce_scatter(workers * own, workers) + Messages(copied=2 * every * ELEMENT_BYTES)
 
 
 @dataclass(frozen=True)
@@ -216,7 +134,7 @@ class Prediction:
 
 
 def predict(
-    layers: Sequence[Layer],
+    layers: Sequence[LayerShape],
     scheme: str,
     workers: int,
     batch_size: int,
@@ -228,8 +146,8 @@ def predict(
     times  by default those from shapes
 
     >>> from tinyalex import models
-    >>> from tinyalex.parallel.cost import layers_of
-    >>> layers = layers_of(models.cifar("quick"), (3, 32, 32))
+    >>> from tinyalex.parallel.cost import Machine, layer_shapes
+    >>> layers = layer_shapes(models.cifar("quick"), (3, 32, 32))
     >>> one, two = (predict(layers, "data", k, 128, Machine()) for k in (1, 2))
     >>> one.compute > 1.9 * two.compute, one.update == two.update, one.communication
     (True, True, 0.0)
@@ -240,11 +158,11 @@ def predict(
     images = max(images_held(scheme, workers, batch_size, rank) for rank in ranks)
     parameters = max(parameters_held(layers, scheme, workers, rank) for rank in ranks)
     if scheme == "hybrid":
-        compute, communication, hidden = _hybrid(
+        compute, communication, background, meanwhile = _hybrid(
             layers, workers, batch_size, images, machine, times
         )
     else:
-        compute, communication, hidden = _whole_network(
+        compute, communication, background, meanwhile = _whole_network(
             layers, scheme, workers, images, machine, times
         )
     slowdown = machine.slowdown(workers)
@@ -257,17 +175,18 @@ def predict(
         sent_bytes=max(sent_bytes(layers, scheme, workers, batch_size, rank) for rank in ranks),
         compute=slowdown * compute,
         update=slowdown * parameters * times.update,
-        communication=slowdown * communication,
-        hidden=slowdown * hidden,
+        communication=communication,
+        hidden=min(machine.overlap * background, slowdown * meanwhile),
     )
 
 
-Seconds = tuple[float, float, float]
-"""Of compute, of communication, and of communication that is hidden."""
+Seconds = tuple[float, float, float, float]
+"""Of compute, as if each worker had a core; of communication; of the part of that which
+is in the background; and of the compute meanwhile."""
 
 
 def _whole_network(
-    layers: Sequence[Layer],
+    layers: Sequence[LayerShape],
     scheme: str,
     workers: int,
     images: int,
@@ -285,24 +204,23 @@ def _whole_network(
         largest_share(part, columns) * part_times.of(images)
         for part, part_times in ((conv, times.convolutional), (linear, times.linear))
     )
-    exchanges = Messages()
+    # The numbers of images, the loss and the number of errors.
+    exchanges = all_gather(1, replicas) + all_reduce([[2]], replicas)
     if columns == 2:
         for layer in reading_both_columns(layers):
             exchanges += gather_features(images, layer.inputs, 2)
             exchanges += scatter_gradients(images, layer.inputs, 2)
         exchanges += gather_features(images, layers[-1].outputs, 2)
     # Rank 1 has the larger section of what two columns do not divide.
-    gradients = [
-        all_reduce(buckets(part, scheme, workers, columns - 1), replicas).seconds(machine)
-        for part in (conv, linear)
-    ]
+    exchanges += all_reduce(buckets(conv, scheme, workers, columns - 1), replicas)
+    linear_gradients = all_reduce(buckets(linear, scheme, workers, columns - 1), replicas)
+    background = replace(linear_gradients, waits=0).seconds(machine, workers)
     conv_backward = largest_share(conv, columns) * times.convolutional.backward.of(images)
-    hidden = min(machine.overlap * gradients[1], conv_backward)
-    return compute, exchanges.seconds(machine) + sum(gradients), hidden
+    return compute, exchanges.seconds(machine, workers) + background, background, conv_backward
 
 
 def _hybrid(
-    layers: Sequence[Layer],
+    layers: Sequence[LayerShape],
     workers: int,
     batch_size: int,
     images: int,
@@ -319,30 +237,30 @@ def _hybrid(
     accumulate = (turns - 1) * ADD_PASSES * ELEMENT_BYTES * held / machine.memory_bandwidth
     compute = times.convolutional.of(images) + linear_compute + accumulate
     if workers == 1:
-        return compute, 0.0, 0.0
-    others = workers - 1
-    features = batch_size * linear[0].inputs * ELEMENT_BYTES
-    broadcast = Messages(turns * others, others * features)
-    # The worker that receives a reduction adds what all send.
-    total = broadcast + Messages(turns * others, others * features, (workers + 1) * features)
+        return compute, 0.0, 0.0, 0.0
+    features = batch_size * linear[0].inputs
+    # In the background, except for the first broadcast and the last reduction.
+    broadcasts = replace(_turns(broadcast(features, workers), turns), waits=1)
+    reductions = replace(_turns(reduce(features, workers, machine.library), turns), waits=1)
+    total = broadcasts + reductions
     for layer in linear:
         total += _turns(gather_features(batch_size, layer.outputs, workers), turns)
         if layer is not linear[-1]:
             total += _turns(scatter_gradients(batch_size, layer.outputs, workers), turns)
+    # The numbers of images, and the labels.
+    total += all_gather(1, workers) + all_gather(2 * batch_size, workers)
     total += all_reduce(buckets(layers, "hybrid", workers, 0), workers)
     overlapping = (turns - 1) / turns
-    hidden = min(
-        machine.overlap * overlapping * broadcast.seconds(machine), overlapping * linear_compute
-    )
-    return compute, total.seconds(machine), hidden
+    background = overlapping * broadcasts.seconds(machine, workers)
+    return compute, total.seconds(machine, workers), background, overlapping * linear_compute
 
 
 def _turns(once: Messages, turns: int) -> Messages:
     """The same bytes, in a number of turns."""
-    return Messages(turns * once.count, once.sent, once.copied)
+    return replace(once, count=turns * once.count, waits=turns * once.waits)
 
 
-def largest_share(layers: Sequence[Layer], parts: int) -> float:
+def largest_share(layers: Sequence[LayerShape], parts: int) -> float:
     """The largest part of the work of these layers, if filters and units are divided
     into parts: more than 1/parts if they are not divisible."""
     work = sum(layer.multiply_adds for layer in layers)
