@@ -204,8 +204,16 @@ class TestErrors:
             sent_bytes(small, "pipeline", 2, 8)
 
     def test_columns_of_a_network_without_columns(self, quick):
-        with pytest.raises(ValueError, match='Use "paper" or "cifar-alexnet"'):
+        with pytest.raises(ValueError, match='Use "paper", "original" or'):
             sent_bytes(quick, "columns", 2, 8)
+
+    @pytest.mark.parametrize(
+        ("variant", "expected"), [("paper", False), ("original", True), ("caffe", False)]
+    )
+    def test_a_normalization_of_both_columns_cannot_be_divided(self, variant, expected):
+        with init.skipped():
+            layers = layer_shapes(models.alexnet(variant))
+        assert cost.has_columns(layers) == expected
 
     def test_columns_on_an_odd_number_of_workers(self, small):
         with pytest.raises(ValueError, match="an even number of workers, got 3. Use 4."):

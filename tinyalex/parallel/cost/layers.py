@@ -16,7 +16,8 @@ class LayerShape:
 
     inputs, outputs   elements
     parameters        the shapes of weight and bias
-    groups            of a convolution: 1 reads all channels, 2 its own column only
+    groups            of a convolution or normalization: 1 reads all channels, 2 its
+                      own column only
     wants_dx          whether its input requires a gradient
     in_linear_part    the first linear layer, or after it
     """
@@ -60,7 +61,7 @@ def layer_shapes(model: Module, input_shape: Shape | None = None) -> list[LayerS
 
 def _layer(step: Step, in_linear_part: bool) -> LayerShape:
     module = step.module
-    kinds = {nn.Conv2d: "conv", nn.Linear: "linear"}
+    kinds = {nn.Conv2d: "conv", nn.Linear: "linear", nn.LocalResponseNorm: "norm"}
     return LayerShape(
         name=step.name,
         kind=next((kind for cls, kind in kinds.items() if isinstance(module, cls)), "other"),
@@ -68,7 +69,7 @@ def _layer(step: Step, in_linear_part: bool) -> LayerShape:
         outputs=math.prod(step.shape),
         parameters=tuple(p.shape for p in module.parameters()),
         multiply_adds=step.multiply_adds,
-        groups=getattr(module, "groups", 1) if isinstance(module, nn.Conv2d) else 1,
+        groups=getattr(module, "groups", 1),
         wants_dx=step.wants_dx,
         in_linear_part=in_linear_part,
     )
@@ -76,9 +77,9 @@ def _layer(step: Step, in_linear_part: bool) -> LayerShape:
 
 def has_columns(layers: Sequence[LayerShape]) -> bool:
     """Whether a network has two columns: convolutions with groups=2, and others that
-    read both columns."""
-    groups = {layer.groups for layer in layers if layer.kind == "conv"}
-    return groups == {1, 2}
+    read both columns, but no normalization that does."""
+    conv, norm = ({la.groups for la in layers if la.kind == kind} for kind in ("conv", "norm"))
+    return conv == {1, 2} and norm <= {2}
 
 
 def reading_both_columns(layers: Sequence[LayerShape]) -> list[LayerShape]:

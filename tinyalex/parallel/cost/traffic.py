@@ -63,9 +63,9 @@ def check(layers: Sequence[LayerShape], scheme: str, workers: int, batch_size: i
     if scheme == "columns":
         if not has_columns(layers):
             raise ValueError(
-                "scale: the scheme columns requires a network of two columns, some convolutions of "
-                'which have groups=2; this one has none. Use "paper" or "cifar-alexnet", or '
-                "another scheme."
+                "scale: the scheme columns requires a network of two columns: some convolutions "
+                'have groups=2, and all normalizations. Use "paper", "original" or '
+                '"cifar-alexnet", or another scheme.'
             )
         if workers % 2:
             raise ValueError(
