@@ -47,7 +47,7 @@ notebooks: $(VENV)/.lessons ## convert the lessons to notebooks for Jupyter and 
 	$(BIN)/python lessons/notebooks.py
 
 test-parallel: $(VENV)/.parallel ## train with several processes (installs mpi4py and mpich)
-	$(BIN)/python -m pytest -m parallel tests/test_parallel.py tests/test_scale.py tests/test_benchmarks.py --no-skips
+	$(BIN)/python -m pytest -m parallel tests/test_parallel*.py tests/test_scale.py tests/test_benchmarks.py --no-skips
 
 test-peers: $(VENV)/.peers ## compare with torch, keras, onnx and onnxruntime (installs them)
 	$(BIN)/python -m pytest -m "peers and not gpu" --no-skips

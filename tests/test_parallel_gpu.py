@@ -6,7 +6,7 @@ import numpy as np
 import parallel_steps
 import pytest
 from made_images import class_folders, red_and_green
-from test_parallel import CIFAR, IMAGENET, SMALL, TESTS, largest_difference, run
+from ranks import CIFAR, IMAGENET, SMALL, TESTS, largest_difference, results, run, start
 
 from tinyalex import device, emulator, models, optim, training
 from tinyalex import functional as F
@@ -114,3 +114,12 @@ def test_the_scripts_train_on_two_gpus(tmp_path):
     small = ("--data", images, "--image-size", 67, "--resize", 72, "--batch-size", 6, "--epochs", 1)
     output, _ = run(0, IMAGENET, *small, "--devices", ",".join(GPUS), "--output", tmp_path / "i")
     assert "on cuda:0 and cuda:1" in output
+
+
+def test_more_processes_than_gpus_are_refused(tmp_path):
+    settings = {"TINYALEX_EMULATOR_DEVICES": "1"}
+    options = (*SMALL, "--device", "cuda", "--parallel", "data", "--output", tmp_path)
+    process = start(2, CIFAR, *options, **settings)
+    _, errors = results(process)
+    assert process.returncode == 1
+    assert errors.count("expected a GPU for each process, got 1 for 2 processes") == 1

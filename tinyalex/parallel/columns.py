@@ -1,11 +1,11 @@
 """The two columns of a network in processes of their own (section 3.5)."""
 
-from tinyalex.nn import Module, Sequential
+from tinyalex.nn import Sequential
 from tinyalex.nn.partitioned import column_segments
 from tinyalex.parallel.communicator import Communicator
 from tinyalex.parallel.data import DataParallel
 from tinyalex.parallel.distributed import DistributedNetwork
-from tinyalex.parallel.exchange import Exchange
+from tinyalex.parallel.exchange import with_exchanges
 
 COLUMNS = 2
 
@@ -28,11 +28,7 @@ class ColumnParallel(DataParallel):
             )
         pair = world.split(world.rank // COLUMNS)
         replicas = world.split(world.rank % COLUMNS)
-        *segments, last = column_segments(network, pair.rank, COLUMNS)
-        layers: dict[str, Module] = {}
-        for number, segment in enumerate(segments, 1):
-            layers |= segment | {f"exchange{number}": Exchange(pair)}
-        layers |= last | {"exchange_output": Exchange(pair, replicated=True)}
+        layers = with_exchanges(column_segments(network, pair.rank, COLUMNS), pair)
         shapes, is_merged = network.state_shapes(), replicas.rank == 0
         model = DistributedNetwork(layers, layers, shapes, pair, is_merged)
         super().__init__(model, world, replicas)

@@ -7,6 +7,7 @@ from tinyalex import kernels
 from tinyalex.device import Array
 from tinyalex.function import Function
 from tinyalex.nn.module import Module
+from tinyalex.nn.partitioned import Layers
 from tinyalex.parallel.communicator import Communicator
 from tinyalex.tensor import Tensor
 
@@ -92,3 +93,15 @@ class Exchange(Module):
 
     def extra_repr(self) -> str:
         return f"{self.comm.size} ranks"
+
+
+def with_exchanges(segments: list[Layers], comm: Communicator) -> Layers:
+    """The layers of `nn.partitioned.segments_of`, with an exchange after each segment.
+
+    The last one's output, the logits, is for the loss, which all ranks compute.
+    """
+    layers: Layers = {}
+    for number, segment in enumerate(segments, 1):
+        is_last = number == len(segments)
+        layers |= segment | {f"exchange{number}": Exchange(comm, replicated=is_last)}
+    return layers

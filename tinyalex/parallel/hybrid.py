@@ -16,7 +16,7 @@ from tinyalex.nn.partitioned import layers_of, segments_of
 from tinyalex.parallel.communicator import Communicator
 from tinyalex.parallel.data import DataParallel
 from tinyalex.parallel.distributed import DistributedNetwork
-from tinyalex.parallel.exchange import Exchange
+from tinyalex.parallel.exchange import with_exchanges
 from tinyalex.tensor import Tensor, as_tensor
 from tinyalex.training.metrics import count_errors
 from tinyalex.training.scheme import StepResult
@@ -35,13 +35,11 @@ class HybridNetwork(DistributedNetwork):
         if not any(isinstance(layer, Linear) for layer in layers.values()):
             raise ValueError("hybrid: the network has no linear layers to divide. Use `data`.")
         self.cut = list(layers).index(names[0])
-        parts = dict(list(layers.items())[: self.cut])
-        after_cut = dict(list(layers.items())[self.cut :])
-        *segments, last = segments_of(after_cut, comm.rank, comm.size)
-        for number, segment in enumerate(segments, 1):
-            parts |= segment | {f"exchange{number}": Exchange(comm)}
-        parts |= last | {"exchange_output": Exchange(comm, replicated=True)}
-        super().__init__(parts, after_cut, network.state_shapes(), comm, is_merged=True)
+        convolutional = dict(list(layers.items())[: self.cut])
+        linear = dict(list(layers.items())[self.cut :])
+        divided = with_exchanges(segments_of(linear, comm.rank, comm.size), comm)
+        shapes = network.state_shapes()
+        super().__init__(convolutional | divided, divided, shapes, comm, is_merged=True)
 
     @property
     def convolutional(self) -> Sequential:
