@@ -3,7 +3,7 @@
 import numpy as np
 import parallel_steps
 import pytest
-from made_images import image_bytes
+from made_images import class_folders, image_bytes
 
 import tinyalex as ta
 from tinyalex import data, models, training
@@ -80,3 +80,23 @@ def test_a_loader_of_whole_batches_is_refused(tmp_path):
     options = {"epochs": 1, "output": tmp_path, "metadata": {}}
     with pytest.raises(ValueError, match=r"expected loaders with shard=\(0, 1\).*got \(0, 2\)"):
         training.Trainer(model, optimizer, None, loader, loader, **options)
+
+
+def test_an_unreadable_image_does_not_change_the_crops_of_others(tmp_path):
+    """The crops of an image are the same in one process, in a shard of two, and if
+    another image of its batch is damaged."""
+    folder = class_folders(tmp_path, train=12, val=2)
+    augment = data.Augment(np.full(3, 128), size=16)
+
+    def epoch(shard):
+        source = data.find_images(folder)
+        images = data.StoredImages(source.train, source.classes, size=20, workers=1)
+        batches = data.Loader(images, 12, transform=augment, shard=shard).epoch(0)
+        return np.concatenate([x for x, _ in batches])
+
+    complete = epoch((0, 1))
+    (folder / "train" / "cat" / "2.jpg").write_bytes(b"damaged")  # after 0.jpg and 10.jpg
+    damaged = epoch((0, 1))
+    assert len(damaged) == 11
+    np.testing.assert_array_equal(damaged, np.delete(complete, 2, axis=0))
+    np.testing.assert_array_equal(damaged, np.concatenate([epoch((0, 2)), epoch((1, 2))]))

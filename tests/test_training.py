@@ -375,3 +375,12 @@ def test_a_batch_without_a_readable_image_is_skipped(tmp_path):
         ).confusion.sum()
         == 16
     )
+
+
+def test_without_a_terminal_the_status_is_printed_from_time_to_time(tmp_path, monkeypatch, capsys):
+    for name in ("READ_INTERVAL_SECONDS", "STATUS_INTERVAL_SECONDS"):
+        monkeypatch.setattr(f"tinyalex.training.trainer.{name}", -1)
+    toy(tmp_path, epochs=1).fit()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6  # five batches, and the epoch
+    assert re.match(r"epoch 1/1, batch 3 of 5: loss [\d.]+, error [\d.]+ %, \d+ images/s", lines[2])

@@ -171,7 +171,15 @@ class StoredImages:
 
         Raises ValueError if no image of the dataset can be read.
         """
-        images = np.empty((len(rows), 3, self.size, self.size), np.uint8)
+        images, labels, readable = self.read(rows)
+        return (images, labels) if readable.all() else (images[readable], labels[readable])
+
+    def read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(images, labels, readable) of all rows: as `take`, and bool (n,).
+
+        Images that cannot be read are black. Raises ValueError as `take` does.
+        """
+        images = np.zeros((len(rows), 3, self.size, self.size), np.uint8)
 
         def read_into(i: int) -> bool:
             row = int(rows[i])
@@ -192,8 +200,7 @@ class StoredImages:
                 f"None of {len(self)} images can be read, for example {self.records[row].name}: "
                 f"{reason}.\nCheck the files."
             )
-        labels = self.labels[rows]
-        return (images, labels) if readable.all() else (images[readable], labels[readable])
+        return images, self.labels[rows], readable
 
     def in_memory(self, rows: np.ndarray | None = None) -> Dataset:
         """All images, or those of `rows`, decoded: 3*S*S bytes per image."""

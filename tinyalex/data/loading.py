@@ -10,9 +10,12 @@ import numpy as np
 
 from tinyalex import device as devices
 from tinyalex.data.checks import check_integer
-from tinyalex.data.dataset import ArrayDataset, Batch, RowDataset
+from tinyalex.data.dataset import ArrayDataset, Batch, RowDataset, StoredImages
 from tinyalex.data.order import shuffled, shuffled_files
 from tinyalex.device import Array
+
+_Read = tuple[Array, ...]
+"""Images and labels, and perhaps a mask of those that could be read."""
 
 _check = partial(check_integer, "Loader")
 
@@ -153,23 +156,30 @@ class Loader:
         lo, hi = devices.section(count, *self.shard)
         return slice(first + lo, first + hi)
 
-    def _read(self, rows: np.ndarray) -> Batch:
+    def _read(self, rows: np.ndarray) -> _Read:
         with devices.on(self.device):  # the current device is a property of each thread
-            images, labels = self._take(rows)
-            return devices.to(images, self.device), devices.to(labels, self.device)
+            images, labels, *readable = self._take(rows)
+            return devices.to(images, self.device), devices.to(labels, self.device), *readable
 
-    def _transformed(self, epoch: int, first: int, batch: Batch) -> Batch:
-        images, labels = batch
+    def _transformed(self, epoch: int, first: int, batch: _Read) -> Batch:
+        images, labels, *readable = batch
         with devices.on(self.device):
             if self.transform is None:
                 x = images.astype(np.float32)
             else:
                 x = self.transform(images, epoch=epoch, first=first)
+            # After the transform: an image's index does not depend on other images.
+            for mask in readable:
+                if not mask.all():
+                    keep = devices.to(np.flatnonzero(mask), self.device)
+                    x, labels = x[keep], labels[keep]
             return x, labels.astype(np.int64, copy=False)
 
 
-def _row_reader(dataset: ArrayDataset | RowDataset, device: str) -> Callable[[np.ndarray], Batch]:
-    """A function that returns rows of the dataset, from the device if possible."""
+def _row_reader(dataset: ArrayDataset | RowDataset, device: str) -> Callable[[np.ndarray], _Read]:
+    """A function that reads rows of the dataset, from the device if possible."""
+    if isinstance(dataset, StoredImages):
+        return dataset.read
     if isinstance(dataset, RowDataset):
         return dataset.take
     images, labels = dataset.images, dataset.labels

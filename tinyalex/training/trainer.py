@@ -32,6 +32,10 @@ READ_INTERVAL_SECONDS = 0.1
 Python prepares the next."""
 
 
+STATUS_INTERVAL_SECONDS = 300
+"""Between lines with the status, where there is no terminal for a progress bar."""
+
+
 class Trainer(Run):
     """Trains `model`, and keeps these files in the folder `output` up to date:
 
@@ -112,7 +116,8 @@ class Trainer(Run):
         self.model.train()
         title = f"epoch {epoch + 1}/{self.epochs}"
         with progress_bar(total=len(self.train), initial=start, desc=title) as bar:
-            began = saved = time.perf_counter()  # the wait for the first batch counts
+            # The wait for the first batch counts.
+            began = saved = printed = time.perf_counter()
             for images, labels in self._timed(self.train.epoch(epoch, start)):
                 self.step(images, labels)
                 save_now = time.perf_counter() - saved > SAVE_INTERVAL_SECONDS
@@ -121,7 +126,12 @@ class Trainer(Run):
                     self._read_results()
                     now = time.perf_counter()
                     progress.seconds, began = progress.seconds + now - began, now
-                    bar.set_postfix_str(self._status(progress.step - epoch * len(self.train)))
+                    batches = progress.step - epoch * len(self.train)
+                    status = self._status(batches)
+                    bar.set_postfix_str(status)
+                    if bar.disable and now - printed > STATUS_INTERVAL_SECONDS:
+                        self._print(f"{title}, batch {batches} of {len(self.train)}: {status}")
+                        printed = now
                 bar.update()
                 if stop or save_now:
                     self.save_checkpoint()
@@ -223,8 +233,11 @@ class Trainer(Run):
             self._save_weights("best.safetensors", best)
         self.save_checkpoint()
         self._report()
+        self._print(str(self.log[-1]))
+
+    def _print(self, line: str) -> None:
         if self.scheme.is_main:
-            print(self.log[-1], flush=True)
+            print(line, flush=True)
 
     def _save_weights(self, name: str, weights: dict[str, np.ndarray]) -> None:
         if self.scheme.is_main:
