@@ -23,13 +23,13 @@ def check(name: str) -> str:
         raise RuntimeError(
             f"device {name!r}: {reason}\nUse 'cpu' or 'auto'; `tinyalex doctor` shows the details."
         )
-    if int(number or 0) >= count():
-        gpus = f"{count()} GPU{'s' * (count() > 1)}"
+    if int(number or 0) >= gpu_count():
+        gpus = f"{gpu_count()} GPU{'s' * (gpu_count() > 1)}"
         raise ValueError(f"device {name!r}: this machine has {gpus}, counted from 'cuda:0'.")
     return gpu_name(int(number or 0))
 
 
-def count() -> int:
+def gpu_count() -> int:
     """The number of GPUs; 0 if none is usable."""
     return 0 if why_no_cuda() else gpu_library().cuda.runtime.getDeviceCount()
 

@@ -45,7 +45,7 @@ def connect(device_name: str = "auto") -> Communicator:
         )
     name = device.check(device_name)
     if name != "cpu":
-        name = device.check(f"cuda:{local.rank % device.count()}")
+        name = device.check(f"cuda:{local.rank % device.gpu_count()}")
     _check_devices(world, local, name)
     cores = set().union(*local.allgather(device.cores()))
     device.limit_threads(max(1, len(cores) // local.size))
