@@ -5,7 +5,7 @@
 `connect` needs mpi4py and an MPI library: pip install 'tinyalex[mpi]'.
 """
 
-from tinyalex.parallel.columns import ColumnParallel
+from tinyalex.parallel.columns import ColumnParallel, check_columns
 from tinyalex.parallel.communicator import Communicator
 from tinyalex.parallel.cost import SCHEMES
 from tinyalex.parallel.data import DataParallel
@@ -21,6 +21,7 @@ __all__ = [
     "Exchange",
     "Gather",
     "HybridParallel",
+    "check_columns",
     "connect",
     "distribute",
     "fail",

@@ -10,6 +10,15 @@ from tinyalex.parallel.exchange import with_exchanges
 COLUMNS = 2
 
 
+def check_columns(world: Communicator) -> None:
+    """Raises ValueError if the columns cannot be divided between the ranks."""
+    if world.size % COLUMNS:
+        raise ValueError(
+            f"columns: expected an even number of processes, one for each of {COLUMNS} columns, "
+            f"got {world.size}. Start for example mpirun -n 2."
+        )
+
+
 class ColumnParallel(DataParallel):
     """Each rank has one column of the network, and its parameters only.
 
@@ -21,11 +30,7 @@ class ColumnParallel(DataParallel):
     """
 
     def __init__(self, network: Sequential, world: Communicator) -> None:
-        if world.size % COLUMNS:
-            raise ValueError(
-                f"columns: expected an even number of processes, one for each of {COLUMNS} "
-                f"columns, got {world.size}. Start for example mpirun -n 2."
-            )
+        check_columns(world)
         pair = world.split(world.rank // COLUMNS)
         replicas = world.split(world.rank % COLUMNS)
         layers = with_exchanges(column_segments(network, pair.rank, COLUMNS), pair)

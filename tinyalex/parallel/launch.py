@@ -13,6 +13,11 @@ from tinyalex.parallel.communicator import Communicator
 from tinyalex.parallel.data import DataParallel
 from tinyalex.parallel.hybrid import HybridParallel
 
+FAILURE_SECONDS = 5.0
+
+_errors: Any = None
+"""A communicator of mpi4py, for `fail` only: other ranks may be in any operation."""
+
 
 def connect(device_name: str = "auto") -> Communicator:
     """All processes of the run, by MPI: started with mpirun, or srun of Slurm.
@@ -31,7 +36,9 @@ def connect(device_name: str = "auto") -> Communicator:
             f"several processes need mpi4py and an MPI library ({error}).\n"
             "Install both: pip install '.[mpi]'"
         ) from error
+    global _errors
     world = MPI.COMM_WORLD
+    _errors = _errors or world.Dup()
     local = world.Split_type(MPI.COMM_TYPE_SHARED)
     if MPI.Query_thread() < MPI.THREAD_MULTIPLE:
         raise RuntimeError(
@@ -80,21 +87,35 @@ def distribute(network: Sequential, scheme: str, world: Communicator) -> DataPar
 
 
 def fail(message: str, status: int) -> None:
-    """Print an error, and end all processes of the run, if there are several.
+    """Print an error, and end all processes of the run, which may wait for this one
+    forever. Returns if this is the only process.
 
-    The other processes may wait for this one forever. An error of all of them is
-    printed once: rank 0 ends the others before they print it. Returns if this is the
-    only process.
+    If all processes fail within FAILURE_SECONDS, equal messages are printed once.
     """
-    mpi: Any = sys.modules.get("mpi4py.MPI")
-    several = mpi is not None and mpi.Is_initialized() and mpi.COMM_WORLD.size > 1
-    if several and mpi.COMM_WORLD.rank > 0:
-        time.sleep(1)
-    print(message, file=sys.stderr, flush=True)
-    if several:
-        sys.stdout.flush()
-        time.sleep(0.2)  # mpirun prints what it has received, and no more
-        mpi.COMM_WORLD.Abort(status)
+    comm = _errors
+    if comm is None or comm.size == 1:
+        print(message, file=sys.stderr)
+        return
+    messages = [message]
+    if _all_arrive(comm):
+        messages = list(dict.fromkeys(comm.gather(message) or []))
+        if comm.rank > 0:
+            time.sleep(10 * FAILURE_SECONDS)  # until rank 0 ends this process
+    for text in messages:
+        print(text, file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    time.sleep(0.2)  # mpirun prints what it has received, and no more
+    comm.Abort(status)
+
+
+def _all_arrive(comm: Any) -> bool:
+    """Whether all ranks call this function within FAILURE_SECONDS."""
+    request, began = comm.Ibarrier(), time.perf_counter()
+    while not request.Test():
+        if time.perf_counter() - began > FAILURE_SECONDS:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 @contextmanager
