@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyalex.data.decoding import MAX_ASPECT_RATIO, upright_rgb
+from tinyalex.data.decoding import MAX_ASPECT_RATIO, open_image, upright_rgb
 from tinyalex.functional.arguments import at_least_one
 
 
@@ -199,7 +199,7 @@ def read_image(image: Any) -> Any:
             f"preprocessing: expected an image, got the folder {path}. Give the files in it."
         )
     try:
-        with Image.open(path) as opened:
+        with open_image(path) as opened:
             return upright_rgb(opened)
     # Pillow's decoders also raise SyntaxError, struct.error and others for damaged
     # files.
