@@ -122,3 +122,23 @@ def test_the_same_state_and_metadata_give_the_same_bytes(tmp_path):
     assert len({file.read_bytes() for file in files}) == 1
     assert serialization.load_metadata(files[0]) == metadata
     assert ta.load(files[0])["w"].tolist() == state["w"].tolist()
+
+
+def test_a_changed_bit_is_found(tmp_path):
+    path = tmp_path / "state.safetensors"
+    state = {"weights": [np.arange(50, dtype="f"), np.arange(3)], "step": 12, "empty": np.empty(0)}
+    ta.save(path, state)
+    content, refused = path.read_bytes(), 0
+    for position in range(0, len(content), 7):
+        damaged = bytearray(content)
+        damaged[position] ^= 1 << position % 8
+        path.write_bytes(damaged)
+        try:
+            loaded = ta.load(path)
+        except ValueError as error:
+            assert "state.safetensors' is" in str(error)
+            refused += 1
+        else:  # the name of the checksum was changed
+            ta.save(path, loaded)
+            assert path.read_bytes() == content
+    assert refused > len(content) / 7 - 10
