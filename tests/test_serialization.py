@@ -1,3 +1,5 @@
+from contextlib import suppress
+
 import numpy as np
 import pytest
 
@@ -133,12 +135,9 @@ def test_a_changed_bit_is_found(tmp_path):
         damaged = bytearray(content)
         damaged[position] ^= 1 << position % 8
         path.write_bytes(damaged)
-        try:
-            loaded = ta.load(path)
-        except ValueError as error:
-            assert "state.safetensors' is" in str(error)
-            refused += 1
-        else:  # the name of the checksum was changed
-            ta.save(path, loaded)
-            assert path.read_bytes() == content
+        with suppress(ValueError):
+            ta.save(path, ta.load(path))
+        # Not refused if only the name of the checksum was changed: all of it is there.
+        refused += path.read_bytes() == damaged
+        assert path.read_bytes() in (damaged, content)
     assert refused > len(content) / 7 - 10
