@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from contextlib import suppress
 
 import numpy as np
@@ -141,3 +144,46 @@ def test_a_changed_bit_is_found(tmp_path):
         refused += path.read_bytes() == damaged
         assert path.read_bytes() in (damaged, content)
     assert refused > len(content) / 7 - 10
+
+
+def test_a_full_disk_is_an_error_that_loses_nothing(tmp_path):
+    program = f"""if True:
+        import resource, signal
+        import numpy as np
+        import tinyalex as ta
+        ta.save({str(tmp_path / "x")!r}, {{"w": np.ones(2)}})
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        try:
+            ta.save({str(tmp_path / "x")!r}, {{"w": np.zeros(1000)}})
+        except OSError as error:
+            print(error)
+    """
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "cannot be written" in result.stdout, result.stderr
+    assert "Free space on the disk" in result.stdout
+    assert [f.name for f in tmp_path.iterdir()] == ["x"]
+    assert (ta.load(tmp_path / "x")["w"] == 1).all()
+
+
+def test_files_have_the_usual_permissions(tmp_path):
+    (tmp_path / "plain").write_text("")
+    ta.save(tmp_path / "x", {"w": np.ones(2)})
+    assert (tmp_path / "x").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_symbolic_link_stays_one(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "folder" / "x")
+    for value in (1, 2):
+        ta.save(tmp_path / "link", {"w": np.full(2, value)})
+        assert (tmp_path / "link").is_symlink()
+        assert ta.load(tmp_path / "folder" / "x")["w"].tolist() == [value, value]
+
+
+def test_only_files_are_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(OSError, match="is not a file"):
+            ta.save(path, {"w": np.ones(2)})
+    assert [f.name for f in tmp_path.iterdir()] == ["pipe"]

@@ -33,8 +33,10 @@ def save(path: PathLike, state: Any, metadata: dict[str, str] | None = None) -> 
               of tensors, arrays, numbers, strings and None
     metadata  strings to add to the file's header
 
-    Raises TypeError, with the position, for any other value in the state.
+    Raises TypeError, with the position, for any other value in the state; OSError if
+    the file cannot be written.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     tensors: dict[str, np.ndarray] = {}
@@ -45,7 +47,13 @@ def save(path: PathLike, state: Any, metadata: dict[str, str] | None = None) -> 
         text = json.dumps(structure)
         header |= {STRUCTURE: text, CHECKSUM: _checksum(text, tensors)}
     with atomic_write(path) as temporary:
-        save_file(tensors, temporary, metadata=header or None)
+        try:
+            save_file(tensors, temporary, metadata=header or None)
+        except SafetensorError as error:
+            raise OSError(
+                f"save: {str(path)!r} cannot be written ({error}). Free space on the disk, or save "
+                "elsewhere."
+            ) from None
         _sort_metadata(temporary)
 
 
@@ -159,12 +167,21 @@ def _unflatten(node: Any, tensors: dict[str, np.ndarray]) -> Any:
 def atomic_write(path: PathLike) -> Iterator[Path]:
     """A context with a temporary path. At its end that file replaces `path` atomically,
     also in a power failure; after an error it is deleted. Missing folders are created.
+
+    A symbolic link stays one: the file that it points to is replaced. Raises OSError
+    for a path to something else, such as a folder or a device.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path} is not a file. Give the path of a file, or of a new one.")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode
         yield temporary
+        # Some libraries make files that only the user can read.
+        temporary.chmod(mode)
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
