@@ -22,7 +22,7 @@ import numpy as np
 
 from tinyalex import data, device, models, optim, parallel, plots, serialization, training
 from tinyalex.cli import training_scripts
-from tinyalex.cli.options import positive_integer, positive_number
+from tinyalex.cli.options import number_from_zero, positive_integer, positive_number
 
 RECIPES: dict[str, dict[str, Any]] = {
     "quick": {
@@ -78,7 +78,7 @@ def arguments() -> argparse.Namespace:
         type=positive_number,
         help=f"learning rate of weights; twice as high for biases ({default('lr')})",
     )
-    p.add_argument("--weight-decay", type=float, help=default("weight_decay"))
+    p.add_argument("--weight-decay", type=number_from_zero, help=default("weight_decay"))
     p.add_argument("--augment", choices=["none", "flip", "crop+flip"], help=default("augment"))
     p.add_argument(
         "--schedule",

@@ -33,7 +33,7 @@ import numpy as np
 
 from tinyalex import data, device, models, nn, optim, parallel, plots, serialization, training
 from tinyalex.cli import training_scripts
-from tinyalex.cli.options import positive_integer, positive_number
+from tinyalex.cli.options import number_from_zero, positive_integer, positive_number
 from tinyalex.models.prediction import load_network
 
 MAX_IN_MEMORY_BYTES = 2 << 30
@@ -112,7 +112,7 @@ def arguments() -> argparse.Namespace:
     )
     p.add_argument(
         "--weight-decay",
-        type=float,
+        type=number_from_zero,
         default=0.0005,
         help="of the weights (default: 0.0005, section 5)",
     )
@@ -152,7 +152,7 @@ def arguments() -> argparse.Namespace:
     )
     p.add_argument(
         "--divide",
-        type=float,
+        type=positive_number,
         default=1.0,
         metavar="D",
         help="divide pixels by D in epochs with colour noise (2012: 1.1)",

@@ -345,3 +345,14 @@ def test_explain_prints_a_kernel_and_the_effect_of_its_lines(capsys):
     assert "const Wide<T> value = Wide<T>(x[index]);" in capsys.readouterr().out
     assert main(["explain", "nothing"]) == 1
     assert "cross_entropy" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["(" * 100_000, "-" * 100_000 + "1", "9" * 100_000])
+def test_a_very_long_option_is_text(layers, capsys, value):
+    assert gradcheck("mylayers:Dense", "--input", "2x3", "--option", f"name={value}") == 0
+
+
+def test_an_empty_path_for_the_figure_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        main(["predict", "x.jpg", "--weights", "w", "--save="])
+    assert "argument --save: expected a path, got nothing" in capsys.readouterr().err

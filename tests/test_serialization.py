@@ -1,3 +1,8 @@
+import os
+import subprocess
+import sys
+from contextlib import suppress
+
 import numpy as np
 import pytest
 
@@ -122,3 +127,63 @@ def test_the_same_state_and_metadata_give_the_same_bytes(tmp_path):
     assert len({file.read_bytes() for file in files}) == 1
     assert serialization.load_metadata(files[0]) == metadata
     assert ta.load(files[0])["w"].tolist() == state["w"].tolist()
+
+
+def test_a_changed_bit_is_found(tmp_path):
+    path = tmp_path / "state.safetensors"
+    state = {"weights": [np.arange(50, dtype="f"), np.arange(3)], "step": 12, "empty": np.empty(0)}
+    ta.save(path, state)
+    content, refused = path.read_bytes(), 0
+    for position in range(0, len(content), 7):
+        damaged = bytearray(content)
+        damaged[position] ^= 1 << position % 8
+        path.write_bytes(damaged)
+        with suppress(ValueError):
+            ta.save(path, ta.load(path))
+        # Not refused if only the name of the checksum was changed: all of it is there.
+        refused += path.read_bytes() == damaged
+        assert path.read_bytes() in (damaged, content)
+    assert refused > len(content) / 7 - 10
+
+
+def test_a_full_disk_is_an_error_that_loses_nothing(tmp_path):
+    program = f"""if True:
+        import resource, signal
+        import numpy as np
+        import tinyalex as ta
+        ta.save({str(tmp_path / "x")!r}, {{"w": np.ones(2)}})
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        try:
+            ta.save({str(tmp_path / "x")!r}, {{"w": np.zeros(1000)}})
+        except OSError as error:
+            print(error)
+    """
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "cannot be written" in result.stdout, result.stderr
+    assert "Free space on the disk" in result.stdout
+    assert [f.name for f in tmp_path.iterdir()] == ["x"]
+    assert (ta.load(tmp_path / "x")["w"] == 1).all()
+
+
+def test_files_have_the_usual_permissions(tmp_path):
+    (tmp_path / "plain").write_text("")
+    ta.save(tmp_path / "x", {"w": np.ones(2)})
+    assert (tmp_path / "x").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_symbolic_link_stays_one(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "folder" / "x")
+    for value in (1, 2):
+        ta.save(tmp_path / "link", {"w": np.full(2, value)})
+        assert (tmp_path / "link").is_symlink()
+        assert ta.load(tmp_path / "folder" / "x")["w"].tolist() == [value, value]
+
+
+def test_only_files_are_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(OSError, match="is not a file"):
+            ta.save(path, {"w": np.ones(2)})
+    assert [f.name for f in tmp_path.iterdir()] == ["pipe"]

@@ -83,6 +83,11 @@ def test_a_finished_run_is_not_overwritten(images, tmp_path):
         ),
         (["--data", "shapes", "--device", "cuda"], "device 'cuda': "),
         (["--data", "shapes", "--epochs", "0"], "expected an integer of at least 1, got '0'"),
+        (["--output", ""], "argument --output: expected a path, got nothing"),
+        (
+            ["--weight-decay", "inf"],
+            "argument --weight-decay: expected a finite number of at least 0, got 'inf'",
+        ),
         (["--lr", "0"], "argument --lr: expected a positive finite number, got '0'"),
         (["--lr", "-0.01"], "argument --lr: expected a positive finite number, got '-0.01'"),
         (["--lr", "nan"], "argument --lr: expected a positive finite number, got 'nan'"),

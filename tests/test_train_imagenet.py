@@ -192,7 +192,10 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bytes_and_names_unreadable
             ["--data", "PHOTOS", "--lr", "inf"],
             "argument --lr: expected a positive finite number, got 'inf'",
         ),
-        (["--data", "PHOTOS", "--divide", "0"], "expected divide to be positive, got 0.0"),
+        (
+            ["--data", "PHOTOS", "--divide", "inf"],
+            "argument --divide: expected a positive finite number, got 'inf'",
+        ),
         (["--data", "PHOTOS", "--classes", "3"], "there are 2 classes, not 3"),
         (["--data", "PHOTOS", "--evaluate", "no/such/file"], "there is no file 'no/such/file'"),
         (["--data", "PHOTOS", "--variant", "vgg"], "invalid choice: 'vgg'"),

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -384,3 +385,31 @@ def test_without_a_terminal_the_status_is_printed_from_time_to_time(tmp_path, mo
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 6  # five batches, and the epoch
     assert re.match(r"epoch 1/1, batch 3 of 5: loss [\d.]+, error [\d.]+ %, \d+ images/s", lines[2])
+
+
+def test_two_threads_train_as_each_does_alone(tmp_path):
+    """Dropout, augmentation and the order of the images, with different seeds."""
+
+    def train(seed, folder):
+        trainer = toy(tmp_path / folder, epochs=3)
+        ta.manual_seed(seed)
+        trainer.fit()
+        return (tmp_path / folder / "model.safetensors").read_bytes()
+
+    alone = [train(seed, f"alone {seed}") for seed in (1, 2)]
+    ta.manual_seed(3)
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(train, (1, 2), ("a", "b")))
+    assert together == alone
+    assert ta.device.seed() == 3
+
+
+def test_a_thread_begins_with_the_seed_of_the_main_thread():
+    ta.manual_seed(7)
+    ones = ta.Tensor(np.ones((2, 100), "f"))
+
+    def draw():
+        return ta.functional.dropout(ones).numpy().tobytes()
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(draw).result() == draw()

@@ -4,6 +4,7 @@ A dict of arrays is stored directly, for any program that reads safetensors. For
 states, the structure and the values that are not arrays are JSON in the file's header.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -21,6 +22,9 @@ PathLike = str | os.PathLike[str]
 STRUCTURE = "tinyalex.structure"
 """The header's entry for the structure of a state and its values other than arrays."""
 
+CHECKSUM = "tinyalex.sha256"
+"""The header's entry for a hash of the structure and all arrays."""
+
 
 def save(path: PathLike, state: Any, metadata: dict[str, str] | None = None) -> None:
     """Write `state` to a file atomically: an interrupted save leaves the old file.
@@ -29,16 +33,27 @@ def save(path: PathLike, state: Any, metadata: dict[str, str] | None = None) -> 
               of tensors, arrays, numbers, strings and None
     metadata  strings to add to the file's header
 
-    Raises TypeError, with the position, for any other value in the state.
+    Raises TypeError, with the position, for any other value in the state; OSError if
+    the file cannot be written.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     tensors: dict[str, np.ndarray] = {}
     structure = _flatten(state, "", tensors)
     is_flat = isinstance(state, dict) and all(map(_is_array, state.values()))
-    header = dict(metadata or {}) | ({} if is_flat else {STRUCTURE: json.dumps(structure)})
+    header = dict(metadata or {})
+    if not is_flat:
+        text = json.dumps(structure)
+        header |= {STRUCTURE: text, CHECKSUM: _checksum(text, tensors)}
     with atomic_write(path) as temporary:
-        save_file(tensors, temporary, metadata=header or None)
+        try:
+            save_file(tensors, temporary, metadata=header or None)
+        except SafetensorError as error:
+            raise OSError(
+                f"save: {str(path)!r} cannot be written ({error}). Free space on the disk, or save "
+                "elsewhere."
+            ) from None
         _sort_metadata(temporary)
 
 
@@ -57,11 +72,27 @@ def _sort_metadata(path: Path) -> None:
 def load(path: PathLike) -> Any:
     """The state that `save` wrote, or the dict of arrays in another safetensors file.
 
-    Raises FileNotFoundError, or ValueError for a file that is not safetensors or is
-    truncated.
+    Raises FileNotFoundError, or ValueError for a file that is not safetensors, is
+    truncated, or has been changed since `save` wrote it (if it contains a checksum:
+    states other than a dict of arrays do).
     """
     tensors, header = _open(path, lambda file: (_tensors(file), file.metadata() or {}))
-    return _unflatten(json.loads(header[STRUCTURE]), tensors) if STRUCTURE in header else tensors
+    structure = header.get(STRUCTURE)
+    if CHECKSUM in header and header[CHECKSUM] != _checksum(structure or "", tensors):
+        raise ValueError(
+            f"load: {str(path)!r} is damaged: its contents do not match its checksum. Use an "
+            "earlier copy."
+        )
+    return tensors if structure is None else _unflatten(json.loads(structure), tensors)
+
+
+def _checksum(structure: str, tensors: dict[str, np.ndarray]) -> str:
+    """The sha256 of the structure, and of each array's name, dtype, shape and bytes."""
+    digest = hashlib.sha256(structure.encode())
+    for name, array in sorted(tensors.items()):
+        digest.update(f"\n{name} {array.dtype} {array.shape} ".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def load_metadata(path: PathLike) -> dict[str, str]:
@@ -136,12 +167,21 @@ def _unflatten(node: Any, tensors: dict[str, np.ndarray]) -> Any:
 def atomic_write(path: PathLike) -> Iterator[Path]:
     """A context with a temporary path. At its end that file replaces `path` atomically,
     also in a power failure; after an error it is deleted. Missing folders are created.
+
+    A symbolic link stays one: the file that it points to is replaced. Raises OSError
+    for a path to something else, such as a folder or a device.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path} is not a file. Give the path of a file, or of a new one.")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode
         yield temporary
+        # Some libraries make files that only the user can read.
+        temporary.chmod(mode)
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -36,10 +36,27 @@ def positive_integer(text: str) -> int:
 
 
 def positive_number(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
+    number = _number(text)
     if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(f"expected a positive finite number, got {text!r}")
     return number
+
+
+def number_from_zero(text: str) -> float:
+    number = _number(text)
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a finite number of at least 0, got {text!r}")
+    return number
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def file_path(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("expected a path, got nothing")
+    return text

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyalex import device
-from tinyalex.cli.options import Commands, add_command, positive_integer
+from tinyalex.cli.options import Commands, add_command, file_path, positive_integer
 from tinyalex.models import names_by_wnid
 from tinyalex.models.prediction import Prediction, load_network, predict, read_names
 from tinyalex.nn.module import Module
@@ -60,6 +60,7 @@ def add_parser(commands: Commands) -> None:
     p.add_argument("--device", default="auto")
     p.add_argument(
         "--save",
+        type=file_path,
         metavar="PNG",
         help="save a figure of the images and their probabilities, like the paper's figure 4",
     )

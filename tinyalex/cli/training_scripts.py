@@ -11,7 +11,7 @@ from typing import NoReturn
 import numpy as np
 
 from tinyalex import device, models, parallel
-from tinyalex.cli.options import positive_integer
+from tinyalex.cli.options import file_path, positive_integer
 from tinyalex.nn import Sequential
 from tinyalex.training.checkpoint import CHECKPOINT
 from tinyalex.training.scheme import Scheme
@@ -55,9 +55,12 @@ def add_run_options(p: argparse.ArgumentParser, output: str) -> None:
         action="store_true",
         help="on a GPU: faster matrix multiplications, with 10 bits of mantissa instead of 23",
     )
-    p.add_argument("--output", default=output, metavar="DIR", help=f"default: {output}")
+    p.add_argument(
+        "--output", type=file_path, default=output, metavar="DIR", help=f"default: {output}"
+    )
     p.add_argument(
         "--resume",
+        type=file_path,
         metavar="auto|PATH",
         help="resume from a checkpoint; auto: the one in the output folder, if it exists",
     )

@@ -2,6 +2,8 @@
 
 import io
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,11 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
-"""Formats that `decode` accepts. Pillow starts Ghostscript for some others."""
+"""Formats that are read. For some others, Pillow starts Ghostscript."""
+
+MAX_PIXELS = 64_000_000
+"""With more, an image is refused before it is decoded: a file of some kilobytes can
+contain billions. Decoding needs up to 12 bytes per pixel, in each thread."""
 
 MAX_ASPECT_RATIO = 100
 """With a larger ratio, resizing by the shorter side could exhaust the memory."""
@@ -52,10 +58,8 @@ def decode_square(data: bytes, side: int, *, squash: bool = False) -> "Image":
 
 def _decode_rgb(data: bytes, short_side: int | None) -> "Image":
     """The image in RGB, possibly downscaled, to no less than `short_side`."""
-    from PIL import Image, UnidentifiedImageError
-
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with open_image(io.BytesIO(data)) as image:
             if max(image.size) > MAX_ASPECT_RATIO * min(image.size):
                 width, height = image.size
                 raise ValueError(
@@ -68,8 +72,6 @@ def _decode_rgb(data: bytes, short_side: int | None) -> "Image":
             return upright_rgb(image)
     except MemoryError:  # not a fault of the file
         raise
-    except UnidentifiedImageError:  # its text contains a memory address
-        raise ValueError(f"not a readable image: none of {', '.join(FORMATS)}") from None
     except Exception as error:  # damaged data raise errors of many types
         raise ValueError(f"not a readable image: {error}") from error
 
@@ -82,12 +84,32 @@ def _with_short_side(size: tuple[int, int], short_side: int) -> tuple[int, int]:
     return width, height
 
 
-def read_rgb(caller: str, file: Path) -> "Image":
-    """The image in a file. Raises ValueError if it cannot be read."""
-    from PIL import Image
+@contextmanager
+def open_image(file: str | Path | io.BytesIO) -> "Iterator[Image]":
+    """A file as a Pillow image, whose pixels have not been decoded yet.
+
+    All images are opened here. Raises ValueError for a file in none of FORMATS or with
+    more than MAX_PIXELS; Pillow's decoders raise errors of many types.
+    """
+    from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(file) as image:
+        opened = Image.open(file, formats=FORMATS)
+    except UnidentifiedImageError:  # its text contains a memory address
+        raise ValueError(f"none of {', '.join(FORMATS)}") from None
+    with opened as image:
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise ValueError(
+                f"expected at most {MAX_PIXELS:,} pixels, got {width} x {height}; make it smaller"
+            )
+        yield image
+
+
+def read_rgb(caller: str, file: Path) -> "Image":
+    """The image in a file. Raises ValueError if it cannot be read."""
+    try:
+        with open_image(file) as image:
             return upright_rgb(image)
     except Exception as error:  # damaged data raise errors of many types
         raise ValueError(
@@ -106,7 +128,7 @@ def upright_rgb(image: Any) -> "Image":
     image = _upright(image)
     if image.mode.startswith("I"):
         # Pillow would clip values at 255. Keep the upper byte, as it does for colours.
-        values = np.asarray(image).astype(np.int64)
+        values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:
             raise ValueError(
                 f"expected 8 or 16 bits per pixel, got values from {values.min()} to {values.max()}"

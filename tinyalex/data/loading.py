@@ -132,8 +132,10 @@ class Loader:
                 yield self._transformed(epoch, rows.start, self._read(order[rows]))
             return
         # One thread reads, the other transforms: each processes one batch at a time.
-        reader = ThreadPoolExecutor(1, thread_name_prefix="tinyalex-loader-read")
-        transformer = ThreadPoolExecutor(1, thread_name_prefix="tinyalex-loader-transform")
+        # Both have the random streams of the thread that iterates.
+        seed = devices.manual_seed, (devices.seed(),)
+        reader = ThreadPoolExecutor(1, "tinyalex-loader-read", *seed)
+        transformer = ThreadPoolExecutor(1, "tinyalex-loader-transform", *seed)
 
         def prepare(rows: slice) -> Future[Batch]:
             batch = reader.submit(self._read, order[rows])

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tinyalex.data.records import ByteRange, ImageRecord, tar_members
 from tinyalex.serialization import atomic_write
 
@@ -20,6 +22,12 @@ PLAN, INDEX = "plan.json", "index.json"
 INDEX_ENTRIES = ("classes", "size", "quality", "shards", "mean", "covariance", "skipped")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 NOTE = "TINYALEX.note"
+
+MAX_CLASSES = 1_000_000
+"""Labels are below it: each class up to the largest label gets a name."""
+
+MAX_LABEL_BYTES = 20
+"""Of the text of a label."""
 
 
 def write_shard(path: Path, samples: Iterable[tuple[str, bytes, int]], note: Any) -> None:
@@ -57,17 +65,37 @@ def read_index(folder: Path) -> dict[str, Any]:
     """
     try:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        _check_index(index)
         return {name: index[name] for name in INDEX_ENTRIES}
     except FileNotFoundError:
         raise FileNotFoundError(
             f"`tinyalex prepare` has not finished {folder}: there is no {INDEX}.\n"
             f"Run it again: tinyalex prepare SOURCE {folder}"
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(
             f"{folder / INDEX} was not written by `tinyalex prepare`: {error!r}.\n"
             "Prepare again, in a new folder."
         ) from None
+
+
+def _check_index(index: dict[str, Any]) -> None:
+    """Raises ValueError, KeyError or TypeError for an index of other types or values.
+
+    Shards are files in the folder of the index: their names lead nowhere else.
+    """
+    for name in ("classes", "shards"):
+        if not isinstance(index[name], list) or not all(isinstance(x, str) for x in index[name]):
+            raise TypeError(f"{name} is not a list of strings")
+    for shard in index["shards"]:
+        if shard in ("", ".", "..") or not set(shard).isdisjoint("/\\\0"):
+            raise ValueError(f"the shard {shard!r} is not the name of a file")
+    for name, shape in (("mean", (3,)), ("covariance", (3, 3))):
+        values = np.asarray(index[name], np.float64)
+        if values.shape != shape or not np.isfinite(values).all():
+            raise ValueError(f"{name} does not consist of finite numbers {shape}")
+    if not isinstance(index["skipped"], list):
+        raise TypeError("skipped is not a list")
 
 
 def read_shards(paths: Iterable[Path]) -> Iterator[ImageRecord]:
@@ -89,7 +117,8 @@ def read_shards(paths: Iterable[Path]) -> Iterator[ImageRecord]:
                     sample["image"] = stored
                 elif suffix == ".cls":
                     file.seek(stored.offset)
-                    sample["class"] = _label(file.read(stored.size), path, key)
+                    text = file.read(min(stored.size, MAX_LABEL_BYTES))
+                    sample["class"] = _label(text, path, key)
         for key, sample in samples.items():
             for part, suffixes in (("class", (".cls",)), ("image", IMAGE_SUFFIXES)):
                 if part not in sample:
@@ -108,9 +137,9 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _label(text: bytes, path: Path, key: str) -> int:
-    if not text.strip().isdigit():
+    if not text.strip().isdigit() or int(text) >= MAX_CLASSES:
         raise ValueError(
             f"{path}: the class of {key} is {text.decode(errors='replace')!r}, "
-            "expected an integer of at least 0."
+            f"expected an integer from 0 to {MAX_CLASSES - 1}."
         )
     return int(text)

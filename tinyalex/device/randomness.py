@@ -5,6 +5,7 @@ Philox4x64-10 (Salmon et al. 2011) maps a key and a counter to random words. The
 neither on the device, nor on the tiles of the batch, nor on draws in earlier steps.
 """
 
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,9 +13,17 @@ from typing import Any
 import numpy as np
 
 
-class _State:
+class _State(threading.local):
+    """A thread's streams: two threads can train at once, each as it does alone."""
+
+    main_seed = 0
+    """The seed of the main thread, with which other threads begin."""
+
     def __init__(self) -> None:
-        self.seed = self.step = self.first_sample = 0
+        self.restart(_State.main_seed)
+
+    def restart(self, seed: int) -> None:
+        self.seed, self.step, self.first_sample = seed, 0, 0
         self.calls: dict[str, int] = {}  # the number of draws per stream in this step
 
 
@@ -22,10 +31,16 @@ _state = _State()
 
 
 def manual_seed(seed: int) -> None:
-    """Restart all random streams from `seed`, an integer from 0 to 2**64 - 1."""
+    """Restart all random streams from `seed`, an integer from 0 to 2**64 - 1.
+
+    Each thread has its own streams. Without a call of this function, a thread begins
+    with the seed of the main thread.
+    """
     if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
         raise ValueError(f"manual_seed: expected an integer from 0 to 2**64 - 1, got {seed!r}.")
-    _state.seed, _state.step, _state.first_sample, _state.calls = int(seed), 0, 0, {}
+    _state.restart(int(seed))
+    if threading.current_thread() is threading.main_thread():
+        _State.main_seed = int(seed)
 
 
 def seed() -> int:

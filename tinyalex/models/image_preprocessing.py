@@ -1,6 +1,7 @@
 """Converts photos to network inputs, as in the training of each variant of AlexNet."""
 
 import json
+import math
 import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -8,8 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from tinyalex.data.decoding import MAX_ASPECT_RATIO, upright_rgb
+from tinyalex.data.decoding import MAX_ASPECT_RATIO, open_image, upright_rgb
 from tinyalex.functional.arguments import at_least_one
+
+MAX_SIDE = 8192
+"""Pixels. With more, images that are resized would not fit into memory."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,11 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         at_least_one("Preprocessing", "size", self.size)
+        at_least_one("Preprocessing", "resize", self.resize)
+        if self.resize > MAX_SIDE:
+            raise ValueError(
+                f"Preprocessing: expected a resize of at most {MAX_SIDE} pixels, got {self.resize}."
+            )
         if self.resize < self.size:
             raise ValueError(
                 f"Preprocessing: a square of size={self.size} cannot be cropped from "
@@ -48,6 +57,17 @@ class Preprocessing:
             raise ValueError(
                 f"Preprocessing: expected channels 'RGB' or 'BGR', got {self.channels!r}."
             )
+        checks: list[tuple[str, tuple[int, ...], float]] = [
+            ("white", (), 0.0), ("mean", (3,), -math.inf), ("std", (3,), 0.0)
+        ]  # fmt: skip
+        for name, shape, least in checks:
+            values = np.array(getattr(self, name), np.float64)
+            if values.shape != shape or not (np.isfinite(values) & (values > least)).all():
+                numbers = "three finite numbers" if shape else "a finite number"
+                raise ValueError(
+                    f"Preprocessing: expected {numbers}{' above 0' if least == 0 else ''} as "
+                    f"{name}, got {getattr(self, name)!r}."
+                )
 
     def to_text(self) -> str:
         """JSON, for the metadata of a weights file."""
@@ -61,7 +81,7 @@ class Preprocessing:
             for name in ("mean", "std"):
                 fields[name] = tuple(float(value) for value in fields[name])
             return cls(**fields)
-        except (TypeError, KeyError, AttributeError, ValueError) as error:
+        except (TypeError, KeyError, AttributeError, ValueError, RecursionError) as error:
             raise ValueError(f"not a preprocessing: {text[:200]!r} ({error}).") from None
 
     def in_bytes(self) -> tuple[np.ndarray, np.ndarray]:
@@ -199,7 +219,7 @@ def read_image(image: Any) -> Any:
             f"preprocessing: expected an image, got the folder {path}. Give the files in it."
         )
     try:
-        with Image.open(path) as opened:
+        with open_image(path) as opened:
             return upright_rgb(opened)
     # Pillow's decoders also raise SyntaxError, struct.error and others for damaged
     # files.

@@ -23,7 +23,7 @@ from tinyalex.models import (
 )
 from tinyalex.models.alexnet_variants import AlexNet
 from tinyalex.models.image_preprocessing import read_image
-from tinyalex.models.weights import DOWNLOADS, Weights
+from tinyalex.models.weights import DOWNLOADS, Weights, printable
 from tinyalex.nn.module import Module, run
 
 
@@ -133,8 +133,23 @@ def load_network(
         model.preprocessing = Preprocessing.from_text(metadata["preprocessing"])
     model.mean_image = metadata.get("mean_image")
     if "classes" in metadata:
-        model.classes = tuple(map(str, json.loads(metadata["classes"])))
+        model.classes = _classes(weights, metadata["classes"], num_classes)
     return model
+
+
+def _classes(file: str | os.PathLike[str], text: str, count: int) -> tuple[str, ...]:
+    """The names in the metadata of a weights file. Raises ValueError for other text."""
+    try:
+        names = json.loads(text)
+    except (ValueError, RecursionError):
+        names = None
+    is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if not is_list or len(names) != count:
+        raise ValueError(
+            f"predict: expected the names of {count} classes in the metadata of {file}, got "
+            f"{text[:200]!r}. Write the file again with the metadata of its network."
+        )
+    return tuple(map(printable, names))
 
 
 def _has_another_image_size(model: AlexNet, arrays: Mapping[str, np.ndarray]) -> bool:
@@ -168,5 +183,6 @@ def _variant(file: str | os.PathLike[str], weights: Weights, requested: str | No
 
 def read_names(file: str | os.PathLike[str]) -> tuple[str, ...]:
     """Names of classes from a text file, one per line, in the order of their labels."""
-    lines = Path(file).expanduser().read_text(encoding="utf-8-sig").splitlines()
+    text = Path(file).expanduser().read_text(encoding="utf-8-sig")
+    lines = [printable(line) for line in text.splitlines()]
     return tuple(line.strip() for line in lines if line.strip())

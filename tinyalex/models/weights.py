@@ -60,14 +60,14 @@ def load_weights(model: Module, path: str | os.PathLike[str]) -> None:
             wrong.append(f"{given} is {array.dtype}, expected a floating dtype")
     if wrong:
         lines = [f"load_weights: {str(path)!r} belongs to another network:"]
-        lines += ["  " + _printable(line) for line in wrong]
+        lines += ["  " + printable(line) for line in wrong]
         if weights.variant not in (None, model.variant if isinstance(model, AlexNet) else None):
             lines.append(f"The file is for variant {weights.variant!r}.")
         raise ValueError("\n".join(lines))
     model.load_state_dict({name: array for name, (_, array) in arrays.items()})
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """The text without control codes, which names in a file may contain."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)[:200]
 

@@ -1,0 +1,83 @@
+"""Image files that are made to run programs or to exhaust memory."""
+
+import io
+import os
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tinyalex import data, models
+from tinyalex.data.decoding import decode
+
+EPS = b"""%!PS-Adobe-3.0 EPSF-3.0
+%%BoundingBox: 0 0 8 8
+%%EndComments
+0 0 8 8 rectfill
+showpage
+%%EOF
+"""
+
+
+def png(width, height, bits=1):
+    """A PNG file with this size in its header, and no pixels."""
+
+    def chunk(kind, content):
+        check = struct.pack(">I", zlib.crc32(kind + content))
+        return struct.pack(">I", len(content)) + kind + content + check
+
+    header = struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)
+    start = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
+    return start + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def read_by_decode(folder, content):
+    return decode(content)
+
+
+def read_by_preprocessing(folder, content):
+    (folder / "image.jpg").write_bytes(content)
+    return models.preprocessing("paper")(folder / "image.jpg")
+
+
+def read_by_image_folder(folder, content):
+    (folder / "train" / "cat").mkdir(parents=True)
+    (folder / "train" / "cat" / "image.jpg").write_bytes(content)
+    return data.image_folder(folder / "train")
+
+
+READERS = [read_by_decode, read_by_preprocessing, read_by_image_folder]
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_an_eps_file_named_jpg_starts_no_ghostscript(read, tmp_path, monkeypatch):
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    ghostscript = programs / "gs"
+    ghostscript.write_text(f"#!/bin/sh\ntouch {tmp_path}/started\nexit 1\n")
+    ghostscript.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(ValueError, match="none of JPEG, PNG"):
+        read(tmp_path, EPS)
+    assert not (tmp_path / "started").exists()
+
+
+@pytest.mark.parametrize("read", READERS)
+@pytest.mark.parametrize("size", [(9000, 9000), (30_000, 30_000), (2**31 - 1, 2**31 - 1)])
+def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(read, size, tmp_path):
+    content = png(*size)
+    assert len(content) < 100
+    with pytest.raises(ValueError, match=r"pixels|bomb"):
+        read(tmp_path, content)
+
+
+def test_sixteen_bits_become_eight():
+    values = np.zeros((100, 100), np.uint16)
+    values[50:] = 65535
+    file = io.BytesIO()
+    Image.fromarray(values).save(file, "PNG")
+    pixels = np.asarray(decode(file.getvalue()))
+    assert (pixels[:50] == 0).all()
+    assert (pixels[50:] == 255).all()
