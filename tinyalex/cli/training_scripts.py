@@ -91,8 +91,8 @@ class Setup:
             self.device = self.world.device
             if self.world.rank > 0:
                 sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until the end
-        if self.world is not None and args.parallel == "columns":
-            parallel.check_columns(self.world)
+            if self.scheme == "columns":
+                parallel.check_columns(self.world)
         if args.tf32 and self.device != "cpu":
             device.allow_tf32()
         device.manual_seed(args.seed)

@@ -75,7 +75,7 @@ class HybridParallel(DataParallel):
     It computes the convolutions for a part of the batch. Then each rank in turn sends
     the features of its part to all others, and all compute their units of the linear
     layers for it, forward and backward; the gradient of the features is summed on the
-    rank that sent them. Gradients of convolutions are averaged as in DataParallel,
+    rank that sent them. Gradients of convolutions are added up as in DataParallel,
     those of linear layers are complete.
     """
 

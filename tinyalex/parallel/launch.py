@@ -26,8 +26,10 @@ def connect(device_name: str = "auto") -> Communicator:
                  there are any
 
     The processes of a machine share its cores: each gets as many worker threads as
-    there are cores for it, unless TINYALEX_THREADS is set. Raises ImportError without
-    mpi4py.
+    there are cores for it, unless TINYALEX_THREADS is set.
+
+    Raises ImportError without mpi4py, RuntimeError if MPI cannot be called by several
+    threads, and ValueError if only some processes have a GPU of their own.
     """
     try:
         from mpi4py import MPI
