@@ -121,5 +121,5 @@ def test_more_processes_than_gpus_are_refused(tmp_path):
     options = (*SMALL, "--device", "cuda", "--parallel", "data", "--output", tmp_path)
     process = start(2, CIFAR, *options, **settings)
     _, errors = results(process)
-    assert process.returncode == 1
+    assert process.returncode != 0
     assert errors.count("expected a GPU for each process, got 1 for 2 processes") == 1

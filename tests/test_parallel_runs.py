@@ -118,7 +118,7 @@ def test_an_error_of_one_rank_ends_all(tmp_path, error, shown):
     """)
     process = start(2, program)
     _, errors = results(process)
-    assert process.returncode == 1
+    assert process.returncode != 0
     assert shown in errors
 
 
@@ -140,7 +140,7 @@ def test_wrong_options_are_refused(tmp_path):
     ):
         process = start(ranks, CIFAR, *SMALL, *options, "--output", tmp_path / "none")
         _, errors = results(process)
-        assert process.returncode == 1
+        assert process.returncode != 0  # 1, or 9 if mpirun had to kill a rank
         assert errors.count(message) == 1, errors
 
 
@@ -181,7 +181,7 @@ def test_divergence_is_reported_once(images, tmp_path):
     options = (*SMALL, "--data", images, "--epochs", 1, "--output", tmp_path / "out")
     process = start(2, CIFAR, *options, "--lr", "1e30", "--parallel", "data")
     _, errors = results(process)
-    assert process.returncode == 1
+    assert process.returncode != 0
     assert errors.count("training has diverged") == 1
 
 
@@ -208,5 +208,5 @@ def test_different_checkpoints_of_the_ranks_are_refused(images, tmp_path):
     """)
     process = start(2, program)
     _, errors = results(process)
-    assert process.returncode == 1
+    assert process.returncode != 0
     assert errors.count("of the steps [0, 100]") == 1

@@ -92,7 +92,8 @@ def fail(message: str, status: int) -> None:
     """Print an error, and end all processes of the run, which may wait for this one
     forever. Returns if this is the only process.
 
-    If all processes fail within FAILURE_SECONDS, equal messages are printed once.
+    If all processes fail within FAILURE_SECONDS, equal messages are printed once. The
+    status of mpirun is `status`, or 9 if it reports that of a process it had to kill.
     """
     comm = _errors
     if comm is None or comm.size == 1:
