@@ -5,7 +5,8 @@ import tinyalex as ta
 from tinyalex import device as devices
 from tinyalex import functional as F
 from tinyalex.device import to_numpy
-from tinyalex.functional.convolution import conv2d_naive
+from tinyalex.functional import convolution
+from tinyalex.functional.convolution import Conv2d, conv2d_naive, conv_shape
 
 pytestmark = pytest.mark.anywhere
 
@@ -38,6 +39,14 @@ def test_conv2d_equals_its_naive_version(geometry, dtype, rng):
     np.testing.assert_allclose(
         y.numpy(), conv2d_naive(x, w, b, **pairs, groups=geometry["groups"]), rtol=1e-4, atol=1e-5
     )
+
+
+def test_the_defaults_are_those_of_the_naive_version(dtype, rng):
+    x, w, _ = random_layer(rng, 1, dtype)
+    expected = conv2d_naive(x, w)
+    assert expected.dtype == dtype
+    np.testing.assert_allclose(F.conv2d(x, w).numpy(), expected, rtol=1e-4, atol=1e-5)
+    assert conv_shape(x.shape, w.shape).out == expected.shape[2:]
 
 
 @geometries
@@ -73,10 +82,10 @@ def test_tiles_and_threads_do_not_change_the_result(rng, monkeypatch):
 
 def test_padding_same_keeps_the_size_and_valid_adds_none(rng):
     x = rng.standard_normal((2, 3, 7, 8))
-    w = rng.standard_normal((5, 3, 4, 3))
+    w = rng.standard_normal((5, 3, 6, 3))
     assert F.conv2d(x, w, padding="same").shape == (2, 5, 7, 8)
     np.testing.assert_array_equal(F.conv2d(x, w, padding="valid").numpy(), F.conv2d(x, w).numpy())
-    padded = np.pad(x, [(0, 0), (0, 0), (1, 2), (1, 1)])
+    padded = np.pad(x, [(0, 0), (0, 0), (2, 3), (1, 1)])
     np.testing.assert_allclose(
         F.conv2d(x, w, padding="same").numpy(), F.conv2d(padded, w).numpy(), rtol=1e-12
     )
@@ -119,6 +128,7 @@ def test_the_memory_order_of_the_input_does_not_matter(rng):
     ("shapes", "options", "message"),
     [
         (((1, 3, 8, 8), (64, 5, 3, 3)), {}, r"input has 3 channels, but weight \(64, 5, 3, 3\) with groups=1 expects 5\.\nGive the input 5 channels, or the weight shape \(64, 3, 3, 3\)"),
+        (((1, 3, 8, 8), (4, 2, 3, 3)), {"groups": 2}, r"Give the input 4 channels\.$"),
         (((1, 4, 8, 8), (6, 1, 3, 3)), {"groups": 4}, "groups=4 does not divide the 6 filters"),
         (((1, 4, 8, 8), (8, 4, 3)), {}, r"weight has shape \(8, 4, 3\), expected \(O, C/groups, KH, KW\)"),
         (((8, 8), (8, 4, 3, 3)), {}, r"input has shape \(8, 8\), expected \(N, C, H, W\)"),
@@ -131,7 +141,7 @@ def test_the_memory_order_of_the_input_does_not_matter(rng):
     ],
 )  # fmt: skip
 def test_conv2d_names_shapes_and_options_that_do_not_match(shapes, options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=rf"^conv2d: [\s\S]*{message}"):
         F.conv2d(*(np.zeros(shape) for shape in shapes), **options)
 
 
@@ -195,3 +205,29 @@ def test_an_empty_batch_has_an_empty_output_and_zero_gradients(dtype, channels, 
     y.sum().backward()
     assert (w.grad == 0).all()
     assert not wants_dx or x.grad.shape == x.shape
+
+
+def test_only_a_recorded_input_that_requires_a_gradient_wants_one(rng, monkeypatch):
+    """What the selection of the algorithm is told."""
+    wanted = []
+
+    def select(shape, dtype, device, wants_dx):
+        wanted.append(wants_dx)
+        return Conv2d
+
+    monkeypatch.setattr(convolution, "conv_algorithm", select)
+    x, w, b = random_layer(rng, 1)
+    leaf = ta.Tensor(x, requires_grad=True)
+    F.conv2d(x, w, b)
+    F.conv2d(leaf, w, b)
+    with ta.no_grad():
+        F.conv2d(leaf, w, b)
+    assert wanted == [False, True, False]
+
+
+def test_the_size_of_tiles_counts_all_bytes_of_their_workspace(dtype, rng):
+    x, w, _ = (ta.Tensor(a).data for a in random_layer(rng, 2, dtype))
+    layer = Conv2d()
+    layer.x, layer.shape = x, conv_shape(x.shape, w.shape, stride=2, groups=2)
+    arrays = layer.workspace(devices.Scratch(devices.xp(x)), 1)
+    assert layer.bytes_each() == sum(a.nbytes for a in arrays)

@@ -6,6 +6,7 @@ import pytest
 import tinyalex as ta
 from tinyalex import functional as F
 from tinyalex import nn
+from tinyalex.gradient_check import numerical
 
 
 class WrongAt(ta.Function):
@@ -32,6 +33,15 @@ def test_the_worst_element_is_named(rng):
     )
     assert "[1, 4, 0, 1]" in str(report)
     assert "29 of 30" in str(report)
+    assert "(float64, h=1e-05, rtol=1e-05, seed=0)" in str(report)
+
+
+def test_a_gradient_that_is_nan_is_the_worst():
+    def one_nan(self, dy):
+        return np.where(np.arange(3) == 1, np.nan, dy)
+
+    report = reports(layer(lambda self, x: x.copy(), one_nan).apply, np.ones(3))
+    assert (report.worst.index, report.worst.wrong) == ((1,), 1)
 
 
 def test_the_error_is_the_report(rng):
@@ -109,8 +119,20 @@ def test_parameters_and_gradients_are_restored_even_after_an_exception():
 def test_inputs_are_copied_to_float64_and_not_changed():
     x = ta.Tensor(np.ones(3, "f"), requires_grad=True)
     labels = np.array([0])
-    ta.gradcheck(lambda t, n: F.cross_entropy(t.reshape(1, 3), n), [x, labels])
+    dtypes = []
+
+    def f(t, n):
+        dtypes.append(t.dtype)
+        return F.cross_entropy(t.reshape(1, 3), n)
+
+    ta.gradcheck(f, [x, labels])
+    assert dtypes[0] == np.float64
     assert (x.dtype, x.grad, x.data.tolist()) == ("f4", None, [1, 1, 1])
+
+
+def test_inputs_may_be_lists_numbers_and_tensors_without_a_gradient():
+    for inputs, count in (([[1.0, 2.0]], 2), (3.0, 1), (ta.Tensor([1.0, 2.0, 3.0]), 3)):
+        assert ta.gradcheck(lambda x: x * x, inputs).rows[0].checked == count
 
 
 def test_the_seed_determines_the_cotangent(rng):
@@ -174,6 +196,22 @@ def test_an_element_on_a_kink_is_checked_after_a_perturbation_and_this_is_report
         "3 elements were on a kink, and were checked after a small random perturbation of all inputs."
         in str(report)
     )
+
+
+def test_a_wrong_gradient_that_only_a_perturbation_reveals_is_counted():
+    Leaky = layer(lambda self, x: np.maximum(x, x / 2), lambda self, dy: 0.7 * dy)
+    row = reports(Leaky.apply, np.zeros(3)).rows[0]
+    assert (row.wrong, row.moved, row.kinks) == (3, 3, 0)
+
+
+def test_elements_that_stay_on_a_kink_are_undecided(monkeypatch):
+    monkeypatch.setattr(numerical, "MAX_PERTURBATION", 0.0)
+    report = reports(ReLU.apply, np.array([1.0, 0.0, 0.0]))
+    row = report.rows[0]
+    assert (row.wrong, row.moved, row.kinks, row.hint.kind) == (0, 0, 2, "kink")
+    assert not report.ok
+    assert "UNDECIDED" in str(report)
+    assert "2 elements are on a kink, the first at [1]" in str(report)
 
 
 def test_ties_in_a_maximum_are_resolved_by_perturbation():

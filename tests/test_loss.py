@@ -104,6 +104,20 @@ def test_probabilities_as_targets_have_a_gradient(weighted, smoothing, reduction
     assert ta.gradcheck(f, [x, t]).ok
 
 
+@pytest.mark.parametrize("ignore", [-100, 2])
+def test_smoothing_of_class_indices_equals_smoothed_probabilities(ignore, rng):
+    x, w, labels = rng.standard_normal((6, 5)), rng.uniform(0.5, 2, 5), np.array([0, 1, 2, 2, 4, 1])
+    counted = labels != ignore
+    expected = counted * soft_naive(x, 0.8 * np.eye(5)[labels] + 0.2 / 5, w)
+
+    def f(reduction):
+        return F.cross_entropy(x, labels, w, ignore, reduction, label_smoothing=0.2).numpy()
+
+    np.testing.assert_allclose(f("none"), expected)
+    np.testing.assert_allclose(f("sum"), expected.sum())
+    np.testing.assert_allclose(f("mean"), expected.sum() / w[labels][counted].sum())
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_weights_ignored_classes_and_smoothing_pass_gradcheck(smoothing, rng):
     x, w, labels = rng.standard_normal((6, 5)), rng.uniform(0.5, 2, 5), np.array([0, 1, 2, 2, 4, 1])
@@ -121,14 +135,14 @@ def test_ignored_samples_do_not_change_the_mean(rng):
     assert np.isnan(F.cross_entropy(x, np.full(4, -100)).item())
 
 
-def test_an_image_may_have_a_class_at_each_pixel(rng):
-    x, labels = rng.standard_normal((2, 5, 3, 4)), rng.integers(0, 5, (2, 3, 4))
-    flat = F.cross_entropy(
-        x.transpose(0, 2, 3, 1).reshape(-1, 5), labels.ravel(), reduction="none"
-    ).numpy()
-    np.testing.assert_allclose(
-        F.cross_entropy(x, labels, reduction="none").numpy(), flat.reshape(2, 3, 4)
-    )
+@pytest.mark.parametrize("positions", [(3,), (3, 4), (3, 1, 2)], ids=str)
+def test_an_image_may_have_a_class_at_each_pixel(positions, rng):
+    x, labels = rng.standard_normal((2, 5, *positions)), rng.integers(0, 5, (2, *positions))
+    flat, shape = np.moveaxis(x, 1, -1).reshape(-1, 5), (2, *positions)
+    expected = F.cross_entropy(flat, labels.ravel(), reduction="none").numpy().reshape(shape)
+    probabilities = np.moveaxis(np.eye(5)[labels], -1, 1)
+    for target in (labels, probabilities):
+        np.testing.assert_allclose(F.cross_entropy(x, target, reduction="none").numpy(), expected)
     assert ta.gradcheck(lambda t: F.cross_entropy(t, labels), x).ok
 
 

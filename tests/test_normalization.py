@@ -33,6 +33,17 @@ class TestEachSetting:
         assert ta.gradcheck(f, scale * rng.standard_normal((2, 8, 3, 2))).ok
 
 
+def test_the_defaults_are_those_of_torch_and_of_the_2012_code(rng):
+    x = 100 * rng.standard_normal((2, 8, 6, 4))
+    np.testing.assert_allclose(
+        F.local_response_norm(x, 5).numpy(), local_response_norm_naive(x, 5, 1e-4 / 5, 0.75, 1.0)
+    )
+    np.testing.assert_allclose(
+        F.spatial_response_norm(x, 5).numpy(),
+        spatial_response_norm_naive(x, 5, 1e-3 / 25, 0.75, 1.0),
+    )
+
+
 def test_windows_do_not_cross_groups(rng):
     x = rng.standard_normal((2, 8, 3, 3))
     halves = [F.local_response_norm(part, 5, 1.0).numpy() for part in (x[:, :4], x[:, 4:])]

@@ -44,6 +44,18 @@ def test_a_parameter_without_a_gradient_is_not_updated():
     w.grad = gradient(1)
     optimizer.step()
     assert (w.item(), v.item()) == (0.89, 1.0)
+    w.grad, v.grad = None, gradient(1)
+    optimizer.step()
+    assert (w.item(), v.item()) == (0.89, 0.89)
+
+
+def test_momentum_and_weight_decay_are_zero_by_default():
+    w = parameter(1.0)
+    optimizer = optim.SGD([w], lr=0.25)
+    for _ in range(2):
+        w.grad = gradient(1)
+        optimizer.step()
+    assert w.item() == 0.5
 
 
 def test_groups_have_their_own_options():
