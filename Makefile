@@ -5,21 +5,27 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# What runs pytest; `coverage` has another.
+RUN := $(BIN)/python
+
 # On CI a skipped test is a failure (tests/conftest.py). tests/test_peers*.py are
 # skipped without other frameworks, so `test` ignores them.
 NO_SKIPS := $(if $(CI),--no-skips)
 
 # The real CuPy on emulated GPUs. Two processes, with one thread each for BLAS: more
 # would oversubscribe two cores.
-EMULATED := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -p tinyalex.emulator.pytest_plugin -n 2 \
+EMULATED = OPENBLAS_NUM_THREADS=1 $(RUN) -m pytest -p tinyalex.emulator.pytest_plugin -n 2 \
   --ignore-glob='tests/test_peers*.py' --no-skips
+
+# The tests that need neither a GPU nor another framework.
+PLAIN := -m "not peers and not gpu and not cuda and not emulated and not lessons and not parallel" --ignore-glob='tests/test_peers*.py'
 
 # Tests of each kernel and of a whole network, for the build that checks every access.
 CHECKED := $(addprefix tests/test_,activation.py convolution.py dropout.py kernels.py loss.py normalization.py optim.py pooling.py) \
   "tests/test_gpu.py::test_a_network_computes_in_each_floating_dtype[float32]"
 
 .DELETE_ON_ERROR:
-.PHONY: help try lint format test lessons notebooks test-parallel test-peers test-cuda benchmarks-peers clean
+.PHONY: help try lint format test lessons notebooks test-parallel test-peers test-cuda coverage benchmarks-peers clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1@\2/p' Makefile | while IFS=@ read -r name what; do printf '%-23s%s\n' "$$name" "$$what"; done
@@ -38,7 +44,7 @@ format: $(VENV)/.test ## format the code and apply ruff's fixes
 	$(BIN)/ruff format .
 
 test: lint ## lint, and run all tests that need neither a GPU nor another framework
-	$(BIN)/python -m pytest -m "not peers and not gpu and not cuda and not emulated and not lessons and not parallel" --ignore-glob='tests/test_peers*.py' $(NO_SKIPS)
+	$(BIN)/python -m pytest $(PLAIN) $(NO_SKIPS)
 
 lessons: $(VENV)/.test $(VENV)/.lessons ## run every lesson and check its claims; SEEDS=3: with three seeds
 	$(BIN)/python -m pytest -m lessons tests/test_lessons.py $(NO_SKIPS)
@@ -59,6 +65,17 @@ test-cuda: $(VENV)/.cuda ## check the CUDA code without a GPU (needs g++; instal
 	TINYALEX_DEVICE=cuda TINYALEX_EMULATOR_ORDER=1 TINYALEX_EMULATOR_LAZY=1 $(EMULATED) -m gpu
 	TINYALEX_DEVICE=cuda:1 TINYALEX_EMULATOR_ORDER=7 TINYALEX_EMULATOR_POOL=0 $(EMULATED) -m gpu
 	TINYALEX_DEVICE=cuda TINYALEX_EMULATOR_CHECK=1 $(EMULATED) -m gpu $(CHECKED)
+
+coverage: RUN := $(BIN)/coverage run
+coverage: $(VENV)/.cuda ## measure the lines of tinyalex that tests run, also on emulated GPUs (needs g++)
+	$(BIN)/coverage erase
+	$(RUN) -m pytest $(PLAIN)
+	$(RUN) -m pytest -m cuda --ignore-glob='tests/test_peers*.py'
+	$(EMULATED) -m emulated
+	TINYALEX_DEVICE=cuda $(EMULATED) -m gpu
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under=0 | awk 'NR == 1 || /^TOTAL/ || $$4 + 0 < 95'
+	@$(BIN)/coverage report --format=total >/dev/null
 
 benchmarks-peers: $(VENV)/.old-numpy ## install Chainer and DeZero for benchmarks/, with NumPy 1.23 (Python 3.8 to 3.11)
 
