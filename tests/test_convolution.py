@@ -46,7 +46,8 @@ def test_the_defaults_are_those_of_the_naive_version(dtype, rng):
     expected = conv2d_naive(x, w)
     assert expected.dtype == dtype
     np.testing.assert_allclose(F.conv2d(x, w).numpy(), expected, rtol=1e-4, atol=1e-5)
-    assert conv_shape(x.shape, w.shape).out == expected.shape[2:]
+    shape = conv_shape(x.shape, w.shape)
+    assert (shape.out, shape.groups) == (expected.shape[2:], 1)
 
 
 @geometries

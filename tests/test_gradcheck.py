@@ -92,6 +92,20 @@ def test_a_module_is_checked_with_its_parameters():
     assert sum(row.checked for row in report.rows) == 32 + 54 + 3 + 24 + 2
 
 
+def test_a_module_must_keep_float32():
+    class Root(nn.Module):
+        def forward(self, x):
+            return x * np.full(3, 2**0.5)
+
+    assert "With float32 inputs the output is float64" in str(reports(Root(), np.ones(3)))
+    assert reports(Root().forward, np.ones(3)).ok  # a function may contain float64 arrays
+
+
+def test_the_report_names_the_function():
+    names = [reports(f, np.ones(3)).name for f in (ReLU, ReLU.apply, F.relu, nn.ReLU().forward)]
+    assert names == ["Layer", "Layer", "relu", "forward"]
+
+
 def test_a_parameter_without_gradient_is_detected():
     class Scale(nn.Module):
         def __init__(self):
@@ -192,6 +206,7 @@ def test_an_element_on_a_kink_is_checked_after_a_perturbation_and_this_is_report
     report = reports(ReLU.apply, np.zeros(3))
     assert report.ok
     assert report.rows[0].moved == 3
+    assert report.worst.error < 1e-5
     assert (
         "3 elements were on a kink, and were checked after a small random perturbation of all inputs."
         in str(report)

@@ -4,7 +4,7 @@ import pytest
 import tinyalex as ta
 from tinyalex import functional as F
 from tinyalex.device import to_numpy
-from tinyalex.functional.loss import cross_entropy_naive
+from tinyalex.functional.loss import SoftCrossEntropy, cross_entropy_naive
 
 pytestmark = pytest.mark.anywhere
 
@@ -39,30 +39,35 @@ def test_large_logits_do_not_overflow():
 def test_cross_entropy_names_arguments_that_do_not_match():
     x = np.zeros((3, 4))
     with pytest.raises(
-        ValueError, match=r"target has shape \(2,\), but input \(3, 4\) expects \(3,\)"
+        ValueError,
+        match=r"cross_entropy: target has shape \(2,\), but input \(3, 4\) expects \(3,\)",
     ):
         F.cross_entropy(x, [0, 1])
     with pytest.raises(
         ValueError,
-        match=r"target has shape \(3,\), but probabilities need .* \(3, 4\). For class indices, give integers",
+        match=r"cross_entropy: target has shape \(3,\), but probabilities need .* \(3, 4\). For class indices, give integers",
     ):
         F.cross_entropy(x, [0.0, 1.0, 2.0])
     with pytest.raises(
-        TypeError, match="target is bool, expected class indices from 0 to 3, or probabilities"
+        TypeError,
+        match="cross_entropy: target is bool, expected class indices from 0 to 3, or probabilities",
     ):
         F.cross_entropy(x, [True, True, False])
     with pytest.raises(TypeError, match="cross_entropy: input is float64, but target is float32"):
         F.cross_entropy(x, x.astype("f"))
     with pytest.raises(
-        ValueError, match=r"weight has shape \(3,\), but input \(3, 4\) has 4 classes"
+        ValueError,
+        match=r"cross_entropy: weight has shape \(3,\), but input \(3, 4\) has 4 classes",
     ):
         F.cross_entropy(x, [0, 1, 2], np.ones(3))
-    with pytest.raises(ValueError, match=r"label_smoothing must be from 0 to 1, got 2"):
+    with pytest.raises(
+        ValueError, match=r"cross_entropy: label_smoothing must be from 0 to 1, got 2"
+    ):
         F.cross_entropy(x, [0, 1, 2], label_smoothing=2)
-    with pytest.raises(ValueError, match=r"input has shape \(\), expected logits"):
+    with pytest.raises(ValueError, match=r"cross_entropy: input has shape \(\), expected logits"):
         F.cross_entropy(1.0, 0)
     with pytest.raises(
-        ValueError, match="reduction must be 'mean', 'sum' or 'none', got 'average'"
+        ValueError, match="cross_entropy: reduction must be 'mean', 'sum' or 'none', got 'average'"
     ):
         F.cross_entropy(x, [0, 1, 2], reduction="average")
 
@@ -102,6 +107,15 @@ def test_probabilities_as_targets_have_a_gradient(weighted, smoothing, reduction
         f(x, t).numpy(), expected if reduction == "none" else getattr(expected, reduction)()
     )
     assert ta.gradcheck(f, [x, t]).ok
+
+
+def test_gradients_that_are_not_needed_are_not_computed(rng):
+    x, t, w = rng.standard_normal((4, 5)), rng.dirichlet(np.ones(5), 4), np.ones(5)
+    for needed in range(2):
+        arguments = [ta.Tensor(a, requires_grad=i == needed) for i, a in enumerate((x, t, w))]
+        losses = SoftCrossEntropy.apply(*arguments)
+        gradients = losses.creator.backward(losses.data)
+        assert [i for i, g in enumerate(gradients) if g is not None] == [needed]
 
 
 @pytest.mark.parametrize("ignore", [-100, 2])

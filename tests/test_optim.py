@@ -106,6 +106,9 @@ def test_a_state_of_another_network_raises():
         ValueError, match=r"expected velocities of shapes \[\[\(2,\)\]\], got \[\[\(1,\)\]\]"
     ):
         optim.SGD([parameter(1.0, 2.0)], lr=0.1).load_state_dict(state)
+    state["param_groups"] = []
+    with pytest.raises(ValueError, match="shorter"):
+        optim.SGD([parameter(1.0)], lr=0.1).load_state_dict(state)
 
 
 def test_sgd_names_invalid_arguments():
