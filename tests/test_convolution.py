@@ -208,6 +208,14 @@ def test_an_empty_batch_has_an_empty_output_and_zero_gradients(dtype, channels, 
     assert not wants_dx or x.grad.shape == x.shape
 
 
+def test_only_the_gradients_that_are_needed_are_computed(rng):
+    arrays = random_layer(rng, 1)
+    for needed in range(3):
+        y = F.conv2d(*(ta.Tensor(a, requires_grad=i == needed) for i, a in enumerate(arrays)))
+        gradients = y.creator.backward(y.data)
+        assert [i for i, g in enumerate(gradients) if g is not None] == [needed]
+
+
 def test_only_a_recorded_input_that_requires_a_gradient_wants_one(rng, monkeypatch):
     """What the selection of the algorithm is told."""
     wanted = []

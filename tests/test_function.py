@@ -162,12 +162,12 @@ def test_no_grad_is_a_decorator():
     assert not scaled(leaf(2)).requires_grad
 
 
-def test_a_first_convolution_computes_no_gradient_for_the_image_and_a_fixed_bias(rng):
+def test_a_first_convolution_computes_no_gradient_for_the_image(rng):
     image = ta.Tensor(rng.standard_normal((1, 3, 8, 8)).astype("f"))
     weight = ta.Tensor(rng.standard_normal((4, 3, 3, 3)).astype("f"), requires_grad=True)
-    y = F.conv2d(image, weight, np.zeros(4, "f"))
-    dx, dw, db = y.creator.backward(ta.Tensor(np.ones(y.shape, "f")).data)
-    assert (dx, db) == (None, None)
+    y = F.conv2d(image, weight)
+    dx, dw, _ = y.creator.backward(ta.Tensor(np.ones(y.shape, "f")).data)
+    assert dx is None
     assert dw.shape == weight.shape
 
 

@@ -32,6 +32,7 @@ def test_the_worst_element_is_named(rng):
         1,
     )
     assert "[1, 4, 0, 1]" in str(report)
+    assert report.worst.error == pytest.approx(0.01 / 1.01, rel=1e-4)
     assert "29 of 30" in str(report)
     assert "(float64, h=1e-05, rtol=1e-05, seed=0)" in str(report)
 
@@ -102,8 +103,13 @@ def test_a_module_must_keep_float32():
 
 
 def test_the_report_names_the_function():
-    names = [reports(f, np.ones(3)).name for f in (ReLU, ReLU.apply, F.relu, nn.ReLU().forward)]
-    assert names == ["Layer", "Layer", "relu", "forward"]
+    functions = ReLU, ReLU.apply, F.relu, nn.ReLU(), nn.ReLU().forward
+    names = [reports(f, np.ones(3)).name for f in functions]
+    assert names == ["Layer", "Layer", "relu", "ReLU", "forward"]
+
+
+def test_inputs_of_a_function_without_a_signature_are_numbered():
+    assert reports(max, np.ones(1)).rows[0].name == "input 0"
 
 
 def test_a_parameter_without_gradient_is_detected():
@@ -136,6 +142,7 @@ def test_inputs_are_copied_to_float64_and_not_changed():
     dtypes = []
 
     def f(t, n):
+        assert n is labels
         dtypes.append(t.dtype)
         return F.cross_entropy(t.reshape(1, 3), n)
 
@@ -217,6 +224,9 @@ def test_a_wrong_gradient_that_only_a_perturbation_reveals_is_counted():
     Leaky = layer(lambda self, x: np.maximum(x, x / 2), lambda self, dy: 0.7 * dy)
     row = reports(Leaky.apply, np.zeros(3)).rows[0]
     assert (row.wrong, row.moved, row.kinks) == (3, 3, 0)
+    row = reports(ReLUOffByOnePercent.apply, np.zeros(9)).rows[0]
+    assert (0 < row.wrong < 9, row.moved) == (True, 9)
+    assert row.error == pytest.approx(0.01 / 1.01, rel=1e-4)
 
 
 def test_elements_that_stay_on_a_kink_are_undecided(monkeypatch):

@@ -109,7 +109,7 @@ def test_probabilities_as_targets_have_a_gradient(weighted, smoothing, reduction
     assert ta.gradcheck(f, [x, t]).ok
 
 
-def test_gradients_that_are_not_needed_are_not_computed(rng):
+def test_only_the_gradients_that_are_needed_are_computed(rng):
     x, t, w = rng.standard_normal((4, 5)), rng.dirichlet(np.ones(5), 4), np.ones(5)
     for needed in range(2):
         arguments = [ta.Tensor(a, requires_grad=i == needed) for i, a in enumerate((x, t, w))]

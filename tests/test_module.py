@@ -193,6 +193,36 @@ def test_repr_shows_the_submodules():
     )
 
 
+@pytest.mark.parametrize(
+    ("layer", "text"),
+    [
+        (lambda: nn.Conv2d(4, 8, 3, padding=1, groups=2), "Conv2d(4, 8, 3x3, stride=1, padding=1, groups=2)"),
+        (lambda: nn.MaxPool2d(3, 2), "MaxPool2d(3, stride=2, padding=0, ceil_mode=False)"),
+        (lambda: nn.AvgPool2d(2), "AvgPool2d(2, stride=None, padding=0, ceil_mode=False)"),
+        (lambda: nn.AdaptiveAvgPool2d((6, 6)), "AdaptiveAvgPool2d((6, 6))"),
+        (lambda: nn.ZeroPad2d(2), "ZeroPad2d((2, 2, 2, 2))"),
+        (lambda: nn.LocalResponseNorm(5), "LocalResponseNorm(5, alpha=0.0001, beta=0.75, k=1.0, alpha_mode='mean', groups=1)"),
+        (lambda: nn.SpatialResponseNorm(5), "SpatialResponseNorm(5, alpha=0.001, beta=0.75, k=1.0, alpha_mode='mean')"),
+        (lambda: nn.Dropout(0.25), "Dropout(p=0.25)"),
+    ],
+    ids=lambda x: x if isinstance(x, str) else "",
+)  # fmt: skip
+def test_repr_of_a_layer_shows_its_options(layer, text):
+    assert repr(layer()) == text
+
+
+def test_max_pool2d_refuses_to_return_indices():
+    with pytest.raises(ValueError, match="return_indices=True is not supported. Leave it out"):
+        nn.MaxPool2d(2, return_indices=True)
+
+
+def test_the_module_of_cross_entropy_passes_its_options_on(rng):
+    x, w, labels = rng.standard_normal((4, 5)), rng.uniform(0.5, 2, 5), np.array([1, 0, 4, 3])
+    layer = nn.CrossEntropyLoss(w, ignore_index=4, reduction="sum", label_smoothing=0.1)
+    expected = ta.functional.cross_entropy(x, labels, w, 4, "sum", 0.1)
+    assert layer(x, labels).item() == expected.item()
+
+
 def test_groups_that_do_not_divide_the_channels_raise():
     with pytest.raises(ValueError, match="groups=2 does not divide 3 input and 4 output channels"):
         nn.Conv2d(3, 4, 3, groups=2)

@@ -190,6 +190,17 @@ def test_a_schedule_resumes_from_its_state(make):
     assert rates(one) == rates(two)
 
 
+def test_schedules_are_made_by_their_names():
+    optimizer = optimizer_with_groups()
+    made = {name: lr_scheduler.named(name, optimizer, 8, 5) for name in lr_scheduler.NAMES}
+    assert made["constant"] is None
+    assert made["step"].step_size == 6
+    assert made["plateau"].patience == 5
+    assert made["dexp"].epochs == 8
+    with pytest.raises(ValueError, match="expected one of constant, step, plateau, dexp, got 'x'"):
+        lr_scheduler.named("x", optimizer, 8)
+
+
 def test_schedules_name_invalid_arguments():
     with pytest.raises(ValueError, match="step_size must be at least 1 epoch, got 0"):
         lr_scheduler.StepLR(optimizer_with_groups(), 0)
