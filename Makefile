@@ -73,6 +73,7 @@ coverage: $(VENV)/.cuda ## measure the lines of tinyalex that tests run, also on
 	$(RUN) -m pytest -m cuda --ignore-glob='tests/test_peers*.py'
 	$(EMULATED) -m emulated -k "not a_lesson_runs_on_cuda"
 	TINYALEX_DEVICE=cuda $(EMULATED) -m gpu
+	$(RUN) -m pytest -m parallel tests/test_parallel*.py tests/test_scale.py
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=0 | awk 'NR == 1 || /^TOTAL/ || $$4 + 0 < 95'
 	@$(BIN)/coverage report --format=total >/dev/null

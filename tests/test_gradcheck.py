@@ -224,9 +224,22 @@ def test_a_wrong_gradient_that_only_a_perturbation_reveals_is_counted():
     Leaky = layer(lambda self, x: np.maximum(x, x / 2), lambda self, dy: 0.7 * dy)
     row = reports(Leaky.apply, np.zeros(3)).rows[0]
     assert (row.wrong, row.moved, row.kinks) == (3, 3, 0)
-    row = reports(ReLUOffByOnePercent.apply, np.zeros(9)).rows[0]
+    one, other = (reports(ReLUOffByOnePercent.apply, np.zeros(9)) for _ in range(2))
+    assert str(one) == str(other)  # the perturbations are reproducible
+    row = one.rows[0]
     assert (0 < row.wrong < 9, row.moved) == (True, 9)
     assert row.error == pytest.approx(0.01 / 1.01, rel=1e-4)
+
+
+def test_a_wrong_element_is_worse_than_one_on_a_kink():
+    """The central difference at the kink is 0.5, where backward returns 0."""
+
+    def backward(self, dy):
+        return dy * (self.x > 0) * np.where(self.x > 1.5, 1.01, 1.0)
+
+    worst = reports(layer(relu_forward, backward).apply, np.array([0.0, 1.0, 2.0])).worst
+    assert (worst.index, worst.wrong, worst.moved) == ((2,), 1, 1)
+    assert worst.error == pytest.approx(0.01 / 1.01, rel=1e-4)
 
 
 def test_elements_that_stay_on_a_kink_are_undecided(monkeypatch):
@@ -265,8 +278,11 @@ def test_no_false_alarm_on_a_network_with_many_kinks(seed):
 
 def test_fast_checks_directions_and_names_the_element_where_they_fail(rng):
     x = rng.uniform(1, 2, (6, 7))
-    report = ta.gradcheck(lambda t: t**3, x, fast=True)
-    assert (report.rows[0].checked, report.rows[0].fast) == (4, True)
+    report, other = (ta.gradcheck(lambda t: t**3, x, fast=True) for _ in range(2))
+    row = report.rows[0]
+    assert (row.checked, row.fast) == (4, True)
+    assert row.analytic == pytest.approx(row.numeric) != 0
+    assert row.analytic == other.rows[0].analytic  # the directions are reproducible
     report = reports(lambda t: WrongAt.apply(t, index=(4, 5)), x, fast=True)
     assert (report.worst.index, report.worst.wrong, report.worst.fast) == ((4, 5), 1, False)
 

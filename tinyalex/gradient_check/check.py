@@ -143,7 +143,7 @@ def _check_elements(
         analytic = float(gradient[index])
         verdicts[index], found, error = numerical.judge(t, index, analytic)
         numeric[index] = found.central
-        row.record(bool(verdicts[index]), error, index, analytic, found.central)
+        row.record(bool(verdicts[index] == WRONG), error, index, analytic, found.central)
     row.wrong, row.kinks = int((verdicts == WRONG).sum()), int((verdicts == KINK).sum())
     return row, numeric, verdicts
 
@@ -154,7 +154,8 @@ def _check_perturbed(
     """Check the elements on kinks again, with perturbed inputs."""
     undecided = [tuple(map(int, index)) for index in np.argwhere(on_kink)]
     random = np.random.default_rng(0)
-    row.rank = (bool(row.wrong), -1.0)
+    if not row.wrong:
+        row.rank = False, -1.0  # the largest error is that of a kink
     for _ in range(PERTURBATIONS):
         with numerical.perturbed(random):
             gradient = numerical.analytic()[row.name]
