@@ -81,7 +81,7 @@ coverage: $(VENV)/.cuda ## measure the lines of tinyalex that tests run, also on
 benchmarks-peers: $(VENV)/.old-numpy ## install Chainer and DeZero for benchmarks/, with NumPy 1.23 (Python 3.8 to 3.11)
 
 clean: ## remove .venv and the tools' caches; keep runs/
-	rm -rf $(VENV) dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) dist .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage .coverage.*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp file for each set of packages, so that a second run installs nothing.
