@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinyalex.data.records import ByteRange, ImageRecord, tar_members
+from tinyalex.data.tar_files import global_records
 from tinyalex.serialization import atomic_write
 
 PLAN, INDEX = "plan.json", "index.json"
@@ -50,9 +51,8 @@ def write_shard(path: Path, samples: Iterable[tuple[str, bytes, int]], note: Any
 def read_note(path: Path) -> Any:
     """The note of a shard. Raises ValueError if it has none."""
     try:
-        with tarfile.open(path, "r:") as tar:
-            return json.loads(tar.pax_headers[NOTE])
-    except (tarfile.TarError, KeyError) as error:
+        return json.loads(global_records(path)[NOTE])
+    except (ValueError, KeyError, RecursionError) as error:
         raise ValueError(
             f"{path} was not written by `tinyalex prepare`: {error}.\nRemove it, and prepare again."
         ) from error
