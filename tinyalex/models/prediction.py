@@ -117,12 +117,7 @@ def load_network(
     variant = _variant(weights, found, variant)
     # ONNX has other names, in the graph's order: the last array is the last bias.
     last = [name for name in arrays if name.endswith(("fc8.weight", "classifier.6.weight"))]
-    if not (shape := arrays[(last or list(arrays))[-1]].shape):
-        raise ValueError(
-            f"predict: expected the last array in {weights} to be a layer's weights or biases, got "
-            "a single number. Save a model's state_dict()."
-        )
-    num_classes = shape[0]
+    num_classes = arrays[(last or list(arrays))[-1]].shape[0]
     options: dict[str, Any] = {"column_lrn": True} if metadata.get("column_lrn") == "1" else {}
     with nn.init.skipped():
         image_size = image_size or int(metadata.get("image_size", 0)) or None
