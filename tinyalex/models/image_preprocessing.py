@@ -9,11 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from tinyalex.data.decoding import MAX_ASPECT_RATIO, open_image, upright_rgb
+from tinyalex.data.decoding import MAX_ASPECT_RATIO, check_pixels, open_image, upright_rgb
 from tinyalex.functional.arguments import at_least_one
 
 MAX_SIDE = 8192
 """Pixels. With more, images that are resized would not fit into memory."""
+
+MAX_STORED_SIZE = 2048
+"""The largest size in a weights file, in pixels."""
+
+MAX_TEXT = 10_000
+"""Characters. The text of a preprocessing has some hundred."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +83,13 @@ class Preprocessing:
     def from_text(cls, text: str) -> "Preprocessing":
         """The inverse of `to_text`. Raises ValueError for any other text."""
         try:
-            fields = json.loads(text)
+            fields = json.loads(text[:MAX_TEXT])
             for name in ("mean", "std"):
                 fields[name] = tuple(float(value) for value in fields[name])
-            return cls(**fields)
+            read = cls(**fields)
+            if read.size > MAX_STORED_SIZE:
+                raise ValueError(f"expected a size of at most {MAX_STORED_SIZE}, got {read.size}")
+            return read
         except (TypeError, KeyError, AttributeError, ValueError, RecursionError) as error:
             raise ValueError(f"not a preprocessing: {text[:200]!r} ({error}).") from None
 
@@ -135,6 +144,7 @@ class Preprocessing:
                     f"{MAX_ASPECT_RATIO} : 1."
                 )
             sides = tuple(self.resize * side // short for side in photo.size)
+        check_pixels(sides)
         return np.asarray(photo.resize(sides, Image.Resampling.BILINEAR))
 
     def _centred(self, pixels: np.ndarray, side: int) -> tuple[int, int]:

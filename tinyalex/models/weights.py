@@ -17,6 +17,9 @@ from tinyalex.models.onnx_files import read_onnx
 from tinyalex.models.torch_files import read_pth, state_dict_in
 from tinyalex.nn.module import Module
 
+MAX_LINES = 50
+"""Of an error message: a file can contain a million names."""
+
 
 class Weights(NamedTuple):
     """The content of a weights file."""
@@ -60,9 +63,11 @@ def load_weights(model: Module, path: str | os.PathLike[str]) -> None:
             wrong.append(f"{given} is {array.dtype}, expected a floating dtype")
     if wrong:
         lines = [f"load_weights: {str(path)!r} belongs to another network:"]
-        lines += ["  " + printable(line) for line in wrong]
+        lines += ["  " + printable(line) for line in wrong[:MAX_LINES]]
+        if len(wrong) > MAX_LINES:
+            lines.append(f"  and {len(wrong) - MAX_LINES} more")
         if weights.variant not in (None, model.variant if isinstance(model, AlexNet) else None):
-            lines.append(f"The file is for variant {weights.variant!r}.")
+            lines.append(f"The file is for variant {printable(repr(weights.variant))}.")
         raise ValueError("\n".join(lines))
     model.load_state_dict({name: array for name, (_, array) in arrays.items()})
 
