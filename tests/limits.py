@@ -1,4 +1,4 @@
-"""Runs a function in a process with limits of time, memory, and of what it may touch."""
+"""Runs a function in a process with limits: time, memory, files and programs."""
 
 import multiprocessing
 import os
@@ -36,7 +36,7 @@ class Worker:
         self.process = None
 
     def __call__(self, *arguments):
-        """The function's result, or its exception. AssertionError if it exceeds a limit."""
+        """The function's result or exception; AssertionError if it exceeds a limit."""
         if self.process is None:
             self._start()
         self.pipe.send(arguments)
