@@ -19,7 +19,7 @@ CHECKED := $(addprefix tests/test_,activation.py convolution.py dropout.py kerne
   "tests/test_gpu.py::test_a_network_computes_in_each_floating_dtype[float32]"
 
 .DELETE_ON_ERROR:
-.PHONY: help try lint format test lessons notebooks test-parallel test-peers test-cuda benchmarks-peers clean
+.PHONY: help try lint format test lessons notebooks test-parallel test-fuzz torture test-peers test-cuda benchmarks-peers clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1@\2/p' Makefile | while IFS=@ read -r name what; do printf '%-23s%s\n' "$$name" "$$what"; done
@@ -38,7 +38,7 @@ format: $(VENV)/.test ## format the code and apply ruff's fixes
 	$(BIN)/ruff format .
 
 test: lint ## lint, and run all tests that need neither a GPU nor another framework
-	$(BIN)/python -m pytest -m "not peers and not gpu and not cuda and not emulated and not lessons and not parallel" --ignore-glob='tests/test_peers*.py' $(NO_SKIPS)
+	$(BIN)/python -m pytest -m "not peers and not gpu and not cuda and not emulated and not lessons and not parallel and not fuzz" --ignore-glob='tests/test_peers*.py' $(NO_SKIPS)
 
 lessons: $(VENV)/.test $(VENV)/.lessons ## run every lesson and check its claims; SEEDS=3: with three seeds
 	$(BIN)/python -m pytest -m lessons tests/test_lessons.py $(NO_SKIPS)
@@ -48,6 +48,13 @@ notebooks: $(VENV)/.lessons ## convert the lessons to notebooks for Jupyter and 
 
 test-parallel: $(VENV)/.parallel ## train with several processes (installs mpi4py and mpich)
 	$(BIN)/python -m pytest -m parallel tests/test_parallel*.py tests/test_scale.py tests/test_benchmarks.py --no-skips
+
+test-fuzz: $(VENV)/.test ## read mutated files of each format
+	$(BIN)/python -m pytest -m fuzz tests/test_fuzz_files.py --no-skips
+
+torture: $(VENV)/.test ## the long form: 100,000 mutated files, 50 killed runs, a full disk; half an hour
+	$(PIP) --editable '.[onnx]'
+	$(BIN)/python tests/torture.py
 
 test-peers: $(VENV)/.peers ## compare with torch, keras, onnx and onnxruntime (installs them)
 	$(BIN)/python -m pytest -m "peers and not gpu" --no-skips
