@@ -49,11 +49,10 @@ notebooks: $(VENV)/.lessons ## convert the lessons to notebooks for Jupyter and 
 test-parallel: $(VENV)/.parallel ## train with several processes (installs mpi4py and mpich)
 	$(BIN)/python -m pytest -m parallel tests/test_parallel*.py tests/test_scale.py tests/test_benchmarks.py --no-skips
 
-test-fuzz: $(VENV)/.test ## read mutated files of each format
-	$(BIN)/python -m pytest -m fuzz tests/test_fuzz_files.py --no-skips
+test-fuzz: $(VENV)/.fuzz ## read mutated files of each format
+	$(BIN)/python -m pytest -m fuzz tests/test_fuzz_files.py $(NO_SKIPS)
 
-torture: $(VENV)/.test ## the long form: 100,000 mutated files, 50 killed runs, a full disk; half an hour
-	$(PIP) --editable '.[onnx]'
+torture: $(VENV)/.fuzz ## the long form: 100,000 mutated files, 50 killed runs, a full disk; half an hour
 	$(BIN)/python tests/torture.py
 
 test-peers: $(VENV)/.peers ## compare with torch, keras, onnx and onnxruntime (installs them)
@@ -96,6 +95,10 @@ $(VENV)/.lessons: pyproject.toml | $(VENV)/pyvenv.cfg
 
 $(VENV)/.parallel: $(VENV)/.test
 	$(PIP) --editable '.[mpi]'
+	@touch $@
+
+$(VENV)/.fuzz: $(VENV)/.test
+	$(PIP) --editable '.[fuzz]'
 	@touch $@
 
 $(VENV)/.peers: $(VENV)/.test

@@ -50,6 +50,9 @@ class Outcome:
     read: int = 0
     errors: collections.Counter = field(default_factory=collections.Counter)
 
+    def __str__(self):
+        return f"{self.files} files, {self.read} read, {len(self.errors)} distinct errors"
+
 
 NUMBERS = [0, 1, 7, 127, 128, 255, 256, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1]
 NUMBERS += [2**40, 2**62, 2**63 - 1, 2**63, 2**64 - 1]

@@ -45,7 +45,8 @@ def main():
         kill_runs(args.kills, scratch / "killed", reference, random.Random(args.seed))
         remove_folder(scratch / "removed")
         subprocess.run(
-            ["unshare", "-rm", sys.executable, __file__, "--full-disk", scratch / "disk"], check=True
+            ["unshare", "-rm", sys.executable, __file__, "--full-disk", scratch / "disk"],
+            check=True,
         )
     return 0
 
@@ -60,7 +61,10 @@ def read_mutated_files(count, scratch, seed):
     errors = set()
     for form in formats:
         outcome = campaign(form, count // len(formats) + 1, scratch / form.name, seed)
-        print(f"{form.name:38} {outcome.files:7} {outcome.read:7} {len(outcome.errors):15}", flush=True)
+        print(
+            f"{form.name:38} {outcome.files:7} {outcome.read:7} {len(outcome.errors):15}",
+            flush=True,
+        )
         files, read, errors = files + outcome.files, read + outcome.read, errors | {*outcome.errors}
     print(f"{'all':38} {files:7} {read:7} {len(errors):15}")
     print("none crashed, took 10 s or 1 GiB, started a program, or touched other files", flush=True)
