@@ -111,6 +111,19 @@ def test_a_folder_that_is_deleted_during_the_run_ends_it(tmp_path, epoch):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_folder_that_is_created_again_after_an_epoch_ends_the_run(tmp_path):
+    """As by a figure that is being drawn while the folder is deleted."""
+    trainer = toy(tmp_path / "run", epochs=3)
+
+    def create_again(log):
+        shutil.rmtree(tmp_path / "run")
+        (tmp_path / "run").mkdir()
+
+    trainer.after_epoch = create_again
+    with pytest.raises(FileNotFoundError, match=r"checkpoints in .*run have been deleted"):
+        trainer.fit()
+
+
 @pytest.mark.parametrize(
     "error", [PermissionError(13, "Permission denied"), OSError(30, "Read-only file system")]
 )

@@ -32,8 +32,20 @@ def existing(newest: Path) -> list[Path]:
     return [path for path in paths if path.is_file()]
 
 
-def save(newest: Path, state: dict[str, Any], keep: int) -> None:
-    """Write a checkpoint and keep the last `keep`, with this one. Raises OSError."""
+def save(newest: Path, state: dict[str, Any], keep: int, is_first: bool) -> None:
+    """Write a checkpoint and keep the last `keep`, with this one.
+
+    is_first  whether the run has not saved or loaded `newest` before: a file with this
+              name is damaged or of another run, and is overwritten
+
+    Raises OSError if it cannot be written, or all checkpoints have been deleted since.
+    """
+    if is_first:
+        keep = 1
+    elif not existing(newest):
+        raise FileNotFoundError(
+            f"The checkpoints in {newest.parent} have been deleted during the run."
+        )
     serialization.save(newest, state, before_replace=partial(rotate, newest, keep))
 
 

@@ -281,8 +281,8 @@ class Trainer(Run):
         if not all(np.isfinite(array).all() for array in state["model"].values()):
             raise self._diverged(float("nan"), self.progress.step)
         if self.scheme.is_main:
-            keep = self.keep_checkpoints if self._has_checkpoint else 1
-            history.save(checked(self.output) / CHECKPOINT, state, keep)
+            newest = checked(self.output) / CHECKPOINT
+            history.save(newest, state, self.keep_checkpoints, is_first=not self._has_checkpoint)
             self._has_checkpoint = True
 
     def resume(self, path: str | os.PathLike[str]) -> None:
