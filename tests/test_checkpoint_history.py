@@ -10,7 +10,7 @@ from ranks import ONE_THREAD
 from toy_run import toy
 
 import tinyalex as ta
-from tinyalex import serialization
+from tinyalex import models
 from tinyalex.cli import training_scripts
 from tinyalex.training import history
 
@@ -168,9 +168,11 @@ def test_a_run_with_only_an_earlier_checkpoint_is_not_overwritten(run):
 
 @pytest.mark.parametrize("file", ["best.safetensors", "model.safetensors"])
 def test_damaged_weights_are_refused(run, file):
+    model = toy(run, epochs=2).model
+    models.load_weights(model, run / file)
     flip_a_bit(run / file)
-    with pytest.raises(serialization.DamagedFileError, match="do not match its checksum"):
-        ta.load(run / file)
+    with pytest.raises(ValueError, match="do not match its checksum"):
+        models.load_weights(model, run / file)
 
 
 # SIGKILL

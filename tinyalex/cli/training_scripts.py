@@ -221,13 +221,14 @@ def _resume_newest(trainer: Trainer) -> None:
     """
     scheme = trainer.scheme
     reasons: list[str] = []
-    for path in scheme.gather(history.existing(trainer.checkpoint))[0]:  # of rank 0
+    found = scheme.gather(history.existing(trainer.checkpoint))  # by each process
+    for path in found[0]:
         reason = None
         try:
             trainer.resume(path)
         except (DamagedFileError, FileNotFoundError) as error:
             reason = str(error)
-        failed = [reason for reason in scheme.gather(reason) if reason is not None]
+        failed = [text for text in scheme.gather(reason) if text is not None]
         if not failed:
             for text in reasons:
                 print(f"warning: {text}")
@@ -236,9 +237,10 @@ def _resume_newest(trainer: Trainer) -> None:
             return
         reasons.append(failed[0])
     if reasons:
+        shared = " All machines must share the folder." if len(found) > 1 else ""
         raise ValueError(
             "resume: no checkpoint is intact:\n  " + "\n  ".join(reasons) + "\nStart a new run in "
-            "another folder (--output)."
+            f"another folder (--output).{shared}"
         )
 
 

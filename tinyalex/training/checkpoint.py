@@ -74,9 +74,9 @@ class Run:
                 self.scheduler.state_dict() if self.scheduler is not None else None,
             )
         if wrong:
+            lines = sorted(wrong)[:20] + [f"and {len(wrong) - 20} more"] * (len(wrong) > 20)
             raise ValueError(
-                f"resume: {str(path)!r} is not a checkpoint of this run:\n  "
-                + "\n  ".join(sorted(wrong)[:20])
+                f"resume: {str(path)!r} is not a checkpoint of this run:\n  " + "\n  ".join(lines)
             )
         device.manual_seed(state["seed"])
         self.best = state["best"]

@@ -66,7 +66,7 @@ def _compare(name: str, expected: Any, given: Any) -> Iterator[str]:
         case dict() if isinstance(given, dict):
             for key in expected.keys() | given.keys():
                 if key not in expected:
-                    yield f"{name}: {key} is unknown"
+                    yield f"{name}: {key!r:.60} is unknown"
                 elif key in given:
                     yield from _compare(f"{name}: {key}", expected[key], given[key])
                 elif key not in ADDED_LATER:
@@ -89,10 +89,10 @@ def _describe(value: Any) -> str:
             return "a dict"
         case list():
             return f"a list of {len(value)}"
-        case tuple() | np.ndarray():
-            return (
-                "an array of floats" if isinstance(value, tuple) else f"an array of {value.dtype}"
-            )
+        case tuple():
+            return "an array of floats"
+        case np.ndarray():
+            return f"an array of {value.dtype}"
         case type():
             return f"a number ({value.__name__})"
     return repr(value)[:60]

@@ -94,7 +94,7 @@ class Trainer(Run):
         self.after_epoch = after_epoch
         self.save_interval_seconds, self.keep_checkpoints = save_interval_seconds, keep_checkpoints
         self._has_checkpoint = False
-        """Whether the newest is intact and of this run; if not, it is replaced only."""
+        """Whether `checkpoint` is intact and of this run. If not, it is overwritten."""
         if self.scheme.is_main:
             self.output.mkdir(parents=True, exist_ok=True)
         self._pending = PendingResults()
@@ -126,7 +126,8 @@ class Trainer(Run):
 
     def _train_epoch(self, stop_requested: Callable[[], bool]) -> None:
         epoch, progress = len(self.log), self.progress
-        save_interval = self.save_interval_seconds or SAVE_INTERVAL_SECONDS
+        save_interval = self.save_interval_seconds
+        save_interval = SAVE_INTERVAL_SECONDS if save_interval is None else save_interval
         start = progress.step - epoch * len(self.train)
         self.model.train()
         title = f"epoch {epoch + 1}/{self.epochs}"
