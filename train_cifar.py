@@ -119,16 +119,19 @@ def load_data(args: argparse.Namespace) -> tuple[data.Dataset, data.Dataset, dat
 
 def main() -> int:
     args = arguments()
-    began = time.perf_counter()
     setup = training_scripts.Setup(args)
     args.column_lrn = setup.has_columns or args.column_lrn
     if args.column_lrn and args.model != "alexnet":
         raise ValueError(f"--model {args.model} has no columns. Use --model alexnet.")
-    output = Path(args.output)
-    training_scripts.make_output_folder(output, args.resume)
+    with training_scripts.output_folder(args, setup) as output:
+        return train_and_test(args, setup, output)
 
+
+def train_and_test(args: argparse.Namespace, setup: training_scripts.Setup, output: Path) -> int:
+    began = time.perf_counter()
     with parallel.main_first(setup.world):
         train, valid, test = load_data(args)
+    data_digest = " ".join(part.digest()[:16] for part in (train, valid, test))
     mean = data.mean_image(train.images)
     scale = float(1 / train.images.std())
     normalize = augment = data.Normalize(mean, scale=scale)
@@ -161,8 +164,9 @@ def main() -> int:
         output=output,
         metadata={"variant": f"cifar-{args.model}"} | options,
         patience=args.patience,
-        options={name: getattr(args, name) for name in FIXED},
+        options=training_scripts.fixed_options(args, FIXED, data_digest),
         scheme=scheme,
+        **training_scripts.checkpoint_options(args),
         after_epoch=draw_curves,
     )
     training_scripts.resume(trainer, args.resume)

@@ -355,10 +355,8 @@ def train(
     source: data.Source,
     splits: list[data.StoredImages],
     setup: training_scripts.Setup,
+    output: Path,
 ) -> None:
-    output = Path(args.output)
-    training_scripts.make_output_folder(output, args.resume)
-
     train_images, valid_images = load_if_small(splits)
     colours = measure(args, source, train_images)
     # Initial weights are for pixels from 0 to 255, or for a standard deviation of 1.
@@ -420,8 +418,9 @@ def train(
         output=output,
         metadata=metadata,
         patience=args.patience,
-        options={name: getattr(args, name) for name in FIXED} | {"pictures": source.digest()},
+        options=training_scripts.fixed_options(args, FIXED, source.digest()),
         scheme=scheme,
+        **training_scripts.checkpoint_options(args),
         after_epoch=plot,
     )
     training_scripts.resume(trainer, args.resume)
@@ -480,7 +479,8 @@ def main() -> int:
         for split in (source.train, source.val)
     ]
     try:
-        train(args, source, splits, setup)
+        with training_scripts.output_folder(args, setup) as output:
+            train(args, source, splits, setup, output)
     except training.Interrupted:
         print_unreadable(splits, setup.world)
         print(f"\nStopped, and saved in {args.output}. {training_scripts.HOW_TO_RESUME}")

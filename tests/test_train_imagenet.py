@@ -60,7 +60,8 @@ def test_official_tar_files_become_shards_a_network_and_its_evaluation(tmp_path)
     assert len(re.findall(r"^epoch   [12]  lr 0.01  train loss ", out, re.MULTILINE)) == 2
     assert {file.name for file in output.iterdir()} == {
         *("answers.png", "curves.png", "filters.png", "log.csv", "mean.safetensors"),
-        *("best.safetensors", "checkpoint.safetensors", "model.safetensors"),
+        *("best.safetensors", "checkpoint.safetensors", "checkpoint.1.safetensors"),
+        "model.safetensors",
     }
     best, last = output / "best.safetensors", output / "model.safetensors"
     tested = done("--data", shards, "--evaluate", best, last)

@@ -1,5 +1,6 @@
 """Datasets: labelled images in memory (`Dataset`) or in files (`StoredImages`)."""
 
+import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -96,6 +97,13 @@ class Dataset:
         if not isinstance(index, slice):
             index = self._indices(index)
         return Dataset(self.images[index], self.labels[index], self.classes)
+
+    def digest(self) -> str:
+        """A hash of the images, labels and names of the classes, in their order."""
+        digest = hashlib.sha256(repr((self.images.shape, self.classes)).encode())
+        digest.update(np.ascontiguousarray(self.images).data)
+        digest.update(np.ascontiguousarray(self.labels).data)
+        return digest.hexdigest()
 
     def _indices(self, index: Any) -> np.ndarray:
         if isinstance(index, (Sequence, np.ndarray)) and not isinstance(index, (str, tuple)):

@@ -18,7 +18,9 @@ from tinyalex.nn import Module
 from tinyalex.optim import SGD
 from tinyalex.optim.lr_scheduler import ReduceLROnPlateau
 from tinyalex.serialization import atomic_write
+from tinyalex.training import history
 from tinyalex.training.checkpoint import CHECKPOINT, Run
+from tinyalex.training.output_folder import checked
 from tinyalex.training.plateau import Plateau
 from tinyalex.training.progress import Epoch, PendingResults, progress_bar
 from tinyalex.training.scheme import Scheme
@@ -40,7 +42,8 @@ class Trainer(Run):
     """Trains `model`, and keeps these files in the folder `output` up to date:
 
         log.csv                 a line for each epoch
-        checkpoint.safetensors  to resume from: weights, optimizer, schedule, seed, log
+        checkpoint.safetensors  to resume from: weights, optimizer, schedule, seed, log;
+                                the one before is checkpoint.1.safetensors (history.py)
         best.safetensors        the weights with the lowest validation error so far
         model.safetensors       the weights at the end
 
@@ -51,6 +54,10 @@ class Trainer(Run):
     options       settings that must be the same when a run is resumed
     scheme        how a step is computed; None: in this process. With several processes
                   (tinyalex.parallel), each has a Trainer, and one writes the files
+    save_interval_seconds
+                  between checkpoints within an epoch; None: SAVE_INTERVAL_SECONDS
+    keep_checkpoints
+                  the number of checkpoints that are kept, at least 1
     after_epoch   called with the log after each epoch, for example to plot it; with
                   several processes, in each
     """
@@ -69,6 +76,8 @@ class Trainer(Run):
         patience: int | None = None,
         options: dict[str, Any] | None = None,
         scheme: Scheme | None = None,
+        save_interval_seconds: float | None = None,
+        keep_checkpoints: int = history.KEEP_CHECKPOINTS,
         after_epoch: Callable[[list[Epoch]], None] = lambda log: None,
     ) -> None:
         super().__init__(model, optimizer, scheduler, options)
@@ -83,6 +92,11 @@ class Trainer(Run):
                     "shard=scheme.shard)."
                 )
         self.after_epoch = after_epoch
+        self.save_interval_seconds, self.keep_checkpoints = save_interval_seconds, keep_checkpoints
+        self._has_checkpoint = False
+        """Whether `checkpoint` is intact and of this run. If not, it is overwritten."""
+        if self.scheme.is_main:
+            self.output.mkdir(parents=True, exist_ok=True)
         self._pending = PendingResults()
         self._plateau: Plateau | None = None
 
@@ -112,6 +126,8 @@ class Trainer(Run):
 
     def _train_epoch(self, stop_requested: Callable[[], bool]) -> None:
         epoch, progress = len(self.log), self.progress
+        save_interval = self.save_interval_seconds
+        save_interval = SAVE_INTERVAL_SECONDS if save_interval is None else save_interval
         start = progress.step - epoch * len(self.train)
         self.model.train()
         title = f"epoch {epoch + 1}/{self.epochs}"
@@ -120,7 +136,7 @@ class Trainer(Run):
             began = saved = printed = time.perf_counter()
             for images, labels in self._timed(self.train.epoch(epoch, start)):
                 self.step(images, labels)
-                save_now = time.perf_counter() - saved > SAVE_INTERVAL_SECONDS
+                save_now = time.perf_counter() - saved > save_interval
                 stop, save_now = self.scheme.any_rank(stop_requested(), save_now)
                 if stop or time.perf_counter() - began > READ_INTERVAL_SECONDS:
                     self._read_results()
@@ -241,7 +257,7 @@ class Trainer(Run):
 
     def _save_weights(self, name: str, weights: dict[str, np.ndarray]) -> None:
         if self.scheme.is_main:
-            serialization.save(self.output / name, weights, metadata=self.metadata)
+            serialization.save(checked(self.output) / name, weights, metadata=self.metadata)
 
     def _report(self) -> None:
         """Write the log; call `after_epoch`, in every process, as it may compute."""
@@ -252,7 +268,7 @@ class Trainer(Run):
             )
             writer.writeheader()
             writer.writerows(map(asdict, self.log))
-            with atomic_write(self.output / "log.csv") as unfinished:
+            with atomic_write(checked(self.output) / "log.csv") as unfinished:
                 unfinished.write_text(text.getvalue())
         self.after_epoch(self.log)
 
@@ -266,11 +282,14 @@ class Trainer(Run):
         if not all(np.isfinite(array).all() for array in state["model"].values()):
             raise self._diverged(float("nan"), self.progress.step)
         if self.scheme.is_main:
-            serialization.save(self.checkpoint, state)
+            newest = checked(self.output) / CHECKPOINT
+            history.save(newest, state, self.keep_checkpoints, is_first=not self._has_checkpoint)
+            self._has_checkpoint = True
 
     def resume(self, path: str | os.PathLike[str]) -> None:
         """Continue from a checkpoint, as `load_checkpoint` does."""
         self.load_checkpoint(path)
+        self._has_checkpoint = self.checkpoint.exists() and self.checkpoint.samefile(path)
         self._pending = PendingResults()
         if not self.scheme.is_main:
             self.best = {}
