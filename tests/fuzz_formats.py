@@ -129,10 +129,9 @@ def with_structure(content, structure):
         for name, entry in header.items()
         if name != "__metadata__"
     }
-    header["__metadata__"] = {
-        serialization.STRUCTURE: text,
-        serialization.CHECKSUM: serialization._checksum(text, tensors),
-    }
+    metadata = {serialization.STRUCTURE: text}
+    metadata[serialization.CHECKSUM] = serialization._checksum(metadata, tensors)
+    header["__metadata__"] = metadata
     return with_header(content, json.dumps(header).encode())
 
 

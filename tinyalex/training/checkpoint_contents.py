@@ -77,7 +77,9 @@ def _compare(name: str, expected: Any, given: Any) -> Iterator[str]:
         case tuple() if isinstance(given, np.ndarray) and given.dtype.kind == "f":
             if given.shape != expected:
                 yield f"{name} has shape {given.shape}, expected {expected}"
-        case type() if expected is ANYTHING or type(given) in (expected, int):
+        case type() if expected is ANYTHING or type(given) is expected is float:
+            pass
+        case type() if type(given) is int and -(2**63) <= given < 2**63:
             pass
         case _:
             yield f"{name} is {_describe(given)}, expected {_describe(expected)}"
