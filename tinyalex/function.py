@@ -178,7 +178,7 @@ def _key(tensor: GraphTensor) -> Any:
 def _count_uses(root: GraphTensor) -> dict[Any, int]:
     """The number of uses of each Function's output and of each leaf below `root`.
 
-    Raises RuntimeError if it has been freed, or one of its tensors has been changed.
+    Raises RuntimeError if the graph has been freed, or one of its tensors changed.
     """
     uses: dict[Any, int] = {_key(root): 0}
     to_visit = [root.creator] if root.creator is not None else []
