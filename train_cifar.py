@@ -164,6 +164,7 @@ def train_and_test(args: argparse.Namespace, setup: training_scripts.Setup, outp
         output=output,
         metadata={"variant": f"cifar-{args.model}"} | options,
         patience=args.patience,
+        skip_bad_steps=args.skip_bad_steps,
         options=training_scripts.fixed_options(args, FIXED, data_digest),
         scheme=scheme,
         **training_scripts.checkpoint_options(args),

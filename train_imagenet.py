@@ -418,6 +418,7 @@ def train(
         output=output,
         metadata=metadata,
         patience=args.patience,
+        skip_bad_steps=args.skip_bad_steps,
         options=training_scripts.fixed_options(args, FIXED, source.digest()),
         scheme=scheme,
         **training_scripts.checkpoint_options(args),

@@ -37,8 +37,7 @@ class Tensor(GraphTensor):
                    their device, other values are copied to `device.default()`
 
     `.data` is the array, `.grad` an array of the same shape and dtype, or None.
-    Arithmetic promotes dtypes as NumPy does. Derivatives are first order only, and
-    in-place changes of `.data` are not detected.
+    Arithmetic promotes dtypes as NumPy does. Derivatives are first order only.
 
     >>> x = Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
     >>> (x * x).sum().backward()
@@ -67,13 +66,34 @@ class Tensor(GraphTensor):
                 f"Tensor: requires_grad=True needs a floating dtype, got {data.dtype}. "
                 "Convert the array first: array.astype('float32')."
             )
-        self.data: Array = data
+        self._data: Array = data
+        self.version = 0
         self.grad: Array | None = None
         self.requires_grad = requires_grad
         self.creator: Function | None = None
         self.hooks: list[GradHook] = []
 
     # Properties
+
+    @property
+    def data(self) -> Array:
+        """The array.
+
+        Assignments, also `x.data -= 1`, increment `.version`, as do optimizers.
+        `backward` raises RuntimeError if the version of a tensor that needs a gradient
+        is another than in the forward pass: operations may have stored the array.
+
+        Not detected are changes of elements: `x.data[0] = 1`, `np.add(x.data, 1,
+        out=x.data)`, or through other arrays and tensors that share memory, such as
+        those of `numpy()` and `detach()`; nor any change of a tensor that needs no
+        gradient, such as a batch of images. Increment `x.version` after such a change.
+        """
+        return self._data
+
+    @data.setter
+    def data(self, array: Array) -> None:
+        self._data = array
+        self.version += 1
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -92,6 +92,14 @@ def add_run_options(p: argparse.ArgumentParser, output: str) -> None:
         metavar="N",
         help="stop when the validation error has not fallen for N epochs",
     )
+    p.add_argument(
+        "--skip-bad-steps",
+        type=positive_integer,
+        default=0,
+        metavar="N",
+        help="make no update in steps whose loss or gradients are not finite, up to N in "
+        "succession (default: such a loss ends the run); on a GPU, each step is waited for",
+    )
 
 
 class Setup:

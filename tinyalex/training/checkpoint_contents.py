@@ -11,7 +11,7 @@ from tinyalex.training.progress import Epoch, Progress
 
 ENTRIES = {"seed", "model", "best", "optimizer", "scheduler", "progress", "log", "options"}
 
-ADDED_LATER = {"waited", "valid_top5_error"}
+ADDED_LATER = {"waited", "valid_top5_error", "skipped", "skipped_in_succession"}
 """Fields of Progress and Epoch that checkpoints of earlier versions lack."""
 
 ANYTHING = object
