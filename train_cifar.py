@@ -22,7 +22,7 @@ import numpy as np
 
 from tinyalex import data, device, models, optim, parallel, plots, serialization, training
 from tinyalex.cli import training_scripts
-from tinyalex.cli.options import number_from_zero, positive_integer, positive_number
+from tinyalex.cli.options import file_path, number_from_zero, positive_integer, positive_number
 
 RECIPES: dict[str, dict[str, Any]] = {
     "quick": {
@@ -67,6 +67,7 @@ def arguments() -> argparse.Namespace:
     p.add_argument(
         "--data",
         default="cifar10",
+        type=file_path,
         help="cifar10 (default; downloaded once), shapes (synthetic, no files), or a path: "
         "CIFAR-10's archive, its folder, or train/ and test/ with folders of images",
     )
@@ -123,6 +124,9 @@ def main() -> int:
     args.column_lrn = setup.has_columns or args.column_lrn
     if args.column_lrn and args.model != "alexnet":
         raise ValueError(f"--model {args.model} has no columns. Use --model alexnet.")
+    if args.subset is not None and args.subset < 10:
+        raise ValueError("--subset must be at least 10: one image in ten is held out.")
+    training_scripts.check_resume(args)
     with training_scripts.output_folder(args, setup) as output:
         return train_and_test(args, setup, output)
 

@@ -62,7 +62,10 @@ def prepare(
 
     options = options or Options()
     _check(options)
-    found, folder = find_images(source), Path(out).expanduser()
+    folder = Path(out).expanduser()
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is not a folder.\nGive a new or empty folder.")
+    found = find_images(source)
     order = device.generator("prepare", 0, seed=0).permutation(len(found.train))
     found = found._replace(train=[found.train[i] for i in order])
     _start(folder, found, options)
