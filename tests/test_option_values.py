@@ -3,18 +3,21 @@
 No traceback, no hang, a status of 0, 1 or 2, and no file outside the current folder.
 """
 
-import contextlib
 import importlib.util
 import os
 import signal
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from tinyalex import cli, models, nn
+import tinyalex as ta
+from tinyalex import cli, models, nn, plots
 from tinyalex.cli import predict, training_scripts
+from tinyalex.models import prediction
+from tinyalex.plots import figures
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -29,7 +32,8 @@ COMMANDS = {
         ["gradcheck", "missing:x", "--input", "2"],
         ["--input", "--integers", "--option", "--h", "--rtol", "--seed"],
     ),
-    "models": (["models", "paper"], ["--draw", "--image-size"]),
+    "models": (["models", "paper"], ["--draw"]),
+    "models --image-size": (["models", "missing"], ["--image-size"]),
     "models --plan": (["models", "missing", "--plan"], ["--batch-size", "--dtype", "--device"]),
     "predict": (
         ["predict", "image.png", "--weights", "missing"],
@@ -75,6 +79,11 @@ class Hang(BaseException):
     """Not an Exception, which the programs would catch."""
 
 
+def draw_nothing(*arguments, **options):
+    path = next(value for value in reversed(arguments) if isinstance(value, str))
+    figures.save(figures.new_figure(1, 1), path)
+
+
 def raise_hang(*_):
     raise Hang
 
@@ -89,6 +98,8 @@ def current_folder(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "pipe")
     os.mkfifo(tmp_path / "pipe.py")
     Image.new("RGB", (80, 80)).save(tmp_path / "image.png")
+    for draw in ("draw_network", "draw_predictions"):  # drawing takes seconds
+        monkeypatch.setattr(plots, draw, draw_nothing)
     before = signal.signal(signal.SIGALRM, raise_hang)
     signal.alarm(120)
     yield
@@ -114,8 +125,11 @@ def check(program, arguments, capfd):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_options_of_commands(name, capfd):
+def test_options_of_commands(name, capfd, monkeypatch):
     arguments, options = COMMANDS[name]
+    if name == "models":  # building the network takes a second
+        monkeypatch.setattr(cli.models, "layers", lambda *_: "")
+        monkeypatch.setattr(cli.models, "alexnet", lambda *_, **options: None)
     for option in options:
         for value in VALUES:
             check(cli.main, [*arguments, f"{option}={value}"], capfd)
@@ -132,9 +146,8 @@ def test_arguments_of_commands(name, capfd):
 def test_images_and_files_of_predict(capfd, monkeypatch):
     with nn.init.skipped():
         model = models.alexnet("paper", 2, 67)
-    for parameter in model.parameters():
-        parameter.data[...] = 0
     monkeypatch.setattr(predict, "load_network", lambda *_: model)
+    monkeypatch.setattr(prediction, "run", lambda *_: ta.Tensor(np.zeros((1, 2), np.float32)))
     for value in VALUES:
         values = ["--", value] if value.startswith("-") else [value]
         check(cli.main, ["predict", "--weights", "x", *values], capfd)
@@ -142,19 +155,53 @@ def test_images_and_files_of_predict(capfd, monkeypatch):
             check(cli.main, ["predict", "image.png", "--weights=x", f"{option}={value}"], capfd)
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
-def test_options_of_training_scripts(name, capfd, monkeypatch):
-    """They end before data are read: there are none."""
+def script(name):
     specification = importlib.util.spec_from_file_location(name, REPOSITORY / f"{name}.py")
-    script = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(script)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
 
     def run(arguments):
-        monkeypatch.setattr(sys, "argv", [name, *arguments])
-        training_scripts.run(script.main)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", [name, *arguments])
+            training_scripts.run(module.main)
 
+    return run
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_options_of_training_scripts(name, capfd):
+    run = script(name)
     for option in SCRIPTS[name]:
         for value in VALUES:
             check(run, ["--data=missing", "--output=out", f"{option}={value}"], capfd)
-    with contextlib.suppress(OSError):
-        assert not [*REPOSITORY.glob("runs/*/checkpoint*")]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("train_cifar", ["--subset=9"], "--subset must be at least 10"),
+        ("train_cifar", ["--resume=nothing"], "there is no checkpoint nothing"),
+        ("train_cifar", ["--devices=cpu,cpu"], "--model quick has no columns"),
+        ("train_cifar", ["--devices=cpu,cpu,cpu"], "--devices expects two"),
+        ("train_cifar", ["--devices=cpu,gpu"], "got 'gpu'"),
+        ("train_cifar", ["--devices=cpu,cpu", "--parallel=data"], "Leave out --devices"),
+        ("train_imagenet", ["--resume=nothing"], "there is no checkpoint nothing"),
+        ("train_imagenet", ["--evaluate", "nothing"], "there is no file nothing"),
+        ("train_imagenet", ["--image-size=10"], "image_size=10 is too small"),
+        ("train_imagenet", ["--image-size=8000"], "resize of at most 8192"),
+        ("train_imagenet", ["--resize=200"], "cannot be cropped from resize=200"),
+        ("train_imagenet", ["--column-lrn", "--variant=caffe"], "--column-lrn is an option"),
+        ("train_imagenet", ["--devices=cpu,cpu", "--variant=keras"], "keras has no columns"),
+    ],
+)
+def test_wrong_options_are_named_before_data_are_read(name, options, message, capfd):
+    assert status_of(script(name), ["--data=missing", "--output=out", *options]) == 1
+    error = capfd.readouterr().err
+    assert message in error
+    assert "missing" not in error
+
+
+def test_wrong_options_of_predict_are_named_before_weights_are_read(capfd):
+    for option in ("--device=gpu", "--classes=nothing", "--save=/", "--variant=x"):
+        assert status_of(cli.main, ["predict", "image.png", "--weights=missing", option]) == 2
+        assert "missing" not in capfd.readouterr().err

@@ -69,15 +69,16 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    variant, size = args.variant or "paper", args.image_size
+    variant, size = "paper" if args.variant is None else args.variant, args.image_size
     if args.plan:
         print(plan(variant, size, args.batch_size, args.dtype, args.device))
     else:
-        print(layers(variant, size) if args.variant else models_table(size))
+        print(models_table(size) if args.variant is None else layers(variant, size))
     if args.draw:
         from tinyalex.plots import draw_network
 
-        network = alexnet(variant, image_size=size)
+        with nn.init.skipped():
+            network = alexnet(variant, image_size=size)
         draw_network(network, args.draw, title=f"AlexNet, {variant}")
         print(f"figure: {args.draw}")
     return 0
