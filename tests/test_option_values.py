@@ -43,7 +43,7 @@ COMMANDS = {
     "prepare": (["prepare", "folder", "out"], ["--size", "--quality", "--per-shard"]),
     "learn": (["learn", "hint", "999"], ["--level"]),
     "scale": (
-        ["scale", "--variant", "cifar-quick"],
+        ["scale", "--variant", "missing"],
         ["--variant", "--image-size", "--workers", "--batch-size", "--schemes", "--gflops",
          "--memory-bandwidth", "--bandwidth", "--latency", "--cores", "--overlap", "--library"],
     ),

@@ -35,9 +35,11 @@ MAX_INTEGER = 10**9
 
 
 def positive_integer(text: str) -> int:
-    if not text.isdecimal() or len(text) > 10 or not 0 < int(text) <= MAX_INTEGER:
+    if not text.isdecimal() or (len(text) <= 10 and int(text) == 0):
+        raise argparse.ArgumentTypeError(f"expected an integer of at least 1, got {quoted(text)}")
+    if len(text) > 10 or int(text) > MAX_INTEGER:
         raise argparse.ArgumentTypeError(
-            f"expected an integer of at least 1, and at most {MAX_INTEGER:,}, got {quoted(text)}"
+            f"expected an integer of at most {MAX_INTEGER:,}, got {quoted(text)}"
         )
     return int(text)
 
