@@ -111,11 +111,15 @@ def load_data(args: argparse.Namespace) -> tuple[data.Dataset, data.Dataset, dat
     shuffled = device.generator("split", 0, seed=0).permutation(len(train))
     held_out = np.isin(np.arange(len(train)), shuffled[: len(train) // 10])
     if not held_out.any():
-        raise ValueError(
-            f"{len(train)} training images are too few: one in ten is held out for validation. "
-            "Use 10 or more."
-        )
+        raise ValueError(too_few(len(train)))
     return train[~held_out], train[held_out], test
+
+
+def too_few(images: int) -> str:
+    return (
+        f"{images} training images are too few: one in ten is held out for validation. "
+        "Use 10 or more."
+    )
 
 
 def main() -> int:
@@ -125,7 +129,7 @@ def main() -> int:
     if args.column_lrn and args.model != "alexnet":
         raise ValueError(f"--model {args.model} has no columns. Use --model alexnet.")
     if args.subset is not None and args.subset < 10:
-        raise ValueError("--subset must be at least 10: one image in ten is held out.")
+        raise ValueError(too_few(args.subset))
     training_scripts.check_resume(args)
     with training_scripts.output_folder(args, setup) as output:
         return train_and_test(args, setup, output)

@@ -473,7 +473,7 @@ def check_files(args: argparse.Namespace) -> None:
     training_scripts.check_resume(args)
     for file in args.evaluate or ():
         if file not in DOWNLOADS and not Path(file).is_file():
-            raise FileNotFoundError(f"there is no file {file}. Check --evaluate.")
+            raise FileNotFoundError(f"there is no file {file!r}. Check --evaluate.")
 
 
 def main() -> int:

@@ -179,14 +179,14 @@ def test_options_of_training_scripts(name, capfd):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("train_cifar", ["--subset=9"], "--subset must be at least 10"),
-        ("train_cifar", ["--resume=nothing"], "there is no checkpoint nothing"),
+        ("train_cifar", ["--subset=9"], "9 training images are too few"),
+        ("train_cifar", ["--resume=nothing"], "there is no file 'nothing'"),
         ("train_cifar", ["--devices=cpu,cpu"], "--model quick has no columns"),
         ("train_cifar", ["--devices=cpu,cpu,cpu"], "--devices expects two"),
         ("train_cifar", ["--devices=cpu,gpu"], "got 'gpu'"),
         ("train_cifar", ["--devices=cpu,cpu", "--parallel=data"], "Leave out --devices"),
-        ("train_imagenet", ["--resume=nothing"], "there is no checkpoint nothing"),
-        ("train_imagenet", ["--evaluate", "nothing"], "there is no file nothing"),
+        ("train_imagenet", ["--resume=nothing"], "there is no file 'nothing'"),
+        ("train_imagenet", ["--evaluate", "nothing"], "there is no file 'nothing'"),
         ("train_imagenet", ["--image-size=10"], "image_size=10 is too small"),
         ("train_imagenet", ["--image-size=8000"], "resize of at most 8192"),
         ("train_imagenet", ["--resize=200"], "cannot be cropped from resize=200"),

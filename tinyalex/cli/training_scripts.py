@@ -98,7 +98,7 @@ def add_run_options(p: argparse.ArgumentParser, output: str) -> None:
 def check_resume(args: argparse.Namespace) -> None:
     """Raises FileNotFoundError if --resume is the path of no file."""
     if args.resume not in (None, "auto") and not Path(args.resume).is_file():
-        raise FileNotFoundError(f"there is no checkpoint {args.resume}. Check --resume.")
+        raise FileNotFoundError(f"there is no file {args.resume!r}. Check --resume.")
 
 
 class Setup:
