@@ -25,8 +25,11 @@ def images(source):
     return StoredImages(source.train, source.classes, 16, workers=2)
 
 
+LOADER_THREADS = ("tinyalex-loader", "tinyalex-decode")
+
+
 def loader_threads():
-    return [t.name for t in threading.enumerate() if t.name.startswith("tinyalex-")]
+    return [t.name for t in threading.enumerate() if t.name.startswith(LOADER_THREADS)]
 
 
 def slow(monkeypatch, seconds, reads):
