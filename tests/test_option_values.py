@@ -63,6 +63,7 @@ POSITIONAL = {
 
 RUN_OPTIONS = [
     "--seed", "--device", "--devices", "--parallel", "--output", "--resume", "--patience",
+    "--checkpoint-every", "--keep-checkpoints",
     "--epochs", "--batch-size", "--lr", "--weight-decay", "--schedule", "--data",
 ]  # fmt: skip
 SCRIPTS = {
