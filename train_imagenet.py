@@ -33,8 +33,9 @@ import numpy as np
 
 from tinyalex import data, device, models, nn, optim, parallel, plots, serialization, training
 from tinyalex.cli import training_scripts
-from tinyalex.cli.options import number_from_zero, positive_integer, positive_number
+from tinyalex.cli.options import file_path, number_from_zero, positive_integer, positive_number
 from tinyalex.models.prediction import load_network
+from tinyalex.models.weights import DOWNLOADS
 
 MAX_IN_MEMORY_BYTES = 2 << 30
 """If the decoded images are larger, each epoch decodes them again."""
@@ -65,6 +66,7 @@ def arguments() -> argparse.Namespace:
     p.add_argument(
         "--data",
         required=True,
+        type=file_path,
         metavar="PATH",
         help="a folder with class folders in train/ and val/, ILSVRC2012's tar files or shards; "
         "or imagenette",
@@ -167,6 +169,7 @@ def arguments() -> argparse.Namespace:
     p.add_argument(
         "--evaluate",
         nargs="+",
+        type=file_path,
         metavar="FILE",
         help="do not train: evaluate these weights, and the mean of their predictions",
     )
@@ -178,7 +181,11 @@ def arguments() -> argparse.Namespace:
     )
     args = p.parse_args()
     preprocessing = models.preprocessing(args.variant, args.image_size)
+    if args.image_size is not None:
+        with nn.init.skipped():
+            models.alexnet(args.variant, 1, args.image_size)  # raises for too small a size
     args.image_size, args.resize = preprocessing.size, args.resize or preprocessing.resize
+    models.Preprocessing(args.image_size, args.resize)  # raises if they do not fit
     return args
 
 
@@ -462,6 +469,14 @@ def plot_predictions(
     plots.draw_predictions(images.images.transpose(0, 2, 3, 1), classes, path, truths=truths)
 
 
+def check_files(args: argparse.Namespace) -> None:
+    """Raises FileNotFoundError if weights or a checkpoint do not exist."""
+    training_scripts.check_resume(args)
+    for file in args.evaluate or ():
+        if file not in DOWNLOADS and not Path(file).is_file():
+            raise FileNotFoundError(f"there is no file {file!r}. Check --evaluate.")
+
+
 def main() -> int:
     args = arguments()
     began = time.perf_counter()
@@ -470,6 +485,9 @@ def main() -> int:
         args.column_lrn = True
     if args.column_lrn and args.variant != "paper":
         raise ValueError("--column-lrn is an option of --variant paper. Leave it out.")
+    if setup.has_columns and args.variant not in ("paper", "original"):
+        raise ValueError(f"--variant {args.variant} has no columns. Use paper or original.")
+    check_files(args)
     with parallel.main_first(setup.world):
         source = find_images(args)
     if args.evaluate:

@@ -31,7 +31,7 @@ class Tensor(GraphTensor):
     """An array with a gradient and the graph of operations that computed it.
 
     array          Python numbers and lists become float32; an array keeps its dtype and
-                   is copied only to another device
+                   is copied only to another device or from the other byte order
     requires_grad  whether `backward` computes `.grad`; floating dtypes only
     device         "cpu", "cuda" or "cuda:1"; if None, tensors and GPU arrays stay on
                    their device, other values are copied to `device.default()`
@@ -190,8 +190,9 @@ class Tensor(GraphTensor):
             for hook in list(self.hooks):
                 changed = hook(grad)
                 if changed is not None:
+                    changed = devices.asarray(changed) if devices.is_array(changed) else changed
                     _check_hook_result(changed, grad)
-                    grad = devices.asarray(changed)
+                    grad = changed
             self.grad = grad if self.grad is None else devices.asarray(self.grad + grad)
 
     def register_hook(self, fn: GradHook) -> Callable[[], None]:
@@ -219,7 +220,7 @@ class Tensor(GraphTensor):
 
     def astype(self, dtype: Any) -> "Tensor":
         """The tensor in another dtype. Gradients pass between floating dtypes only."""
-        dtype = np.dtype(dtype)
+        dtype = np.dtype(dtype).newbyteorder("=")
         if dtype.kind == "f":
             return ops.Cast.apply(self, dtype=dtype)
         with devices.on_device_of(self.data):

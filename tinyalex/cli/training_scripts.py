@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from tinyalex import device, models, parallel
-from tinyalex.cli.options import file_path, positive_integer, positive_number
+from tinyalex.cli.options import file_path, positive_integer, positive_number, quoted, seed
+from tinyalex.data.text_files import printable_lines
 from tinyalex.nn import Sequential
 from tinyalex.serialization import DamagedFileError, load
 from tinyalex.training import history
@@ -29,7 +30,7 @@ HOW_TO_RESUME = "To resume, repeat the command with --resume auto"
 
 def add_run_options(p: argparse.ArgumentParser, output: str) -> None:
     """Add the options that do not concern the data or the network."""
-    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--seed", type=seed, default=0)
     p.add_argument(
         "--device",
         default="auto",
@@ -102,6 +103,12 @@ def add_run_options(p: argparse.ArgumentParser, output: str) -> None:
     )
 
 
+def check_resume(args: argparse.Namespace) -> None:
+    """Raises FileNotFoundError if --resume is the path of no file."""
+    if args.resume not in (None, "auto") and not Path(args.resume).is_file():
+        raise FileNotFoundError(f"there is no file {args.resume!r}. Check --resume.")
+
+
 class Setup:
     """Where a script runs: on a device, on two, or on those of several processes."""
 
@@ -114,9 +121,14 @@ class Setup:
             raise ValueError("--devices is for one process. Leave out --devices or --parallel.")
         self.scheme = args.parallel
         self.devices = args.devices.split(",") if args.devices else None
+        if self.devices is not None and len(self.devices) != 2:
+            raise ValueError(
+                "--devices expects two, one for each column, such as cuda:0,cuda:1, got "
+                f"{quoted(args.devices)}."
+            )
         self.world = parallel.connect(args.device) if args.parallel else None
         if self.world is None:
-            self.device = device.check(self.devices[0] if self.devices else args.device)
+            self.device, *_ = map(device.check, self.devices or [args.device])
         else:
             self.device = self.world.device
             if self.world.rank > 0:
@@ -277,7 +289,7 @@ def run(main: Callable[[], int]) -> NoReturn:
         message = error.code if isinstance(error.code, str) else f"{name}: status {error.code}"
         status = 1 if isinstance(error.code, str) else int(error.code or 0)
     except (ValueError, OSError, RuntimeError, FloatingPointError, ImportError) as error:
-        message, status = f"{name}: {error}", 1
+        message, status = printable_lines(f"{name}: {error}"), 1
     except MemoryError as error:
         message, status = f"{name}: out of memory ({error}). Use a smaller --batch-size.", 1
     except KeyboardInterrupt:

@@ -197,6 +197,8 @@ class StoredImages:
             except ValueError as error:
                 self.unreadable[row] = str(error)
                 return False
+            except MemoryError as error:
+                raise MemoryError(f"{self.records[row].name}: {error}") from error
             images[i] = np.asarray(square).transpose(2, 0, 1)
             return True
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from tinyalex.data.folders import class_names, image_files
 from tinyalex.data.records import ByteRange, tar_members
 from tinyalex.data.tar_files import compressed_tar_files
+from tinyalex.data.text_files import read_text
 
 TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 DEVKIT, KAGGLE = "ILSVRC2012_devkit_t12.tar.gz", "LOC_val_solution.csv"
@@ -163,11 +164,9 @@ def _from_kaggle(file: Path) -> dict[str, str]:
     There is a wnid and a box for each object; all objects of an image are of one class.
     """
     try:
-        with open(file, newline="", encoding="utf-8-sig") as lines:
-            return {
-                row["ImageId"]: row["PredictionString"].split()[0] for row in csv.DictReader(lines)
-            }
-    except (KeyError, IndexError, AttributeError) as error:
+        rows = csv.DictReader(read_text(file).splitlines())
+        return {row["ImageId"]: row["PredictionString"].split()[0] for row in rows}
+    except (KeyError, IndexError, AttributeError, csv.Error) as error:
         raise ValueError(
             f"{file} is not Kaggle's: expected the columns ImageId and PredictionString, "
             "with a wnid first.\nDownload it again."

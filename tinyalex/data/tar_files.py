@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
+from tinyalex.data.text_files import check_regular
+
 BLOCK_BYTES = 512
 
 MAX_NAME_BYTES = 1 << 20
@@ -56,8 +58,7 @@ def compressed_tar_files(
     Raises ValueError, without the path, for an archive that is damaged or exceeds a
     limit, as `tar_files` does; OSError if it cannot be read.
     """
-    if not path.is_file():
-        raise ValueError("it is not a file")
+    check_regular(path)
     with open(path, "rb") as file:
         open_archive = COMPRESSIONS.get(file.read(2), open)
     with _decompression_errors(), open_archive(path, "rb") as opened:
@@ -140,6 +141,7 @@ def global_records(path: Path) -> dict[str, str]:
 
     Raises ValueError if there is none.
     """
+    check_regular(path)
     with open(path, "rb") as archive:
         header = archive.read(BLOCK_BYTES)
         if len(header) < BLOCK_BYTES or header[156:157] != GLOBAL_HEADER:

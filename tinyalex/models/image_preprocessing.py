@@ -228,6 +228,8 @@ def read_image(image: Any) -> Any:
         raise IsADirectoryError(
             f"preprocessing: expected an image, got the folder {path}. Give the files in it."
         )
+    if not path.is_file():
+        raise ValueError(f"preprocessing: {path} is not a regular file. Give an image.")
     try:
         with open_image(path) as opened:
             return upright_rgb(opened)

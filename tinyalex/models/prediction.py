@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinyalex import nn
+from tinyalex.data.text_files import printable, read_text
 from tinyalex.functional import softmax
 from tinyalex.models import (
     VARIANTS,
@@ -23,7 +24,7 @@ from tinyalex.models import (
 )
 from tinyalex.models.alexnet_variants import AlexNet
 from tinyalex.models.image_preprocessing import MAX_STORED_SIZE, read_image
-from tinyalex.models.weights import DOWNLOADS, Weights, printable
+from tinyalex.models.weights import DOWNLOADS, Weights
 from tinyalex.nn.module import Module, run
 
 MAX_NAME_LENGTH = 1000
@@ -233,6 +234,5 @@ def _variant(file: str | os.PathLike[str], weights: Weights, requested: str | No
 
 def read_names(file: str | os.PathLike[str]) -> tuple[str, ...]:
     """Names of classes from a text file, one per line, in the order of their labels."""
-    text = Path(file).expanduser().read_text(encoding="utf-8-sig")
-    lines = [printable(line) for line in text.splitlines()]
+    lines = [printable(line) for line in read_text(Path(file).expanduser()).splitlines()]
     return tuple(line.strip() for line in lines if line.strip())

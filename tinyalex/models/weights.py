@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tinyalex import serialization
+from tinyalex.data.text_files import printable
 from tinyalex.models.alexnet_variants import AlexNet
 from tinyalex.models.onnx_files import read_onnx
 from tinyalex.models.torch_files import read_pth, state_dict_in
@@ -72,15 +73,12 @@ def load_weights(model: Module, path: str | os.PathLike[str]) -> None:
     model.load_state_dict({name: array for name, (_, array) in arrays.items()})
 
 
-def printable(text: str) -> str:
-    """The text without control codes, which names in a file may contain."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)[:200]
-
-
 def read_weights(path: str | os.PathLike[str]) -> Weights:
     """The weights in a file of one of the formats of `load_weights`."""
-    if not Path(path).is_file():
+    if not Path(path).exists():
         raise FileNotFoundError(f"load_weights: there is no file {str(path)!r}.")
+    if not Path(path).is_file():
+        raise ValueError(f"load_weights: {str(path)!r} is not a regular file.")
     with open(path, "rb") as file:
         head = file.read(9)
     if head[4:] == b"\0\0\0\0{":  # the length of the header, and its JSON
