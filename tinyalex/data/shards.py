@@ -73,7 +73,7 @@ def read_index(folder: Path) -> dict[str, Any]:
             f"`tinyalex prepare` has not finished {folder}: there is no {INDEX}.\n"
             f"Run it again: tinyalex prepare SOURCE {folder}"
         ) from None
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(
             f"{folder / INDEX} was not written by `tinyalex prepare`: {error!r}.\n"
             "Prepare again, in a new folder."
