@@ -173,7 +173,7 @@ def fill_disk(output):
     check(train(output / "reference"), 0)
     used = sum(file.stat().st_size for file in (output / "reference").iterdir())
     stopped = 0
-    for spare in range(used // 8, used * 2, used // 8):
+    for spare in range(used // 4, used * 2, used // 4):
         run = output / "run"
         filler = output / "filler"
         free = shutil.disk_usage(output).free
