@@ -60,8 +60,8 @@ def _numbers_like(value: Any) -> Any:
 
 
 def _compare(name: str, expected: Any, given: Any) -> Iterator[str]:
-    """Yields the differences between a value and its description: a shape, int, float
-    (also for integers), ANYTHING, or a dict or list of descriptions."""
+    """Yields the differences between a value and its description: a shape, int (from
+    0), float (also for these), ANYTHING, or a dict or list of descriptions."""
     match expected:
         case dict() if isinstance(given, dict):
             for key in expected.keys() | given.keys():
@@ -79,7 +79,7 @@ def _compare(name: str, expected: Any, given: Any) -> Iterator[str]:
                 yield f"{name} has shape {given.shape}, expected {expected}"
         case type() if expected is ANYTHING or type(given) is expected is float:
             pass
-        case type() if type(given) is int and -(2**63) <= given < 2**63:
+        case type() if type(given) is int and 0 <= given < 2**64:
             pass
         case _:
             yield f"{name} is {_describe(given)}, expected {_describe(expected)}"
@@ -96,5 +96,5 @@ def _describe(value: Any) -> str:
         case np.ndarray():
             return f"an array of {value.dtype}"
         case type():
-            return f"a number ({value.__name__})"
+            return "an integer of at least 0" if value is int else "a number"
     return repr(value)[:60]
