@@ -10,7 +10,9 @@ from PIL import Image
 import tinyalex as ta
 from tinyalex import models, nn
 from tinyalex.data.decoding import decode
+from tinyalex.models import prediction
 from tinyalex.models.prediction import load_network
+from tinyalex.models.weights import Weights
 
 PREPROCESSING = {
     "size": 67, "resize": 72, "squash": False, "channels": "RGB", "white": 255.0,
@@ -24,24 +26,32 @@ def network():
         return models.alexnet("paper", 2, 67)
 
 
-def load_with(network, folder, **metadata):
-    ta.save(folder / "w.safetensors", network.state_dict(), network.metadata() | metadata)
-    return load_network(folder / "w.safetensors")
+@pytest.fixture
+def load_with(network, monkeypatch):
+    """load_network, for a file with this metadata (whose weights are not copied)."""
+
+    def load(**metadata):
+        weights = Weights(network.state_dict(), network.metadata() | metadata, by_name=True)
+        monkeypatch.setattr(prediction, "read_weights", lambda path: weights)
+        monkeypatch.setattr(prediction, "load_weights", lambda model, path: None)
+        return load_network("w.safetensors")
+
+    return load
 
 
 @pytest.mark.parametrize(
     "size", ["100000", "9" * 5000, "2049", "-5", "0", "nan", "", "6.7", "\u0667\u0660"]
 )
-def test_an_image_size_that_no_network_has_is_refused(network, tmp_path, size):
+def test_an_image_size_that_no_network_has_is_refused(load_with, size):
     with pytest.raises(ValueError, match="image_size in the metadata of .* from 1 to 2048, got"):
-        load_with(network, tmp_path, image_size=size)
+        load_with(image_size=size)
 
 
 def test_an_image_size_that_needs_more_weights_is_refused_before_they_are_allocated(
-    network, tmp_path
+    load_with,
 ):
     with pytest.raises(ValueError, match=r"images of 2000 x 2000 pixels, but the largest array"):
-        load_with(network, tmp_path, image_size="2000")
+        load_with(image_size="2000")
 
 
 @pytest.mark.parametrize(
@@ -69,14 +79,14 @@ def test_a_message_has_no_million_names_and_no_escape_codes(network, tmp_path):
 @pytest.mark.parametrize(
     "classes", ["5", '["a"]', "[1, 2]", "[" * 10_000, "[" + "[]," * 1000 + "[]]"]
 )
-def test_classes_that_are_not_a_name_for_each_class_are_refused(network, tmp_path, classes):
+def test_classes_that_are_not_a_name_for_each_class_are_refused(load_with, classes):
     with pytest.raises(ValueError, match="expected the names of 2 classes in the metadata"):
-        load_with(network, tmp_path, classes=classes)
+        load_with(classes=classes)
 
 
-def test_escape_codes_in_names_do_not_reach_the_terminal(network, tmp_path):
+def test_escape_codes_in_names_do_not_reach_the_terminal(load_with):
     names = json.dumps(["\x1b]0;owned\x07cat", "dog\r\n"])
-    assert load_with(network, tmp_path, classes=names).classes == (
+    assert load_with(classes=names).classes == (
         "\\x1b]0;owned\\x07cat",
         "dog\\r\\n",
     )

@@ -146,6 +146,7 @@ while step < 2000:
 """
 
 
+@pytest.mark.fuzz
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_threads_and_handles_are_flat_over_2000_steps(source, tmp_path):
     folder = source.train[0].stored.file.parents[2]

@@ -1,14 +1,14 @@
 """ONNX files from the internet that ask for much memory or time."""
 
-import time
-
 import numpy as np
 import pytest
+from limits import limited
 
 from tinyalex.models.onnx_files import read_onnx
 from tinyalex.models.onnx_sizes import check_structure
 
 onnx = pytest.importorskip("onnx")
+pytestmark = pytest.mark.peers
 
 
 def write(path, nodes, tensors):
@@ -41,10 +41,8 @@ def node(kind, inputs, output):
     ids=["20,000 sums", "one constant 100,000 times"],
 )
 def test_the_time_grows_with_the_size_of_the_graph(make, tmp_path):
-    began = time.monotonic()
-    weights, _ = read_onnx(write(tmp_path / "x.onnx", *make()))
-    assert set(weights) <= {"w", "b"}
-    assert time.monotonic() - began < 20  # it took minutes
+    path = write(tmp_path / "x.onnx", *make())
+    assert limited(lambda: set(read_onnx(path)[0])) <= {"w", "b"}
 
 
 def test_millions_of_empty_messages_are_refused_before_they_are_parsed(tmp_path):
