@@ -4,6 +4,7 @@ Each leaves one value on the stack.
 """
 
 import struct
+import sys
 
 
 def integer(value):
@@ -35,6 +36,9 @@ def nested_calls(function, levels=60):
     return function + b"0N" + b"".join(calls)
 
 
+P = sys.hash_info.modulus
+"""The hashes of its multiples are 0."""
+
 ORDERED_DICT = b"ccollections\nOrderedDict\n"
 
 BOMBS = {
@@ -46,6 +50,8 @@ BOMBS = {
         ORDERED_DICT + b"](" + doubled(put) + b"N\x86e\x85R"
     ),
     "comparison of two tuples": doubled(put) + doubled(lambda i: put(100 + i)) + b"\x86",
+    "keys of one hash": b"}(" + b"".join(integer(i * P) + b"N" for i in range(16_000)) + b"u",
+    "memo indices of one hash": b"N" + b"".join(b"p%d\n" % (i * P) for i in range(16_000)),
     "memo index": b"Nr\xff\xff\xff\xff",
     "memo index in text": b"Np99999999999999\n",
     "text of 2**62 bytes": b"\x8d" + struct.pack("<Q", 1 << 62),

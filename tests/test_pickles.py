@@ -20,9 +20,9 @@ def read(content, **options):
     return pickles.load(io.BytesIO(content), NAMES, **options)
 
 
-KEYS = st.text(max_size=5) | st.integers(-(2**63), 2**63)
+KEYS = st.text(max_size=5) | st.integers(1 - 2**32, 2**32 - 1)
 PLAIN = st.recursive(
-    st.none() | st.booleans() | KEYS | st.floats(allow_nan=False) | st.just(2**100),
+    st.none() | st.booleans() | KEYS | st.floats(allow_nan=False) | st.integers(-(2**100), 2**100),
     lambda value: (
         st.lists(value, max_size=4)
         | st.dictionaries(KEYS, value, max_size=4)
@@ -113,7 +113,6 @@ def test_a_bomb_ends_soon_and_in_little_memory(name, monkeypatch):
         "comparison of two tuples": tuple,
         "frame of 2**60 bytes": type(None),
         "memo index": type(None),
-        "memo index in text": type(None),
         "nested dicts": dict,
         "nested lists": list,
         "nested tuples": tuple,

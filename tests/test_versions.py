@@ -80,6 +80,40 @@ def test_the_message_names_the_operation_and_its_input():
     assert all(p.grad is None for p in layer.parameters())
 
 
+def test_a_result_may_get_another_array():
+    """The straight-through estimator: rounded in forward, the identity in backward."""
+    x = ta.Tensor([0.4, 1.6], requires_grad=True)
+    y = x * 1
+    y.data = y.data.round()
+    (y * y).sum().backward()
+    assert x.grad.tolist() == [0, 4]
+
+
+def test_a_subclass_may_set_its_array_first():
+    class Early(ta.Tensor):
+        def __init__(self, data):
+            self.data = data
+            super().__init__(data, requires_grad=True)
+
+    x = Early(np.ones(2, "f"))
+    (x * x).sum().backward()
+    assert x.grad.tolist() == [2, 2]
+
+
+def test_a_function_may_store_any_name():
+    class Scale(ta.Function):
+        def forward(self, x):
+            self.versions = 7
+            return 7 * x
+
+        def backward(self, dy):
+            return self.versions * dy
+
+    x = ta.Tensor([1.0], requires_grad=True)
+    Scale.apply(x).backward()
+    assert x.grad.tolist() == [7]
+
+
 def test_a_changed_result_of_an_operation_raises():
     """Exp stores its result for the gradient."""
     x = leaves()[0]

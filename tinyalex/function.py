@@ -40,10 +40,10 @@ class GraphTensor:
     """A tensor as the graph uses it. `tinyalex.Tensor` is the only subclass."""
 
     data: Array
-    version: int
+    version = 0
     """How often `data` has been changed."""
     requires_grad: bool
-    creator: "Function | None"
+    creator: "Function | None" = None
 
     @property
     def result_class(self) -> Any:
@@ -79,12 +79,12 @@ class Function:
     """
 
     # Apart from __dict__, which has what `forward` stores.
-    __slots__ = ("__dict__", "__weakref__", "inputs", "needs_input_grad", "versions")
+    __slots__ = ("__dict__", "__weakref__", "inputs", "needs_input_grad", "_versions")
 
     inputs: tuple[GraphTensor | None, ...] | None
     """Each input that needs a gradient, None for the others; None once freed."""
     needs_input_grad: tuple[bool, ...]
-    versions: list[int]
+    _versions: list[int]
     """The version of each of `inputs` in forward; 0 for the result of an operation."""
 
     def forward(self, *arrays: Any, **options: Any) -> Array:
@@ -126,7 +126,7 @@ class Function:
         output = first.result_class(array, device=device.of(array))
         if any(node.needs_input_grad):
             output.requires_grad, output.creator = True, node
-            node.versions = [0 if t is None or t.creator else t.version for t in node.inputs]
+            node._versions = [0 if t is None or t.creator else t.version for t in node.inputs]
         return output
 
 
@@ -192,7 +192,7 @@ def _count_uses(root: GraphTensor) -> dict[Any, int]:
                 "backward(). Run the forward pass again, or call the first "
                 "backward(retain_graph=True)."
             )
-        for i, (source, version) in enumerate(zip(node.inputs, node.versions, strict=True)):
+        for i, (source, version) in enumerate(zip(node.inputs, node._versions, strict=True)):
             if source is None:
                 continue
             if source.version != version:

@@ -56,7 +56,7 @@ def load(
     encoding         of the strings of Python 2; "bytes": they are returned as bytes
 
     An OrderedDict is returned as a dict, without its attributes. Keys of dicts are
-    strings, bytes or integers. Raises ValueError for a pickle that is damaged, refers
+    strings, bytes or integers of 32 bits. Raises ValueError for a pickle that is damaged, refers
     to other names, or exceeds the limits above.
     """
     try:
@@ -88,7 +88,7 @@ def _interpret(
             raise ValueError(f"the pickle has more than {MAX_INSTRUCTIONS:,} instructions")
         match instruction.name:
             case "BINPUT" | "LONG_BINPUT" | "PUT":
-                memo[argument] = stack[-1]
+                memo[_small(argument)] = stack[-1]
             case "MEMOIZE":
                 memo[len(memo)] = stack[-1]
             case "BINGET" | "LONG_BINGET" | "GET":
@@ -197,8 +197,18 @@ def _update(target: Any, items: list[Any]) -> dict[Any, Any]:
     # The hash of tuples that contain one another takes exponential time.
     if not all(type(key) in (str, bytes, int) for key in keys):
         raise TypeError("expected strings, bytes or integers as keys of a dict")
+    for key in keys:
+        if type(key) is int:
+            _small(key)
     target.update(zip(keys, values, strict=True))
     return target
+
+
+def _small(index: int) -> int:
+    """The index. Larger ones can be chosen so that all have the same hash."""
+    if not -(2**32) < index < 2**32:
+        raise TypeError("expected integers of 32 bits as keys and memo indices")
+    return index
 
 
 def _string(value: Any) -> str:

@@ -22,7 +22,7 @@ PathLike = str | os.PathLike[str]
 STRUCTURE = "tinyalex.structure"
 """The header's entry for the structure of a state and its values other than arrays."""
 
-CHECKSUM = "tinyalex.sha256"
+CHECKSUM = "tinyalex.checksum"
 """The header's entry for a hash of the structure, the metadata and all arrays."""
 
 
@@ -215,7 +215,9 @@ def atomic_write(
             before_replace()
         os.replace(temporary, path)
     except OSError as error:
-        named = type(error)(
+        if error.filename and Path(os.fsdecode(error.filename)).parent != path.parent:
+            raise  # from another file, which the context has read
+        named = type(OSError(error.errno, ""))(  # the class of this errno
             f"{path} cannot be written ({error}). Free space on the disk, allow writing to the "
             "folder, or give another one."
         )

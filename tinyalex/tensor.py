@@ -92,8 +92,10 @@ class Tensor(GraphTensor):
 
     @data.setter
     def data(self, array: Array) -> None:
+        # An operation's result may get another array: the graph keeps the one it computed.
+        if self.creator is None or array is self._data:
+            self.version += 1
         self._data = array
-        self.version += 1
 
     @property
     def shape(self) -> tuple[int, ...]:
