@@ -34,6 +34,8 @@ import numpy as np
 from tinyalex import data, device, models, nn, optim, parallel, plots, serialization, training
 from tinyalex.cli import training_scripts
 from tinyalex.cli.options import file_path, number_from_zero, positive_integer, positive_number
+from tinyalex.data.text_files import printable
+from tinyalex.models.image_preprocessing import MAX_STORED_SIZE
 from tinyalex.models.prediction import load_network
 from tinyalex.models.weights import DOWNLOADS
 
@@ -180,6 +182,8 @@ def arguments() -> argparse.Namespace:
         help="evaluate on the centre of each image, or on ten views (default: both)",
     )
     args = p.parse_args()
+    if args.image_size is not None and args.image_size > MAX_STORED_SIZE:
+        p.error(f"argument --image-size: expected at most {MAX_STORED_SIZE}, got {args.image_size}")
     preprocessing = models.preprocessing(args.variant, args.image_size)
     if args.image_size is not None:
         with nn.init.skipped():
@@ -338,7 +342,7 @@ def print_unreadable(
         for others in world.gather_objects(reasons):
             reasons |= others
     for name, reason in reasons.items():
-        print(f"left out: {name}: {reason}")
+        print(f"left out: {printable(name)}: {printable(reason)}")
     if reasons:
         print(f"{len(reasons)} images could not be read, and were left out")
 

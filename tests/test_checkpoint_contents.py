@@ -129,3 +129,28 @@ def test_a_checkpoint_without_a_hash_of_the_images_is_resumed(tmp_path):
     other = toy(tmp_path, epochs=2, options={"lr": 1, "pictures": "def"})
     other.resume(other.checkpoint)
     assert other.progress.step == 5
+
+
+class History:
+    """A schedule of the user's own."""
+
+    def __init__(self, optimizer):
+        self.epochs, self.warm = [], True
+
+    def step(self):
+        self.epochs.append(len(self.epochs))
+        self.warm = False
+
+    def state_dict(self):
+        return {"epochs": self.epochs, "warm": self.warm}
+
+    def load_state_dict(self, state):
+        self.epochs, self.warm = state["epochs"], state["warm"]
+
+
+def test_a_schedule_of_the_users_own_may_have_any_state(tmp_path):
+    toy(tmp_path, epochs=2, schedule=History).fit()
+    again = toy(tmp_path, epochs=3, schedule=History)
+    again.resume(tmp_path / "checkpoint.safetensors")
+    again.fit()
+    assert again.scheduler.epochs == [0, 1, 2]

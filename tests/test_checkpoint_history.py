@@ -37,6 +37,16 @@ def run(finished, tmp_path):
     return tmp_path
 
 
+def test_a_run_that_keeps_fewer_deletes_the_others(tmp_path):
+    toy(tmp_path, epochs=4, keep_checkpoints=4).fit()
+    assert len(history.existing(tmp_path / NEWEST)) == 4
+    again = toy(tmp_path, epochs=5, keep_checkpoints=2)
+    again.resume(tmp_path / NEWEST)
+    again.fit()
+    assert [path.name for path in history.existing(tmp_path / NEWEST)] == [NEWEST, BEFORE]
+    assert step_of(tmp_path / BEFORE) == 20
+
+
 @pytest.mark.parametrize("keep", [1, 2, 3])
 def test_the_last_checkpoints_are_kept(tmp_path, keep):
     toy(tmp_path, epochs=4, keep_checkpoints=keep).fit()

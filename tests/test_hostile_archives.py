@@ -144,6 +144,14 @@ def test_a_path_out_of_the_folder_is_refused(name, tmp_path):
     assert not list(tmp_path.rglob("a"))
 
 
+@pytest.mark.parametrize("names", [("d/a", "d/a/b"), ("d/a/b", "d/a"), ("d/" + "a" * 256,)])
+def test_names_that_no_folder_can_have_are_refused(names, tmp_path):
+    (tmp_path / "x.tgz").write_bytes(gzip.compress(tar_of(dict.fromkeys(names, b""))))
+    with pytest.raises(ValueError, match="name of a folder, or in a file|too long"):
+        unpack(tmp_path / "x.tgz", tmp_path / "folder")
+    assert [file.name for file in tmp_path.iterdir()] == ["x.tgz"]
+
+
 @pytest.mark.parametrize("damage", [lambda b: b[:-9], lambda b: b[:-8] + bytes(8), lambda b: b"BZ"])
 def test_a_damaged_compressed_archive_is_refused(damage, tmp_path):
     (tmp_path / "x.tgz").write_bytes(damage(gzip.compress(tar_of(FILES))))

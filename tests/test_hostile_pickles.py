@@ -1,6 +1,8 @@
 """Weights and batches of CIFAR-10 with pickles that exhaust time or memory."""
 
 import gzip
+import struct
+import zipfile
 
 import numpy as np
 import pytest
@@ -133,6 +135,18 @@ def test_predict_refuses_a_last_layer_of_any_size(shape, tmp_path):
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - one of several
         limited(load_network, zipped(tmp_path / "w", entries))
     check_message(str(caught.value))
+
+
+def test_a_zip_file_of_many_entries_is_refused(tmp_path, refused):
+    with zipfile.ZipFile(tmp_path / "w", "w") as archive:
+        archive.writestr("any/data.pkl", program(b"}"))
+    content = (tmp_path / "w").read_bytes()
+    start = content.index(b"PK\x01\x02")
+    entry, end = content[start:-22], content[-22:]
+    count = (5 << 20) // len(entry)
+    size = struct.pack("<I", count * len(entry))
+    (tmp_path / "w").write_bytes(content[:start] + entry * count + end[:12] + size + end[16:])
+    refused(models.read_weights, tmp_path / "w")
 
 
 def test_an_archive_of_zeros_is_not_read_to_its_end(tmp_path, refused):

@@ -141,3 +141,12 @@ def test_a_folder_that_becomes_read_only_ends_the_run(tmp_path, monkeypatch, err
     with pytest.raises(type(error), match=rf"safetensors cannot be written .*{error.strerror}"):
         trainer.fit()
     assert (tmp_path / "checkpoint.safetensors").exists()
+
+
+def test_a_lock_that_is_a_link_is_refused(tmp_path):
+    (tmp_path / "file").write_text("precious")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".tinyalex.lock").symlink_to(tmp_path / "file")
+    with pytest.raises(OSError, match=r"\.tinyalex\.lock"), locked(tmp_path / "run"):
+        pass
+    assert (tmp_path / "file").read_text() == "precious"

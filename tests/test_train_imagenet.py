@@ -180,6 +180,7 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bytes_and_names_unreadable
     [
         (["--data", "no/such/place"], "there is no folder no/such/place"),
         (["--data", "PHOTOS", "--image-size", "20"], "alexnet: image_size=20 is too small"),
+        (["--data", "PHOTOS", "--image-size", "4000"], "--image-size: expected at most 2048"),
         (
             ["--data", "PHOTOS", "--resize", "100"],
             "a square of size=224 cannot be cropped from resize=100 pixels",

@@ -79,7 +79,7 @@ class Function:
     """
 
     # Apart from __dict__, which has what `forward` stores.
-    __slots__ = ("__dict__", "__weakref__", "inputs", "needs_input_grad", "_versions")
+    __slots__ = ("__dict__", "__weakref__", "_versions", "inputs", "needs_input_grad")
 
     inputs: tuple[GraphTensor | None, ...] | None
     """Each input that needs a gradient, None for the others; None once freed."""

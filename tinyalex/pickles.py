@@ -56,8 +56,8 @@ def load(
     encoding         of the strings of Python 2; "bytes": they are returned as bytes
 
     An OrderedDict is returned as a dict, without its attributes. Keys of dicts are
-    strings, bytes or integers of 32 bits. Raises ValueError for a pickle that is damaged, refers
-    to other names, or exceeds the limits above.
+    strings, bytes or integers of 32 bits. Raises ValueError for a pickle that is
+    damaged, refers to other names, or exceeds the limits above.
     """
     try:
         return _interpret(file, names, persistent_load, encoding)

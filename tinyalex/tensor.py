@@ -92,7 +92,7 @@ class Tensor(GraphTensor):
 
     @data.setter
     def data(self, array: Array) -> None:
-        # An operation's result may get another array: the graph keeps the one it computed.
+        # Replacing the array of a result does no harm: the graph keeps its own.
         if self.creator is None or array is self._data:
             self.version += 1
         self._data = array

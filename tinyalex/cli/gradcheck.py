@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
             raise_exception=False,
         )
     except Exception as error:  # an unfinished layer may raise anything
-        text = f"{quoted(args.layer)[1:-1]}: {type(error).__name__}: {error}{_position(error)}"
+        text = f"{args.layer[:60]}: {type(error).__name__}: {error}{_position(error)}"
         print(printable_lines(f"tinyalex gradcheck {text}"), file=sys.stderr)
         return 2
     print(report)

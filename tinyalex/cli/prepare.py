@@ -38,10 +38,11 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from tinyalex.data.preparing import Options, prepare
+    from tinyalex.data.text_files import printable
 
     index = prepare(args.source, args.out, Options(args.size, args.quality, args.per_shard))
     for entry in index["skipped"]:
-        print(f"left out: {entry['name']}: {entry['error']}")
+        print(f"left out: {printable(entry['name'])}: {printable(entry['error'])}")
     classes, shards, skipped = (len(index[key]) for key in ("classes", "shards", "skipped"))
     print(f"{classes} classes, {shards} shards in {args.out}, {skipped} images left out")
     return 0

@@ -19,6 +19,9 @@ ARCHIVES = {
 MAX_BYTES, MAX_IMAGE_BYTES = 2 << 30, 64 << 20
 """Of the archive without compression, and of each image in it."""
 
+MAX_NAME_BYTES = 255
+"""Of a file or folder: the limit of most file systems."""
+
 HOSTS = (
     "https://s3.amazonaws.com/fast-ai-imageclas/",
     "https://fast-ai-imageclas.s3.amazonaws.com/",
@@ -69,6 +72,11 @@ def _write(file: TarFile, folder: Path) -> None:
     parts = file.name.removeprefix("./").split("/")
     if not set(parts).isdisjoint(("", ".", "..")) or "\\" in file.name:
         raise ValueError(f"the path {file.name!r} leads out of it")
+    if any(len(part.encode("utf-8", "surrogateescape")) > MAX_NAME_BYTES for part in parts):
+        raise ValueError(f"the name {file.name[:100]!r}... is too long")
     path = folder.joinpath(*parts)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(file.read())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file.read())
+    except (FileExistsError, IsADirectoryError, NotADirectoryError):
+        raise ValueError(f"{file.name!r} is also the name of a folder, or in a file") from None

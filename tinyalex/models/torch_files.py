@@ -25,6 +25,9 @@ MAGIC = 0x1950A86A20F9469CFC6C
 MAX_PICKLE_BYTES = 4 << 20
 """The limit for all pickles of a file. A tensor needs about a hundred bytes."""
 
+MAX_DIRECTORY_BYTES = 4 << 20
+"""The limit for the list of a zip file's entries, which need about a hundred each."""
+
 MAX_DIMENSIONS = 64
 """NumPy's limit."""
 
@@ -212,8 +215,17 @@ def itemsize(dtype: str) -> int:
     return 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
 
 
+class _Directory(io.FileIO):
+    """A zip file from which only its directory is read, in one piece."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        if size > MAX_DIRECTORY_BYTES:
+            raise ValueError(f"the list of its entries has {size:,} bytes")
+        return super().read(size)
+
+
 def _read_zip(path: str | os.PathLike[str], content: np.ndarray) -> tuple[Any, Storages]:
-    with zipfile.ZipFile(path) as archive:
+    with _Directory(path) as file, zipfile.ZipFile(file) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
     if not (names := [name for name in entries if name.endswith("/data.pkl")]):
         raise ValueError("it is a zip file without data.pkl")

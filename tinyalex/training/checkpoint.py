@@ -11,6 +11,7 @@ from tinyalex.kernels.geometry import Shape
 from tinyalex.nn import Module
 from tinyalex.nn.partitioned import Partitioned
 from tinyalex.optim import SGD
+from tinyalex.optim.lr_scheduler import Scheduler
 from tinyalex.training.checkpoint_contents import ENTRIES, mismatches
 from tinyalex.training.history import CHECKPOINT
 from tinyalex.training.progress import Epoch, Progress
@@ -71,7 +72,8 @@ class Run:
                 self.model.state_shapes(),
                 self._velocity_shapes(),
                 self.optimizer.param_groups,
-                self.scheduler.state_dict() if self.scheduler is not None else None,
+                # One of the user's own may have any state.
+                self.scheduler.state_dict() if isinstance(self.scheduler, Scheduler) else None,
             )
         if wrong:
             lines = sorted(wrong)[:20] + [f"and {len(wrong) - 20} more"] * (len(wrong) > 20)

@@ -30,7 +30,7 @@ def mismatches(
     shapes      of the network's parameters
     velocities  shapes, for each of the optimizer's groups
     groups      the optimizer's, with their options
-    schedule    the state of the run's learning rate schedule, if it has one
+    schedule    the state of the run's learning rate schedule, if it is to be checked
     """
     options = [{name: float for name in group if name != "params"} for group in groups]
     log = state["log"]
@@ -56,7 +56,7 @@ def _types(record: type) -> dict[str, Any]:
 def _numbers_like(value: Any) -> Any:
     if isinstance(value, list):
         return [_numbers_like(item) for item in value]
-    return float if isinstance(value, (int, float)) else ANYTHING
+    return float if type(value) in (int, float) else ANYTHING
 
 
 def _compare(name: str, expected: Any, given: Any) -> Iterator[str]:

@@ -47,6 +47,9 @@ def save(newest: Path, state: dict[str, Any], keep: int, is_first: bool) -> None
             f"The checkpoints in {newest.parent} have been deleted during the run."
         )
     serialization.save(newest, state, before_replace=partial(rotate, newest, keep))
+    if not is_first:
+        for path in existing(newest)[keep:]:  # of a run that kept more
+            path.unlink()
 
 
 def rotate(newest: Path, keep: int) -> None:

@@ -40,7 +40,8 @@ class StepCheck:
         is_bad = not math.isfinite(loss)
         if self.skip:
             is_bad = is_bad or not divergence.gradients_are_finite(self.scheme.model)
-            (is_bad,) = self.scheme.any_rank(is_bad)
+        # What follows is collective: all processes must take the same way.
+        (is_bad,) = self.scheme.any_rank(is_bad)
         if not is_bad:
             progress.skipped_in_succession = 0
             return True
