@@ -18,14 +18,14 @@ EMULATED = OPENBLAS_NUM_THREADS=1 $(RUN) -m pytest -p tinyalex.emulator.pytest_p
   --ignore-glob='tests/test_peers*.py' --no-skips
 
 # The tests that need neither a GPU nor another framework.
-PLAIN := -m "not peers and not gpu and not cuda and not emulated and not lessons and not parallel" --ignore-glob='tests/test_peers*.py'
+PLAIN := -m "not peers and not gpu and not cuda and not emulated and not lessons and not parallel and not fuzz" --ignore-glob='tests/test_peers*.py'
 
 # Tests of each kernel and of a whole network, for the build that checks every access.
 CHECKED := $(addprefix tests/test_,activation.py convolution.py dropout.py kernels.py loss.py normalization.py optim.py pooling.py) \
   "tests/test_gpu.py::test_a_network_computes_in_each_floating_dtype[float32]"
 
 .DELETE_ON_ERROR:
-.PHONY: help try lint format test lessons notebooks test-parallel test-peers test-cuda coverage benchmarks-peers clean
+.PHONY: help try lint format test lessons notebooks test-parallel test-fuzz torture test-peers test-cuda coverage benchmarks-peers clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1@\2/p' Makefile | while IFS=@ read -r name what; do printf '%-23s%s\n' "$$name" "$$what"; done
@@ -54,6 +54,12 @@ notebooks: $(VENV)/.lessons ## convert the lessons to notebooks for Jupyter and 
 
 test-parallel: $(VENV)/.parallel ## train with several processes (installs mpi4py and mpich)
 	$(BIN)/python -m pytest -m parallel tests/test_parallel*.py tests/test_scale.py tests/test_benchmarks.py --no-skips
+
+test-fuzz: $(VENV)/.fuzz ## read mutated files of each format; train 2,000 steps
+	$(BIN)/python -m pytest -m fuzz tests/test_fuzz_files.py tests/test_long_runs.py $(NO_SKIPS)
+
+torture: $(VENV)/.fuzz ## the long form: 100,000 mutated files, 50 killed runs, a full disk; half an hour
+	$(BIN)/python tests/torture.py
 
 test-peers: $(VENV)/.peers ## compare with torch, keras, onnx and onnxruntime (installs them)
 	$(BIN)/python -m pytest -m "peers and not gpu" --no-skips
@@ -107,6 +113,10 @@ $(VENV)/.lessons: pyproject.toml | $(VENV)/pyvenv.cfg
 
 $(VENV)/.parallel: $(VENV)/.test
 	$(PIP) --editable '.[mpi]'
+	@touch $@
+
+$(VENV)/.fuzz: $(VENV)/.test
+	$(PIP) --editable '.[fuzz]'
 	@touch $@
 
 $(VENV)/.peers: $(VENV)/.test

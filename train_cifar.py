@@ -22,7 +22,7 @@ import numpy as np
 
 from tinyalex import data, device, models, optim, parallel, plots, serialization, training
 from tinyalex.cli import training_scripts
-from tinyalex.cli.options import number_from_zero, positive_integer, positive_number
+from tinyalex.cli.options import file_path, number_from_zero, positive_integer, positive_number
 
 RECIPES: dict[str, dict[str, Any]] = {
     "quick": {
@@ -67,6 +67,7 @@ def arguments() -> argparse.Namespace:
     p.add_argument(
         "--data",
         default="cifar10",
+        type=file_path,
         help="cifar10 (default; downloaded once), shapes (synthetic, no files), or a path: "
         "CIFAR-10's archive, its folder, or train/ and test/ with folders of images",
     )
@@ -110,25 +111,35 @@ def load_data(args: argparse.Namespace) -> tuple[data.Dataset, data.Dataset, dat
     shuffled = device.generator("split", 0, seed=0).permutation(len(train))
     held_out = np.isin(np.arange(len(train)), shuffled[: len(train) // 10])
     if not held_out.any():
-        raise ValueError(
-            f"{len(train)} training images are too few: one in ten is held out for validation. "
-            "Use 10 or more."
-        )
+        raise ValueError(too_few(len(train)))
     return train[~held_out], train[held_out], test
+
+
+def too_few(images: int) -> str:
+    return (
+        f"{images} training images are too few: one in ten is held out for validation. "
+        "Use 10 or more."
+    )
 
 
 def main() -> int:
     args = arguments()
-    began = time.perf_counter()
     setup = training_scripts.Setup(args)
     args.column_lrn = setup.has_columns or args.column_lrn
     if args.column_lrn and args.model != "alexnet":
         raise ValueError(f"--model {args.model} has no columns. Use --model alexnet.")
-    output = Path(args.output)
-    training_scripts.make_output_folder(output, args.resume)
+    if args.subset is not None and args.subset < 10:
+        raise ValueError(too_few(args.subset))
+    training_scripts.check_resume(args)
+    with training_scripts.output_folder(args, setup) as output:
+        return train_and_test(args, setup, output)
 
+
+def train_and_test(args: argparse.Namespace, setup: training_scripts.Setup, output: Path) -> int:
+    began = time.perf_counter()
     with parallel.main_first(setup.world):
         train, valid, test = load_data(args)
+    data_digest = " ".join(part.digest()[:16] for part in (train, valid, test))
     mean = data.mean_image(train.images)
     scale = float(1 / train.images.std())
     normalize = augment = data.Normalize(mean, scale=scale)
@@ -161,8 +172,10 @@ def main() -> int:
         output=output,
         metadata={"variant": f"cifar-{args.model}"} | options,
         patience=args.patience,
-        options={name: getattr(args, name) for name in FIXED},
+        skip_bad_steps=args.skip_bad_steps,
+        options=training_scripts.fixed_options(args, FIXED, data_digest),
         scheme=scheme,
+        **training_scripts.checkpoint_options(args),
         after_epoch=draw_curves,
     )
     training_scripts.resume(trainer, args.resume)

@@ -33,8 +33,11 @@ import numpy as np
 
 from tinyalex import data, device, models, nn, optim, parallel, plots, serialization, training
 from tinyalex.cli import training_scripts
-from tinyalex.cli.options import number_from_zero, positive_integer, positive_number
+from tinyalex.cli.options import file_path, number_from_zero, positive_integer, positive_number
+from tinyalex.data.text_files import printable
+from tinyalex.models.image_preprocessing import MAX_STORED_SIZE
 from tinyalex.models.prediction import load_network
+from tinyalex.models.weights import DOWNLOADS
 
 MAX_IN_MEMORY_BYTES = 2 << 30
 """If the decoded images are larger, each epoch decodes them again."""
@@ -65,6 +68,7 @@ def arguments() -> argparse.Namespace:
     p.add_argument(
         "--data",
         required=True,
+        type=file_path,
         metavar="PATH",
         help="a folder with class folders in train/ and val/, ILSVRC2012's tar files or shards; "
         "or imagenette",
@@ -167,6 +171,7 @@ def arguments() -> argparse.Namespace:
     p.add_argument(
         "--evaluate",
         nargs="+",
+        type=file_path,
         metavar="FILE",
         help="do not train: evaluate these weights, and the mean of their predictions",
     )
@@ -177,8 +182,14 @@ def arguments() -> argparse.Namespace:
         help="evaluate on the centre of each image, or on ten views (default: both)",
     )
     args = p.parse_args()
+    if args.image_size is not None and args.image_size > MAX_STORED_SIZE:
+        p.error(f"argument --image-size: expected at most {MAX_STORED_SIZE}, got {args.image_size}")
     preprocessing = models.preprocessing(args.variant, args.image_size)
+    if args.image_size is not None:
+        with nn.init.skipped():
+            models.alexnet(args.variant, 1, args.image_size)  # raises for too small a size
     args.image_size, args.resize = preprocessing.size, args.resize or preprocessing.resize
+    models.Preprocessing(args.image_size, args.resize)  # raises if they do not fit
     return args
 
 
@@ -331,7 +342,7 @@ def print_unreadable(
         for others in world.gather_objects(reasons):
             reasons |= others
     for name, reason in reasons.items():
-        print(f"left out: {name}: {reason}")
+        print(f"left out: {printable(name)}: {printable(reason)}")
     if reasons:
         print(f"{len(reasons)} images could not be read, and were left out")
 
@@ -355,10 +366,8 @@ def train(
     source: data.Source,
     splits: list[data.StoredImages],
     setup: training_scripts.Setup,
+    output: Path,
 ) -> None:
-    output = Path(args.output)
-    training_scripts.make_output_folder(output, args.resume)
-
     train_images, valid_images = load_if_small(splits)
     colours = measure(args, source, train_images)
     # Initial weights are for pixels from 0 to 255, or for a standard deviation of 1.
@@ -420,8 +429,10 @@ def train(
         output=output,
         metadata=metadata,
         patience=args.patience,
-        options={name: getattr(args, name) for name in FIXED} | {"pictures": source.digest()},
+        skip_bad_steps=args.skip_bad_steps,
+        options=training_scripts.fixed_options(args, FIXED, source.digest()),
         scheme=scheme,
+        **training_scripts.checkpoint_options(args),
         after_epoch=plot,
     )
     training_scripts.resume(trainer, args.resume)
@@ -462,6 +473,14 @@ def plot_predictions(
     plots.draw_predictions(images.images.transpose(0, 2, 3, 1), classes, path, truths=truths)
 
 
+def check_files(args: argparse.Namespace) -> None:
+    """Raises FileNotFoundError if weights or a checkpoint do not exist."""
+    training_scripts.check_resume(args)
+    for file in args.evaluate or ():
+        if file not in DOWNLOADS and not Path(file).is_file():
+            raise FileNotFoundError(f"there is no file {file!r}. Check --evaluate.")
+
+
 def main() -> int:
     args = arguments()
     began = time.perf_counter()
@@ -470,6 +489,9 @@ def main() -> int:
         args.column_lrn = True
     if args.column_lrn and args.variant != "paper":
         raise ValueError("--column-lrn is an option of --variant paper. Leave it out.")
+    if setup.has_columns and args.variant not in ("paper", "original"):
+        raise ValueError(f"--variant {args.variant} has no columns. Use paper or original.")
+    check_files(args)
     with parallel.main_first(setup.world):
         source = find_images(args)
     if args.evaluate:
@@ -480,7 +502,8 @@ def main() -> int:
         for split in (source.train, source.val)
     ]
     try:
-        train(args, source, splits, setup)
+        with training_scripts.output_folder(args, setup) as output:
+            train(args, source, splits, setup, output)
     except training.Interrupted:
         print_unreadable(splits, setup.world)
         print(f"\nStopped, and saved in {args.output}. {training_scripts.HOW_TO_RESUME}")

@@ -66,7 +66,9 @@ def test_an_archive_that_would_write_elsewhere_is_refused(mirror, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [archive(IMAGES)[:1000], archive({"a/1": b"", "b/2": b""}), b"no archive"]
+    "content",
+    [archive(IMAGES)[:1000], archive({"a/1": b"", "b/2": b""}), b"no archive"],
+    ids=["truncated", "two folders", "no archive"],
 )
 def test_another_file_is_refused_and_leaves_nothing_behind(content, tmp_path):
     (tmp_path / "x.tgz").write_bytes(content)

@@ -1,6 +1,7 @@
 """The training scripts under mpirun: results, interruption, resuming, errors."""
 
 import os
+import re
 import shutil
 import signal
 import time
@@ -12,6 +13,7 @@ from ranks import CIFAR, IMAGENET, SMALL, largest_difference, needs_mpi, results
 
 import tinyalex as ta
 from tinyalex import models
+from tinyalex.training.output_folder import locked
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +185,55 @@ def test_divergence_is_reported_once(images, tmp_path):
     _, errors = results(process)
     assert process.returncode != 0
     assert errors.count("training has diverged") == 1
+
+
+@needs_mpi
+def test_all_ranks_resume_from_the_same_intact_checkpoint(images, tmp_path):
+    """The newest is damaged, but only rank 1 finds that out; then all are damaged."""
+    options = ("--data", images, "--batch-size", 8, "--epochs", 2, "--resume", "auto")
+    options = (*options, "--parallel", "data", "--output", tmp_path / "run")
+    run(2, CIFAR, *options)
+    before = ta.load(tmp_path / "run" / "model.safetensors")
+    program = tmp_path / "program.py"
+    program.write_text(f"""if True:
+        import sys
+        sys.path.insert(0, {str(CIFAR.parent)!r})
+        import train_cifar
+        from tinyalex import parallel, serialization
+        from tinyalex.cli import training_scripts
+
+        load = serialization.load
+
+        def load_on_a_bad_disk(path):
+            state = load(path)
+            if str(path).endswith("checkpoint.safetensors") and parallel.connect().rank == 1:
+                raise serialization.DamagedFileError(f"{{path}} is damaged")
+            return state
+
+        serialization.load = load_on_a_bad_disk
+        training_scripts.run(train_cifar.main)
+    """)
+    output, _ = run(2, program, *options)
+    assert re.search(r"Resuming from .*checkpoint\.1\.safetensors, step 9, instead", output), output
+    assert "epoch   2" in output
+    after = ta.load(tmp_path / "run" / "model.safetensors")
+    assert all((after[name] == before[name]).all() for name in before)
+    for file in (tmp_path / "run").glob("checkpoint*"):
+        file.write_bytes(b"")
+    process = start(2, CIFAR, *options)
+    _, errors = results(process)
+    assert process.returncode != 0
+    assert errors.count("no checkpoint is intact") == 1
+
+
+@needs_mpi
+def test_only_rank_0_locks_the_folder(images, tmp_path):
+    options = (*SMALL, "--data", images, "--output", tmp_path, "--parallel", "data")
+    with locked(tmp_path):
+        process = start(2, CIFAR, *options)
+        _, errors = results(process)
+    assert process.returncode != 0
+    assert errors.count(f"is in use by process {os.getpid()} on") == 1
 
 
 @needs_mpi

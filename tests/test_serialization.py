@@ -146,6 +146,42 @@ def test_a_changed_bit_is_found(tmp_path):
     assert refused > len(content) / 7 - 10
 
 
+def test_a_changed_bit_of_flat_weights_or_their_metadata_is_found(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    ta.save(path, {"w": np.arange(9, dtype="f")}, metadata={"variant": "paper"})
+    content = path.read_bytes()
+    for part in (b"paper", np.float32(5).tobytes()):
+        damaged = bytearray(content)
+        damaged[content.rindex(part)] ^= 1
+        path.write_bytes(damaged)
+        with pytest.raises(serialization.DamagedFileError, match="do not match its checksum"):
+            ta.load(path)
+
+
+def test_files_without_a_checksum_are_loaded(tmp_path):
+    from safetensors.numpy import save_file
+
+    save_file({"w": np.ones(2)}, tmp_path / "x", metadata={"variant": "paper"})
+    assert ta.load(tmp_path / "x")["w"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("text", ["[", "{}", '{"tensor": "v"}', '{"dict": 3}', "[" * 10_000])
+def test_a_structure_that_does_not_fit_is_refused(tmp_path, text):
+    from safetensors.numpy import save_file
+
+    save_file({"w": np.ones(2)}, tmp_path / "x", metadata={serialization.STRUCTURE: text})
+    with pytest.raises(serialization.DamagedFileError, match="does not describe its arrays"):
+        ta.load(tmp_path / "x")
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_arrays_in_the_other_byte_order_are_saved(tmp_path, nested):
+    array = np.arange(3, dtype=np.dtype("f4").newbyteorder())
+    ta.save(tmp_path / "x", {"w": [array] if nested else array})
+    loaded = ta.load(tmp_path / "x")["w"]
+    np.testing.assert_array_equal(loaded[0] if nested else loaded, array)
+
+
 def test_a_full_disk_is_an_error_that_loses_nothing(tmp_path):
     program = f"""if True:
         import resource, signal

@@ -1,5 +1,7 @@
 """train_cifar.py, run in its own process."""
 
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,6 +10,10 @@ from pathlib import Path
 
 import pytest
 from made_images import red_and_green
+
+from tinyalex import models, nn
+from tinyalex.training.history import CHECKPOINT
+from tinyalex.training.output_folder import LOCK, locked
 
 SCRIPT = Path(__file__).resolve().parent.parent / "train_cifar.py"
 
@@ -32,6 +38,7 @@ def test_a_run_learns_and_writes_all_its_files(images, tmp_path):
     assert sum(line.startswith("epoch ") for line in lines) == 3
     assert sorted(f.name for f in tmp_path.iterdir()) == [
         "best.safetensors",
+        "checkpoint.1.safetensors",
         "checkpoint.safetensors",
         "confusion.png",
         "curves.png",
@@ -99,6 +106,30 @@ def test_invalid_options_are_refused_without_a_traceback(options, message, tmp_p
     assert result.returncode != 0
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_two_runs_in_a_folder_and_changed_images_are_refused(images, tmp_path):
+    data = shutil.copytree(images, tmp_path / "data")
+    options = ["--data", data, "--epochs", 1, "--batch-size", 8, "--output", tmp_path / "run"]
+    with locked(tmp_path / "run"):
+        result = run(*options)
+        assert result.returncode == 1
+        assert f"run is in use by process {os.getpid()} on " in result.stderr
+        assert [path.name for path in (tmp_path / "run").iterdir()] == [LOCK]
+    assert run(*options, "--keep-checkpoints", 1, "--checkpoint-every", 1e-9).returncode == 0
+    assert [path.name for path in (tmp_path / "run").glob("checkpoint*")] == [CHECKPOINT]
+    one, other = list((data / "train").glob("*/*"))[:2]
+    shutil.copy(one, other)
+    result = run(*options, "--resume", "auto")
+    assert result.returncode == 1
+    assert "pictures: a hash of the data set, whose images have changed" in result.stderr
+
+
+def test_the_help_states_the_size_of_a_checkpoint():
+    """Weights, the best ones, and velocities."""
+    with nn.init.skipped():
+        size = 3 * sum(p.data.nbytes for p in models.alexnet("paper").parameters())
+    assert f"AlexNet's have {size / 1e6:.0f} MB each" in " ".join(run("--help").stdout.split())
 
 
 def test_a_refused_resume_does_not_change_the_run(images, tmp_path):

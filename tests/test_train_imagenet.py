@@ -60,7 +60,8 @@ def test_official_tar_files_become_shards_a_network_and_its_evaluation(tmp_path)
     assert len(re.findall(r"^epoch   [12]  lr 0.01  train loss ", out, re.MULTILINE)) == 2
     assert {file.name for file in output.iterdir()} == {
         *("answers.png", "curves.png", "filters.png", "log.csv", "mean.safetensors"),
-        *("best.safetensors", "checkpoint.safetensors", "model.safetensors"),
+        *("best.safetensors", "checkpoint.safetensors", "checkpoint.1.safetensors"),
+        "model.safetensors",
     }
     best, last = output / "best.safetensors", output / "model.safetensors"
     tested = done("--data", shards, "--evaluate", best, last)
@@ -179,6 +180,7 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bytes_and_names_unreadable
     [
         (["--data", "no/such/place"], "there is no folder no/such/place"),
         (["--data", "PHOTOS", "--image-size", "20"], "alexnet: image_size=20 is too small"),
+        (["--data", "PHOTOS", "--image-size", "4000"], "--image-size: expected at most 2048"),
         (
             ["--data", "PHOTOS", "--resize", "100"],
             "a square of size=224 cannot be cropped from resize=100 pixels",

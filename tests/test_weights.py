@@ -9,18 +9,27 @@ import zipfile
 
 import numpy as np
 import pytest
+from made_weights import (
+    ARRAYS,
+    ORDERED_DICT,
+    dictionary,
+    global_,
+    legacy,
+    number,
+    packed_tuple,
+    program,
+    storage,
+    tensor,
+    tensors_of,
+    text,
+    write_legacy,
+    write_zip,
+    zipped,
+)
 
 import tinyalex as ta
 from tinyalex import models, nn
 from tinyalex.data import download
-from tinyalex.models import torch_files
-
-ARRAYS = {
-    "conv.weight": np.arange(2 * 3 * 2 * 2, dtype="f").reshape(2, 3, 2, 2) - 7,
-    "conv.bias": np.array([0.5, -0.25], "f"),
-    "fc.weight": np.arange(10, dtype="f").reshape(5, 2) / 8,
-    "fc.bias": np.arange(5, dtype="f"),
-}
 
 
 def network():
@@ -32,108 +41,6 @@ def network():
 def assert_has(model, arrays):
     for name, p in model.named_parameters():
         np.testing.assert_array_equal(p.numpy(), arrays[name].astype(p.dtype), err_msg=name)
-
-
-# Opcodes of a pickle
-
-
-def text(value):
-    return b"X" + struct.pack("<I", len(value.encode())) + value.encode()
-
-
-def number(value):
-    return b"\x8a\x10" + value.to_bytes(16, "little", signed=True)
-
-
-def packed_tuple(*values):
-    return b"(" + b"".join(values) + b"t"
-
-
-def dictionary(entries):
-    return b"}(" + b"".join(text(name) + value for name, value in entries.items()) + b"u"
-
-
-def global_(name):
-    module, _, function = name.rpartition(".")
-    return f"c{module}\n{function}\n".encode()
-
-
-ORDERED_DICT = global_("collections.OrderedDict") + b")R"
-
-
-def storage(key, length, kind="FloatStorage", view=b""):
-    return (
-        packed_tuple(
-            text("storage"), global_(f"torch.{kind}"), text(key), text("cpu"), number(length), view
-        )
-        + b"Q"
-    )
-
-
-def tensor(stored, shape, strides, offset=0):
-    arguments = (
-        stored,
-        number(offset),
-        packed_tuple(*map(number, shape)),
-        packed_tuple(*map(number, strides)),
-        b"\x89",
-        ORDERED_DICT,
-    )
-    return global_("torch._utils._rebuild_tensor_v2") + packed_tuple(*arguments) + b"R"
-
-
-def program(*instructions):
-    return b"\x80\x02" + b"".join(instructions) + b"."
-
-
-def c_strides(shape):
-    return [int(np.prod(shape[i + 1 :])) for i in range(len(shape))]
-
-
-def tensors_of(arrays, kind="FloatStorage"):
-    return {
-        name: tensor(storage(name, a.size, kind), a.shape, c_strides(a.shape))
-        for name, a in arrays.items()
-    }
-
-
-# Files
-
-
-def write_zip(path, pickled, storages, compression=zipfile.ZIP_STORED, **more):
-    with zipfile.ZipFile(path, "w", compression) as archive:
-        archive.writestr("any/data.pkl", pickled)
-        for name, content in storages.items():
-            archive.writestr(f"any/data/{name}", content)
-        for name, content in more.items():
-            archive.writestr(f"any/{name}", content)
-    return path
-
-
-def write_legacy(path, pickled, storages):
-    machine = dictionary({"little_endian": b"\x88"})
-    pickles = [program(number(torch_files.MAGIC)), program(number(1001)), program(machine), pickled]
-    pickles.append(program(b"](" + b"".join(map(text, storages)) + b"e"))
-    contents = [struct.pack("<q", count) + content for count, content in storages.values()]
-    path.write_bytes(b"".join(pickles + contents))
-    return path
-
-
-def zipped(path, entries=None, arrays=ARRAYS, kind="FloatStorage", **more):
-    storages = {name: a.tobytes() for name, a in arrays.items()}
-    return write_zip(
-        path,
-        program(dictionary(tensors_of(arrays, kind) if entries is None else entries)),
-        storages,
-        **more,
-    )
-
-
-def legacy(path, entries=None, arrays=ARRAYS):
-    storages = {name: (a.size, a.tobytes()) for name, a in arrays.items()}
-    return write_legacy(
-        path, program(dictionary(tensors_of(arrays) if entries is None else entries)), storages
-    )
 
 
 FORMS = pytest.mark.parametrize("write", [zipped, legacy])
@@ -395,42 +302,32 @@ CALLS = {
 def test_any_other_name_in_a_pickle_is_refused_and_not_executed(write, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     message = refused(write(tmp_path / "w", tensors_of(ARRAYS) | {"extra": CALLS[name]}))
-    assert f"it refers to {name!r}, which weights do not need; it was not executed" in message
+    assert f"the pickle refers to {name!r}, which it does not need; it was not executed" in message
     assert message.endswith(
         "\nIf it is damaged, download it again; otherwise save only its weights, in torch: torch.save(model.state_dict(), path)."
     )
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize(
-    "target", sorted({f"{module}.{name}" for module, name in torch_files.REPLACEMENTS})
-)
-@pytest.mark.parametrize("slots", [False, True])
-def test_a_pickle_cannot_change_the_replacements(target, slots, tmp_path):
-    change = dictionary({"__doc__": text("changed"), "shape": b"N", "_make": b"N"})
-    state = packed_tuple(b"N", change) if slots else change
-    classes = (torch_files.TensorRecord, torch_files._Parameter, torch_files._Dict)
-    before = [vars(cls).copy() for cls in classes]
-    refused(zipped(tmp_path / "w", tensors_of(ARRAYS) | {"extra": global_(target) + state + b"b"}))
-    assert before == [vars(cls) for cls in classes]
-
-
 INCONSISTENT = {
     "exceeds its storage of 5 elements": tensor(storage("fc.bias", 5), (5,), (1,), 1),
     "a tensor (2, 3) with strides (4, 1)": tensor(storage("fc.bias", 5), (2, 3), (4, 1)),
-    "are not integers of at least 0": tensor(storage("fc.bias", 5), (5,), (-1,), 4),
-    "offset, shape or strides": tensor(storage("fc.bias", 5), (5,), ()),
+    "offset, shape or strides are not integers": tensor(storage("fc.bias", 5), (5,), (-1,), 4),
+    "1 dimensions and 0 strides": tensor(storage("fc.bias", 5), (5,), ()),
+    "65 dimensions and 65 strides": tensor(storage("fc.bias", 5), (1,) * 65, (1,) * 65),
     "has 20 bytes, not those of 6 elements": tensor(storage("fc.bias", 6), (5,), (1,)),
     "has 20 bytes, not those of 5 elements": tensor(
         storage("fc.bias", 5, "DoubleStorage"), (5,), (1,)
     ),
     "it does not contain the storage '../fc.bias'": tensor(storage("../fc.bias", 5), (5,), (1,)),
     "in a way that torch does not": text("fc.bias") + b"Q",
-    "these entries are no tensors: fc.bias": number(5),
-    "it sets attributes of a tensor": tensor(storage("fc.bias", 5), (5,), (1,))
+    "these entries are no tensors: 'fc.bias'": number(5),
+    "described in a way that torch does not": tensor(storage("fc.bias", 5), (5,), (1,))
     + dictionary({"shape": number(1)})
     + b"b",
-    "would fill the memory": b"Nr\xff\xff\xff\xff",
+    "a tensor (1048576, 1048576) with strides (0, 0)": tensor(
+        storage("fc.bias", 5), (1 << 20, 1 << 20), (0, 0)
+    ),
 }
 
 
@@ -438,14 +335,6 @@ INCONSISTENT = {
 def test_inconsistent_tensors_are_refused(reason, tmp_path):
     assert reason in refused(
         zipped(tmp_path / "w", tensors_of(ARRAYS) | {"fc.bias": INCONSISTENT[reason]})
-    )
-
-
-@FORMS
-def test_a_huge_shape_with_strides_of_zero_takes_no_memory(write, tmp_path):
-    huge = tensor(storage("fc.bias", 5), (1 << 20, 1 << 20), (0, 0))
-    assert "fc.bias has shape (1048576, 1048576), expected (5,)" in refused(
-        write(tmp_path / "w", tensors_of(ARRAYS) | {"fc.bias": huge})
     )
 
 
@@ -479,7 +368,7 @@ def test_a_pickle_without_a_dict_of_tensors_is_refused(tmp_path):
     entries = {"weights": dictionary(tensors_of(ARRAYS)), "epoch": number(3)}
     message = refused(zipped(tmp_path / "w", entries))
     assert (
-        "one that has it as state_dict, model_state_dict, model; these entries are no tensors: weights, epoch"
+        "one that has it as state_dict, model_state_dict, model; these entries are no tensors: 'weights', 'epoch'"
         in message
     )
 

@@ -40,8 +40,10 @@ class GraphTensor:
     """A tensor as the graph uses it. `tinyalex.Tensor` is the only subclass."""
 
     data: Array
+    version = 0
+    """How often `data` has been changed."""
     requires_grad: bool
-    creator: "Function | None"
+    creator: "Function | None" = None
 
     @property
     def result_class(self) -> Any:
@@ -76,9 +78,14 @@ class Function:
     array([2., 4., 6.], dtype=float32)
     """
 
+    # Apart from __dict__, which has what `forward` stores.
+    __slots__ = ("__dict__", "__weakref__", "_versions", "inputs", "needs_input_grad")
+
     inputs: tuple[GraphTensor | None, ...] | None
     """Each input that needs a gradient, None for the others; None once freed."""
     needs_input_grad: tuple[bool, ...]
+    _versions: list[int]
+    """The version of each of `inputs` in forward; 0 for the result of an operation."""
 
     def forward(self, *arrays: Any, **options: Any) -> Array:
         raise self._missing("forward(self, *arrays)")
@@ -119,6 +126,7 @@ class Function:
         output = first.result_class(array, device=device.of(array))
         if any(node.needs_input_grad):
             output.requires_grad, output.creator = True, node
+            node._versions = [0 if t is None or t.creator else t.version for t in node.inputs]
         return output
 
 
@@ -168,9 +176,14 @@ def _key(tensor: GraphTensor) -> Any:
 
 
 def _count_uses(root: GraphTensor) -> dict[Any, int]:
-    """The number of uses of each Function's output and of each leaf below `root`."""
+    """The number of uses of each Function's output and of each leaf below `root`.
+
+    Raises RuntimeError if the graph has been freed, or one of its tensors changed.
+    """
     uses: dict[Any, int] = {_key(root): 0}
     to_visit = [root.creator] if root.creator is not None else []
+    if to_visit and root.version != 0:
+        raise _changed(root, "the tensor")
     while to_visit:
         node = to_visit.pop()
         if node.inputs is None:
@@ -179,14 +192,25 @@ def _count_uses(root: GraphTensor) -> dict[Any, int]:
                 "backward(). Run the forward pass again, or call the first "
                 "backward(retain_graph=True)."
             )
-        for source in node.inputs:
+        for i, (source, version) in enumerate(zip(node.inputs, node._versions, strict=True)):
             if source is None:
                 continue
+            if source.version != version:
+                raise _changed(source, f"input {i} of {type(node).__name__}")
             key = _key(source)
             if key not in uses and source.creator is not None:
                 to_visit.append(source.creator)
             uses[key] = uses.get(key, 0) + 1
     return uses
+
+
+def _changed(tensor: GraphTensor, role: str) -> RuntimeError:
+    return RuntimeError(
+        f"backward: {role}, a {type(tensor).__name__} of shape {tensor.data.shape}, has been "
+        "changed after the forward pass computed with it, by optimizer.step() or an assignment "
+        "to .data: gradients would be wrong. Call backward() before the change, or run the "
+        "forward pass again."
+    )
 
 
 def _input_grads(node: Function, grad_output: Array | None) -> tuple[Array | None, ...]:
@@ -274,6 +298,5 @@ def _owner(a: Any) -> Any:
 
 
 def _free(node: Function) -> None:
-    needs = node.needs_input_grad
-    node.__dict__.clear()
-    node.inputs, node.needs_input_grad = None, needs
+    vars(node).clear()
+    node.inputs = None

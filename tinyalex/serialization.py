@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +22,27 @@ PathLike = str | os.PathLike[str]
 STRUCTURE = "tinyalex.structure"
 """The header's entry for the structure of a state and its values other than arrays."""
 
-CHECKSUM = "tinyalex.sha256"
-"""The header's entry for a hash of the structure and all arrays."""
+CHECKSUM = "tinyalex.checksum"
+"""The header's entry for a hash of the structure, the metadata and all arrays."""
 
 
-def save(path: PathLike, state: Any, metadata: dict[str, str] | None = None) -> None:
+class DamagedFileError(ValueError):
+    """A file is incomplete, or its contents have been changed."""
+
+
+def save(
+    path: PathLike,
+    state: Any,
+    metadata: dict[str, str] | None = None,
+    *,
+    before_replace: Callable[[], None] | None = None,
+) -> None:
     """Write `state` to a file atomically: an interrupted save leaves the old file.
 
-    state     a dict of tensors or arrays; or nested dicts (with string keys) and lists
-              of tensors, arrays, numbers, strings and None
-    metadata  strings to add to the file's header
+    state           a dict of tensors or arrays; or nested dicts (with string keys) and
+                    lists of tensors, arrays, numbers, strings and None
+    metadata        strings to add to the file's header
+    before_replace  called when the new file is complete, before it replaces the old one
 
     Raises TypeError, with the position, for any other value in the state; OSError if
     the file cannot be written.
@@ -44,16 +55,13 @@ def save(path: PathLike, state: Any, metadata: dict[str, str] | None = None) -> 
     is_flat = isinstance(state, dict) and all(map(_is_array, state.values()))
     header = dict(metadata or {})
     if not is_flat:
-        text = json.dumps(structure)
-        header |= {STRUCTURE: text, CHECKSUM: _checksum(text, tensors)}
-    with atomic_write(path) as temporary:
+        header[STRUCTURE] = json.dumps(structure)
+    header[CHECKSUM] = _checksum(header, tensors)
+    with atomic_write(path, before_replace) as temporary:
         try:
-            save_file(tensors, temporary, metadata=header or None)
+            save_file(tensors, temporary, metadata=header)
         except SafetensorError as error:
-            raise OSError(
-                f"save: {str(path)!r} cannot be written ({error}). Free space on the disk, or save "
-                "elsewhere."
-            ) from None
+            raise OSError(str(error)) from None
         _sort_metadata(temporary)
 
 
@@ -72,32 +80,45 @@ def _sort_metadata(path: Path) -> None:
 def load(path: PathLike) -> Any:
     """The state that `save` wrote, or the dict of arrays in another safetensors file.
 
-    Raises FileNotFoundError, or ValueError for a file that is not safetensors, is
-    truncated, or has been changed since `save` wrote it (if it contains a checksum:
-    states other than a dict of arrays do).
+    Raises FileNotFoundError, or DamagedFileError (a ValueError) for a file that is not
+    safetensors, is truncated, or has been changed since `save` wrote it. Files without
+    a checksum are from another program, or from an earlier version.
     """
     tensors, header = _open(path, lambda file: (_tensors(file), file.metadata() or {}))
-    structure = header.get(STRUCTURE)
-    if CHECKSUM in header and header[CHECKSUM] != _checksum(structure or "", tensors):
-        raise ValueError(
+    if CHECKSUM in header and header[CHECKSUM] != _checksum(header, tensors):
+        raise DamagedFileError(
             f"load: {str(path)!r} is damaged: its contents do not match its checksum. Use an "
             "earlier copy."
         )
-    return tensors if structure is None else _unflatten(json.loads(structure), tensors)
+    if STRUCTURE not in header:
+        return tensors
+    try:
+        return _unflatten(json.loads(header[STRUCTURE]), tensors)
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
+        raise DamagedFileError(
+            f"load: {str(path)!r} is damaged: {STRUCTURE!r} in its header does not describe its "
+            f"arrays ({type(error).__name__}: {error}). Use an earlier copy."
+        ) from None
 
 
-def _checksum(structure: str, tensors: dict[str, np.ndarray]) -> str:
-    """The sha256 of the structure, and of each array's name, dtype, shape and bytes."""
-    digest = hashlib.sha256(structure.encode())
+def _checksum(header: dict[str, str], tensors: dict[str, np.ndarray]) -> str:
+    """The sha256 of the header, and of each array's name, dtype, shape and bytes."""
+    digest = hashlib.sha256(header.get(STRUCTURE, "").encode())
+    if metadata := _metadata(header):
+        digest.update(json.dumps(metadata, sort_keys=True).encode())
     for name, array in sorted(tensors.items()):
         digest.update(f"\n{name} {array.dtype} {array.shape} ".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
+def _metadata(header: dict[str, str]) -> dict[str, str]:
+    return {name: text for name, text in header.items() if name not in (STRUCTURE, CHECKSUM)}
+
+
 def load_metadata(path: PathLike) -> dict[str, str]:
-    """The strings in a file's header."""
-    return _open(path, lambda file: file.metadata() or {})
+    """The strings in a file's header, without the structure and the checksum."""
+    return _metadata(_open(path, lambda file: file.metadata() or {}))
 
 
 def _tensors(file: Any) -> dict[str, np.ndarray]:
@@ -113,7 +134,7 @@ def _open(path: PathLike, read: Callable[[Any], Any]) -> Any:
         with safe_open(path, framework="numpy") as file:
             return read(file)
     except SafetensorError as error:
-        raise ValueError(
+        raise DamagedFileError(
             f"load: {str(path)!r} is not a complete safetensors file ({error}). "
             "Save or download it again."
         ) from None
@@ -137,7 +158,8 @@ def _flatten(value: Any, name: str, tensors: dict[str, np.ndarray]) -> Any:
             raise TypeError(
                 f"save: {where} is an array of {array.dtype}. Expected real numbers or bools."
             )
-        tensors[name] = array
+        # The format is little-endian, and `load` returns the byte order of the machine.
+        tensors[name] = array.astype(array.dtype.newbyteorder("="), copy=False)
         return {"tensor": name}
     prefix = f"{name}/" if name else ""
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
@@ -156,27 +178,32 @@ def _unflatten(node: Any, tensors: dict[str, np.ndarray]) -> Any:
     match node:
         case {"tensor": name}:
             return tensors[name]
-        case {"dict": items}:
+        case {"dict": dict(items)}:
             return {key: _unflatten(item, tensors) for key, item in items.items()}
-        case {"list": items}:
+        case {"list": list(items)}:
             return [_unflatten(item, tensors) for item in items]
     return node["value"]
 
 
 @contextmanager
-def atomic_write(path: PathLike) -> Iterator[Path]:
+def atomic_write(
+    path: PathLike, before_replace: Callable[[], None] | None = None
+) -> Iterator[Path]:
     """A context with a temporary path. At its end that file replaces `path` atomically,
     also in a power failure; after an error it is deleted. Missing folders are created.
 
-    A symbolic link stays one: the file that it points to is replaced. Raises OSError
-    for a path to something else, such as a folder or a device.
+    before_replace  called when the temporary file is complete
+
+    A symbolic link stays one: the file that it points to is replaced. Raises OSError,
+    which names `path`, if it cannot be written, or is something else than a file, such
+    as a folder or a device.
     """
     path = Path(os.path.realpath(path))
     if path.exists() and not path.is_file():
         raise OSError(f"{path} is not a file. Give the path of a file, or of a new one.")
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch()
         mode = temporary.stat().st_mode
         yield temporary
@@ -184,6 +211,18 @@ def atomic_write(path: PathLike) -> Iterator[Path]:
         temporary.chmod(mode)
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
+        if before_replace is not None:
+            before_replace()
         os.replace(temporary, path)
+    except OSError as error:
+        if error.filename and Path(os.fsdecode(error.filename)).parent != path.parent:
+            raise  # from another file, which the context has read
+        named = type(OSError(error.errno, ""))(  # the class of this errno
+            f"{path} cannot be written ({error}). Free space on the disk, allow writing to the "
+            "folder, or give another one."
+        )
+        named.errno = error.errno
+        raise named from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the folder is gone, or read-only
+            temporary.unlink(missing_ok=True)

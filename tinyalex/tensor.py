@@ -31,14 +31,13 @@ class Tensor(GraphTensor):
     """An array with a gradient and the graph of operations that computed it.
 
     array          Python numbers and lists become float32; an array keeps its dtype and
-                   is copied only to another device
+                   is copied only to another device or from the other byte order
     requires_grad  whether `backward` computes `.grad`; floating dtypes only
     device         "cpu", "cuda" or "cuda:1"; if None, tensors and GPU arrays stay on
                    their device, other values are copied to `device.default()`
 
     `.data` is the array, `.grad` an array of the same shape and dtype, or None.
-    Arithmetic promotes dtypes as NumPy does. Derivatives are first order only, and
-    in-place changes of `.data` are not detected.
+    Arithmetic promotes dtypes as NumPy does. Derivatives are first order only.
 
     >>> x = Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
     >>> (x * x).sum().backward()
@@ -67,13 +66,36 @@ class Tensor(GraphTensor):
                 f"Tensor: requires_grad=True needs a floating dtype, got {data.dtype}. "
                 "Convert the array first: array.astype('float32')."
             )
-        self.data: Array = data
+        self._data: Array = data
+        self.version = 0
         self.grad: Array | None = None
         self.requires_grad = requires_grad
         self.creator: Function | None = None
         self.hooks: list[GradHook] = []
 
     # Properties
+
+    @property
+    def data(self) -> Array:
+        """The array.
+
+        Assignments, also `x.data -= 1`, increment `.version`, as do optimizers.
+        `backward` raises RuntimeError if the version of a tensor that needs a gradient
+        is another than in the forward pass: operations may have stored the array.
+
+        Not detected are changes of elements: `x.data[0] = 1`, `np.add(x.data, 1,
+        out=x.data)`, or through other arrays and tensors that share memory, such as
+        those of `numpy()` and `detach()`; nor any change of a tensor that needs no
+        gradient, such as a batch of images. Increment `x.version` after such a change.
+        """
+        return self._data
+
+    @data.setter
+    def data(self, array: Array) -> None:
+        # Replacing the array of a result does no harm: the graph keeps its own.
+        if self.creator is None or array is self._data:
+            self.version += 1
+        self._data = array
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -170,8 +192,9 @@ class Tensor(GraphTensor):
             for hook in list(self.hooks):
                 changed = hook(grad)
                 if changed is not None:
+                    changed = devices.asarray(changed) if devices.is_array(changed) else changed
                     _check_hook_result(changed, grad)
-                    grad = devices.asarray(changed)
+                    grad = changed
             self.grad = grad if self.grad is None else devices.asarray(self.grad + grad)
 
     def register_hook(self, fn: GradHook) -> Callable[[], None]:
@@ -199,7 +222,7 @@ class Tensor(GraphTensor):
 
     def astype(self, dtype: Any) -> "Tensor":
         """The tensor in another dtype. Gradients pass between floating dtypes only."""
-        dtype = np.dtype(dtype)
+        dtype = np.dtype(dtype).newbyteorder("=")
         if dtype.kind == "f":
             return ops.Cast.apply(self, dtype=dtype)
         with devices.on_device_of(self.data):

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from tinyalex.cli import doctor, emulate, explain, gradcheck, learn, models, predict, prepare, scale
+from tinyalex.data.text_files import printable_lines
 
 COMMANDS = doctor, emulate, explain, gradcheck, learn, models, predict, prepare, scale
 
@@ -27,8 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Python flushes stdout again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (ValueError, OSError, ImportError, RuntimeError) as error:
-        message = str(error).removeprefix(f"{args.command}: ")
-        print(f"tinyalex {args.command}: {message}", file=sys.stderr)
+    except (ValueError, OSError, ImportError, RuntimeError, MemoryError) as error:
+        message = printable_lines(str(error).removeprefix(f"{args.command}: "))
+        cause = "out of memory: " if isinstance(error, MemoryError) else ""
+        print(f"tinyalex {args.command}: {cause}{message}", file=sys.stderr)
         return args.error_status
     return status

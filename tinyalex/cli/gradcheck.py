@@ -12,6 +12,7 @@ and 2 if they could not be checked.
 import argparse
 import ast
 import importlib
+import math
 import sys
 import traceback
 from collections.abc import Callable
@@ -20,10 +21,14 @@ from typing import Any
 
 import numpy as np
 
-from tinyalex.cli.options import Commands, add_command, positive_number
+from tinyalex.cli.options import Commands, add_command, positive_number, quoted, seed
+from tinyalex.data.text_files import printable_lines
 from tinyalex.function import Function
 from tinyalex.gradient_check.check import gradcheck
 from tinyalex.nn import Module
+
+MAX_ELEMENTS = 10**7
+"""Of an input. Checking each of more elements would take days."""
 
 MakeInput = Callable[[np.random.Generator], np.ndarray]
 
@@ -61,7 +66,7 @@ def add_parser(commands: Commands) -> None:
     p.add_argument(
         "--rtol", type=positive_number, default=1e-5, help="relative tolerance (default 1e-5)"
     )
-    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--seed", type=seed, default=0)
     p.add_argument(
         "--fast",
         action="store_true",
@@ -71,11 +76,11 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     try:
-        layer = _find(args.layer)
         if not args.inputs:
             raise ValueError(
                 "expected --input SHAPE, such as --input 2x7x3x3, for each input of forward"
             )
+        layer = _find(args.layer)
         rng = np.random.default_rng(args.seed)
         report = gradcheck(
             _with_options(layer, dict(args.option)),
@@ -87,8 +92,8 @@ def run(args: argparse.Namespace) -> int:
             raise_exception=False,
         )
     except Exception as error:  # an unfinished layer may raise anything
-        text = f"{args.layer}: {type(error).__name__}: {error}{_position(error)}"
-        print(f"tinyalex gradcheck {text}", file=sys.stderr)
+        text = f"{args.layer[:60]}: {type(error).__name__}: {error}{_position(error)}"
+        print(printable_lines(f"tinyalex gradcheck {text}"), file=sys.stderr)
         return 2
     print(report)
     return 2 if not report.rows else 0 if report.ok else 1
@@ -96,9 +101,14 @@ def run(args: argparse.Namespace) -> int:
 
 def _shape(text: str) -> tuple[int, ...]:
     sizes = text.split("x")
-    if not all(size.isdecimal() for size in sizes):
-        raise argparse.ArgumentTypeError(f"expected a shape such as 2x7x3x3, got {text!r}")
-    return tuple(map(int, sizes))
+    if not all(size.isdecimal() and len(size) < 10 for size in sizes) or len(sizes) > 64:
+        raise argparse.ArgumentTypeError(f"expected a shape such as 2x7x3x3, got {quoted(text)}")
+    shape = tuple(map(int, sizes))
+    if math.prod(shape) > MAX_ELEMENTS:
+        raise argparse.ArgumentTypeError(
+            f"expected at most {MAX_ELEMENTS:,} elements, got {quoted(text)}"
+        )
+    return shape
 
 
 def _normal(text: str) -> MakeInput:
@@ -108,9 +118,9 @@ def _normal(text: str) -> MakeInput:
 
 def _integers(text: str) -> MakeInput:
     shape_text, _, bound = text.partition(":")
-    if not bound.isdecimal() or int(bound) == 0:
+    if not bound.isdecimal() or len(bound) > 18 or int(bound) == 0:
         raise argparse.ArgumentTypeError(
-            f"expected a shape and an upper bound, such as 4:10, got {text!r}"
+            f"expected a shape and an upper bound, such as 4:10, got {quoted(text)}"
         )
     shape = _shape(shape_text)
     return lambda rng: rng.integers(0, int(bound), shape)
@@ -119,7 +129,7 @@ def _integers(text: str) -> MakeInput:
 def _option(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name.isidentifier():
-        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, such as n=5, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, such as n=5, got {quoted(text)}")
     try:
         return name, ast.literal_eval(value)
     except (ValueError, SyntaxError, RecursionError, MemoryError):  # of very long values
@@ -150,7 +160,7 @@ def _find(layer: str) -> Any:
         raise ValueError("expected module:name or file.py:name, such as mylayers:Scale")
     path = Path(source)
     is_file = path.suffix == ".py"
-    if is_file and not path.exists():
+    if is_file and not path.is_file():
         raise ValueError(f"there is no file {source}")
     sys.path.insert(0, str(path.resolve().parent if is_file else Path.cwd()))
     module = importlib.import_module(path.stem if is_file else source)

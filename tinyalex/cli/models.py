@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tinyalex import nn
-from tinyalex.cli.options import Commands, add_command, positive_integer
+from tinyalex.cli.options import Commands, add_command, file_path, positive_integer
 from tinyalex.kernels.fast_paths import switch
 from tinyalex.models import VARIANTS, alexnet, outline
 from tinyalex.models.alexnet_variants import AlexNet
@@ -38,7 +38,12 @@ LAYERS = ("image", "conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "f
 def add_parser(commands: Commands) -> None:
     p = add_command(commands, "models", run, __doc__, error_status=1)
     p.add_argument("variant", nargs="?", metavar="VARIANT", help=", ".join(VARIANTS))
-    p.add_argument("--draw", metavar="PNG", help="save a figure of the variant (default: paper)")
+    p.add_argument(
+        "--draw",
+        type=file_path,
+        metavar="PNG",
+        help="save a figure of the variant (default: paper)",
+    )
     p.add_argument(
         "--image-size",
         type=positive_integer,
@@ -64,15 +69,16 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    variant, size = args.variant or "paper", args.image_size
+    variant, size = "paper" if args.variant is None else args.variant, args.image_size
     if args.plan:
         print(plan(variant, size, args.batch_size, args.dtype, args.device))
     else:
-        print(layers(variant, size) if args.variant else models_table(size))
+        print(models_table(size) if args.variant is None else layers(variant, size))
     if args.draw:
         from tinyalex.plots import draw_network
 
-        network = alexnet(variant, image_size=size)
+        with nn.init.skipped():
+            network = alexnet(variant, image_size=size)
         draw_network(network, args.draw, title=f"AlexNet, {variant}")
         print(f"figure: {args.draw}")
     return 0

@@ -3,6 +3,7 @@
 import argparse
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeAlias
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -29,23 +30,41 @@ def add_command(
     return parser
 
 
+MAX_INTEGER = 10**9
+"""Of an option: more would overflow in NumPy, or exceed any memory."""
+
+
 def positive_integer(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"expected an integer of at least 1, got {text!r}")
+    if not text.isdecimal() or (len(text) <= 10 and int(text) == 0):
+        raise argparse.ArgumentTypeError(f"expected an integer of at least 1, got {quoted(text)}")
+    if len(text) > 10 or int(text) > MAX_INTEGER:
+        raise argparse.ArgumentTypeError(
+            f"expected an integer of at most {MAX_INTEGER:,}, got {quoted(text)}"
+        )
+    return int(text)
+
+
+def seed(text: str) -> int:
+    if not text.isdecimal() or len(text) > 20 or int(text) >= 2**64:
+        raise argparse.ArgumentTypeError(
+            f"expected an integer from 0 to 2**64 - 1, got {quoted(text)}"
+        )
     return int(text)
 
 
 def positive_number(text: str) -> float:
     number = _number(text)
     if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a positive finite number, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a positive finite number, got {quoted(text)}")
     return number
 
 
 def number_from_zero(text: str) -> float:
     number = _number(text)
     if not 0 <= number < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a finite number of at least 0, got {text!r}")
+        raise argparse.ArgumentTypeError(
+            f"expected a finite number of at least 0, got {quoted(text)}"
+        )
     return number
 
 
@@ -57,6 +76,18 @@ def _number(text: str) -> float:
 
 
 def file_path(text: str) -> str:
+    """A path that is not empty, nor in the home folder of an unknown user."""
     if not text:
         raise argparse.ArgumentTypeError("expected a path, got nothing")
+    try:
+        Path(text).expanduser()
+    except RuntimeError:
+        raise argparse.ArgumentTypeError(
+            f"there is no home folder for {quoted(text)}; begin the name of a file with ./"
+        ) from None
     return text
+
+
+def quoted(text: str) -> str:
+    """The repr of a text, at most 60 characters of it."""
+    return repr(text) if len(text) <= 60 else f"{text[:60]!r}..."

@@ -17,7 +17,8 @@ from typing import Any
 
 from tinyalex import device
 from tinyalex.cli.options import Commands, add_command, file_path, positive_integer
-from tinyalex.models import names_by_wnid
+from tinyalex.data.text_files import printable_lines
+from tinyalex.models import VARIANTS, names_by_wnid
 from tinyalex.models.prediction import Prediction, load_network, predict, read_names
 from tinyalex.nn.module import Module
 
@@ -29,12 +30,19 @@ NAME_WIDTH = 30
 
 def add_parser(commands: Commands) -> None:
     p = add_command(commands, "predict", run, __doc__)
-    p.add_argument("images", nargs="+", metavar="IMAGE", help="image files")
+    p.add_argument("images", nargs="+", type=file_path, metavar="IMAGE", help="image files")
     p.add_argument(
-        "--weights", required=True, metavar="FILE", help='weights file, or "torchvision"'
+        "--weights",
+        required=True,
+        type=file_path,
+        metavar="FILE",
+        help='weights file, or "torchvision"',
     )
     p.add_argument(
-        "--variant", metavar="V", help="AlexNet's variant, if the weights file does not name it"
+        "--variant",
+        choices=VARIANTS,
+        metavar="V",
+        help="AlexNet's variant, if the weights file does not name it",
     )
     p.add_argument(
         "--image-size",
@@ -56,7 +64,12 @@ def add_parser(commands: Commands) -> None:
         metavar="K",
         help="number of classes to print (default 5)",
     )
-    p.add_argument("--classes", metavar="FILE", help="class names, one per line, if not ImageNet's")
+    p.add_argument(
+        "--classes",
+        type=file_path,
+        metavar="FILE",
+        help="class names, one per line, if not ImageNet's",
+    )
     p.add_argument("--device", default="auto")
     p.add_argument(
         "--save",
@@ -67,10 +80,13 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    where = device.check(args.device)
     names = read_names(args.classes) if args.classes else None
+    if args.save and os.path.exists(args.save) and not os.path.isfile(args.save):
+        raise ValueError(f"--save {args.save} is not a regular file. Give another path.")
     model = load_network(args.weights, args.variant, args.image_size)
     return predict_files(
-        model.to(device.check(args.device)),
+        model.to(where),
         args.images,
         top=args.top,
         views=args.views,
@@ -95,8 +111,8 @@ def predict_files(
     for file in files:
         try:
             prediction = predict(model, file, **options)
-        except (OSError, ValueError) as error:
-            print(f"tinyalex predict: {error}", file=sys.stderr)
+        except (OSError, ValueError, MemoryError) as error:
+            print(printable_lines(f"tinyalex predict: {error}"), file=sys.stderr)
             status = 1
             continue
         print(report(prediction, blocks=blocks), end="\n\n", flush=True)
@@ -124,7 +140,7 @@ def report(prediction: Prediction, width: int = 80, blocks: bool = True) -> str:
 
     blocks  draw the bars with Unicode blocks; False: with #
     """
-    lines = [prediction.file]
+    lines = [printable_lines(prediction.file)]
     for name, probability in prediction.classes:
         shown = name if len(name) <= NAME_WIDTH else name[: NAME_WIDTH - 3] + "..."
         bar = _bar(probability, max(width - NAME_WIDTH - 13, 8), blocks)

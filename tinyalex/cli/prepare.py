@@ -10,15 +10,18 @@ out, and listed at the end.
 
 import argparse
 
-from tinyalex.cli.options import Commands, add_command, positive_integer
+from tinyalex.cli.options import Commands, add_command, file_path, positive_integer
 
 
 def add_parser(commands: Commands) -> None:
     p = add_command(commands, "prepare", run, __doc__)
     p.add_argument(
-        "source", metavar="SOURCE", help="the folder with the images or the official tar files"
+        "source",
+        type=file_path,
+        metavar="SOURCE",
+        help="the folder with the images or the official tar files",
     )
-    p.add_argument("out", metavar="OUT", help="the folder for the shards")
+    p.add_argument("out", type=file_path, metavar="OUT", help="the folder for the shards")
     for option, default, metavar, text in (
         ("--size", 256, "S", "pixels of the shorter side"),
         ("--quality", 90, "Q", "of the JPEG files, from 1 to 95"),
@@ -35,10 +38,11 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from tinyalex.data.preparing import Options, prepare
+    from tinyalex.data.text_files import printable
 
     index = prepare(args.source, args.out, Options(args.size, args.quality, args.per_shard))
     for entry in index["skipped"]:
-        print(f"left out: {entry['name']}: {entry['error']}")
+        print(f"left out: {printable(entry['name'])}: {printable(entry['error'])}")
     classes, shards, skipped = (len(index[key]) for key in ("classes", "shards", "skipped"))
     print(f"{classes} classes, {shards} shards in {args.out}, {skipped} images left out")
     return 0

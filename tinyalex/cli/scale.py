@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tinyalex.cli.options import Commands, add_command, positive_integer, positive_number
+from tinyalex.cli.options import Commands, add_command, positive_integer, positive_number, quoted
 from tinyalex.models import VARIANTS
 from tinyalex.nn import init
 from tinyalex.parallel import cost
@@ -36,6 +36,9 @@ RATES: dict[str, tuple[str, float, str]] = {
 }
 """The options that are fields of Machine, with the field, its unit and the help."""
 
+
+MAX_ITEMS = 100
+"""Of a list."""
 
 INDENTED: dict[str, Any] = {
     "initial_indent": "- ",
@@ -112,12 +115,12 @@ def add_parser(commands: Commands) -> None:
 
 
 def list_of(kind: Callable[[str], Any]) -> Callable[[str], list[Any]]:
-    return lambda text: [kind(part) for part in text.split(",")]
+    return lambda text: [kind(part) for part in text.split(",", MAX_ITEMS)]
 
 
 def scheme(text: str) -> str:
     if text not in SCHEMES:
-        raise argparse.ArgumentTypeError(f"expected {', '.join(SCHEMES)}, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected {', '.join(SCHEMES)}, got {quoted(text)}")
     return text
 
 
@@ -126,7 +129,7 @@ def fraction(text: str) -> float:
         return 0.0
     number = positive_number(text)
     if number > 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {quoted(text)}")
     return number
 
 

@@ -4,18 +4,23 @@ import argparse
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
 from tinyalex import device, models, parallel
-from tinyalex.cli.options import file_path, positive_integer
+from tinyalex.cli.options import file_path, positive_integer, positive_number, quoted, seed
+from tinyalex.data.text_files import printable_lines
 from tinyalex.nn import Sequential
-from tinyalex.training.checkpoint import CHECKPOINT
+from tinyalex.serialization import DamagedFileError, load
+from tinyalex.training import history
+from tinyalex.training.checkpoint import DATA_DIGEST
+from tinyalex.training.output_folder import locked
 from tinyalex.training.scheme import Scheme
-from tinyalex.training.trainer import Trainer
+from tinyalex.training.trainer import SAVE_INTERVAL_SECONDS, Trainer
 
 STOPPED = 130
 """The exit status after Ctrl-C or SIGTERM."""
@@ -25,7 +30,7 @@ HOW_TO_RESUME = "To resume, repeat the command with --resume auto"
 
 def add_run_options(p: argparse.ArgumentParser, output: str) -> None:
     """Add the options that do not concern the data or the network."""
-    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--seed", type=seed, default=0)
     p.add_argument(
         "--device",
         default="auto",
@@ -62,7 +67,25 @@ def add_run_options(p: argparse.ArgumentParser, output: str) -> None:
         "--resume",
         type=file_path,
         metavar="auto|PATH",
-        help="resume from a checkpoint; auto: the one in the output folder, if it exists",
+        help="resume from a checkpoint; auto: the newest intact one in the output folder, if there "
+        "is one",
+    )
+    p.add_argument(
+        "--checkpoint-every",
+        type=positive_number,
+        default=SAVE_INTERVAL_SECONDS / 60,
+        metavar="MINUTES",
+        help="save a checkpoint within an epoch at this interval, besides the one at its end "
+        f"(default: {SAVE_INTERVAL_SECONDS / 60:g} minutes)",
+    )
+    p.add_argument(
+        "--keep-checkpoints",
+        type=positive_integer,
+        default=history.KEEP_CHECKPOINTS,
+        metavar="N",
+        help=f"keep the last N checkpoints (default: {history.KEEP_CHECKPOINTS}, so that there is "
+        "an intact one if the file of the newest is damaged); AlexNet's have 732 MB each, and "
+        "there is one more while it is written",
     )
     p.add_argument(
         "--patience",
@@ -70,6 +93,20 @@ def add_run_options(p: argparse.ArgumentParser, output: str) -> None:
         metavar="N",
         help="stop when the validation error has not fallen for N epochs",
     )
+    p.add_argument(
+        "--skip-bad-steps",
+        type=positive_integer,
+        default=0,
+        metavar="N",
+        help="make no update in steps whose loss or gradients are not finite, up to N in "
+        "succession (default: such a loss ends the run); on a GPU, each step is waited for",
+    )
+
+
+def check_resume(args: argparse.Namespace) -> None:
+    """Raises FileNotFoundError if --resume is the path of no file."""
+    if args.resume not in (None, "auto") and not Path(args.resume).is_file():
+        raise FileNotFoundError(f"there is no file {args.resume!r}. Check --resume.")
 
 
 class Setup:
@@ -84,9 +121,14 @@ class Setup:
             raise ValueError("--devices is for one process. Leave out --devices or --parallel.")
         self.scheme = args.parallel
         self.devices = args.devices.split(",") if args.devices else None
+        if self.devices is not None and len(self.devices) != 2:
+            raise ValueError(
+                "--devices expects two, one for each column, such as cuda:0,cuda:1, got "
+                f"{quoted(args.devices)}."
+            )
         self.world = parallel.connect(args.device) if args.parallel else None
         if self.world is None:
-            self.device = device.check(self.devices[0] if self.devices else args.device)
+            self.device, *_ = map(device.check, self.devices or [args.device])
         else:
             self.device = self.world.device
             if self.world.rank > 0:
@@ -126,9 +168,23 @@ class Setup:
         return f"on {self.world.size} processes ({self.scheme}), rank 0 on {self.device}"
 
 
+@contextmanager
+def output_folder(args: argparse.Namespace, setup: Setup) -> Iterator[Path]:
+    """A context with the folder of --output, which is locked for other runs.
+
+    Raises RuntimeError if another run has locked it, FileExistsError if a new run would
+    overwrite an earlier one.
+    """
+    output = Path(args.output)
+    is_main = setup.world is None or setup.world.rank == 0
+    with locked(output) if is_main else nullcontext():
+        make_output_folder(output, args.resume)
+        yield output
+
+
 def make_output_folder(output: Path, resume: str | None) -> None:
     """Raises FileExistsError if a new run would overwrite an earlier one."""
-    if resume is None and (output / CHECKPOINT).exists():
+    if resume is None and history.existing(output / history.CHECKPOINT):
         raise FileExistsError(
             f"{output} already contains a run. Resume it (--resume auto), or choose another "
             "folder (--output)."
@@ -136,28 +192,86 @@ def make_output_folder(output: Path, resume: str | None) -> None:
     output.mkdir(parents=True, exist_ok=True)
 
 
+def checkpoint_options(args: argparse.Namespace) -> dict[str, Any]:
+    """The arguments of Trainer from --checkpoint-every and --keep-checkpoints."""
+    return {
+        "save_interval_seconds": 60 * args.checkpoint_every,
+        "keep_checkpoints": args.keep_checkpoints,
+    }
+
+
+def fixed_options(
+    args: argparse.Namespace, names: Iterable[str], data_digest: str
+) -> dict[str, Any]:
+    """The options that must stay the same when a run is resumed, and the images too."""
+    return {name: getattr(args, name) for name in names} | {DATA_DIGEST: data_digest}
+
+
 def resume(trainer: Trainer, checkpoint: str | None) -> None:
     """Apply --resume. Raises as Trainer.resume does.
 
     Raises FileExistsError if the output folder contains another run.
     """
-    own = trainer.checkpoint
     if checkpoint == "auto":
-        if own.exists():
-            trainer.resume(own)
+        _resume_newest(trainer)
     elif checkpoint is not None:
-        if own.exists() and not own.samefile(checkpoint):
+        own = history.existing(trainer.checkpoint)
+        is_other = Path(checkpoint).is_file() and not any(p.samefile(checkpoint) for p in own)
+        if own and is_other:
             raise FileExistsError(
                 f"{trainer.output} contains another run. Resume {checkpoint} in a new folder "
                 "(--output)."
             )
-        trainer.resume(checkpoint)
+        try:
+            trainer.resume(checkpoint)
+        except DamagedFileError as error:
+            raise ValueError(f"{error}{_intact_beside(Path(checkpoint))}") from None
     steps = trainer.scheme.gather(trainer.progress.step)
     if len(set(steps)) > 1:
         raise ValueError(
             f"{trainer.output} contains different checkpoints for different processes, of the "
             f"steps {steps}. Give a folder that all machines share (--output)."
         )
+
+
+def _resume_newest(trainer: Trainer) -> None:
+    """Resume from the newest checkpoint that all processes can load, if there is any.
+
+    Raises ValueError if there are checkpoints, but all are damaged.
+    """
+    scheme = trainer.scheme
+    reasons: list[str] = []
+    found = scheme.gather(history.existing(trainer.checkpoint))  # by each process
+    for path in found[0]:
+        reason = None
+        try:
+            trainer.resume(path)
+        except (DamagedFileError, FileNotFoundError) as error:
+            reason = str(error)
+        failed = [text for text in scheme.gather(reason) if text is not None]
+        if not failed:
+            for text in reasons:
+                print(f"warning: {text}")
+            if reasons:
+                print(f"Resuming from {path}, step {trainer.progress.step}, instead.")
+            return
+        reasons.append(failed[0])
+    if reasons:
+        shared = " All machines must share the folder." if len(found) > 1 else ""
+        raise ValueError(
+            "resume: no checkpoint is intact:\n  " + "\n  ".join(reasons) + "\nStart a new run in "
+            f"another folder (--output).{shared}"
+        )
+
+
+def _intact_beside(damaged: Path) -> str:
+    """Advice to resume from another checkpoint in the folder, or ""."""
+    for path in history.existing(damaged.with_name(history.CHECKPOINT)):
+        if not path.samefile(damaged):
+            with suppress(ValueError):
+                load(path)
+                return f"\nResume from {path} instead, which is intact."
+    return ""
 
 
 def run(main: Callable[[], int]) -> NoReturn:
@@ -175,7 +289,7 @@ def run(main: Callable[[], int]) -> NoReturn:
         message = error.code if isinstance(error.code, str) else f"{name}: status {error.code}"
         status = 1 if isinstance(error.code, str) else int(error.code or 0)
     except (ValueError, OSError, RuntimeError, FloatingPointError, ImportError) as error:
-        message, status = f"{name}: {error}", 1
+        message, status = printable_lines(f"{name}: {error}"), 1
     except MemoryError as error:
         message, status = f"{name}: out of memory ({error}). Use a smaller --batch-size.", 1
     except KeyboardInterrupt:

@@ -1,19 +1,18 @@
 """CIFAR-10: 60,000 colour images of 32 x 32 pixels in ten classes (Krizhevsky 2009)."""
 
-import gzip
 import io
-import pickle
-import tarfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
+from tinyalex import pickles
 from tinyalex.data.dataset import Dataset
 from tinyalex.data.download import data_folder, fetch
 from tinyalex.data.folders import image_folders, train_and_test
+from tinyalex.data.tar_files import compressed_tar_files
+from tinyalex.pickles import Call, Name
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SHAPE = (3, 32, 32)
@@ -21,6 +20,12 @@ PIXELS = 3 * 32 * 32
 
 PYTHON = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
 BINARY = tuple(f"{name}.bin" for name in PYTHON)
+
+MAX_BATCH_BYTES = 32_000_000
+"""A batch of 10,000 images has 31,035,704 bytes, or 30,730,000 in the binary format."""
+
+MAX_ARCHIVE_BYTES = 256_000_000
+"""Without compression; the official archives have 186 million."""
 
 ARCHIVE = "cifar-10-python.tar.gz"
 # From Keras (keras/src/datasets/cifar10.py). The official page gives the md5
@@ -58,7 +63,7 @@ def cifar10(path: str | Path | None = None) -> tuple[Dataset, Dataset]:
             otherwise a download of 170 MB, which is stored in the folder named by
             TINYALEX_CACHE or in the system's cache folder
 
-    Nothing in a file is executed: see `BatchUnpickler`. Raises FileNotFoundError for a
+    Nothing in a file is executed (tinyalex/pickles.py). Raises FileNotFoundError for a
     missing file, ValueError for other contents, ConnectionError for a failed download.
     """
     if path is None:
@@ -120,19 +125,15 @@ def _files(source: Path) -> Iterator[tuple[str, bytes]]:
     if source.is_dir():
         for name in PYTHON + BINARY:
             if (source / name).is_file():
-                yield name, (source / name).read_bytes()
+                with open(source / name, "rb") as file:
+                    yield name, file.read(MAX_BATCH_BYTES + 1)
         return
     try:
-        with tarfile.open(source) as archive:
-            for member in archive:
-                name = PurePosixPath(member.name).name
-                if member.isfile() and name in PYTHON + BINARY:
-                    yield name, archive.extractfile(member).read()  # type: ignore[union-attr]
-            # Read to the end, where gzip has the checksum: the last member may end
-            # earlier.
-            while archive.fileobj and archive.fileobj.read(1 << 20):
-                pass
-    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+        for member in compressed_tar_files(source, MAX_ARCHIVE_BYTES):
+            name = PurePosixPath(member.name).name
+            if name in PYTHON + BINARY:
+                yield name, member.read()
+    except ValueError as error:
         raise ValueError(
             f"cifar10: expected {source} to be {ARCHIVE} or cifar-10-binary.tar.gz, got a file "
             f"that is not a complete tar archive: {str(error).partition(':')[0]}.\n"
@@ -144,10 +145,12 @@ def _batch(name: str, content: bytes, source: Path) -> tuple[np.ndarray, np.ndar
     """Images uint8 (N, 3, 32, 32) and labels int64 (N,) of a batch file."""
     read = _python_batch if name in PYTHON else _binary_batch
     try:
+        if len(content) > MAX_BATCH_BYTES:
+            raise ValueError(f"expected at most {MAX_BATCH_BYTES:,} bytes, got more")
         pixels, labels = read(content)
         if len(labels) and not 0 <= labels.min() <= labels.max() < len(CLASSES):
             raise ValueError(f"expected labels from 0 to 9, got {labels.min()} to {labels.max()}")
-    except Exception as error:  # a damaged or hostile pickle can raise any type
+    except ValueError as error:
         raise ValueError(
             f"cifar10: {name} in {source} is not a batch of CIFAR-10: {error}.\n"
             "Replace it with the official one, or give no path to download it."
@@ -169,72 +172,40 @@ def _binary_batch(content: bytes) -> tuple[np.ndarray, np.ndarray]:
 
 def _python_batch(content: bytes) -> tuple[np.ndarray, np.ndarray]:
     """A pickled dictionary: b"data", uint8 (N, 3072), and b"labels", a list."""
-    batch = BatchUnpickler(io.BytesIO(content), encoding="bytes").load()
+    batch = pickles.load(io.BytesIO(content), ARRAY_NAMES, encoding="bytes")
     if not isinstance(batch, dict) or not {b"data", b"labels"} <= batch.keys():
         raise ValueError("expected a dictionary with data and labels")
     data, labels = batch[b"data"], batch[b"labels"]
-    is_list = isinstance(labels, list) and all(type(label) is int for label in labels)
-    if not isinstance(data, _PickledArray) or not is_list:
-        raise ValueError("expected data to be an array and labels a list of integers")
-    pixels = data.to_numpy()
-    if pixels.shape != (len(labels), PIXELS):
-        raise ValueError(
-            f"expected data of the shape ({len(labels)}, {PIXELS}) for {len(labels)} labels, "
-            f"got {pixels.shape}"
-        )
-    return pixels, np.array(labels, np.int64)
+    is_list = isinstance(labels, list) and all(type(n) is int and 0 <= n < 256 for n in labels)
+    if not is_list or not isinstance(data, Call):
+        raise ValueError("expected data to be an array and labels a list of integers from 0 to 255")
+    return _array(data, (len(labels), PIXELS)), np.array(labels, np.int64)
 
 
-class BatchUnpickler(pickle.Unpickler):
-    """Reads pickles of plain values and byte arrays, and executes nothing.
-
-    A pickle is a program that may call any function by name. The official files name
-    three of NumPy's: here, each is replaced by a class that only records its arguments.
-    Other names raise UnpicklingError.
-    """
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in _REPLACEMENTS:
-            return _REPLACEMENTS[module, name]
-        raise pickle.UnpicklingError(
-            f"it refers to {module}.{name}, which CIFAR-10 does not need, so it was not run"
-        )
+RECONSTRUCT = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
+ARRAY_NAMES = {*RECONSTRUCT, "numpy.ndarray", "numpy.dtype"}
+"""What the pickle of an array refers to. The first name depends on NumPy's version."""
 
 
-class _PickledArray:
-    """Replaces numpy's _reconstruct, and the array that it returns."""
-
-    def __init__(self, kind: Any, shape: Any, code: Any) -> None:
-        if kind is not _NDARRAY:
-            raise pickle.UnpicklingError(
-                f"it calls _reconstruct for {kind!r}, where only numpy.ndarray is allowed"
-            )
-
-    def __setstate__(self, state: Any) -> None:
-        _, self.shape, self.dtype, self.fortran_order, self.content = state
-
-    def to_numpy(self) -> np.ndarray:
-        is_uint8 = isinstance(self.dtype, _PickledDtype) and self.dtype.code in ("u1", b"u1")
-        if not is_uint8 or not isinstance(self.content, bytes):
-            raise ValueError("expected data to be an array of uint8")
-        order: Literal["C", "F"] = "F" if self.fortran_order else "C"
-        return np.frombuffer(self.content, np.uint8).reshape(self.shape, order=order)
-
-
-class _PickledDtype:
-    """Replaces numpy.dtype."""
-
-    def __init__(self, code: Any, *copying: Any) -> None:
-        self.code = code
-
-    def __setstate__(self, state: Any) -> None:
-        """Byte order and alignment, which do not matter for bytes."""
-
-
-_NDARRAY = "numpy.ndarray"
-_REPLACEMENTS = {
-    ("numpy.core.multiarray", "_reconstruct"): _PickledArray,
-    ("numpy._core.multiarray", "_reconstruct"): _PickledArray,
-    ("numpy", "ndarray"): _NDARRAY,
-    ("numpy", "dtype"): _PickledDtype,
-}
+def _array(call: Call, shape: tuple[int, int]) -> np.ndarray:
+    """The array of uint8, which NumPy pickles as an empty one and its state."""
+    match call:
+        case Call(
+            name,
+            (Name("numpy.ndarray"), *_),
+            (
+                _,
+                (int(rows), int(columns)),
+                Call("numpy.dtype", ("u1" | b"u1", *_)),
+                bool(is_fortran),
+                bytes(pixels),
+            ),
+        ) if name in RECONSTRUCT:
+            if (rows, columns) != shape or len(pixels) != rows * columns:
+                raise ValueError(
+                    f"expected data of the shape {shape} for {shape[0]} labels, got "
+                    f"{(rows, columns)} in {len(pixels)} bytes"
+                )
+            order: Literal["C", "F"] = "F" if is_fortran else "C"
+            return np.frombuffer(pixels, np.uint8).reshape(shape, order=order)
+    raise ValueError("expected data to be an array of uint8")

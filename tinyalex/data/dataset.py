@@ -1,5 +1,6 @@
 """Datasets: labelled images in memory (`Dataset`) or in files (`StoredImages`)."""
 
+import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -97,6 +98,13 @@ class Dataset:
             index = self._indices(index)
         return Dataset(self.images[index], self.labels[index], self.classes)
 
+    def digest(self) -> str:
+        """A hash of the images, labels and names of the classes, in their order."""
+        digest = hashlib.sha256(repr((self.images.shape, self.classes)).encode())
+        digest.update(np.ascontiguousarray(self.images).data)
+        digest.update(np.ascontiguousarray(self.labels).data)
+        return digest.hexdigest()
+
     def _indices(self, index: Any) -> np.ndarray:
         if isinstance(index, (Sequence, np.ndarray)) and not isinstance(index, (str, tuple)):
             array = np.asarray(index)
@@ -189,6 +197,8 @@ class StoredImages:
             except ValueError as error:
                 self.unreadable[row] = str(error)
                 return False
+            except MemoryError as error:
+                raise MemoryError(f"{self.records[row].name}: {error}") from error
             images[i] = np.asarray(square).transpose(2, 0, 1)
             return True
 

@@ -36,7 +36,9 @@ def decode(data: bytes, short_side: int | None = None) -> "Image":
     rgb = _decode_rgb(data, short_side)
     if short_side is None or min(rgb.size) == short_side:
         return rgb
-    return rgb.resize(_with_short_side(rgb.size, short_side), Resampling.BILINEAR)
+    size = _with_short_side(rgb.size, short_side)
+    check_pixels(size)
+    return rgb.resize(size, Resampling.BILINEAR)
 
 
 def decode_square(data: bytes, side: int, *, squash: bool = False) -> "Image":
@@ -98,12 +100,17 @@ def open_image(file: str | Path | io.BytesIO) -> "Iterator[Image]":
     except UnidentifiedImageError:  # its text contains a memory address
         raise ValueError(f"none of {', '.join(FORMATS)}") from None
     with opened as image:
-        width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise ValueError(
-                f"expected at most {MAX_PIXELS:,} pixels, got {width} x {height}; make it smaller"
-            )
+        check_pixels(image.size)
         yield image
+
+
+def check_pixels(size: tuple[int, ...]) -> None:
+    """Raises ValueError for the size of an image with more than MAX_PIXELS."""
+    width, height = size
+    if width * height > MAX_PIXELS:
+        raise ValueError(
+            f"expected at most {MAX_PIXELS:,} pixels, got {width} x {height}; make it smaller"
+        )
 
 
 def read_rgb(caller: str, file: Path) -> "Image":

@@ -15,15 +15,21 @@ its data/meta.mat; tinyalex, like other frameworks, numbers them by their sorted
 
 import csv
 import io
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from tinyalex.data.folders import class_names, image_files
 from tinyalex.data.records import ByteRange, tar_members
+from tinyalex.data.tar_files import compressed_tar_files
+from tinyalex.data.text_files import read_text
 
 TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 DEVKIT, KAGGLE = "ILSVRC2012_devkit_t12.tar.gz", "LOC_val_solution.csv"
+
+GROUND_TRUTH, SYNSETS = "ILSVRC2012_validation_ground_truth.txt", "meta.mat"
+
+MAX_DEVKIT_BYTES = 64 << 20
+"""Without compression. The real one has 15 MB."""
 
 UNPACKED = Path("ILSVRC", "Data", "CLS-LOC")
 
@@ -120,14 +126,13 @@ def _with_wnids(root: Path, val: list[tuple[str, ByteRange]]) -> list[Labelled]:
 def _from_devkit(archive: Path) -> list[str]:
     """The wnid of each validation image."""
     try:
-        with tarfile.open(archive, "r:gz") as tar:
-            files = {Path(member.name).name: member for member in tar if member.isfile()}
-            truth, meta = (
-                tar.extractfile(files[name]).read()  # type: ignore[union-attr]
-                for name in ("ILSVRC2012_validation_ground_truth.txt", "meta.mat")
-            )
-        wnids = _devkit_wnids(meta)
-        return [wnids[int(line)] for line in truth.decode().split()]
+        contents = {
+            name: file.read()
+            for file in compressed_tar_files(archive, MAX_DEVKIT_BYTES)
+            if (name := Path(file.name).name) in (GROUND_TRUTH, SYNSETS)
+        }
+        wnids = _devkit_wnids(contents[SYNSETS])
+        return [wnids[int(line)] for line in contents[GROUND_TRUTH].split()]
     except RuntimeError:
         raise
     # Damaged gzip, tar and MATLAB files raise many types; a missing file or class
@@ -159,11 +164,9 @@ def _from_kaggle(file: Path) -> dict[str, str]:
     There is a wnid and a box for each object; all objects of an image are of one class.
     """
     try:
-        with open(file, newline="", encoding="utf-8-sig") as lines:
-            return {
-                row["ImageId"]: row["PredictionString"].split()[0] for row in csv.DictReader(lines)
-            }
-    except (KeyError, IndexError, AttributeError) as error:
+        rows = csv.DictReader(read_text(file).splitlines())
+        return {row["ImageId"]: row["PredictionString"].split()[0] for row in rows}
+    except (KeyError, IndexError, AttributeError, csv.Error) as error:
         raise ValueError(
             f"{file} is not Kaggle's: expected the columns ImageId and PredictionString, "
             "with a wnid first.\nDownload it again."

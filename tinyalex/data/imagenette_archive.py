@@ -4,10 +4,10 @@ Published at github.com/fastai/imagenette.
 """
 
 import shutil
-import tarfile
 from pathlib import Path
 
 from tinyalex.data.download import cache_folder, fetch
+from tinyalex.data.tar_files import TarFile, compressed_tar_files
 
 # The same md5 as in torchvision.
 ARCHIVES = {
@@ -15,6 +15,12 @@ ARCHIVES = {
     320: ("imagenette2-320.tgz", "md5:3df6f0d01a2c9592104656642f5e78a3"),
 }
 """By the shorter side in pixels: 99 and 341 MB."""
+
+MAX_BYTES, MAX_IMAGE_BYTES = 2 << 30, 64 << 20
+"""Of the archive without compression, and of each image in it."""
+
+MAX_NAME_BYTES = 255
+"""Of a file or folder: the limit of most file systems."""
 
 HOSTS = (
     "https://s3.amazonaws.com/fast-ai-imageclas/",
@@ -42,19 +48,35 @@ def imagenette(short_side: int = 320) -> Path:
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack the only folder in an archive as `folder`, completely or not at all.
 
-    Nothing is written outside of it, whatever paths the archive contains.
+    Only regular files are unpacked. Raises ValueError for a path that leads out of the
+    folder, and for a damaged or very large archive.
     """
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
-        with tarfile.open(archive, "r:gz") as tar:
-            tar.extractall(unfinished, filter="data")
+        for file in compressed_tar_files(archive, MAX_BYTES, MAX_IMAGE_BYTES):
+            _write(file, unfinished)
         (inside,) = (path for path in unfinished.iterdir() if path.is_dir())
         inside.rename(folder)
-    except (tarfile.TarError, EOFError, ValueError) as error:
+    except ValueError as error:
         raise ValueError(
             f"{archive} is not a complete archive of one folder: {error}.\n"
             "Remove it, and try again."
         ) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _write(file: TarFile, folder: Path) -> None:
+    """Write a file of an archive into a folder, unless its path leads elsewhere."""
+    parts = file.name.removeprefix("./").split("/")
+    if not set(parts).isdisjoint(("", ".", "..")) or "\\" in file.name:
+        raise ValueError(f"the path {file.name!r} leads out of it")
+    if any(len(part.encode("utf-8", "surrogateescape")) > MAX_NAME_BYTES for part in parts):
+        raise ValueError(f"the name {file.name[:100]!r}... is too long")
+    path = folder.joinpath(*parts)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file.read())
+    except (FileExistsError, IsADirectoryError, NotADirectoryError):
+        raise ValueError(f"{file.name!r} is also the name of a folder, or in a file") from None

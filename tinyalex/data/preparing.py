@@ -17,10 +17,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinyalex import device
+from tinyalex.data.checks import is_integer
 from tinyalex.data.decoding import decode
 from tinyalex.data.records import ImageRecord
 from tinyalex.data.shards import INDEX, PLAN, read_note, write_shard
 from tinyalex.data.sources import Source, find_images
+from tinyalex.data.text_files import read_text
 from tinyalex.serialization import atomic_write
 
 TEMPORARY_FILES = re.compile(r"\.(plan\.json|index\.json|(train|val)-\d{5,}\.tar)\.\d+")
@@ -60,7 +62,10 @@ def prepare(
 
     options = options or Options()
     _check(options)
-    found, folder = find_images(source), Path(out).expanduser()
+    folder = Path(out).expanduser()
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is not a folder.\nGive a new or empty folder.")
+    found = find_images(source)
     order = device.generator("prepare", 0, seed=0).permutation(len(found.train))
     found = found._replace(train=[found.train[i] for i in order])
     _start(folder, found, options)
@@ -103,7 +108,7 @@ def _start(folder: Path, found: Source, options: Options) -> None:
     if (folder / PLAN).exists():
         before = _read_plan(folder)
         changed = [
-            f"{name} {before.get(name)}, not {value}"
+            f"{name} {str(before.get(name))[:100]}, not {value}"
             for name, value in plan.items()
             if before.get(name) != value
         ]
@@ -125,8 +130,8 @@ def _start(folder: Path, found: Source, options: Options) -> None:
 
 def _read_plan(folder: Path) -> dict[str, Any]:
     try:
-        plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
-    except ValueError:
+        plan = json.loads(read_text(folder / PLAN))
+    except (ValueError, RecursionError):
         plan = None
     if not isinstance(plan, dict) or "pictures" not in plan:
         raise ValueError(
@@ -184,7 +189,7 @@ def _encode(record: ImageRecord, options: Options) -> tuple[bytes, np.ndarray] |
 
 
 def _index(found: Source, shards: list[Shard], options: Options) -> dict[str, Any]:
-    notes = {shard.path.name: read_note(shard.path) for shard in shards}
+    notes = {shard.path.name: _read_note(shard.path) for shard in shards}
     training = [note for name, note in notes.items() if name.startswith("train")]
     pixels = max(1, sum(note["pixels"] for note in training))
     sums = [sum(values) for values in zip(*(note["sums"] for note in training), strict=True)]
@@ -199,3 +204,22 @@ def _index(found: Source, shards: list[Shard], options: Options) -> dict[str, An
         "covariance": (products - np.outer(mean, mean)).tolist(),
         "skipped": [entry for note in notes.values() for entry in note["skipped"]],
     }
+
+
+def _read_note(path: Path) -> dict[str, Any]:
+    """The note of `_write` in a shard. Raises ValueError for another one."""
+    note = read_note(path)
+    try:
+        sums = [[note["pixels"]], note["sums"], *note["products"]]
+        right = [*map(len, sums)] == [1, 3, 3, 3, 3]
+        right &= all(is_integer(value) and 0 <= value < 2**63 for row in sums for value in row)
+        for entry in note["skipped"]:
+            right &= isinstance(entry["name"], str) and isinstance(entry["error"], str)
+        if right:
+            return note
+    except (TypeError, KeyError):
+        pass
+    raise ValueError(
+        f"{path} was not written by `tinyalex prepare`: expected a note with sums of pixels.\n"
+        "Remove it, and prepare again."
+    )

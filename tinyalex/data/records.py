@@ -1,9 +1,15 @@
 """Records of images: name, label and bytes, within files and tar archives."""
 
-import tarfile
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+from tinyalex.data.tar_files import tar_files
+from tinyalex.data.text_files import check_regular
+
+MAX_FILE_BYTES = 256 << 20
+"""Of an image. Larger files are refused before they are read."""
 
 
 class ByteRange(NamedTuple):
@@ -18,9 +24,16 @@ class ByteRange(NamedTuple):
         return self.offset + self.size if self.size >= 0 else self.file.stat().st_size
 
     def read(self) -> bytes:
-        with open(self.file, "rb") as file:
-            file.seek(self.offset)
-            return file.read(self.size)
+        """The bytes. Raises ValueError for too many, OSError with the file's name."""
+        try:
+            with open(self.file, "rb") as file:
+                size = os.fstat(file.fileno()).st_size if self.size < 0 else self.size
+                if size > MAX_FILE_BYTES:
+                    raise ValueError(f"expected at most {MAX_FILE_BYTES:,} bytes, got {size:,}")
+                file.seek(self.offset)
+                return file.read(size)
+        except OSError as error:  # that of a read has no name
+            raise OSError(error.errno, error.strerror, str(self.file)) from error
 
 
 class ImageRecord(NamedTuple):
@@ -33,28 +46,14 @@ class ImageRecord(NamedTuple):
 def tar_members(archive: ByteRange) -> Iterator[tuple[str, ByteRange]]:
     """The files of an uncompressed tar archive, which may be within another.
 
-    Raises ValueError if it is not one, or is truncated.
+    Raises ValueError if it is not one, is truncated, or has sparse files.
     """
-    end = archive.end
+    check_regular(archive.file)
     with open(archive.file, "rb") as file:
-        file.seek(archive.offset)
         try:
-            with tarfile.open(fileobj=file, mode="r:") as tar:
-                while (member := tar.next()) is not None:
-                    # tarfile stores every header; ImageNet has a million.
-                    tar.members.clear()  # type: ignore[attr-defined]
-                    if not member.isfile():
-                        continue
-                    if member.offset_data + member.size > end:
-                        raise ValueError(f"{member.name} is truncated")
-                    yield member.name, ByteRange(archive.file, member.offset_data, member.size)
-                # next() also ends at a damaged header; a complete archive ends with
-                # zeros.
-                file.seek(tar.offset)
-                block = file.read(tarfile.BLOCKSIZE)
-                if block != bytes(tarfile.BLOCKSIZE) or tar.offset + len(block) > end:
-                    raise ValueError("its end is missing")
-        except (tarfile.TarError, ValueError) as error:
+            for name, size, offset, _ in tar_files(file, archive.offset, archive.end):
+                yield name, ByteRange(archive.file, offset, size)
+        except ValueError as error:
             raise ValueError(
                 f"{archive.file} is not a complete tar archive: {error}.\nDownload it again."
             ) from error

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from tinyalex.data.records import ByteRange, ImageRecord, tar_members
+from tinyalex.data.tar_files import global_records
+from tinyalex.data.text_files import check_regular, read_text
 from tinyalex.serialization import atomic_write
 
 PLAN, INDEX = "plan.json", "index.json"
@@ -50,9 +52,8 @@ def write_shard(path: Path, samples: Iterable[tuple[str, bytes, int]], note: Any
 def read_note(path: Path) -> Any:
     """The note of a shard. Raises ValueError if it has none."""
     try:
-        with tarfile.open(path, "r:") as tar:
-            return json.loads(tar.pax_headers[NOTE])
-    except (tarfile.TarError, KeyError) as error:
+        return json.loads(global_records(path)[NOTE])
+    except (ValueError, KeyError, RecursionError) as error:
         raise ValueError(
             f"{path} was not written by `tinyalex prepare`: {error}.\nRemove it, and prepare again."
         ) from error
@@ -64,7 +65,7 @@ def read_index(folder: Path) -> dict[str, Any]:
     Raises FileNotFoundError if it has not finished, ValueError for another index.
     """
     try:
-        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        index = json.loads(read_text(folder / INDEX))
         _check_index(index)
         return {name: index[name] for name in INDEX_ENTRIES}
     except FileNotFoundError:
@@ -72,7 +73,7 @@ def read_index(folder: Path) -> dict[str, Any]:
             f"`tinyalex prepare` has not finished {folder}: there is no {INDEX}.\n"
             f"Run it again: tinyalex prepare SOURCE {folder}"
         ) from None
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(
             f"{folder / INDEX} was not written by `tinyalex prepare`: {error!r}.\n"
             "Prepare again, in a new folder."
@@ -87,6 +88,8 @@ def _check_index(index: dict[str, Any]) -> None:
     for name in ("classes", "shards"):
         if not isinstance(index[name], list) or not all(isinstance(x, str) for x in index[name]):
             raise TypeError(f"{name} is not a list of strings")
+    if len(set(index["shards"])) < len(index["shards"]):
+        raise ValueError("a shard is listed twice")
     for shard in index["shards"]:
         if shard in ("", ".", "..") or not set(shard).isdisjoint("/\\\0"):
             raise ValueError(f"the shard {shard!r} is not the name of a file")
@@ -105,6 +108,7 @@ def read_shards(paths: Iterable[Path]) -> Iterator[ImageRecord]:
     """
     for path in paths:
         samples: dict[str, dict[str, Any]] = {}
+        check_regular(path)
         with open(path, "rb") as file:
             for name, stored in tar_members(ByteRange(path)):
                 key, suffix = _split(name)

@@ -10,6 +10,7 @@ from tinyalex.data import ilsvrc
 from tinyalex.data.folders import class_names, image_files, train_and_test
 from tinyalex.data.records import ByteRange, ImageRecord
 from tinyalex.data.shards import INDEX, PLAN, read_index, read_shards
+from tinyalex.data.text_files import printable, read_text
 
 
 class Source(NamedTuple):
@@ -67,6 +68,12 @@ def find_images(path: str | Path) -> Source:
     root = Path(path).expanduser()
     if not root.is_dir():
         raise FileNotFoundError(f"there is no folder {root}.\nCheck the path.")
+    source = _find_images(root)
+    # Names are printed, and stored with the weights.
+    return source._replace(classes=tuple(map(printable, source.classes)))
+
+
+def _find_images(root: Path) -> Source:
     has_folders = (root / "train").is_dir()
     if (root / ilsvrc.TRAIN).exists() or ((root / ilsvrc.VAL).exists() and not has_folders):
         return _with_labels(*ilsvrc.from_tars(root))
@@ -115,7 +122,7 @@ def _from_shards(classes: tuple[str, ...] | None, shards: list[Path]) -> Source:
 
 def _read_names(file: Path) -> tuple[str, ...] | None:
     """The lines of a file, None if there is none."""
-    return tuple(file.read_text(encoding="utf-8-sig").split("\n")[:-1]) if file.exists() else None
+    return tuple(read_text(file).split("\n")[:-1]) if file.exists() else None
 
 
 def _with_labels(train: list[ilsvrc.Labelled], val: list[ilsvrc.Labelled]) -> Source:

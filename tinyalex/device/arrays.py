@@ -48,11 +48,14 @@ def xp(x: Array) -> ModuleType:
 
 
 def asarray(x: Any, dtype: Any = None, *, like: Array | None = None) -> Array:
-    """`x` as an array: arrays stay on their device, others are copied to `like`'s."""
+    """`x` as an array: arrays stay on their device, others are copied to `like`'s.
+
+    Values in the other byte order are copied to that of this machine.
+    """
     if _is_on_gpu(x):
         with on_device_of(x):
             return x if dtype is None else x.astype(dtype, copy=False)
-    array = np.asarray(x, dtype)
+    array = _native(np.asarray(x, dtype))
     return array if like is None or is_array(x) else to(array, of(like))
 
 
@@ -68,7 +71,14 @@ def to(x: Array, name: str) -> Array:
 
 def to_numpy(x: Array) -> np.ndarray:
     """`x` as a C-contiguous NumPy array; a contiguous NumPy `x` is not copied."""
-    return gpu_library().asnumpy(x, order="C") if _is_on_gpu(x) else np.asarray(x, order="C")
+    if _is_on_gpu(x):
+        return gpu_library().asnumpy(x, order="C")
+    return _native(np.asarray(x, order="C"))
+
+
+def _native(x: Array) -> Array:
+    """`x` in the byte order of this machine."""
+    return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
 
 
 def on(name: str) -> AbstractContextManager[Any]:

@@ -21,8 +21,12 @@ def run(command: Sequence[str], settings: Settings) -> int:
     """
     if not command:
         raise ValueError("expected a Python program, as in `tinyalex emulate train.py --epochs 1`.")
-    if command[0] != "-m" and not Path(command[0]).exists():
-        raise FileNotFoundError(f"no file {command[0]!r}, expected a Python program.")
+    if command[0] != "-m":
+        program_path = Path(command[0])
+        if not program_path.exists():
+            raise FileNotFoundError(f"no file {command[0]!r}, expected a Python program.")
+        if not (program_path.is_file() or program_path.is_dir()):
+            raise ValueError(f"{command[0]!r} is not a regular file, expected a Python program.")
     with tempfile.TemporaryDirectory(prefix="tinyalex-emulate-") as folder:
         environment = os.environ | subprocess_environment(settings) | {REPORTS_VARIABLE: folder}
         # The program inherits the files that mpirun has opened for it.

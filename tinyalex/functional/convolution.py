@@ -142,6 +142,9 @@ class Conv2d(ConvFunction):
             yield tuple(m[g * len(m) // groups : (g + 1) * len(m) // groups] for m in matrices)
 
 
+ConvFunction.im2col = Conv2d
+
+
 def as_rows(w: Array) -> Array:
     """The filters as rows: (O, C/G*KH*KW)."""
     return w.reshape(len(w), -1)

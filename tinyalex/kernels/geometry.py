@@ -1,6 +1,6 @@
 """The shapes of sliding windows, as convolution and pooling pass them to kernels."""
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from tinyalex.function import Function
 
@@ -41,6 +41,9 @@ class ConvFunction(Function):
     """
 
     name = ""
+    im2col: ClassVar[type["ConvFunction"]]
+    """The algorithm for all values. Set in `functional/convolution.py`, because kernels
+    do not import functions."""
 
     @classmethod
     def describe(cls, shape: ConvShape) -> str:

@@ -1,7 +1,6 @@
 """Converts photos to network inputs, as in the training of each variant of AlexNet."""
 
 import json
-import math
 import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -9,11 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from tinyalex.data.decoding import MAX_ASPECT_RATIO, open_image, upright_rgb
+from tinyalex.data.decoding import MAX_ASPECT_RATIO, check_pixels, open_image, upright_rgb
 from tinyalex.functional.arguments import at_least_one
 
 MAX_SIDE = 8192
 """Pixels. With more, images that are resized would not fit into memory."""
+
+MAX_STORED_SIZE = 2048
+"""The largest size in a weights file, in pixels."""
+
+MAX_VALUE = 1e6
+"""Of the brightness of white, means and standard deviations, which are 255 or less."""
+
+MAX_TEXT = 10_000
+"""Characters. The text of a preprocessing has some hundred."""
 
 
 @dataclass(frozen=True)
@@ -58,15 +66,15 @@ class Preprocessing:
                 f"Preprocessing: expected channels 'RGB' or 'BGR', got {self.channels!r}."
             )
         checks: list[tuple[str, tuple[int, ...], float]] = [
-            ("white", (), 0.0), ("mean", (3,), -math.inf), ("std", (3,), 0.0)
+            ("white", (), 1 / MAX_VALUE), ("mean", (3,), -MAX_VALUE), ("std", (3,), 1 / MAX_VALUE)
         ]  # fmt: skip
         for name, shape, least in checks:
             values = np.array(getattr(self, name), np.float64)
-            if values.shape != shape or not (np.isfinite(values) & (values > least)).all():
-                numbers = "three finite numbers" if shape else "a finite number"
+            if values.shape != shape or not ((least <= values) & (values <= MAX_VALUE)).all():
+                numbers = "three numbers" if shape else "a number"
                 raise ValueError(
-                    f"Preprocessing: expected {numbers}{' above 0' if least == 0 else ''} as "
-                    f"{name}, got {getattr(self, name)!r}."
+                    f"Preprocessing: expected {numbers} from {least:g} to {MAX_VALUE:g} as {name}, "
+                    f"got {getattr(self, name)!r}."
                 )
 
     def to_text(self) -> str:
@@ -77,11 +85,21 @@ class Preprocessing:
     def from_text(cls, text: str) -> "Preprocessing":
         """The inverse of `to_text`. Raises ValueError for any other text."""
         try:
-            fields = json.loads(text)
+            fields = json.loads(text[:MAX_TEXT])
             for name in ("mean", "std"):
                 fields[name] = tuple(float(value) for value in fields[name])
-            return cls(**fields)
-        except (TypeError, KeyError, AttributeError, ValueError, RecursionError) as error:
+            read = cls(**fields)
+            if read.size > MAX_STORED_SIZE:
+                raise ValueError(f"expected a size of at most {MAX_STORED_SIZE}, got {read.size}")
+            return read
+        except (
+            TypeError,
+            KeyError,
+            AttributeError,
+            ValueError,
+            OverflowError,
+            RecursionError,
+        ) as error:
             raise ValueError(f"not a preprocessing: {text[:200]!r} ({error}).") from None
 
     def in_bytes(self) -> tuple[np.ndarray, np.ndarray]:
@@ -135,6 +153,7 @@ class Preprocessing:
                     f"{MAX_ASPECT_RATIO} : 1."
                 )
             sides = tuple(self.resize * side // short for side in photo.size)
+        check_pixels(sides)
         return np.asarray(photo.resize(sides, Image.Resampling.BILINEAR))
 
     def _centred(self, pixels: np.ndarray, side: int) -> tuple[int, int]:
@@ -218,6 +237,8 @@ def read_image(image: Any) -> Any:
         raise IsADirectoryError(
             f"preprocessing: expected an image, got the folder {path}. Give the files in it."
         )
+    if not path.is_file():
+        raise ValueError(f"preprocessing: {path} is not a regular file. Give an image.")
     try:
         with open_image(path) as opened:
             return upright_rgb(opened)

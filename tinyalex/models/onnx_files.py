@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from tinyalex.models.onnx_sizes import check_structure
+
 
 def load_onnx() -> Any:
     """The package onnx; raises ImportError with the command that installs it."""
@@ -25,6 +27,7 @@ def read_onnx(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict
     """
     onnx = load_onnx()
     try:
+        check_structure(path)
         # External data could be any file of this machine.
         model = onnx.load(path, load_external_data=False)
         if not model.graph.node or not model.opset_import:  # the end of the file
@@ -71,12 +74,17 @@ class GraphReader:
             if node.op_type == "Constant" and node.attribute[0].name == "value":
                 self.constants[node.output[0]] = node.attribute[0].t
         self.operations = {name: node.op_type for node in graph.node for name in node.output}
-        self.adds = [node for node in graph.node if node.op_type == "Add"]
+        self.adds: dict[str, list[Any]] = {}
+        for node in graph.node:
+            if node.op_type == "Add" and len(node.input) == 2:
+                for name in node.input:
+                    self.adds.setdefault(name, []).append(node)
         self.weights: dict[str, np.ndarray] = {}
 
     def read(self, name: str, transposed: bool = False) -> None:
-        array = self.array(name)
-        self.weights[name] = array.T if transposed else array
+        if name not in self.weights:
+            array = self.array(name)
+            self.weights[name] = array.T if transposed else array
 
     def array(self, name: str) -> np.ndarray:
         if name not in self.constants:
@@ -112,11 +120,10 @@ def _read_gemm(reader: GraphReader, node: Any) -> None:
 def _read_matmul(reader: GraphReader, node: Any) -> None:
     """The matrix, and the constant of an Add of its output: the bias."""
     reader.read(node.input[1], transposed=True)
-    for add in reader.adds:
-        if node.output[0] in add.input:
-            for name in add.input:
-                if name in reader.constants:
-                    reader.read(name)
+    for add in reader.adds.pop(node.output[0], []):
+        for name in add.input:
+            if name in reader.constants:
+                reader.read(name)
 
 
 READERS = {"Conv": _read_conv, "Gemm": _read_gemm, "MatMul": _read_matmul}

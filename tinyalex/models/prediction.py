@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinyalex import nn
+from tinyalex.data.text_files import printable, read_text
 from tinyalex.functional import softmax
 from tinyalex.models import (
     VARIANTS,
@@ -22,9 +23,12 @@ from tinyalex.models import (
     read_weights,
 )
 from tinyalex.models.alexnet_variants import AlexNet
-from tinyalex.models.image_preprocessing import read_image
-from tinyalex.models.weights import DOWNLOADS, Weights, printable
+from tinyalex.models.image_preprocessing import MAX_STORED_SIZE, read_image
+from tinyalex.models.weights import DOWNLOADS, Weights
 from tinyalex.nn.module import Module, run
+
+MAX_NAME_LENGTH = 1000
+"""Of the name of a class in the metadata, on average."""
 
 
 @dataclass(frozen=True)
@@ -117,10 +121,12 @@ def load_network(
     variant = _variant(weights, found, variant)
     # ONNX has other names, in the graph's order: the last array is the last bias.
     last = [name for name in arrays if name.endswith(("fc8.weight", "classifier.6.weight"))]
-    num_classes = arrays[(last or list(arrays))[-1]].shape[0]
+    num_classes = (arrays[(last or list(arrays))[-1]].shape or (0,))[0]
     options: dict[str, Any] = {"column_lrn": True} if metadata.get("column_lrn") == "1" else {}
+    if image_size is None and "image_size" in metadata:
+        image_size = _image_size(weights, metadata["image_size"])
+    _check_sizes(weights, arrays, variant, num_classes, image_size)
     with nn.init.skipped():
-        image_size = image_size or int(metadata.get("image_size", 0)) or None
         model = alexnet(variant, num_classes, image_size, **options)
     try:
         load_weights(model, weights)
@@ -137,12 +143,57 @@ def load_network(
     return model
 
 
+def _image_size(file: str | os.PathLike[str], text: str) -> int:
+    """The image size in the metadata of a weights file."""
+    is_number = text.isascii() and text.isdigit() and len(text) <= 4
+    if not is_number or not 0 < int(text) <= MAX_STORED_SIZE:
+        raise ValueError(
+            f"predict: expected the image_size in the metadata of {file} to be an integer from 1 "
+            f"to {MAX_STORED_SIZE}, got {text[:40]!r}. Give --image-size (image_size= in Python)."
+        )
+    return int(text)
+
+
+def _check_sizes(
+    file: str | os.PathLike[str],
+    arrays: Mapping[str, np.ndarray],
+    variant: str,
+    num_classes: int,
+    image_size: int | None,
+) -> None:
+    """Raises ValueError if the weights are too few for a network of this size.
+
+    Before it is built: a small file can ask for a network that exceeds the memory.
+    """
+    # fc6 has 4096 outputs, and 256 channels as its inputs, whose sides are at least
+    # 1/32 of the image's, minus 2. fc8 has 4096 inputs. Values have at least 2 bytes.
+    side = 0 if image_size is None or variant == "torchvision" else max(image_size // 32 - 2, 0)
+    expected_bytes = 2 * 4096 * max(256 * side**2, num_classes)
+    stored_bytes = max(map(_extent, arrays.values()))
+    if expected_bytes > stored_bytes:
+        size = "" if image_size is None else f" for images of {image_size} x {image_size} pixels"
+        raise ValueError(
+            f"predict: expected the weights of a network with {num_classes} classes{size}, but the "
+            f"largest array in {file} has {stored_bytes:,} bytes."
+        )
+
+
+def _extent(array: np.ndarray) -> int:
+    """The bytes from an array's first to its last element; strides can be 0."""
+    if array.size == 0:
+        return 0
+    pairs = zip(array.shape, array.strides, strict=True)
+    return array.itemsize + sum((n - 1) * abs(stride) for n, stride in pairs)
+
+
 def _classes(file: str | os.PathLike[str], text: str, count: int) -> tuple[str, ...]:
     """The names in the metadata of a weights file. Raises ValueError for other text."""
+    names: Any = None
     try:
-        names = json.loads(text)
+        if len(text) < MAX_NAME_LENGTH * (1 + count):
+            names = json.loads(text)
     except (ValueError, RecursionError):
-        names = None
+        pass
     is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
     if not is_list or len(names) != count:
         raise ValueError(
@@ -168,7 +219,7 @@ def _variant(file: str | os.PathLike[str], weights: Weights, requested: str | No
     if stored is not None and stored not in VARIANTS:
         raise ValueError(
             f"predict: expected the weights of an AlexNet ({known}), but those in {file} are "
-            f"of {stored!r}."
+            f"of {stored[:40]!r}."
         )
     if stored is not None and requested not in (None, stored):
         raise ValueError(
@@ -183,6 +234,5 @@ def _variant(file: str | os.PathLike[str], weights: Weights, requested: str | No
 
 def read_names(file: str | os.PathLike[str]) -> tuple[str, ...]:
     """Names of classes from a text file, one per line, in the order of their labels."""
-    text = Path(file).expanduser().read_text(encoding="utf-8-sig")
-    lines = [printable(line) for line in text.splitlines()]
+    lines = [printable(line) for line in read_text(Path(file).expanduser()).splitlines()]
     return tuple(line.strip() for line in lines if line.strip())

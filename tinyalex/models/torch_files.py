@@ -9,8 +9,6 @@ storages.
 import io
 import math
 import os
-import pickle
-import pickletools
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -18,11 +16,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinyalex import pickles
+from tinyalex.pickles import Call, Name
+
 MAGIC = 0x1950A86A20F9469CFC6C
 """The first pickle of a legacy file."""
 
 MAX_PICKLE_BYTES = 4 << 20
 """The limit for all pickles of a file. A tensor needs about a hundred bytes."""
+
+MAX_DIRECTORY_BYTES = 4 << 20
+"""The limit for the list of a zip file's entries, which need about a hundred each."""
+
+MAX_DIMENSIONS = 64
+"""NumPy's limit."""
 
 DTYPES = {
     "Double": "f8",
@@ -50,9 +57,9 @@ def read_pth(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         content = np.memmap(path, np.uint8, "r")
         is_zip = content[:2].tobytes() == b"PK"
         state, storages = _read_zip(path, content) if is_zip else _read_legacy(content)
-        tensors = state_dict_in(state, TensorRecord)
+        tensors = state_dict_in(state, Call)
         return {name: storages.array(tensor) for name, tensor in tensors.items()}
-    # A damaged or hostile pickle can end in any exception.
+    # zipfile raises many types for damaged files.
     except Exception as error:
         raise ValueError(
             f"load_weights: cannot read {str(path)!r} as a file of torch: {error}.\n"
@@ -69,7 +76,7 @@ def state_dict_in(state: Any, kind: type) -> dict[str, Any]:
         found = next((state[key] for key in keys if isinstance(state.get(key), dict)), state)
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
         raise ValueError(f"expected a dict of tensors by their names, got a {type(found).__name__}")
-    if wrong := [f"{name:.60}" for name, value in found.items() if not isinstance(value, kind)]:
+    if wrong := [repr(name)[:60] for name, value in found.items() if not isinstance(value, kind)]:
         others = ", ".join(wrong[:5]) + (", ..." if len(wrong) > 5 else "")
         raise ValueError(
             f"expected a dict of tensors, or one that has it as {', '.join(keys)}; "
@@ -81,8 +88,8 @@ def state_dict_in(state: Any, kind: type) -> dict[str, Any]:
 # The pickle
 
 
-class StorageRecord(NamedTuple):
-    """A storage as a pickle describes it: `length` elements from element `first`."""
+class Storage(NamedTuple):
+    """A storage as a pickle refers to it: `length` elements from element `first`."""
 
     dtype: str
     key: str
@@ -90,105 +97,32 @@ class StorageRecord(NamedTuple):
     first: int = 0
 
 
-class TensorRecord(NamedTuple):
-    """Replaces torch's functions that create tensors, and records their arguments."""
-
-    storage: Any
-    offset: Any
-    shape: Any
-    strides: Any
-    requires_grad: Any = False
-    hooks: Any = None
-    metadata: Any = None
-
-    def __setstate__(self, state: Any) -> None:
-        raise pickle.UnpicklingError("it sets attributes of a tensor, which weights do not need")
-
-
-class _Parameter:
-    """Replaces torch's function that creates a parameter: returns its tensor."""
-
-    def __new__(cls, tensor: Any, requires_grad: Any, hooks: Any) -> Any:
-        return tensor
-
-    def __setstate__(self, state: Any) -> None:
-        """Without this method, a pickle could change the class itself."""
-
-
-class _Dict(dict):
-    """Replaces OrderedDict, of which torch sets an attribute (the layers' versions)."""
-
-    __slots__ = ()
-
-    def __setstate__(self, state: Any) -> None:
-        """Ignore the attribute."""
-
-
-REPLACEMENTS = {
-    ("collections", "OrderedDict"): _Dict,
-    ("torch._utils", "_rebuild_tensor"): TensorRecord,
-    ("torch._utils", "_rebuild_tensor_v2"): TensorRecord,
-    ("torch._utils", "_rebuild_parameter"): _Parameter,
-    **{("torch", f"{name}Storage"): dtype for name, dtype in DTYPES.items()},
-}
-"""The replacement of each name that a pickle may use."""
-
-
-class TensorUnpickler(pickle.Unpickler):
-    """Reads pickles of plain values and tensors.
-
-    A pickle is a program that can call any function it can name. Here the names that
-    tensors need have replacements, which only record their arguments; any other name
-    raises UnpicklingError.
-    """
-
-    def __init__(self, file: io.BytesIO, **options: Any) -> None:
-        super().__init__(file, **options)
-        self.dtypes: dict[str, str] = {}
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in REPLACEMENTS:
-            return REPLACEMENTS[module, name]
-        raise pickle.UnpicklingError(
-            f"it refers to {f'{module}.{name}'!r}, which weights do not need; it was not executed"
-        )
-
-    def persistent_load(self, pid: Any) -> StorageRecord:
-        match pid:
-            case ("storage", str(dtype), str(key), _, int(length), *view) if (
-                dtype in DTYPES.values() and length >= 0
-            ):
-                self.dtypes[key] = dtype
-                match view:
-                    case [] | [None]:
-                        return StorageRecord(dtype, key, length)
-                    # A view of another storage, before torch 0.4.
-                    case [(_, int(first), _)] if first >= 0:
-                        return StorageRecord(dtype, key, length, first)
-        raise pickle.UnpicklingError("it refers to a storage in a way that torch does not")
-
-
-PUTS, GETS = ("PUT", "BINPUT", "LONG_BINPUT"), ("GET", "BINGET", "LONG_BINGET")
+TENSORS = ("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2")
+PARAMETER = "torch._utils._rebuild_parameter"
+STORAGES = {f"torch.{name}Storage": dtype for name, dtype in DTYPES.items()}
+NAMES = {"collections.OrderedDict", *TENSORS, PARAMETER, *STORAGES}
+"""What a pickle may refer to."""
 
 
 def _unpickle(file: io.BytesIO) -> tuple[Any, dict[str, str]]:
     """The value of the next pickle in the file, and {key: dtype} of its storages."""
-    start, tuples, before = file.tell(), set[int](), ""
-    # genops raises ValueError for missing bytes, before anything is created from them.
-    for operation, argument, _ in pickletools.genops(file):
-        name = operation.name
-        if name in PUTS and (argument or 0) > MAX_PICKLE_BYTES:
-            raise pickle.UnpicklingError("its memo indices would fill the memory")
-        # Hashing tuples of tuples that contain one tuple twice takes exponential time.
-        if name == "DUP" or (name in GETS and argument in tuples):
-            raise pickle.UnpicklingError("it uses a tuple twice, which torch does not")
-        if name in PUTS and before.startswith("TUPLE"):
-            tuples.add(len(tuples) if argument is None else argument)
-        before = name
-    end = file.tell()
-    file.seek(start)
-    unpickler = TensorUnpickler(io.BytesIO(file.read(end - start)), encoding="utf-8")
-    return unpickler.load(), unpickler.dtypes
+    dtypes: dict[str, str] = {}
+
+    def storage(reference: Any) -> Storage:
+        match reference:
+            case ("storage", Name(kind), str(key), _, int(length), *view) if (
+                kind in STORAGES and length >= 0
+            ):
+                dtypes[key] = STORAGES[kind]
+                match view:
+                    case [] | [None]:
+                        return Storage(STORAGES[kind], key, length)
+                    # A view of another storage, before torch 0.4.
+                    case [(_, int(first), _)] if first >= 0:
+                        return Storage(STORAGES[kind], key, length, first)
+        raise ValueError("it refers to a storage in a way that torch does not")
+
+    return pickles.load(file, NAMES, persistent_load=storage), dtypes
 
 
 # The storages
@@ -211,22 +145,15 @@ class Storages:
         self.content, self.find, self.order = content, find, order
         self.decoded: dict[tuple[str, str], np.ndarray] = {}
 
-    def array(self, tensor: TensorRecord) -> np.ndarray:
-        storage, offset, shape, strides = tensor[:4]
-        if (
-            not isinstance(storage, StorageRecord)
-            or not isinstance(shape, tuple)
-            or not isinstance(strides, tuple)
-            or len(shape) != len(strides)
-            or not all(type(n) is int and n >= 0 for n in (offset, *shape, *strides))
-        ):
-            raise ValueError("a tensor's offset, shape or strides are not integers of at least 0")
+    def array(self, tensor: Call) -> np.ndarray:
+        storage, offset, shape, strides = _tensor(tensor)
         values = self.values(storage)
         first = storage.first + offset
         last = first + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
-        if not math.prod(shape):
+        if not (count := math.prod(shape)):
             return np.zeros(shape, values.dtype)
-        if last >= len(values):
+        # A stride of 0 repeats elements: a small file could have a huge tensor.
+        if last >= len(values) or count > len(values):
             raise ValueError(
                 f"a tensor {shape} with strides {strides} from element {first} exceeds its storage "
                 f"of {len(values)} elements"
@@ -236,7 +163,7 @@ class Storages:
             shape, values.dtype, values, first * size, [step * size for step in strides]
         )
 
-    def values(self, storage: StorageRecord) -> np.ndarray:
+    def values(self, storage: Storage) -> np.ndarray:
         """All elements of a storage."""
         dtype, key, length, _ = storage
         if (key, dtype) not in self.decoded:
@@ -262,12 +189,43 @@ class Storages:
         return (halves.astype(np.uint32) << 16).view(np.float32)  # the upper half of a float32
 
 
+def _tensor(call: Call) -> tuple[Storage, int, tuple[int, ...], tuple[int, ...]]:
+    """The storage, offset, shape and strides of a tensor or parameter."""
+    match call:
+        case Call(name, (Call() as tensor, *_)) if name == PARAMETER:
+            call = tensor
+    match call:
+        case Call(name, (Storage() as storage, offset, tuple(shape), tuple(strides), *_)) if (
+            name in TENSORS and call.state is None
+        ):
+            if len(shape) > MAX_DIMENSIONS or len(shape) != len(strides):
+                raise ValueError(
+                    f"a tensor has {len(shape)} dimensions and {len(strides)} strides; expected "
+                    f"as many strides as dimensions, and at most {MAX_DIMENSIONS}"
+                )
+            if not all(type(n) is int and 0 <= n < 2**63 for n in (offset, *shape, *strides)):
+                raise ValueError(
+                    "a tensor's offset, shape or strides are not integers from 0 to 2**63"
+                )
+            return storage, offset, shape, strides
+    raise ValueError("a tensor is described in a way that torch does not")
+
+
 def itemsize(dtype: str) -> int:
     return 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
 
 
+class _Directory(io.FileIO):
+    """A zip file from which only its directory is read, in one piece."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        if size > MAX_DIRECTORY_BYTES:
+            raise ValueError(f"the list of its entries has {size:,} bytes")
+        return super().read(size)
+
+
 def _read_zip(path: str | os.PathLike[str], content: np.ndarray) -> tuple[Any, Storages]:
-    with zipfile.ZipFile(path) as archive:
+    with _Directory(path) as file, zipfile.ZipFile(file) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
     if not (names := [name for name in entries if name.endswith("/data.pkl")]):
         raise ValueError("it is a zip file without data.pkl")
@@ -307,8 +265,10 @@ def _read_legacy(content: np.ndarray) -> tuple[Any, Storages]:
     state, dtypes = _unpickle(file)
     keys, _ = _unpickle(file)
     ranges, position = {}, file.tell()
+    if not isinstance(keys, list):
+        raise ValueError("the order of its storages is not a list")
     for key in keys:  # each storage: its length in 8 bytes, and its elements
-        if key not in dtypes:
+        if not isinstance(key, str) or key not in dtypes:
             raise ValueError("it has a storage that no tensor uses")
         length = int.from_bytes(content[position : position + 8].tobytes(), "little")
         ranges[key] = ByteRange(position + 8, length * itemsize(dtypes[key]))

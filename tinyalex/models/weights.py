@@ -12,10 +12,14 @@ from typing import NamedTuple
 import numpy as np
 
 from tinyalex import serialization
+from tinyalex.data.text_files import printable
 from tinyalex.models.alexnet_variants import AlexNet
 from tinyalex.models.onnx_files import read_onnx
 from tinyalex.models.torch_files import read_pth, state_dict_in
 from tinyalex.nn.module import Module
+
+MAX_LINES = 50
+"""Of an error message: a file can contain a million names."""
 
 
 class Weights(NamedTuple):
@@ -60,22 +64,21 @@ def load_weights(model: Module, path: str | os.PathLike[str]) -> None:
             wrong.append(f"{given} is {array.dtype}, expected a floating dtype")
     if wrong:
         lines = [f"load_weights: {str(path)!r} belongs to another network:"]
-        lines += ["  " + printable(line) for line in wrong]
+        lines += ["  " + printable(line) for line in wrong[:MAX_LINES]]
+        if len(wrong) > MAX_LINES:
+            lines.append(f"  and {len(wrong) - MAX_LINES} more")
         if weights.variant not in (None, model.variant if isinstance(model, AlexNet) else None):
-            lines.append(f"The file is for variant {weights.variant!r}.")
+            lines.append(f"The file is for variant {printable(repr(weights.variant))}.")
         raise ValueError("\n".join(lines))
     model.load_state_dict({name: array for name, (_, array) in arrays.items()})
 
 
-def printable(text: str) -> str:
-    """The text without control codes, which names in a file may contain."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)[:200]
-
-
 def read_weights(path: str | os.PathLike[str]) -> Weights:
     """The weights in a file of one of the formats of `load_weights`."""
-    if not Path(path).is_file():
+    if not Path(path).exists():
         raise FileNotFoundError(f"load_weights: there is no file {str(path)!r}.")
+    if not Path(path).is_file():
+        raise ValueError(f"load_weights: {str(path)!r} is not a regular file.")
     with open(path, "rb") as file:
         head = file.read(9)
     if head[4:] == b"\0\0\0\0{":  # the length of the header, and its JSON

@@ -99,4 +99,5 @@ def _fill_random(tensor: Tensor, draw: Callable[[np.random.Generator], np.ndarra
 def _fill(tensor: Tensor, values: np.ndarray) -> Tensor:
     with device.on_device_of(tensor.data):
         tensor.data[...] = device.to(np.asarray(values, tensor.dtype), tensor.device)
+    tensor.version += 1
     return tensor

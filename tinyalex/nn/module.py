@@ -119,7 +119,7 @@ class Module:
             name = devices.check(target)
             return lambda x: devices.to(x, name)
         try:
-            dtype = np.dtype(target)
+            dtype = np.dtype(target).newbyteorder("=")
         except TypeError:
             dtype = np.dtype(object)
         if dtype.kind != "f":

@@ -61,6 +61,7 @@ class SGD:
                     v = device.to(velocities[i], p.device)  # model.to() may have moved p
                     velocities[i] = v = v.astype(p.dtype, copy=False)
                     kernels.of(p.data).sgd_update(p.data, v, p.grad, *rates)
+                p.version += 1
 
     def zero_grad(self) -> None:
         """Reset all gradients to None, before each backward(), which adds to them."""

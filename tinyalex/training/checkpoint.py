@@ -7,12 +7,17 @@ from typing import Any
 import numpy as np
 
 from tinyalex import device, serialization
+from tinyalex.kernels.geometry import Shape
 from tinyalex.nn import Module
 from tinyalex.nn.partitioned import Partitioned
 from tinyalex.optim import SGD
+from tinyalex.optim.lr_scheduler import Scheduler
+from tinyalex.training.checkpoint_contents import ENTRIES, mismatches
+from tinyalex.training.history import CHECKPOINT
 from tinyalex.training.progress import Epoch, Progress
 
-CHECKPOINT = "checkpoint.safetensors"
+DATA_DIGEST = "pictures"
+"""The option of a run that is a hash of its images. Earlier checkpoints may lack it."""
 
 
 class Run:
@@ -47,25 +52,33 @@ class Run:
     def load_checkpoint(self, path: str | os.PathLike[str]) -> None:
         """Restore the state from a checkpoint.
 
-        Raises ValueError if it is from a run with other options, and names them.
+        Raises serialization.DamagedFileError if the file is damaged, ValueError if it
+        is from a run with other options or another network, and names them; then the
+        state has not changed.
         """
         state = serialization.load(path)
-        expected = {"progress", "options", "seed", "best"}
-        if not isinstance(state, dict) or not expected <= state.keys():
+        if not isinstance(state, dict) or not ENTRIES & state.keys():
             raise ValueError(
                 f"resume: expected a checkpoint ({CHECKPOINT}), but {str(path)!r} is "
                 "another file, perhaps of weights only."
             )
-        before = state["options"]
-        changed = [
-            f"{name} was {before.get(name)!r}, now {value!r}"
-            for name, value in self.options.items()
-            if before.get(name) != value
-        ]
-        if changed:
+        wrong = [f"{name} is missing" for name in ENTRIES - state.keys()]
+        if not wrong and not isinstance(state["options"], dict):
+            wrong = ["options is not a dict"]
+        if not wrong:
+            self._check_options(path, state["options"])
+            wrong = mismatches(
+                state,
+                self.model.state_shapes(),
+                self._velocity_shapes(),
+                self.optimizer.param_groups,
+                # One of the user's own may have any state.
+                self.scheduler.state_dict() if isinstance(self.scheduler, Scheduler) else None,
+            )
+        if wrong:
+            lines = sorted(wrong)[:20] + [f"and {len(wrong) - 20} more"] * (len(wrong) > 20)
             raise ValueError(
-                f"resume: {str(path)!r} is from a run with other options: {'; '.join(changed)}.\n"
-                "Give the same options, or start a new run in another folder (--output)."
+                f"resume: {str(path)!r} is not a checkpoint of this run:\n  " + "\n  ".join(lines)
             )
         device.manual_seed(state["seed"])
         self.best = state["best"]
@@ -75,6 +88,22 @@ class Run:
             self.scheduler.load_state_dict(state["scheduler"])
         self.progress = Progress(**state["progress"])
         self.log = [Epoch(**line) for line in state["log"]]
+
+    def _check_options(self, path: str | os.PathLike[str], before: dict[str, Any]) -> None:
+        """Raises ValueError for a checkpoint of a run with other options."""
+        changed = [
+            f"{name} was {before.get(name)!r}, now {value!r}"
+            for name, value in self.options.items()
+            if before.get(name) != value and (name in before or name != DATA_DIGEST)
+        ]
+        if changed:
+            has_other_images = any(line.startswith(f"{DATA_DIGEST} was ") for line in changed)
+            note = f"({DATA_DIGEST}: a hash of the data set, whose images have changed.)\n"
+            raise ValueError(
+                f"resume: {str(path)!r} is from a run with other options: {'; '.join(changed)}.\n"
+                f"{note if has_other_images else ''}"
+                "Give the same options, or start a new run in another folder (--output)."
+            )
 
     def _optimizer_state(self) -> dict[str, Any]:
         """The optimizer's state, with velocities of the whole network's parameters."""
@@ -89,13 +118,9 @@ class Run:
     def _load_optimizer(self, state: dict[str, Any]) -> None:
         if isinstance(self.model, Partitioned):
             sections = self.model.sections
-            whole_names = [
-                list(dict.fromkeys(sections[name].name for name in names))
-                for names in self._group_names()
-            ]
             groups = [
                 dict(zip(names, velocities, strict=True))
-                for names, velocities in zip(whole_names, state["velocity"], strict=True)
+                for names, velocities in zip(self._whole_names(), state["velocity"], strict=True)
             ]
             state = state | {
                 "velocity": [
@@ -105,7 +130,23 @@ class Run:
             }
         self.optimizer.load_state_dict(state)
 
+    def _velocity_shapes(self) -> list[list[Shape]]:
+        """The shapes of the velocities in a checkpoint."""
+        if not isinstance(self.model, Partitioned):
+            return [[v.shape for v in group] for group in self.optimizer.velocity]
+        shapes = self.model.state_shapes()
+        return [[shapes[name] for name in names] for names in self._whole_names()]
+
     def _group_names(self) -> list[list[str]]:
         """The names of the parameters in each of the optimizer's groups."""
         names = {id(p): name for name, p in self.model.named_parameters()}
         return [[names[id(p)] for p in group["params"]] for group in self.optimizer.param_groups]
+
+    def _whole_names(self) -> list[list[str]]:
+        """The names in the whole network of the parameters in each group."""
+        assert isinstance(self.model, Partitioned)
+        sections = self.model.sections
+        return [
+            list(dict.fromkeys(sections[name].name for name in names))
+            for names in self._group_names()
+        ]

@@ -40,7 +40,12 @@ class Epoch:
 
 @dataclass
 class Progress:
-    """Steps so far, sums over the images of the current epoch, and the best epoch."""
+    """Steps so far, sums over the images of the current epoch, and the best epoch.
+
+    skipped                of the current epoch: steps without an update, as their loss
+                           or gradients were not finite
+    skipped_in_succession  the number of the last steps that were skipped
+    """
 
     step: int = 0
     images: int = 0
@@ -50,9 +55,22 @@ class Progress:
     waited: float = 0.0
     best_error: float = math.inf
     best_epoch: int = 0
+    skipped: int = 0
+    skipped_in_succession: int = 0
 
     def start_epoch(self) -> None:
         self.images, self.loss, self.wrong, self.seconds, self.waited = 0, 0.0, 0, 0.0, 0.0
+        self.skipped = 0
+
+    def status(self, batches: int) -> str:
+        """The text of the progress bar, after this many batches of the epoch."""
+        images = max(1, self.images)
+        wait, step = (1000 * s / batches for s in (self.waited, self.seconds - self.waited))
+        return (
+            f"loss {self.loss / images:.3f}, error {100 * self.wrong / images:.1f} %, "
+            f"{self.images / self.seconds:.0f} images/s: "
+            f"per batch, {wait:.0f} ms data wait, {step:.0f} ms compute"
+        )
 
 
 class PendingResults:

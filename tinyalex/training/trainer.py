@@ -2,10 +2,12 @@
 
 import csv
 import io
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,14 @@ from tinyalex.nn import Module
 from tinyalex.optim import SGD
 from tinyalex.optim.lr_scheduler import ReduceLROnPlateau
 from tinyalex.serialization import atomic_write
+from tinyalex.training import divergence, history
 from tinyalex.training.checkpoint import CHECKPOINT, Run
+from tinyalex.training.output_folder import checked
 from tinyalex.training.plateau import Plateau
 from tinyalex.training.progress import Epoch, PendingResults, progress_bar
-from tinyalex.training.scheme import Scheme
+from tinyalex.training.scheme import Scheme, StepResult
 from tinyalex.training.signals import Interrupted, deferred_interrupts
+from tinyalex.training.step_check import StepCheck
 
 SAVE_INTERVAL_SECONDS = 600
 """Between checkpoints within an epoch, which on all of ImageNet may take hours."""
@@ -40,7 +45,8 @@ class Trainer(Run):
     """Trains `model`, and keeps these files in the folder `output` up to date:
 
         log.csv                 a line for each epoch
-        checkpoint.safetensors  to resume from: weights, optimizer, schedule, seed, log
+        checkpoint.safetensors  to resume from: weights, optimizer, schedule, seed, log;
+                                the one before is checkpoint.1.safetensors (history.py)
         best.safetensors        the weights with the lowest validation error so far
         model.safetensors       the weights at the end
 
@@ -48,9 +54,16 @@ class Trainer(Run):
     epochs        total number of epochs
     metadata      of the weights files: the network's `variant`, ...
     patience      stop when the validation error has not fallen for this many epochs
+    skip_bad_steps
+                  make no update in steps whose loss or gradients are not finite, up to
+                  this many in succession. Each step waits for the GPU if it is not 0
     options       settings that must be the same when a run is resumed
     scheme        how a step is computed; None: in this process. With several processes
                   (tinyalex.parallel), each has a Trainer, and one writes the files
+    save_interval_seconds
+                  between checkpoints within an epoch; None: SAVE_INTERVAL_SECONDS
+    keep_checkpoints
+                  the number of checkpoints that are kept, at least 1
     after_epoch   called with the log after each epoch, for example to plot it; with
                   several processes, in each
     """
@@ -67,8 +80,11 @@ class Trainer(Run):
         output: str | os.PathLike[str],
         metadata: dict[str, str],
         patience: int | None = None,
+        skip_bad_steps: int = 0,
         options: dict[str, Any] | None = None,
         scheme: Scheme | None = None,
+        save_interval_seconds: float | None = None,
+        keep_checkpoints: int = history.KEEP_CHECKPOINTS,
         after_epoch: Callable[[list[Epoch]], None] = lambda log: None,
     ) -> None:
         super().__init__(model, optimizer, scheduler, options)
@@ -83,6 +99,12 @@ class Trainer(Run):
                     "shard=scheme.shard)."
                 )
         self.after_epoch = after_epoch
+        self.save_interval_seconds, self.keep_checkpoints = save_interval_seconds, keep_checkpoints
+        self._has_checkpoint = False
+        """Whether `checkpoint` is intact and of this run. If not, it is overwritten."""
+        if self.scheme.is_main:
+            self.output.mkdir(parents=True, exist_ok=True)
+        self._check = StepCheck(self.scheme, optimizer, self.checkpoint, skip_bad_steps)
         self._pending = PendingResults()
         self._plateau: Plateau | None = None
 
@@ -112,6 +134,8 @@ class Trainer(Run):
 
     def _train_epoch(self, stop_requested: Callable[[], bool]) -> None:
         epoch, progress = len(self.log), self.progress
+        save_interval = self.save_interval_seconds
+        save_interval = SAVE_INTERVAL_SECONDS if save_interval is None else save_interval
         start = progress.step - epoch * len(self.train)
         self.model.train()
         title = f"epoch {epoch + 1}/{self.epochs}"
@@ -120,14 +144,14 @@ class Trainer(Run):
             began = saved = printed = time.perf_counter()
             for images, labels in self._timed(self.train.epoch(epoch, start)):
                 self.step(images, labels)
-                save_now = time.perf_counter() - saved > SAVE_INTERVAL_SECONDS
+                save_now = time.perf_counter() - saved > save_interval
                 stop, save_now = self.scheme.any_rank(stop_requested(), save_now)
                 if stop or time.perf_counter() - began > READ_INTERVAL_SECONDS:
                     self._read_results()
                     now = time.perf_counter()
                     progress.seconds, began = progress.seconds + now - began, now
                     batches = progress.step - epoch * len(self.train)
-                    status = self._status(batches)
+                    status = progress.status(batches)
                     bar.set_postfix_str(status)
                     if bar.disable and now - printed > STATUS_INTERVAL_SECONDS:
                         self._print(f"{title}, batch {batches} of {len(self.train)}: {status}")
@@ -151,31 +175,24 @@ class Trainer(Run):
                 return
             yield batch
 
-    def _status(self, batches: int) -> str:
-        """The text of the progress bar, after this many batches of the epoch."""
-        p, images = self.progress, max(1, self.progress.images)
-        wait, step = (1000 * s / batches for s in (p.waited, p.seconds - p.waited))
-        return (
-            f"loss {p.loss / images:.3f}, error {100 * p.wrong / images:.1f} %, "
-            f"{p.images / p.seconds:.0f} images/s: "
-            f"per batch, {wait:.0f} ms data wait, {step:.0f} ms compute"
-        )
-
     def step(self, images: Array, labels: Array) -> None:
         """Forward pass, backward pass, update. The results are pending on the device.
 
         An empty batch, none of whose images could be read, counts as a step too.
         """
+        compute = partial(self._compute_gradients, images, labels)
+        result = compute()
+        if result is not None and self._check.allows_update(result, self.progress, compute):
+            self.optimizer.step()
+            self._pending.add(result.loss, result.errors, result.images)
+            if self._plateau is None:
+                self._plateau = Plateau(result.classes)
+        self.progress.step += 1
+
+    def _compute_gradients(self, images: Array, labels: Array) -> StepResult | None:
         device.set_step(self.progress.step)
         self.optimizer.zero_grad()
-        result = self.scheme.compute_gradients(images, labels)
-        self.progress.step += 1
-        if result is None:
-            return
-        self.optimizer.step()
-        self._pending.add(result.loss, result.errors, result.images)
-        if self._plateau is None:
-            self._plateau = Plateau(result.classes)
+        return self.scheme.compute_gradients(images, labels)
 
     def _read_results(self) -> None:
         """Add pending results to the progress. Raises if a loss is not finite."""
@@ -193,12 +210,7 @@ class Trainer(Run):
                 tqdm.write(self._plateau.advice())
 
     def _diverged(self, loss: float, step: int) -> FloatingPointError:
-        lr = self.optimizer.param_groups[0]["lr"]
-        saved = "The last checkpoint was saved before. " if self.checkpoint.exists() else ""
-        return FloatingPointError(
-            f"The loss is {loss} at step {step}: training has diverged. {saved}"
-            f"Restart with a learning rate below {lr:g}, for example --lr {lr / 10:g}."
-        )
+        return self._check.error(loss, step)
 
     def _finish_epoch(self) -> None:
         """Validate, log, update the schedule and the best weights, save."""
@@ -206,13 +218,16 @@ class Trainer(Run):
         lr = self.optimizer.param_groups[0]["lr"]
         valid = self.scheme.evaluate(progress_bar(self.valid, desc="validation"))
         if not np.isfinite(valid.loss):
-            raise self._diverged(valid.loss, progress.step)
+            repeat = partial(self.scheme.evaluate, self.valid)
+            found = divergence.find_first(self.scheme, repeat)
+            raise self._check.error(valid.loss, progress.step, found)
+        images = progress.images or math.nan
         self.log.append(
             Epoch(
                 epoch=len(self.log) + 1,
                 lr=lr,
-                train_loss=progress.loss / progress.images,
-                train_error=progress.wrong / progress.images,
+                train_loss=progress.loss / images,
+                train_error=progress.wrong / images,
                 valid_loss=valid.loss,
                 valid_error=valid.error,
                 images_per_second=progress.images / progress.seconds,
@@ -221,6 +236,8 @@ class Trainer(Run):
                 waited=progress.waited,
             )
         )
+        if progress.skipped:
+            self._print(f"skipped steps: {progress.skipped} (loss or gradients not finite)")
         progress.start_epoch()
         if isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.step(valid.error)
@@ -241,7 +258,7 @@ class Trainer(Run):
 
     def _save_weights(self, name: str, weights: dict[str, np.ndarray]) -> None:
         if self.scheme.is_main:
-            serialization.save(self.output / name, weights, metadata=self.metadata)
+            serialization.save(checked(self.output) / name, weights, metadata=self.metadata)
 
     def _report(self) -> None:
         """Write the log; call `after_epoch`, in every process, as it may compute."""
@@ -252,7 +269,7 @@ class Trainer(Run):
             )
             writer.writeheader()
             writer.writerows(map(asdict, self.log))
-            with atomic_write(self.output / "log.csv") as unfinished:
+            with atomic_write(checked(self.output) / "log.csv") as unfinished:
                 unfinished.write_text(text.getvalue())
         self.after_epoch(self.log)
 
@@ -266,11 +283,14 @@ class Trainer(Run):
         if not all(np.isfinite(array).all() for array in state["model"].values()):
             raise self._diverged(float("nan"), self.progress.step)
         if self.scheme.is_main:
-            serialization.save(self.checkpoint, state)
+            newest = checked(self.output) / CHECKPOINT
+            history.save(newest, state, self.keep_checkpoints, is_first=not self._has_checkpoint)
+            self._has_checkpoint = True
 
     def resume(self, path: str | os.PathLike[str]) -> None:
         """Continue from a checkpoint, as `load_checkpoint` does."""
         self.load_checkpoint(path)
+        self._has_checkpoint = self.checkpoint.exists() and self.checkpoint.samefile(path)
         self._pending = PendingResults()
         if not self.scheme.is_main:
             self.best = {}

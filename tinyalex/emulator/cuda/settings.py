@@ -33,9 +33,10 @@ class Settings:
     check: bool = False
 
     def __post_init__(self) -> None:
-        if self.devices < 0 or self.memory_gib <= 0 or not 0 <= self.order < 2**32:
+        is_memory = 0 < self.memory_gib < 2**30
+        if self.devices < 0 or not is_memory or not 0 <= self.order < 2**32:
             raise ValueError(
-                "the emulator's settings: expected devices >= 0, memory_gib > 0 and "
+                "the emulator's settings: expected devices >= 0, 0 < memory_gib < 2**30 and "
                 f"0 <= order < 2**32, got {self}."
             )
         if self.capability not in CAPABILITIES:

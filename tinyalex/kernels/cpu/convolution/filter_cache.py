@@ -16,7 +16,7 @@ class _Entry(NamedTuple):
     array: "weakref.ref[np.ndarray]"
     key: Hashable
     values: np.ndarray
-    result: np.ndarray
+    result: np.ndarray | None
 
 
 _entries: dict[int, _Entry] = {}
@@ -24,8 +24,8 @@ _entries: dict[int, _Entry] = {}
 
 
 def cached(
-    array: np.ndarray, key: Hashable, compute: Callable[[np.ndarray], np.ndarray]
-) -> np.ndarray:
+    array: np.ndarray, key: Hashable, compute: Callable[[np.ndarray], np.ndarray | None]
+) -> np.ndarray | None:
     """compute(array), which is read-only. `key` distinguishes computations."""
     found = _entries.get(id(array))
     if found and found.array() is array and found.key == key:

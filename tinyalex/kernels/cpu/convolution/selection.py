@@ -37,6 +37,8 @@ def convolution_algorithm(
     |           | C * KW * stride < 2 * O           | the strips are below 2 * y    |
     |           | two rows of output per worker     | workers partition the rows    |
     | im2col    | all others                        |                               |
+
+    Winograd leaves values for which it is inaccurate to im2col (winograd_range.py).
     """
     if dtype != np.float32:
         return None

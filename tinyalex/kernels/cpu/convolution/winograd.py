@@ -26,7 +26,9 @@ are memory-bound: some rows of tiles are transformed, multiplied and transformed
 while in the cache.
 
 Rounding errors grow with m: y has a relative l2 error of at most 5e-6 against float64
-(tests/test_winograd.py). An infinite or NaN pixel affects its whole tile.
+(tests/test_winograd.py). They are relative to the largest value of a tile: images,
+filters and gradients with a few values far larger than the others, infinite or NaN are
+left to im2col (winograd_range.py).
 """
 
 import math
@@ -34,8 +36,13 @@ import math
 import numpy as np
 
 from tinyalex import device
-from tinyalex.kernels.cpu.activation import masked
+from tinyalex.kernels.cpu.activation import masked, relu_backward
 from tinyalex.kernels.cpu.convolution.filter_cache import cached, invalidate
+from tinyalex.kernels.cpu.convolution.winograd_range import (
+    MAX_GRADIENT_RATIO,
+    filters_in_range,
+    pixels_in_range,
+)
 from tinyalex.kernels.cpu.convolution.winograd_tiling import Tiling
 from tinyalex.kernels.cpu.convolution.winograd_transforms import (
     ONE,
@@ -45,7 +52,7 @@ from tinyalex.kernels.cpu.convolution.winograd_transforms import (
 )
 from tinyalex.kernels.cpu.gemm import MIN_PARALLEL_MADDS, matmul, stacked_matmul
 from tinyalex.kernels.cpu.layout import as_hwnc
-from tinyalex.kernels.cpu.memory_pool import activation, empty
+from tinyalex.kernels.cpu.memory_pool import activation, empty, like
 from tinyalex.kernels.geometry import ConvFunction, ConvShape
 
 MIN_TILE_IMAGES = 32
@@ -59,8 +66,9 @@ slow, more exceed the cache."""
 class Winograd(ConvFunction):
     """Winograd's algorithm, in float32. Arguments as `functional.Conv2d`.
 
-    Stores w, for dw the transformed tiles V (two to four times as large as x, but
-    expensive to recompute) and, with `relu`, y.
+    Stores x and w, for dw the transformed tiles V (two to four times as large as x, but
+    expensive to recompute) and, with `relu`, y. If x or w is out of range
+    (winograd_range.py), im2col computes y and the gradients; if dy is, the gradients.
     """
 
     def forward(
@@ -76,16 +84,23 @@ class Winograd(ConvFunction):
         y = activation((len(x), len(w), *shape.out), x.dtype)
         training = any(self.needs_input_grad[1:])
         tiles: dict[tuple[int, int], np.ndarray] = {}
-        self.tiling, self.shape, self.w, self.v = tiling, shape, w, tiles
+        self.tiling, self.shape, self.x, self.w, self.v = tiling, shape, x, w, tiles
         self.y = y if relu else None
+        self.fallback: ConvFunction | None = None  # computed y, and computes the gradients
         u = forward_filters(tiling, w, training)
+        if u is None:
+            return self.forward_by_im2col(b, relu)
         channels = x.shape[1] * tiling.stride**2
+        out_of_range: list[int] = []
 
         def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
+            pixels = tiling.fold_pixels(x[lo:hi], scratch)
+            if not pixels_in_range(pixels, hi - lo):
+                out_of_range.append(lo)
+                return
             v = None
             if training:
                 v = tiles[lo, hi] = empty(tiling.points((hi - lo) * channels), x.dtype)
-            pixels = tiling.fold_pixels(x[lo:hi], scratch)
             convolve(tiling, pixels, u, b, as_hwnc(y[lo:hi]), scratch, v, relu)
 
         device.for_tiles(
@@ -95,9 +110,11 @@ class Winograd(ConvFunction):
             min_tile=MIN_TILE_IMAGES,
             single_threaded=is_small(tiling, x, w),
         )
-        return y
+        return self.forward_by_im2col(b, relu) if out_of_range else y
 
     def backward(self, dy: np.ndarray) -> tuple[np.ndarray | None, ...]:
+        if self.fallback is not None:
+            return self.fallback.backward(dy)
         want_dx, want_dw, want_db = self.needs_input_grad
         tiling, w, y, tiles = self.tiling, self.w, self.y, self.v
         at, g, _ = matrices(tiling.m, tiling.r)
@@ -106,11 +123,15 @@ class Winograd(ConvFunction):
         adjoint = tiling.transposed()
         dx = activation(self.shape.x, dy.dtype) if want_dx else None
         u = transform_filters(tiling, tiling.fold_filters(w), mirrored=True) if want_dx else None
+        out_of_range: list[int] = []
 
         def tile(lo: int, hi: int, scratch: device.Scratch) -> tuple[np.ndarray, np.ndarray] | None:
             upstream = as_hwnc(dy[lo:hi])
             if y is not None:
                 upstream = masked(upstream, as_hwnc(y[lo:hi]), scratch)
+            if not pixels_in_range(upstream, hi - lo, MAX_GRADIENT_RATIO):
+                out_of_range.append(lo)
+                return None
             if dx is not None and u is not None:
                 count = (hi - lo) * channels * tiling.groups
                 if tiling.stride == 1:
@@ -131,15 +152,38 @@ class Winograd(ConvFunction):
             db = d[ONE, ONE].reshape(-1, filters).sum(axis=0)
             return du.reshape(len(gg), -1).T @ gg, db
 
-        dw = db = None
-        small = is_small(tiling, dy, w)
-        if tiles:
-            dw, db = device.for_tiles(dy, 0, tile, tiles=sorted(tiles), single_threaded=small)
+        sums = device.for_tiles(
+            dy,
+            adjoint.bytes_each(channels * tiling.groups + filters),
+            tile,
+            min_tile=MIN_TILE_IMAGES,
+            single_threaded=is_small(tiling, dy, w),
+            tiles=sorted(tiles) or None,
+        )
+        if out_of_range:
+            return self.backward_by_im2col(dy)
+        dw, db = sums or (None, None)
+        if dw is not None:
             dw = tiling.unfold_filters(dw.reshape(filters, channels, -1))
-        else:
-            size = adjoint.bytes_each(channels * tiling.groups + filters)
-            device.for_tiles(dy, size, tile, min_tile=MIN_TILE_IMAGES, single_threaded=small)
         return dx, dw if want_dw else None, db if want_db else None
+
+    # Values out of range (winograd_range.py)
+
+    def forward_by_im2col(self, b: np.ndarray | None, relu: bool) -> np.ndarray:
+        self.v = {}
+        self.fallback = function = self.im2col()
+        function.needs_input_grad = self.needs_input_grad
+        return function.forward(self.x, self.w, b, shape=self.shape, relu=relu)
+
+    def backward_by_im2col(self, dy: np.ndarray) -> tuple[np.ndarray | None, ...]:
+        function = self.im2col()
+        function.needs_input_grad = self.needs_input_grad
+        function.forward(self.x, self.w, None, shape=self.shape)
+        if self.y is None:
+            return function.backward(dy)
+        upstream = like(dy)
+        relu_backward(dy, self.y, upstream)
+        return function.backward(upstream)
 
     @classmethod
     def describe(cls, shape: ConvShape) -> str:
@@ -186,12 +230,18 @@ def convolve(
             np.maximum(rows, zeros, out=rows)
 
 
-def forward_filters(tiling: Tiling, w: np.ndarray, training: bool) -> np.ndarray:
-    """U (points, G, C/G, O/G) for the forward pass, cached unless w is trained."""
+def forward_filters(tiling: Tiling, w: np.ndarray, training: bool) -> np.ndarray | None:
+    """U (points, G, C/G, O/G) for the forward pass, cached unless w is trained.
 
-    def compute(w: np.ndarray) -> np.ndarray:
+    None if w is out of range.
+    """
+
+    def compute(w: np.ndarray) -> np.ndarray | None:
+        folded = tiling.fold_filters(w)
+        if not filters_in_range(folded):
+            return None
         # Row-major for BLAS; transposed before the transform, which enlarges it.
-        return transform_filters(tiling, tiling.fold_filters(w).swapaxes(1, 2))
+        return transform_filters(tiling, folded.swapaxes(1, 2))
 
     if training:
         invalidate(w)
