@@ -7,6 +7,7 @@ import zlib
 
 import numpy as np
 import pytest
+from limits import limited
 from PIL import Image
 
 from tinyalex import data, models
@@ -31,6 +32,24 @@ def png(width, height, bits=1):
     header = struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)
     start = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
     return start + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def tiff(tags, content):
+    """A TIFF file with these tags, as 32-bit integers unless the key has a type."""
+    entries = {key if isinstance(key, tuple) else (key, 4): value for key, value in tags.items()}
+    start = 8 + 2 + 12 * len(entries) + 4
+    file = b"II*\0" + struct.pack("<IH", 8, len(entries))
+    for (tag, kind), value in sorted(entries.items()):
+        file += struct.pack("<HHII", tag, kind, 1, start if value == "start" else value)
+    return file + bytes(4) + content
+
+
+def tiled(width, length, width_type=4):
+    """A TIFF file of 16 x 16 pixels in one tile of this size."""
+    content = zlib.compress(bytes(1000))
+    shape = {256: 16, 257: 16, 258: 8, 259: 8, 262: 1, 277: 1}
+    tile = {(322, width_type): width, 323: length, 324: "start", 325: len(content)}
+    return tiff({**shape, **tile}, content)
 
 
 def read_by_decode(folder, content):
@@ -81,3 +100,12 @@ def test_sixteen_bits_become_eight():
     pixels = np.asarray(decode(file.getvalue()))
     assert (pixels[:50] == 0).all()
     assert (pixels[50:] == 255).all()
+
+
+@pytest.mark.parametrize(
+    "content", [tiled(40_000, 40_000), tiled(1 << 30, 16), tiled(255, 1 << 24, width_type=1)]
+)
+def test_a_small_tiff_file_with_a_large_tile_is_refused(content):
+    assert len(content) < 200
+    with pytest.raises(ValueError, match="tile"):
+        limited(decode, content)

@@ -2,12 +2,14 @@
 
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from tinyalex.data.records import ByteRange
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -23,6 +25,7 @@ MAX_ASPECT_RATIO = 100
 """With a larger ratio, resizing by the shorter side could exhaust the memory."""
 
 EXIF_ORIENTATION = 0x0112
+TIFF_TILE_WIDTH, TIFF_TILE_LENGTH = 322, 323
 
 
 def decode(data: bytes, short_side: int | None = None) -> "Image":
@@ -61,7 +64,7 @@ def decode_square(data: bytes, side: int, *, squash: bool = False) -> "Image":
 def _decode_rgb(data: bytes, short_side: int | None) -> "Image":
     """The image in RGB, possibly downscaled, to no less than `short_side`."""
     try:
-        with open_image(io.BytesIO(data)) as image:
+        with open_image(data) as image:
             if max(image.size) > MAX_ASPECT_RATIO * min(image.size):
                 width, height = image.size
                 raise ValueError(
@@ -87,8 +90,8 @@ def _with_short_side(size: tuple[int, int], short_side: int) -> tuple[int, int]:
 
 
 @contextmanager
-def open_image(file: str | Path | io.BytesIO) -> "Iterator[Image]":
-    """A file as a Pillow image, whose pixels have not been decoded yet.
+def open_image(data: bytes) -> "Iterator[Image]":
+    """The bytes of a file as a Pillow image, whose pixels have not been decoded yet.
 
     All images are opened here. Raises ValueError for a file in none of FORMATS or with
     more than MAX_PIXELS; Pillow's decoders raise errors of many types.
@@ -96,27 +99,41 @@ def open_image(file: str | Path | io.BytesIO) -> "Iterator[Image]":
     from PIL import Image, UnidentifiedImageError
 
     try:
-        opened = Image.open(file, formats=FORMATS)
+        opened = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError:  # its text contains a memory address
         raise ValueError(f"none of {', '.join(FORMATS)}") from None
     with opened as image:
         check_pixels(image.size)
+        if image.format == "TIFF":
+            _check_tiles(image)
         yield image
 
 
-def check_pixels(size: tuple[int, ...]) -> None:
+def check_pixels(size: Sequence[int], of: str = "image") -> None:
     """Raises ValueError for the size of an image with more than MAX_PIXELS."""
     width, height = size
     if width * height > MAX_PIXELS:
         raise ValueError(
-            f"expected at most {MAX_PIXELS:,} pixels, got {width} x {height}; make it smaller"
+            f"expected an {of} of at most {MAX_PIXELS:,} pixels, got {width} x {height}; "
+            "make it smaller"
         )
+
+
+def _check_tiles(image: Any) -> None:
+    """Raises ValueError for the tiles of a TIFF image, which are decoded as a whole.
+
+    They can be larger than the image.
+    """
+    size = [image.tag_v2.get(tag, 0) for tag in (TIFF_TILE_WIDTH, TIFF_TILE_LENGTH)]
+    if not all(isinstance(side, int) for side in size):
+        raise ValueError(f"expected integers as the size of its tiles, got {size}")
+    check_pixels(size, "image tile")
 
 
 def read_rgb(caller: str, file: Path) -> "Image":
     """The image in a file. Raises ValueError if it cannot be read."""
     try:
-        with open_image(file) as image:
+        with open_image(ByteRange(file).read()) as image:
             return upright_rgb(image)
     except Exception as error:  # damaged data raise errors of many types
         raise ValueError(
