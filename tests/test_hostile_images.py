@@ -109,3 +109,30 @@ def test_a_small_tiff_file_with_a_large_tile_is_refused(content):
     assert len(content) < 200
     with pytest.raises(ValueError, match="tile"):
         limited(decode, content)
+
+
+def progressive(scans, size=(16, 16)):
+    """A JPEG file whose last scan is repeated."""
+    file = io.BytesIO()
+    Image.new("L", size).save(file, "JPEG", progressive=True)
+    content = file.getvalue()[:-2]
+    # Its Huffman table precedes it.
+    last = content[content.rindex(b"\xff\xc4") :]
+    return content + last * (scans - content.count(b"\xff\xda")) + b"\xff\xd9"
+
+
+def test_a_jpeg_file_of_many_scans_is_refused():
+    decode(progressive(100))
+    content = progressive(60_000, (4000, 4000))
+    with pytest.raises(ValueError, match="at most 100 scans, got 60000"):
+        limited(decode, content)
+
+
+def test_scans_of_a_jpeg_file_are_counted_up_to_its_end():
+    thumbnail = b"\xff\xfe\x01\x00" + b"\xff\xd9\xff\xda".ljust(254, b"\0")
+    content = progressive(10)
+    content = content[:2] + thumbnail + content[2:]
+    assert decode(content + content[2:] * 20).size == (16, 16)
+    many = progressive(101)
+    with pytest.raises(ValueError, match="got 101"):
+        decode(many[:2] + thumbnail + many[2:])

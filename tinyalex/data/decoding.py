@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,14 @@ contain billions. Decoding needs up to 12 bytes per pixel, in each thread."""
 MAX_ASPECT_RATIO = 100
 """With a larger ratio, resizing by the shorter side could exhaust the memory."""
 
+MAX_SCANS = 100
+"""Of a JPEG file. Encoders write about 10, and each takes time in proportion to the
+image's pixels."""
+
+JPEG_SEGMENT = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)
+"""A marker with a length, which it includes, or the end of the image."""
+
+JPEG_SCAN, JPEG_END = b"\xda", b"\xd9"
 EXIF_ORIENTATION = 0x0112
 TIFF_TILE_WIDTH, TIFF_TILE_LENGTH = 322, 323
 
@@ -106,6 +115,8 @@ def open_image(data: bytes) -> "Iterator[Image]":
         check_pixels(image.size)
         if image.format == "TIFF":
             _check_tiles(image)
+        elif image.format in ("JPEG", "MPO"):
+            _check_scans(data)
         yield image
 
 
@@ -116,6 +127,22 @@ def check_pixels(size: Sequence[int], of: str = "image") -> None:
         raise ValueError(
             f"expected an {of} of at most {MAX_PIXELS:,} pixels, got {width} x {height}; "
             "make it smaller"
+        )
+
+
+def _check_scans(data: bytes) -> None:
+    """Raises ValueError for a JPEG file with more than MAX_SCANS.
+
+    A scan of a hundred bytes can change all pixels. What follows the end of the image,
+    such as a video, is not searched.
+    """
+    position = scans = 0
+    while (marker := JPEG_SEGMENT.search(data, position)) and marker[1] != JPEG_END:
+        scans += marker[1] == JPEG_SCAN
+        position = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2])
+    if scans > MAX_SCANS:
+        raise ValueError(
+            f"expected a JPEG image of at most {MAX_SCANS} scans, got {scans}; save it again"
         )
 
 
