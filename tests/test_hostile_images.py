@@ -3,6 +3,8 @@
 import io
 import os
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -136,3 +138,29 @@ def test_scans_of_a_jpeg_file_are_counted_up_to_its_end():
     many = progressive(101)
     with pytest.raises(ValueError, match="got 101"):
         decode(many[:2] + thumbnail + many[2:])
+
+
+@pytest.mark.parametrize(("bits", "compression"), [(8, 1), (4, 2)])
+def test_a_run_length_encoded_bmp_file_is_refused(bits, compression):
+    pixels = bytes([16, 0, 0, 0]) * 16 + bytes([0, 1])
+    start = 14 + 40 + 4 * 2**bits
+    content = struct.pack("<2sIII", b"BM", start + len(pixels), 0, start)
+    content += struct.pack("<IiiHHI", 40, 16, 16, 1, bits, compression)
+    content += struct.pack("<IiiII", len(pixels), 0, 0, 0, 0) + bytes(4 * 2**bits) + pixels
+    with pytest.raises(ValueError, match="run-length encoded BMP"):
+        decode(content)
+
+
+def test_damaged_tags_print_no_warnings():
+    tags = {256: 16, 257: 16, 258: 8, 259: 1, 262: 1, 277: 1, 273: "start", 279: 256}
+    # Type 12, 64-bit floats, has an offset as its value: these are outside of the file.
+    damaged = {(1000 + i, 12): 1 << 20 for i in range(20)}
+    program = (
+        "import sys; from tinyalex.data.decoding import decode; decode(sys.stdin.buffer.read())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        input=tiff({**tags, **damaged}, bytes(256)),
+        capture_output=True,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")

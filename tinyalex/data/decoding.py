@@ -3,6 +3,7 @@
 import io
 import math
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,10 @@ from tinyalex.data.records import ByteRange
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+# For damaged tags, Pillow can print thousands of lines. warnings.catch_warnings would
+# change the filters of other threads.
+warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 """Formats that are read. For some others, Pillow starts Ghostscript."""
@@ -33,6 +38,7 @@ JPEG_SEGMENT = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)
 """A marker with a length, which it includes, or the end of the image."""
 
 JPEG_SCAN, JPEG_END = b"\xda", b"\xd9"
+BMP_RUN_LENGTHS = (1, 2)  # of 8 and 4 bits
 EXIF_ORIENTATION = 0x0112
 TIFF_TILE_WIDTH, TIFF_TILE_LENGTH = 322, 323
 
@@ -117,6 +123,9 @@ def open_image(data: bytes) -> "Iterator[Image]":
             _check_tiles(image)
         elif image.format in ("JPEG", "MPO"):
             _check_scans(data)
+        elif image.format == "BMP" and image.info.get("compression") in BMP_RUN_LENGTHS:
+            # Pillow decodes them in Python, which can take 20 s.
+            raise ValueError("run-length encoded BMP is not supported; convert it to PNG")
         yield image
 
 
