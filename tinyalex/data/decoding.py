@@ -180,7 +180,8 @@ def read_rgb(caller: str, file: Path) -> "Image":
 def upright_rgb(image: Any) -> "Image":
     """A Pillow image in 8-bit RGB, rotated upright by its EXIF orientation.
 
-    Grey values are repeated in each channel, 16 bits become 8, transparency is dropped.
+    Grey values are repeated in each channel, 16 bits become 8. Transparency and
+    metadata are dropped, so that the result is not rotated again.
     Raises ValueError for pixel types without a known black and white.
     """
     from PIL import Image
@@ -200,7 +201,9 @@ def upright_rgb(image: Any) -> "Image":
         )
     elif image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")  # Pillow warns if this is converted to RGB directly
-    return image.convert("RGB")
+    rgb = image.convert("RGB")
+    rgb.info = {}
+    return rgb
 
 
 def _upright(image: "Image") -> "Image":
