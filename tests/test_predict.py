@@ -68,6 +68,19 @@ def test_with_ten_views_probabilities_are_averaged(colour_network, photo, rng):
     )
 
 
+def test_a_rotated_photo_is_rotated_once(colour_network, tmp_path):
+    stored = Image.new("RGB", (40, 40))
+    stored.paste("white", (0, 0, 40, 20))
+    exif = Image.Exif()
+    exif[0x0112] = 3  # by 180 degrees
+    file = tmp_path / "photo.jpg"
+    stored.save(file, exif=exif)
+    image = predict(colour_network, file).image
+    assert image[0].max() < 20
+    assert image[-1].min() > 235
+    np.testing.assert_array_equal(image, PREPROCESS.crop(file))
+
+
 def test_classes_without_names_are_numbered(colour_network, photo):
     assert predict(colour_network, photo).classes[1][0] == "class 1"
 

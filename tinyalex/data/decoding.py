@@ -2,15 +2,23 @@
 
 import io
 import math
-from collections.abc import Iterator
+import re
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinyalex.data.records import ByteRange
+
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+# For damaged tags, Pillow can print thousands of lines. warnings.catch_warnings would
+# change the filters of other threads.
+warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 """Formats that are read. For some others, Pillow starts Ghostscript."""
@@ -22,7 +30,17 @@ contain billions. Decoding needs up to 12 bytes per pixel, in each thread."""
 MAX_ASPECT_RATIO = 100
 """With a larger ratio, resizing by the shorter side could exhaust the memory."""
 
+MAX_SCANS = 100
+"""Of a JPEG file. Encoders write about 10, and each takes time in proportion to the
+image's pixels."""
+
+JPEG_SEGMENT = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)
+"""A marker with a length, which it includes, or the end of the image."""
+
+JPEG_SCAN, JPEG_END = b"\xda", b"\xd9"
+BMP_RUN_LENGTHS = (1, 2)  # of 8 and 4 bits
 EXIF_ORIENTATION = 0x0112
+TIFF_TILE_WIDTH, TIFF_TILE_LENGTH = 322, 323
 
 
 def decode(data: bytes, short_side: int | None = None) -> "Image":
@@ -61,7 +79,7 @@ def decode_square(data: bytes, side: int, *, squash: bool = False) -> "Image":
 def _decode_rgb(data: bytes, short_side: int | None) -> "Image":
     """The image in RGB, possibly downscaled, to no less than `short_side`."""
     try:
-        with open_image(io.BytesIO(data)) as image:
+        with open_image(data) as image:
             if max(image.size) > MAX_ASPECT_RATIO * min(image.size):
                 width, height = image.size
                 raise ValueError(
@@ -87,8 +105,8 @@ def _with_short_side(size: tuple[int, int], short_side: int) -> tuple[int, int]:
 
 
 @contextmanager
-def open_image(file: str | Path | io.BytesIO) -> "Iterator[Image]":
-    """A file as a Pillow image, whose pixels have not been decoded yet.
+def open_image(data: bytes) -> "Iterator[Image]":
+    """The bytes of a file as a Pillow image, whose pixels have not been decoded yet.
 
     All images are opened here. Raises ValueError for a file in none of FORMATS or with
     more than MAX_PIXELS; Pillow's decoders raise errors of many types.
@@ -96,27 +114,62 @@ def open_image(file: str | Path | io.BytesIO) -> "Iterator[Image]":
     from PIL import Image, UnidentifiedImageError
 
     try:
-        opened = Image.open(file, formats=FORMATS)
+        opened = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError:  # its text contains a memory address
         raise ValueError(f"none of {', '.join(FORMATS)}") from None
     with opened as image:
         check_pixels(image.size)
+        if image.format == "TIFF":
+            _check_tiles(image)
+        elif image.format in ("JPEG", "MPO"):
+            _check_scans(data)
+        elif image.format == "BMP" and image.info.get("compression") in BMP_RUN_LENGTHS:
+            # Pillow decodes them in Python, which can take 20 s.
+            raise ValueError("run-length encoded BMP is not supported; convert it to PNG")
         yield image
 
 
-def check_pixels(size: tuple[int, ...]) -> None:
+def check_pixels(size: Sequence[int], of: str = "image") -> None:
     """Raises ValueError for the size of an image with more than MAX_PIXELS."""
     width, height = size
     if width * height > MAX_PIXELS:
         raise ValueError(
-            f"expected at most {MAX_PIXELS:,} pixels, got {width} x {height}; make it smaller"
+            f"expected an {of} of at most {MAX_PIXELS:,} pixels, got {width} x {height}; "
+            "make it smaller"
         )
+
+
+def _check_scans(data: bytes) -> None:
+    """Raises ValueError for a JPEG file with more than MAX_SCANS.
+
+    A scan of a hundred bytes can change all pixels. What follows the end of the image,
+    such as a video, is not searched.
+    """
+    position = scans = 0
+    while (marker := JPEG_SEGMENT.search(data, position)) and marker[1] != JPEG_END:
+        scans += marker[1] == JPEG_SCAN
+        position = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2])
+    if scans > MAX_SCANS:
+        raise ValueError(
+            f"expected a JPEG image of at most {MAX_SCANS} scans, got {scans}; save it again"
+        )
+
+
+def _check_tiles(image: Any) -> None:
+    """Raises ValueError for the tiles of a TIFF image, which are decoded as a whole.
+
+    They can be larger than the image.
+    """
+    size = [image.tag_v2.get(tag, 0) for tag in (TIFF_TILE_WIDTH, TIFF_TILE_LENGTH)]
+    if not all(isinstance(side, int) for side in size):
+        raise ValueError(f"expected integers as the size of its tiles, got {size}")
+    check_pixels(size, "image tile")
 
 
 def read_rgb(caller: str, file: Path) -> "Image":
     """The image in a file. Raises ValueError if it cannot be read."""
     try:
-        with open_image(file) as image:
+        with open_image(ByteRange(file).read()) as image:
             return upright_rgb(image)
     except Exception as error:  # damaged data raise errors of many types
         raise ValueError(
@@ -127,7 +180,8 @@ def read_rgb(caller: str, file: Path) -> "Image":
 def upright_rgb(image: Any) -> "Image":
     """A Pillow image in 8-bit RGB, rotated upright by its EXIF orientation.
 
-    Grey values are repeated in each channel, 16 bits become 8, transparency is dropped.
+    Grey values are repeated in each channel, 16 bits become 8. Transparency and
+    metadata are dropped, so that the result is not rotated again.
     Raises ValueError for pixel types without a known black and white.
     """
     from PIL import Image
@@ -147,7 +201,9 @@ def upright_rgb(image: Any) -> "Image":
         )
     elif image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")  # Pillow warns if this is converted to RGB directly
-    return image.convert("RGB")
+    rgb = image.convert("RGB")
+    rgb.info = {}
+    return rgb
 
 
 def _upright(image: "Image") -> "Image":

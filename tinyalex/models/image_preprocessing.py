@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinyalex.data.decoding import MAX_ASPECT_RATIO, check_pixels, open_image, upright_rgb
+from tinyalex.data.records import ByteRange
 from tinyalex.functional.arguments import at_least_one
 
 MAX_SIDE = 8192
@@ -240,7 +241,7 @@ def read_image(image: Any) -> Any:
     if not path.is_file():
         raise ValueError(f"preprocessing: {path} is not a regular file. Give an image.")
     try:
-        with open_image(path) as opened:
+        with open_image(ByteRange(path).read()) as opened:
             return upright_rgb(opened)
     # Pillow's decoders also raise SyntaxError, struct.error and others for damaged
     # files.
