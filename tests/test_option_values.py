@@ -189,7 +189,7 @@ def test_options_of_training_scripts(name, capfd):
         ("train_imagenet", ["--resume=nothing"], "there is no file 'nothing'"),
         ("train_imagenet", ["--evaluate", "nothing"], "there is no file 'nothing'"),
         ("train_imagenet", ["--image-size=10"], "image_size=10 is too small"),
-        ("train_imagenet", ["--image-size=8000"], "resize of at most 8192"),
+        ("train_imagenet", ["--resize=9000"], "resize of at most 8192"),
         ("train_imagenet", ["--resize=200"], "cannot be cropped from resize=200"),
         ("train_imagenet", ["--column-lrn", "--variant=caffe"], "--column-lrn is an option"),
         ("train_imagenet", ["--devices=cpu,cpu", "--variant=keras"], "keras has no columns"),

@@ -218,8 +218,8 @@ def itemsize(dtype: str) -> int:
 class _Directory(io.FileIO):
     """A zip file from which only its directory is read, in one piece."""
 
-    def read(self, size: int = -1, /) -> bytes:
-        if size > MAX_DIRECTORY_BYTES:
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > MAX_DIRECTORY_BYTES:
             raise ValueError(f"the list of its entries has {size:,} bytes")
         return super().read(size)
 
