@@ -94,6 +94,12 @@ def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(read, size,
         read(tmp_path, content)
 
 
+@pytest.mark.parametrize("read", READERS)
+def test_an_extreme_aspect_ratio_is_refused_before_it_is_decoded(read, tmp_path):
+    with pytest.raises(ValueError, match="aspect ratio of at most 100 : 1, got 20000 x 1 pixels"):
+        read(tmp_path, png(20_000, 1))
+
+
 def test_sixteen_bits_become_eight():
     values = np.zeros((100, 100), np.uint16)
     values[50:] = 65535

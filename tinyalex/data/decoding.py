@@ -80,12 +80,6 @@ def _decode_rgb(data: bytes, short_side: int | None) -> "Image":
     """The image in RGB, possibly downscaled, to no less than `short_side`."""
     try:
         with open_image(data) as image:
-            if max(image.size) > MAX_ASPECT_RATIO * min(image.size):
-                width, height = image.size
-                raise ValueError(
-                    f"expected an aspect ratio of at most {MAX_ASPECT_RATIO} : 1, "
-                    f"got {width} x {height} pixels"
-                )
             if short_side is not None:
                 # A JPEG decoder can reduce by 2, 4 or 8, to no less than this size.
                 image.draft(None, _with_short_side(image.size, short_side))
@@ -108,8 +102,8 @@ def _with_short_side(size: tuple[int, int], short_side: int) -> tuple[int, int]:
 def open_image(data: bytes) -> "Iterator[Image]":
     """The bytes of a file as a Pillow image, whose pixels have not been decoded yet.
 
-    All images are opened here. Raises ValueError for a file in none of FORMATS or with
-    more than MAX_PIXELS; Pillow's decoders raise errors of many types.
+    All images are opened here. Raises ValueError for a file in none of FORMATS or that
+    exceeds the limits above; Pillow's decoders raise errors of many types.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -119,6 +113,12 @@ def open_image(data: bytes) -> "Iterator[Image]":
         raise ValueError(f"none of {', '.join(FORMATS)}") from None
     with opened as image:
         check_pixels(image.size)
+        width, height = image.size
+        if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
+            raise ValueError(
+                f"expected an aspect ratio of at most {MAX_ASPECT_RATIO} : 1, "
+                f"got {width} x {height} pixels"
+            )
         if image.format == "TIFF":
             _check_tiles(image)
         elif image.format in ("JPEG", "MPO"):
