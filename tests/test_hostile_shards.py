@@ -34,6 +34,7 @@ def folder(tmp_path):
         ("shards", [".."]),
         ("shards", ["train-00000.tar"] * 2),
         ("shards", ["train\0.tar"]),
+        ("shards", ["train" + "a" * 300 + ".tar"]),
         ("mean", 5),
         ("mean", [1, 2]),
         ("mean", [1, 2, float("nan")]),

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 from fuzz_formats import FORMATS, ONNX
@@ -58,15 +59,22 @@ def read_mutated_files(count, scratch, seed):
     formats = [*FORMATS, ONNX]
     print(f"{'format':38} {'files':>7} {'read':>7} {'distinct errors':>15}")
     files = read = 0
-    errors = set()
+    errors, failed = set(), []
     for form in formats:
-        outcome = campaign(form, count // len(formats) + 1, scratch / form.name, seed)
+        try:
+            outcome = campaign(form, count // len(formats) + 1, scratch / form.name, seed)
+        except Exception as error:
+            traceback.print_exception(error)
+            failed.append(form.name)
+            continue
         print(
             f"{form.name:38} {outcome.files:7} {outcome.read:7} {len(outcome.errors):15}",
             flush=True,
         )
         files, read, errors = files + outcome.files, read + outcome.read, errors | {*outcome.errors}
     print(f"{'all':38} {files:7} {read:7} {len(errors):15}")
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
     print("none crashed, took 10 s or 1 GiB, started a program, or touched other files", flush=True)
 
 

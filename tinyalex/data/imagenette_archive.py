@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tinyalex.data.download import cache_folder, fetch
 from tinyalex.data.tar_files import TarFile, compressed_tar_files
+from tinyalex.data.text_files import MAX_NAME_BYTES
 
 # The same md5 as in torchvision.
 ARCHIVES = {
@@ -18,9 +19,6 @@ ARCHIVES = {
 
 MAX_BYTES, MAX_IMAGE_BYTES = 2 << 30, 64 << 20
 """Of the archive without compression, and of each image in it."""
-
-MAX_NAME_BYTES = 255
-"""Of a file or folder: the limit of most file systems."""
 
 HOSTS = (
     "https://s3.amazonaws.com/fast-ai-imageclas/",

@@ -15,7 +15,7 @@ import numpy as np
 
 from tinyalex.data.records import ByteRange, ImageRecord, tar_members
 from tinyalex.data.tar_files import global_records
-from tinyalex.data.text_files import check_regular, read_text
+from tinyalex.data.text_files import MAX_NAME_BYTES, check_regular, read_text
 from tinyalex.serialization import atomic_write
 
 PLAN, INDEX = "plan.json", "index.json"
@@ -91,8 +91,9 @@ def _check_index(index: dict[str, Any]) -> None:
     if len(set(index["shards"])) < len(index["shards"]):
         raise ValueError("a shard is listed twice")
     for shard in index["shards"]:
-        if shard in ("", ".", "..") or not set(shard).isdisjoint("/\\\0"):
-            raise ValueError(f"the shard {shard!r} is not the name of a file")
+        is_name = shard not in ("", ".", "..") and set(shard).isdisjoint("/\\\0")
+        if not is_name or len(shard.encode("utf-8", "replace")) > MAX_NAME_BYTES:
+            raise ValueError(f"the shard {shard[:100]!r} is not the name of a file")
     for name, shape in (("mean", (3,)), ("covariance", (3, 3))):
         values = np.asarray(index[name], np.float64)
         if values.shape != shape or not np.isfinite(values).all():

@@ -16,7 +16,7 @@ from tinyalex.data.text_files import check_regular
 
 BLOCK_BYTES = 512
 
-MAX_NAME_BYTES = 1 << 20
+MAX_EXTENSION_BYTES = 1 << 20
 """Of an extended header, which contains a long name."""
 
 MAX_HEADER_BLOCKS = 60_000
@@ -176,9 +176,9 @@ def _read_exactly(archive: BinaryIO, size: int, name: str) -> bytes:
 
 
 def _extension(archive: BinaryIO, size: int) -> bytes:
-    if size > MAX_NAME_BYTES:
+    if size > MAX_EXTENSION_BYTES:
         raise ValueError(
-            f"an extended header has {size:,} bytes, expected at most {MAX_NAME_BYTES:,}"
+            f"an extended header has {size:,} bytes, expected at most {MAX_EXTENSION_BYTES:,}"
         )
     return _read_exactly(archive, size, "an extended header")
 

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+MAX_NAME_BYTES = 255
+"""Of a file or folder: the limit of most file systems."""
+
 MAX_TEXT_BYTES = 16 << 20
 """Parsed JSON can take 20 times as much memory."""
 
