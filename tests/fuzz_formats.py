@@ -150,9 +150,9 @@ def read_preprocessing(folder, file):
 # Images
 
 
-def write_image(kind):
+def write_image(kind, **options):
     def write(folder):
-        (folder / "image").write_bytes(image_bytes(1, (40, 30), kind))
+        (folder / "image").write_bytes(image_bytes(1, (40, 30), kind, **options))
         return folder / "image"
 
     return write
@@ -314,6 +314,8 @@ FORMATS = [
     Format("image.webp", write_image("WEBP"), read_image),
     Format("image.gif", write_image("GIF"), read_image),
     Format("image.bmp", write_image("BMP"), read_image),
+    Format("image.ppm", write_image("PPM"), read_image),
+    Format("image.tiff", write_image("TIFF", compression="tiff_deflate"), read_image),
     Format("data_batch_1", write_cifar("python", "data_batch_1"), read_cifar, tokens=OPCODES),
     Format("data_batch_1.bin", write_cifar("binary", "data_batch_1.bin"), read_cifar),
     Format("cifar-10.tar.gz", write_cifar_archive, read_cifar_archive),

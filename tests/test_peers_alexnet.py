@@ -314,7 +314,7 @@ def test_a_pickled_model_is_refused_naming_its_class(zipped, tmp_path):
     with pytest.raises(
         ValueError,
         match=re.escape(
-            "it refers to 'torch.nn.modules.container.Sequential', which weights do not need"
+            "refers to 'torch.nn.modules.container.Sequential', which it does not need"
         ),
     ):
         ours_from(tmp_path / "w")
