@@ -16,6 +16,8 @@ from tinyalex import device as devices
 from tinyalex import emulator
 from tinyalex.data.download import data_folder
 
+collect_ignore = ["fuzz_atheris.py"]  # doctests would import it, and it imports atheris
+
 DEVICE = os.environ.get("TINYALEX_DEVICE", "cpu")
 """The device of tests marked `gpu`, which are skipped on cpu, the default."""
 
