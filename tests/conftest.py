@@ -16,7 +16,7 @@ from tinyalex import device as devices
 from tinyalex import emulator
 from tinyalex.data.download import data_folder
 
-collect_ignore = ["fuzz_atheris.py"]  # doctests would import it, and it imports atheris
+collect_ignore_glob = ["fuzz_atheris.py"]  # to look for doctests, pytest would import it
 
 DEVICE = os.environ.get("TINYALEX_DEVICE", "cpu")
 """The device of tests marked `gpu`, which are skipped on cpu, the default."""
@@ -26,7 +26,10 @@ PACKS = ("cifar10", "imagenet")
 """The real images in tests, by their names in `unpack.py`."""
 
 NEEDS = {
-    "hypothesis": ["geometries.py", "test_fuzz.py", "test_peers_fuzz.py"],
+    "hypothesis": [
+        *("geometries.py", "test_fuzz.py", "test_peers_fuzz.py", "test_pickles.py"),
+        *("fuzzing.py", "fuzz_formats.py", "test_fuzz_files.py", "torture.py"),
+    ],
     "requests": ["test_download.py"],
     "scipy": ["test_preparing.py", "test_train_imagenet.py"],
 }
