@@ -55,8 +55,8 @@ notebooks: $(VENV)/.lessons ## convert the lessons to notebooks for Jupyter and 
 test-parallel: $(VENV)/.parallel ## train with several processes (installs mpi4py and mpich)
 	$(BIN)/python -m pytest -m parallel tests/test_parallel*.py tests/test_scale.py tests/test_benchmarks.py --no-skips
 
-test-fuzz: $(VENV)/.fuzz ## read mutated files of each format; train 2,000 steps
-	$(BIN)/python -m pytest -m fuzz tests/test_fuzz_files.py tests/test_long_runs.py $(NO_SKIPS)
+test-fuzz: $(VENV)/.fuzz ## read mutated files of each format; kill, stop and resume runs; train 2,000 steps
+	$(BIN)/python -m pytest -m fuzz --ignore-glob='tests/test_peers*.py' $(NO_SKIPS)
 
 torture: $(VENV)/.fuzz ## the long form: 100,000 mutated files, 50 killed runs, a full disk; half an hour
 	$(BIN)/python tests/torture.py

@@ -250,6 +250,7 @@ KILLED = """if True:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@pytest.mark.fuzz
 def test_a_run_that_is_killed_at_any_step_of_a_save_is_resumed(tmp_path):
     """In the middle of each file, before its fsync, and before each renaming."""
     tests = str(Path(__file__).parent)

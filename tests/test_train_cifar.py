@@ -49,6 +49,7 @@ def test_a_run_learns_and_writes_all_its_files(images, tmp_path):
     ]
 
 
+@pytest.mark.fuzz
 def test_a_stopped_and_resumed_run_ends_with_the_same_bytes(images, tmp_path):
     options = ["--data", images, "--model", "alexnet", "--epochs", 2, "--batch-size", 8]
     reference = run(*options, "--output", tmp_path / "reference")

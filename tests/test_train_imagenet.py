@@ -106,6 +106,7 @@ def test_official_tar_files_become_shards_a_network_and_its_evaluation(tmp_path)
 
 
 @pytest.mark.slow
+@pytest.mark.fuzz
 def test_a_stopped_and_resumed_run_ends_with_the_same_bytes_and_names_unreadable_images(tmp_path):
     photos = class_folders(tmp_path / "photos")
     (photos / "train" / "cat" / "4.jpg").write_bytes(image_bytes(4)[:200])
