@@ -541,7 +541,7 @@ def test_lazy_execution_shows(lazy, case):
 SETTINGS = {
     ("devices", "many"): "TINYALEX_EMULATOR_DEVICES: expected int, got 'many'",
     ("devices", "-1"): "expected devices >= 0",
-    ("memory_gib", "0"): "memory_gib > 0",
+    ("memory_gib", "0"): "0 < memory_gib",
     ("order", "-3"): "0 <= order",
     ("capability", "5.0"): "expected one of 7.5, 8.0, 8.6, 8.9, 9.0, 10.0, 12.0, got '5.0'",
     ("lazy", "yes"): "TINYALEX_EMULATOR_LAZY: expected 0 or 1, got 'yes'",
