@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 
+import numpy as np
+
 from tinyalex.emulator.cuda.settings import settings
 from tinyalex.emulator.cuda.statistics import statistics
 
@@ -38,6 +40,10 @@ class Task:
     after: "Task | None" = None
     devices: frozenset[int] = frozenset()
 
+    def run(self) -> None:
+        with np.errstate(all="ignore"):  # a GPU does not warn of inf and NaN
+            self.do()
+
     def depends_on(self, earlier: "Task") -> bool:
         if earlier is self.after or earlier.device in self.devices:
             return True
@@ -66,7 +72,7 @@ def add(task: Task) -> Task:
     if task.do is not nothing:
         _with_work.add(task.device)
     if not settings.lazy:
-        task.do()
+        task.run()
         return task
     pending[next(_numbers)] = task
     while len(pending) > CAPACITY:
@@ -108,4 +114,4 @@ def _do(number: int) -> None:
         if n < number and n in pending and task.depends_on(earlier):
             _do(n)
     del pending[number]
-    task.do()
+    task.run()
