@@ -326,7 +326,7 @@ FORMATS = [
     Format("imagenette.tgz", write_imagenette, read_imagenette, gzip.decompress, gz, TAR_WORDS),
     Format(
         "shard.tar", lambda folder: write_shards(folder) / "train-00000.tar", read_shards,
-        outside=lambda whole, part: with_checksums(part), tokens=TAR_WORDS,
+        wrap=lambda whole, part: with_checksums(part), tokens=TAR_WORDS,
     ),
     Format(
         "index.json, values", lambda folder: write_shards(folder) / "index.json", read_shards,
@@ -335,7 +335,7 @@ FORMATS = [
     Format("index.json", lambda folder: write_shards(folder) / "index.json", read_shards),
     Format(
         "ILSVRC2012.tar", write_official, read_official,
-        outside=lambda whole, part: with_checksums(part), tokens=TAR_WORDS,
+        wrap=lambda whole, part: with_checksums(part), tokens=TAR_WORDS,
     ),
     Format(
         "ILSVRC2012, devkit", lambda folder: write_official(folder).parent / ilsvrc.DEVKIT,

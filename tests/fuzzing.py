@@ -31,9 +31,9 @@ class Format:
     """Writes valid files into a folder, and returns the one to mutate."""
     read: Callable[[Path, Path], None]
     """Reads (folder, file). Raises AssertionError for a wrong result."""
-    inside: Callable[[bytes], bytes] = bytes
+    unwrap: Callable[[bytes], bytes] = bytes
     """The part of the file to mutate, before compression and checksums."""
-    outside: Callable[[bytes, bytes], bytes] = lambda whole, part: part
+    wrap: Callable[[bytes, bytes], bytes] = lambda whole, part: part
     """The file with another part."""
     tokens: tuple[bytes, ...] = ()
     """Text that has a meaning in the format."""
@@ -145,7 +145,7 @@ def campaign(form, count, scratch, seed=0):
     (scratch / SECRET).write_bytes(b"secret")
     file = form.write(original)
     content, relative = file.read_bytes(), file.relative_to(original)
-    part = form.inside(content)
+    part = form.unwrap(content)
     shutil.copytree(original, folder)
     outcome = Outcome()
 
@@ -169,8 +169,8 @@ def campaign(form, count, scratch, seed=0):
     def read_mutated(changes):
         try:
             changed = (with_values if form.is_json else mutated)(part, changes)
-            whole = form.outside(content, changed)
-        except (ValueError, struct.error):  # what `outside` cannot wrap
+            whole = form.wrap(content, changed)
+        except (ValueError, struct.error):  # what cannot be wrapped
             hypothesis.reject()
         (folder / relative).write_bytes(whole)
         outcome.files += 1

@@ -26,9 +26,8 @@ CHANGES = ("os.chmod", "os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdi
 class Worker:
     """Calls `function` in a process that is started again after it has ended.
 
-    folder  the only one that the function may change, and in which it may open files
-            of `outside`; None: any
-    outside  a folder that contains files to be left alone
+    folder   the only one in which the function may write; None: anywhere
+    outside  a folder around it, whose other files the function may not open
     """
 
     def __init__(self, function, folder=None, outside=None):
