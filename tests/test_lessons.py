@@ -22,12 +22,35 @@ TEXTS = {name: file.read_text(encoding="utf-8") for name, file in LESSONS.items(
 every_lesson = pytest.mark.parametrize("name", LESSONS)
 
 
+CELL = re.compile(
+    r"^# %%(?: (?P<title>answer|claims|plot))?(?P<text> \[markdown\])?\n", re.MULTILINE
+)
+
+MAX_READ_LINES = 90
+"""Of code in a lesson's cells without a title, which the reader is asked to read."""
+
+
 def cells(text):
-    """(kind, text) of each cell, kind being "markdown" or "code"."""
-    parts = re.split(r"^# %%(.*)\n", text, flags=re.MULTILINE)
+    """(title, kind, text) of each cell, kind being "markdown" or "code"."""
+    starts = list(CELL.finditer(text))
+    ends = [start.start() for start in starts[1:]] + [len(text)]
     return [
-        (kind.strip().strip("[]") or "code", body)
-        for kind, body in zip(parts[1::2], parts[2::2], strict=True)
+        (start["title"], "markdown" if start["text"] else "code", text[start.end() : end])
+        for start, end in zip(starts, ends, strict=True)
+    ]
+
+
+def code_lines(body):
+    """The lines of code, without blank ones, comments and docstrings."""
+    tree = ast.parse(body)
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    docs = [n.body[0] for n in ast.walk(tree) if isinstance(n, documented) and ast.get_docstring(n)]
+    omitted = {line for doc in docs for line in range(doc.lineno, doc.end_lineno + 1)}
+    lines = enumerate(body.splitlines(), 1)
+    return [
+        line
+        for number, line in lines
+        if number not in omitted and line.strip(" #")[:1] and not line.strip().startswith("#")
     ]
 
 
@@ -35,30 +58,62 @@ def cells(text):
 
 
 @every_lesson
-def test_a_lesson_has_at_most_260_lines_and_begins_with_its_question(name):
-    assert len(TEXTS[name].splitlines()) <= 260
+def test_each_cell_is_plain_or_an_answer_claims_or_a_plot(name):
+    assert TEXTS[name].count("# %%") == len(cells(TEXTS[name]))
+    for title, kind, body in cells(TEXTS[name]):
+        assert (title == "answer") <= (kind == "markdown"), body
+        assert (title in ("claims", "plot")) <= (kind == "code"), body
+        assert ("lesson.claim(" in body) <= (title == "claims"), body
+        assert ("lesson.show(" in body) == (title == "plot"), body
+
+
+@every_lesson
+def test_a_lesson_begins_with_its_question_and_ends_with_exercises(name):
     title = ast.get_docstring(ast.parse(TEXTS[name])).splitlines()[0]
-    assert re.fullmatch(rf"# {int(name[:2])}\. .+\?", title), title
-
-
-@every_lesson
-def test_a_lesson_has_markdown_and_code_cells_and_ends_with_exercises(name):
-    kinds = [kind for kind, _ in cells(TEXTS[name])]
-    assert set(kinds) == {"markdown", "code"}
+    assert re.fullmatch(rf"# {int(name[:2])}\. .+[?]", title), title
     assert TEXTS[name].startswith("# %% [markdown]\n")
-    last = cells(TEXTS[name])[-1]
-    assert last[0] == "markdown"
-    assert "## Exercises" in last[1]
-    assert len(re.findall(r"^# \d\. ", last[1], re.MULTILINE)) in (2, 3)
+    last, kind, body = cells(TEXTS[name])[-1]
+    assert (last, kind) == (None, "markdown")
+    assert "## Exercises" in body
+    assert len(re.findall(r"^# \d\. ", body, re.MULTILINE)) in (2, 3, 4)
 
 
 @every_lesson
-def test_a_lesson_has_a_prediction_a_fault_claims_and_one_figure(name):
+def test_a_lesson_has_a_formula_a_prediction_a_fault_claims_and_figures(name):
     text = TEXTS[name]
-    assert "Before you run this" in text
+    lines = re.findall(r"^(?:# )?\$\$$", text, re.MULTILINE)
+    assert len(lines) >= 2, "no formula on lines of its own, between two lines of $$"
+    assert "**Before you run this:**" in text
     assert "## Break it" in text
     assert text.count("lesson.claim(") >= 3
-    assert text.count(f'lesson.show(figure, "{name}")') == text.count("lesson.show(") == 1
+    figures = re.findall(r'lesson\.show\(figure, "(.+)"\)', text)
+    assert figures[0] == name
+    assert len(set(figures)) == len(figures) == text.count("lesson.show(")
+    assert all(re.fullmatch(rf"{name}(_[a-z_]+)?", figure) for figure in figures)
+
+
+@every_lesson
+def test_a_question_is_answered_after_the_code_that_it_asks_about(name):
+    parts = cells(TEXTS[name])
+    for i, (_, _, body) in enumerate(parts):
+        if "**Before you run this:**" in body:
+            (title, kind, _), *rest = parts[i + 1 :]
+            assert (title, kind) == (None, "code"), f"after: {body}"
+            following = [title for title, _, _ in rest if title not in (None, "plot")]
+            between = [kind for title, kind, _ in rest[: [t for t, _, _ in rest].index("answer")]]
+            assert following[0] == "answer", f"claims before the answer to: {body}"
+            assert "markdown" not in between, f"text before the answer to: {body}"
+
+
+@every_lesson
+def test_a_lesson_asks_to_read_little_code(name):
+    read = [
+        line
+        for title, kind, body in cells(TEXTS[name])
+        if kind == "code" and title is None
+        for line in code_lines(body)
+    ]
+    assert len(read) <= MAX_READ_LINES
 
 
 def test_the_numbers_of_lessons_are_unique():
@@ -144,7 +199,7 @@ def source(cell):
 def test_a_notebook_has_the_cells_of_its_lesson(notebooks):
     assert notebooks.keys() == LESSONS.keys()
     for name, notebook in notebooks.items():
-        kinds = [kind for kind, _ in cells(TEXTS[name])]
+        kinds = [kind for _, kind, _ in cells(TEXTS[name])]
         assert [cell["cell_type"] for cell in notebook] == ["code", *kinds]
         assert source(notebook[1]).startswith(f"# {int(name[:2])}. ")
         markdown = [cell for cell in notebook if cell["cell_type"] == "markdown"]
