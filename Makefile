@@ -47,7 +47,7 @@ test: lint ## lint, and run all tests that need neither a GPU nor another framew
 	$(BIN)/python -m pytest $(PLAIN) $(NO_SKIPS)
 
 lessons: $(VENV)/.test $(VENV)/.lessons ## run every lesson and check its claims; SEEDS=3: with three seeds
-	$(BIN)/python -m pytest -m lessons tests/test_lessons.py $(NO_SKIPS)
+	$(BIN)/python -m pytest -m lessons tests/test_lessons.py tests/test_assembly.py $(NO_SKIPS)
 
 notebooks: $(VENV)/.lessons ## convert the lessons to notebooks for Jupyter and Colab, in runs/notebooks
 	$(BIN)/python lessons/notebooks.py

@@ -8,6 +8,7 @@ exercise.py, my/NN_name.py.
 it injects known mistakes into the solution, and reports one with the same result.
 """
 
+from tinyalex.course.assembly import assemble
 from tinyalex.course.commands import hint, start, status
 from tinyalex.course.exercise import Exercise, Mistake, exercises, find, load
 from tinyalex.course.verdict import Verdict, check
@@ -16,6 +17,7 @@ __all__ = [
     "Exercise",
     "Mistake",
     "Verdict",
+    "assemble",
     "check",
     "exercises",
     "find",
