@@ -78,8 +78,8 @@ def write_sources(folder: Path, notebooks: Path) -> None:
     links = Links(reference_pages.source_pages(), folder)
     for file, page in documents().items():
         if not file.startswith("lessons/"):
-            text = (REPOSITORY / file).read_text(encoding="utf-8")
-            write(folder / f"{page}.md", links.rewrite(with_tables_of_contents(text, page), file, page))
+            text = with_navigation((REPOSITORY / file).read_text(encoding="utf-8"), page)
+            write(folder / f"{page}.md", links.rewrite(text, file, page))
     for lesson in sorted((REPOSITORY / "lessons").glob("[0-9]*.py")):
         page = f"lessons/{lesson.stem}"
         notebook = lesson_pages.page(notebooks / f"{lesson.stem}.ipynb", lesson)
@@ -93,7 +93,7 @@ def write_sources(folder: Path, notebooks: Path) -> None:
 
 
 def write_downloads(folder: Path) -> None:
-    """The lessons as scripts, and as notebooks without outputs: they are to be predicted."""
+    """The lessons as scripts, and as notebooks without outputs, to be predicted."""
     script = REPOSITORY / "lessons" / "notebooks.py"
     command = [sys.executable, script, "--output", folder]
     subprocess.run(list(map(str, command)), check=True, capture_output=True)
@@ -101,7 +101,7 @@ def write_downloads(folder: Path) -> None:
         shutil.copy2(lesson, folder)
 
 
-def with_tables_of_contents(text: str, page: str) -> str:
+def with_navigation(text: str, page: str) -> str:
     """The text with the navigation that this page adds."""
     if page == "lessons/index":
         lessons = [name for file, name in documents().items() if file.startswith("lessons/")]
@@ -113,7 +113,7 @@ def with_tables_of_contents(text: str, page: str) -> str:
     others = sorted(name for name in pages - shown if not name.startswith("lessons/"))
     parts = {
         "Course": [name for name in COURSE if name in pages],
-        "Reference": ["reference/layers/index", *(f"reference/{n}" for n in reference_pages.PACKAGES)],
+        "Reference": [f"reference/{name}" for name in ("layers/index", *reference_pages.PACKAGES)],
         "Guides": [*GUIDES, *others],
         "Project": PROJECT,
     }
@@ -133,7 +133,7 @@ def write(file: Path, text: str) -> None:
 
 
 def update(folder: Path, new: Path) -> None:
-    """Make `folder` equal to `new`, without touching equal files: Sphinx skips these."""
+    """Make `folder` equal to `new`. Equal files are not touched: Sphinx skips them."""
     wanted = {file.relative_to(new) for file in new.rglob("*") if file.is_file()}
     for file in [file for file in folder.rglob("*") if file.is_file()]:
         if file.relative_to(folder) not in wanted:

@@ -51,7 +51,7 @@ mathjax3_config = {"options": {"enableMenu": False}}
 add_module_names = False
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
-maximum_signature_line_length = 88
+maximum_signature_line_length = 150
 python_display_short_literal_types = True
 
 # Pages
@@ -66,10 +66,19 @@ html_domain_indices = False
 pygments_style = "friendly"
 pygments_dark_style = "github-dark"
 html_theme_options = {
-    "source_repository": "",
     "footer_icons": [
         {"name": "Repository", "url": project_url(), "html": "Repository", "class": ""},
     ],
+    "light_css_variables": {
+        "color-brand-primary": "#0b6e99",
+        "color-brand-content": "#0b6e99",
+        "color-claim": "#3d7a2a",
+    },
+    "dark_css_variables": {
+        "color-brand-primary": "#6cc0e5",
+        "color-brand-content": "#6cc0e5",
+        "color-claim": "#8fcf78",
+    },
 }
 
 resolve = reference_pages.resolver()
@@ -82,8 +91,8 @@ def convert_docstring(app, kind, name, value, options, lines):
 def shorten_signature(app, kind, name, value, options, signature, returns):
     """Without annotations that say nothing: `input: Any`, `-> None`."""
     if signature:
-        signature = re.sub(r": Any = ", "=", signature)
-        signature = re.sub(r": Any(?=[,)])", "", signature)
+        signature = re.sub(r": ~?(typing\.)?Any = ", "=", signature)
+        signature = re.sub(r": ~?(typing\.)?Any(?=[,)])", "", signature)
     return signature, None if returns == "None" else returns
 
 

@@ -48,8 +48,8 @@ def rst(lines: list[str]) -> str:
 
 
 def dropdown(title: str, lines: list[str]) -> str:
-    folded = [f".. dropdown:: {title}", "", *(f"   {line}" for line in lines)]
-    return rst(folded)
+    options = ["   :class-container: exercise", ""]
+    return rst([f".. dropdown:: {title}", *options, *(f"   {line}" for line in lines)])
 
 
 def code(source: str) -> list[str]:

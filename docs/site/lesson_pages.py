@@ -13,7 +13,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
-QUESTION = re.compile(r"^\*\*(Before you run this):\*\*\s+(.*?)(?=\n\s*\n|\Z)", re.DOTALL | re.MULTILINE)
+QUESTION = re.compile(r"^\*\*Before you run this:\*\*.*?(?=\n\s*\n|\Z)", re.DOTALL | re.MULTILINE)
 HEADING = re.compile(r"^#{2,} ", re.MULTILINE)
 COMMAND = re.compile(r"\n    python (lessons/.*)\n")
 FIGURE_PATH = re.compile(r"^figure: runs/lessons/.*\n?", re.MULTILINE)
@@ -70,7 +70,7 @@ def introduction(source: str, lesson: Path) -> str:
     command = COMMAND.search(text)
     run = f"`python {command[1]}`" if command else f"`python lessons/{lesson.name}`"
     text = COMMAND.sub("", text, count=1)
-    line = f"{run} · {script} · {notebook}"
+    line = f"Run it: {run} · download: {script}, {notebook}"
     return f"{title}\n\n{FENCE}{{div}} lesson-files\n{line}\n{FENCE}\n\n{text.strip()}"
 
 
@@ -81,8 +81,7 @@ def markdown(cell: NotebookNode, state: Below) -> list[NotebookNode]:
         text, rest = (source[: start.start()], source[start.start() :]) if start else (source, "")
         cells = [new_markdown_cell(dropdown("Answer", text, "answer"))]
         return [*cells, new_markdown_cell(rest)] if rest else cells
-    box = f"{FENCE}{{admonition}} \\1\n:class: question\n\n\\2\n{FENCE}"
-    return [new_markdown_cell(QUESTION.sub(box, source))]
+    return [new_markdown_cell(QUESTION.sub(rf"{FENCE}{{div}} question\n\g<0>\n{FENCE}", source))]
 
 
 def dropdown(title: str, text: str, name: str) -> str:
@@ -105,7 +104,7 @@ def code(cell: NotebookNode, state: Below, title: str) -> list[NotebookNode]:
 
 def result(outputs: list[NotebookNode], hide: bool, kind: str, title: str) -> list[NotebookNode]:
     """A cell that shows only outputs."""
-    cell = new_code_cell("", outputs=outputs)
+    cell = new_code_cell("# not shown", outputs=outputs)
     names = {"code": "Output", "plot": "Figure", "claims": "Claims that this run has checked"}
     cell.metadata["tags"] = ["remove-input", f"{kind}-result"]
     cell.metadata["mystnb"] = {"image": {"alt": f"Figure of the lesson: {title}"}}

@@ -1,12 +1,12 @@
 """tinyalex's docstrings, plain text with a fixed layout, as reStructuredText.
 
-    prose, with names in backticks     a paragraph; names of the reference are links
-    indented lines                     a literal block: formulas and commands
-    y = max(0, x).  dx = dy where ...  a paragraph of formulas: a literal block
-    name      text that continues      a definition list
-              here
-    - item                             a bullet list
-    >>> code                           a doctest
+prose, with names in backticks     a paragraph; names of the reference are links
+indented lines                     a literal block: formulas and commands
+y = max(0, x).  dx = dy where ...  a paragraph of formulas: a literal block
+name      text that continues      a definition list
+          here
+- item                             a bullet list
+>>> code                           a doctest
 """
 
 import inspect
@@ -60,7 +60,7 @@ def render(block: list[str], resolve: Resolve) -> list[str]:
 
 
 def literal(lines: list[str]) -> list[str]:
-    return [".. code-block:: text", "", *(f"    {line}" for line in lines)]
+    return [".. code-block:: text", "", *(f"    {line.replace('`', '')}" for line in lines)]
 
 
 def aligned(block: list[str]) -> list[str]:
@@ -107,11 +107,11 @@ def definitions(block: list[str], resolve: Resolve) -> list[str]:
 
 def paragraph(text: str, resolve: Resolve) -> str:
     """Prose, with names in backticks as links or code, and everything else escaped."""
-    parts = CODE.split(text)
-    return "".join(
-        code(part, resolve) if i % 2 else escape(part, code_before=i > 0, code_after=i + 1 < len(parts))
-        for i, part in enumerate(parts)
-    )
+    prose, *others = CODE.split(text)
+    rst = escape(prose)
+    for name, after in zip(others[::2], others[1::2], strict=True):
+        rst = separated(separated(rst, code(name, resolve)), escape(after))
+    return rst
 
 
 def code(name: str, resolve: Resolve) -> str:
@@ -119,9 +119,14 @@ def code(name: str, resolve: Resolve) -> str:
     return f":py:obj:`{name} <{target}>`" if target else f"``{name}``"
 
 
-def escape(text: str, *, code_before: bool, code_after: bool) -> str:
-    """Prose in which reStructuredText sees no markup, also next to code."""
-    text = re.sub(r"([\\*_|`])", r"\\\1", text)
-    return ("\\ " if code_before and text and text[0].isalnum() else "") + text + (
-        "\\ " if code_after and text and text[-1].isalnum() else ""
+def escape(text: str) -> str:
+    """Prose in which reStructuredText sees no markup."""
+    return re.sub(r"([\\*_|`])", r"\\\1", text)
+
+
+def separated(left: str, right: str) -> str:
+    """Both, with an escaped space where markup would not begin or end otherwise."""
+    letters = (left[-1:].isalnum() and right[:1] in "`:") or (
+        left[-1:] == "`" and right[:1].isalnum()
     )
+    return left + ("\\ " if letters else "") + right

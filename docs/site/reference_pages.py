@@ -2,7 +2,6 @@
 
 import importlib
 import inspect
-import re
 import sys
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -14,6 +13,22 @@ from sphinx.pycode import ModuleAnalyzer
 from tinyalex import functional, nn, ops
 from tinyalex.function import Function
 
+LAYERS = {
+    "convolution": "Convolution",
+    "activation": "ReLU, tanh and sigmoid",
+    "normalization": "Response normalization",
+    "pooling": "Max and average pooling",
+    "adaptive_pooling": "Adaptive average pooling",
+    "linear": "Fully connected layer",
+    "dropout": "Dropout",
+    "softmax": "Softmax",
+    "loss": "Cross-entropy loss",
+    "flattening": "Flattening",
+    "padding": "Padding",
+    "joining": "Concatenation",
+}
+"""The titles of the pages of layers, by the file in `functional`."""
+
 PACKAGES = {
     "tensor": ("Tensor", ["tinyalex.Tensor"]),
     "function": ("Function", ["tinyalex.Function", "tinyalex.no_grad"]),
@@ -23,7 +38,12 @@ PACKAGES = {
     ),
     "nn": (
         "Module and initial values",
-        ["tinyalex.nn.Module", "tinyalex.nn.Parameter", "tinyalex.nn.Sequential", "tinyalex.nn.init"],
+        [
+            "tinyalex.nn.Module",
+            "tinyalex.nn.Parameter",
+            "tinyalex.nn.Sequential",
+            "tinyalex.nn.init",
+        ],
     ),
     "optim": ("optim: optimizers and schedules", ["tinyalex.optim"]),
     "data": ("data: datasets and batches", ["tinyalex.data"]),
@@ -56,13 +76,15 @@ class Layer:
 
 
 def layer_files() -> dict[str, ModuleType]:
-    """The modules of `functional` with a public function, in alphabetical order."""
-    names = {getattr(functional, name).__module__ for name in functional.__all__}
-    return {name.rpartition(".")[2]: importlib.import_module(name) for name in sorted(names)}
+    """The modules of `functional` with a public function. ValueError for a new one."""
+    names = {getattr(functional, name).__module__.rpartition(".")[2] for name in functional.__all__}
+    if names != LAYERS.keys():
+        raise ValueError(f"LAYERS must have a title for each of {', '.join(sorted(names))}.")
+    return {name: importlib.import_module(f"tinyalex.functional.{name}") for name in LAYERS}
 
 
 def layers(module: ModuleType) -> list[Layer]:
-    """The public functions of a file, in its order, with their Functions and Modules."""
+    """The public functions of a file in its order, with their Functions and Modules."""
     names = [name for name in vars(module) if name in functional.__all__ and is_own(module, name)]
     operations = [
         value
@@ -74,7 +96,9 @@ def layers(module: ModuleType) -> list[Layer]:
         Layer(
             name,
             getattr(module, name),
-            operations if len(names) == 1 else [o for o in [*operations, ops.Tanh] if same(o.__name__, name)],
+            operations
+            if len(names) == 1
+            else [o for o in [*operations, ops.Tanh] if same(o.__name__, name)],
             [n for n in naive if len(names) == 1 or n == f"{name}_naive"],
             [m for m in nn.__all__ if f"`functional.{name}`" in (getattr(nn, m).__doc__ or "")],
         )
@@ -102,7 +126,9 @@ def public_names(entries: list[str]) -> list[str]:
             names += [f"{entry}.{name}" for name in listed]
         else:
             names.append(entry)
-    return [name for name in names if name not in EARLIER_NAMES and not inspect.ismodule(find(name))]
+    return [
+        name for name in names if name not in EARLIER_NAMES and not inspect.ismodule(find(name))
+    ]
 
 
 def find(name: str) -> Any:
@@ -124,7 +150,10 @@ def documented() -> dict[str, Any]:
 
 
 def resolver() -> plain_text.Resolve:
-    """Finds documented objects by the ends of their full names, if unique."""
+    """Finds documented objects by the ends of their full names, if unique.
+
+    Not by words such as `relu`, which are names of arguments too.
+    """
     ends: dict[str, set[str]] = {}
     for full in documented():
         parts = full.split(".")
@@ -133,13 +162,14 @@ def resolver() -> plain_text.Resolve:
 
     def resolve(name: str) -> str | None:
         found = ends.get(name.removeprefix("ta."), set())
-        return next(iter(found)) if len(found) == 1 else None
+        is_word = name.isalpha() and name.islower()
+        return next(iter(found)) if len(found) == 1 and not is_word else None
 
     return resolve
 
 
 def source_pages() -> set[str]:
-    """The modules whose source the site shows, because they define documented objects."""
+    """The modules that define documented objects: the site shows their source."""
     return {value.__module__ for value in documented().values() if hasattr(value, "__module__")}
 
 
@@ -151,7 +181,7 @@ def pages() -> dict[str, str]:
     resolve = resolver()
     made = {"reference/layers/index": layers_index()}
     for name, module in layer_files().items():
-        made[f"reference/layers/{name}"] = layer_page(module, resolve)
+        made[f"reference/layers/{name}"] = layer_page(LAYERS[name], module, resolve)
     for name, (title, entries) in PACKAGES.items():
         made[f"reference/{name}"] = package_page(title, entries, resolve)
     return made
@@ -164,12 +194,6 @@ def heading(text: str, underline: str) -> list[str]:
 def summary(text: str | None) -> str:
     """The first paragraph of a docstring, without the period."""
     return " ".join(inspect.cleandoc(text or "").partition("\n\n")[0].split()).rstrip(".")
-
-
-def layer_title(module: ModuleType) -> str:
-    """The first sentence of the module's docstring, without what follows in brackets."""
-    sentence = summary(module.__doc__).partition(". ")[0]
-    return re.sub(r" \([^)]*\)| as a matrix multiplication", "", sentence)
 
 
 def layers_index() -> str:
@@ -188,16 +212,21 @@ def layers_index() -> str:
             "arrays, the gradients, a naive version in loops, and the code of the forward and",
             "backward pass. Names and arguments are those of PyTorch.",
             "",
-            *(".. list-table::", "   :header-rows: 1", "   :widths: 30 25 45", "", "   * - function"),
+            *(
+                ".. list-table::",
+                "   :header-rows: 1",
+                "   :widths: 30 25 45",
+                "",
+                "   * - function",
+            ),
             *("     - Module", "     - result", *rows, ""),
             *(".. toctree::", "   :hidden:", "", *(f"   {name}" for name in layer_files()), ""),
         ]
     )
 
 
-def layer_page(module: ModuleType, resolve: plain_text.Resolve) -> str:
-    _, _, more = inspect.cleandoc(module.__doc__ or "").partition("\n\n")
-    lines = [*heading(layer_title(module), "="), *plain_text.to_rst(more, resolve)]
+def layer_page(title: str, module: ModuleType, resolve: plain_text.Resolve) -> str:
+    lines = [*heading(title, "="), *plain_text.to_rst(module.__doc__ or "", resolve)]
     found = layers(module)
     for layer in found:
         if len(found) > 1:
