@@ -35,6 +35,15 @@ def documents() -> dict[str, str]:
     return pages
 
 
+NOT_PROSE = re.compile(
+    r"""(^```.*?^```|^[ ]{4}.*?$|^:*\{[^\n]*$|^\#[^\n]*$|`[^`]+`|!?\[[^]]*\]\([^)]*\))""",
+    re.DOTALL | re.MULTILINE,
+)
+"""Code, directives, headings and links."""
+
+LESSON = re.compile(r"\b[Ll]esson (\d+)\b")
+
+
 class Links:
     """Rewrites links between files of the repository as links between pages.
 
@@ -56,7 +65,24 @@ class Links:
             path = posixpath.normpath(posixpath.join(posixpath.dirname(file), target))
             return self.link(link, path, anchor, page)
 
-        return LINK.sub(replace, markdown)
+        return self.with_links_to_lessons(LINK.sub(replace, markdown), page)
+
+    def with_links_to_lessons(self, markdown: str, page: str) -> str:
+        """The text, with a link wherever it names a lesson, such as "lesson 4"."""
+        pages = {
+            int(page.removeprefix("lessons/")[:2]): page
+            for file, page in self.pages.items()
+            if file.startswith("lessons/")
+        }
+
+        def replace(named: re.Match[str]) -> str:
+            target = pages.get(int(named[1]))
+            if target is None or target == page:
+                return named[0]
+            return f"[{named[0]}](project:{relative(target, page)}.md)"
+
+        parts = NOT_PROSE.split(markdown)
+        return "".join(part if i % 2 else LESSON.sub(replace, part) for i, part in enumerate(parts))
 
     def link(self, link: re.Match[str], path: str, anchor: str, page: str) -> str:
         """A link on `page` to a file of the repository."""
