@@ -82,12 +82,15 @@ def write(notebook: NotebookNode, target: Path) -> None:
 
 def outdated(folder: Path) -> list[Path]:
     """The lessons whose notebook in `folder` is missing or older than its sources."""
-    library = max(file.stat().st_mtime for file in (LESSONS.parent / "tinyalex").rglob("*.py"))
+    library = (LESSONS.parent / "tinyalex").rglob("*.py")
+    results = (LESSONS / "results").rglob("*")
+    newest = max(file.stat().st_mtime for file in (*library, *results))
 
     def is_outdated(lesson: Path) -> bool:
         notebook = folder / f"{lesson.stem}.ipynb"
-        newest = max(library, lesson.stat().st_mtime)
-        return not notebook.exists() or notebook.stat().st_mtime < newest
+        if not notebook.exists():
+            return True
+        return notebook.stat().st_mtime < max(newest, lesson.stat().st_mtime)
 
     return list(filter(is_outdated, lessons()))
 

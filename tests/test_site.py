@@ -5,6 +5,7 @@ tests need to know of it is recorded.
 """
 
 import ast
+import importlib
 import re
 import shutil
 import urllib.parse
@@ -374,3 +375,77 @@ def test_the_search_finds_pages_without_a_server(tab):
     links = tab.eval_on_selector_all("ul.search a", "es => es.map(e => e.href)")
     assert {"reference/gradcheck.html", lesson("04_gradcheck")} <= {path(link)[0] for link in links}
     assert messages == []
+
+
+# The sources of the pages
+
+
+@pytest.fixture
+def module(monkeypatch):
+    """Imports a module of docs/site."""
+    monkeypatch.syspath_prepend(REPOSITORY / "docs" / "site")
+    return importlib.import_module
+
+
+@pytest.mark.parametrize(
+    ("text", "rst"),
+    [
+        (
+            "x*y, `dw` and\n`nn.Linear`s, a_",
+            "x\\*y, ``dw`` and :py:obj:`nn.Linear <full>`\\ s, a\\_",
+        ),
+        ("y = 2 * x.  dx = 2 * dy", ".. code-block:: text\n\n    y  = 2 * x\n    dx = 2 * dy"),
+        ("Twice x.  dx = 2 * dy", "Twice x.\n\n.. code-block:: text\n\n    dx = 2 * dy"),
+        (
+            "If so,\n\n    a = b\n\n    c = d",
+            "If so,\n\n.. code-block:: text\n\n    a = b\n\n    c = d",
+        ),
+        ("lr     the\n       rate\na, bc  two", "``lr``\n    the rate\n\n``a``, ``bc``\n    two"),
+        ("- a*\n  b\n- c", "- a\\* b\n- c"),
+        (">>> 1 + 1\n2", ">>> 1 + 1\n2"),
+    ],
+    ids=["names", "formulas", "formula after text", "indented", "definitions", "list", "doctest"],
+)
+def test_a_docstring_becomes_restructured_text(text, rst, module):
+    lines = module("plain_text").to_rst(text, {"nn.Linear": "full"}.get)
+    assert "\n".join(lines).rstrip() == rst
+
+
+def links(module, folder):
+    return module("links").Links({"tinyalex.functional.convolution"}, folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[a](training.md#data)", "[a](project:training.md#data)"),
+        ("[a](../README.md)", "[a](project:index.md)"),
+        ("[1](../lessons/01_gradient.py)", "[1](project:lessons/01_gradient.md)"),
+        ("[a](https://example.org)", "[a](https://example.org)"),
+        (
+            "[a](../train_cifar.py)",
+            "[a](https://github.com/tinyalex/tinyalex/blob/main/train_cifar.py)",
+        ),
+        ("lesson 1, `lesson 2`", "[lesson 1](project:lessons/01_gradient.md), `lesson 2`"),
+        ("    lesson 1", "    lesson 1"),
+        (
+            "[`a`](../tinyalex/functional/convolution.py)",
+            '<a class="reference internal" href="_modules/tinyalex/functional/convolution.html">'
+            "<code>a</code></a>",
+        ),
+    ],
+)
+def test_links_between_files_become_links_between_pages(text, expected, module, tmp_path):
+    assert links(module, tmp_path).rewrite(text, "docs/cuda.md", "cuda") == expected
+
+
+def test_images_are_copied(module, tmp_path):
+    text = links(module, tmp_path).rewrite("![a](images/shapes.png)", "docs/cuda.md", "cuda")
+    assert text == "![a](images/docs-images-shapes.png)"
+    copied = (tmp_path / "images" / "docs-images-shapes.png").read_bytes()
+    assert copied == (REPOSITORY / "docs" / "images" / "shapes.png").read_bytes()
+
+
+def test_a_link_to_a_missing_file_is_an_error(module, tmp_path):
+    with pytest.raises(ValueError, match="the page cuda links to docs/none.md, which does not"):
+        links(module, tmp_path).rewrite("[a](none.md)", "docs/cuda.md", "cuda")

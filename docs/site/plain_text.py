@@ -60,7 +60,8 @@ def render(block: list[str], resolve: Resolve) -> list[str]:
 
 
 def literal(lines: list[str]) -> list[str]:
-    return [".. code-block:: text", "", *(f"    {line.replace('`', '')}" for line in lines)]
+    code = (f"    {line.replace('`', '')}".rstrip() for line in lines)
+    return [".. code-block:: text", "", *code]
 
 
 def aligned(block: list[str]) -> list[str]:
