@@ -397,8 +397,8 @@ def module(monkeypatch):
         ("y = 2 * x.  dx = 2 * dy", ".. code-block:: text\n\n    y  = 2 * x\n    dx = 2 * dy"),
         ("Twice x.  dx = 2 * dy", "Twice x.\n\n.. code-block:: text\n\n    dx = 2 * dy"),
         (
-            "If so,\n\n    a = b\n\n    c = d",
-            "If so,\n\n.. code-block:: text\n\n    a = b\n\n    c = d",
+            "If so,\n\n    a = b\n\n    c = d\n\nx",
+            "If so,\n\n.. code-block:: text\n\n    a = b\n\n    c = d\n\nx",
         ),
         ("lr     the\n       rate\na, bc  two", "``lr``\n    the rate\n\n``a``, ``bc``\n    two"),
         ("- a*\n  b\n- c", "- a\\* b\n- c"),
