@@ -18,14 +18,14 @@ EMULATED = OPENBLAS_NUM_THREADS=1 $(RUN) -m pytest -p tinyalex.emulator.pytest_p
   --ignore-glob='tests/test_peers*.py' --no-skips
 
 # The tests that need neither a GPU nor another framework.
-PLAIN := -m "not peers and not gpu and not cuda and not emulated and not lessons and not parallel and not fuzz" --ignore-glob='tests/test_peers*.py'
+PLAIN := -m "not peers and not gpu and not cuda and not emulated and not lessons and not parallel and not fuzz and not site" --ignore-glob='tests/test_peers*.py'
 
 # Tests of each kernel and of a whole network, for the build that checks every access.
 CHECKED := $(addprefix tests/test_,activation.py convolution.py dropout.py kernels.py loss.py normalization.py optim.py pooling.py) \
   "tests/test_gpu.py::test_a_network_computes_in_each_floating_dtype[float32]"
 
 .DELETE_ON_ERROR:
-.PHONY: help try lint format test lessons notebooks test-parallel test-fuzz torture test-peers test-cuda coverage benchmarks-peers clean
+.PHONY: help try lint format test lessons notebooks site test-site test-parallel test-fuzz torture test-peers test-cuda coverage benchmarks-peers clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1@\2/p' Makefile | while IFS=@ read -r name what; do printf '%-23s%s\n' "$$name" "$$what"; done
@@ -51,6 +51,15 @@ lessons: $(VENV)/.test $(VENV)/.lessons ## run every lesson and check its claims
 
 notebooks: $(VENV)/.lessons ## convert the lessons to notebooks for Jupyter and Colab, in runs/notebooks
 	$(BIN)/python lessons/notebooks.py
+
+site: $(VENV)/.site ## build the site: runs/site/html/index.html; runs the lessons that have no current outputs
+	$(BIN)/python lessons/notebooks.py --execute
+	$(BIN)/python docs/site/build.py
+
+test-site: $(VENV)/.test site ## build the site, and check every page in Chromium (which must be installed)
+	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit; done; \
+	  echo "The site is checked in Chromium, which is missing. On Debian and Ubuntu: apt install chromium" >&2; exit 1
+	$(BIN)/python -m pytest -m site tests/test_site.py --no-skips
 
 test-parallel: $(VENV)/.parallel ## train with several processes (installs mpi4py and mpich)
 	$(BIN)/python -m pytest -m parallel tests/test_parallel*.py tests/test_scale.py tests/test_benchmarks.py --no-skips
@@ -109,6 +118,10 @@ $(VENV)/.test: pyproject.toml | $(VENV)/pyvenv.cfg
 
 $(VENV)/.lessons: pyproject.toml | $(VENV)/pyvenv.cfg
 	$(PIP) --editable '.[lessons]'
+	@touch $@
+
+$(VENV)/.site: pyproject.toml | $(VENV)/pyvenv.cfg
+	$(PIP) --editable '.[site]'
 	@touch $@
 
 $(VENV)/.parallel: $(VENV)/.test

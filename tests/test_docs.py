@@ -154,3 +154,48 @@ def test_the_table_of_lessons_has_the_questions_that_they_ask():
     )
     for file, question in rows:
         assert question in (ROOT / file).read_text(encoding="utf-8")
+
+
+GLOSSARY = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+SYMPTOMS = (ROOT / "docs" / "symptoms.md").read_text(encoding="utf-8")
+NUMBERS = {int(file.name[:2]) for file in ROOT.glob("lessons/[0-9]*.py")}
+
+
+def test_the_glossary_explains_terms_in_alphabetical_order():
+    entries = GLOSSARY.split("\n\n")[2:]
+    parts = [
+        re.fullmatch(r"\*\*(.+)\*\*: (.+) \(lesson (\d+)\)\.?", e, re.DOTALL)
+        for e in map(joined, entries)
+    ]
+    assert [entry for entry, match in zip(entries, parts, strict=True) if match is None] == []
+    terms = [match[1].lower() for match in parts]
+    assert terms == sorted(set(terms))
+    assert len(terms) > 50
+    assert [match[0] for match in parts if int(match[3]) not in NUMBERS] == []
+
+
+def joined(paragraph):
+    return " ".join(paragraph.split())
+
+
+def test_each_symptom_has_a_cause_and_a_lesson():
+    rows = re.findall(r"^\| (.+) \|$", SYMPTOMS, re.MULTILINE)
+    rows = [row.split(" | ") for row in rows if row != "symptom | cause | lesson"]
+    assert len(rows) > 20
+    for symptom, cause, lesson in rows:
+        assert symptom
+        assert cause
+        assert int(re.fullmatch(r"lesson (\d+)", lesson)[1]) in NUMBERS
+    symptoms = [symptom for symptom, _, _ in rows]
+    assert len(set(symptoms)) == len(symptoms)
+
+
+def test_each_symptom_to_remember_is_in_the_table():
+    """A lesson that names a symptom is one of the table's."""
+    named = {
+        int(file.name[:2])
+        for file in ROOT.glob("lessons/[0-9]*.py")
+        if re.search(r"symptoms? to remember", joined(file.read_text("utf-8").replace("\n#", "\n")))
+    }
+    listed = {int(number) for number in re.findall(r"lesson (\d+)", SYMPTOMS)}
+    assert named - listed == set()

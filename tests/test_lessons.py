@@ -7,6 +7,7 @@ import ast
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -137,24 +138,58 @@ def environment(folder, images):
     return env | cache | {"PYTHONPATH": str(REPOSITORY), "PYTHONIOENCODING": "utf-8"}
 
 
+EXECUTED = REPOSITORY / "runs" / "notebooks" / "executed"
+"""The notebooks with the outputs of these tests, from which `make site` takes them."""
+
+
+def as_notebook(name):
+    """The command that runs a lesson cell by cell, with warnings as errors."""
+    script = str(REPOSITORY / "lessons" / "notebooks.py")
+    return [sys.executable, script, "--execute", name, "--output", str(EXECUTED)]
+
+
+def as_script(name, seed):
+    return [sys.executable, "-W", "error", str(LESSONS[name]), "--seed", str(seed)]
+
+
 @pytest.mark.lessons
 @pytest.mark.parametrize(
     ("name", "images"), [(name, images) for name in LESSONS for images in sources(name)]
 )
 def test_the_claims_of_a_lesson_hold(name, images, tmp_path, request, tell):
+    """With synthetic images and seed 0 as a notebook, otherwise as a script."""
     if images == "real":
         request.getfixturevalue("real_data")
     seconds = []
     for seed in range(int(os.environ.get("SEEDS", "1"))):
-        command = [sys.executable, "-W", "error", str(LESSONS[name]), "--seed", str(seed)]
+        notebook = images != "real" and seed == 0
+        command = as_notebook(name) if notebook else as_script(name, seed)
         env = environment(tmp_path, images)
         start = time.perf_counter()
         result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=env)
         seconds.append(time.perf_counter() - start)
         assert result.returncode == 0, f"seed {seed}\n{result.stdout}\n{result.stderr}"
         assert result.stderr == ""
+        if notebook:
+            check_outputs(name, json.loads((EXECUTED / f"{name}.ipynb").read_text("utf-8")))
     assert (tmp_path / "runs" / "lessons" / f"{name}.png").stat().st_size > 10_000
     tell(f"{name:<24} {images:<9} {' '.join(f'{s:6.1f}' for s in seconds)} s")
+
+
+def check_outputs(name, notebook):
+    """Each claim is printed by its cell, and each figure is shown by its cell."""
+    for cell in notebook["cells"]:
+        outputs = cell.get("outputs", [])
+        printed = "".join(source(o, "text") for o in outputs if o["output_type"] == "stream")
+        claims = len(re.findall(r"^(?:✓|–) ", printed, re.MULTILINE))
+        assert ("lesson.claim(" in source(cell)) <= (claims > 0), source(cell)
+        images = [o for o in outputs if "image/png" in o.get("data", {})]
+        assert len(images) == source(cell).count("lesson.show("), source(cell)
+    assert source(notebook["cells"][0]).startswith(f"# {int(name[:2])}. ")
+
+
+def source(cell, key="source"):
+    return "".join(cell[key])
 
 
 TRAIN_LONG = {"07_relu", "10_dropout", "12_initialization", "13_momentum", "14_augmentation"}
@@ -191,10 +226,6 @@ def notebooks(tmp_path_factory):
     }
 
 
-def source(cell):
-    return "".join(cell["source"])
-
-
 @pytest.mark.lessons
 def test_a_notebook_has_the_cells_of_its_lesson(notebooks):
     assert notebooks.keys() == LESSONS.keys()
@@ -220,30 +251,61 @@ def test_the_first_cell_installs_on_colab_only_and_does_not_require_cupy(noteboo
     assert ran == [[sys.executable, "-m", "pip", "install", "--quiet", repository]]
 
 
-KERNEL = """
-import sys, types
-shown = []
-display = types.SimpleNamespace(Image=lambda path: path, display=shown.append)
-sys.modules["ipykernel"] = types.ModuleType("ipykernel")
-sys.modules["IPython"] = types.SimpleNamespace(version_info=(9, 0))
-sys.modules["IPython.display"] = display
-sys.argv = ["ipykernel_launcher.py", "-f", "kernel.json"]
-CELLS = CELLS_HERE
-names = {"__name__": "__main__", "__doc__": "of the kernel"}
-for cell in CELLS:
-    exec(cell, names)
-print(shown)
-"""
-"""What lessons use of a notebook kernel: its command line and `display`."""
+def lesson_in(folder, *cells):
+    """A copy of notebooks.py that converts one lesson, 01_made, of these cells."""
+    (folder / "tinyalex").mkdir()
+    (folder / "tinyalex" / "module.py").touch()
+    (folder / "lessons").mkdir()
+    shutil.copy(REPOSITORY / "lessons" / "notebooks.py", folder / "lessons")
+    text = "\n".join(f"# %%\n{cell}" for cell in cells)
+    (folder / "lessons" / "01_made.py").write_text(text, encoding="utf-8")
+    return folder / "lessons" / "01_made.py"
+
+
+def execute(lesson, *names):
+    """Run `notebooks.py --execute`, next to the lesson."""
+    command = [sys.executable, "notebooks.py", "--execute", *names]
+    return subprocess.run(command, capture_output=True, text=True, cwd=lesson.parent)
+
+
+def stored(lesson):
+    return lesson.parent / "runs" / "notebooks" / "executed" / "01_made.ipynb"
 
 
 @pytest.mark.lessons
-def test_a_notebook_runs_cell_by_cell_and_shows_its_figure(notebooks, tmp_path):
-    name = min(notebooks)
-    code = [source(cell) for cell in notebooks[name] if cell["cell_type"] == "code"]
-    program = KERNEL.replace("CELLS_HERE", repr(code))
-    command = [sys.executable, "-W", "error", "-c", program]
-    env = environment(tmp_path, "synthetic")
-    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=env)
-    assert result.returncode == 0, result.stderr
-    assert Path(ast.literal_eval(result.stdout.splitlines()[-1])[0]).name == f"{name}.png"
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("assert 1 + 1 == 3", "AssertionError"),
+        ("import warnings\nwarnings.warn('attention')", "UserWarning: attention"),
+        ("import sys\nprint('oops', file=sys.stderr)", "writes to stderr:\noops"),
+    ],
+    ids=["exception", "warning", "stderr"],
+)
+def test_a_notebook_that_fails_or_warns_is_not_stored(code, reason, tmp_path):
+    lesson = lesson_in(tmp_path, "print(1)", code)
+    result = execute(lesson, "01_made")
+    assert result.returncode == 1
+    assert reason in result.stderr
+    assert "\x1b" not in result.stderr
+    assert not stored(lesson).exists()
+
+
+@pytest.mark.lessons
+def test_only_notebooks_that_are_older_than_their_sources_are_executed(tmp_path):
+    lesson = lesson_in(tmp_path, "1 + 1")
+    assert "01_made" in execute(lesson).stdout
+    assert execute(lesson).stdout == ""
+    for newer in (lesson, tmp_path / "tinyalex" / "module.py"):
+        now = stored(lesson).stat().st_mtime
+        os.utime(newer, (now + 1, now + 1))
+        assert "01_made" in execute(lesson).stdout
+        os.utime(newer, (now - 1, now - 1))
+        assert execute(lesson).stdout == ""
+
+
+@pytest.mark.lessons
+def test_a_lesson_that_does_not_exist_is_named(tmp_path):
+    result = execute(lesson_in(tmp_path, "1 + 1"), "02_made")
+    assert result.returncode == 2
+    assert "no lesson is named 02_made; expected one of 01_made" in result.stderr

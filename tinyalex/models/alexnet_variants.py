@@ -284,6 +284,7 @@ BUILDERS: dict[str, Callable[..., AlexNet]] = {
     for build in (paper, original, single, caffe, caffenet, torchvision, keras)
 }
 VARIANTS = tuple(BUILDERS)
+"""The names of the variants, for `alexnet`."""
 
 
 class AlexNetColumns(Columns, AlexNet):

@@ -137,6 +137,7 @@ TORCHVISION_WEIGHTS = Download(
     ("https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",),
     "sha256:7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
 )
+"""torchvision's trained weights of the variant "torchvision", for `fetch_weights`."""
 
 DOWNLOADS = {"torchvision": TORCHVISION_WEIGHTS}
 

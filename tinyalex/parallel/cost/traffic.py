@@ -46,6 +46,7 @@ from tinyalex.parallel.cost.layers import (
 )
 
 SCHEMES = ("data", "columns", "hybrid")
+"""The names of the schemes, for `distribute`."""
 
 ELEMENT_BYTES = 4
 """Of a float32."""
