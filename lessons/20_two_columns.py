@@ -177,19 +177,20 @@ for name, total in totals.items():
     print(f"  {name:<37} {total / 1e6:6,.0f} of {GTX_580 / 1e6:,.0f} MB")
 
 # %% answer [markdown]
-# By this computation the whole network fits into one GTX 580, if the convolution needs
-# no workspace, as in 2012: even with a buffer for each gradient. It does not fit if the
-# columns of all 128 images exist at once, which nobody has to do. What we left out is
-# smaller: CUDA itself, the next batch of images, memory that is lost between buffers.
-# So 3 GB are tight, but memory alone does not explain the two columns. The paper states
-# the limit for larger networks ("too big to fit on one GPU"), and does not say how much
-# memory its network needs.
+# By this computation the whole network fits into one GTX 580 if the convolution needs
+# no workspace, as in 2012, even with a buffer for each gradient. It does not fit if the
+# columns of all 128 images exist at once; a program can make them for a few images at a
+# time. We left out the memory of CUDA itself, the next batch of images, gaps between
+# buffers, and a second normalization in conv2 that the code of 2012 has (lesson 9). So
+# 3 GB are tight, but by this computation they are not the only reason for two columns.
+# The paper states the limit in general ("networks which are too big to fit on one GPU",
+# section 3.2), and does not say how much memory its network needs.
 #
-# The other reason is time. The paper's network takes five to six days on two GPUs
-# (section 1), each of which does half of the work; one GPU would take almost twice as
-# long. And the columns themselves reduce the work: in conv2, conv4 and conv5 a filter
-# reads half of the maps, so these layers need half of the multiply-adds of a network of
-# the same widths without columns.
+# The other reason is time. The paper's network was trained for five to six days on two
+# GPUs (section 1). Each does half of the work; one such GPU would need about twice the
+# time. The columns themselves also reduce the work: in conv2, conv4 and conv5 a filter
+# reads half of the maps, so these layers need half of the multiply-adds that they would
+# need without columns.
 
 # %% claims
 totals_mb = [total / 1e6 for total in totals.values()]
@@ -284,10 +285,10 @@ print(f"at {BATCH} images: columns {by_columns / 1e6:.1f} MB, data {by_data / 1e
 # GPU has half of these images.)
 #
 # The linear layers have most of the parameters and the fewest activations; for the
-# convolutions it is the opposite. So the cheapest way is to divide the linear layers as
-# in columns, and the images between the convolutions: this is what Krizhevsky published
-# in 2014 ("One weird trick for parallelizing convolutional neural networks"), and
-# `--parallel hybrid` in tinyalex (docs/scaling.md).
+# convolutions it is the opposite. So at 128 images it is cheaper still to divide the
+# units of the linear layers between the GPUs, and the images of the convolutions.
+# Krizhevsky published this in 2014 ("One weird trick for parallelizing convolutional
+# neural networks"); in tinyalex it is `--parallel hybrid` (docs/scaling.md).
 
 # %% claims
 lesson.claim("the counted bytes are those of the formula", sent.total() == 2 * 2 * FLOAT * n)
