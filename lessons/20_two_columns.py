@@ -181,10 +181,10 @@ for name, total in totals.items():
 # no workspace, as in 2012, even with a buffer for each gradient. It does not fit if the
 # columns of all 128 images exist at once; a program can make them for a few images at a
 # time. We left out the memory of CUDA itself, the next batch of images, gaps between
-# buffers, and a second normalization in conv2 that the code of 2012 has (lesson 9). So
-# 3 GB are tight, but by this computation they are not the only reason for two columns.
-# The paper states the limit in general ("networks which are too big to fit on one GPU",
-# section 3.2), and does not say how much memory its network needs.
+# buffers, and a second normalization in conv2 that the code of 2012 has. So 3 GB are
+# tight, but by this computation they are not the only reason for two columns. The paper
+# states the limit in general ("networks which are too big to fit on one GPU", section
+# 3.2), and does not say how much memory its network needs.
 #
 # The other reason is time. The paper's network was trained for five to six days on two
 # GPUs (section 1). Each does half of the work; one such GPU would need about twice the
