@@ -164,13 +164,13 @@ lesson.claim(f"equal parts at {fixed / per_image:.0f} images", 65 < fixed / per_
 GTX_580 = 3 * 2**30
 pair = 2 * FLOAT * outputs["conv1"]
 every = FLOAT * sum(n for name, n in outputs.items() if name[:4] not in ("relu", "flat"))
-columns = FLOAT * (5 * 5 * 96) * (27 * 27)  # of conv2, the largest: positions * patch
+im2col = FLOAT * (5 * 5 * 96) * (27 * 27)  # of conv2, the largest: patch * positions
 
 cases = {
     "two gradients, no workspace": pair,
     "all gradients, no workspace": every,
-    "two gradients, im2col of all images": pair + columns,
-    "all gradients, im2col of all images": every + columns,
+    "two gradients, im2col of all images": pair + im2col,
+    "all gradients, im2col of all images": every + im2col,
 }
 totals = {name: fixed + BATCH * (per_image + more) for name, more in cases.items()}
 for name, total in totals.items():
@@ -310,9 +310,9 @@ lesson.claim(f"hybrid sends {predicted['hybrid'] / 1e6:.1f} MB", predicted["hybr
 
 # %% plot
 half = FLOAT * sum(math.prod(layers[name].input_shape) for name in exchanged) / 2
-parts = {  # MB: parameters, their gradients, velocities; images; kept; gradients; workspace
+parts = {  # fixed; for an image: values, bytes kept, gradients, workspace
     "one GPU": (fixed, V, sum(kept.values()), pair, 0),
-    "one GPU, im2col of all": (fixed, V, sum(kept.values()), pair, columns),
+    "one GPU, im2col of all": (fixed, V, sum(kept.values()), pair, im2col),
     "columns, each GPU": (fixed / 2, V, sum(kept.values()) / 2 + half, pair / 2, 0),
     "data, each GPU": (fixed, V / 2, sum(kept.values()) / 2, pair / 2, 0),
 }
