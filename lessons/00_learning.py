@@ -298,8 +298,10 @@ for lr in (0.001, 0.01, 0.1, 1.0):
 # %% plot
 figure = lesson.figure(7.5, 4)
 title = "The loss with four learning rates"
-labels = {"xlabel": "epoch", "ylabel": "loss (training images)"}
+labels = {"xlabel": "epoch", "ylabel": "loss (training images)", "yscale": "log"}
 axes = lesson.axes(figure, title=title, **labels)
+axes.set_yticks((1.5, 2, 3, 4, 6, 8), ("1.5", "2", "3", "4", "6", "8"))
+axes.minorticks_off()
 colours = lesson.GREY, lesson.GREEN, lesson.BLUE, lesson.RED
 for (lr, curve), colour in zip(curves.items(), colours, strict=True):
     axes.plot(range(1, len(curve) + 1), curve, color=colour, linewidth=2, label=f"lr = {lr:g}")
