@@ -153,7 +153,7 @@ lesson.claim(f"backward() is faster by a factor of {ratio:,.0f}", ratio > 500)
 # changes by about
 #
 # $$
-# f(w + s u) - f(w) = s (g \cdot u) = s |g| \cos \alpha
+# f(w + s u) - f(w) \approx s (g \cdot u) = s |g| \cos \alpha
 # $$
 #
 # where $\alpha$ is the angle between u and the gradient. So the loss decreases fastest
