@@ -285,6 +285,13 @@ def test_start_copies_the_exercise_and_check_reports_it_as_unchanged(capsys, tmp
     assert "my/05_im2col.py is unchanged." in capsys.readouterr().out
 
 
+def test_the_first_lesson_is_number_0(capsys, tmp_path):
+    assert learn("start", "0") == 0
+    assert "Exercise 0: the training loop." in capsys.readouterr().out
+    assert (tmp_path / "my" / "00_training_loop.py").exists()
+    assert learn("check", "0") == 2
+
+
 def test_start_does_not_overwrite_an_edited_file(capsys, tmp_path):
     learn("start", "5")
     assert learn("start", "5") == 0
@@ -358,20 +365,21 @@ def test_status_has_a_line_for_each_exercise(capsys):
     capsys.readouterr()
     assert learn("status") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split("  ")[-1].strip() for line in lines[:4]] == [
+    assert [line.split("  ")[-1].strip() for line in lines[:5]] == [
+        "not started",
         "not started",
         "passes",
         "wrong shape or type",
         "not started",
     ]
-    assert len(lines) == 14
+    assert len(lines) == len(EXERCISES)
 
 
 def test_a_closed_pipe_prints_no_traceback(tmp_path):
     command = f"{sys.executable} -m tinyalex learn status | head -n 1"
     shell = ["bash", "-o", "pipefail", "-c", command]
     result = subprocess.run(shell, capture_output=True, text=True, cwd=tmp_path)
-    assert result.stdout.split()[:1] == ["1"]
+    assert result.stdout.split()[:1] == ["0"]
     assert result.stderr == ""
 
 
@@ -385,6 +393,14 @@ def test_a_closed_pipe_prints_no_traceback(tmp_path):
 def test_a_missing_or_unknown_lesson_is_an_error(options, text, capsys):
     assert learn(*options) == 2
     assert text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["-1", "first", "1.5", "1" * 5000])
+def test_a_lesson_that_is_not_a_number_is_an_error(text, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        learn("start", text)
+    assert stopped.value.code == 2
+    assert "expected the number of a lesson" in capsys.readouterr().err
 
 
 def test_the_installed_package_states_where_the_exercises_are(monkeypatch, tmp_path, capsys):

@@ -14,7 +14,13 @@ nothing to check.
 
 import argparse
 
-from tinyalex.cli.options import Commands, add_command, positive_integer
+from tinyalex.cli.options import Commands, add_command, quoted
+
+
+def lesson_number(text: str) -> int:
+    if not text.isdecimal() or len(text) > 4:
+        raise argparse.ArgumentTypeError(f"expected the number of a lesson, got {quoted(text)}")
+    return int(text)
 
 
 def add_parser(commands: Commands) -> None:
@@ -23,7 +29,7 @@ def add_parser(commands: Commands) -> None:
     p.add_argument(
         "lesson",
         nargs="?",
-        type=positive_integer,
+        type=lesson_number,
         metavar="LESSON",
         help="number of the lesson; status and assemble need none",
     )
