@@ -17,7 +17,8 @@ With images $x$ (N, C, H, W), filters $w$ (O, C, K, K), one bias $b$ for each fi
 stride $S$ and padding $P$, the value of filter $o$ at position $(i, j)$ of image $n$ is
 
 $$
-y[n, o, i, j] = b[o] + \sum_{c, u, v} w[o, c, u, v] \; x[n, c, \; S i + u - P, \; S j + v - P]
+y[n, o, i, j] = b[o] +
+\sum_{c, u, v} w[o, c, u, v] \; x[n, c, \; S i + u - P, \; S j + v - P]
 $$
 
 where $x$ is 0 outside the image. (Strictly, this is a *cross-correlation*. The

@@ -50,10 +50,10 @@ def col2im(col, shape, stride, padding):
 # %% [markdown]
 # ## One pixel, many windows
 #
-# im2col copies: each element $q$ of the columns is one pixel of the image, and we call
-# that pixel's index $\mathrm{from}(q)$. So $\mathrm{col}[q] = x[\mathrm{from}(q)]$. If a
-# pixel increases by a small amount, each of its copies increases by the same amount, so
-# the derivative of each copy is 1. By the chain rule a value that is used several times
+# im2col copies: each element $q$ of the columns is one pixel of the image. We write
+# from(q) for that pixel's index, so $\mathrm{col}[q] = x[\mathrm{from}(q)]$. If a pixel
+# increases by a small amount, each of its copies increases by the same amount, so the
+# derivative of each copy is 1. By the chain rule a value that is used several times
 # gets the sum over its uses, here its copies:
 #
 # $$
@@ -85,14 +85,18 @@ for name, of_layer in overlaps.items():
     print(f"{name}, away from the edges:", *np.unique(of_layer[12:-12, 12:-12]).astype(int))
 
 # %% answer [markdown]
-# Consider one axis. With stride $S$ and padding $P$, window $i$ covers the pixels from
-# $S i - P$ to $S i - P + K - 1$. It contains pixel $h$ if $h + P - (K - 1) \le S i \le h
-# + P$. That is a range of K consecutive integers, in which we count the multiples of
-# $S$:
+# Consider one axis. With stride S and padding P, window i covers the pixels from
+# $S i - P$ to $S i - P + K - 1$. It contains pixel h if
 #
 # $$
-# \mathrm{count}(h) = \left\lfloor \frac{h + P}{S} \right\rfloor
-# - \left\lceil \frac{h + P - K + 1}{S} \right\rceil + 1
+# h + P - K + 1 \; \le \; S i \; \le \; h + P
+# $$
+#
+# That is a range of K consecutive integers, in which we count the multiples of S:
+#
+# $$
+# \mathrm{count}(h) = \left\lfloor \frac{h + P}{S} \right\rfloor -
+# \left\lceil \frac{h + P - K + 1}{S} \right\rceil + 1
 # $$
 #
 # away from the edges. If K is a multiple of S this is K / S for every pixel. If not, it
