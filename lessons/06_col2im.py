@@ -274,7 +274,7 @@ for kernel in (2, 3, 5):
     difference = (columns * c).sum() - (x * col2im_by_index(c, x.shape, 2)).sum()
     differences[kernel] = abs(difference) / np.linalg.norm(c)
     print(f"  window {kernel}, stride 2: the two dot products differ by {differences[kernel]:.0e}")
-round_trip = col2im_by_index(im2col(photo, 4, 2, 0), photo.shape, 2)
+round_trip = col2im_by_index(im2col(photo, 4, 3, 0), photo.shape, 3)
 print(f"  round trip: largest difference from the image {abs(round_trip - photo).max():.0e}")
 a, b = col2im_by_index(c, x.shape, 2), col2im(c, x.shape, 2, 0)
 cosine = (a * b).sum() / np.linalg.norm(a) / np.linalg.norm(b)
@@ -305,7 +305,7 @@ lesson.claim(text, 0.1 < cosine < 0.9)
 
 # %% plot
 figure = lesson.figure(10, 3.4)
-summed = col2im(im2col(photo, 4, 2, 0), photo.shape, 2, 0)
+summed = col2im(im2col(photo, 4, 3, 0), photo.shape, 3, 0)
 panels = {
     "image": photo[0],
     "col2im(im2col(image))": summed[0] / summed.max(),
