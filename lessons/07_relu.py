@@ -257,8 +257,8 @@ for key, rate in RATES.items():
 # pixels saturate tanh: a small change of the weights changes the sums of the first
 # layer by a lot, and once a unit is saturated, it hardly learns. ReLU does not
 # saturate: about half of its derivatives are 0, and the others are 1. With inputs of a
-# suitable scale and only four layers, tanh is at least as fast. The factors differ from seed to
-# seed.
+# suitable scale and only four layers, tanh is at least as fast. The factors differ from
+# seed to seed.
 #
 # This small comparison does not prove that the paper's factor of six was only a matter
 # of scale. It does show that ReLU is less sensitive to the scale.
