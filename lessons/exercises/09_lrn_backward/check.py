@@ -7,8 +7,7 @@ from tinyalex.course import Mistake
 HINTS = [
     "The derivative of y[j] with respect to x[c] has two terms: s[c]**-beta only if j is c, and "
     "-2 * alpha * beta * x[c] * y[j] / s[j] for all j whose window contains c. Multiply by dy[j] "
-    "and sum over j. Since size is odd, the window of j contains c if that of c contains j, and only "
-    "then.",
+    "and sum over j. Since size is odd, these j are the channels in the window of c.",
     "dx[c] = dy[c] * s[c]**-beta - 2 * alpha * beta * x[c] * (sum of dy[j] * y[j] / s[j] over the "
     "window of c). One function that sums an array over each channel's window serves for s and for "
     "this sum: a[:, max(0, c - size // 2) : c + size // 2 + 1]. Without max(0, ...) the start "
