@@ -25,9 +25,9 @@ where $x$ is 0 outside the image. (Strictly, this is a *cross-correlation*. The
 convolution of mathematics flips the filter: it has $-u$ and $-v$ for $u$ and $v$. Since
 the weights are learned, the flip makes no difference, and all libraries omit it.)
 
-Nearly all of AlexNet's multiplications are in convolutions, and the fastest operation
-of a numerical library is the matrix multiplication. This lesson computes the one by the
-other, with a method called *im2col* (image to columns).
+Of AlexNet's multiplications, 92 % are in convolutions (lesson 15 counts them), and the
+fastest operation of a numerical library is the matrix multiplication. This lesson
+computes the one by the other, with a method called *im2col* (image to columns).
 """
 
 # %%
@@ -82,8 +82,7 @@ print(f"images {images.shape}, filters {filters.shape} -> feature maps {looped.s
 difference = abs(conv2d().numpy() - looped).max()
 text = f"tinyalex's conv2d computes the same values, up to {difference:.0e}"
 lesson.claim(text, np.allclose(conv2d().numpy(), looped))
-line, three = rng.standard_normal((2, 9))[:, :9]
-three = three[:3]
+line, three = rng.standard_normal(9), rng.standard_normal(3)
 correlated = [(three * line[i : i + 3]).sum() for i in range(7)]
 same = np.allclose(correlated, np.convolve(line, three[::-1], "valid"))
 lesson.claim("in one dimension it is NumPy's convolve with the filter flipped", same)
@@ -91,17 +90,25 @@ lesson.claim("in one dimension it is NumPy's convolve with the filter flipped", 
 # %% [markdown]
 # ## How large is the output?
 #
-# A row of H pixels with P zeros at each end has H + 2P elements. The windows of K
-# elements begin at 0, S, 2S, ..., and the last one must end within the row: $S i + K
-# \le H + 2P$ for the last position $i$. Positions are counted from 0, so there are
+# A row of H pixels with P zeros at each end has H + 2P elements. Window i has K elements
+# and begins at S i, for i = 0, 1, 2, ... It must end within the row:
+#
+# $$
+# S i + K \le H + 2P
+# \quad \Rightarrow \quad
+# i \le \frac{H + 2P - K}{S}
+# $$
+#
+# The largest such i is this quotient, rounded down. Since i begins at 0, there is one
+# more window than that:
 #
 # $$
 # OH = \left\lfloor \frac{H + 2P - K}{S} \right\rfloor + 1
 # $$
 #
-# of them, where $\lfloor \; \rfloor$ rounds down. The paper says (section 3.5) that its
-# first layer filters a 224 x 224 image with filters of 11 x 11 and stride 4. In its
-# figure 2 the output is 55 x 55. The paper mentions no padding.
+# The paper says (section 3.5) that its first layer filters a 224 x 224 image with
+# filters of 11 x 11 and stride 4. In its figure 2 the output is 55 x 55. The paper
+# mentions no padding.
 #
 # **Before you run this:** with which padding is the output 55 x 55? Is there only one
 # answer?

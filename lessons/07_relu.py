@@ -278,8 +278,8 @@ def saturated(key):
     return float((derivative(name, sums.data) < 0.05).mean())
 
 
-# The search, in part: the slower network of each recipe, three epochs at two other rates.
-# With --full, all networks, until the target.
+# The search, in part: the slower network of each recipe, three epochs at other rates.
+# With --full: all networks, until the target.
 needed = {key: epochs_needed(errors[key]) for key in RATES}
 for key in RATES if args.full else ("2012 tanh", "today ReLU"):
     for rate in (RATES[key] / 3, RATES[key] * 3):
@@ -289,8 +289,9 @@ for key in RATES if args.full else ("2012 tanh", "today ReLU"):
             print(f"  {text}")
             needed[key] = min(needed[key], epochs_needed(others))
         else:
-            text = f"{text}; at the best rate {errors[key][3]:.0%}"
-            lesson.claim(text, others[-1] > errors[key][3])
+            at_best = errors[key][:4][-1]
+            text = f"{text}; at the best rate {at_best:.0%}"
+            lesson.claim(text, others[-1] > at_best)
 factor = {r: needed[f"{r} tanh"] / needed[f"{r} ReLU"] for r in ("2012", "today")}
 old, new = (
     f"tanh needs {needed[f'{r} tanh']:.1f} epochs, ReLU {needed[f'{r} ReLU']:.1f}" for r in factor
