@@ -90,8 +90,8 @@ lesson.claim("in one dimension it is NumPy's convolve with the filter flipped", 
 # %% [markdown]
 # ## How large is the output?
 #
-# A row of H pixels with P zeros at each end has H + 2P elements. Window i has K elements
-# and begins at S i, for i = 0, 1, 2, ... It must end within the row:
+# A row of H pixels with P zeros at each end has H + 2P elements. Window i has K
+# elements and begins at S i, for i = 0, 1, 2, ... It must end within the row:
 #
 # $$
 # S i + K \le H + 2P
