@@ -15,10 +15,11 @@ s[c] = k + \alpha \sum_{j \text{ in the window of } c} x[j]^2, \qquad
 y[c] = x[c] \cdot s[c]^{-\beta}
 $$
 
-The window of channel c consists of the channels from c - n//2 to c + n//2 that exist. The idea comes from neurons, where an active one inhibits its neighbours. The
-paper uses k = 2, n = 5, $\alpha$ = 0.0001 and $\beta$ = 0.75, and reports that LRN
-lowers its top-1 error by 1.4 % and its top-5 error by 1.2 %. Other layers with this
-name have other constants.
+The window of channel c consists of the channels from c - n//2 to c + n//2 that exist.
+The idea comes from neurons, where an active one inhibits its neighbours. The paper uses
+k = 2, n = 5, $\alpha$ = 0.0001 and $\beta$ = 0.75, and reports that LRN lowers its
+top-1 error by 1.4 % and its top-5 error by 1.2 %. Other layers with this name have
+other constants.
 """
 
 # %%
@@ -103,7 +104,8 @@ print("x / y: usual {:.3f}, largest {:.3f}".format(*divided_by(norm(x).numpy()))
 # Below that, $s \approx k$, and LRN divides by $k^\beta = 2^{0.75} \approx 1.68$, the
 # same for all. At the start of training AlexNet's LRN is nearly a constant factor, and
 # a constant factor can be absorbed by the weights of the next layer. The competition in
-# the paper's formula has hardly any effect until training has made the responses larger.
+# the paper's formula has hardly any effect until training has made the responses
+# larger.
 
 # %% claims
 constant, limit = norm.k**norm.beta, (norm.k / norm.alpha / norm.size) ** 0.5
