@@ -5,11 +5,13 @@ from tinyalex import functional as F
 from tinyalex.course import Mistake
 
 HINTS = [
-    "Both sums are over the same channels, so one function that sums an array over the channels "
-    "in each channel's window serves for s and for the second term. Then write the three formulas "
-    "line by line.",
-    "For channel c the window is a[:, max(0, c - size // 2) : c + size // 2 + 1]. Without max(0, "
-    "...) the start could be negative, which Python counts from the end.",
+    "The derivative of y[j] with respect to x[c] has two terms: s[c]**-beta only if j is c, and "
+    "-2 * alpha * beta * x[c] * y[j] / s[j] for all j whose window contains c. Multiply by dy[j] "
+    "and sum over j. Since size is odd, these j are the channels in the window of c.",
+    "dx[c] = dy[c] * s[c]**-beta - 2 * alpha * beta * x[c] * (sum of dy[j] * y[j] / s[j] over the "
+    "window of c). One function that sums an array over each channel's window serves for s and for "
+    "this sum: a[:, max(0, c - size // 2) : c + size // 2 + 1]. Without max(0, ...) the start "
+    "could be negative, which Python counts from the end.",
     "A function sum_nearby(a) fills each channel c of an array `total`:\n\n"
     "    total[:, c] = a[:, max(0, c - size // 2) : c + size // 2 + 1].sum(axis=1)\n\n"
     "With it:\n\n"
