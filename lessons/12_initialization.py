@@ -144,7 +144,7 @@ def statistics(net, pixels):
     """By layer, after its ReLU: spread, deviation of all values, fraction of zeros."""
     x, found = ta.Tensor(pixels), {}
     with ta.no_grad():
-        for name, layer in net.eval().named_children():
+        for name, layer in net.eval().named_children():  # in order
             x = layer(x)
             if name.startswith("relu") or name == "fc8":
                 values = x.numpy().reshape(len(pixels), -1)

@@ -164,9 +164,10 @@ text = f"the shifts along the axes have {np.round(ratio, 3)} times the deviation
 lesson.claim(text, np.allclose(ratio, 0.1, rtol=0.1))
 
 # %% plot
-figure = lesson.figure(8.5, 6.4)
+figure = lesson.figure(6.6, 7)
 middle = photo[0, :, 16:240, 16:240].astype(float)
 for row, axis in enumerate(axes[::-1]):
+    axis = axis * np.sign(axis.sum())  # so that plus is brighter
     for column, times in enumerate((-2, 0, 2)):
         pixels = np.clip(middle + 0.1 * times * axis[:, None, None], 0, 255).astype(np.uint8)
         title = f"axis {row + 1}: {times:+} deviations" if times else "no shift"
