@@ -8,7 +8,9 @@ HINTS = [
     "j])), and subtract the maximum of each row first, so that exp has no argument above 0.",
     "All logarithms at once; log_p[np.arange(N), target] are those of the target classes:\n\n"
     "    shifted = logits - logits.max(axis=1, keepdims=True)\n"
-    "    log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))",
+    "    log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))\n\n"
+    "For the gradient, differentiate both terms of log(sum of exp(logits[n, j])) - logits[n, "
+    "target[n]], and remember that the loss is a mean.",
     "With log_p:\n\n"
     "    loss = -log_p[np.arange(N), target].mean()\n"
     "    p = np.exp(log_p)\n"
