@@ -223,10 +223,10 @@ lesson.claim(text, ten["top5_error"] < 0.153)
 #
 # So 15.3 % is the top-5 error of *seven* networks, two of which have seen more images
 # than the competition provides. Each looks at *ten views* of an image: 70 predictions
-# are averaged. *One* network of the paper has 18.2 %: a single AlexNet that reaches 18 %
-# has been trained correctly. On ILSVRC-2010, whose test labels were public, one network
-# has 37.5 % (top-1) and 17.0 % (top-5) with ten views, and 39.0 % and 18.3 % with one
-# view.
+# are averaged. *One* network of the paper has 18.2 %: a single AlexNet that reaches
+# 18 % has been trained correctly. On ILSVRC-2010, whose test labels were public, one
+# network has 37.5 % (top-1) and 17.0 % (top-5) with ten views, and 39.0 % and 18.3 %
+# with one view.
 #
 # ## Why is the mean of networks better than a network?
 #
@@ -377,9 +377,10 @@ lesson.show(figure, "21_imagenet_order")
 # Here each row has one large element, as with the right order, but in another column.
 #
 # The symptom to remember: **training went well, the evaluation is no better than
-# guessing, and the confusion matrix has one large element in each row, off the diagonal.** The
-# large elements even tell the order. With a thousand classes the matrix is too large to
-# look at; then test with images of one class, and look at the predicted name.
+# guessing, and the confusion matrix has one large element in each row, off the
+# diagonal.** The large elements even tell the order. With a thousand classes the matrix
+# is too large to look at; then test with images of one class, and look at the predicted
+# names.
 
 # %% claims
 text = f"with the other order the error is {other.error:.1%}, with the same order {same.error:.1%}"
