@@ -35,7 +35,9 @@ SCORE = re.compile(
 SIZES = re.compile(r"^(\d+ training and \d+ validation images, \d+ classes)", re.MULTILINE)
 
 
-def experiment(file: Path, options: tuple[str, ...] = OPTIONS, where: str = "cpu") -> Any:
+def experiment(
+    file: Path, options: tuple[str, ...] = OPTIONS, where: str = "cpu"
+) -> dict[str, Any]:
     """Trains and evaluates a network, and writes the results to `file`.
 
     A run that was interrupted is resumed.
@@ -49,15 +51,17 @@ def experiment(file: Path, options: tuple[str, ...] = OPTIONS, where: str = "cpu
     with (output / "log.csv").open(encoding="utf-8") as log:
         epochs = [{key: float(x) for key, x in row.items()} for row in csv.DictReader(log)]
     sizes = SIZES.search(text)
-    results = {
+    results: dict[str, Any] = {
         "command": " ".join(["python", *command]),
         "machine": f"{platform.machine()}, {device.cores()} cores, {where}",
         "date": time.strftime("%Y-%m-%d"),
         "images": sizes[1] if sizes else "",
         "epochs": epochs,
     }
+    if seconds := re.search(r"^time (\d+) s$", text, re.MULTILINE):
+        results["seconds"] = int(seconds[1])
     for score in SCORE.finditer(text):
-        results[f"{score['views']}_view" + "s" * (score["views"] == "ten")] = {
+        results[{"one": "one_view", "ten": "ten_views"}[score["views"]]] = {
             "loss": float(score["loss"]),
             "top1_error": float(score["top1"]) / 100,
             "top5_error": float(score["top5"]) / 100,
