@@ -34,7 +34,8 @@ args = lesson.options(__doc__)
 #
 # Photographs are stored as JPEG files. A step of training has three parts:
 #
-# - *decode*: compute the pixels from the files, 256 x 256 here;
+# - *decode*: compute the pixels from the files; these have 256 x 256 pixels, as
+#   `tinyalex prepare` stores them;
 # - *augment*: subtract the mean, and crop to 224 x 224 at random (lesson 14);
 # - *train*: forward, backward and update, for AlexNet with its 61 million weights.
 #
@@ -84,11 +85,11 @@ for name, part in parts.items():
 
 # %% answer [markdown]
 # On a CPU it is the training step, by a wide margin: decoding and augmenting could be
-# many times slower without any loss, and a faster JPEG decoder would be a waste of
-# work. This changes with the machine. A GPU trains hundreds of times as fast, and then
-# the rate is that of decoding, unless many cores share it. (In 2012 it was done by the
-# CPU while the GPUs trained; section 4.1 says so about the augmentation.) So measure
-# the parts one by one before you make one of them faster.
+# several times slower without any loss, and a faster JPEG decoder would bring nothing.
+# This changes with the machine. A modern GPU trains hundreds of times as fast, and then
+# decoding is the bottleneck, unless many cores share it. (In 2012, the CPU augmented
+# the next batch while the GPUs trained, section 4.1.) So measure the parts one by one
+# before you make one of them faster.
 
 # %% claims
 decode, augmented, step = (np.median(part) for part in times.values())
@@ -189,11 +190,11 @@ for k in (1, 5):
 # the same images and the same number of views.
 #
 # Are ten views better than one here? The paper finds 37.5 % instead of 39.0 % (on
-# ILSVRC-2010; section 6). Here one is within the standard error of the other. But both
-# were measured on the same images, so lesson 17 applies: if the two are different on a
-# part f of the images, the standard error of the difference is about
-# $\sqrt{f / n}$. Ten views were not worse here; f was not recorded, so the run does not
-# show that they are better.
+# ILSVRC-2010; section 6). Here the difference is smaller than the standard error of
+# each. But both were measured on the same images, so this is a paired comparison
+# (lesson 17): if exactly one of the two is wrong on a part f of the n images, the
+# standard error of the difference is about $\sqrt{f / n}$. f was not recorded. With
+# n = 1000, even f = 5 % gives 0.7 %: the run does not show that ten views are better.
 #
 # And one more thing that lesson 17 taught: the weights that were evaluated are those of
 # the best epoch, *chosen by the same 1000 images*. Both errors are a little too low.
