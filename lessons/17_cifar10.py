@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 import tinyalex as ta
-from tinyalex import data, nn, optim, training
+from tinyalex import data, nn, optim
 from tinyalex import functional as F
 from tinyalex.course import ablations, lesson
 from tinyalex.nn import init
@@ -36,14 +36,12 @@ rng = np.random.default_rng(args.seed)
 # four epochs on 1500 images. They differ only in the seed of the initial weights and of
 # the order of the images. `wrong` has one row for each network, and one column for each
 # of 6000 other images: 1 if the network's prediction is wrong, otherwise 0.
-# (`training.log_probabilities` applies a network to all images of a Loader, and returns
-# the logarithms of its probabilities, and the labels.)
 
 # %%
 train, pool, _ = lesson.images(1500, 6000)
 normalize = data.Normalize(data.mean_image(train.images), scale=1 / train.images.std())
 loader = data.Loader(train, 50, shuffle=True, transform=normalize, device=args.device)
-batches = data.Loader(pool, 500, transform=normalize, device=args.device)
+pool_images = ta.Tensor(normalize(pool.images)).to(args.device)
 wrong = []
 for seed in range(20):
     ta.manual_seed(1000 * args.seed + seed)
@@ -55,8 +53,8 @@ for seed in range(20):
             optimizer.zero_grad()
             F.cross_entropy(net(x), labels).backward()
             optimizer.step()
-    predictions, labels = training.log_probabilities(net, batches)
-    wrong.append(predictions.argmax(axis=1) != labels)
+    with ta.no_grad():
+        wrong.append(net(pool_images).numpy().argmax(axis=1) != pool.labels)
 wrong = np.array(wrong, float)
 errors = wrong.mean(axis=1)
 print(f"errors on {len(pool)} images: {errors.min():.1%} to {errors.max():.1%}")
