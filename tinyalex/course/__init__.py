@@ -9,12 +9,19 @@ it injects known mistakes into the solution, and reports one with the same resul
 """
 
 from tinyalex.course.commands import hint, start, status
+from tinyalex.course.attempt import Attempt, Trial
 from tinyalex.course.exercise import Exercise, Mistake, exercises, find, load
+from tinyalex.course.expression import Operation
+from tinyalex.course.formula import Formula
 from tinyalex.course.verdict import Verdict, check
 
 __all__ = [
+    "Attempt",
     "Exercise",
+    "Formula",
     "Mistake",
+    "Operation",
+    "Trial",
     "Verdict",
     "check",
     "exercises",

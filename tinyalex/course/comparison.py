@@ -44,7 +44,7 @@ def difference(expected: Outcome, got: Outcome, names: tuple[str, ...]) -> Diffe
     for name, right in expected.inputs.items():
         value = got.inputs[name]
         if isinstance(right, np.ndarray) and not (
-            value.shape == right.shape and _close(value, right).all()
+            value.shape == right.shape and close(value, right).all()
         ):
             advice = (
                 "The caller still needs its values. Work on a copy: `a = a * 2` makes a new array, "
@@ -52,6 +52,19 @@ def difference(expected: Outcome, got: Outcome, names: tuple[str, ...]) -> Diffe
             )
             return Difference("input", f"input {name}", "was modified", advice)
     return None
+
+
+def values_of(outcome: Outcome, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """The results that are numbers or arrays of numbers, by name."""
+    returned = outcome.returned if len(names) > 1 else (outcome.returned,)
+    if not isinstance(returned, (tuple, list)) or len(returned) != len(names):
+        return {}
+    return {
+        name: np.asarray(value)
+        for name, value in zip(names, returned, strict=True)
+        if isinstance(value, (np.ndarray, np.generic, int, float))
+        and np.asarray(value).dtype.kind in "biuf"
+    }
 
 
 def alike(expected: Outcome, got: Outcome, names: tuple[str, ...]) -> bool:
@@ -84,14 +97,14 @@ def _value_difference(right: np.ndarray, value: Any) -> tuple[str, str, str] | N
         return "form", unlike, "Print the shape after each line: where is it not what you expect?"
     if value.dtype.kind not in "biuf":
         return "form", f"expected numbers, got an array of {value.dtype}", "Print its elements."
-    close = _close(value, right)
-    if not close.all():
-        index = tuple(map(int, np.argwhere(~close)[0]))
+    matches = close(value, right)
+    if not matches.all():
+        index = tuple(map(int, np.argwhere(~matches)[0]))
         at = f"at {list(index)}: " if index else ""
         a, b = f"{right[index]:.6g}", f"{value[index]:.6g}"
         if a == b:
             a, b = f"{right[index]:.12g}", f"{value[index]:.12g}"
-        share = f"   ({close.sum()} of {close.size} elements are right)" if close.size > 1 else ""
+        share = f"   ({matches.sum()} of {matches.size} elements are right)" if matches.size > 1 else ""
         return "values", f"{at}expected {a}, got {b}{share}", _advice(value)
     if right.ndim and value.dtype != right.dtype:
         text = f"the values are right, but expected {right.dtype}, got {value.dtype}"
@@ -119,7 +132,7 @@ def _advice_by_hand(inputs: dict[str, Any]) -> str:
     return "The inputs are too large to show. Try arrays of ones, and print this element."
 
 
-def _close(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def close(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     scale = np.abs(b[np.isfinite(b)]).max(initial=0)
     return np.isclose(a, b, rtol=RTOL, atol=1e-9 * scale, equal_nan=True)
 

@@ -7,25 +7,13 @@ from dataclasses import dataclass
 from types import ModuleType
 
 from tinyalex.course.comparison import difference
-from tinyalex.course.diagnosis import find_mistake, gradcheck_hints, run_case
+from tinyalex.course.crash import advice_on, values_at
+from tinyalex.course.diagnosis import explain, find_mistake, gradcheck_hints, run_case
 from tinyalex.course.exercise import Checks, Exercise, Mistake, exercises, load
 from tinyalex.course.formatting import Rows, describe, row, wrapped
 from tinyalex.gradient_check.check import gradcheck
 
 MAX_SECONDS = 20.0
-
-ADVICE = {
-    "NameError": "This name has no value: is it misspelled, or is an import missing?",
-    "UnboundLocalError": "Assign this variable before it is read, and in every branch.",
-    "IndexError": "An index is out of range. Print it and the array's shape before this line.",
-    "ValueError": "Print the shapes of the arrays in this line: which axes do not match?",
-    "TypeError": "Print type(...) of the values in this line: is one of them None?",
-    "RecursionError": "A function calls itself infinitely: which call should return directly?",
-    "AttributeError": "Is the name misspelled, or was this attribute of `self` never set?",
-    "ModuleNotFoundError": "The exercises need only NumPy and tinyalex.",
-}
-"""By the name of the exception."""
-
 
 @dataclass(frozen=True)
 class Verdict:
@@ -82,8 +70,11 @@ def _judge(exercise: Exercise) -> Verdict:
         if found := difference(run_case(checks, solution, case), got, checks.RESULTS):
             kind, name, text, advice = found
             mistake = find_mistake(exercise, checks, learner, case, got)
-            if kind == "values" and not mistake:
-                advice = f"{advice} {gradcheck_hints(checks, learner)}".strip()
+            if kind in ("values", "form") and not mistake:
+                if explained := explain(exercise, checks, learner, case, name):
+                    advice = explained
+                elif kind == "values":
+                    advice = f"{advice} {gradcheck_hints(checks, learner)}".strip()
             return _not_right(exercise, kind, [*tried, (name, text)], advice, mistake)
     return _check_gradient(exercise, checks, learner)
 
@@ -126,10 +117,11 @@ def _crash(
             "If this line looks right, read the one above it: is a bracket or a colon missing, or "
             "is the indentation different?",
         )
-    advice = ADVICE.get(type(error).__name__, "Print the values in this line before it runs.")
+    advice = advice_on(error)
     if not where:
         advice = "Keep the names and the order of the arguments as in the exercise."
-    found = [*tried, ("raised", f"{type(error).__name__}: {error}"), *where]
+    raised = ("raised", f"{type(error).__name__}: {error}")
+    found = [*tried, raised, *where, *values_at(str(exercise.file), error.__traceback__)]
     return _not_right(exercise, "crash", found, advice, mistake)
 
 

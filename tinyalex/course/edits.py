@@ -1,0 +1,192 @@
+"""Common mistakes in an expression: a factor forgotten, a sign, another variable."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from tinyalex.course.expression import (
+    COMPARISONS,
+    Call,
+    Compare,
+    Name,
+    Node,
+    Number,
+    Operation,
+    Power,
+    Product,
+    Sum,
+    children,
+    factors_of,
+    product,
+    sum_of,
+    terms_of,
+    write,
+)
+
+COMMON, RARE = 1, 2
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What a learner may write in place of something else.
+
+    arrays, numbers  names: those of one set can be confused with each other
+    alternatives     expressions that can be confused with a name
+    operations       the functions, by name
+    """
+
+    arrays: frozenset[str]
+    numbers: frozenset[str]
+    alternatives: dict[str, tuple[Node, ...]]
+    operations: dict[str, Operation]
+
+
+@dataclass(frozen=True)
+class Edit:
+    """An expression with a mistake, and the mistake in words; `cost` is lower if common."""
+
+    node: Node
+    text: str
+    cost: int = COMMON
+
+
+def edits(node: Node, known: Vocabulary, context: str = "") -> Iterator[Edit]:
+    """All expressions that differ from `node` by one mistake.
+
+    `context` is the product or the call that surrounds it, as text.
+    """
+    match node:
+        case Sum():
+            yield from _edits_of_sum(node)
+        case Product():
+            yield from _edits_of_product(node, known)
+        case Power():
+            yield from _edits_of_power(node)
+        case Compare(symbol, left, right):
+            for other in COMPARISONS.keys() - {symbol}:
+                yield from _replaced(node, Compare(other, left, right), "")
+        case Call():
+            yield from _edits_of_call(node, known, context)
+        case Name():
+            yield from _edits_of_name(node, known, context)
+    inner = f" in {_code(node)}" if isinstance(node, (Product, Call)) else context
+    for child, rebuilt in children(node):
+        for edit in edits(child, known, inner):
+            yield replace(edit, node=rebuilt(edit.node))
+
+
+def _code(node: Node) -> str:
+    return f"`{write(node)}`"
+
+
+def _replaced(right: Node, wrong: Node, context: str, cost: int = COMMON) -> Iterator[Edit]:
+    if wrong != right:
+        text = f"{_code(wrong)} takes the place of {_code(right)}{context}"
+        yield Edit(wrong, text, cost)
+
+
+def _edits_of_sum(node: Sum) -> Iterator[Edit]:
+    terms = node.terms
+    for i, (sign, term) in enumerate(terms):
+        if len(terms) > 1:
+            rest = sum_of((*terms[:i], *terms[i + 1 :]))
+            yield Edit(rest, f"the term {_code(term)} is missing")
+            flipped = sum_of((*terms[:i], (-sign, term), *terms[i + 1 :]))
+            wrong, right = ("added", "subtracted") if sign < 0 else ("subtracted", "added")
+            yield Edit(flipped, f"the term {_code(term)} is {wrong} and should be {right}")
+
+
+def _edits_of_product(node: Product, known: Vocabulary) -> Iterator[Edit]:
+    factors = node.factors
+    for i, (exponent, factor) in enumerate(factors):
+        before, after = factors[:i], factors[i + 1 :]
+        missing = product((*before, *after))
+        inverse = product((*before, (-exponent, factor), *after))
+        twice = product((*before, (exponent, factor), (exponent, factor), *after))
+        role = "the factor" if exponent > 0 else "the division by"
+        yield Edit(missing, f"{role} {_code(factor)} is missing in {_code(node)}")
+        role = ("divided by", "multiplied by")[:: int(exponent)]
+        yield Edit(
+            inverse,
+            f"{_code(node)} is {role[0]} {_code(factor)} and should be {role[1]} it",
+            RARE,
+        )
+        yield Edit(twice, f"{_code(factor)} occurs twice in {_code(node)}")
+    yield from _factors_moved_inside(node, known)
+
+
+def _factors_moved_inside(node: Product, known: Vocabulary) -> Iterator[Edit]:
+    for i, (exponent, call) in enumerate(node.factors):
+        if not isinstance(call, Call) or exponent < 0:
+            continue
+        indices = known.operations[call.function].indices
+        for j, (power, factor) in enumerate(node.factors if indices else ()):
+            if j == i or not (isinstance(factor, Name) and factor.id in known.arrays):
+                continue
+            inner = product((*factors_of(call.arguments[0]), (power, factor)))
+            moved = replace(call, arguments=(inner, *call.arguments[1:]))
+            rest = [(e, moved if k == i else f) for k, (e, f) in enumerate(node.factors) if k != j]
+            text = _moved(factor, call, "inside", indices[1], indices[0])  # type: ignore[index]
+            yield Edit(product(rest), text)
+
+
+def _moved(factor: Node, call: Call, place: str, wrong: str, right: str) -> str:
+    name = write(factor)
+    return (
+        f"`{name}` is {place} of `{call.function}(...)`, so it is `{name}[{wrong}]` and should be "
+        f"`{name}[{right}]`"
+    )
+
+
+def _edits_of_power(node: Power) -> Iterator[Edit]:
+    base, exponent, shown = node.base, node.exponent, _code(node)
+    yield Edit(base, f"the exponent of {shown} is missing")
+    negative = sum_of(tuple((-sign, term) for sign, term in terms_of(exponent)))
+    yield Edit(Power(base, negative), f"the exponent of {shown} has the opposite sign")
+    for sign in (1, -1):
+        other = Sum((*terms_of(exponent), (sign, Number(1))))
+        yield Edit(Power(base, other), f"the exponent of {shown} is `{write(other)}`", RARE)
+    for number in (-1, 2, -2, 0.5, -0.5):
+        fixed = sum_of(((1 if number > 0 else -1, Number(abs(number))),))
+        if fixed != exponent:
+            yield Edit(Power(base, fixed), f"the exponent of {shown} is {number:g}", RARE)
+
+
+def _edits_of_call(node: Call, known: Vocabulary, context: str) -> Iterator[Edit]:
+    operation = known.operations[node.function]
+    for variant in operation.variants or ():
+        if not node.variant:
+            text = f"{_code(node)} should be {operation.text}, and is {variant}"
+            yield Edit(replace(node, variant=variant), text)
+    for argument in node.arguments:
+        yield from _replaced(node, argument, context)
+    if node.function == "where":
+        yield from _edits_of_where(node, known, context)
+    factors = factors_of(node.arguments[0]) if operation.indices else ()
+    for i, (exponent, factor) in enumerate(factors if len(factors) > 1 else ()):
+        rest = product((*factors[:i], *factors[i + 1 :]))
+        call = replace(node, arguments=(rest, *node.arguments[1:]))
+        text = _moved(factor, node, "outside", *operation.indices)  # type: ignore[misc]
+        yield Edit(Product(((1, call), (exponent, factor))), text)
+
+
+def _edits_of_where(node: Call, known: Vocabulary, context: str) -> Iterator[Edit]:
+    condition, *values = node.arguments
+    yield from _replaced(node, replace(node, arguments=(condition, *reversed(values))), context)
+    for i, value in enumerate(values):
+        others = (*(Name(name) for name in sorted(known.arrays)), Number(0), Number(1))
+        for other in others if isinstance(value, Number) else (Number(0), Number(1)):
+            changed = [other if k == i else v for k, v in enumerate(values)]
+            yield from _replaced(node, replace(node, arguments=(condition, *changed)), context)
+
+
+def _edits_of_name(node: Name, known: Vocabulary, context: str) -> Iterator[Edit]:
+    for alternative in known.alternatives.get(node.id, ()):
+        yield from _replaced(node, alternative, context)
+    if node.id in known.arrays:
+        for other in sorted(known.arrays):
+            yield from _replaced(node, Name(other), context)
+        yield from _replaced(node, Power(node, Number(0.5)), context, RARE)
+    if node.id in known.numbers:
+        for other in sorted(known.numbers):
+            yield from _replaced(node, Name(other), context, RARE)
+        yield from _replaced(node, Number(1), context, RARE)
