@@ -13,14 +13,19 @@ from tinyalex.course.attempt import Attempt, Trial
 from tinyalex.course.exercise import Exercise, Mistake, exercises, find, load
 from tinyalex.course.expression import Operation
 from tinyalex.course.formula import Formula
+from tinyalex.course.limits import Limit, Limits
+from tinyalex.course.regions import Regions
 from tinyalex.course.verdict import Verdict, check
 
 __all__ = [
     "Attempt",
     "Exercise",
     "Formula",
+    "Limit",
+    "Limits",
     "Mistake",
     "Operation",
+    "Regions",
     "Trial",
     "Verdict",
     "check",

@@ -11,30 +11,32 @@ from tinyalex.course.comparison import close
 
 @dataclass(frozen=True)
 class Trial:
-    """One call: its inputs, and the right and the learner's value of one result."""
+    """One call: its inputs, and the right and the learner's results, by name.
+
+    Results that are neither numbers nor arrays of numbers are left out.
+    """
 
     inputs: dict[str, Any]
-    right: np.ndarray
-    got: np.ndarray
+    right: dict[str, np.ndarray]
+    got: dict[str, np.ndarray]
 
-    @property
-    def is_right(self) -> bool:
-        return equal(self.got, self.right)
+    def is_right(self, result: str) -> bool:
+        return result in self.got and equal(self.got[result], self.right[result])
 
 
 @dataclass(frozen=True)
 class Attempt:
     """The learner's calls, and `result`, the name of the first result that is wrong.
 
-    trials  one for each call that returned numbers, the failing case first
+    trials  the calls that returned a value of this result, the failing case first
     source  the learner's code
+    call    calls the learner's function with other inputs
     """
 
     result: str
     trials: list[Trial]
     source: str
     call: Callable[[dict[str, Any]], Trial | None]
-    """Call the learner's function with other inputs."""
 
 
 class Explanation(Protocol):

@@ -46,8 +46,8 @@ MESSAGES = {
     "array has {1} axes, counted from 0. Do the axes still mean what they did, after earlier sums "
     "have removed some?",
     r"index (-?\d+) is out of bounds for axis (\d+) with size (\d+)": "Axis {1} has "
-    "size {2}, so its last index is {2} - 1, and the index here is {0}. Is it the axis that you "
-    "mean? If so, keep the index in this range: test it, or limit the loop.",
+    "size {2}, so an index must be below {2}, and here it is {0}. Is it the axis that you mean? If "
+    "so, test the index before it is used, or limit the loop.",
     r"(tuple|list) index out of range": "The {0} has fewer elements than this index needs. The "
     "length of a shape is the number of axes, and differs from case to case.",
     r"too many indices for array: array is (\d+)-dimensional, but (\d+)": "The array has {0} axes "
@@ -138,9 +138,9 @@ def _advice_on_shapes(first: str, second: str) -> str:
     )
 
 
-def values_at(file: str, trace: TracebackType | None) -> Rows:
+def values_at(file: str, error: BaseException) -> Rows:
     """The values of the variables in the expression of `file` that raised."""
-    last = None
+    last, trace = None, error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == file:
             last = trace
@@ -157,6 +157,9 @@ def values_at(file: str, trace: TracebackType | None) -> Rows:
         except Exception:
             continue
     found = {text: value for text, value in shown.items() if value}
+    if isinstance(error, AttributeError) and (attributes := getattr(error.obj, "__dict__", {})):
+        if type(error.obj).__module__ not in ("numpy", "builtins"):
+            found = {"self": f"without {error.name}; it has {', '.join(attributes)}"}
     line = "; ".join(f"{text} is {value}" for text, value in islice(found.items(), MAX_SHOWN_VALUES))
     return [("there", line)] if line else []
 

@@ -3,15 +3,16 @@
 import copy
 import re
 from functools import cache
-from itertools import combinations
+from itertools import combinations, permutations
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from tinyalex.course.attempt import Attempt, Trial
+from tinyalex.course.attempt import Attempt, Trial, equal
 from tinyalex.course.comparison import Outcome, alike, difference, values_of
 from tinyalex.course.exercise import Checks, Exercise, Mistake
+from tinyalex.course.relation import relation
 from tinyalex.gradient_check.check import gradcheck
 
 MAX_PAIRED_MISTAKES = 12
@@ -94,19 +95,35 @@ def explain(
     solution = exercise.load_solution()
 
     def trial(inputs: dict[str, Any]) -> Trial | None:
-        """One result of the learner and of the solution, if it is an array of numbers."""
-        both = [run(checks, module, inputs) for module in (solution, learner)]
-        right, got = (values_of(outcome, checks.RESULTS).get(result) for outcome in both)
-        return None if right is None or got is None else Trial(inputs, right, got)
+        right, got = (
+            values_of(run(checks, module, inputs), checks.RESULTS) for module in (solution, learner)
+        )
+        return Trial(inputs, right, got) if result in right and result in got else None
 
     probes = getattr(checks, "PROBES", [])
     cases = [checks.CASES[failing][1], *probes, *(inputs for _, inputs in checks.CASES)]
     trials = [found for inputs in cases if (found := trial(inputs))]
     source = exercise.file.read_text(encoding="utf-8", errors="replace")
     attempt = Attempt(result, trials, source, trial)
-    for explanation in getattr(checks, "EXPLANATIONS", []) if trials else []:
+    if not trials:
+        return None
+    if text := _exchanged(attempt):
+        return text
+    for explanation in getattr(checks, "EXPLANATIONS", []):
         if text := explanation.explain(attempt):
             return str(text)
+    return gradcheck_hints(checks, learner) or relation(attempt)
+
+
+def _exchanged(attempt: Attempt) -> str | None:
+    names = list(attempt.trials[0].right)
+    for order in list(permutations(names))[1:]:
+        if all(
+            other in trial.got and equal(trial.got[other], trial.right[name])
+            for trial in attempt.trials
+            for name, other in zip(names, order, strict=True)
+        ):
+            return f"All values are right, but in another order: return {', '.join(names)}."
     return None
 
 

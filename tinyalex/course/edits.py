@@ -22,31 +22,30 @@ from tinyalex.course.expression import (
     write,
 )
 
-COMMON, RARE = 1, 2
-
-
 @dataclass(frozen=True)
 class Vocabulary:
     """What a learner may write in place of something else.
 
     arrays, numbers  names: those of one set can be confused with each other
-    alternatives     expressions that can be confused with a name
+    alternatives     expressions that can be confused with a name, each with a remark
     operations       the functions, by name
+    with_rare        whether rare mistakes are among the edits
     """
 
     arrays: frozenset[str]
     numbers: frozenset[str]
-    alternatives: dict[str, tuple[Node, ...]]
+    alternatives: dict[str, dict[Node, str]]
     operations: dict[str, Operation]
+    with_rare: bool = True
 
 
 @dataclass(frozen=True)
 class Edit:
-    """An expression with a mistake, and the mistake in words; `cost` is lower if common."""
+    """An expression with a mistake, and the mistake in words. `rare` ones are tried last."""
 
     node: Node
     text: str
-    cost: int = COMMON
+    rare: bool = False
 
 
 def edits(node: Node, known: Vocabulary, context: str = "") -> Iterator[Edit]:
@@ -54,9 +53,20 @@ def edits(node: Node, known: Vocabulary, context: str = "") -> Iterator[Edit]:
 
     `context` is the product or the call that surrounds it, as text.
     """
+    for edit in _edits_here(node, known, context):
+        if known.with_rare or not edit.rare:
+            yield edit
+    inner = f" in {_code(node)}" if isinstance(node, (Product, Call)) else context
+    for child, rebuilt in children(node):
+        for edit in edits(child, known, inner):
+            yield Edit(rebuilt(edit.node), edit.text, edit.rare)
+
+
+def _edits_here(node: Node, known: Vocabulary, context: str) -> Iterator[Edit]:
+    """The edits of the node itself, without those of its children."""
     match node:
         case Sum():
-            yield from _edits_of_sum(node)
+            yield from _edits_of_sum(node, known)
         case Product():
             yield from _edits_of_product(node, known)
         case Power():
@@ -68,23 +78,19 @@ def edits(node: Node, known: Vocabulary, context: str = "") -> Iterator[Edit]:
             yield from _edits_of_call(node, known, context)
         case Name():
             yield from _edits_of_name(node, known, context)
-    inner = f" in {_code(node)}" if isinstance(node, (Product, Call)) else context
-    for child, rebuilt in children(node):
-        for edit in edits(child, known, inner):
-            yield replace(edit, node=rebuilt(edit.node))
 
 
 def _code(node: Node) -> str:
     return f"`{write(node)}`"
 
 
-def _replaced(right: Node, wrong: Node, context: str, cost: int = COMMON) -> Iterator[Edit]:
+def _replaced(right: Node, wrong: Node, context: str, rare: bool = False) -> Iterator[Edit]:
     if wrong != right:
         text = f"{_code(wrong)} takes the place of {_code(right)}{context}"
-        yield Edit(wrong, text, cost)
+        yield Edit(wrong, text, rare)
 
 
-def _edits_of_sum(node: Sum) -> Iterator[Edit]:
+def _edits_of_sum(node: Sum, known: Vocabulary) -> Iterator[Edit]:
     terms = node.terms
     for i, (sign, term) in enumerate(terms):
         if len(terms) > 1:
@@ -93,6 +99,15 @@ def _edits_of_sum(node: Sum) -> Iterator[Edit]:
             flipped = sum_of((*terms[:i], (-sign, term), *terms[i + 1 :]))
             wrong, right = ("added", "subtracted") if sign < 0 else ("subtracted", "added")
             yield Edit(flipped, f"the term {_code(term)} is {wrong} and should be {right}")
+        for name in sorted(known.numbers) if known.with_rare else ():
+            scaled = product(((1, Name(name)), (1, term)))
+            text = f"the term {_code(term)} is multiplied by `{name}`, and should not be"
+            yield Edit(Sum((*terms[:i], (sign, scaled), *terms[i + 1 :])), text, rare=True)
+    if len(terms) > 1:
+        negative = sum_of(tuple((-sign, term) for sign, term in terms))
+        yield Edit(negative, f"{_code(negative)} has the opposite sign of {_code(node)}")
+        multiplied = product((1, term) for _, term in terms)
+        yield from _replaced(node, multiplied, "", rare=True)
 
 
 def _edits_of_product(node: Product, known: Vocabulary) -> Iterator[Edit]:
@@ -108,10 +123,21 @@ def _edits_of_product(node: Product, known: Vocabulary) -> Iterator[Edit]:
         yield Edit(
             inverse,
             f"{_code(node)} is {role[0]} {_code(factor)} and should be {role[1]} it",
-            RARE,
+            rare=True,
         )
         yield Edit(twice, f"{_code(factor)} occurs twice in {_code(node)}")
+    yield from scalings(node, known)
     yield from _factors_moved_inside(node, known)
+
+
+def scalings(node: Node, known: Vocabulary) -> Iterator[Edit]:
+    """The expression multiplied by a variable that is not among its factors."""
+    factors = factors_of(node)
+    used = {factor for _, factor in factors}
+    for name in sorted(known.arrays | known.numbers) if known.with_rare else ():
+        if (extra := Name(name)) not in used:
+            text = f"{_code(node)} is multiplied by `{name}`, and should not be"
+            yield Edit(product(((1, extra), *factors)), text, rare=True)
 
 
 def _factors_moved_inside(node: Product, known: Vocabulary) -> Iterator[Edit]:
@@ -144,11 +170,11 @@ def _edits_of_power(node: Power) -> Iterator[Edit]:
     yield Edit(Power(base, negative), f"the exponent of {shown} has the opposite sign")
     for sign in (1, -1):
         other = Sum((*terms_of(exponent), (sign, Number(1))))
-        yield Edit(Power(base, other), f"the exponent of {shown} is `{write(other)}`", RARE)
+        yield Edit(Power(base, other), f"the exponent of {shown} is `{write(other)}`", rare=True)
     for number in (-1, 2, -2, 0.5, -0.5):
         fixed = sum_of(((1 if number > 0 else -1, Number(abs(number))),))
         if fixed != exponent:
-            yield Edit(Power(base, fixed), f"the exponent of {shown} is {number:g}", RARE)
+            yield Edit(Power(base, fixed), f"the exponent of {shown} is {number:g}", rare=True)
 
 
 def _edits_of_call(node: Call, known: Vocabulary, context: str) -> Iterator[Edit]:
@@ -180,13 +206,14 @@ def _edits_of_where(node: Call, known: Vocabulary, context: str) -> Iterator[Edi
 
 
 def _edits_of_name(node: Name, known: Vocabulary, context: str) -> Iterator[Edit]:
-    for alternative in known.alternatives.get(node.id, ()):
-        yield from _replaced(node, alternative, context)
+    for alternative, remark in known.alternatives.get(node.id, {}).items():
+        for edit in _replaced(node, alternative, context):
+            yield replace(edit, text=f"{edit.text}. {remark}" if remark else edit.text)
     if node.id in known.arrays:
         for other in sorted(known.arrays):
             yield from _replaced(node, Name(other), context)
-        yield from _replaced(node, Power(node, Number(0.5)), context, RARE)
+        yield from _replaced(node, Power(node, Number(0.5)), context, rare=True)
     if node.id in known.numbers:
         for other in sorted(known.numbers):
-            yield from _replaced(node, Name(other), context, RARE)
-        yield from _replaced(node, Number(1), context, RARE)
+            yield from _replaced(node, Name(other), context, rare=True)
+        yield from _replaced(node, Number(1), context, rare=True)

@@ -246,7 +246,8 @@ def with_variant(node: Node, function: str, variant: str) -> Node:
     """The expression with a variant of a function in all places."""
     if isinstance(node, Call) and node.function == function:
         node = replace(node, variant=variant)
-    for i in range(len(list(children(node)))):
-        child, rebuilt = list(children(node))[i]
-        node = rebuilt(with_variant(child, function, variant))
+    for i, (child, _) in enumerate(list(children(node))):
+        changed = with_variant(child, function, variant)
+        if changed is not child:
+            node = list(children(node))[i][1](changed)
     return node

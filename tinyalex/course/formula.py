@@ -1,23 +1,25 @@
 """The formula of an exercise, and mistakes in it that explain a learner's results.
 
-A learner's result is compared with those of all formulas that differ from the right one
-by one or two common mistakes (expression.py), on inputs for which they all differ. If
-none agrees, the result is fitted by the terms of the right formula, and their factors
-are identified (factors.py). The learner's code may be written in any way.
+The learner's results are compared with those of all formulas that differ from the right
+one by one or two common mistakes (edits.py), on inputs for which they all differ. If
+none agrees, a result is fitted by the terms of the right formula, and their factors are
+identified (factors.py). The learner's code may be written in any way.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinyalex.course import factors
 from tinyalex.course.attempt import Attempt, Trial, equal
-from tinyalex.course.edits import COMMON, Vocabulary, edits
+from tinyalex.course.edits import Vocabulary, edits, scalings
 from tinyalex.course.expression import (
     BUILT_IN,
     Node,
     Operation,
+    Product,
     Sum,
     evaluate,
     names_in,
@@ -25,9 +27,6 @@ from tinyalex.course.expression import (
     with_variant,
     write,
 )
-
-MAX_PAIRED_COST = COMMON + COMMON
-"""Of pairs of mistakes, only those of two common ones are tried."""
 
 ORDINALS = ("first", "second", "third", "fourth", "fifth")
 
@@ -44,22 +43,22 @@ Program = tuple[Statement, ...]
 
 
 class ProgramEdit(NamedTuple):
+    """A program with a mistake. `last` is the index of the last statement it may be in."""
+
     program: Program
     text: str
-    cost: int
+    rare: bool
+    last: int
 
 
 class Formula:
     """The right formula of an exercise.
 
-    text          assignments, of which the last ones are the results
+    text          assignments; a result that has an input's name is written with a "'"
     operations    the functions in it, by name
-    constants     arguments that are numbers, and their functions: for the names of
-                  factors
-    alternatives  expressions that are confused with a variable of the formula
-    derived       (inputs) -> further names and their values
-    isolated      (description, changed inputs, what a right result shows, what a wrong
-                  one does): inputs for which parts of the formula vanish
+    alternatives  for a variable, expressions that are confused with it, each with a
+                  remark or an empty text
+    constants     (inputs) -> further names and their values
     """
 
     def __init__(
@@ -67,169 +66,270 @@ class Formula:
         text: str,
         operations: dict[str, Operation] | None = None,
         *,
-        constants: tuple[str, ...] = (),
-        alternatives: dict[str, tuple[str, ...]] | None = None,
-        derived: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
-        shown: dict[str, str] | None = None,
+        alternatives: dict[str, dict[str, str]] | None = None,
+        constants: Callable[[dict[str, Any]], dict[str, Any]] = lambda inputs: {},
     ) -> None:
         lines = [line.split("=", 1) for line in text.strip().splitlines()]
-        self.program: Program = tuple(Statement(a.strip(), parse(b.strip())) for a, b in lines)
+        self.program = tuple(Statement(a.strip(), parse(_plain(b.strip()))) for a, b in lines)
         self.operations = BUILT_IN | (operations or {})
         self.constants = constants
-        self.alternatives = alternatives or {}
-        self.derived = derived
-        self.shown = shown or {}
+        self.alternatives = {
+            _plain(name): {parse(_plain(expression)): remark for expression, remark in others.items()}
+            for name, others in (alternatives or {}).items()
+        }
 
-    def names(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        return inputs | (self.derived(inputs) if self.derived else {})
-
-    def run(self, program: Program, names: dict[str, Any]) -> dict[str, Any]:
-        """The value of each variable."""
-        names = dict(names)
-        for target, value in program:
-            names[target] = evaluate(value, names, self.operations)
-        return names
+    def results(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The values that the right formula assigns."""
+        values = self._run(self.program, inputs | self.constants(inputs))
+        return {_result(statement): values[_variable(statement)] for statement in self.program}
 
     def explain(self, attempt: Attempt) -> str | None:
-        program = self._needed(attempt.result)
-        if not program:
+        if attempt.result not in map(_result, self.program):
             return None
-        trials = [(self.names(trial.inputs), trial) for trial in attempt.trials]
         with np.errstate(all="ignore"):
-            return self._wrong_formula(program, trials) or self._factors(program, trials)
+            return self._wrong_formula(attempt) or self._wrong_factors(attempt)
 
-    def _needed(self, result: str) -> Program:
-        """The statements on which the result depends."""
-        needed, program = {result}, []
-        for statement in reversed(self.program):
-            if statement.target in needed:
-                needed |= names_in(statement.value)
-                program.insert(0, statement)
-        return tuple(program)
+    def _run(self, program: Program, names: dict[str, Any]) -> dict[str, Any]:
+        names = dict(names)
+        for statement in program:
+            names[_variable(statement)] = evaluate(statement.value, names, self.operations)
+        return names
 
-    def _wrong_formula(
-        self, program: Program, trials: list[tuple[dict[str, Any], Trial]]
-    ) -> str | None:
-        """The formula with one or two mistakes that has the learner's results."""
-        known = self._vocabulary(program, trials[0][0])
-        result = program[-1].target
+    # Mistakes in the formula
 
-        def agrees(candidate: Program) -> bool:
-            for names, trial in trials:
-                try:
-                    value = self.run(candidate, names)[result]
-                except (ValueError, TypeError, LookupError, ArithmeticError):
-                    return False
-                if not equal(value, trial.got):
-                    return False
-            return True
+    def _wrong_formula(self, attempt: Attempt) -> str | None:
+        """The formula with one or two mistakes that has the learner's results.
 
-        single = sorted(self._edits(program, known), key=lambda edit: edit.cost)
-        for edit in single:
-            if agrees(edit.program):
-                return self._described(program, edit.program, [edit.text])
-        for first in single:
-            for second in self._edits(first.program, known):
-                if first.cost + second.cost <= MAX_PAIRED_COST and agrees(second.program):
-                    return self._described(program, second.program, [first.text, second.text])
+        Either it explains all wrong results, or only the first of them.
+        """
+        known = self._vocabulary(attempt.trials[0].inputs)
+        assigned = [r for r in map(_result, self.program) if r in attempt.trials[0].got]
+        wrong = {r for r in assigned if not all(t.is_right(r) for t in attempt.trials)}
+        for results in {frozenset(wrong): None, frozenset({attempt.result}): None}:
+            if found := self._search(known, attempt.trials, results):
+                return self._described(*found)
         return None
 
-    def _vocabulary(self, program: Program, names: dict[str, Any]) -> Vocabulary:
-        values = self.run(program, names)
-        used = set().union(*(names_in(statement.value) for statement in program)) | set(names)
-        used -= {program[-1].target}
+    def _needed(self, results: Set[str]) -> set[str]:
+        """The targets of the statements on which the results depend."""
+        needed = set(results)
+        for statement in reversed(self.program):
+            if _result(statement) in needed or _variable(statement) in needed:
+                needed |= names_in(statement.value) | {statement.target}
+        return needed
+
+    def _search(
+        self, known: Vocabulary, trials: list[Trial], results: Set[str]
+    ) -> tuple[Program, list[str]] | None:
+        """The program with one or two mistakes that has these results in all trials."""
+        needed = self._needed(results)
+        with_values = [self._with_values(trial) for trial in trials]
+
+        def agrees(candidate: Program) -> bool:
+            for values, trial in with_values:
+                try:
+                    values = self._run_changed(candidate, values)
+                except Exception:  # such as arrays that do not fit together
+                    return False
+                for statement in candidate:
+                    result = _result(statement)
+                    if result in results and not (
+                        result in trial.got
+                        and _equal_at_first(values[_variable(statement)], trial.got[result])
+                        and equal(values[_variable(statement)], trial.got[result])
+                    ):
+                        return False
+            return True
+
+        single = sorted(self._edits(self.program, known, needed), key=lambda edit: edit.rare)
+        for edit in single:
+            if agrees(edit.program):
+                return edit.program, [edit.text]
+        common = replace(known, with_rare=False)
+        for first in single:
+            if first.rare:
+                break
+            for second in self._edits(first.program, common, needed, first.last):
+                if agrees(second.program):
+                    return second.program, [first.text, second.text]
+        return None
+
+    def _with_values(self, trial: Trial) -> tuple[dict[str, Any], Trial]:
+        """The values of the right formula's variables, and the trial."""
+        return self._run(self.program, trial.inputs | self.constants(trial.inputs)), trial
+
+    def _run_changed(self, program: Program, values: dict[str, Any]) -> dict[str, Any]:
+        """Run the statements from the first that is not the right formula's."""
+        same = 0
+        while same < len(program) and program[same] is self.program[same]:
+            same += 1
+        later = {_variable(statement) for statement in program[same:]}
+        known = {name: value for name, value in values.items() if name not in later}
+        return self._run(program[same:], known)
+
+    def _vocabulary(self, inputs: dict[str, Any]) -> Vocabulary:
+        names = inputs | self.constants(inputs)
+        values = self._run(self.program, names)
+        used = set().union(*(names_in(statement.value) for statement in self.program)) | set(names)
         arrays = {n for n in used if np.ndim(values[n]) and np.asarray(values[n]).dtype.kind == "f"}
         numbers = {n for n in used if np.ndim(values[n]) == 0 and not isinstance(values[n], bool)}
-        alternatives = {name: tuple(map(parse, texts)) for name, texts in self.alternatives.items()}
-        return Vocabulary(frozenset(arrays), frozenset(numbers), alternatives, self.operations)
+        return Vocabulary(
+            frozenset(arrays), frozenset(numbers), self.alternatives, self.operations
+        )
 
-    def _edits(self, program: Program, known: Vocabulary) -> Iterator[ProgramEdit]:
-        """All formulas with one mistake, those in the last statement first."""
-        for i, (target, value) in reversed(list(enumerate(program))):
-            place = f", in `{program[i]}`" if i < len(program) - 1 else ""
-            for edit in edits(value, known):
+    def _edits(
+        self, program: Program, known: Vocabulary, targets: Set[str], last: int | None = None
+    ) -> Iterator[ProgramEdit]:
+        """All formulas with one mistake in one of the targets, the last ones first.
+
+        `last` is the index of the last statement that may be changed.
+        """
+        end = len(program) if last is None else last + 1
+        for i, (target, value) in reversed(list(enumerate(program[:end]))):
+            if target not in targets:
+                continue
+            place = f", in `{_shown(program[i])}`" if target not in self._final else ""
+            scaled = () if isinstance(value, (Sum, Product)) else scalings(value, known)
+            for edit in (*edits(value, known), *scaled):
                 changed = (*program[:i], Statement(target, edit.node), *program[i + 1 :])
-                yield ProgramEdit(changed, edit.text + place, edit.cost)
+                yield ProgramEdit(changed, edit.text + place, edit.rare, i)
+        called = "".join(map(str, program))
         for name, operation in self.operations.items():
+            if called.count(f"{name}(") < 2 or last is not None:
+                continue
             for variant in operation.variants or ():
                 changed = tuple(
                     Statement(target, with_variant(value, name, variant))
                     for target, value in program
                 )
                 text = f"each `{name}(...)` should be {operation.text}, and is {variant}"
-                yield ProgramEdit(changed, text, COMMON)
+                yield ProgramEdit(changed, text, False, len(program) - 1)
 
-    def _described(self, right: Program, wrong: Program, texts: list[str]) -> str:
+    @property
+    def _final(self) -> set[str]:
+        """The variables that no other statement uses."""
+        used = set().union(*(names_in(statement.value) for statement in self.program))
+        return {s.target for s in self.program if _variable(s) not in used}
+
+    def _described(self, wrong: Program, texts: list[str]) -> str:
         sentences = [text if text[0] == "`" else text[0].upper() + text[1:] for text in texts]
-        what = " ".join(f"{sentence}." for sentence in sentences)
-        lines = [f"    {w}" for r, w in zip(right, wrong, strict=True) if str(r) != str(w)]
-        parts = [what]
-        if lines:
-            parts = [f"{what} Your results are those of", "\n".join(lines)]
-        legend = [
-            f"{name}(...) is {operation.text}."
-            for name, operation in self.operations.items()
-            if operation.text and f"{name}(" in "".join(parts)
+        parts = [" ".join(map(_ended, map(_primed, sentences)))]
+        lines = [
+            f"    {_shown(changed)}"
+            for statement, changed in zip(self.program, wrong, strict=True)
+            if _shown(statement) != _shown(changed)
         ]
-        return "\n\n".join([*parts, *legend])
+        if lines:
+            parts = [f"{parts[0]} Your results are those of", "\n".join(lines)]
+        for name, operation in self.operations.items():
+            if operation.text and f"{name}(" in "".join(parts) and operation.text not in parts[0]:
+                parts.append(f"{name}(...) is {operation.text}.")
+        return "\n\n".join(parts)
 
     # Terms
 
-    def _factors(
-        self, program: Program, trials: list[tuple[dict[str, Any], Trial]]
-    ) -> str | None:
-        """The factors of the terms, if the learner's result consists of these terms."""
-        value = program[-1].value
-        terms = [t for _, t in value.terms] if isinstance(value, Sum) else [value]
-        signs = [s for s, _ in value.terms] if isinstance(value, Sum) else [1]
-        rows = []
-        used = []
-        for names, trial in trials:
-            if trial.got.shape != trial.right.shape:
-                return None
-            values = self.run(program, names)
-            columns = [s * np.broadcast_to(evaluate(t, values, self.operations), trial.right.shape).ravel() for s, t in zip(signs, terms, strict=True)]
-            matrix = np.stack(columns, axis=1).astype(float)
-            if matrix.shape[0] <= matrix.shape[1] or np.linalg.matrix_rank(matrix) < len(terms):
+    def _wrong_factors(self, attempt: Attempt) -> str | None:
+        """The factors of the terms, if a wrong result consists of these terms."""
+        for statement in self.program:
+            result = _result(statement)
+            if all(trial.is_right(result) or result not in trial.got for trial in attempt.trials):
                 continue
-            if not np.isfinite(trial.got).all():
-                return None
-            found, *_ = np.linalg.lstsq(matrix, trial.got.ravel().astype(float), rcond=None)
-            if not equal((matrix @ found).reshape(trial.right.shape), trial.got):
-                return None
-            rows.append(found)
-            used.append({name: float(values[name]) for name in self.constants} )
-        if len(rows) < 2:
-            return None
-        texts = []
-        for i, (ratios, term) in enumerate(zip(np.transpose(rows), terms, strict=True)):
-            name = f"The {ORDINALS[i]} term, `{write(term)}`," if len(terms) > 1 else f"`{write(term)}`"
-            if np.allclose(ratios, 1, rtol=1e-6):
-                continue
-            if np.allclose(ratios, 0, atol=1e-9):
-                texts.append(f"{name} is missing.")
-                continue
-            found_factor = factors.identify(list(ratios), used)
-            if found_factor is None:
-                shown = " and ".join(f"{r:.4g}" for r in ratios[:2])
-                texts.append(f"{name} is wrong by a factor, {shown} in two cases.")
-                continue
-            factor = factors.write(*found_factor)
-            texts.append(f"{name} is multiplied by {factor}" + self._cause(*found_factor))
-        right = [ORDINALS[i] for i, r in enumerate(np.transpose(rows)) if np.allclose(r, 1, rtol=1e-6)]
-        if right and texts and len(terms) > 1:
-            texts.append(f"The {' and the '.join(right)} term {'is' if len(right) == 1 else 'are'} right.")
-        return " ".join(texts) or None
+            return self._factors_in(statement, attempt.trials)
+        return None
 
-    @staticmethod
-    def _cause(number: float, powers: factors.Powers) -> str:
-        missing = [name for name, e in powers.items() if e < 0]
-        extra = [name for name, e in powers.items() if e > 0]
-        parts = []
-        if missing:
-            parts.append(f"is {' and '.join(f'`{n}`' for n in missing)} missing?")
-        if extra:
-            parts.append(f"does {' and '.join(f'`{n}`' for n in extra)} occur too often?")
-        if number < 0:
-            parts.append("the sign is wrong.")
-        return ": " + " ".join(parts) if parts else "."
+    def _factors_in(self, statement: Statement, trials: list[Trial]) -> str | None:
+        value, result = statement.value, _result(statement)
+        terms = value.terms if isinstance(value, Sum) else ((1, value),)
+        found, constants = [], []
+        for trial in trials:
+            if result not in trial.got or trial.got[result].shape != trial.right[result].shape:
+                return None
+            names = self._run(self.program, trial.inputs | self.constants(trial.inputs))
+            got = trial.got[result].astype(float).ravel()
+            columns = [
+                np.broadcast_to(sign * evaluate(term, names, self.operations), trial.right[result].shape)
+                for sign, term in terms
+            ]
+            matrix = np.stack([column.ravel() for column in columns], axis=1)
+            if len(matrix) <= len(terms) or np.linalg.matrix_rank(matrix) < len(terms):
+                continue
+            if not np.isfinite(got).all():
+                return None
+            ratios, *_ = np.linalg.lstsq(matrix, got, rcond=None)
+            if not equal(matrix @ ratios, got):
+                return None
+            found.append(ratios)
+            constants.append(
+                {n: float(x) for n, x in names.items() if np.ndim(x) == 0 and not callable(x)}
+            )
+        if len(found) < 2 or not np.any(np.abs(found) > 1e-9):
+            return None
+        return _described_factors([term for _, term in terms], np.transpose(found), constants)
+
+
+def _described_factors(
+    terms: list[Node], ratios: np.ndarray, constants: list[dict[str, float]]
+) -> str | None:
+    positive = {n for n in constants[0] if all(0 < c[n] != 1 for c in constants)}
+    known = [{n: c[n] for n in sorted(positive)} for c in constants]
+    wrong, right = [], []
+    for i, (term, ratio) in enumerate(zip(terms, ratios, strict=True)):
+        name = f"The {ORDINALS[i]} term, `{write(term)}`," if len(terms) > 1 else f"`{write(term)}`"
+        if np.allclose(ratio, 1, rtol=1e-6):
+            right.append(ORDINALS[i])
+        elif np.allclose(ratio, 0, atol=1e-9):
+            wrong.append(f"{name} is missing.")
+        elif identified := factors.identify(list(ratio), known):
+            factor = factors.write(*identified)
+            wrong.append(f"{name} is {factor} times what it should be.{_cause(*identified)}")
+        else:
+            wrong.append(
+                f"{name} is {ratio[0]:.4g} times what it should be in one case, and "
+                f"{ratio[1]:.4g} times in another."
+            )
+    if right and wrong:
+        wrong.append(f"The {' and the '.join(right)} term {'is' if len(right) == 1 else 'are'} right.")
+    return _primed(" ".join(wrong)) or None
+
+
+def _cause(number: float, powers: factors.Powers) -> str:
+    missing = " and ".join(f"`{name}`" for name, exponent in powers.items() if exponent < 0)
+    extra = " and ".join(f"`{name}`" for name, exponent in powers.items() if exponent > 0)
+    text = " Its sign is wrong." if number < 0 else ""
+    text += f" Is {missing} missing?" if missing else ""
+    return text + (f" Is {extra} multiplied too often?" if extra else "")
+
+
+def _equal_at_first(value: Any, got: np.ndarray) -> bool:
+    """A fast test of the shape and of one element, which few wrong candidates pass."""
+    value = np.asarray(value)
+    if value.shape != got.shape:
+        return False
+    if not got.size:
+        return True
+    a, b = float(value.flat[-1]), float(got.flat[-1])
+    return not abs(a - b) > 1e-3 * max(abs(a), abs(b), 1e-3 * float(np.abs(got).max()))
+
+
+def _result(statement: Statement) -> str:
+    return statement.target.removesuffix("'")
+
+
+def _variable(statement: Statement) -> str:
+    return _plain(statement.target)
+
+
+def _plain(text: str) -> str:
+    return text.replace("'", "_new")
+
+
+def _shown(statement: Statement) -> str:
+    return _primed(str(statement))
+
+
+def _primed(text: str) -> str:
+    return text.replace("_new", "'")
+
+
+def _ended(sentence: str) -> str:
+    return sentence if sentence[-1] in ".?" else f"{sentence}."

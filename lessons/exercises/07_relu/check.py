@@ -1,6 +1,6 @@
 import numpy as np
 
-from tinyalex.course import Mistake
+from tinyalex.course import Mistake, Regions
 
 HINTS = [
     "ReLU's backward is a mask. Where x is positive, dx is dy; elsewhere dx is 0, whatever dy is.",
@@ -66,6 +66,46 @@ MISTAKES = [
         {"self.x > 0": "self.x >= 0"},
         "At x = 0 the derivative is 1 here. ReLU has none at 0, and tinyalex, like other "
         "frameworks, uses 0: x > 0, not x >= 0.",
+    ),
+]
+
+PROBES = [
+    {
+        "x": RANDOM.uniform(0.2, 2, 12) * np.tile([1, -1, 0], 4),
+        "dy": RANDOM.uniform(0.2, 2, 12) * np.repeat([1, -1], 6),
+    }
+    for _ in range(2)
+]
+
+
+def arrays(inputs):
+    x, dy = inputs["x"], inputs["dy"]
+    return {"x > 0": x > 0, "x < 0": x < 0, "x = 0": x == 0, "dy": dy, "x": x}
+
+
+CHAIN_RULE = (
+    "The chain rule multiplies dy, the upstream gradient, by the derivative of ReLU; the values of "
+    "x do not occur in it, only their signs."
+)
+
+EXPLANATIONS = [
+    Regions(
+        "dx",
+        {
+            "where x > 0": ("x > 0", "dy"),
+            "where x < 0": ("x < 0", "0"),
+            "where x = 0": ("x = 0", "0"),
+        },
+        arrays,
+        {
+            "x": CHAIN_RULE,
+            "1": CHAIN_RULE,
+            "dy * x": CHAIN_RULE,
+            "the sign of dy": CHAIN_RULE,
+            "dy": "There the mask must be 0. The output y is 0 there, so a mask y >= 0 is true "
+            "everywhere: use x > 0.",
+            "the larger of dy and 0": "A mask of x does not depend on the sign of dy.",
+        },
     ),
 ]
 

@@ -2,7 +2,7 @@ import numpy as np
 
 import tinyalex as ta
 from tinyalex import functional as F
-from tinyalex.course import Formula, Mistake, Operation
+from tinyalex.course import Formula, Limit, Limits, Mistake, Operation
 
 HINTS = [
     "Both sums are over the same channels, so one function that sums an array over the channels "
@@ -246,8 +246,30 @@ EXPLANATIONS = [
         {"near": Operation(
                 WINDOW, ("size",), "the sum over the channels j around c", WINDOWS, ("c", "j")
             )},
-        constants=("size", "alpha", "beta", "k"),
-        alternatives={"s": ("s**beta", "s**-beta"), "y": ("x / s", "x * s**beta"), "x": ("abs(x)",)},
+        alternatives={
+            "s": {
+                "s**beta": "Does your variable s contain the power already?",
+                "s**-beta": "Does your variable s contain the power already?",
+            },
+            "y": {"x / s": "", "x * s**beta": ""},
+            "x": {"abs(x)": ""},
+        },
+    ),
+    Limits(
+        [
+            Limit(
+                "With alpha = 0, s is k, the second term is 0 and dx is dy * k**-beta",
+                {"alpha": 0.0},
+                "So the first term is right there; look at s and at the second term.",
+                "So the first term is wrong, dy * s**-beta, or s without alpha, which is k.",
+            ),
+            Limit(
+                "With size = 1, each sum has only channel c itself",
+                {"size": 1},
+                "So a sum over several channels is wrong: its window, or what is inside of the "
+                "sum (the values of channel j) and outside (those of channel c).",
+            ),
+        ]
     ),
 ]
 

@@ -1,3 +1,6 @@
+import math
+from itertools import combinations
+
 from tinyalex.course import Mistake
 
 HINTS = [
@@ -61,6 +64,139 @@ MISTAKES = [
         "Only the rows of the window are counted. It has KH*KW elements in each channel.",
     ),
 ]
+
+PROBES = [{"shape": shape} for shape in [(11, 13), (29, 7), (7, 3, 5, 2), (13, 11, 2, 3)]]
+
+# sigma as a function of a count n. The right one is the first.
+FUNCTIONS = {
+    "sqrt(2 / n)": (lambda n: math.sqrt(2 / n), ""),
+    "2 / n": (lambda n: 2 / n, "That is the variance: the square root is missing."),
+    "sqrt(2) / n": (
+        lambda n: math.sqrt(2) / n,
+        "Only the 2 is under the root: sqrt(2 / n) is sqrt(2) / sqrt(n).",
+    ),
+    "2 / sqrt(n)": (lambda n: 2 / math.sqrt(n), "The 2 is outside of the root."),
+    "sqrt(1 / n)": (
+        lambda n: math.sqrt(1 / n),
+        "The 2 is missing: ReLU halves the mean square, and the 2 compensates.",
+    ),
+    "1 / n": (lambda n: 1 / n, "The square root of 2 / n is neither (2 / n) / 2 nor 1 / n."),
+    "sqrt(n / 2)": (lambda n: math.sqrt(n / 2), "The fraction is inverted: more inputs need smaller weights."),
+    "sqrt(2 * n)": (lambda n: math.sqrt(2 * n), "n is multiplied: more inputs need smaller weights."),
+    "sqrt(n)": (lambda n: math.sqrt(n), "More inputs need smaller weights: divide by n."),
+    "1 / sqrt(2 * n)": (
+        lambda n: 1 / math.sqrt(2 * n),
+        "The 2 is in the denominator: `1 / 2 * n` and `2 * n` in a divisor differ from 2 / n.",
+    ),
+    "2 * n": (lambda n: 2 * n, "n must divide, and the square root is missing."),
+    "n / 2": (lambda n: n / 2, "The fraction is inverted, and the square root is missing."),
+    "sqrt(2) * sqrt(n)": (lambda n: math.sqrt(2) * math.sqrt(n), "Divide by sqrt(n)."),
+    "sqrt(6 / n)": (
+        lambda n: math.sqrt(6 / n),
+        "That is the bound of a uniform distribution with this variance, not sigma.",
+    ),
+    "sqrt(3 / n)": (lambda n: math.sqrt(3 / n), "The constant is 2, not 3."),
+    "sqrt(4 / n)": (lambda n: math.sqrt(4 / n), "The constant under the root is 2, not 4."),
+    "(2 / n)**2": (lambda n: (2 / n) ** 2, "2 / n is squared: sigma is its square root."),
+    "(2 / n)**(1/4)": (lambda n: (2 / n) ** 0.25, "The square root is taken twice."),
+    "sqrt(2 // n)": (
+        lambda n: math.sqrt(2 // n),
+        "`//` divides and rounds down, so 2 // n is 0 for all n above 2. Use `/`.",
+    ),
+    "1 / sqrt(n) / 2": (lambda n: 0.5 / math.sqrt(n), "sqrt(2 / n) is sqrt(2) / sqrt(n)."),
+}
+
+# n as a function of the sizes. Names for a linear layer and for a convolution.
+SIZES = {2: ("out", "in"), 4: ("O", "C", "KH", "KW")}
+
+
+def counts(shape):
+    """(text, value) of what may be taken for fan_in, the right one first."""
+    names = SIZES[len(shape)]
+    yield "*".join(names[1:]), math.prod(shape[1:])
+    for count in range(1, len(shape) + 1):
+        for chosen in combinations(range(len(shape)), count):
+            yield "*".join(names[i] for i in chosen), math.prod(shape[i] for i in chosen)
+    for chosen in combinations(range(len(shape)), 2):
+        yield "*".join(f"{names[i]}**{2 if i == chosen[0] else 1}" for i in chosen), shape[chosen[0]] ** 2 * shape[chosen[1]]
+    if len(shape) == 4:
+        o, c, h, w = shape
+        yield "C*KH*KH", c * h * h
+        yield "C*KW*KW", c * w * w
+        yield "C + KH*KW", c + h * w
+        yield "C*(KH + KW)", c * (h + w)
+    fan_in, fan_out = math.prod(shape[1:]), shape[0] * math.prod(shape[2:])
+    yield "fan_in + fan_out", fan_in + fan_out
+    yield "(fan_in + fan_out) / 2", (fan_in + fan_out) / 2
+    for count in range(2, len(shape) + 1):
+        for chosen in combinations(range(len(shape)), count):
+            yield " + ".join(names[i] for i in chosen), sum(shape[i] for i in chosen)
+    yield "the number of sizes", len(shape)
+    yield "the number of sizes after the first", len(shape) - 1
+    yield "the largest size", max(shape)
+    yield "1", 1
+
+
+class FanIn:
+    """sigma as a function of a count, for linear layers and for convolutions."""
+
+    def explain(self, attempt):
+        found, wrong = {}, []
+        for axes in SIZES:
+            trials = [t for t in attempt.trials if len(t.inputs["shape"]) == axes]
+            if not trials or all(t.is_right("sigma") for t in trials):
+                continue
+            wrong.append(axes)
+            if one := self.function(trials):
+                found[axes] = one
+        if not found or list(found) != wrong:
+            return None
+        texts = [self.text(axes, *one, both=len(wrong) == 2) for axes, one in found.items()]
+        remarks = dict.fromkeys(FUNCTIONS[function][1] for function, _ in found.values())
+        right = [axes for axes in SIZES if axes not in wrong]
+        if right:
+            texts.append(f"It is right for {KINDS[right[0]]}.")
+        return " ".join([*texts, *filter(None, remarks), *self.remarks(found)])
+
+    def function(self, trials):
+        """(function, count) that are sigma in all trials."""
+        candidates = [
+            (f, i)
+            for i in range(len(list(counts(trials[0].inputs["shape"]))))
+            for f in FUNCTIONS
+        ]
+        for function, i in sorted(candidates, key=lambda c: (c[1] > 0) + (c[0] != "sqrt(2 / n)")):
+            values = [list(counts(t.inputs["shape"]))[i] for t in trials]
+            f = FUNCTIONS[function][0]
+            if all(math.isclose(f(n), t.got["sigma"], rel_tol=1e-9) for (_, n), t in zip(values, trials)):
+                return function, values[0][0]
+        return None
+
+    def text(self, axes, function, count, both):
+        n = "*".join(SIZES[axes][1:])
+        kind = f"For {KINDS[axes]}, your" if not both or axes == 2 else f"For {KINDS[axes]},"
+        text = f"{kind} sigma is {function} with n = {count}"
+        if count == n:
+            return f"{text}; it should be sqrt(2 / n)."
+        return f"{text}; n should be {n}." if function == "sqrt(2 / n)" else f"{text}; it should be sqrt(2 / n) with n = {n}."
+
+    def remarks(self, found):
+        names = {count for _, count in found.values()}
+        if names & {"out*in", "O*C*KH*KW"}:
+            yield "The first size is the number of outputs, each with its own sum: it does not count."
+        if names & {"C*KH*KH", "C*KW*KW"}:
+            yield "A window need not be square."
+        if any(" + " in name and "fan" not in name for name in names):
+            yield "The sizes are multiplied, not added: each channel has KH*KW elements."
+        if names & {"C", "KH*KW", "C*KH", "C*KW"}:
+            yield "One output sums over KH*KW elements in each of C channels."
+        if names & {"out", "O", "O*KH*KW"}:
+            yield "The first size is the number of outputs; one output sums over the others."
+
+
+KINDS = {2: "a linear layer (out, in)", 4: "a convolution (O, C, KH, KW)"}
+
+EXPLANATIONS = [FanIn()]
 
 WRITES_BACKWARD = False
 gradient = None
