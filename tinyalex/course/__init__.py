@@ -8,8 +8,8 @@ exercise.py, my/NN_name.py.
 it injects known mistakes into the solution, and reports one with the same result.
 """
 
-from tinyalex.course.commands import hint, start, status
 from tinyalex.course.attempt import Attempt, Trial
+from tinyalex.course.commands import hint, start, status
 from tinyalex.course.exercise import Exercise, Mistake, exercises, find, load
 from tinyalex.course.expression import Operation
 from tinyalex.course.formula import Formula

@@ -17,10 +17,10 @@ def _clues_in(node: ast.AST) -> Iterator[str]:
     match node:
         case ast.BinOp(ast.BinOp(_, ast.Pow(), ast.Constant(1)), ast.Div(), ast.Constant(n)):
             yield (
-                f"`{ast.unparse(node)}` is divided by {n}, and is not a root: `**` comes before `/`. "
-                f"Write ** (1/{n})."
+                f"`{ast.unparse(node)}` is divided by {n!r}, and is not a root: `**` comes before "
+                f"`/`. Write ** (1/{n!r})."
             )
-        case ast.Compare(ast.BinOp(a, ast.Mult(), b)):
+        case ast.Compare(ast.BinOp(a, ast.Mult(), b), _, [ast.Constant(0)]):
             left, right = ast.unparse(a), ast.unparse(b)
             rest = ast.unparse(node)[len(ast.unparse(node.left)) :]
             yield (
@@ -43,7 +43,7 @@ def _clues_in(node: ast.AST) -> Iterator[str]:
 
 
 def lines_that_modify(source: str) -> list[tuple[int, str]]:
-    """(line, code) of assignments to elements of an argument, also under another name."""
+    """(line, code) of assignments to an argument's elements, also by another name."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
@@ -61,8 +61,8 @@ def lines_that_modify(source: str) -> list[tuple[int, str]]:
                 else:
                     shared.discard(ast.unparse(target))
             case ast.Assign(targets):
-                for target in targets:
-                    for part in target.elts if isinstance(target, ast.Tuple) else [target]:
+                for whole in targets:
+                    for part in whole.elts if isinstance(whole, ast.Tuple) else [whole]:
                         if isinstance(part, ast.Subscript) and ast.unparse(part.value) in shared:
                             found.append((node.lineno, ast.unparse(node)))
             case ast.AugAssign(ast.Name() | ast.Attribute() as target):

@@ -117,7 +117,9 @@ def _value_difference(right: np.ndarray, value: Any) -> tuple[str, str, str] | N
         a, b = f"{right[index]:.6g}", f"{value[index]:.6g}"
         if a == b:
             a, b = f"{right[index]:.12g}", f"{value[index]:.12g}"
-        share = f"   ({matches.sum()} of {matches.size} elements are right)" if matches.size > 1 else ""
+        share = (
+            f"   ({matches.sum()} of {matches.size} elements are right)" if matches.size > 1 else ""
+        )
         return "values", f"{at}expected {a}, got {b}{share}", _advice(value, right)
     if right.ndim and value.dtype != right.dtype:
         text = f"the values are right, but expected {right.dtype}, got {value.dtype}"
@@ -142,9 +144,8 @@ def _is_rounded(right: np.ndarray, value: np.ndarray) -> bool:
 
 
 def _advice_on_dtype(value: np.ndarray) -> str:
-    return (
-        f"Your array has dtype {value.dtype}: np.zeros_like(x) and np.zeros(shape, x.dtype) keep x's."
-    )
+    kept = "np.zeros_like(x) and np.zeros(shape, x.dtype) keep x's."
+    return f"Your array has dtype {value.dtype}: {kept}"
 
 
 def _advice_on_sequence(right: np.ndarray, value: Sequence[Any]) -> str:
@@ -159,6 +160,11 @@ def _advice_on_sequence(right: np.ndarray, value: Sequence[Any]) -> str:
 
 
 def _advice_on_shape(right: np.ndarray, value: np.ndarray) -> str:
+    if right.ndim == 0:
+        return (
+            "A single number is expected. Is one element to be selected with an index, or are all "
+            "to be summed or multiplied?"
+        )
     if value.ndim == 0:
         return (
             "This is one number: a sum, mean or maximum without `axis` is that of all elements. "
@@ -168,7 +174,9 @@ def _advice_on_shape(right: np.ndarray, value: np.ndarray) -> str:
         for axes in permutations(range(value.ndim)):
             moved = value.transpose(axes)
             if moved.shape == right.shape and close(moved, right).all():
-                return f"The values are right after .transpose{axes}: the axes are in another order."
+                return (
+                    f"The values are right after .transpose{axes}: the axes are in another order."
+                )
     if value.size == right.size and close(value.ravel(), right.ravel()).all():
         if [n for n in value.shape if n > 1] == [n for n in right.shape if n > 1]:
             extra = "many" if value.ndim > right.ndim else "few"

@@ -42,6 +42,9 @@ MESSAGES = {
     r"could not broadcast input array from shape \(([\d,]*)\) into shape \(([\d,]*)\)": "The "
     "right-hand side has shape ({0}), but the elements that it is assigned to have shape ({1}). "
     "Is the wrong axis summed, or the wrong part indexed?",
+    r"non-broadcastable output operand with shape \(([\d,]*)\).*?\(([\d,]*)\)": "An in-place "
+    "operation, such as +=, keeps the shape of the array on its left, ({0}). The other array has "
+    "more elements, and is not summed. Sum it first.",
     r"axis (-?\d+) is out of bounds for array of dimension (\d+)": "There is no axis {0}: the "
     "array has {1} axes, counted from 0. Do the axes still mean what they did, after earlier sums "
     "have removed some?",
@@ -72,14 +75,14 @@ MESSAGES = {
     "is a {0}. axis=... takes an int or a tuple of ints: tuple(axes). range(...) takes an int.",
     r"'float' object cannot be interpreted as an integer": "An int is needed here, and this is a "
     "float: `/` always gives a float, `//` an int.",
-    r"'(?:numpy\.)?int(?:64)?' object is not iterable|Value after \* must be an iterable, not int": (
+    r"int(64)?' object is not iterable|Value after \* must be an iterable, not int": (
         "Several values are needed here, and this is one int. shape[1] is one size, shape[1:] a "
         "tuple of sizes; range(n) counts to n."
     ),
     r"'int' object is not subscriptable": "An int has no elements. Which variable in this line is "
     "an int, and should be an array or a shape?",
-    r"'(\S+)' object is not callable": "Here {0} is called like a function. Is a `*` missing before "
-    "a bracket, or are there round brackets for square ones?",
+    r"'(\S+)' object is not callable": "Here a value of type {0} is called. Is a `*` missing before a "
+    "bracket, or are there round brackets for square ones?",
     r"unsupported operand type\(s\) for (\S+).*?: '(\w+)' and '(\w+)'": "`{0}` is not defined for a "
     "value of type {1} and one of type {2}. Which of the two is not what you expect? An element of "
     "a tuple has an index, shape[1]; the product of several is math.prod(shape[1:]).",
@@ -89,7 +92,7 @@ MESSAGES = {
     "it first, list(shape), or build a new tuple.",
     r"math domain error": "The square root or the logarithm of a negative number, or the logarithm "
     "of 0. Print the argument before this line.",
-    r"has more dimensions than allowed by the axis remapping|could not be broadcast with remapped": (
+    r"more dimensions than allowed by the axis remapping|not be broadcast with remapped": (
         "np.broadcast_to repeats elements, so it can only enlarge an array. To get from the large "
         "array to the small shape, sum."
     ),
@@ -160,7 +163,9 @@ def values_at(file: str, error: BaseException) -> Rows:
     if isinstance(error, AttributeError) and (attributes := getattr(error.obj, "__dict__", {})):
         if type(error.obj).__module__ not in ("numpy", "builtins"):
             found = {"self": f"without {error.name}; it has {', '.join(attributes)}"}
-    line = "; ".join(f"{text} is {value}" for text, value in islice(found.items(), MAX_SHOWN_VALUES))
+    line = "; ".join(
+        f"{text} is {value}" for text, value in islice(found.items(), MAX_SHOWN_VALUES)
+    )
     return [("there", line)] if line else []
 
 
@@ -174,7 +179,7 @@ def _failing_source(trace: TracebackType) -> str:
 
 
 def _operands(source: str) -> list[ast.expr]:
-    """Names, attributes and subscripts in an expression or statement, outermost first."""
+    """Names, attributes and subscripts in a piece of source, the outermost first."""
     for text in (source, f"{source.rstrip(':')}:\n    pass", f"({source})"):
         try:
             tree = ast.parse(text)
@@ -189,7 +194,7 @@ def _operands(source: str) -> list[ast.expr]:
 
 
 def _value(node: ast.expr, names: dict[str, Any]) -> Any:
-    """The value of an expression without calls, whose evaluation has no side effects."""
+    """The value of an expression without calls: its evaluation has no side effects."""
     if any(isinstance(x, (ast.Call, ast.Await, ast.Yield, ast.NamedExpr)) for x in ast.walk(node)):
         raise ValueError("has side effects")
     if isinstance(node, ast.Attribute) and node.attr == "T":

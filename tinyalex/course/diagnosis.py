@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinyalex.course.attempt import Attempt, Trial, equal
-from tinyalex.course.comparison import Outcome, alike, difference, values_of
+from tinyalex.course.comparison import Outcome, alike, values_of
 from tinyalex.course.exercise import Checks, Exercise, Mistake
 from tinyalex.course.relation import relation
 from tinyalex.gradient_check.check import gradcheck
@@ -100,13 +100,19 @@ def explain(
         )
         return Trial(inputs, right, got) if result in right and result in got else None
 
-    probes = getattr(checks, "PROBES", [])
-    cases = [checks.CASES[failing][1], *probes, *(inputs for _, inputs in checks.CASES)]
-    trials = [found for inputs in cases if (found := trial(inputs))]
+    failed = checks.CASES[failing][1]
+    first, again = trial(failed), trial(failed)
+    if first is None or again is None:
+        return None
+    if not equal(again.got[result], first.got[result]):
+        return (
+            "Two calls with the same arguments return different values: is something random, or "
+            "kept from one call to the next?"
+        )
+    cases = [*getattr(checks, "PROBES", []), *(inputs for _, inputs in checks.CASES)]
+    trials = [first, *(found for inputs in cases if (found := trial(inputs)))]
     source = exercise.file.read_text(encoding="utf-8", errors="replace")
     attempt = Attempt(result, trials, source, trial)
-    if not trials:
-        return None
     if text := _exchanged(attempt):
         return text
     for explanation in getattr(checks, "EXPLANATIONS", []):

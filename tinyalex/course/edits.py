@@ -19,8 +19,10 @@ from tinyalex.course.expression import (
     product,
     sum_of,
     terms_of,
+    with_child,
     write,
 )
+
 
 @dataclass(frozen=True)
 class Vocabulary:
@@ -41,7 +43,7 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class Edit:
-    """An expression with a mistake, and the mistake in words. `rare` ones are tried last."""
+    """An expression with a mistake, and that in words. Rare ones are tried last."""
 
     node: Node
     text: str
@@ -57,9 +59,9 @@ def edits(node: Node, known: Vocabulary, context: str = "") -> Iterator[Edit]:
         if known.with_rare or not edit.rare:
             yield edit
     inner = f" in {_code(node)}" if isinstance(node, (Product, Call)) else context
-    for child, rebuilt in children(node):
+    for i, child in enumerate(children(node)):
         for edit in edits(child, known, inner):
-            yield Edit(rebuilt(edit.node), edit.text, edit.rare)
+            yield Edit(with_child(node, i, edit.node), edit.text, edit.rare)
 
 
 def _edits_here(node: Node, known: Vocabulary, context: str) -> Iterator[Edit]:
@@ -119,12 +121,9 @@ def _edits_of_product(node: Product, known: Vocabulary) -> Iterator[Edit]:
         twice = product((*before, (exponent, factor), (exponent, factor), *after))
         role = "the factor" if exponent > 0 else "the division by"
         yield Edit(missing, f"{role} {_code(factor)} is missing in {_code(node)}")
-        role = ("divided by", "multiplied by")[:: int(exponent)]
-        yield Edit(
-            inverse,
-            f"{_code(node)} is {role[0]} {_code(factor)} and should be {role[1]} it",
-            rare=True,
-        )
+        wrong, right = ("divided", "multiplied")[:: int(exponent)]
+        text = f"{_code(node)} is {wrong} by {_code(factor)} and should be {right} by it"
+        yield Edit(inverse, text, rare=True)
         yield Edit(twice, f"{_code(factor)} occurs twice in {_code(node)}")
     yield from scalings(node, known)
     yield from _factors_moved_inside(node, known)
@@ -199,8 +198,10 @@ def _edits_of_where(node: Call, known: Vocabulary, context: str) -> Iterator[Edi
     condition, *values = node.arguments
     yield from _replaced(node, replace(node, arguments=(condition, *reversed(values))), context)
     for i, value in enumerate(values):
-        others = (*(Name(name) for name in sorted(known.arrays)), Number(0), Number(1))
-        for other in others if isinstance(value, Number) else (Number(0), Number(1)):
+        others: list[Node] = [Number(0), Number(1)]
+        if isinstance(value, Number):
+            others += [Name(name) for name in sorted(known.arrays)]
+        for other in others:
             changed = [other if k == i else v for k, v in enumerate(values)]
             yield from _replaced(node, replace(node, arguments=(condition, *changed)), context)
 

@@ -100,7 +100,9 @@ def _tree(node: ast.expr) -> Node:
     match node:
         case ast.BinOp(left, ast.Add() | ast.Sub(), right):
             sign = 1 if isinstance(node.op, ast.Add) else -1
-            return Sum((*terms_of(_tree(left)), *((sign * s, t) for s, t in terms_of(_tree(right)))))
+            return Sum(
+                (*terms_of(_tree(left)), *((sign * s, t) for s, t in terms_of(_tree(right))))
+            )
         case ast.BinOp(left, ast.Mult() | ast.Div(), right):
             sign = 1 if isinstance(node.op, ast.Mult) else -1
             return Product(
@@ -200,35 +202,39 @@ def names_in(node: Node) -> set[str]:
             return {name}
         case Number():
             return set()
-    return set().union(*(names_in(child) for child, _ in children(node)))
+    return set().union(*map(names_in, children(node)))
 
 
-def children(node: Node) -> Iterator[tuple[Node, Callable[[Node], Node]]]:
-    """Each child, with a function that returns the node with another in its place."""
+def children(node: Node) -> tuple[Node, ...]:
     match node:
         case Sum(terms):
-            for i, (sign, term) in enumerate(terms):
-                yield term, lambda new, i=i, s=sign: Sum((*terms[:i], (s, new), *terms[i + 1 :]))
+            return tuple(term for _, term in terms)
         case Product(factors):
-            for i, (exponent, factor) in enumerate(factors):
-                yield (
-                    factor,
-                    lambda new, i=i, e=exponent: Product((*factors[:i], (e, new), *factors[i + 1 :])),
-                )
+            return tuple(factor for _, factor in factors)
         case Power(base, exponent):
-            yield base, lambda new: Power(new, exponent)
-            yield exponent, lambda new: Power(base, new)
-        case Compare(symbol, left, right):
-            yield left, lambda new: Compare(symbol, new, right)
-            yield right, lambda new: Compare(symbol, left, new)
+            return base, exponent
+        case Compare(_, left, right):
+            return left, right
         case Call(_, arguments):
-            for i, argument in enumerate(arguments):
-                yield (
-                    argument,
-                    lambda new, i=i: replace(
-                        node, arguments=(*arguments[:i], new, *arguments[i + 1 :])
-                    ),
-                )
+            return arguments
+    return ()
+
+
+def with_child(node: Node, i: int, child: Node) -> Node:
+    """The node with another child at index i."""
+    new = [child if k == i else old for k, old in enumerate(children(node))]
+    match node:
+        case Sum(terms):
+            return Sum(tuple((sign, x) for (sign, _), x in zip(terms, new, strict=True)))
+        case Product(factors):
+            return Product(tuple((e, x) for (e, _), x in zip(factors, new, strict=True)))
+        case Power():
+            return Power(*new)
+        case Compare(symbol):
+            return Compare(symbol, *new)
+        case Call():
+            return replace(node, arguments=tuple(new))
+    return node
 
 
 def product(factors: Iterable[tuple[int, Node]]) -> Node:
@@ -242,12 +248,19 @@ def sum_of(terms: tuple[tuple[int, Node], ...]) -> Node:
     return terms[0][1] if len(terms) == 1 and terms[0][0] > 0 else Sum(terms)
 
 
-def with_variant(node: Node, function: str, variant: str) -> Node:
-    """The expression with a variant of a function in all places."""
-    if isinstance(node, Call) and node.function == function:
-        node = replace(node, variant=variant)
-    for i, (child, _) in enumerate(list(children(node))):
-        changed = with_variant(child, function, variant)
+def nodes_in(node: Node) -> Iterator[Node]:
+    """The node and all nodes below it."""
+    yield node
+    for child in children(node):
+        yield from nodes_in(child)
+
+
+def replaced(node: Node, change: Callable[[Node], Node | None]) -> Node:
+    """The expression with `change(x)` in place of each node x where it is not None."""
+    if (new := change(node)) is not None:
+        return new
+    for i, child in enumerate(children(node)):
+        changed = replaced(child, change)
         if changed is not child:
-            node = list(children(node))[i][1](changed)
+            node = with_child(node, i, changed)
     return node

@@ -23,7 +23,9 @@ def identify(
     that a product fits all of them only if it is the ratio's cause.
     """
     values = np.array(ratios)
-    if not (np.isfinite(values).all() and values.all() and (np.sign(values) == np.sign(values[0])).all()):
+    if not (
+        np.isfinite(values).all() and values.all() and (np.sign(values) == np.sign(values[0])).all()
+    ):
         return None
     logs = {name: np.log([c[name] for c in constants]) for name in constants[0]}
     target = np.log(np.abs(values))

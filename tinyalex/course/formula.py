@@ -6,6 +6,7 @@ none agrees, a result is fitted by the terms of the right formula, and their fac
 identified (factors.py). The learner's code may be written in any way.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Set
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -17,14 +18,17 @@ from tinyalex.course.attempt import Attempt, Trial, equal
 from tinyalex.course.edits import Vocabulary, edits, scalings
 from tinyalex.course.expression import (
     BUILT_IN,
+    Call,
     Node,
     Operation,
+    Power,
     Product,
     Sum,
     evaluate,
     names_in,
+    nodes_in,
     parse,
-    with_variant,
+    replaced,
     write,
 )
 
@@ -43,7 +47,7 @@ Program = tuple[Statement, ...]
 
 
 class ProgramEdit(NamedTuple):
-    """A program with a mistake. `last` is the index of the last statement it may be in."""
+    """A program with a mistake, in a statement up to the index `last`."""
 
     program: Program
     text: str
@@ -74,7 +78,9 @@ class Formula:
         self.operations = BUILT_IN | (operations or {})
         self.constants = constants
         self.alternatives = {
-            _plain(name): {parse(_plain(expression)): remark for expression, remark in others.items()}
+            _plain(name): {
+                parse(_plain(expression)): remark for expression, remark in others.items()
+            }
             for name, others in (alternatives or {}).items()
         }
 
@@ -173,9 +179,7 @@ class Formula:
         used = set().union(*(names_in(statement.value) for statement in self.program)) | set(names)
         arrays = {n for n in used if np.ndim(values[n]) and np.asarray(values[n]).dtype.kind == "f"}
         numbers = {n for n in used if np.ndim(values[n]) == 0 and not isinstance(values[n], bool)}
-        return Vocabulary(
-            frozenset(arrays), frozenset(numbers), self.alternatives, self.operations
-        )
+        return Vocabulary(frozenset(arrays), frozenset(numbers), self.alternatives, self.operations)
 
     def _edits(
         self, program: Program, known: Vocabulary, targets: Set[str], last: int | None = None
@@ -193,17 +197,29 @@ class Formula:
             for edit in (*edits(value, known), *scaled):
                 changed = (*program[:i], Statement(target, edit.node), *program[i + 1 :])
                 yield ProgramEdit(changed, edit.text + place, edit.rare, i)
-        called = "".join(map(str, program))
+        if last is None:
+            yield from self._edits_everywhere(program, known)
+
+    def _edits_everywhere(self, program: Program, known: Vocabulary) -> Iterator[ProgramEdit]:
+        """The same mistake in all places, as if one of the learner's variables is wrong."""
+        nodes = Counter(node for statement in program for node in nodes_in(statement.value))
+
+        def changed(others: dict[Node, Node]) -> Program:
+            new = (Statement(target, replaced(value, others.get)) for target, value in program)
+            return tuple(b if a == b else a for a, b in zip(new, program, strict=True))
+
+        end = len(program) - 1
+        for node, count in nodes.items():
+            if count > 1 and isinstance(node, (Power, Product, Call)):
+                for edit in edits(node, known):
+                    text = f"{edit.text}, in all places"
+                    yield ProgramEdit(changed({node: edit.node}), text, edit.rare, end)
         for name, operation in self.operations.items():
-            if called.count(f"{name}(") < 2 or last is not None:
-                continue
-            for variant in operation.variants or ():
-                changed = tuple(
-                    Statement(target, with_variant(value, name, variant))
-                    for target, value in program
-                )
+            calls = [node for node in nodes if isinstance(node, Call) and node.function == name]
+            for variant in operation.variants or () if len(calls) > 1 else ():
+                others: dict[Node, Node] = {c: replace(c, variant=variant) for c in calls}
                 text = f"each `{name}(...)` should be {operation.text}, and is {variant}"
-                yield ProgramEdit(changed, text, False, len(program) - 1)
+                yield ProgramEdit(changed(others), text, False, end)
 
     @property
     def _final(self) -> set[str]:
@@ -247,7 +263,9 @@ class Formula:
             names = self._run(self.program, trial.inputs | self.constants(trial.inputs))
             got = trial.got[result].astype(float).ravel()
             columns = [
-                np.broadcast_to(sign * evaluate(term, names, self.operations), trial.right[result].shape)
+                np.broadcast_to(
+                    sign * evaluate(term, names, self.operations), trial.right[result].shape
+                )
                 for sign, term in terms
             ]
             matrix = np.stack([column.ravel() for column in columns], axis=1)
@@ -288,7 +306,9 @@ def _described_factors(
                 f"{ratio[1]:.4g} times in another."
             )
     if right and wrong:
-        wrong.append(f"The {' and the '.join(right)} term {'is' if len(right) == 1 else 'are'} right.")
+        wrong.append(
+            f"The {' and the '.join(right)} term {'is' if len(right) == 1 else 'are'} right."
+        )
     return _primed(" ".join(wrong)) or None
 
 

@@ -96,6 +96,9 @@ def _identified(parts: list[Part]) -> str:
     for text, value in _expressions(arrays, got):
         if equal(value, got):
             return text
+    for name, a in arrays.items():
+        if (got == np.where(got == 0, 0, a)).all():
+            return f"{name} at some elements and 0 at others"
     for name in arrays:
         factors = [_factor(part.got, part.arrays[name]) for part in parts if part.got.size > 1]
         if factors and None not in factors:
@@ -139,6 +142,7 @@ def _expressions(arrays: Arrays, got: np.ndarray) -> Iterator[tuple[str, np.ndar
             yield f"{one} - {two}", a - b
             yield f"{two} - {one}", b - a
             yield f"-{one} * {two}", -a * b
+            yield f"the larger of {one} * {two} and 0", np.maximum(a * b, 0)
     for name, a in arrays.items():
         if got.size > 1:
             if factor := _factor(got, a):

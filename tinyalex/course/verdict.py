@@ -17,8 +17,9 @@ from tinyalex.gradient_check.check import gradcheck
 MAX_SECONDS = 20.0
 
 CONFIRMATION_SECONDS = 0.2
-"""The learner's code is endless if it is still running after this time. The diagnosis of
-a wrong answer, which calls it briefly, may take longer than `MAX_SECONDS`."""
+"""The code is endless if it is still running after this time. The diagnosis of a wrong
+answer, which calls it briefly, may take longer than `MAX_SECONDS`."""
+
 
 @dataclass(frozen=True)
 class Verdict:

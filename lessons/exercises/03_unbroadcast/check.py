@@ -40,8 +40,8 @@ MISTAKES = [
     Mistake(
         "axes of dy as indices of shape",
         {"new = dy.ndim": "[shape[axis] for axis in range(dy.ndim)]\n    new = dy.ndim"},
-        "`shape` can have fewer axes than dy, so an axis of dy is no index into `shape`. Broadcasting "
-        "aligns them at the last axis: sum over the axes in front first, then dy's axes are those "
+        "`shape` can have fewer axes than dy, so an axis of dy is no index into `shape`. "
+        "Broadcasting aligns them at the last axis: sum over the axes in front first, then dy's axes are those "
         "of `shape`.",
         needs=r"shape\[",
     ),
@@ -147,6 +147,13 @@ def all_axes(ndim):
     return [c for count in range(ndim + 1) for c in combinations(range(ndim), count)]
 
 
+def summed_one_by_one(dy, removed, kept=()):
+    """The axes of dy that are summed if the sums at `removed` remove their axis."""
+    left = list(range(dy.ndim))
+    axes = [left.pop(i) for i in removed if i < len(left)]
+    return tuple(sorted({*axes, *(left[i] for i in kept if i < len(left))}))
+
+
 # Which axes a learner's code sums, by the mistake.
 RULES = {
     "The shapes are aligned at their first axis: `shape`'s axis i is taken for dy's axis i. "
@@ -177,6 +184,14 @@ RULES = {
         ),
         lambda dy, shape: tuple(
             i for i, (a, b) in enumerate(zip(reversed(dy.shape), reversed(shape))) if a != b
+        ),
+    ],
+    "A sum without keepdims=True removes its axis, and the axes after it move down by one: the "
+    "next index is that of another axis.": [
+        lambda dy, shape: summed_one_by_one(dy, range(dy.ndim - len(shape))),
+        lambda dy, shape: summed_one_by_one(dy, repeated_axes(dy, shape)),
+        lambda dy, shape: summed_one_by_one(
+            dy, range(dy.ndim - len(shape)), [i for i, b in enumerate(shape) if b == 1]
         ),
     ],
     "All axes are summed as soon as the shapes differ.": [
@@ -243,7 +258,7 @@ class SummedAxes:
         if not found or found[0][0] is not attempt.trials[0]:
             return None
         trial, how = found[0]
-        # Of several reductions with this result, the one that is also used in other cases.
+        # Of several reductions with this result, the one that other cases have, too.
         name, axes = max(how, key=lambda h: sum(h[0] in dict(other) for _, other in found))
         dy, shape, got = trial.inputs["dy"], trial.inputs["shape"], trial.got["gradient"]
         right, rule = repeated_axes(dy, shape), self.rule(found)
@@ -261,7 +276,7 @@ class SummedAxes:
         return text + " ".join(sentences)
 
     def rule(self, found):
-        """The mistake that explains the summed axes in all cases; empty if none does."""
+        """The mistake that explains the summed axes in all cases, or an empty text."""
         if follows(repeated_axes, found):
             return ""
         fitting = (words for words, rules in RULES.items() if any(follows(r, found) for r in rules))

@@ -123,7 +123,8 @@ MISTAKES = [
 
 PROBES = [
     {
-        "x": RANDOM.uniform(0.2, 2, (2, 3, 3, 2)) * np.tile([1, -1, -1, 1, 0, -1], 6).reshape(2, 3, 3, 2),
+        "x": RANDOM.uniform(0.2, 2, (2, 3, 3, 2))
+        * np.tile([1, -1, -1, 1, 0, -1], 6).reshape(2, 3, 3, 2),
         "a": RANDOM.uniform(0.1, 0.9, 3),
         "dy": RANDOM.standard_normal((2, 3, 3, 2)),
     }

@@ -102,8 +102,10 @@ EXPLANATIONS = [
             "1": CHAIN_RULE,
             "dy * x": CHAIN_RULE,
             "the sign of dy": CHAIN_RULE,
-            "dy": "There the mask must be 0. The output y is 0 there, so a mask y >= 0 is true "
-            "everywhere: use x > 0.",
+            "dy": "The mask must be x > 0. (y >= 0, for example, is true for all elements, since y "
+            "is never negative.)",
+            "-dy": "The mask must be 0 there: np.sign is -1 for negative values.",
+            "dy at some elements and 0 at others": "Your mask selects other elements than x > 0.",
             "the larger of dy and 0": "A mask of x does not depend on the sign of dy.",
         },
     ),

@@ -166,7 +166,6 @@ MISTAKES = [
 ]
 
 
-
 def window_sum(below, above):
     """(size) -> the sum over the channels c - below to c + above that exist."""
 
@@ -183,10 +182,18 @@ def window_sum(below, above):
 WINDOW = window_sum(lambda half: half, lambda half: half)
 
 WINDOWS = {
-    "a sum over a window that ends one channel early (a range and a slice do not include their end)":
+    "a sum over a window that ends one channel early (a slice does not include its end)":
         window_sum(lambda half: half, lambda half: half - 1),
     "a sum over a window that starts one channel late":
         window_sum(lambda half: half - 1, lambda half: half),
+    "a sum over a window that starts one channel late and ends one early":
+        window_sum(lambda half: half - 1, lambda half: half - 1),
+    "a sum that leaves out the last channel of the array":
+        lambda a, size: WINDOW(np.concatenate([a[:, :-1], 0 * a[:, -1:]], axis=1), size),
+    "a sum that leaves out channel 0":
+        lambda a, size: WINDOW(np.concatenate([0 * a[:, :1], a[:, 1:]], axis=1), size),
+    "a running total: the variable is not set to 0 for each channel":
+        lambda a, size: np.cumsum(WINDOW(a, size), axis=1),
     "a sum over a window that starts and ends one channel early":
         window_sum(lambda half: half + 1, lambda half: half - 1),
     "a sum over a window that is one channel too wide at its end":
@@ -220,14 +227,16 @@ WINDOWS = {
     "a sum over the pixels too: the sum adds up several axes":
         lambda a, size: np.broadcast_to(WINDOW(a.sum(axis=(2, 3), keepdims=True), size), a.shape),
     "a sum over the pixels and images too: give the sum axis=1":
-        lambda a, size: np.broadcast_to(WINDOW(a.sum(axis=(0, 2, 3), keepdims=True), size), a.shape),
+        lambda a, size: np.broadcast_to(
+            WINDOW(a.sum(axis=(0, 2, 3), keepdims=True), size), a.shape
+        ),
     "a sum over the channels around c, which wrap around: a negative index counts from the end":
         lambda a, size: sum(np.roll(a, i, axis=1) for i in range(-(size // 2), size // 2 + 1)),
     "a sum that is wrong near the first channels: a negative start of a slice counts from the end":
         lambda a, size: np.stack(
             [a[:, c - size // 2 : c + size // 2 + 1].sum(axis=1) for c in range(a.shape[1])], axis=1
         ),
-    "a sum that is not computed near the first and the last channel, where the window is cut off: it stays 0":
+    "a sum that stays 0 near the first and the last channel, where the window is cut off":
         lambda a, size: WINDOW(a, size) * np.array(
             [size // 2 <= c < a.shape[1] - size // 2 for c in range(a.shape[1])]
         )[:, None, None],
@@ -243,9 +252,11 @@ EXPLANATIONS = [
         y = x * s**-beta
         dx = dy * s**-beta - 2 * alpha * beta * x * near(dy * y / s)
         """,
-        {"near": Operation(
+        {
+            "near": Operation(
                 WINDOW, ("size",), "the sum over the channels j around c", WINDOWS, ("c", "j")
-            )},
+            )
+        },
         alternatives={
             "s": {
                 "s**beta": "Does your variable s contain the power already?",

@@ -1,5 +1,5 @@
 import math
-from itertools import combinations
+from itertools import combinations, product
 
 from tinyalex.course import Mistake
 
@@ -81,8 +81,14 @@ FUNCTIONS = {
         "The 2 is missing: ReLU halves the mean square, and the 2 compensates.",
     ),
     "1 / n": (lambda n: 1 / n, "The square root of 2 / n is neither (2 / n) / 2 nor 1 / n."),
-    "sqrt(n / 2)": (lambda n: math.sqrt(n / 2), "The fraction is inverted: more inputs need smaller weights."),
-    "sqrt(2 * n)": (lambda n: math.sqrt(2 * n), "n is multiplied: more inputs need smaller weights."),
+    "sqrt(n / 2)": (
+        lambda n: math.sqrt(n / 2),
+        "The fraction is inverted: more inputs need smaller weights.",
+    ),
+    "sqrt(2 * n)": (
+        lambda n: math.sqrt(2 * n),
+        "n is multiplied: more inputs need smaller weights.",
+    ),
     "sqrt(n)": (lambda n: math.sqrt(n), "More inputs need smaller weights: divide by n."),
     "1 / sqrt(2 * n)": (
         lambda n: 1 / math.sqrt(2 * n),
@@ -117,10 +123,8 @@ def counts(shape):
     for count in range(1, len(shape) + 1):
         for chosen in combinations(range(len(shape)), count):
             yield "*".join(names[i] for i in chosen), math.prod(shape[i] for i in chosen)
-    for chosen in combinations(range(len(shape)), 2):
-        yield "*".join(f"{names[i]}**{2 if i == chosen[0] else 1}" for i in chosen), shape[chosen[0]] ** 2 * shape[chosen[1]]
     if len(shape) == 4:
-        o, c, h, w = shape
+        c, h, w = shape[1:]
         yield "C*KH*KH", c * h * h
         yield "C*KW*KW", c * w * w
         yield "C + KH*KW", c + h * w
@@ -131,62 +135,76 @@ def counts(shape):
     for count in range(2, len(shape) + 1):
         for chosen in combinations(range(len(shape)), count):
             yield " + ".join(names[i] for i in chosen), sum(shape[i] for i in chosen)
+    yield "1", 1
     yield "the number of sizes", len(shape)
     yield "the number of sizes after the first", len(shape) - 1
     yield "the largest size", max(shape)
-    yield "1", 1
+    yield f"{'*'.join(names[1:])} + {names[0]}", fan_in + shape[0]
+    for exponents in product(range(-1, 3), repeat=len(shape)):
+        factors = [(name, e) for name, e in zip(names, exponents) if e]
+        above = "*".join("*".join([name] * e) for name, e in factors if e > 0)
+        below = "".join(f"/{name}" for name, e in factors if e < 0)
+        yield (above or "1") + below, math.prod(n**e for n, e in zip(shape, exponents))
 
 
 class FanIn:
     """sigma as a function of a count, for linear layers and for convolutions."""
 
     def explain(self, attempt):
-        found, wrong = {}, []
+        if any(trial.got["sigma"].ndim for trial in attempt.trials):
+            return None
+        fitting, right = {}, []
         for axes in SIZES:
             trials = [t for t in attempt.trials if len(t.inputs["shape"]) == axes]
-            if not trials or all(t.is_right("sigma") for t in trials):
-                continue
-            wrong.append(axes)
-            if one := self.function(trials):
-                found[axes] = one
-        if not found or list(found) != wrong:
+            if trials and all(t.is_right("sigma") for t in trials):
+                right.append(axes)
+            elif trials:
+                fitting[axes] = self.fitting(trials)
+        if not any(fitting.values()):
             return None
-        texts = [self.text(axes, *one, both=len(wrong) == 2) for axes, one in found.items()]
+        common = set.intersection(*map(set, fitting.values()))
+        found = {
+            axes: next((one for one in all_ if one in common), all_[0])
+            for axes, all_ in fitting.items()
+            if all_
+        }
+        texts = [self.text(axes, *one) for axes, one in found.items()]
+        texts += [f"It is right for {KINDS[axes]}." for axes in right]
+        texts += [f"It is wrong for {KINDS[axes]}, too." for axes in fitting if axes not in found]
         remarks = dict.fromkeys(FUNCTIONS[function][1] for function, _ in found.values())
-        right = [axes for axes in SIZES if axes not in wrong]
-        if right:
-            texts.append(f"It is right for {KINDS[right[0]]}.")
         return " ".join([*texts, *filter(None, remarks), *self.remarks(found)])
 
-    def function(self, trials):
-        """(function, count) that are sigma in all trials."""
-        candidates = [
-            (f, i)
-            for i in range(len(list(counts(trials[0].inputs["shape"]))))
-            for f in FUNCTIONS
-        ]
-        for function, i in sorted(candidates, key=lambda c: (c[1] > 0) + (c[0] != "sqrt(2 / n)")):
-            values = [list(counts(t.inputs["shape"]))[i] for t in trials]
-            f = FUNCTIONS[function][0]
-            if all(math.isclose(f(n), t.got["sigma"], rel_tol=1e-9) for (_, n), t in zip(values, trials)):
-                return function, values[0][0]
-        return None
+    def fitting(self, trials):
+        """All (function, count) that are sigma in all trials, one mistake first."""
+        all_counts = [list(counts(trial.inputs["shape"])) for trial in trials]
+        found = []
+        for i, (text, _) in enumerate(all_counts[0]):
+            values = [(known[i][1], float(t.got["sigma"])) for known, t in zip(all_counts, trials)]
+            for name, (f, _) in FUNCTIONS.items():
+                if all(n > 0 and math.isclose(f(n), got, rel_tol=1e-9) for n, got in values):
+                    found.append(((name != "sqrt(2 / n)") + (i > 0), i, name, text))
+        return [(name, text) for *_, name, text in sorted(found)]
 
-    def text(self, axes, function, count, both):
+    def text(self, axes, function, count):
         n = "*".join(SIZES[axes][1:])
-        kind = f"For {KINDS[axes]}, your" if not both or axes == 2 else f"For {KINDS[axes]},"
-        text = f"{kind} sigma is {function} with n = {count}"
+        text = f"For {KINDS[axes]}, your sigma is {function} with n = {count}"
         if count == n:
             return f"{text}; it should be sqrt(2 / n)."
-        return f"{text}; n should be {n}." if function == "sqrt(2 / n)" else f"{text}; it should be sqrt(2 / n) with n = {n}."
+        if function == "sqrt(2 / n)":
+            return f"{text}; n should be {n}."
+        return f"{text}; it should be sqrt(2 / n) with n = {n}."
 
     def remarks(self, found):
         names = {count for _, count in found.values()}
         if names & {"out*in", "O*C*KH*KW"}:
-            yield "The first size is the number of outputs, each with its own sum: it does not count."
+            yield "The first size is the number of outputs, each with its own sum: leave it out."
         if names & {"C*KH*KH", "C*KW*KW"}:
             yield "A window need not be square."
-        if any(" + " in name and "fan" not in name for name in names):
+        if any("/" in name and name != "(fan_in + fan_out) / 2" for name in names):
+            yield "`2 / a * b` is (2 / a) * b: divide by the product in brackets, 2 / (a * b)."
+        if "1" in names:
+            yield "The product of no sizes is 1."
+        if any(" + " in name and "*" not in name and "fan" not in name for name in names):
             yield "The sizes are multiplied, not added: each channel has KH*KW elements."
         if names & {"C", "KH*KW", "C*KH", "C*KW"}:
             yield "One output sums over KH*KW elements in each of C channels."
