@@ -364,7 +364,7 @@ def test_status_has_a_line_for_each_exercise(capsys):
         "wrong shape or type",
         "not started",
     ]
-    assert len(lines) == 14
+    assert len(lines) == len(EXERCISES)
 
 
 def test_a_closed_pipe_prints_no_traceback(tmp_path):
