@@ -157,7 +157,10 @@ def test_the_claims_of_a_lesson_hold(name, images, tmp_path, request, tell):
     tell(f"{name:<24} {images:<9} {' '.join(f'{s:6.1f}' for s in seconds)} s")
 
 
-TRAIN_LONG = {"07_relu", "10_dropout", "12_initialization", "13_momentum", "14_augmentation"}
+TRAIN_LONG = {
+    *("07_relu", "10_dropout", "12_initialization", "13_momentum", "14_augmentation"),
+    "16_can_it_learn",
+}
 """Lessons that train networks for too long on emulated GPUs."""
 
 
