@@ -223,7 +223,7 @@ for position, (name, measurements) in enumerate(found.items(), 1):
     axes.axhline(math.log(10), color=lesson.GREY, linestyle=":")
     axes.plot(losses, color=lesson.BLUE if name == "no fault" else lesson.RED)
     if losses[0] > 3.2:
-        axes.text(4, 3.1, f"starts at {losses[0]:.0f}", va="top", fontsize=9)
+        axes.text(14, 3.1, f"starts at {losses[0]:.0f}", va="top", fontsize=9)
     if position in (1, 5):
         axes.set_ylabel("loss on 64 images")
     axes.set_xlabel("step")
