@@ -157,7 +157,7 @@ lesson.show(figure, "15_inside_alexnet")
 
 # %% answer [markdown]
 # The library's `summary` counts the same. The two questions have different answers. The
-# convolutions (blue) have nearly all of the multiply-adds, most of them in conv2, and
+# convolutions (blue) have nearly all of the multiply-adds, conv2 the most, and
 # hardly any parameters. The linear layers (red) have nearly all parameters: fc6 alone
 # has more than all others together.
 #
@@ -293,7 +293,7 @@ lesson.claim("with 128 images they are four times as large", 3.5 < 128 / equal <
 # %% [markdown]
 # ## Ten sentences about AlexNet
 #
-# All of these are found in courses, in articles and on question-and-answer sites.
+# Sentences like these are found in courses, articles and on question-and-answer sites.
 #
 # 1. "It has 62.4 million parameters."
 # 2. "It has 61.1 million parameters."
@@ -421,5 +421,5 @@ lesson.claim("loading weights fails, and names fc6 only", only)
 # 3. Replace the 11 x 11 filters of conv1 by 7 x 7 filters with stride 2, as Zeiler and
 #    Fergus did in 2013. How do the multiply-adds change, and why?
 # 4. Replace fc6 and fc7 by an average of each of the 256 maps over its 6 x 6 positions,
-#    followed by fc8 alone. How many parameters are left? Does the time of a forward
-#    pass change as much?
+#    followed by one linear layer. How many parameters are left? Does the time of a
+#    forward pass change as much?

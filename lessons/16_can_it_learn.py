@@ -114,7 +114,7 @@ lesson.claim("and at most 0.5 above ln K", math.log(10) < start < math.log(10) +
 # $$
 #
 # so for a training of some thousands of steps, r should be about 1/1000. With r = 1e-6
-# nothing happens within a million steps. With r = 1/10 the weights are replaced within
+# hardly anything happens in them. With r = 1/10 the weights are replaced within
 # ten steps, and what they had learned from earlier batches is lost. A rule of thumb is
 # r between 1e-4 and 1e-2. It is measured for each layer, here in the first step.
 #
@@ -286,9 +286,8 @@ for fault in patients.PATIENTS.values():
 # above 1. The first step then destroys the network: afterwards units are dead.
 #
 # **E: detached.** The ratio of conv1 is exactly 0: it receives no gradient. And yet the
-# 64 images are learned, because the layers after it learn from its random features.
-# With all data the network would learn too, less well than without the fault. Only the
-# ratios by layer show it.
+# 64 images are memorised, because the layers after it learn from the outputs of its
+# random filters. Only the ratios by layer show the fault.
 #
 # **F: small weights.** The spread is 0, as in B, but no unit is dead and the ratios are
 # not 0. It is the plateau of lesson 12.
@@ -315,7 +314,7 @@ text = f"F: the spread is {f[0]:.0e}, and no unit is dead"
 lesson.claim(text, f[0] < 1e-3 and max(f[1]) < 0.5 and min(f[2]) > 0)
 
 # %% [markdown]
-# ## Break it: a fault that passes all tests
+# ## Break it: labels with an offset
 #
 # A list of labels was read with an offset of one: image i has the label of image i + 1.
 # It is the same wrong label in each epoch.
