@@ -201,7 +201,7 @@ class Formula:
             yield from self._edits_everywhere(program, known)
 
     def _edits_everywhere(self, program: Program, known: Vocabulary) -> Iterator[ProgramEdit]:
-        """The same mistake in all places, as if one of the learner's variables is wrong."""
+        """The same mistake in all places, as if a variable of the learner is wrong."""
         nodes = Counter(node for statement in program for node in nodes_in(statement.value))
 
         def changed(others: dict[Node, Node]) -> Program:
