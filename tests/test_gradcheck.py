@@ -1,5 +1,8 @@
 """gradcheck: what it accepts, what it reports, and what it restores."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -384,7 +387,7 @@ def test_empty_inputs_pass():
 
 
 def normalization(axes, subtract_mean, terms):
-    """A normalization along axes, whose backward has only the terms named in `terms`."""
+    """A normalization along axes, whose backward has only the terms in `terms`."""
 
     def forward(self, x):
         mean = x.mean(axes, keepdims=True) if subtract_mean else 0.0
@@ -431,9 +434,9 @@ def test_a_normalization_with_all_terms_passes(rng):
 
 
 class Correlate(ta.Function):
-    """A convolution of one channel without padding, in loops.
+    """A convolution of one channel without padding.
 
-    kernel, reverse  whether backward reverses the kernel for dx, and the result for dw
+    kernel, reverse  how backward reverses the kernel for dx, and its result for dw
     """
 
     def forward(self, x, w, *, kernel, reverse):
@@ -637,3 +640,11 @@ def test_the_recording_of_operations_leaves_apply_unchanged():
     before = ta.Function.__dict__["apply"]
     reports(network(Apply(Times3)), INPUT, fast=True)
     assert ta.Function.__dict__["apply"] is before
+
+
+def test_the_network_in_the_documentation_gets_the_report_that_it_shows(capsys):
+    page = Path(__file__).parent.parent / "docs" / "training.md"
+    blocks = re.findall(r"```(?:python)?\n(.*?)```", page.read_text(), re.DOTALL)
+    (i,) = [i for i, block in enumerate(blocks) if "class Clip(ta.Function)" in block]
+    exec(blocks[i], {"np": np, "ta": ta, "nn": nn})
+    assert capsys.readouterr().out == blocks[i + 1]

@@ -111,6 +111,8 @@ class Formula:
         known = self._vocabulary(attempt.trials[0].inputs)
         assigned = [r for r in map(_result, self.program) if r in attempt.trials[0].got]
         wrong = {r for r in assigned if not all(t.is_right(r) for t in attempt.trials)}
+        if not wrong:
+            return None
         for results in {frozenset(wrong): None, frozenset({attempt.result}): None}:
             if found := self._search(known, attempt.trials, results):
                 return self._described(*found)
