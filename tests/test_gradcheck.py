@@ -1,8 +1,5 @@
 """gradcheck: what it accepts, what it reports, and what it restores."""
 
-import re
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -640,11 +637,3 @@ def test_the_recording_of_operations_leaves_apply_unchanged():
     before = ta.Function.__dict__["apply"]
     reports(network(Apply(Times3)), INPUT, fast=True)
     assert ta.Function.__dict__["apply"] is before
-
-
-def test_the_network_in_the_documentation_gets_the_report_that_it_shows(capsys):
-    page = Path(__file__).parent.parent / "docs" / "training.md"
-    blocks = re.findall(r"```(?:python)?\n(.*?)```", page.read_text(), re.DOTALL)
-    (i,) = [i for i, block in enumerate(blocks) if "class Clip(ta.Function)" in block]
-    exec(blocks[i], {"np": np, "ta": ta, "nn": nn})
-    assert capsys.readouterr().out == blocks[i + 1]
