@@ -223,7 +223,7 @@ class MeanWithoutN(ops.Mean):
 
 @mutant(
     "convolution with the weights of another group",
-    "none",
+    "other input",
     *images_and_filters(2),
     **conv_options(groups=2),
 )
@@ -233,7 +233,9 @@ class ConvWrongGroup(convolution.Conv2d):
         return super().backward(dy)
 
 
-@mutant("convolution with mirrored filters", "none", *images_and_filters(1), **conv_options())
+@mutant(
+    "convolution with mirrored filters", "other input", *images_and_filters(1), **conv_options()
+)
 class ConvMirroredFilter(convolution.Conv2d):
     def backward(self, dy):
         self.w = self.w[..., ::-1, ::-1]
@@ -315,7 +317,7 @@ class DropoutNewMask(Dropout):
         return super().backward(dy)
 
 
-@mutant("linear with its weight transposed", "none", normal(3, 4), normal(4, 4), normal(4))
+@mutant("linear with its weight transposed", "other input", normal(3, 4), normal(4, 4), normal(4))
 class LinearTransposed(Linear):
     def backward(self, dy):
         _, dw, db = super().backward(dy)

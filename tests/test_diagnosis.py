@@ -1,8 +1,16 @@
 """The diagnosis of wrong answers that no check.py lists."""
 
+import numpy as np
 import pytest
 from answers.natural import NATURAL
-from learner import unwrapped, verdict_on
+from learner import EXERCISES, solution_of, unwrapped, verdict_on
+
+from tinyalex import course
+from tinyalex.course import Formula, Operation, factors
+from tinyalex.course.attempt import Attempt, Trial, equal
+from tinyalex.course.clues import clues, lines_that_modify
+from tinyalex.course.diagnosis import run
+from tinyalex.course.expression import evaluate, parse, write
 
 
 @pytest.fixture(autouse=True)
@@ -10,11 +18,254 @@ def empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("number", "words", "source"),
-    [pytest.param(n, words, source, id=f"{n} {name}") for n, name, words, source in NATURAL],
-)
+SLOW = {"three mistakes", "quotient form: s**-beta-1"}
+"""All pairs of mistakes are tried first."""
+
+
+def answers(slow):
+    chosen = [answer for answer in NATURAL if (answer[1] in SLOW) == slow]
+    return [pytest.param(n, words, source, id=f"{n} {name}") for n, name, words, source in chosen]
+
+
+@pytest.mark.parametrize(("number", "words", "source"), answers(slow=False))
 def test_a_natural_wrong_answer_is_named(number, words, source):
     verdict = verdict_on(number, source)
     assert verdict.kind != "right"
     assert words in unwrapped(verdict.text), verdict.text
+
+
+@pytest.mark.lessons
+@pytest.mark.parametrize(("number", "words", "source"), answers(slow=True))
+def test_a_wrong_answer_with_three_mistakes_is_named_as_far_as_possible(number, words, source):
+    test_a_natural_wrong_answer_is_named(number, words, source)
+
+
+def test_there_are_natural_wrong_answers_to_each_exercise_with_explanations(tell):
+    with_explanations = {
+        number
+        for number, exercise in EXERCISES.items()
+        if hasattr(course.load(exercise.checks), "EXPLANATIONS")
+    }
+    assert with_explanations == {number for number, *_ in NATURAL}
+    tell(f"{len(NATURAL)} natural wrong answers that no check.py lists, each named")
+
+
+def formulas():
+    for number, exercise in EXERCISES.items():
+        checks = course.load(exercise.checks)
+        for explanation in getattr(checks, "EXPLANATIONS", []):
+            if isinstance(explanation, Formula):
+                yield pytest.param(exercise, checks, explanation, id=str(number))
+
+
+@pytest.mark.parametrize(("exercise", "checks", "formula"), list(formulas()))
+def test_a_formula_has_the_results_of_the_solution(exercise, checks, formula):
+    for inputs in [*checks.PROBES, *(inputs for _, inputs in checks.CASES)]:
+        returned = run(checks, exercise.load_solution(), inputs).returned
+        results = formula.results(inputs)
+        values = returned if len(checks.RESULTS) > 1 else (returned,)
+        for name, value in zip(checks.RESULTS, values, strict=True):
+            assert equal(results[name], np.asarray(value))
+
+
+# Nothing is claimed that the results do not show
+
+
+@pytest.mark.parametrize("number", [3, 4, 7, 11, 12, 13])
+def test_a_result_that_no_mistake_explains_gets_no_explanation(number):
+    """The right results times a number that depends on their elements."""
+    source = solution_of(number)
+    name = {3: "unbroadcast", 4: "PReLU", 7: "ReLU", 11: "softmax_cross_entropy"}.get(number, "")
+    name = name or {12: "he_sigma", 13: "momentum_step"}[number]
+    if number in (4, 7):
+        source += (
+            f"\n\nright = {name}.backward\n\n\n"
+            "def backward(self, dy):\n"
+            "    dx = right(self, dy)\n"
+            "    return tuple(noise(a) for a in dx) if isinstance(dx, tuple) else noise(dx)\n\n\n"
+            f"{name}.backward = backward\n"
+        )
+    else:
+        source += (
+            f"\n\nright = {name}\n\n\n"
+            f"def {name}(*arguments):\n"
+            "    result = right(*arguments)\n"
+            "    if isinstance(result, tuple):\n"
+            "        return tuple(noise(a) for a in result)\n"
+            "    return noise(result)\n"
+        )
+    source += (
+        "\n\ndef noise(a):\n    return np.cos(7 * a + np.arange(np.size(a)).reshape(np.shape(a)))\n"
+    )
+    text = unwrapped(verdict_on(number, f"import numpy as np\n{source}").text)
+    claims = (
+        "Your results are those of",
+        "times what it should be",
+        "; it should be",
+        "In all cases",
+    )
+    assert not any(claim in text for claim in claims), text
+
+
+# Expressions, formulas and factors
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "dy*s**-beta - 2*alpha*beta*x*f(dy*y/s)",
+        "(a + b)*c",
+        "a/b/c",
+        "1/a",
+        "-a + b",
+        "a**(b + 1)",
+        "(a*b)**2",
+        "where(x > 0, 1, a)",
+        "(p - q)/n",
+    ],
+)
+def test_an_expression_is_written_as_it_was_parsed(text):
+    assert write(parse(text)) == text
+
+
+def test_an_expression_has_the_value_of_the_python_expression(rng):
+    names = {name: rng.uniform(1, 2, 4) for name in "abcd"}
+    for text in ("a - b*c/d", "a/(b*c)", "a**-b + 2", "-a*b", "(a - b)**2*c", "a - (b - c)"):
+        value = evaluate(parse(text), names, {})
+        assert np.allclose(value, eval(text, {}, names)), text
+        assert np.allclose(value, eval(write(parse(text)), {}, names)), text
+
+
+def test_an_unknown_expression_is_an_error():
+    with pytest.raises(ValueError, match=r"cannot use 'a @ b' in a formula"):
+        parse("a @ b")
+
+
+def explained(formula, wrong, trials=4, result="z"):
+    """What a formula says about the function `wrong` of x, y and c."""
+    random = np.random.default_rng(0)
+
+    def trial(inputs):
+        return Trial(inputs, formula.results(inputs), {result: np.asarray(wrong(**inputs))})
+
+    inputs = [
+        {"x": random.uniform(1, 2, 5), "y": random.uniform(1, 2, 5), "c": random.uniform(2, 3)}
+        for _ in range(trials)
+    ]
+    return formula.explain(Attempt(result, [trial(i) for i in inputs], "", trial))
+
+
+TWO_TERMS = Formula("z = c * x - y / c")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda x, y, c: c * x, "The term `y/c` is missing."),
+        (lambda x, y, c: c * x + y / c, "The term `y/c` is added and should be subtracted."),
+        (lambda x, y, c: x - y / c, "The factor `c` is missing in `c*x`."),
+        (lambda x, y, c: c * x - y, "The division by `c` is missing in `y/c`."),
+        (lambda x, y, c: c * x - x / c, "`x` takes the place of `y` in `y/c`."),
+        (lambda x, y, c: c * x - y * c, "`y/c` is multiplied by `c` and should be divided by it."),
+        (lambda x, y, c: c**1.5 * x - y / c, "The first term, `c*x`, is sqrt(c) times what it should be."),
+        (lambda x, y, c: c * x - 3 * y / c**2, "The second term, `y/c`, is 3/c times what it should be. Is `c` missing?"),
+        (lambda x, y, c: c * x - y.sum() * y, "times what it should be in one case, and"),
+        (lambda x, y, c: c * x - y.sum() * y, "The first term is right."),
+    ],
+)  # fmt: skip
+def test_a_formula_names_what_is_wrong_in_it(wrong, words):
+    assert words in explained(TWO_TERMS, wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda x, y, c: c * x - y / c,
+        lambda x, y, c: np.zeros(5),
+        lambda x, y, c: np.sin(x) * y,
+        lambda x, y, c: np.full(5, np.nan),
+        lambda x, y, c: np.ones((5, 1)),
+    ],
+    ids=["right", "zero", "unrelated", "nan", "shape"],
+)
+def test_a_formula_says_nothing_about_other_results(wrong):
+    text = explained(TWO_TERMS, wrong)
+    assert text is None
+
+
+def test_a_factor_that_fits_by_chance_in_one_trial_is_not_named():
+    wrong = [{"c": 2.0}, {"c": 3.0}]
+    assert factors.identify([2.0, 3.0], wrong) == (1.0, {"c": 1.0})
+    assert factors.identify([4.0, 6.0], wrong) == (2.0, {"c": 1.0})
+    assert factors.identify([2.0, 2.0], wrong) == (2.0, {})
+    assert factors.identify([2.0, 3.1], wrong) is None
+    assert factors.identify([2.0, -3.0], wrong) is None
+    assert factors.identify([0.0, 1.0], wrong) is None
+
+
+@pytest.mark.parametrize(
+    ("factor", "text"),
+    [
+        ((1.0, {"a": 1.0, "b": -1.0}), "a/b"),
+        ((-0.5, {"a": 0.5}), "-sqrt(a)/2"),
+        ((2.0, {"a": -2.0, "b": -1.0}), "2/(a**2*b)"),
+        ((3.0, {}), "3"),
+    ],
+)
+def test_a_factor_is_written_as_python(factor, text):
+    assert factors.write(*factor) == text
+
+
+def test_a_variant_of_a_function_is_named_in_one_place_or_in_all():
+    total = Operation(np.sum, (), "the sum", {"the mean": np.mean})
+    formula = Formula("z = x * total(y) + total(x)", {"total": total})
+    one = explained(formula, lambda x, y, c: x * y.mean() + x.sum())
+    assert "`total(y)` should be the sum, and is the mean." in one
+    both = explained(formula, lambda x, y, c: x * y.mean() + x.mean())
+    assert "Each `total(...)` should be the sum, and is the mean." in both
+
+
+# Clues in the source
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("y = x ** 1/2", "is divided by 2, and is not a root"),
+        ("y = a * b > 0", "compares the product"),
+        ("y = a ^ 2", "^ is not a power but XOR of bits"),
+        ("y = np.where(a > 0)", "np.where with one argument"),
+        ("y = np.max(a, 0)", "np.maximum compares element by element"),
+    ],
+)
+def test_confusions_in_the_source_are_named(code, words):
+    (clue,) = clues(code)
+    assert words in clue
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "y = x ** (1/2)",
+        "y = a * (b > 0)",
+        "y = i * stride < h",
+        "np.where(a, b, c)",
+        "a[",
+        "np.max(a)",
+    ],
+)
+def test_other_code_gets_no_clue(code):
+    assert clues(code) == []
+
+
+def test_lines_that_modify_an_argument_are_found_also_under_another_name():
+    source = (
+        "def f(x, dy):\n    y = x.copy()\n    y[0] = 1\n    a = dy\n    a[0] = 2\n    dy += 1\n"
+        "    dy = dy * 2\n    dy *= 3\n    x[1], y[1] = 1, 2\n"
+    )
+    assert lines_that_modify(source) == [
+        (5, "a[0] = 2"),
+        (6, "dy += 1"),
+        (9, "x[1], y[1] = (1, 2)"),
+    ]
+    assert lines_that_modify("def f(:") == []

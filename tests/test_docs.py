@@ -30,7 +30,7 @@ def programs(page):
 
 
 LAYER, ALEXNET = programs(README)
-(NETWORK,) = programs(TRAINING)
+NETWORK, NETWORK_WITH_BUG = programs(TRAINING)
 
 
 def run(program, folder=None):
@@ -108,6 +108,12 @@ def test_gradcheck_accepts_the_layer_without_its_bug():
 
 def test_the_network_trains_a_step_and_prints_its_summary():
     assert "fused with features.2" in run(NETWORK)
+
+
+def test_gradcheck_names_the_wrong_operation_with_the_sentences_of_the_page():
+    imports = "import numpy as np\nimport tinyalex as ta\nfrom tinyalex import nn\n"
+    shown = re.findall(r"```\n(Each of the .*?)```", TRAINING, re.DOTALL)
+    assert [run(imports + NETWORK_WITH_BUG)] == shown
 
 
 def commands(page, heading):

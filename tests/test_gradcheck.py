@@ -6,6 +6,8 @@ import pytest
 import tinyalex as ta
 from tinyalex import functional as F
 from tinyalex import nn
+from tinyalex.functional.convolution import Conv2d, conv_shape
+from tinyalex.functional.linear import Linear
 from tinyalex.gradient_check import numerical
 
 
@@ -376,3 +378,262 @@ def test_a_function_class_is_accepted():
 def test_empty_inputs_pass():
     assert ta.gradcheck(lambda x: x * 2, np.zeros((0, 3))).ok
     assert ta.gradcheck(lambda x: x * 2, np.zeros((0, 3)), fast=True).ok
+
+
+# Hints on normalizations, convolutions and masks
+
+
+def normalization(axes, subtract_mean, terms):
+    """A normalization along axes, whose backward has only the terms in `terms`."""
+
+    def forward(self, x):
+        mean = x.mean(axes, keepdims=True) if subtract_mean else 0.0
+        self.s = np.sqrt(((x - mean) ** 2).mean(axes, keepdims=True) + 0.1)
+        self.y = (x - mean) / self.s
+        return self.y
+
+    def backward(self, dy):
+        dx = dy
+        if "mean" in terms:
+            dx = dx - dy.mean(axes, keepdims=True)
+        if "variance" in terms:
+            dx = dx - self.y * (dy * self.y).mean(axes, keepdims=True)
+        return dx / self.s
+
+    return layer(forward, backward)
+
+
+@pytest.mark.parametrize("axes", [(1,), (0, 2, 3), (1, 2, 3), (2, 3)])
+@pytest.mark.parametrize(
+    ("subtract_mean", "terms", "kind", "words"),
+    [
+        (True, (), "constant statistics", "treats the mean and the variance of a normalization as"),
+        (True, ("mean",), "constant statistics", "treats the variance that forward divides by"),
+        (True, ("variance",), "common term", "If forward subtracts a mean, backward treats it as"),
+        (False, (), "constant statistics", "treats a statistic that forward divides by"),
+    ],
+)
+def test_statistics_that_backward_treats_as_constants_are_named(
+    axes, subtract_mean, terms, kind, words, rng
+):
+    f = normalization(axes, subtract_mean, terms)
+    report = reports(f, rng.standard_normal((3, 4, 2, 3)), fast=True)
+    assert report.rows[0].hint.kind == kind
+    assert words in report.rows[0].hint.text
+    names = ", ".join(map(str, axes))
+    assert f"along ax{'is' if len(axes) == 1 else 'es'} {names}" in report.rows[0].hint.text
+
+
+def test_a_normalization_with_all_terms_passes(rng):
+    x = rng.standard_normal((3, 4, 2, 3))
+    assert reports(normalization((0, 2, 3), True, ("mean", "variance")), x).ok
+    assert reports(normalization((1,), False, ("variance",)), x).ok
+
+
+class Correlate(ta.Function):
+    """A convolution of one channel without padding.
+
+    kernel, reverse  how backward reverses the kernel for dx, and its result for dw
+    """
+
+    def forward(self, x, w, *, kernel, reverse):
+        self.x, self.w, self.kernel, self.reverse = x, w, kernel, reverse
+        return self.correlated(x, w)
+
+    def backward(self, dy):
+        kh, kw = self.w.shape
+        padded = np.pad(dy, [(kh - 1, kh - 1), (kw - 1, kw - 1)])
+        dw = self.correlated(self.x, dy)
+        return self.correlated(padded, self.w[self.kernel]), dw[self.reverse].copy()
+
+    @staticmethod
+    def correlated(x, w):
+        windows = np.lib.stride_tricks.sliding_window_view(x, w.shape)
+        return np.einsum("ijuv,uv->ij", windows, w)
+
+
+BOTH, ROWS, NEITHER = np.s_[::-1, ::-1], np.s_[::-1], np.s_[:]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "reverse", "name", "kind", "words"),
+    [
+        (NEITHER, NEITHER, "input x", "other input", "if input w were reversed along axes 0, 1"),
+        (ROWS, NEITHER, "input x", "other input", "if input w were reversed along axis 1"),
+        (BOTH, BOTH, "input w", "reversed", "right after np.flip along axes 0, 1"),
+        (BOTH, ROWS, "input w", "reversed", "right after np.flip along axis 0"),
+    ],
+)
+def test_a_kernel_that_is_not_reversed_or_is_one_too_many_is_named(
+    kernel, reverse, name, kind, words, rng
+):
+    def f(x, w):
+        return Correlate.apply(x, w, kernel=kernel, reverse=reverse)
+
+    report = reports(f, [rng.standard_normal((5, 4)), rng.standard_normal((3, 2))])
+    (row,) = [row for row in report.rows if row.wrong]
+    assert (row.name, row.hint.kind) == (name, kind)
+    assert words in row.hint.text
+
+
+def test_a_kernel_of_images_gets_a_remark_on_convolutions(rng):
+    class Flipped(Conv2d):
+        def backward(self, dy):
+            dx, dw, db = super().backward(dy)
+            return dx, dw[:, :, ::-1, ::-1].copy(), db
+
+    x, w = rng.standard_normal((1, 2, 4, 4)), rng.standard_normal((2, 2, 3, 2))
+    shape = conv_shape(x.shape, w.shape)
+    report = reports(lambda x, w: Flipped.apply(x, w, None, shape=shape), [x, w], fast=True)
+    assert report.rows[1].hint.kind == "reversed"
+    assert "dw is a correlation of x with dy, without a flip" in report.rows[1].hint.text
+
+
+@pytest.mark.parametrize(
+    ("forward", "backward", "words"),
+    [
+        (lambda self, x: np.where(x > 0, x, 0.3 * x), lambda self, dy: dy.copy(), "where the input is < 0"),
+        (lambda self, x: np.where(x > 0, 2 * x, 0.3 * x), lambda self, dy: 0.3 * dy, "where the input is > 0"),
+    ],
+)  # fmt: skip
+def test_a_mask_that_is_missing_is_named(forward, backward, words, rng):
+    report = reports(layer(forward, backward), rng.standard_normal((4, 5)))
+    assert report.rows[0].hint.kind == "masked by sign"
+    assert words in report.rows[0].hint.text
+
+
+# Networks
+
+
+class Times3(ta.Function):
+    """3*x, whose backward has a 2 for the 3."""
+
+    def forward(self, x):
+        return 3 * x
+
+    def backward(self, dy):
+        return 2 * dy
+
+
+class Apply(nn.Module):
+    """A Function as a Module, which may also be called by several."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def forward(self, x):
+        return self.function.apply(x)
+
+
+def network(*layers):
+    ta.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 5), nn.Tanh(), *layers, nn.Linear(5, 3))
+
+
+INPUT = np.linspace(-1, 2, 12).reshape(3, 4)
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_the_operation_whose_backward_is_wrong_is_named(fast):
+    report = reports(network(Apply(ReLU), Apply(Times3)), INPUT, fast=fast)
+    summary, hint = report.operations
+    assert "Each of the 5 operations was checked alone" in summary
+    assert "Times3 (operation 4 of 5) has a wrong backward pass; the other 4 are right." in summary
+    assert hint.startswith("Times3 (operation 4 of 5), input x: Every element is 0.666667 times")
+    assert f"{summary}\n{hint}" in str(report)
+
+
+def test_two_wrong_operations_of_one_class_are_told_apart():
+    report = reports(network(Apply(Times3), nn.Tanh(), Apply(Times3)), INPUT, fast=True)
+    assert (
+        "Times3 (operation 3 of 6) and Times3 (operation 5 of 6) have wrong backward passes; the "
+        "other 4 are right." in report.operations[0]
+    )
+
+
+def test_a_wrong_operation_with_a_parameter_is_named_with_it():
+    class Half(Linear):
+        def backward(self, dy):
+            dx, dw, db = super().backward(dy)
+            return dx / 2, dw, db
+
+    class HalfLinear(nn.Linear):
+        def forward(self, x):
+            return Half.apply(x, self.weight, self.bias)
+
+    report = reports(network(HalfLinear(5, 5)), INPUT, fast=True)
+    assert "Half (operation 3 of 4, with parameter 2.weight)" in report.operations[0]
+    assert "input x: Every element is 1/2 times" in report.operations[1]
+
+
+def test_a_missing_mask_inside_a_network_is_named():
+    report = reports(network(Apply(layer(relu_forward, lambda self, dy: dy.copy()))), INPUT)
+    assert "elements should be 0 and are not" in report.operations[1]
+
+
+def test_guesses_on_the_whole_network_are_not_shown_beside_a_wrong_operation():
+    text = str(reports(network(Apply(Times3), nn.Tanh()), INPUT))
+    assert "No simple pattern" not in text
+    assert "have similar directions" not in text
+
+
+def test_an_output_that_a_later_operation_changes_in_place_is_named():
+    """Tanh stores its output for backward; the next operation doubles it."""
+    report = reports(network(Apply(layer(scale_in_place, lambda self, dy: 2 * dy))), INPUT)
+    text = "\n".join(report.operations)
+    assert "Arrays are changed in place" in text
+    assert "Layer (operation 3 of 4): forward changes input x in place" in text
+    name = "the forward pass of Layer (operation 3)"
+    assert f"The output of Tanh (operation 2) is changed in place by {name}." in text
+    assert "wrong backward pass" not in text
+
+
+def test_a_change_by_code_between_operations_is_named():
+    def f(x):
+        y = x.tanh()
+        z = y * 2
+        y.data[...] *= 3
+        return z
+
+    report = reports(f, INPUT)
+    assert (
+        "The output of Tanh (operation 1) is changed in place by code between the operations."
+        in report.operations
+    )
+
+
+def test_a_change_during_the_backward_pass_is_named():
+    class Overwrites(ta.Function):
+        def forward(self, x):
+            self.x = x
+            return x * 1.0
+
+        def backward(self, dy):
+            self.x *= 5
+            return dy.copy()
+
+    report = reports(lambda x: Overwrites.apply(x.tanh()), INPUT)
+    assert report.operations[1:] == [
+        "Overwrites (operation 2 of 2): backward changes input x in place. Work on a copy.",
+        "The output of Tanh (operation 1) is changed in place by the backward pass.",
+        "Input x of Overwrites (operation 2) is changed in place by the backward pass.",
+    ]
+
+
+def test_a_graph_that_is_cut_is_suspected_if_all_operations_are_right():
+    report = reports(lambda x: x * x.detach().exp(), INPUT)
+    assert not report.ok
+    assert report.operations == []  # a single operation is in the graph
+    report = reports(lambda x: x.tanh() * x.detach().exp(), INPUT)
+    assert "All are right. Is the graph cut by .detach()" in report.operations[0]
+
+
+def test_a_right_network_and_a_single_operation_get_no_list_of_operations():
+    assert reports(network(nn.ReLU()), INPUT, fast=True).operations == []
+    assert reports(Times3, INPUT).operations == []
+
+
+def test_the_recording_of_operations_leaves_apply_unchanged():
+    before = ta.Function.__dict__["apply"]
+    reports(network(Apply(Times3)), INPUT, fast=True)
+    assert ta.Function.__dict__["apply"] is before

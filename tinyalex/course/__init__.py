@@ -5,7 +5,9 @@ methods to write, solution.py and check.py (see `Checks`). The learner edits a c
 exercise.py, my/NN_name.py.
 
 `check` compares the results of the learner's code and of the solution. If they differ,
-it injects known mistakes into the solution, and reports one with the same result.
+it injects known mistakes into the solution, and reports one with the same result. If
+there is none, the explanations of a check.py look for the mistake in the results: in
+the exercise's formula (formula.py), element by element (regions.py).
 """
 
 from tinyalex.course.assembly import assemble

@@ -81,11 +81,11 @@ MESSAGES = {
     ),
     r"'int' object is not subscriptable": "An int has no elements. Which variable in this line is "
     "an int, and should be an array or a shape?",
-    r"'(\S+)' object is not callable": "Here a value of type {0} is called. Is a `*` missing before a "
+    r"'(\S+)' object is not callable": "A value of type {0} is called. Is a `*` missing before a "
     "bracket, or are there round brackets for square ones?",
-    r"unsupported operand type\(s\) for (\S+).*?: '(\w+)' and '(\w+)'": "`{0}` is not defined for a "
-    "value of type {1} and one of type {2}. Which of the two is not what you expect? An element of "
-    "a tuple has an index, shape[1]; the product of several is math.prod(shape[1:]).",
+    r"unsupported operand type\(s\) for (\S+).*?: '(\w+)' and '(\w+)'": "`{0}` is not defined for "
+    "a value of type {1} and one of type {2}. Which of the two is not what you expect? An element "
+    "of a tuple has an index, shape[1]; the product of several is math.prod(shape[1:]).",
     r"can't multiply sequence": "A list or a tuple is multiplied by a number that is not an int. "
     "For arithmetic on each element make it an array.",
     r"'tuple' object does not support item assignment": "A tuple cannot be changed. Make a list of "

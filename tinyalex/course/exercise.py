@@ -47,6 +47,13 @@ class Checks(Protocol):
     RESULTS          the names of the returned values
     gradient         (learner's module) -> the arguments of gradcheck, or None
     WRITES_BACKWARD  if False, gradcheck's hints, all about backward, are not shown
+
+    It may define as well, for answers that no mistake explains:
+
+    PROBES           inputs for which no two mistakes have the same results: random
+                     values, and constants that no product of others equals
+    EXPLANATIONS     what finds the mistake in the results: a Formula, Regions, Limits,
+                     or any other Explanation
     """
 
     HINTS: list[str]

@@ -111,6 +111,8 @@ class Formula:
         known = self._vocabulary(attempt.trials[0].inputs)
         assigned = [r for r in map(_result, self.program) if r in attempt.trials[0].got]
         wrong = {r for r in assigned if not all(t.is_right(r) for t in attempt.trials)}
+        if not wrong:
+            return None
         for results in {frozenset(wrong): None, frozenset({attempt.result}): None}:
             if found := self._search(known, attempt.trials, results):
                 return self._described(*found)
@@ -201,7 +203,7 @@ class Formula:
             yield from self._edits_everywhere(program, known)
 
     def _edits_everywhere(self, program: Program, known: Vocabulary) -> Iterator[ProgramEdit]:
-        """The same mistake in all places, as if one of the learner's variables is wrong."""
+        """The same mistake in all places, as if a variable of the learner is wrong."""
         nodes = Counter(node for statement in program for node in nodes_in(statement.value))
 
         def changed(others: dict[Node, Node]) -> Program:

@@ -5,7 +5,6 @@ kinks). Where they differ, the whole gradients are compared to identify the kind
 mistake (hints.py).
 """
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
@@ -17,7 +16,9 @@ from tinyalex.function import Function
 from tinyalex.gradient_check import contract
 from tinyalex.gradient_check.hints import Case, Hint, diagnose
 from tinyalex.gradient_check.numerical import KINK, WRONG, NumericalGradient, cotangent_seed
+from tinyalex.gradient_check.operations import find_wrong_operations
 from tinyalex.gradient_check.report import GradcheckError, Report, Row
+from tinyalex.gradient_check.signature import function_name, input_names, owner
 from tinyalex.tensor import Tensor
 
 DIRECTIONS = 4
@@ -63,7 +64,8 @@ def gradcheck(
     unless `raise_exception` is false. Dropout masks are constant; parameters, gradients
     and inputs are restored. The report also states if forward or backward changes an
     array in place, if two forward passes differ, and if non-contiguous or float32
-    inputs cause errors.
+    inputs cause errors. If a gradient of a network is wrong, each of its operations is
+    checked alone, and those whose own backward pass is wrong are named.
 
     >>> import tinyalex as ta
     >>> gradcheck(lambda x, y: x * y, [np.ones(3), np.arange(3.0)]).ok
@@ -71,9 +73,9 @@ def gradcheck(
     """
     f = f.apply if isinstance(f, type) and issubclass(f, Function) else f  # type: ignore[assignment]
     arguments = [_double(x) for x in (inputs if isinstance(inputs, (tuple, list)) else [inputs])]
-    report = Report(_name(f), f"float64, h={h:g}, rtol={rtol:g}, seed={seed}")
+    report = Report(function_name(f), f"float64, h={h:g}, rtol={rtol:g}, seed={seed}")
     with _double_parameters(f) as parameters:
-        named = dict(zip(_input_names(f, len(arguments)), arguments, strict=True))
+        named = dict(zip(input_names(f, len(arguments)), arguments, strict=True))
         named |= {f"parameter {name}": p for name, p in parameters.items()}
         leaves = {name: t for name, t in named.items() if isinstance(t, Tensor) and t.requires_grad}
         if not leaves:
@@ -87,9 +89,11 @@ def gradcheck(
             report.problems = report.problems or [problem]  # an in-place change causes it, too
         else:
             report.rows = _rows(numerical, fast)
-            is_layer = _owner(f) is not None or isinstance(f, HasParameters)
+            is_layer = owner(f) is not None or isinstance(f, HasParameters)
             found = contract.order_dependence(numerical), contract.dtype_change(numerical, is_layer)
             report.problems += filter(None, found)
+            if any(row.wrong for row in report.rows):
+                report.operations = find_wrong_operations(numerical, lambda n: _rows(n, fast=True))
     worst = report.worst
     if worst is not None and worst.wrong:
         report.advice = (
@@ -194,28 +198,36 @@ def _hint(
     y, leaves = numerical.y, numerical.leaves
     shapes = {other: t.shape for other, t in leaves.items()} | {"the output": y.shape}
     others = {other: array for other, array in numeric.items() if other != name}
-    return diagnose(Case(gradient, numeric[name], wrong, others, shapes, numerical.cotangent))
+    values = {other: device.to_numpy(t.data) for other, t in leaves.items()}
+
+    def matches(other: str, array: np.ndarray) -> bool:
+        return _is_gradient_with(numerical, name, gradient, other, array)
+
+    return diagnose(
+        Case(
+            gradient, numeric[name], wrong, others, shapes, numerical.cotangent,
+            x=values.pop(name), y=y, inputs=values, matches=matches,
+        )
+    )  # fmt: skip
 
 
-def _owner(f: Any) -> type | None:
-    """The class whose `apply` (or other class method) `f` is."""
-    owner = getattr(f, "__self__", None)
-    return owner if isinstance(owner, type) else None
-
-
-def _name(f: Any) -> str:
-    return getattr(_owner(f) or f, "__name__", type(f).__name__)
-
-
-def _input_names(f: Any, count: int) -> list[str]:
-    """Names of the inputs, from the signature of forward: "input x"; else "input 0"."""
+def _is_gradient_with(
+    numerical: NumericalGradient, name: str, gradient: np.ndarray, other: str, array: np.ndarray
+) -> bool:
+    """Whether a gradient would be right with `array` in place of another input."""
+    t, random = numerical.leaves[other], np.random.default_rng(0)
+    before, y = t.data, numerical.y
     try:
-        forward = getattr(getattr(f, "__self__", f), "forward", f)
-        parameters = list(inspect.signature(forward).parameters.values())
-    except (TypeError, ValueError):  # some built-in callables have no signature
-        parameters = []
-    names = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and p.name != "self"]
-    return [f"input {names[i] if len(names) >= count else i}" for i in range(count)]
+        t.data = device.to(np.ascontiguousarray(array), t.device)
+        numerical.y = numerical.forward()
+        for _ in range(DIRECTIONS):
+            direction = random.standard_normal(gradient.shape)
+            found = numerical.derivative(numerical.leaves[name], direction, numerical.h)
+            if found.error(float((gradient * direction).sum())) > numerical.rtol:
+                return False
+        return True
+    finally:
+        t.data, numerical.y = before, y
 
 
 def _double(x: Any) -> Any:

@@ -5,7 +5,7 @@ the patterns of common mistakes, the simplest first.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations, permutations
 from math import prod
 
@@ -29,6 +29,10 @@ class Case:
     others             the numerical gradients of the other inputs, by name
     shapes             the shapes of all inputs and of the output, by name
     cotangent          the upstream gradient of both, of the output's shape
+    x, y               the input itself and the output; None if unknown
+    inputs             the other inputs, by name
+    matches            (name, array): whether `analytic` is the gradient with this array
+                       in place of that input
     """
 
     analytic: np.ndarray
@@ -37,6 +41,20 @@ class Case:
     others: dict[str, np.ndarray]
     shapes: dict[str, tuple[int, ...]]
     cotangent: np.ndarray
+    x: np.ndarray | None = None
+    y: np.ndarray | None = None
+    inputs: dict[str, np.ndarray] = field(default_factory=dict)
+    matches: Callable[[str, np.ndarray], bool] = lambda name, array: False
+
+
+MAX_SHIFTS = 9
+"""Shifts by more are not tried."""
+
+MIN_SLICE = 4
+"""Elements of a slice that are fitted with two constants."""
+
+MIN_SIGNS = 8
+"""In fewer elements, the signs may agree with a mistake by chance."""
 
 
 def diagnose(case: Case) -> Hint:
@@ -173,9 +191,51 @@ def reversed_(case: Case) -> str | None:
         if len(axes) <= 4 and close(np.flip(case.analytic, axes), case.numeric):
             return (
                 f"The gradient is right after np.flip along {_axes(axes)}: backward runs through a "
-                "window or an index in the opposite direction."
+                f"window or an index in the opposite direction.{_kernel(case.analytic.ndim, axes)}"
             )
     return None
+
+
+def _kernel(ndim: int, axes: tuple[int, ...]) -> str:
+    """A remark on convolutions, if the axes may be those of a kernel."""
+    if ndim < 3 or min(axes) < 2:
+        return ""
+    return (
+        " If this is a convolution's kernel: dw is a correlation of x with dy, without a flip; dx "
+        "is a correlation of dy with the kernel flipped along its axes."
+    )
+
+
+def other_input_changed(case: Case) -> str | None:
+    """The gradient for another input that is reversed, transposed or shifted."""
+    for name, array in case.inputs.items():
+        if array.size < 2:
+            continue
+        for axes in _subsets(array.ndim) if array.ndim <= 4 else ():
+            if _matches(case, name, np.flip(array, axes)):
+                return (
+                    f"This would be the right gradient if {name} were reversed along "
+                    f"{_axes(axes)}. backward uses it in the opposite direction to forward, or in "
+                    f"the same one where it must be reversed.{_kernel(array.ndim, axes)}"
+                )
+        for axes in list(permutations(range(array.ndim)))[1:] if array.ndim <= 4 else ():
+            moved = array.transpose(axes)
+            if moved.shape == array.shape and _matches(case, name, moved):
+                return (
+                    f"This would be the right gradient for {name}.transpose{axes}: backward uses "
+                    f"{name} with exchanged axes, or without the exchange that it needs."
+                )
+        for shift in range(1, min(array.shape[0], MAX_SHIFTS)) if array.ndim else ():
+            if _matches(case, name, np.roll(array, shift, axis=0)):
+                return (
+                    f"This would be the right gradient if {name} were shifted by {shift} along "
+                    "axis 0, as by np.roll: backward uses the part of another group or index."
+                )
+    return None
+
+
+def _matches(case: Case, name: str, array: np.ndarray) -> bool:
+    return not np.array_equal(array, case.inputs[name]) and case.matches(name, array)
 
 
 def shifted(case: Case) -> str | None:
@@ -259,13 +319,74 @@ def factor_by_slice(case: Case) -> str | None:
 
 def common_term(case: Case) -> str | None:
     difference = case.analytic - case.numeric
-    for axis, size in enumerate(difference.shape):
-        mean = np.broadcast_to(difference.mean(axis=axis, keepdims=True), difference.shape)
-        if size > 1 and close(difference, mean):
+    for axes in reversed(list(_subsets(difference.ndim))):
+        mean = np.broadcast_to(difference.mean(axis=axes, keepdims=True), difference.shape)
+        count = prod(difference.shape[axis] for axis in axes)
+        if count > 1 and 1 not in (difference.shape[a] for a in axes) and close(difference, mean):
+            same = "it" if len(axes) == 1 else "them"
             return (
-                f"All elements along axis {axis} differ by the same amount: a term that they share "
-                "is missing, such as the mean or the sum over that axis."
+                f"All elements along {_axes(axes)} differ by the same amount: a term that they "
+                f"share is missing, such as the mean or the sum along {same}. If forward subtracts "
+                "a mean, backward treats it as a constant, although each element changes it."
             )
+    return None
+
+
+def constant_statistics(case: Case) -> str | None:
+    """Of a normalization: what is missing has the form a + b*x in each slice."""
+    if case.x is None or case.x.shape != case.analytic.shape:
+        return None
+    difference = case.analytic - case.numeric
+    for axes in reversed(list(_subsets(difference.ndim))):
+        count = prod(case.x.shape[axis] for axis in axes)
+        if count < MIN_SLICE or 1 in (case.x.shape[axis] for axis in axes):
+            continue
+        x = np.moveaxis(case.x, axes, range(len(axes))).reshape(count, -1)
+        d = np.moveaxis(difference, axes, range(len(axes))).reshape(count, -1)
+        where = f"along {_axes(axes)}"
+        if close(_projected(d, [x]), d):
+            return (
+                f"What is missing is proportional to the input {where}: backward treats a "
+                "statistic that forward divides by (a norm, a mean square) as a constant, although "
+                "each element changes it."
+            )
+        if close(_projected(d, [np.ones_like(x), x]), d):
+            if np.abs(d.mean(axis=0)).max() < 1e-4 * np.abs(d).max():
+                return (
+                    f"What is missing is proportional to the centred input {where}: backward "
+                    "treats the variance that forward divides by as a constant, although each "
+                    "element changes it. The term of the mean is right."
+                )
+            return (
+                f"What is missing is a + b*x with constants a and b {where}: backward treats the "
+                "mean and the variance of a normalization as constants, although each element "
+                "changes both. Two terms are missing."
+            )
+    return None
+
+
+def _projected(d: np.ndarray, basis: list[np.ndarray]) -> np.ndarray:
+    """Each column of d, projected on the columns of the basis with the same index."""
+    result = np.empty_like(d)
+    for i in range(d.shape[1]):
+        columns = np.stack([b[:, i] for b in basis], axis=1)
+        factors, *_ = np.linalg.lstsq(columns, d[:, i], rcond=None)
+        result[:, i] = columns @ factors
+    return result
+
+
+def masked_by_sign(case: Case) -> str | None:
+    wrong = case.wrong
+    for name, array in (("the input", case.x), ("the output", case.y)):
+        if array is None or array.shape != wrong.shape or array.size < MIN_SIGNS:
+            continue
+        for symbol, mask in (("<", array < 0), (">", array > 0)):
+            if np.array_equal(wrong, mask) and 1 < mask.sum() < mask.size - 1:
+                return (
+                    f"The wrong elements are exactly those where {name} is {symbol} 0. forward "
+                    "treats them in another way (a mask, a maximum): backward must use the same "
+                    "mask, with the derivative of each part."
+                )
     return None
 
 
@@ -322,9 +443,15 @@ PATTERNS: dict[str, Callable[[Case], str | None]] = {
     "reversed": reversed_,
     "shifted": shifted,
     "reordered": reordered,
+    "masked by sign": masked_by_sign,
+    "other input": other_input_changed,
     "border": border,
     "factor by slice": factor_by_slice,
     "common term": common_term,
+    "constant statistics": constant_statistics,
     "some elements": some_elements,
     "wrong term": wrong_term,
 }
+
+GUESSES = {"none", "some elements", "wrong term"}
+"""The kinds of hints that describe a gradient too little to name the mistake."""

@@ -95,7 +95,8 @@ class NumericalGradient:
         rtol: float,
         seed: int,
     ) -> None:
-        self.f, self.arguments, self.leaves, self.h, self.rtol = f, arguments, leaves, h, rtol
+        self.f, self.arguments, self.leaves = f, arguments, leaves
+        self.h, self.rtol, self.seed = h, rtol, seed
         self.y = self.forward()
         self.cotangent = np.random.default_rng(cotangent_seed(seed)).standard_normal(self.y.shape)
 

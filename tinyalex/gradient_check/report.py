@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tinyalex.gradient_check.hints import Hint
+from tinyalex.gradient_check.hints import GUESSES, Hint
 
 COLUMNS = "  {:<20} {:<14} {:<16} {:<14} {:>12} {:>12} {:>10}  {}"
 TITLES = "", "shape", "right", "worst at", "backward", "numerical", "ratio", ""
@@ -79,14 +79,16 @@ class Row:
 class Report:
     """The result of gradcheck: a Row for each input and parameter; str() is a table.
 
-    problems  violations of the contract besides wrong gradients
-    worst     the row with the largest error
+    problems    violations of the contract besides wrong gradients
+    operations  which operations of a network are wrong, if a gradient is
+    worst       the row with the largest error
     """
 
     name: str
     settings: str
     rows: list[Row] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    operations: list[str] = field(default_factory=list)
     advice: str = ""
 
     @property
@@ -102,7 +104,10 @@ class Report:
         if self.rows:
             lines += [COLUMNS.format(*TITLES).rstrip(), *map(str, self.rows)]
         lines += self.problems
-        lines += [f"{row.name}: {row.hint.text}" for row in self.rows if row.hint]
+        hints = [(row.name, row.hint) for row in self.rows if row.hint]
+        if self.operations:  # they say more than a guess on the whole network
+            hints = [(name, hint) for name, hint in hints if hint.kind not in GUESSES]
+        lines += [*(f"{name}: {hint.text}" for name, hint in hints), *self.operations]
         if moved := sum(row.moved for row in self.rows):
             lines.append(
                 f"{moved} elements were on a kink, and were checked after a small random "

@@ -41,8 +41,8 @@ MISTAKES = [
         "axes of dy as indices of shape",
         {"new = dy.ndim": "[shape[axis] for axis in range(dy.ndim)]\n    new = dy.ndim"},
         "`shape` can have fewer axes than dy, so an axis of dy is no index into `shape`. "
-        "Broadcasting aligns them at the last axis: sum over the axes in front first, then dy's axes are those "
-        "of `shape`.",
+        "Broadcasting aligns them at the last axis: sum over the axes in front first, then dy's "
+        "axes are those of `shape`.",
         needs=r"shape\[",
     ),
     Mistake(
