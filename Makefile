@@ -46,17 +46,17 @@ format: $(VENV)/.test ## format the code and apply ruff's fixes
 test: lint ## lint, and run all tests that need neither a GPU nor another framework
 	$(BIN)/python -m pytest $(PLAIN) $(NO_SKIPS)
 
-lessons: $(VENV)/.test $(VENV)/.lessons ## run every lesson and check its claims; SEEDS=3: with three seeds
-	$(BIN)/python -m pytest -m lessons tests/test_lessons.py $(NO_SKIPS)
+lessons: $(VENV)/.cuda $(VENV)/.lessons ## run every lesson and check its claims (needs g++); SEEDS=3: with three seeds
+	$(BIN)/python -m pytest -m lessons --ignore-glob='tests/test_peers*.py' $(NO_SKIPS)
 
 notebooks: $(VENV)/.lessons ## convert the lessons to notebooks for Jupyter and Colab, in runs/notebooks
 	$(BIN)/python lessons/notebooks.py
 
-site: $(VENV)/.site ## build the site: runs/site/html/index.html; runs the lessons that have no current outputs
+site: $(VENV)/.cuda $(VENV)/.site ## build the site: runs/site/html/index.html; runs the lessons that have no current outputs
 	$(BIN)/python lessons/notebooks.py --execute
 	$(BIN)/python docs/site/build.py
 
-test-site: $(VENV)/.test site ## build the site, and check every page in Chromium (which must be installed)
+test-site: site ## build the site, and check every page in Chromium (which must be installed)
 	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit; done; \
 	  echo "The site is checked in Chromium, which is missing. On Debian and Ubuntu: apt install chromium" >&2; exit 1
 	$(BIN)/python -m pytest -m site tests/test_site.py --no-skips

@@ -4,12 +4,12 @@
 
     python lessons/03_broadcasting.py [--seed 1] [--device cuda]
 
-A layer ends with a *bias*: one value for each output, added for every image. The
-outputs are a table with one row for each image; the bias is a single row. NumPy can add
-them because it repeats the row as often as needed, which is called *broadcasting*. In
-the backward pass the gradient has the shape of the table, but the gradient of the bias
-must be a single row. We see how the one is computed from the other, and what happens if
-this step is omitted.
+A linear layer adds a bias, one value for each output, to the outputs of every image.
+The outputs are a table with one row for each image; the bias is a single row. NumPy can
+add them because it repeats the row as often as needed, which is called *broadcasting*.
+In the backward pass the gradient has the shape of the table, but the gradient of the
+bias must be a single row. This lesson derives how the one is computed from the other,
+and shows what happens if this step is omitted.
 """
 
 # %%
@@ -30,12 +30,18 @@ rng = np.random.default_rng(args.seed)
 # %% [markdown]
 # ## One value, many uses
 #
-# A table x of four rows, a bias b of three values, y = x + b. As the loss we take a
-# weighted sum of all y. Its weights `dy`, which we choose, are then the gradient of the
-# loss with respect to y.
+# A table x has four rows, a bias b has three values, and y = x + b. As the loss L we
+# take a weighted sum of all y. We choose its weights, dy:
 #
-# Before you run this: if b[0] increases a little, which elements of y increase, and
-# what does that do to the loss?
+# $$
+# y_{ij} = x_{ij} + b_j, \qquad L = \sum_i \sum_j dy_{ij} \, y_{ij}
+# $$
+#
+# So dy is the gradient of the loss with respect to y: if $y_{ij}$ increases by h, L
+# increases by $h \, dy_{ij}$.
+#
+# **Before you run this:** if b[0] increases a little, which elements of y increase, and
+# what does that do to the loss? Derive the gradient of b, then compare.
 
 # %%
 x, bias = rng.standard_normal((4, 3)), np.array([3.0, -1.0, 2.0])
@@ -52,80 +58,111 @@ def gradient(values):
     return ta.Tensor(b.grad).numpy()
 
 
-db, h = gradient(bias), 1e-3
-print(f"dy:\n{dy}\ngradient of the bias, by backward(): {db}")
-steps = h * np.eye(3)
-numerical = [(loss(bias + step).item() - loss(bias - step).item()) / (2 * h) for step in steps]
-same = np.allclose(numerical, db)
-lesson.claim(f"the numerical gradient is the same: {np.round(numerical, 6)}", same)
-lesson.claim("each is the sum of a column of dy", np.array_equal(db, dy.sum(axis=0)))
+h = 1e-3
+numerical = [(loss(bias + u).item() - loss(bias - u).item()) / (2 * h) for u in h * np.eye(3)]
+print(f"dy:\n{dy}\ngradient of the bias, by backward(): {gradient(bias)}")
+print(f"numerical gradient: {np.round(numerical, 6)}")
 
-# %% [markdown]
-# There is only one b[0], but it is used four times, once in each row. As in lesson 2,
-# the contributions of all uses are summed. So the rule is short: **forward repeats,
-# backward sums**, over the axes along which NumPy repeated.
+# %% answer [markdown]
+# There is only one b[0], but it is used four times, once in each row. By the chain rule
+# (lesson 2) the contributions of all uses are added, and the derivative of each y with
+# respect to its b is 1:
 #
-# NumPy aligns shapes at their *last* axis. It repeats an array along leading axes that
-# the array does not have, and along its axes of size 1. Below is the function that
-# tinyalex calls in the backward pass of all operations on two arrays, after the
-# operation's own derivative. `like` is the input.
+# $$
+# \frac{\partial L}{\partial b_j}
+# = \sum_i \frac{\partial L}{\partial y_{ij}} \frac{\partial y_{ij}}{\partial b_j}
+# = \sum_i dy_{ij}
+# $$
+#
+# This is the sum of column j of dy. So the rule is short: **forward repeats, backward
+# sums**, over the axes along which NumPy repeated.
 
-# %%
-print(inspect.getsource(unbroadcast))
+# %% claims
+lesson.claim(
+    "backward() agrees with the numerical gradient", np.allclose(numerical, gradient(bias))
+)
+lesson.claim("each element is the sum of a column of dy", np.array_equal(gradient(bias), dy.sum(0)))
 
 # %% [markdown]
 # ## Every shape
 #
-# Is this sum right for every shape? There is a test that needs no numerical gradient.
-# The contribution of b to the loss can be written in two ways:
+# NumPy aligns shapes at their *last* axis. It repeats an array along leading axes that
+# the array does not have, and along its axes of size 1. Below is the function that
+# tinyalex calls in the backward pass of every operation on two arrays, after the
+# operation's own derivative. `like` is the input.
 #
-#     sum of (b repeated) * dy  =  sum of b * (dy summed over the repeated axes)
+# Is this sum right for every shape? The contribution of b to the loss can be written in
+# two ways. In the second, each element of b is factored out of the terms in which it
+# occurs:
 #
-# On the right, each element of b is factored out of the terms in which it occurs.
-# Lesson 6 explains this test.
+# $$
+# \sum_{ij} (b \text{ repeated})_{ij} \, dy_{ij}
+# = \sum_k b_k \, (dy \text{ summed over the repeated axes})_k
+# $$
 #
-# Before you run this: what shape has the gradient of a scalar, and how many terms does
-# it sum?
+# This is a test of the gradient that needs no small step. Lesson 6 uses it again.
+#
+# **Before you run this:** what shape has the gradient of a scalar, and how many terms
+# does it sum?
 
 # %%
-agree = []
-for shape in ((3,), (1, 3), (4, 1), (), (4, 3)):
-    b = np.asarray(rng.standard_normal(shape))
+print(inspect.getsource(unbroadcast))
+cases = {shape: rng.standard_normal(shape) for shape in ((3,), (1, 3), (4, 1), (), (4, 3))}
+for shape, b in cases.items():
     grad = gradient(b)
-    uses = dy.size // b.size
     print(
-        f"  b {shape!s:<7} uses of an element {uses:>2}; gradient {grad.shape!s:<7} {grad.tolist()}"
+        f"  b {shape!s:<6} uses {dy.size // b.size:>2}; gradient {grad.shape!s:<6} {grad.tolist()}"
     )
-    left, right = (np.broadcast_to(b, dy.shape) * dy).sum(), (b * grad).sum()
-    agree.append(np.isclose(left, right) and grad.shape == b.shape)
-lesson.claim("the two sums agree for every shape", all(agree))
+
+# %% answer [markdown]
+# The gradient of a scalar is a scalar, the sum of all 12 elements of dy. An array of
+# shape (4, 1) is repeated along the columns, so its gradient has the sum of each row.
+# An array that has the shape of the table is not repeated, and nothing is summed.
+
+# %% claims
+agree = [
+    np.isclose((np.broadcast_to(b, dy.shape) * dy).sum(), (b * gradient(b)).sum())
+    and gradient(b).shape == shape
+    for shape, b in cases.items()
+]
+lesson.claim("the two sums agree for every shape", len(agree) == 5 and all(agree))
+lesson.claim("the gradient of a scalar is the sum of dy", gradient(cases[()]) == dy.sum())
 
 # %% [markdown]
 # ## How often AlexNet uses a bias
 #
-# In a convolution the bias has one element for each filter, added at every position of
-# that filter's feature map, in each image. If all of dy is 1, the gradient of the bias
-# counts its uses.
+# The first layer of AlexNet is a *convolution*: the same small filter is applied at
+# every position of the image (lesson 5). Each of its filters has one bias, which is
+# added at all these positions, in each image. If all of dy is 1, the gradient of the
+# bias is the number of its uses.
 #
-# Before you run this: AlexNet's first layer has feature maps of 55 x 55 (figure 2 of
-# the paper) and is trained on batches of 128 images (section 5). How many terms does
-# the gradient of one bias sum in one step?
+# **Before you run this:** the filters are applied at 55 x 55 positions (figure 2 of the
+# paper) and the network is trained on batches of 128 images (section 5). How many terms
+# does the gradient of one bias sum in one step?
 
 # %%
-with init.skipped():
+with init.skipped():  # do not compute random weights, they are not needed here
     conv1 = models.alexnet("paper").conv1
 image = np.zeros((1, 3, 224, 224), "f")
 F.conv2d(image, conv1.weight, conv1.bias, stride=4, padding=2).sum().backward()
 (uses,) = {int(n) for n in conv1.bias.grad}
-text = f"each bias is used {uses:,} times in an image, {128 * uses:,} times in a step"
-lesson.claim(text, uses == 55 * 55)
+print(f"{uses:,} uses in an image, {128 * uses:,} in a step")
+
+# %% answer [markdown]
+# 55 * 55 * 128 = 387,200. A backward pass that computes a mean instead of the sum would
+# be wrong by this factor.
+
+# %% claims
+lesson.claim(f"the gradient of a bias of conv1 sums {128 * uses:,} terms", uses == 55 * 55)
 
 # %% [markdown]
 # ## Break it: omit the sum
 #
 # Below is an addition whose backward pass returns dy for both inputs. At first sight
-# this is right: the derivative of x + b with respect to b is 1. Before you run this:
-# what will happen?
+# this is right: the derivative of x + b with respect to b is 1. `ops.Add` is tinyalex's
+# addition, and `apply` runs its forward pass (lesson 4).
+#
+# **Before you run this:** what will happen?
 
 
 # %%
@@ -134,27 +171,33 @@ class AddWithoutSum(ops.Add):
         return dz, dz
 
 
-def error_message(action):
-    try:
-        action()
-    except ValueError as error:
-        return str(error)
+b = ta.Tensor(bias, requires_grad=True)
+try:
+    AddWithoutSum.apply(ta.Tensor(x), b).backward(dy)  # dy: the gradient of the result
+    print(b.grad)
+except ValueError as error:
+    print(f"ValueError: {error}")
 
+# %% answer [markdown]
+# An error that names the remedy. The engine can detect the mistake because a gradient
+# must have the shape of its input.
 
-y = AddWithoutSum.apply(ta.Tensor(x), ta.Tensor(bias, requires_grad=True))
-message = error_message(y.sum().backward)
-print(message)
-helpful = message and "sum its gradient over the repeated axes" in message
+# %% claims
+try:
+    AddWithoutSum.apply(ta.Tensor(x), ta.Tensor(bias, requires_grad=True)).backward(dy)
+    message = ""
+except ValueError as error:
+    message = str(error)
+helpful = "sum its gradient over the repeated axes" in message
 lesson.claim("tinyalex compares the shapes and suggests what to do", helpful)
 
 # %% [markdown]
-# The engine can detect it because a gradient must have the shape of its input. Plain
-# NumPy has no such rule. So let us train a bias by hand, on 64 images with random
-# labels, with a network that consists of *nothing but a bias*. Its output does not
-# depend on the image. The best it can do is to always predict the most frequent label.
-# (`F.cross_entropy` is the loss, the subject of lesson 11.)
+# Plain NumPy has no such rule. So let us train a bias by hand, on 64 images with random
+# labels, with a network that consists of *nothing but a bias*. Its logits do not depend
+# on the image. The best that it can do is to predict the most frequent label for all
+# images.
 #
-# Before you run this: what will it learn if the sum is omitted?
+# **Before you run this:** what will it learn if the sum is omitted?
 
 # %%
 labels, other_labels = rng.integers(0, 10, (2, 64))
@@ -164,9 +207,9 @@ def train(summed):
     """The bias after 200 steps of gradient descent, and its training accuracy."""
     b = np.zeros(10)
     for _ in range(200):
-        scores = ta.Tensor(np.zeros((64, 10)) + b, requires_grad=True)  # one row for each image
-        F.cross_entropy(scores, labels, reduction="sum").backward()
-        b = b - 0.1 * summed(ta.Tensor(scores.grad).numpy())
+        logits = ta.Tensor(np.zeros((64, 10)) + b, requires_grad=True)  # a row for each image
+        F.cross_entropy(logits, labels, reduction="sum").backward()  # not their mean
+        b = b - 0.1 * summed(ta.Tensor(logits.grad).numpy())
     predictions = (np.zeros((64, 10)) + b).argmax(axis=1)
     return b, (predictions == labels).mean()
 
@@ -175,46 +218,8 @@ right, right_accuracy = train(lambda dy: dy.sum(axis=0))
 wrong, wrong_accuracy = train(lambda dy: dy)
 print(f"with the sum: bias {right.shape}, accuracy {right_accuracy:.0%}")
 print(f"without it:   bias {wrong.shape}, accuracy {wrong_accuracy:.0%}")
-most_frequent = np.bincount(labels).max() / 64
-text = "with the sum, the accuracy is the frequency of the most frequent label"
-lesson.claim(text, right_accuracy == most_frequent)
-lesson.claim("without it the accuracy is 100 %, without using any image", wrong_accuracy == 1)
-accuracy = (wrong.argmax(axis=1) == other_labels).mean()
-lesson.claim(f"on 64 other labels it is {accuracy:.0%}", accuracy < 0.5)
-rejected = error_message(lambda: np.zeros((32, 10)) + wrong)
-lesson.claim("and a batch of 32 images fails: the shapes do not match", rejected)
 
-# %% [markdown]
-# There is no error: `b - 0.1 * dy` is broadcast too, and from the first step on b is a
-# table with one bias for each image. The network memorises the labels row by row. The
-# symptoms to remember: training is suspiciously successful, and a batch of another size
-# fails.
-#
-# ## The right shape and the wrong values
-#
-# The next mistake is to take the mean instead of the sum: the shape is right, and the
-# engine accepts it. `gradcheck` compares with numerical gradients (lesson 4). Before
-# you run this: by what factor is the gradient wrong?
-
-
-# %%
-class AddWithMean(ops.Add):
-    def backward(self, dz):
-        return dz, dz.mean(axis=0)
-
-
-report = ta.gradcheck(AddWithMean, [x, bias], raise_exception=False)
-print(report)
-factor = np.isclose(report.worst.ratio, 1 / len(x))
-lesson.claim(
-    f"the gradient of the bias is 1/{len(x)} of the right one; gradcheck detects it", factor
-)
-lesson.claim(
-    "it also names the axis",
-    "axis 0: backward computes a mean instead of a sum over uses" in report.worst.hint.text,
-)
-
-# %%
+# %% plot
 forward, backward = np.full((6, 3), np.nan), np.full((6, 5), np.nan)
 forward[0], forward[2:] = bias, bias
 backward[:4, :3], backward[5, :3] = dy, dy.sum(axis=0)
@@ -232,11 +237,60 @@ style = {"ha": "center", "va": "center", "color": "#555555", "fontsize": 8}
 axes.text(1, 4, "sum of each column: (3,)", **style)
 axes.text(3, 1.5, "sum of each row: (4, 1)", rotation=90, **style)
 axes.text(4, 4, "all: ()", **style)
-title, options = "sum omitted: one bias for each image", {"cmap": "Blues", "aspect": "auto"}
+title, options = "sum omitted: one bias per image", {"cmap": "Blues", "aspect": "auto"}
 axes = lesson.image_axes(figure, 1, 3, 3, title=title, pixels=wrong[:24], **options)
 axes.plot(labels[:24], np.arange(24), ".", color=lesson.RED)
 axes.set(xlabel="ten outputs; red: the label", ylabel="images (24 of 64)")
 lesson.show(figure, "03_broadcasting")
+
+# %% answer [markdown]
+# Everything. There is no error, since `b - 0.1 * dy` is broadcast too: from the first
+# step on, b is a table with one bias per image, and the network memorises the labels
+# row by row (on the right of the figure). The symptoms to remember: training is
+# suspiciously successful, and a batch of another size fails.
+
+# %% claims
+most_frequent = np.bincount(labels).max() / 64
+text = "with the sum, the accuracy is the frequency of the most frequent label"
+lesson.claim(text, right_accuracy == most_frequent)
+lesson.claim("without it the accuracy is 100 %, without using any image", wrong_accuracy == 1)
+accuracy = (wrong.argmax(axis=1) == other_labels).mean()
+lesson.claim(f"on 64 other labels it is {accuracy:.0%}", accuracy < 0.5)
+try:
+    message = str(np.zeros((32, 10)) + wrong)
+except ValueError as error:
+    message = str(error)
+lesson.claim("and a batch of 32 images fails: the shapes do not match", "broadcast" in message)
+
+# %% [markdown]
+# ## The right shape and the wrong values
+#
+# The next mistake is to take the mean instead of the sum. The shape is right, and the
+# engine accepts it.
+#
+# **Before you run this:** by what factor is the gradient of the bias wrong? Would you
+# notice it in a training?
+
+
+# %%
+class AddWithMean(ops.Add):
+    def backward(self, dz):
+        return dz, dz.mean(axis=0)
+
+
+b = ta.Tensor(bias, requires_grad=True)
+AddWithMean.apply(ta.Tensor(x), b).backward(dy)
+print(f"gradient {ta.Tensor(b.grad).numpy()}, numerical {np.round(numerical, 6)}")
+
+# %% answer [markdown]
+# By 1/4: there are four rows. In a training it is as if the bias had a learning rate
+# that is smaller by the number of uses. The loss decreases, only more slowly, so such a
+# mistake is hardly ever noticed. A comparison with the numerical gradient finds it at
+# once. Lesson 4 makes such comparisons for whole layers.
+
+# %% claims
+ratio = ta.Tensor(b.grad).numpy() / numerical
+lesson.claim(f"the gradient is {ratio[0]:.2f} times the right one", np.allclose(ratio, 1 / 4))
 
 # %% [markdown]
 # ## Exercises

@@ -4,28 +4,21 @@
 
     python lessons/04_gradcheck.py [--seed 1] [--device cuda]
 
-A wrong forward pass is usually noticed: shapes do not match, or images look wrong. A
+A wrong forward pass is usually noticed: shapes do not match, or results look wrong. A
 wrong backward pass is rarely noticed: its gradients look plausible, and the loss still
-decreases, only more slowly. So gradients are checked against numerical ones, as in
-lesson 1, for each element of each input. `ta.gradcheck` does that.
+decreases, only more slowly. So gradients are compared with numerical ones, as in lesson
+1, for each element of each input. `ta.gradcheck` does that.
 
-This lesson writes a layer that tinyalex does not have, gets its backward pass wrong
-twice, and shows that a check can be blind.
+This lesson writes a layer that tinyalex does not have, derives its backward pass, gets
+it wrong twice on the way, and shows that a check can be blind.
 """
 
 # %%
 import numpy as np
 
 import tinyalex as ta
-from tinyalex import functional as F
 from tinyalex import ops
 from tinyalex.course import lesson
-from tinyalex.functional.activation import ReLU, Sigmoid
-from tinyalex.functional.linear import Linear
-from tinyalex.functional.normalization import LocalResponseNorm
-from tinyalex.functional.pooling import AvgPool2d, avg_pool2d_naive
-from tinyalex.functional.softmax import Softmax
-from tinyalex.kernels.geometry import Window
 
 args = lesson.options(__doc__)
 rng = np.random.default_rng((4, args.seed))  # not gradcheck's random numbers
@@ -33,15 +26,23 @@ rng = np.random.default_rng((4, args.seed))  # not gradcheck's random numbers
 # %% [markdown]
 # ## A layer of your own
 #
-# Many networks after AlexNet *standardise*: they shift and scale a row of n values so
-# that its mean is 0 and its standard deviation is 1, y = (x - m) / s, where m is the
-# mean of the row and s its standard deviation.
+# Many networks after AlexNet *standardise*: they shift and scale a row x of n values so
+# that its mean is 0 and its standard deviation is 1:
 #
-# A layer is a `ta.Function`: `forward` computes y and stores what `backward` needs;
-# `backward` receives `dy`, the gradient of the loss with respect to y, and returns the
-# one with respect to x. A first draft: x is divided by s, so the derivative is 1/s.
+# $$
+# y_j = \frac{x_j - m}{s}, \qquad m = \frac{1}{n} \sum_i x_i, \qquad
+# s^2 = \frac{1}{n} \sum_i (x_i - m)^2
+# $$
 #
-# Before you run this: what does this draft ignore?
+# A layer is a `ta.Function` with two methods on arrays. `forward` computes y, and
+# stores in `self` what `backward` needs. `backward` receives `dy`, the gradient of the
+# loss with respect to y, and returns dx, the gradient with respect to x. The class
+# method `apply` runs `forward` on tensors and records the operation for `backward`.
+#
+# A first draft: x is divided by s, so the derivative is 1/s.
+#
+# **Before you run this:** what does this draft ignore? How many of the 15 elements of
+# its gradient will be right?
 
 
 # %%
@@ -58,22 +59,56 @@ class Standardise(ta.Function):
 rows = rng.standard_normal((3, 5))
 first = ta.gradcheck(Standardise, rows, raise_exception=False)
 print(first)
+
+# %% answer [markdown]
+# It ignores that m and s depend on x as well, so that each x has an effect on all y of
+# its row. Most elements, if not all, are wrong.
+#
+# Read the report from left to right: how many elements of the gradient of x are right;
+# which is the worst; what `backward` returns there, and the numerical gradient. The
+# layer has many outputs, but a numerical gradient needs *one* value. So gradcheck
+# multiplies each output by a random number u and sums the products:
+#
+# $$
+# L = \sum_{ij} u_{ij} \, y_{ij}
+# $$
+#
+# Then u is the gradient of L with respect to y, the `dy` that `backward` receives. It
+# is called the *cotangent*.
+
+# %% claims
 wrong, checked = first.worst.wrong, first.worst.checked
 lesson.claim(f"{wrong} of {checked} elements are wrong", wrong > checked / 2)
 
 # %% [markdown]
-# Read the report from left to right: how many elements of x are right, which is the
-# worst, what `backward` returns there, and the numerical gradient. The layer has many
-# outputs, but a gradient needs *one* value. So gradcheck multiplies each output by a
-# random number and sums the products. The random numbers are then the `dy` that
-# backward receives. They are called the *cotangent*, and they will matter below.
+# ## The derivation
 #
-# The draft ignores that m and s depend on x as well. With dm/dx[i] = 1/n and ds/dx[i] =
-# y[i]/n the chain rule gives
+# How do m and s change with one $x_i$? The derivative of m is 1/n. For s, differentiate
+# both sides of the formula of $s^2$ (the terms with the derivative of m cancel, since
+# the sum of all x - m is 0):
 #
-#     dx = (dy - mean(dy) - y * mean(dy * y)) / s
+# $$
+# 2 s \frac{\partial s}{\partial x_i} = \frac{2}{n} (x_i - m)
+# \quad \Rightarrow \quad
+# \frac{\partial s}{\partial x_i} = \frac{x_i - m}{n s} = \frac{y_i}{n}
+# $$
 #
-# The second draft takes only m into account, the third both.
+# Then the quotient rule gives, with $\delta_{ij}$ = 1 for i = j and 0 otherwise,
+#
+# $$
+# \frac{\partial y_j}{\partial x_i}
+# = \frac{1}{s} \left( \delta_{ij} - \frac{1}{n} - \frac{y_j \, y_i}{n} \right)
+# $$
+#
+# and the chain rule sums over all uses j of $x_i$:
+#
+# $$
+# dx_i = \sum_j dy_j \frac{\partial y_j}{\partial x_i}
+# = \frac{1}{s} \left( dy_i - \mathrm{mean}(dy) - y_i \, \mathrm{mean}(dy \, y) \right)
+# $$
+#
+# The first draft has the first of the three terms. The second draft below has two, the
+# third all.
 
 
 # %%
@@ -94,18 +129,24 @@ class ThirdDraft(Standardise):
 second = ta.gradcheck(SecondDraft, rows, raise_exception=False)
 third = ta.gradcheck(ThirdDraft, rows, raise_exception=False)
 print(second, third, sep="\n")
+
+# %% [markdown]
+# Only the third draft is right, so the derivation has omitted nothing. Note that the
+# report does not say which term is missing. Only a derivation does.
+
+# %% claims
 lesson.claim("the second draft is also wrong", second.worst.wrong > 0)
 lesson.claim(f"the third is right in all {third.worst.checked} elements", third.ok)
 
 # %% [markdown]
 # ## A check that is blind
 #
-# Why random numbers? `y.sum().backward()` is simpler, and many tests are written like
-# that. Its cotangent is 1 everywhere. Below is a check for any cotangent, and one more
-# draft, which returns zeros.
+# Why random numbers u? `y.sum().backward()` is simpler, and many tests are written like
+# that. Its cotangent is 1 everywhere. Below is a check for any cotangent u, with the
+# numerical gradient of exercise 1, and one more draft, which returns zeros.
 #
-# Before you run this: which drafts will pass with a random cotangent, and which with a
-# cotangent of ones?
+# **Before you run this:** which of the four drafts will pass with random numbers, and
+# which with ones?
 
 
 # %%
@@ -114,40 +155,56 @@ class ZeroGradient(Standardise):
         return 0 * dy
 
 
-def error(make_cotangent, f, *inputs, h=1e-5):
-    """The largest difference between the gradient by backward and the numerical one."""
-    tensors = [ta.Tensor(x, requires_grad=True) for x in inputs]
-    y = f(*tensors)
-    cotangent = make_cotangent(y.shape)
-    y.backward(cotangent)
-
-    largest = 0.0
-    for k, (x, tensor) in enumerate(zip(inputs, tensors, strict=True)):
-        for index, grad in np.ndenumerate(ta.Tensor(tensor.grad).numpy()):
-            step = np.zeros_like(x)
-            step[index] = h
-            above, below = [*inputs], [*inputs]
-            above[k], below[k] = x + step, x - step
-            change = f(*map(ta.Tensor, above)).numpy() - f(*map(ta.Tensor, below)).numpy()
-            numerical = (cotangent * change).sum() / (2 * h)
-            largest = max(largest, abs(numerical - grad))
-    return largest
+def numerical_gradient(f, x, h=1e-5):
+    gradient = np.zeros_like(x)
+    for index in np.ndindex(x.shape):
+        step = np.zeros_like(x)
+        step[index] = h
+        gradient[index] = (f(x + step) - f(x - step)) / (2 * h)
+    return gradient
 
 
-def errors(f, *inputs):
-    return error(rng.standard_normal, f, *inputs), error(np.ones, f, *inputs)
+def error(f, x, cotangent):
+    """The largest difference between backward() and the numerical gradient."""
+    tensor = ta.Tensor(x, requires_grad=True)
+    y = f(tensor)
+    u = cotangent(y.shape)
+    y.backward(u)
+    numerical = numerical_gradient(lambda x: (u * f(ta.Tensor(x)).numpy()).sum(), x)
+    return abs(ta.Tensor(tensor.grad).numpy() - numerical).max()
 
 
-limit = 1e-6  # errors below are rounding
-found = {
-    "standardise: zeros": errors(ZeroGradient.apply, rows),
-    "first draft": errors(Standardise.apply, rows),
-    "second draft": errors(SecondDraft.apply, rows),
-    "third draft (right)": errors(ThirdDraft.apply, rows),
-}
-for name, (with_random, with_ones) in found.items():
-    print(f"  {name:<20} error with random numbers {with_random:.0e}, with ones {with_ones:.0e}")
-passed_random, passed_ones = ([e < limit for e in row] for row in zip(*found.values(), strict=True))
+def compare(cases):
+    """The errors with random numbers and with ones."""
+    found = {}
+    for name, (f, x) in cases.items():
+        found[name] = error(f, x, rng.standard_normal), error(f, x, np.ones)
+        print(f"  {name:<32} random: error {found[name][0]:.0e}; ones: {found[name][1]:.0e}")
+    return found
+
+
+layers = ZeroGradient, Standardise, SecondDraft, ThirdDraft
+names = "standardise: zeros", "first draft", "second draft", "third draft"
+drafts = compare({name: (f.apply, rows) for name, f in zip(names, layers, strict=True)})
+
+# %% answer [markdown]
+# (Errors below 1e-6 are rounding errors.) With random numbers only the third draft
+# passes. With ones, the second draft and even the one that returns zeros pass too. The
+# reason is that each row of y has the sum 0, whatever x is. So
+#
+# $$
+# L = \sum_{ij} y_{ij} = 0, \qquad \frac{\partial L}{\partial x} = 0
+# $$
+#
+# and the check compares 0 with 0. It is blind for the same reason to each layer whose
+# outputs have a constant sum. And with ones, a check cannot tell whether backward uses
+# dy at all, or whether each element of dy is used at its own place: all of them are
+# equal.
+
+# %% claims
+limit = 1e-6
+passed = [[e < limit for e in both] for both in drafts.values()]
+passed_random, passed_ones = map(list, zip(*passed, strict=True))
 only_right = passed_random == [False, False, False, True]
 lesson.claim("with random numbers only the third draft passes", only_right)
 blind = passed_ones == [True, False, True, True]
@@ -156,102 +213,127 @@ sums = Standardise.apply(rows).sum(axis=1)
 lesson.claim("the reason: each row of y sums to 0, whatever x is", np.allclose(sums, 0))
 
 # %% [markdown]
-# The derivative of a constant is 0: with ones the check compares 0 with 0. Softmax is
-# such a layer too, since its outputs sum to 1. And a cotangent of ones cannot show
-# whether backward uses dy at all, or whether each element of dy reaches its own input.
-#
 # ## Break it, eight times
 #
-# Eight layers of tinyalex (lessons 7 to 11 explain most of them), each with a typical
-# mistake. `mutant` replaces the backward pass of a layer.
+# Eight operations, each with a typical mistake in its backward pass. `with_backward`
+# makes an operation with another backward pass. The right ones are: for tanh dy (1 -
+# y**2), for exp dy * y, for a mean dy / n, for a bias the sum of dy over the rows, for
+# a matrix multiplication x w the products dy w.T and x.T dy.
 #
-# Before you run this: read the eight mistakes. Which will gradcheck find, and which
-# will a cotangent of ones find?
+# **Before you run this:** read the eight mistakes. Which will be found with random
+# numbers, and which with ones?
 
 
 # %%
-def mutant(layer, backward, **options):
-    faulty = type(layer.__name__, (layer,), {"backward": backward})
-    return lambda *inputs: faulty.apply(*inputs, **options)
+def with_backward(operation, wrong, **options):
+    class Mutant(operation):
+        backward = wrong
+
+    return lambda *inputs: Mutant.apply(*inputs, **options)
 
 
 def mean_for_bias(self, dy):
-    dx, dw, db = Linear.backward(self, dy)
-    return dx, dw, db / len(dy)
+    return dy, dy.mean(axis=0)
 
 
-x, square = rng.standard_normal((4, 5)), rng.standard_normal((4, 4))
-maps = rng.standard_normal((2, 6, 4, 4))
-linear = x, rng.standard_normal((3, 5)), rng.standard_normal(3)
-lrn = {"size": 5, "a": 0.1, "beta": 0.75, "k": 2.0, "groups": 1}
-window, out = Window((2, 2), (2, 2), (0, 0)), (2, 2)
-pool = {"window": window, "out": out, "divisor": ta.Tensor(np.full(out, 4.0)).data}
-tanh = mutant(ops.Tanh, lambda self, dy: dy * self.y * (1 - self.y))
-norm = mutant(LocalResponseNorm, lambda self, dy: dy * self.s**-self.beta, **lrn)
-softmax = mutant(Softmax, lambda self, dy: -Softmax.backward(self, dy), axis=1)
-pooling = mutant(AvgPool2d, lambda self, dy: AvgPool2d.backward(self, dy[:, ::-1]), **pool)
+def column_major(self, dy):
+    return dy.reshape(self.shape, order="F")
+
+
+square, weight = rng.standard_normal((4, 4)), rng.standard_normal((5, 2))
+tanh = with_backward(ops.Tanh, lambda self, dy: dy * self.y * (1 - self.y))
+exp = with_backward(ops.Exp, lambda self, dy: dy * self.y**2)
+whole = {"axis": None, "keepdims": False}
+mean = with_backward(ops.Mean, lambda self, dy: self.count * ops.Mean.backward(self, dy), **whole)
+bias = with_backward(ops.Add, mean_for_bias)
+no_dy = with_backward(ops.Tanh, lambda self, dy: 1 - self.y**2)
+transpose = with_backward(ops.Transpose, lambda self, dy: 1 * dy, axes=None)
+reshape = with_backward(ops.Reshape, column_major, shape=(5, 3))
+matmul = with_backward(ops.MatMul, lambda self, dy: ops.MatMul.backward(self, dy[::-1]))
 cases = {
-    "ReLU without its mask": (mutant(ReLU, lambda self, dy: 1 * dy), x),
-    "tanh with sigmoid's derivative": (tanh, x),
-    "linear: mean for the bias": (mutant(Linear, mean_for_bias), *linear),
-    "LRN without its neighbours": (norm, maps),
-    "sigmoid without dy": (mutant(Sigmoid, lambda self, dy: self.y * (1 - self.y)), x),
-    "no transpose back": (mutant(ops.Transpose, lambda self, dy: 1 * dy, axes=None), square),
-    "softmax with a wrong sign": (softmax, x),
-    "pooling: wrong channels": (pooling, maps),
+    "tanh: dy * y * (1 - y)": (tanh, rows),
+    "exp: dy * y**2": (exp, rows),
+    "mean: not divided by n": (mean, rows),
+    "bias: mean instead of sum": (lambda b: bias(rows, b), rows[0]),
+    "tanh: without dy": (no_dy, rows),
+    "transpose: dy not transposed": (transpose, square),
+    "reshape: dy column by column": (reshape, rows),
+    "matmul: rows of dy reversed": (lambda x: matmul(x, weight), rows),
 }
-passed = []
-for name, (f, *inputs) in cases.items():
-    report = ta.gradcheck(f, inputs, raise_exception=False)
-    passed.append(report.ok)
-    found[name] = errors(f, *inputs)
-    detected = "yes" if found[name][1] > limit else "NO"
-    print(f"  {name}; found with ones: {detected}\n      {report.worst.hint.text.split(': ')[0]}")
-lesson.claim("gradcheck finds all eight", not any(passed))
-missed = [found[name][1] < limit for name in cases]
+mutants = compare(cases)
+
+# %% plot
+found = drafts | mutants
+figure = lesson.figure(8.5, 5)
+labels = {"xlabel": "largest error of the gradient", "ylim": (len(found) - 0.4, -0.6)}
+axes = lesson.axes(figure, title="What a check detects: errors above 1e-06", **labels)
+positions = np.arange(len(found))
+with_random, with_ones = np.maximum(np.transpose(list(found.values())), 1e-13)  # for the log axis
+axes.semilogx(with_random, positions - 0.13, "o", color=lesson.BLUE, label="random cotangent")
+axes.semilogx(with_ones, positions + 0.13, "s", color=lesson.RED, label="cotangent of ones")
+axes.axvline(1e-6, color=lesson.GREY, linestyle=":")
+axes.set_yticks(positions, list(found))
+figure.legend(frameon=False, loc="outside lower center", ncols=2)
+lesson.show(figure, "04_gradcheck")
+
+# %% answer [markdown]
+# Random numbers find all eight. Ones find the first four, and are blind to the last
+# four: if all elements of dy are equal to 1, it makes no difference whether dy is
+# omitted or in which order its elements are used.
+#
+# The symptom to remember: a network trains badly, and all its tests of gradients pass.
+# Then look which cotangent the tests use.
+
+# %% claims
+missed = [ones < limit for _, ones in mutants.values()]
+detected = all(e > limit for e, _ in mutants.values())
+lesson.claim("with random numbers all eight mistakes are found", detected)
+reports = [ta.gradcheck(f, x, raise_exception=False) for f, x in cases.values()]
+lesson.claim("gradcheck finds all eight, too", not any(report.ok for report in reports))
 last_four = missed == 4 * [False] + 4 * [True]
 lesson.claim("ones find the first four, and are blind to the others", last_four)
+for name, report in zip(cases, reports, strict=True):
+    print(f"  {name}. {report.worst.hint.text.split(': ')[0]}")
 
 # %% [markdown]
-# The indented lines are gradcheck's guess at the mistake. It compares the whole
-# gradient with the numerical one and searches for patterns.
+# The last lines are gradcheck's guess at each mistake: it compares the whole gradient
+# with the numerical one and searches for patterns, such as a common factor.
 #
 # ## What a gradient check cannot know
 #
-# gradcheck verifies that backward is the derivative of *this* forward pass, not that
-# the forward pass is the intended one. Below is an average pooling, where each output
-# should be the mean of a 2 x 2 window, but the division is missing.
+# Below, standardise is composed of operations that tinyalex has, but the author forgot
+# the square root: it divides by $s^2$.
 #
-# Before you run this: what does gradcheck report?
+# **Before you run this:** what does gradcheck report?
 
 
 # %%
-def average(x):
-    return 4 * F.avg_pool2d(x, 2)
+def standardise(x):
+    centred = x - x.mean(axis=1, keepdims=True)
+    return centred / (centred * centred).mean(axis=1, keepdims=True)
 
 
-lesson.claim("gradcheck accepts it", ta.gradcheck(average, maps).ok)
-equal = np.allclose(average(maps).numpy(), avg_pool2d_naive(maps, window, out))
-lesson.claim("a comparison with the definition, in loops, does not", not equal)
+print(ta.gradcheck(standardise, rows, raise_exception=False))
 
-# %%
-figure = lesson.figure(8.5, 4.8)
-labels = {"xlabel": "largest error of the gradient", "ylim": (len(found) - 0.5, -0.5)}
-axes = lesson.axes(figure, title=f"What a check detects: errors above {limit:g}", **labels)
-rows = range(len(found))
-with_random, with_ones = np.maximum(np.transpose(list(found.values())), 1e-13)  # for the log axis
-axes.semilogx(with_random, rows, "o", color=lesson.BLUE, label="random cotangent")
-axes.semilogx(with_ones, rows, "s", color=lesson.RED, label="cotangent of ones")
-axes.axvline(limit, color=lesson.GREY, linestyle=":")
-axes.set_yticks(rows, list(found))
-figure.legend(frameon=False, loc="outside lower center", ncols=2)
-lesson.show(figure, "04_gradcheck")
+# %% answer [markdown]
+# That every gradient is right, and it is: `backward()` computes the derivative of
+# *this* forward pass. Whether the forward pass is the intended one must be tested
+# separately, by a comparison with its definition: here, the standard deviation of each
+# row of y should be 1.
+
+# %% claims
+lesson.claim("gradcheck accepts it", ta.gradcheck(standardise, rows).ok)
+deviations = standardise(ta.Tensor(rows)).numpy().std(axis=1)
+text = f"the standard deviations of its rows are {np.round(deviations, 2)}, not 1"
+lesson.claim(text, not np.isclose(deviations, 1, atol=0.01).all())
+right = np.allclose(ta.Tensor(ThirdDraft.apply(rows)).numpy().std(axis=1), 1)
+lesson.claim("those of the third draft are 1", right)
 
 # %% [markdown]
 # ## Exercises
 #
-# 1. Write a layer's backward pass yourself: `tinyalex learn start 4` creates the file
-#    in `my/`, `tinyalex learn check 4` checks it.
+# 1. Derive and write a layer's backward pass yourself: `tinyalex learn start 4` creates
+#    the file in `my/`, `tinyalex learn check 4` checks it. The formula is not given.
 # 2. Introduce a mistake into the third draft that a random cotangent does not find if
 #    all its rows are equal.
 # 3. `fast=True` perturbs all elements at once, in four random directions. Which of the

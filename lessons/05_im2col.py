@@ -1,27 +1,37 @@
 # %% [markdown]
-"""
+r"""
 # 5. How is a convolution a matrix multiplication?
 
     python lessons/05_im2col.py [--seed 1] [--device cuda]
 
-A convolution moves a small window over an image; the pixels in the window are the
-*patch*. A filter is an array of weights of the patch's size. At each position, patch
-and filter are multiplied element by element and the products summed: one value, large
-where the patch resembles the filter. Then the window moves by the *stride*. The values
-of one filter at all positions form its *feature map*. (Strictly, this is a
-cross-correlation: a convolution in mathematics flips the filter.) With a bias b[o] for
-each filter o:
+In lesson 0 a weight was multiplied by one pixel, always the same one. A *convolution*
+uses the same few weights at every position of the image. It moves a small window over
+the image; the pixels in the window are the *patch*. A *filter* is an array of weights
+of the patch's size. At each position, patch and filter are multiplied element by
+element and the products are summed: one value, large where the patch resembles the
+filter. Then the window moves by the *stride*. The values of one filter at all positions
+form its *feature map*. *Padding* adds zeros around the image, so that windows can
+extend past its edge.
 
-    y[n, o, i, j] = b[o] + sum over c, u, v of
-                    w[o, c, u, v] * x[n, c, i*stride + u, j*stride + v]
+With images $x$ (N, C, H, W), filters $w$ (O, C, K, K), one bias $b$ for each filter,
+stride $S$ and padding $P$, the value of filter $o$ at position $(i, j)$ of image $n$ is
 
-Nearly all of AlexNet's operations are in convolutions, and computers are fastest at
-matrix multiplication. This lesson computes the one by the other, with a method called
-*im2col* (image to columns).
+$$
+y[n, o, i, j] = b[o] +
+\sum_{c, u, v} w[o, c, u, v] \; x[n, c, \; S i + u - P, \; S j + v - P]
+$$
+
+where $x$ is 0 outside the image. (Strictly, this is a *cross-correlation*. The
+convolution of mathematics flips the filter: it has $-u$ and $-v$ for $u$ and $v$. Since
+the weights are learned, the flip makes no difference, and all libraries omit it.)
+
+Of AlexNet's multiplications, 92 % are in convolutions (lesson 15 counts them), and the
+fastest operation of a numerical library is the matrix multiplication. This lesson
+computes the one by the other, with a method called *im2col* (image to columns).
 """
 
 # %%
-from timeit import timeit
+from timeit import repeat
 
 import numpy as np
 from matplotlib.patches import Rectangle
@@ -37,197 +47,318 @@ train = lesson.images(32).train
 rng = np.random.default_rng(args.seed)
 
 images = train.images / 255 - 0.5  # (N, C, H, W), in float64
-filters = rng.standard_normal((6, 3, 5, 5))  # (O, C, KH, KW)
+filters = rng.standard_normal((6, 3, 5, 5))  # (O, C, K, K)
 filters[0] = np.array([1, 1, 0, -1, -1])[:, None] / 30  # an edge: bright above, dark below
+bias = rng.standard_normal(6)
 stride, padding = 2, 1
 
 # %% [markdown]
 # ## In loops
 #
-# First the definition, in plain loops. *Padding* adds zeros around the image, so that
-# windows can extend past its edge.
+# First the formula as it is written, with one output element at a time.
 
 
 # %%
-def convolution(x, w):
-    """(N, C, H, W) and (O, C, KH, KW) to (N, O, OH, OW), element by element."""
+def convolution(x, w, b):
+    """(N, C, H, W), (O, C, K, K) and (O,) to (N, O, OH, OW)."""
     x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
-    kh, kw = w.shape[2:]
-    oh, ow = ((size - k) // stride + 1 for size, k in zip(x.shape[2:], (kh, kw), strict=True))
+    k = w.shape[2]
+    oh, ow = ((size - k) // stride + 1 for size in x.shape[2:])
     y = np.zeros((len(x), len(w), oh, ow))
     for n, o, i, j in np.ndindex(y.shape):
-        patch = x[n, :, i * stride : i * stride + kh, j * stride : j * stride + kw]
-        y[n, o, i, j] = (patch * w[o]).sum()
+        patch = x[n, :, i * stride : i * stride + k, j * stride : j * stride + k]
+        y[n, o, i, j] = b[o] + (w[o] * patch).sum()
     return y
 
 
-looped = convolution(images, filters)
+def conv2d():
+    return F.conv2d(images, filters, bias, stride=stride, padding=padding)
+
+
+looped = convolution(images, filters, bias)
 print(f"images {images.shape}, filters {filters.shape} -> feature maps {looped.shape}")
-called = F.conv2d(images, filters, stride=stride, padding=padding).numpy()
-difference = abs(called - looped).max()
+
+# %% claims
+difference = abs(conv2d().numpy() - looped).max()
 text = f"tinyalex's conv2d computes the same values, up to {difference:.0e}"
-lesson.claim(text, np.allclose(called, looped))
+lesson.claim(text, np.allclose(conv2d().numpy(), looped))
+line, three = rng.standard_normal(9), rng.standard_normal(3)
+correlated = [(three * line[i : i + 3]).sum() for i in range(7)]
+same = np.allclose(correlated, np.convolve(line, three[::-1], "valid"))
+lesson.claim("in one dimension it is NumPy's convolve with the filter flipped", same)
 
 # %% [markdown]
 # ## How large is the output?
 #
-# Count the positions of a window of K pixels in a row of H pixels, with P zeros at each
-# end and stride S: 0, S, 2S, ... as long as the window ends within the padded row.
-# `range` counts them; as a formula it is (H + 2P - K) // S + 1.
+# A row of H pixels with P zeros at each end has H + 2P elements. Window i has K
+# elements and begins at S i, for i = 0, 1, 2, ... It must end within the row:
 #
-# Before you run this: the paper says (section 3.5) that its first layer filters the 224
-# x 224 image with kernels of 11 x 11 and stride 4, and its figure 2 has an output of 55
-# x 55. Is that possible without padding?
-
+# $$
+# S i + K \le H + 2P
+# \quad \Rightarrow \quad
+# i \le \frac{H + 2P - K}{S}
+# $$
+#
+# The largest such i is this quotient, rounded down. Since i begins at 0, there is one
+# more window than that:
+#
+# $$
+# OH = \left\lfloor \frac{H + 2P - K}{S} \right\rfloor + 1
+# $$
+#
+# The paper says (section 3.5) that its first layer filters a 224 x 224 image with
+# filters of 11 x 11 and stride 4. In its figure 2 the output is 55 x 55. The paper
+# mentions no padding.
+#
+# **Before you run this:** with which padding is the output 55 x 55? Is there only one
+# answer?
 
 # %%
-def count(size, kernel, stride, padding):
-    return len(range(0, size + 2 * padding - kernel + 1, stride))
+for p in range(5):
+    positions = range(0, 224 + 2 * p - 11 + 1, 4)  # where the windows begin
+    print(f"  padding {p}: (224 + {2 * p} - 11) / 4 = {(224 + 2 * p - 11) / 4:.2f}", end="")
+    print(f"; {len(positions)} positions, from {positions[0]} to {positions[-1]}")
+with init.skipped():  # the weights stay uninitialised: only shapes are needed
+    networks = {variant: models.alexnet(variant) for variant in ("paper", "original", "caffe")}
+for variant, size in ("paper", 224), ("original", 224), ("caffe", 227):
+    conv1 = networks[variant].conv1
+    out = conv1(np.zeros((1, 3, size, size), "f")).shape
+    print(f"  {variant:<9} {size} pixels, padding {conv1.padding}: {out}")
 
+# %% answer [markdown]
+# Padding 2 gives 55, and padding 3 as well. Without padding the quotient is not an
+# integer, and rounded down it gives 54. The code of 2012 had no padding: it rounded the
+# quotient *up*, so the last window extends past the right and lower edge, where it
+# reads zeros (`ceil_mode` in tinyalex, used by its variant "original"). Caffe cuts out
+# 227 x 227 pixels instead, for which the division has no remainder; torchvision and the
+# "paper" variant of tinyalex have padding 2. All of these are called AlexNet.
 
-for p in range(4):
-    quotient = (224 + 2 * p - 11) / 4 + 1
-    print(
-        f"  224 pixels, kernel 11, stride 4, padding {p}: {quotient:.2f}, so {count(224, 11, 4, p)}"
-    )
-with init.skipped():
-    alexnet = models.alexnet("paper")
-shape = F.conv2d(np.zeros((1, 3, 224, 224), "f"), alexnet.conv1.weight, stride=4, padding=2).shape
-lesson.claim(f"with padding 2, conv2d's output is {shape}", shape[2:] == (55, 55))
-lesson.claim("without padding the output is smaller", count(224, 11, 4, 0) < 55)
+# %% claims
+of_paddings = [len(range(0, 224 + 2 * p - 11 + 1, 4)) for p in range(5)]
+lesson.claim(f"for the paddings 0 to 4 the size is {of_paddings}", of_paddings[2:4] == [55, 55])
 cases = [
     (h, k, s, p) for h in range(3, 30) for k in (1, 2, 3) for s in (1, 2, 3) for p in (0, 1, 2)
 ]
-fits = all(count(h, k, s, p) == (h + 2 * p - k) // s + 1 for h, k, s, p in cases)
-lesson.claim(f"counting and the formula agree in {len(cases)} cases", fits)
+fits = all(len(range(0, h + 2 * p - k + 1, s)) == (h + 2 * p - k) // s + 1 for h, k, s, p in cases)
+lesson.claim(f"counting positions and the formula agree in {len(cases)} cases", fits)
+x, w = rng.standard_normal((1, 3, 224, 224)), rng.standard_normal((2, 3, 11, 11))
+at_the_end = np.pad(x, ((0, 0), (0, 0), (0, 3), (0, 3)))
+code_of_2012 = F.conv2d(x, w, stride=4, ceil_mode=True).numpy()
+same = np.allclose(code_of_2012, F.conv2d(at_the_end, w, stride=4).numpy())
+lesson.claim("rounding up is the same as 3 zeros at the right and at the bottom", same)
 
 # %% [markdown]
-# The paper mentions no padding. The code of 2012 had none: it rounded the quotient up,
-# so that the last window extended past the edge (`ceil_mode` in tinyalex). Caffe crops
-# to 227 pixels; torchvision and tinyalex's "paper" variant pad by 2.
-#
 # ## Each patch becomes a column
 #
-# Each output element is the dot product of a patch and a filter. So write each filter
-# as a row of a matrix and each patch as a column of another. All output elements, of
-# all filters at all positions, are then *one* matrix multiplication. Below, `im2col` is
-# the function that tinyalex's `conv2d` calls (`tinyalex/kernels/cpu/`; `columns.cu` on
-# a GPU).
+# The sum in the formula runs over three indices $c, u, v$, and the output has three
+# indices of position $n, i, j$. Number the triples $(c, u, v)$ by one index $r$, and
+# the triples $(n, i, j)$ by one index $p$. Write each filter as a row of a matrix, and
+# each patch as a column of another:
 #
-# Before you run this: what shape do the two matrices have?
+# $$
+# \mathrm{rows}[o, r] = w[o, c, u, v], \qquad
+# \mathrm{col}[r, p] = x[n, c, \; S i + u - P, \; S j + v - P]
+# $$
+#
+# Then the formula for $y$ becomes
+#
+# $$
+# y[o, p] = b[o] + \sum_{r} \mathrm{rows}[o, r] \; \mathrm{col}[r, p]
+# $$
+#
+# and that is the definition of a matrix multiplication: *y = rows @ col + b*. All
+# output elements, of all filters at all positions of all images, are one call of `@`.
+# Below, `kernels.of(x).im2col` is tinyalex's own function.
+#
+# **Before you run this:** what are the shapes of the two matrices? And by what factor
+# will the two steps be faster than the loops: 2, 10, 100?
 
 # %%
 x, w = ta.Tensor(images).data, ta.Tensor(filters).data
-(n, c, *_), (o, _, kh, kw), (*_, oh, ow) = x.shape, w.shape, looped.shape
-col = device.xp(x).empty((c, kh, kw, n, oh, ow))
+(n, c, *_), (o, _, k, _), (*_, oh, ow) = x.shape, w.shape, looped.shape
+col = device.xp(x).empty((c, k, k, n, oh, ow))
 
 
 def im2col():
-    kernels.of(x).im2col(x, col, (kh, kw), (stride, stride), (padding, padding), (1, 1))
+    kernels.of(x).im2col(x, col, (k, k), (stride, stride), (padding, padding), (1, 1))
 
 
 def matmul(rows):
-    """rows @ columns as feature maps (N, O, OH, OW)."""
-    product = rows @ col.reshape(c * kh * kw, n * oh * ow)
-    return device.to_numpy(product.reshape(o, n, oh, ow).swapaxes(0, 1))
+    """rows @ columns + bias, as feature maps (N, O, OH, OW)."""
+    y = device.to_numpy(rows @ col.reshape(c * k * k, n * oh * ow)) + bias[:, None]
+    return y.reshape(o, n, oh, ow).swapaxes(0, 1)
 
 
 im2col()
-rows = w.reshape(o, c * kh * kw)
+rows = w.reshape(o, c * k * k)
 y = matmul(rows)
-columns_shape, product_shape = (c * kh * kw, n * oh * ow), (o, n * oh * ow)
-print(f"filters {rows.shape} @ columns {columns_shape} = feature maps {product_shape}")
-same = np.allclose(y, looped)
-lesson.claim(f"the matmul equals the loops, up to {abs(y - looped).max():.0e}", same)
-slow = timeit(lambda: convolution(images, filters), number=1)
-plain = timeit(lambda: (im2col(), matmul(rows)), number=10) / 10
-fast = timeit(lambda: F.conv2d(images, filters, stride=stride, padding=padding), number=10) / 10
-print(f"loops {1000 * slow:.1f} ms, im2col and matmul {1000 * plain:.2f} ms", end="")
-print(f", conv2d (which also uses tiles and threads) {1000 * fast:.2f} ms")
-lesson.claim(f"conv2d is {slow / fast:.0f} times as fast as the loops", slow > 5 * fast)
+print(f"filters {rows.shape} @ columns {(c * k * k, n * oh * ow)} = maps {(o, n * oh * ow)}")
 
-# %% [markdown]
-# ## What it costs
-#
-# Windows overlap, so a pixel is copied into many columns. Before you run this: by what
-# factor are AlexNet's columns larger than their inputs? Think of a 5 x 5 window with
-# stride 1.
 
-# %%
-maps, growth = ta.Tensor(np.zeros((1, 3, 224, 224), "f")), []
-with ta.no_grad():
-    for layer in alexnet:
-        if isinstance(layer, nn.Flatten):
-            break
-        before, maps = maps, layer(maps)
-        if isinstance(layer, nn.Conv2d):
-            size = layer.weight[0, 0].size * before.shape[1] * maps[0, 0].size
-            growth.append(size / before.size)
-            print(
-                f"  conv{len(growth)}: input {before.size:>7,}, columns {size:>9,} elements", end=""
-            )
-            print(f": {growth[-1]:.2f} times as many")
-text = f"conv2 copies each element {growth[1]:.0f} times: once for each position in its window"
-lesson.claim(text, growth[1] == 5 * 5)
-# Therefore tinyalex computes the columns of one tile of images at a time.
+def milliseconds(function, runs):
+    """The median time of a call."""
+    return 1000 * float(np.median(repeat(function, number=1, repeat=runs)))
 
-# %% [markdown]
-# ## Break it
-#
-# A column stores its patch in the order channel, row, column. The filter must be
-# flattened in the same order. Some frameworks store images with the channels last; here
-# is what happens when a filter is flattened in their order.
-#
-# Before you run this: will there be an error message?
 
-# %%
-wrong = matmul(w.transpose(0, 2, 3, 1).reshape(o, c * kh * kw))
-lesson.claim(f"no error, and the shape is right: {wrong.shape}", wrong.shape == y.shape)
-correlation = np.corrcoef(wrong[:, 0].ravel(), y[:, 0].ravel())[0, 1]
-text = f"but the edges are missing: correlation with the right map {correlation:+.2f}"
-lesson.claim(text, abs(correlation) < 0.9)
+slow = milliseconds(lambda: convolution(images, filters, bias), 3)
+copying, product = milliseconds(im2col, 25), milliseconds(lambda: matmul(rows), 25)
+library = milliseconds(conv2d, 25)
+print(f"loops {slow:.1f} ms; im2col {copying:.2f} ms + matmul {product:.2f} ms", end="")
+print(f"; conv2d {library:.2f} ms")
 
-# %% [markdown]
-# The figure shows the effect: the weights of the filter's upper rows were applied to
-# red, those of its lower rows to blue. A network that is trained like this learns as
-# well as any other, since its weights are only in another order. It fails when weights
-# from a correct network are loaded into it. The mistake is found sooner with a filter
-# whose result is known: a single 1 among zeros copies the image, shifted by the
-# position of the 1.
+# %% answer [markdown]
+# The number of multiplications is the same. In the loops Python executes several calls
+# for each output element; in the two steps it executes a few calls in total, and
+# compiled code does the rest. `conv2d` is listed separately, since it also uses threads
+# and computes the columns of a few images at a time. On images as small as these, that
+# may or may not gain time; lesson 18 measures it on AlexNet's own layers.
 
-# %%
-channel, row, column = 1, padding, padding + 1
-one = device.xp(x).zeros_like(w)
-one[0, channel, row, column] = 1
-copy = images[:, channel, 0::stride, 1::stride][:, :oh, :ow]
-copied = np.array_equal(matmul(one.reshape(o, -1))[:, 0], copy)
-lesson.claim("flattened correctly, a single 1 copies the image", copied)
-scrambled = matmul(one.transpose(0, 2, 3, 1).reshape(o, -1))[:, 0]
-lesson.claim("flattened in the wrong order, it does not", not np.array_equal(scrambled, copy))
+# %% claims
+text = f"the matmul equals the loops, up to {abs(y - looped).max():.0e}"
+lesson.claim(text, np.allclose(y, looped))
+text = f"im2col and matmul are {slow / (copying + product):.0f} times as fast as the loops"
+lesson.claim(text, slow > 4 * (copying + product))
 
-figure = lesson.figure(10, 5.6)
-grid = figure.add_gridspec(2, 3, width_ratios=(1, 1, 1.6))
+# %% plot
+figure = lesson.figure(10, 5)
+grid = figure.add_gridspec(2, 3, width_ratios=(1, 1, 1.6), height_ratios=(1.6, 1))
 gray = {"cmap": "gray"}
-patches = lesson.image_axes(figure, grid[0, 0], title="three patches", pixels=train.images[0])
-lesson.image_axes(figure, grid[0, 1], title="the filter", pixels=filters[0, 0], **gray)
-lesson.image_axes(figure, grid[1, 0], title="feature map: edges", pixels=y[0, 0], **gray)
-title = "filter in the wrong order"
-lesson.image_axes(figure, grid[1, 1], title=title, pixels=wrong[0, 0], **gray)
+patches = lesson.image_axes(figure, grid[0, :2], title="three patches", pixels=train.images[0])
+lesson.image_axes(figure, grid[1, 0], title="the filter", pixels=filters[0, 0], **gray)
+lesson.image_axes(figure, grid[1, 1], title="feature map: edges", pixels=y[0, 0], **gray)
 above, below = 3, 10  # two rows of output positions of the first image
-matrix = device.to_numpy(col)[:, :, :, 0, [above, below]].reshape(c * kh * kw, 2 * ow)
+matrix = device.to_numpy(col)[:, :, :, 0, [above, below]].reshape(c * k * k, 2 * ow)
 title = "a column for each patch"
 columns = lesson.image_axes(figure, grid[:, 2], title=title, pixels=matrix, aspect="auto", **gray)
 marked = (above, 4, lesson.BLUE), (above, 5, lesson.RED), (below, 8, lesson.GREEN)
 for i, j, colour in marked:
     style = {"fill": False, "edgecolor": colour, "linewidth": 2.5}
     corner = (j * stride - padding - 0.5, i * stride - padding - 0.5)
-    patches.add_patch(Rectangle(corner, kw, kh, **style))
-    k = j if i == above else ow + j
-    columns.add_patch(Rectangle((k - 0.5, -0.5), 1, c * kh * kw, **style))
-columns.set_yticks([(k + 0.5) * kh * kw for k in range(c)], ["red", "green", "blue"])
+    patches.add_patch(Rectangle(corner, k, k, **style))
+    position = j if i == above else ow + j
+    columns.add_patch(Rectangle((position - 0.5, -0.5), 1, c * k * k, **style))
+columns.set_yticks([(channel + 0.5) * k * k for channel in range(c)], ["red", "green", "blue"])
 labels = [f"positions in row {i + 1}" for i in (above, below)]
-columns.set_xticks([(k + 0.5) * ow for k in range(2)], labels)
+columns.set_xticks([(half + 0.5) * ow for half in range(2)], labels)
 lesson.show(figure, "05_im2col")
+
+# %% [markdown]
+# ## im2col itself
+#
+# This is the place for exercise 1: write `im2col` yourself (`tinyalex learn start 5`).
+# The next cell has an answer; read it when yours passes. The obvious loops are over the
+# *positions* of the window. The loops here are over its *elements*: for fixed u and v,
+# the pixels of all positions form a regular grid, which NumPy copies with one slice.
+# With K * K instead of OH * OW iterations, each iteration copies more.
+
+
+# %%
+def my_im2col(x, k, s, p):
+    x = np.pad(x, ((0, 0), (0, 0), (p, p), (p, p)))
+    oh, ow = ((size - k) // s + 1 for size in x.shape[2:])
+    col = np.empty((x.shape[1], k, k, len(x), oh, ow))
+    for u in range(k):
+        for v in range(k):
+            grid = x[:, :, u : u + s * oh : s, v : v + s * ow : s]
+            col[:, u, v] = grid.swapaxes(0, 1)
+    return col
+
+
+print(f"iterations: over elements {k * k}, over positions {oh * ow}")
+mine = my_im2col(images, k, stride, padding)
+
+# %% claims
+same = np.array_equal(mine, device.to_numpy(col))
+lesson.claim("these loops and tinyalex's im2col give the same columns", same)
+
+# %% [markdown]
+# tinyalex's own has no loop in Python: it describes the windows as a view of the image
+# with `as_strided`, and copies it once (`tinyalex/kernels/cpu/columns.py`; on a GPU,
+# `columns.cu`).
+#
+# ## What it costs
+#
+# Windows overlap, so a pixel is copied into many columns.
+#
+# **Before you run this:** by what factor do AlexNet's columns have more elements than
+# the input? Think of conv2: windows of 5 x 5 with stride 1.
+
+# %%
+maps, growth = ta.Tensor(np.zeros((1, 3, 224, 224), "f")), {}
+with ta.no_grad():
+    for name, layer in networks["paper"].named_children():
+        if isinstance(layer, nn.Flatten):
+            break
+        before, maps = maps, layer(maps)
+        if isinstance(layer, nn.Conv2d):
+            window = before.shape[1] * layer.weight[0, 0].size  # C * K * K
+            elements = window * maps[0, 0].size
+            growth[name] = elements / before.size
+            print(f"  {name}: input {before.size:>7,}, columns {elements:>9,} elements", end="")
+            print(f": {growth[name]:.2f} times as many")
+
+# %% answer [markdown]
+# The columns have $C K^2$ rows and one column for each of the $OH \cdot OW$ positions
+# of an image. A window position for every $S$ pixels means $OH \approx H / S$, so
+#
+# $$
+# \frac{C K^2 \cdot OH \cdot OW}{C \cdot H \cdot W} \approx \left( \frac{K}{S} \right)^2
+# $$
+#
+# In conv2 each element is copied 25 times. Therefore tinyalex computes the columns of a
+# few images at a time, in one reused array.
+
+# %% claims
+lesson.claim(f"in conv2 the factor is {growth['conv2']:.0f}: K * K", growth["conv2"] == 5 * 5)
+estimates = dict(zip(growth, ((11 / 4) ** 2, 5**2, 3**2, 3**2, 3**2), strict=True))
+error = max(abs(growth[name] / estimates[name] - 1) for name in growth)
+lesson.claim(f"in all five layers (K / S)**2 is right within {error:.1%}", error < 0.05)
+
+# %% [markdown]
+# ## Break it
+#
+# The rows of `col` are in the order channel, row, column. Each filter must be flattened
+# in the same order. Some libraries store images with the channels last: row, column,
+# channel. A filter that was flattened for such a library arrives here.
+#
+# **Before you run this:** will there be an error message? What will the feature map of
+# the edge filter look like?
+
+# %%
+other = matmul(w.transpose(0, 2, 3, 1).reshape(o, c * k * k))
+correlation = np.corrcoef(other[:, 0].ravel(), y[:, 0].ravel())[0, 1]
+print(f"shape {other.shape}; correlation with the right map of edges {correlation:+.2f}")
+
+# %% answer [markdown]
+# There is no error, and the shape is right, but the map does not show edges. The
+# figure shows the effect: the weights of the filter's upper rows were applied to red,
+# those of its lower rows to blue. A network that is trained like this learns as well as
+# any other, since its weights are only in another order. It fails when weights of a
+# correct network are loaded into it.
+#
+# The symptom to remember: loaded weights give random answers, and all shapes are right.
+# The test that finds it uses a filter whose result is known. A single 1 among zeros
+# copies one channel of the image, shifted by the position of the 1.
+
+# %% claims
+lesson.claim(f"the edges are missing: correlation {correlation:+.2f}", abs(correlation) < 0.9)
+copy = images[:, 1, 0::stride, 1::stride][:, :oh, :ow]
+one = device.xp(x).zeros_like(w)
+one[0, 1, padding, padding + 1] = 1
+copied = [
+    np.allclose(matmul(one.transpose(order).reshape(o, -1))[:, 0] - bias[0], copy)
+    for order in ((0, 1, 2, 3), (0, 2, 3, 1))
+]
+text = "a single 1 copies the image if flattened in the right order, and not in the wrong one"
+lesson.claim(text, copied == [True, False])
+
+# %% plot
+figure = lesson.figure(9, 3.3)
+titles = {"filter in the right order": y, "filter in the wrong order": other}
+lesson.image_axes(figure, 1, 3, 1, title="image", pixels=train.images[0])
+for position, (title, feature_maps) in enumerate(titles.items(), 2):
+    lesson.image_axes(figure, 1, 3, position, title=title, pixels=feature_maps[0, 0], **gray)
+lesson.show(figure, "05_im2col_order")
 
 # %% [markdown]
 # ## Exercises

@@ -1,25 +1,29 @@
 # %% [markdown]
-"""
+r"""
 # 6. What does the backward of a convolution add up?
 
     python lessons/06_col2im.py [--seed 1] [--device cuda]
 
 Lesson 5 split a convolution into two steps. *im2col* copies each patch of the image
 into a column, and one matrix multiplication applies all filters to all columns. The
-backward pass receives the gradient of the loss with respect to the output (`dy`), and
-computes those with respect to the weights (`dw`) and the pixels (`dx`). The backward
-pass of the multiplication is easy. That of the copying needs more thought: a pixel was
-copied to many columns, and each copy has its own gradient. What is the gradient of the
-pixel?
+backward pass receives the gradient of the loss with respect to the output, `dy`, and
+computes those with respect to the weights, `dw`, and the pixels, `dx`. In names like
+these, d stands for "the gradient of the loss with respect to". The backward pass of the
+multiplication follows from the chain rule of lesson 2. That of the copying needs more
+thought: a pixel was copied to many columns, and each copy has its own gradient. What is
+the gradient of the pixel?
 """
 
 # %%
+import inspect
+
 import numpy as np
 
 import tinyalex as ta
 from tinyalex import device, kernels
 from tinyalex import functional as F
 from tinyalex.course import lesson
+from tinyalex.kernels.cpu.columns import col2im as col2im_on_cpu
 
 args = lesson.options(__doc__)
 photo = lesson.photos(1, 64).pixels / 255
@@ -27,7 +31,7 @@ rng = np.random.default_rng(args.seed)
 
 
 def im2col(x, kernel, stride, padding):
-    """tinyalex's: (N, C, H, W) to (C, KH, KW, N, OH, OW), one column per patch."""
+    """tinyalex's: (N, C, H, W) to (C, K, K, N, OH, OW), one column per patch."""
     x = ta.Tensor(x).data
     (n, c), out = x.shape[:2], ((size + 2 * padding - kernel) // stride + 1 for size in x.shape[2:])
     col = device.xp(x).empty((c, kernel, kernel, n, *out), x.dtype)
@@ -46,14 +50,24 @@ def col2im(col, shape, stride, padding):
 # %% [markdown]
 # ## One pixel, many windows
 #
-# If a pixel increases a little, each of its copies increases by the same amount. Each
-# copy changes the loss, and the changes add up. So the gradient of a pixel is the *sum*
-# of the gradients of its copies: not their mean, and not the last one. `col2im`
-# computes this sum: it takes an array of the columns' shape and adds each element to
-# the pixel that it was copied from.
+# im2col copies: each element $q$ of the columns is one pixel of the image. We write
+# from(q) for that pixel's index, so $\mathrm{col}[q] = x[\mathrm{from}(q)]$. If a pixel
+# increases by a small amount, each of its copies increases by the same amount, so the
+# derivative of each copy is 1. By the chain rule a value that is used several times
+# gets the sum over its uses, here its copies:
 #
-# Applied to ones, it counts the copies. Before you run this: windows of 3 x 3 move over
-# 7 x 7 pixels with stride 2. Which pixel is in the most windows, and in how many?
+# $$
+# dx[p] = \sum_{q \, : \, \mathrm{from}(q) = p} dcol[q]
+# $$
+#
+# It is neither their mean nor the last of them. `col2im` computes this sum: it takes an
+# array of the columns' shape and adds each element to the pixel that it was copied
+# from. Applied to ones, it counts the copies of each pixel.
+#
+# **Before you run this:** windows of 3 x 3 move over 7 x 7 pixels with stride 2. Which
+# pixels are in the most windows, and in how many? And in how many windows is a pixel in
+# the middle of the inputs of AlexNet's conv1 (11 x 11, stride 4) and conv2 (5 x 5,
+# stride 1)?
 
 
 # %%
@@ -64,42 +78,75 @@ def overlap(size, kernel, stride, padding):
     return col2im(ones, shape, stride, padding)[0, 0]
 
 
-def windows_at(row, column):
-    """The same for one of 7 x 7 pixels, by the definition of a 3 x 3 window."""
-    corners = np.ndindex(3, 3)
-    return sum(0 <= row - 2 * i < 3 and 0 <= column - 2 * j < 3 for i, j in corners)
-
-
 counts = overlap(7, 3, 2, 0)
 print(counts.astype(int))
-same = all(count == windows_at(*pixel) for pixel, count in np.ndenumerate(counts))
-lesson.claim(f"counting windows pixel by pixel agrees; the maximum is {counts.max():.0f}", same)
+overlaps = {"conv1": overlap(224, 11, 4, 2), "conv2": overlap(27, 5, 1, 2)}
+for name, of_layer in overlaps.items():
+    print(f"{name}, away from the edges:", *np.unique(of_layer[12:-12, 12:-12]).astype(int))
+
+# %% answer [markdown]
+# Consider one axis. With stride S and padding P, window i covers the pixels from
+# $S i - P$ to $S i - P + K - 1$. It contains pixel h if
+#
+# $$
+# h + P - K + 1 \; \le \; S i \; \le \; h + P
+# $$
+#
+# That is a range of K consecutive integers, in which we count the multiples of S:
+#
+# $$
+# \mathrm{count}(h) = \left\lfloor \frac{h + P}{S} \right\rfloor -
+# \left\lceil \frac{h + P - K + 1}{S} \right\rceil + 1
+# $$
+#
+# away from the edges. If K is a multiple of S this is K / S for every pixel. If not, it
+# is one more for some pixels than for others: in conv1, 2 or 3. In two dimensions the
+# counts of the two axes are multiplied.
+
+# %% claims
 product = np.outer(counts[0], counts[:, 0])
-lesson.claim("each is its row's count times its column's", np.array_equal(counts, product))
-conv1, conv2 = overlap(224, 11, 4, 2), overlap(27, 5, 1, 2)
-inner1, inner2 = (sorted({int(n) for n in c[12:-12, 12:-12].ravel()}) for c in (conv1, conv2))
-print(f"away from the edges: conv1 of AlexNet (11 x 11, stride 4) {inner1}", end="")
-print(f", conv2 (5 x 5, stride 1) {inner2}")
-lesson.claim("in conv2 each pixel is in as many windows as a window has pixels", inner2 == [5 * 5])
-varies = inner1 == [2 * 2, 2 * 3, 3 * 3]
-lesson.claim("in conv1 it depends on the position: 11 is not a multiple of 4", varies)
+lesson.claim("each count is its row's times its column's", np.array_equal(counts, product))
+lesson.claim("3 x 3 with stride 2: at most 4 windows", counts.max() == 2 * 2)
+for name, (k, s, p) in {"conv1": (11, 4, 2), "conv2": (5, 1, 2)}.items():
+    h = np.arange(12, len(overlaps[name]) - 12) + p
+    formula = h // s + (-h + k - 1) // s + 1
+    same = np.array_equal(overlaps[name][12:-12, 12:-12], np.outer(formula, formula))
+    lesson.claim(f"{name}: the formula gives {sorted(set(formula.tolist()))} for each axis", same)
+
+# %% plot
+figure = lesson.figure(10, 3.3)
+panels = {
+    "3 x 3, stride 2": overlap(13, 3, 2, 0),
+    "conv1, 11 x 11, stride 4: a corner": overlaps["conv1"][:32, :32],
+    "conv2, 5 x 5, stride 1": overlaps["conv2"],
+}
+for i, (title, values) in enumerate(panels.items(), 1):
+    axes = lesson.image_axes(figure, 1, 3, i, title=title, pixels=values, cmap="Blues", vmin=0)
+    bar = figure.colorbar(axes.images[0], ax=axes, shrink=0.8, ticks=np.unique(values))
+    bar.ax.tick_params(labelsize=7)
+lesson.show(figure, "06_col2im")
 
 # %% [markdown]
 # ## The test that needs no derivative
 #
-# Write <a, b> for the *dot product* of two arrays of one shape: the sum of their
-# elementwise products. Take any image x and any array c of the columns' shape. In
-# <im2col(x), c> each element of c is multiplied by the pixel that was copied to its
-# position. Collect the terms pixel by pixel: each pixel is multiplied by the sum of c
-# over its copies, and that sum is col2im(c). So <im2col(x), c> = <x, col2im(c)>, for
-# all x and c.
+# Write $\langle a, b \rangle$ for the *dot product* of two arrays of one shape: the sum
+# of their elementwise products. Take any image $x$, and any array $c$ of the columns'
+# shape. Collect the terms of the sum by the pixel that they were copied from:
 #
-# Two linear functions with this property are *adjoint*. This is the condition that a
-# backward pass must satisfy: a small change v of x changes the columns by im2col(v),
-# and the loss by <im2col(v), dcol>. We want the dx with <v, dx> equal to that, for
-# every v.
+# $$
+# \langle \mathrm{im2col}(x), c \rangle = \sum_{q} x[\mathrm{from}(q)] \, c[q]
+# = \sum_{p} x[p] \sum_{q \, : \, \mathrm{from}(q) = p} c[q]
+# = \langle x, \mathrm{col2im}(c) \rangle
+# $$
 #
-# Before you run this: does im2col followed by col2im restore the image?
+# Two linear functions with this property for all x and c are *adjoint*. Every backward
+# pass of a linear function must have it: a small change $v$ of x changes the columns by
+# im2col(v), and the loss by $\langle \mathrm{im2col}(v), dcol \rangle$. The gradient
+# $dx$ is the array with $\langle v, dx \rangle$ equal to that for every v. So the
+# property is also a test, with random x and c and without any derivative.
+#
+# **Before you run this:** the two sides are equal. But what is col2im(im2col(image)):
+# is it the image again?
 
 # %%
 worst = 0.0
@@ -111,18 +158,20 @@ for kernel, stride, padding in ((3, 1, 1), (3, 2, 0), (5, 1, 2), (11, 4, 2), (2,
     worst = max(worst, abs(left - right) / np.linalg.norm(c))
     print(f"  window {kernel:>2}, stride {stride}, padding {padding}:", end="")
     print(f"  <im2col(x), c> = {left:+.9f}   <x, col2im(c)> = {right:+.9f}")
-lesson.claim(f"they are equal, up to rounding ({worst:.0e})", worst < 1e-10)
 round_trip = col2im(im2col(photo, 11, 4, 2), photo.shape, 4, 2)
+print(f"from pixels up to {photo.max():.2f} to values up to {round_trip.max():.2f}")
+
+# %% answer [markdown]
+# The round trip multiplies each pixel by its number of copies. The adjoint is not the
+# inverse. Written as matrices: im2col is a large matrix of zeros and ones, with one row
+# for each element of the columns and one column for each pixel, and col2im is its
+# *transpose*. The claims below compute both matrices for an image of 5 x 5 pixels.
+
+# %% claims
+lesson.claim(f"the two dot products are equal, up to rounding ({worst:.0e})", worst < 1e-10)
 lesson.claim("col2im(im2col(image)) is not the image", not np.allclose(round_trip, photo))
 overlapped = np.allclose(round_trip, photo * overlap(64, 11, 4, 2))
 lesson.claim("but the image times the overlap", overlapped)
-
-# %% [markdown]
-# The adjoint is not the inverse. As matrices: im2col is a large matrix of zeros and
-# ones, and col2im is its *transpose*. For a tiny image we can compute both, from the
-# results for a single 1 among zeros at each position.
-
-# %%
 pixels, elements = np.eye(25).reshape(25, 1, 1, 5, 5), np.eye(36).reshape(36, 1, 3, 3, 1, 2, 2)
 forward = np.stack([im2col(one, 3, 2, 0).ravel() for one in pixels], axis=1)
 backward = np.stack([col2im(one, (1, 1, 5, 5), 2, 0).ravel() for one in elements], axis=1)
@@ -132,106 +181,139 @@ lesson.claim(text, np.array_equal(backward, forward.T))
 # %% [markdown]
 # ## Three matrix multiplications
 #
-# The whole backward pass, with w (O, C*KH*KW) one filter per row, and col (C*KH*KW,
-# positions):
+# Number the elements of a window by r and the positions by p, as in lesson 5. Each
+# weight w[o, r] is used once at each position, with the factor col[r, p], and each
+# element col[r, p] once by each filter, with the factor w[o, r]. So the chain rule has
+# a sum over positions for dw, and a sum over filters for dcol:
+#
+# $$
+# y[o, p] = \sum_r w[o, r] \, col[r, p]
+# \quad \Rightarrow \quad
+# dw[o, r] = \sum_p dy[o, p] \, col[r, p], \qquad
+# dcol[r, p] = \sum_o w[o, r] \, dy[o, p]
+# $$
+#
+# Both sums are matrix multiplications. Together with col2im, the whole backward pass is
 #
 #     forward    y    = w @ col
-#     backward   dw   = dy @ col.T     sum over positions: each uses the weight
-#                dcol = w.T @ dy       sum over filters: each uses the element
-#                dx   = col2im(dcol)   sum over windows: each uses the pixel
+#     backward   dw   = dy @ col.T     sum over positions
+#                dcol = w.T @ dy       sum over filters
+#                dx   = col2im(dcol)   sum over windows
+#                db   = dy.sum(axis=1) sum over positions, if there is a bias (lesson 3)
 #
-# The rule is the same three times: *a value that is used several times gets the sum of
-# the contributions*. The shapes determine which matrix is transposed: in general only
-# one order fits.
-#
-# Before you run this: how much more work than the forward pass is the backward pass?
+# **Before you run this:** how many times the multiplications of the forward pass does
+# the backward pass need?
 
 # %%
 x, w = rng.standard_normal((4, 3, 23, 23)), rng.standard_normal((8, 3, 5, 5))
 x_tensor, w_tensor = ta.Tensor(x, requires_grad=True), ta.Tensor(w, requires_grad=True)
 y = F.conv2d(x_tensor, w_tensor, stride=2, padding=1)
 dy = rng.standard_normal(y.shape)
-y.backward(ta.Tensor(dy).data)
+y.backward(ta.Tensor(dy).data)  # from this dy: tinyalex's dx and dw, for comparison
 
 col = im2col(x, 5, 2, 1)
 rows, columns = w.reshape(8, -1), col.reshape(3 * 5 * 5, -1)
 dmaps = dy.swapaxes(0, 1).reshape(8, -1)
 dw, dcol = dmaps @ columns.T, rows.T @ dmaps
 dx = col2im(dcol.reshape(col.shape), x.shape, 2, 1)
-print(f"w {rows.shape}, col {columns.shape}, dy {dmaps.shape}", end="")
-print(f" -> dw {dw.shape}, dcol {dcol.shape} -> dx {dx.shape}")
+for name, (a, b) in {
+    "w @ col": (rows, columns),
+    "dy @ col.T": (dmaps, columns.T),
+    "w.T @ dy": (rows.T, dmaps),
+}.items():
+    print(f"  {name:<10} {a.shape} @ {b.shape}: {a.size * b.shape[1]:,} multiplications")
+
+# %% answer [markdown]
+# Each of the three matrix multiplications needs the same number, O * C*K*K * positions,
+# so the backward pass costs two forward passes. The first layer omits one of its two:
+# conv1 computes no dcol, since the gradient of the image is not needed.
+
+# %% claims
 same_dw = np.allclose(ta.Tensor(w_tensor.grad).numpy(), dw.reshape(w.shape))
 lesson.claim("the backward pass of conv2d computes the same dw", same_dw)
 lesson.claim("and the same dx", np.allclose(ta.Tensor(x_tensor.grad).numpy(), dx))
 matmuls = (rows, columns), (dmaps, columns.T), (rows.T, dmaps)
-work = [a.size * b.shape[1] for a, b in matmuls]
-text = f"each matmul takes {work[0]:,} multiply-adds: a backward pass costs two forward passes"
-lesson.claim(text, work == 3 * [work[0]])
+counted = [a.size * b.shape[1] for a, b in matmuls]
+text = f"three times {counted[0]:,} multiplications: one forward and two backward"
+lesson.claim(text, counted == 3 * counted[:1])
 
 # %% [markdown]
-# The first layer omits one of the two backward multiplications: the gradient of the
-# image is not needed, so conv1 computes no dcol.
+# ## col2im itself
 #
+# This is the place for exercise 1: write `col2im` yourself (`tinyalex learn start 6`).
+# Then read tinyalex's. Compare its loop with that of `my_im2col` in lesson 5: the same
+# slices, with `+=` on the side of the image.
+
+# %%
+print(inspect.getsource(col2im_on_cpu))
+
+# %% [markdown]
 # ## Break it
 #
-# Here is a typical first version of col2im. `origin` is the index of the pixel that
-# each element of the columns was copied from; we get it by applying im2col to the
-# indices. The next line is meant to add up the columns.
+# Here is a typical first version of col2im. `origin` is from(q), the index of the pixel
+# that each element of the columns was copied from; we get it by applying im2col to an
+# image of indices. The line after it is meant to add up the columns.
 #
-# Before you run this: for which windows will the adjoint test fail?
+# **Before you run this:** which of the three windows will fail the adjoint test, and
+# why? Will the round trip show a fault too?
 
 
 # %%
-def faulty_col2im(col, shape, stride):
+def col2im_by_index(col, shape, stride):
     indices = np.arange(np.prod(shape), dtype=float).reshape(shape)
     origin = im2col(indices, col.shape[1], stride, 0).astype(int)
     x = np.zeros(np.prod(shape))
-    x[origin] += col  # where an index occurs several times, only the last value is kept
+    x[origin] += col
     return x.reshape(shape)
 
 
-errors = {}
+differences = {}
 for kernel in (2, 3, 5):
     columns = im2col(x, kernel, 2, 0)
     c = rng.standard_normal(columns.shape)
-    difference = (columns * c).sum() - (x * faulty_col2im(c, x.shape, 2)).sum()
-    errors[kernel] = abs(difference) / np.linalg.norm(c)
-    print(f"  window {kernel}, stride 2: the adjoint test fails by {errors[kernel]:.0e}")
-lesson.claim("without overlap it is right, and the test passes", errors[2] < 1e-10)
-lesson.claim("with overlap the adjoint test fails", min(errors[3], errors[5]) > 1e-6)
-restored = faulty_col2im(im2col(photo, 4, 2, 0), photo.shape, 2)
-text = "it even restores the image, as if col2im were the inverse"
-lesson.claim(text, np.allclose(restored, photo))
-wrong, right = faulty_col2im(c, x.shape, 2), col2im(c, x.shape, 2, 0)
-cosine = (wrong * right).sum() / np.linalg.norm(wrong) / np.linalg.norm(right)
-text = f"and its gradient has roughly the right direction: cosine {cosine:.2f}"
+    difference = (columns * c).sum() - (x * col2im_by_index(c, x.shape, 2)).sum()
+    differences[kernel] = abs(difference) / np.linalg.norm(c)
+    print(f"  window {kernel}, stride 2: the two dot products differ by {differences[kernel]:.0e}")
+round_trip = col2im_by_index(im2col(photo, 4, 3, 0), photo.shape, 3)
+print(f"  round trip: largest difference from the image {abs(round_trip - photo).max():.0e}")
+a, b = col2im_by_index(c, x.shape, 2), col2im(c, x.shape, 2, 0)
+cosine = (a * b).sum() / np.linalg.norm(a) / np.linalg.norm(b)
+print(f"  cosine of the angle between this gradient and tinyalex's: {cosine:.2f}")
+
+# %% answer [markdown]
+# `x[origin] += col` reads all elements of x[origin], adds, and then writes. Where an
+# index occurs several times, the last value is written, and the others are lost. With a
+# window of 2 and stride 2 no index occurs twice, and the test passes. With overlap it
+# fails.
+#
+# The round trip restores the image, which looks like a success, but shows the fault:
+# the right result is the image times the overlap. And the wrong gradient has roughly
+# the right direction. The cosine is 1 for equal directions and 0 for perpendicular
+# ones, and a short step along the wrong gradient decreases the loss by this fraction of
+# the decrease along the right one.
+#
+# The symptom to remember: training works, but more slowly than it should; there is no
+# error, and all shapes are right. So gradients must be tested, with windows that
+# overlap.
+
+# %% claims
+lesson.claim("without overlap the adjoint test passes", differences[2] < 1e-10)
+lesson.claim("with overlap it fails", min(differences[3], differences[5]) > 1e-6)
+lesson.claim("the round trip restores the image", np.allclose(round_trip, photo))
+text = f"the gradient has roughly the right direction: cosine {cosine:.2f}"
 lesson.claim(text, 0.1 < cosine < 0.9)
 
-# %% [markdown]
-# The cosine is 1 for equal directions and 0 for perpendicular ones. A short step along
-# the wrong gradient decreases the loss by this fraction of the decrease along the right
-# one: training still works, only more slowly. There is no error and no strange image.
-# So gradients must be tested, with windows that overlap.
-
-# %%
-figure = lesson.figure(10, 6.4)
-overlaps = {
-    "overlap: 3 x 3, stride 2": overlap(13, 3, 2, 0),
-    "conv1, 11 x 11, stride 4: a corner": conv1[:32, :32],
-    "conv2, 5 x 5, stride 1": conv2,
-}
-for i, (title, counts) in enumerate(overlaps.items(), 1):
-    axes = lesson.image_axes(figure, 2, 3, i, title=title, pixels=counts, cmap="Blues", vmin=0)
-    bar = figure.colorbar(axes.images[0], ax=axes, shrink=0.9, ticks=np.unique(counts))
-    bar.ax.tick_params(labelsize=7)
-images = {
+# %% plot
+figure = lesson.figure(10, 3.4)
+summed = col2im(im2col(photo, 4, 3, 0), photo.shape, 3, 0)
+panels = {
     "image": photo[0],
-    "col2im(im2col(image))": round_trip[0] / round_trip.max(),
-    "the faulty col2im": restored[0],
+    "col2im(im2col(image))": summed[0] / summed.max(),
+    "the same, last value only": round_trip[0],
 }
-for i, (title, pixels) in enumerate(images.items(), 4):
-    lesson.image_axes(figure, 2, 3, i, title=title, pixels=pixels)
-lesson.show(figure, "06_col2im")
+for i, (title, values) in enumerate(panels.items(), 1):
+    lesson.image_axes(figure, 1, 3, i, title=title, pixels=values)
+lesson.show(figure, "06_col2im_round_trip")
 
 # %% [markdown]
 # ## Exercises
@@ -240,5 +322,5 @@ lesson.show(figure, "06_col2im")
 #    `tinyalex learn check 6` checks it.
 # 2. Divide each pixel by its overlap, so that col2im inverts im2col. Does it pass the
 #    adjoint test, and why?
-# 3. Correct `faulty_col2im` with `np.add.at`, and compare its time with that of
-#    `col2im`. How does tinyalex's loop avoid the mistake?
+# 3. Correct `col2im_by_index` with `np.add.at`, and compare its time with that of
+#    `col2im`. Why do the slices of tinyalex's loop not have the fault?

@@ -4,16 +4,10 @@
 
     python lessons/11_softmax_loss.py [--seed 1] [--device cuda]
 
-The last layer of a network outputs a value x[i] for each class, the *logit*: the larger
-it is, the more likely the class. *Softmax* turns them into probabilities, which are not
-negative and sum to 1; the *cross-entropy* loss is the negative logarithm of the
-probability of the right class r, which is 0 for p[r] = 1 and grows as p[r] decreases:
-
-    p[i] = exp(x[i]) / (sum over all classes j of exp(x[j]))
-    loss = -log(p[r]) = -x[r] + log(sum over j of exp(x[j]))
-
-So an exponential is followed by a logarithm, its inverse. All frameworks compute the
-two in one step. Why?
+The last layer of a network outputs a logit for each class. Softmax turns the logits
+into probabilities, and the cross-entropy loss is -log of the probability of the right
+class (lesson 0). So an exponential is followed by a logarithm, its inverse. All
+frameworks compute the two in one step. Why?
 """
 
 # %%
@@ -29,19 +23,38 @@ from tinyalex.course import lesson
 args = lesson.options(__doc__)
 train = lesson.images(200).train
 labels = train.labels
-pixels = data.Normalize(data.mean_image(train.images))(train.images)  # about -128 to 128
-scaled = pixels / pixels.std()  # the same with a standard deviation of 1
+pixels = data.Normalize(data.mean_image(train.images))(train.images)  # minus their mean image
+scaled = pixels / pixels.std()  # divided by their standard deviation
 
 # %% [markdown]
 # ## The range of a float
 #
-# `exp` grows fast. We take two logits, with the wrong class ahead of the right one by a
-# gap d, and compute the loss in three ways: as in the textbook; with tinyalex's
-# `softmax` and then `log`; and with `cross_entropy`, which combines both. All values
-# are float32.
+# With the logits x of an image, x[i] for class i, and the right class r, the
+# probabilities and the loss are
 #
-# Before you run this: for a large gap d the loss is nearly d. At which gap will each of
-# the three fail, if at all?
+# $$
+# p_i = \frac{e^{x_i}}{\sum_j e^{x_j}}, \qquad L = -\log p_r
+# $$
+#
+# The logarithm can be taken by hand. That of a quotient is a difference, and the
+# numerator becomes the logit itself:
+#
+# $$
+# L = \log \sum_j e^{x_j} - x_r
+# $$
+#
+# And a constant c can be subtracted from all logits: it multiplies numerator and
+# denominator of each p by the same factor, so p and L stay the same. With the largest
+# logit as c, no exponential is above 1.
+#
+# `exp` grows fast. We take two logits, with the wrong class ahead of the right one by a
+# gap d, and compute the loss in three ways: by the first formula, as in a textbook;
+# with `F.softmax`, which subtracts the largest logit, and then the logarithm; and with
+# `F.cross_entropy`, which uses the second formula with the subtraction. All values are
+# float32.
+#
+# **Before you run this:** for a large gap d the loss is nearly d. At which gap will
+# each of the three fail, if at all?
 
 
 # %%
@@ -55,7 +68,7 @@ def two_steps(x, labels):
 
 
 def one_step(x, labels):
-    return F.cross_entropy(x, labels, reduction="none")
+    return F.cross_entropy(x, labels, reduction="none")  # one loss for each image
 
 
 def two_classes(gaps):
@@ -65,12 +78,34 @@ def two_classes(gaps):
 
 gaps = np.arange(0, 151)
 methods = {"textbook": textbook, "softmax, then log": two_steps, "cross_entropy": one_step}
-with np.errstate(all="ignore"):
+with np.errstate(all="ignore"):  # no warnings of NumPy
     losses = {name: ta.Tensor(f(*two_classes(gaps))).numpy() for name, f in methods.items()}
 for gap in (1, 50, 88, 89, 103, 104, 150):
-    values = ", ".join(f"{name} {loss[gap]:.4f}" for name, loss in losses.items())
-    print(f"  gap {gap:>3}: {values}")
+    print(f"  gap {gap:>3}:", ", ".join(f"{name} {loss[gap]:.4f}" for name, loss in losses.items()))
+
+# %% plot
 last = {name: gaps[np.isfinite(loss)].max() for name, loss in losses.items()}
+figure = lesson.figure(7, 4)
+title = "The same loss, computed in three ways (X: the last finite value)"
+axes = lesson.axes(figure, title=title, xlabel="gap between the logits", ylabel="loss")
+styles = (lesson.RED, 2), (lesson.BLUE, 4), ("#d5dbe1", 9)
+for (name, loss), (colour, width) in zip(losses.items(), styles, strict=True):
+    visible = np.where(np.isfinite(loss), loss, np.nan)
+    style = {"linewidth": width, "zorder": 10 / width, "label": name}
+    axes.plot(gaps, visible, color=colour, **style)
+    if last[name] < gaps[-1]:
+        axes.plot(last[name], loss[last[name]], "X", color=colour, markersize=11, zorder=11)
+axes.legend(frameon=False)
+lesson.show(figure, "11_softmax_loss")
+
+# %% answer [markdown]
+# The textbook's method fails first: no float32 is above 3.4e38, which is e**88.7, and
+# the exponential of a larger logit is infinite: it *overflows*. With `F.softmax` no
+# exponential is above 1, but now that of the right class becomes smaller and smaller,
+# until no float32 is small enough: it *underflows* to 0, and -log 0 is infinite.
+# `F.cross_entropy` does not compute p at all. It is right for every gap.
+
+# %% claims
 largest, (first, second, _) = math.log(np.finfo("f").max), last.values()
 text = f"the textbook's works up to {first}: no float32 is above e**{largest:.1f}"
 lesson.claim(text, first == int(largest))
@@ -79,82 +114,148 @@ always = np.allclose(losses["cross_entropy"], np.logaddexp(0, gaps), rtol=1e-6)
 lesson.claim("cross_entropy is right for every gap", always)
 
 # %% [markdown]
-# `cross_entropy` does two things. It subtracts the largest logit from all of them: the
-# probabilities stay the same, and no exponential is above 1. And it does not compute p:
-# the loss is log(sum) - x[r]. tinyalex's `softmax` subtracts the largest logit too, but
-# returns p, which underflows.
+# Do such logits occur? `models.cifar("quick")` is a small untrained network for images
+# of 32 x 32 pixels, with layers of lessons 5 to 8. It gets pixels of about -128 to 128,
+# a scale that does not suit its initial weights (lesson 12), and then the same pixels
+# divided by their standard deviation.
 #
-# Do such logits occur? We take an untrained network with pixels of about -128 to 128, a
-# scale that does not suit its initial weights, and then the same pixels divided by
-# their standard deviation. Before you run this: for how many images will the loss be
-# infinite or NaN?
+# **Before you run this:** for how many of the 200 images will the loss be infinite or
+# NaN ("not a number", such as the result of infinity / infinity)? And what will the
+# gradient of the weights of its first layer be?
 
 # %%
+results = {}
 for name, x in (("unscaled", pixels), ("scaled", scaled)):
     net = models.cifar("quick")
     output = net(x)
-    logits, exact = output.numpy(), one_step(output, labels).numpy()
+    logits = output.numpy()
     with np.errstate(all="ignore"):
-        first, second = textbook(logits, labels), two_steps(output, labels)
+        second = two_steps(output, labels)
         second.sum().backward()
-    failed = [100 * (~np.isfinite(loss)).mean() for loss in (first, second.numpy())]
-    gradient = ta.Tensor(net.conv1.weight.grad).numpy()
+        values = textbook(logits, labels), second.numpy(), one_step(output, labels).numpy()
+    gradient = ta.Tensor(net.conv1.weight.grad).numpy()  # also copies from a GPU
+    results[name] = values, (failed := [(~np.isfinite(loss)).mean() for loss in values]), gradient
     print(f"pixels {name}, largest logit {logits.max():.1f}; losses that are not finite: ", end="")
-    print(f"textbook {failed[0]:.0f} %, in two steps {failed[1]:.0f} %")
-    text = f"cross_entropy is finite for all images, {exact.mean():.1f} on average"
-    lesson.claim(text, np.isfinite(exact).all())
-    if name == "unscaled":
-        lesson.claim("the other two are not", min(failed) > 0)
-        text = "one infinite loss is enough: the whole gradient of the first layer is NaN"
-        lesson.claim(text, np.isnan(gradient).all())
-agree = np.allclose(first, exact, rtol=1e-3) and np.isfinite(gradient).all()
-lesson.claim("with scaled pixels all three agree", agree)
+    print(
+        ", ".join(f"{method} {part:.0%}" for method, part in zip(methods, failed, strict=True)),
+        end="",
+    )
+    print(f"; {np.isnan(gradient).mean():.0%} of conv1's gradient is NaN")
+
+# %% answer [markdown]
+# With unscaled pixels the two other methods fail for many images. A single infinite
+# loss is enough to make the mean loss infinite, and then the *whole* gradient of the
+# first layer is NaN: after one step of SGD, so are its weights. `cross_entropy` is
+# finite for each image. With scaled pixels, the logits are small and all three agree.
+
+# %% claims
+(_, failed, gradient), (scaled_values, scaled_failed, scaled_gradient) = results.values()
+lesson.claim("unscaled: only cross_entropy is finite for all images", min(failed[:2]) > failed[2])
+lesson.claim("and failed for none", failed[2] == 0)
+lesson.claim("the whole gradient of the first layer is NaN", np.isnan(gradient).all())
+agree = all(np.allclose(loss, scaled_values[2], rtol=1e-3) for loss in scaled_values)
+finite = max(scaled_failed) == 0 and np.isfinite(scaled_gradient).all()
+lesson.claim("with scaled pixels all three agree", agree and finite)
 
 # %% [markdown]
 # ## What should the loss be before training?
 #
-# If the output of a network does not depend on its input, its lowest possible loss, for
-# K equally frequent classes, is that of the probabilities 1/K: -log(1/K) = ln K.
+# A network that does not know anything does best to give each of K classes the
+# probability 1/K, if they are equally frequent. Its loss is -log(1/K) = log K (lesson
+# 0). But the initial logits are not equal: they are random. We assume that they have a
+# normal distribution with mean 0 and *variance* v, the square of the standard
+# deviation. In the second formula for L, the mean of the right logit is then 0, and the
+# sum of K exponentials is about K times the mean of e**x. This mean, written E, can be
+# computed exactly:
 #
-# Before you run this: the initial logits are not equal but random, with a *variance* v.
-# Will the loss be above ln K or below?
+# $$
+# E[e^x] = \int \frac{e^{-x^2 / 2v}}{\sqrt{2 \pi v}} \, e^x \, dx
+#        = e^{v/2} \int \frac{e^{-(x - v)^2 / 2v}}{\sqrt{2 \pi v}} \, dx = e^{v/2}
+# $$
+#
+# (The exponents are equal: -(x - v)**2 / 2v = -x**2 / 2v + x - v/2. The last integral
+# is that of a normal distribution with mean v, which is 1.) So
+#
+# $$
+# E[L] \approx \log(K e^{v/2}) = \log K + \frac{v}{2}
+# $$
+#
+# **Before you run this:** the networks below have 10, 100 and 1000 classes. We then
+# multiply the weights of the last layer by 0.01. By which factor does that change v,
+# and what will the loss be?
 
 # %%
+starts = {}
 for k in (10, 100, 1000):
     net = models.cifar("quick", k)
     with ta.no_grad():
         initial = net(scaled)
+        v = initial.numpy().var(axis=1).mean()
         start = -F.log_softmax(initial, 1).mean().item()  # the mean over all classes as labels
-        net.fc2.weight.data *= 0.01
+        net.fc2.weight.data *= 0.01  # the last layer
         small = -F.log_softmax(net(scaled), 1).mean().item()
-    v, minimum = initial.numpy().var(axis=1).mean(), math.log(k)
-    print(f"  K = {k:>4}: ln K = {minimum:.3f}, loss {start:.3f}, v/2 {v / 2:.3f}", end="")
-    print(f"; with small last weights {small:.3f}")
-    excess = (start - minimum) / (v / 2)
-    text = f"the loss starts above ln K, by {excess:.2f} times v/2"
+    starts[k] = start, small, v
+    print(f"  K = {k:>4}: log K = {math.log(k):.3f}; v/2 = {v / 2:.3f}, loss {start:.3f};", end=" ")
+    print(f"with small last weights {small:.3f}")
+
+# %% answer [markdown]
+# The loss starts above log K, by about v/2: it is only about that much, since K is
+# finite and the logits are not exactly normal. With weights of a hundredth, v is
+# multiplied by 0.0001, and the loss is log K.
+#
+# An initial loss far above log K, as with the unscaled pixels, means that the network
+# is confident before it has learned anything. And a network whose loss *stays* at log K
+# has not begun to learn.
+
+# %% claims
+for k, (start, small, v) in starts.items():
+    excess = (start - math.log(k)) / (v / 2)
+    text = f"K = {k}: the loss starts above log K by {excess:.2f} times v/2"
     lesson.claim(text, 0.6 < excess < 1.4)
-    lesson.claim("with small last weights it starts at ln K", 0 < small - minimum < 0.01)
+    lesson.claim("with small last weights it is log K", 0 < small - math.log(k) < 0.01)
 
 # %% [markdown]
-# The v/2 comes from log(sum exp(x)): for normal x with mean 0, the mean of exp(x) is
-# exp(v/2). So an initial loss far above ln K, as with the unscaled pixels, means that
-# the network is confident before it has learned anything. And a network whose loss
-# *stays* at ln K has not begun to learn.
-#
 # ## The gradient: p minus one-hot
 #
-# There is a second reason to combine the two. Write the right class as a *one-hot*
-# vector: 1 for the right class and 0 for the others. The derivative of log(sum over j
-# of exp(x[j])) with respect to x[i] is p[i], so that of the loss is p[i] - onehot[i]:
-# the prediction minus the target. Compare it with another possible loss, the sum of the
-# squares of the same difference.
+# There is a second reason to combine the two. We derive the gradient of
 #
-# Before you run this: a network is wrong and very confident. Which of the two losses
-# has the larger gradient?
+# $$
+# L = \log \sum_j e^{x_j} - x_r
+# $$
+#
+# with respect to each logit x[i]. The derivative of a logarithm is 1 / its argument,
+# times the derivative of the argument. In the sum, only the term j = i depends on x[i]:
+#
+# $$
+# \frac{\partial}{\partial x_i} \log \sum_j e^{x_j}
+#     = \frac{e^{x_i}}{\sum_j e^{x_j}} = p_i
+# $$
+#
+# The derivative of the second term, x[r], is 1 for i = r and otherwise 0. Written as a
+# vector, which is 1 for the right class and 0 for the others, this is the *one-hot*
+# vector of r. So
+#
+# $$
+# \frac{\partial L}{\partial x_i} = p_i - onehot_i
+# $$
+#
+# The gradient is the prediction minus the target. All exponentials have gone except
+# those in p, and each element is between -1 and 1.
+#
+# Another possible loss is the sum of the squares of the same difference. With two
+# classes, where p is the probability of the right one, it is 2 (1 - p)**2. The
+# derivative of p with respect to the right logit is p (1 - p), so
+#
+# $$
+# \frac{\partial}{\partial x_r} 2 (1 - p)^2 = -4 (1 - p) \cdot p (1 - p)
+# $$
+#
+# **Before you run this:** a network is wrong and very confident. Which of the two
+# losses has the larger gradient?
 
 
 # %%
-def gradient(x, loss):
+def gradient_of(loss, x):
     leaf = ta.Tensor(x, requires_grad=True)
     loss(leaf).sum().backward()
     return ta.Tensor(leaf.grad).numpy()
@@ -167,59 +268,64 @@ def squared_error(x):
 def negative_gradients(gaps):
     """With respect to the right logit: of cross-entropy, and of the squared error."""
     logits, right = two_classes(gaps)
-    entropy = gradient(logits, lambda x: one_step(x, right))
-    return -entropy[:, 0], -gradient(logits, squared_error)[:, 0]
+    entropy = gradient_of(lambda x: one_step(x, right), logits)
+    return -entropy[:, 0], -gradient_of(squared_error, logits)[:, 0]
 
 
 onehot = np.eye(10, dtype="f")[labels]
 with ta.no_grad():
-    p = F.softmax(logits, 1).numpy()
-dx = gradient(logits, lambda x: one_step(x, labels))
-same = np.allclose(dx, p - onehot, atol=1e-6)
-lesson.claim("the gradient is p - onehot, up to rounding", same)
-lesson.claim("it sums to 0 over the classes", abs(dx.sum(axis=1)).max() < 1e-5)
-entropy, squares = negative_gradients(gaps)
+    p = F.softmax(logits, 1).numpy()  # of the network with scaled pixels
+dx = gradient_of(lambda x: one_step(x, labels), logits)
+fine_gaps = np.linspace(0, 20, 201)
+entropy, squares = negative_gradients(fine_gaps)
 print("negative gradients with respect to the right logit:")
-for gap in (0, 2, 5, 10, 20):
-    print(f"  gap {gap:>2}: cross-entropy {entropy[gap]:.4f}, squared error {squares[gap]:.1e}")
-text = "that of cross-entropy increases with the gap, up to 1"
-lesson.claim(text, (np.diff(entropy) >= 0).all() and entropy.max() <= 1)
-vanishes = (np.diff(squares[2:20]) < 0).all() and squares[20] < 1e-6
-lesson.claim("that of the squared error vanishes: a very wrong answer is not corrected", vanishes)
+for i in (0, 20, 50, 100, 200):
+    print(f"  gap {fine_gaps[i]:>4}: cross-entropy {entropy[i]:.4f}, squares {squares[i]:.1e}")
 
-figure = lesson.figure(13, 4.2)
-title, gap = "The same loss, computed in three ways", "gap between the logits"
-axes = lesson.axes(figure, 1, 3, 1, title=title, xlabel=gap, ylabel="loss")
-styles = (lesson.RED, 2), (lesson.BLUE, 4), ("#d5dbe1", 9)
-for (name, loss), (colour, width) in zip(losses.items(), styles, strict=True):
-    visible = np.where(np.isfinite(loss), loss, np.nan)
-    style = {"linewidth": width, "zorder": 10 / width, "label": name}
-    axes.plot(gaps, visible, color=colour, **style)
-    if last[name] < gaps[-1]:
-        axes.plot(last[name], loss[last[name]], "X", color=colour, markersize=11, zorder=11)
-axes.legend(frameon=False)
-title, gaps = "Gradient with respect to the right logit", np.linspace(0, 20, 201)
-axes = lesson.axes(figure, 1, 3, 2, title=title, xlabel=gap, ylabel="negative gradient")
-entropy, squares = negative_gradients(gaps)
-axes.plot(gaps, entropy, color=lesson.BLUE, linewidth=2, label="cross-entropy")
-axes.plot(gaps, squares, color=lesson.RED, linewidth=2, label="squared error")
-axes.legend(frameon=False, loc="center right")
+# %% plot
+figure = lesson.figure(11, 4)
 title, ticks = "The gradient is p minus one-hot", range(10)
-axes = lesson.axes(figure, 1, 3, 3, title=title, xlabel="class", xticks=ticks)
+axes = lesson.axes(figure, 1, 2, 1, title=title, xlabel="class", xticks=ticks)
 axes.bar(np.arange(10) - 0.28, p[0], width=0.28, color="#d5dbe1", label="p")
 axes.bar(ticks, -onehot[0], width=0.28, color=lesson.GREY, label="minus one-hot")
 axes.bar(np.arange(10) + 0.28, dx[0], width=0.28, color=lesson.RED, label="gradient")
-axes.legend(frameon=False)
-lesson.show(figure, "11_softmax_loss")
+axes.axhline(0, color=lesson.GREY, linewidth=0.8)
+axes.legend(frameon=False, loc="lower left" if labels[0] > 4 else "lower right")
+title = "How strongly each loss corrects a wrong answer"
+texts = {"xlabel": "gap between the logits", "ylabel": "negative gradient, right logit"}
+axes = lesson.axes(figure, 1, 2, 2, title=title, **texts)
+axes.plot(fine_gaps, entropy, color=lesson.BLUE, linewidth=2, label="cross-entropy")
+axes.plot(fine_gaps, squares, color=lesson.RED, linewidth=2, label="squared error")
+axes.legend(frameon=False, loc="center right")
+lesson.show(figure, "11_softmax_loss_gradient")
+
+# %% answer [markdown]
+# With cross-entropy: the larger the gap, the larger the gradient, up to 1. That of the
+# squared error has the factor p. It is largest at p = 1/3, a gap of log 2 = 0.69, and
+# vanishes when p approaches 0: a very wrong answer is hardly corrected. The logarithm
+# removes this factor, since its derivative is 1 / p.
+
+# %% claims
+largest = abs(dx - (p - onehot)).max()
+lesson.claim(f"the gradient is p - onehot, up to {largest:.0e}", largest < 1e-6)
+lesson.claim("it sums to 0 over the classes", abs(dx.sum(axis=1)).max() < 1e-5)
+text = "that of cross-entropy increases with the gap, up to 1"
+lesson.claim(text, (np.diff(entropy) > -1e-6).all() and 0.99 < entropy[-1] <= 1)
+right_p = 1 / (1 + np.exp(fine_gaps))
+same = np.allclose(squares, 4 * right_p * (1 - right_p) ** 2, atol=1e-6)
+text = f"that of the squared error is 4 p (1 - p)**2: {squares[-1]:.0e} at a gap of 20"
+lesson.claim(text, same and squares[-1] < 1e-6)
 
 # %% [markdown]
 # ## Break it
 #
 # "The network should return probabilities": a softmax is added at its end, and the
-# result is passed to `cross_entropy`, which applies softmax again. We train both
-# networks on 200 images until they are memorised.
+# result is passed to `cross_entropy`, which applies softmax again. We train a network
+# with this fault and one without it, on all 200 images in each step. (Momentum is the
+# subject of lesson 13.)
 #
-# Before you run this: will there be an error message? Will the network learn?
+# **Before you run this:** will there be an error message? Will the network learn, and
+# which loss will it reach?
 
 # %%
 final = {}
@@ -233,27 +339,43 @@ for name, end in (("right", []), ("softmax twice", [nn.Softmax(1)])):
         loss = F.cross_entropy(net(scaled), labels)
         loss.backward()
         optimizer.step()
-    final[name] = loss.item()
     accuracy = (net(scaled).numpy().argmax(axis=1) == labels).mean()
-    print(f"  {name}: loss {final[name]:.4f}, accuracy {100 * accuracy:.0f} %")
-minimum = F.cross_entropy(np.eye(10, dtype="f"), np.arange(10)).item()  # p = 1 for the right class
-learns = final["softmax twice"] > minimum and accuracy > 0.8
-lesson.claim(f"no error: it learns, but its loss cannot fall below {minimum:.4f}", learns)
-formula = abs(minimum - math.log(math.e + 9) + 1) < 1e-6
-lesson.claim("that is ln(e + 9) - 1, for nine other classes", formula)
-lesson.claim("with one softmax, the loss approaches 0", final["right"] < 0.01)
+    final[name] = loss.item(), accuracy
+    print(f"  {name}: loss {loss.item():.4f}, accuracy {accuracy:.0%}")
+
+# %% answer [markdown]
+# There is no error message, and the network learns. But probabilities are between 0 and
+# 1, so for the second softmax the gap is 1 at most, and no prediction can be confident.
+# The best first softmax, 1 for the right class and 0 for nine others, has the loss
+#
+# $$
+# \log(e^1 + 9 e^0) - 1 = \log(e + 9) - 1
+# $$
+#
+# The symptom to remember: a loss that stops far above 0 while the predictions are
+# right. For this reason all networks of tinyalex return logits.
+
+# %% claims
+loss, accuracy = final["softmax twice"]
+lowest = F.cross_entropy(np.eye(10, dtype="f"), np.arange(10)).item()  # logits 1 and nine times 0
+text = f"with softmax twice it learns, but the loss is above {lowest:.4f}"
+lesson.claim(text, loss > lowest and accuracy > 0.8)
+formula = math.log(math.e + 9) - 1
+lesson.claim(
+    f"for logits 1, 0, 0, ... it is log(e + 9) - 1 = {formula:.4f}", abs(lowest - formula) < 1e-6
+)
+lesson.claim("with one softmax, the loss approaches 0", final["right"][0] < 0.01)
 
 # %% [markdown]
-# Probabilities are between 0 and 1, so for the second softmax the gap is 1 at most, and
-# no prediction can be confident. The symptom to remember: a loss that stops far above 0
-# while the predictions are right. For this reason all networks of tinyalex return
-# logits.
-#
 # ## Exercises
 #
 # 1. Write the loss and its gradient in one function: `tinyalex learn start 11` creates
-#    the file in `my/`, `tinyalex learn check 11` checks it.
-# 2. float16 has a smaller range than float32 (`np.finfo`). At which gaps do the first
+#    the file in `my/`, `tinyalex learn check 11` checks it. The file has the formula of
+#    the loss of a batch; derive that of its gradient.
+# 2. Derive the gradient of the squared error for K classes, with respect to each x[i].
+#    (First derive that of p[k] with respect to x[i]: the cases k = i and k != i are
+#    different.) Compare with `gradient_of` for ten random logits.
+# 3. float16 has a smaller range than float32 (`np.finfo`). At which gaps do the first
 #    two methods fail there? Predict it, then try it.
-# 3. Above, the right logit was the *smaller* one. Make it 20 *larger* than the other.
+# 4. Above, the right logit was the *smaller* one. Make it 20 *larger* than the other.
 #    What do the three methods return, and what is the true loss?

@@ -10,6 +10,7 @@ from learner import EXERCISES, unwrapped, verdict_on
 import tinyalex as ta
 from tinyalex import course, models, nn, optim
 from tinyalex import functional as F
+from tinyalex.parallel import cost
 
 MISTAKES = [
     (exercise, mistake)
@@ -28,7 +29,8 @@ def short_id(x):
 
 
 def test_each_lesson_has_an_exercise():
-    assert list(EXERCISES) == list(range(1, 15))
+    lessons = (course.exercise.REPOSITORY / "lessons").glob("[0-9]*.py")
+    assert list(EXERCISES) == sorted(int(lesson.name[:2]) for lesson in lessons)
 
 
 @pytest.mark.parametrize("exercise", EXERCISES.values(), ids=lambda e: e.name)
@@ -146,6 +148,16 @@ def test_the_solutions_agree_with_tinyalex_about_training(rng):
     weight = nn.Parameter(np.empty((64, 32, 5, 5)))
     nn.init.kaiming_normal_(weight)
     assert np.isclose(weight.data.std(), solution(12).he_sigma(weight.shape), rtol=0.02)
+
+
+def test_the_solutions_agree_with_tinyalex_about_bytes_between_gpus():
+    shapes = cost.layer_shapes(models.cifar("alexnet", column_lrn=True), (3, 32, 32))
+    both = cost.reading_both_columns(shapes)
+    layers = [(la.size, la.inputs, la.outputs, la in both) for la in shapes if la.size]
+    columns, data = solution(20).bytes_crossing(layers, 64)
+    assert columns == 2 * cost.sent_bytes(shapes, "columns", 2, 64)
+    loss_and_errors = 2 * 8
+    assert data == 2 * cost.sent_bytes(shapes, "data", 2, 64) - loss_and_errors
 
 
 def test_the_solutions_agree_with_tinyalex_about_the_ten_views(rng):

@@ -105,9 +105,12 @@ def test_a_renamed_function_is_reported_as_missing():
             "the values are right, but expected float64, got float32",
         ),
         (
-            "(dy * 1.5).astype(int)",
-            "at [0, 1]: expected 2, got 3 (1 of 6 elements are right) Your array has dtype int64",
+            "dy > 2",
+            "expected numbers, got an array of bool A comparison such as `a > 0` gives",
         ),
+        ("(dy,)", "got a tuple of 1 Return one array. Does a comma after a value make a tuple"),
+        ("dy.reshape(3, 2)[:, :1]", "Elements are missing"),
+        ("dy[:, :2]", "Elements are missing: does a slice or a mask select only a part?"),
         ("__import__('tinyalex').Tensor(dy)", "got a Tensor Work with NumPy arrays."),
         ("dy.astype(object)", "expected numbers, got an array of object"),
         (
@@ -147,10 +150,12 @@ def test_a_modified_input_is_reported():
     kind, text = feedback_on(IN_PLACE, number=7)
     assert kind == "input"
     assert "input dy was modified The caller still needs its values." in text
+    assert "Line 10: dy[self.x <= 0] = 0" in text
 
 
 def test_an_unknown_mistake_gets_the_hint_of_gradcheck():
-    kind, text = feedback_on(IN_PLACE.replace("return dy", "return -3 * dy"), number=7)
+    source = solution_of(8).replace("return dx", "return -3 * dx")
+    kind, text = feedback_on(source, number=8)
     assert kind == "values"
     assert "The gradient check, on other values, reports for the gradient of x: " in text
     assert "Every element is -3 times the correct value." in text
@@ -161,8 +166,53 @@ def test_no_hint_of_gradcheck_where_the_learner_writes_no_backward(number):
     source = solution_of(number).replace("return ", "return 7 * ")
     kind, text = feedback_on(source, number=number)
     assert kind == "values"
-    assert "by hand from the formula" in text
+    assert "is 7 times the right one" in text
     assert "gradient check" not in text
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ("-col", "your col has the opposite sign"),
+        ("0 * col", "your col is 0"),
+        ("np.roll(col, 1)", "your col has the right values in another order"),
+        ("col * 1.5", "your col is 1.5 times the right one"),
+        ("col + 1", "by hand from the formula"),
+    ],
+)
+def test_an_unknown_mistake_gets_the_relation_to_the_right_result(change, text):
+    source = solution_of(5).replace("return col", f"col = {change}\n    return col")
+    assert text in feedback_on(source, number=5)[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ("col[None]", "The values are right, but there are too many axes of size 1"),
+        ("col.ravel()", "The values are right, and in the right order: .reshape gives them"),
+        ("col.sum()", "This is one number: a sum, mean or maximum without `axis`"),
+        ("col[0]", "It has 1 axes for 2"),
+        ("col[:, :, None] * np.ones(2)", "It has 3 axes for 2"),
+        ("list(col)", "Make it an array, with np.array or np.stack."),
+    ],
+)
+def test_a_wrong_shape_is_described(change, text):
+    source = solution_of(5).replace("return col.reshape", "col = col.reshape") + "\n    return "
+    assert text in feedback_on(source + change, number=5)[1]
+
+
+def test_exchanged_axes_are_named():
+    source = solution_of(11).replace("dlogits / len(logits)", "(dlogits / len(logits)).T")
+    assert "The values are right after .transpose(1, 0)" in feedback_on(source, number=11)[1]
+
+
+def test_rounding_to_integers_is_named_only_if_it_explains_the_values():
+    source = solution_of(9).replace("    return dy", "    dx = dy", 1)
+    source = source.replace("\n\n\ndef sum", "\n    return CHANGED\n\n\ndef sum")
+    rounded = source.replace("CHANGED", "dx.astype(int)")
+    assert "Your array has dtype int64" in feedback_on(rounded, number=9)[1]
+    other = source.replace("CHANGED", "(dx + 9).astype(int)")
+    assert "dtype" not in feedback_on(other, number=9)[1]
 
 
 def test_no_hint_of_gradcheck_where_only_an_input_was_modified():
@@ -189,11 +239,12 @@ def test_a_pair_of_mistakes_must_agree_in_all_cases():
 
 
 def test_of_several_mistakes_the_one_that_agrees_in_later_cases_is_reported():
-    total = "dy.sum(axis=tuple(range(new)))"
-    early = solution_of(3).replace(total, f"dy if len(shape) == 1 else {total}")
-    kind, text = feedback_on(early)
-    assert kind == "form"
-    assert "The axes that `shape` does not have are still there" in text
+    """Both of these have the same result in the first case, and others later."""
+    middle = "(bottom // 2, right // 2)"
+    wrong = "((bottom + 1) // 2, (right + 1) // 2) if h < 200 else (h // 2, w // 2)"
+    kind, text = feedback_on(solution_of(14).replace(middle, f"({wrong})"), number=14)
+    assert kind == "values"
+    assert "The middle crop starts one pixel too late" in text
 
 
 def test_an_exception_is_not_attributed_to_a_mistake_that_the_source_does_not_show():
@@ -203,14 +254,14 @@ def test_an_exception_is_not_attributed_to_a_mistake_that_the_source_does_not_sh
     other = source.replace("np.ndindex(x.shape)", "range(math.prod(x.shape))")
     kind, text = feedback_on(f"import math\n{other}", number=1)
     assert kind == "crash"
-    assert "An index is out of range." in text
+    assert "Axis 0 has size 2, so an index must be below 2, and here it is 2." in text
 
 
 def test_an_index_error_with_another_message_is_another_mistake():
     wrong = solution_of(8).replace("zeros_like(x)", "zeros_like(dy)")
     assert "dx has dy's shape" in feedback_on(wrong, number=8)[1]
     other = wrong.replace("dx[n, c, ", "dx[n, c, 0, ")
-    assert "An index is out of range." in feedback_on(other, number=8)[1]
+    assert "The array has 4 axes and 5 indices." in feedback_on(other, number=8)[1]
 
 
 def test_guesses_of_gradcheck_are_not_shown():
@@ -283,6 +334,13 @@ def test_start_copies_the_exercise_and_check_reports_it_as_unchanged(capsys, tmp
     assert (tmp_path / "my" / "05_im2col.py").read_bytes() == EXERCISES[5].task.read_bytes()
     assert learn("check", "5") == 2
     assert "my/05_im2col.py is unchanged." in capsys.readouterr().out
+
+
+def test_the_first_lesson_is_number_0(capsys, tmp_path):
+    assert learn("start", "0") == 0
+    assert "Exercise 0: the training loop." in capsys.readouterr().out
+    assert (tmp_path / "my" / "00_training_loop.py").exists()
+    assert learn("check", "0") == 2
 
 
 def test_start_does_not_overwrite_an_edited_file(capsys, tmp_path):
@@ -358,20 +416,21 @@ def test_status_has_a_line_for_each_exercise(capsys):
     capsys.readouterr()
     assert learn("status") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split("  ")[-1].strip() for line in lines[:4]] == [
+    assert [line.split("  ")[-1].strip() for line in lines[:5]] == [
+        "not started",
         "not started",
         "passes",
         "wrong shape or type",
         "not started",
     ]
-    assert len(lines) == 14
+    assert len(lines) == len(EXERCISES)
 
 
 def test_a_closed_pipe_prints_no_traceback(tmp_path):
     command = f"{sys.executable} -m tinyalex learn status | head -n 1"
     shell = ["bash", "-o", "pipefail", "-c", command]
     result = subprocess.run(shell, capture_output=True, text=True, cwd=tmp_path)
-    assert result.stdout.split()[:1] == ["1"]
+    assert result.stdout.split()[:1] == ["0"]
     assert result.stderr == ""
 
 
@@ -385,6 +444,14 @@ def test_a_closed_pipe_prints_no_traceback(tmp_path):
 def test_a_missing_or_unknown_lesson_is_an_error(options, text, capsys):
     assert learn(*options) == 2
     assert text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["-1", "first", "1.5", "1" * 5000])
+def test_a_lesson_that_is_not_a_number_is_an_error(text, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        learn("start", text)
+    assert stopped.value.code == 2
+    assert "expected the number of a lesson" in capsys.readouterr().err
 
 
 def test_the_installed_package_states_where_the_exercises_are(monkeypatch, tmp_path, capsys):

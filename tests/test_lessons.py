@@ -192,7 +192,14 @@ def source(cell, key="source"):
     return "".join(cell[key])
 
 
-TRAIN_LONG = {"07_relu", "10_dropout", "12_initialization", "13_momentum", "14_augmentation"}
+TRAIN_LONG = {
+    "00_learning",
+    "07_relu",
+    "10_dropout",
+    "12_initialization",
+    "13_momentum",
+    "14_augmentation",
+}
 """Lessons that train networks for too long on emulated GPUs."""
 
 

@@ -5,8 +5,10 @@ with the names of their mistakes. tests/test_exercises.py checks them.
 """
 
 from importlib import import_module
+from pathlib import Path
 
-_MODULES = {n: import_module(f"answers.exercise_{n:02}") for n in range(1, 15)}
+_FILES = sorted(Path(__file__).parent.glob("exercise_*.py"))
+_MODULES = {int(file.stem[-2:]): import_module(f"answers.{file.stem}") for file in _FILES}
 
 RIGHT = [(n, source) for n, module in _MODULES.items() for source in module.RIGHT]
 """(number of the exercise, source)."""

@@ -5,6 +5,8 @@
   tinyalex learn hint 5        the next of three hints, or hint --level N
   tinyalex learn solution 5    print a correct answer
   tinyalex learn status        your progress
+  tinyalex learn assemble      train a network made of your answers: after lesson 4, 8
+                               or 14, or `assemble 8`
 
 The exit status of check is 0 if the answer is correct, 1 if not, and 2 if there is
 nothing to check.
@@ -12,18 +14,24 @@ nothing to check.
 
 import argparse
 
-from tinyalex.cli.options import Commands, add_command, positive_integer
+from tinyalex.cli.options import Commands, add_command, quoted
+
+
+def lesson_number(text: str) -> int:
+    if not text.isdecimal() or len(text) > 4:
+        raise argparse.ArgumentTypeError(f"expected the number of a lesson, got {quoted(text)}")
+    return int(text)
 
 
 def add_parser(commands: Commands) -> None:
     p = add_command(commands, "learn", run, __doc__)
-    p.add_argument("action", choices=("start", "check", "hint", "solution", "status"))
+    p.add_argument("action", choices=("start", "check", "hint", "solution", "status", "assemble"))
     p.add_argument(
         "lesson",
         nargs="?",
-        type=positive_integer,
+        type=lesson_number,
         metavar="LESSON",
-        help="number of the lesson; status needs none",
+        help="number of the lesson; status and assemble need none",
     )
     p.add_argument("--level", type=int, choices=(1, 2, 3), help="which hint")
 
@@ -31,6 +39,9 @@ def add_parser(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     from tinyalex import course
 
+    if args.action == "assemble":
+        course.assemble(args.lesson)
+        return 0
     status = 0
     if args.action == "status":
         text = course.status()

@@ -8,14 +8,28 @@ exercise.py, my/NN_name.py.
 it injects known mistakes into the solution, and reports one with the same result.
 """
 
+from tinyalex.course.assembly import assemble
+from tinyalex.course.attempt import Attempt, Trial
 from tinyalex.course.commands import hint, start, status
 from tinyalex.course.exercise import Exercise, Mistake, exercises, find, load
+from tinyalex.course.expression import Operation
+from tinyalex.course.formula import Formula
+from tinyalex.course.limits import Limit, Limits
+from tinyalex.course.regions import Regions
 from tinyalex.course.verdict import Verdict, check
 
 __all__ = [
+    "Attempt",
     "Exercise",
+    "Formula",
+    "Limit",
+    "Limits",
     "Mistake",
+    "Operation",
+    "Regions",
+    "Trial",
     "Verdict",
+    "assemble",
     "check",
     "exercises",
     "find",

@@ -4,11 +4,13 @@
     train, test, source = lesson.images(2000, 500)  CIFAR-10, or synthetic shapes
     lesson.claim(f"the loss is {x:.3f}", x > 0)     printed; an AssertionError if false
     lesson.show(figure, "01_gradient")              runs/lessons/01_gradient.png
+    lesson.results("17_cifar10")                    recorded results of --full
 
 A lesson runs as a script and, cell by cell, as a notebook. Nothing is downloaded.
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinyalex import data, device
+from tinyalex.course.exercise import REPOSITORY
 from tinyalex.data.download import cache_folder, data_folder
 from tinyalex.data.folders import image_files
 from tinyalex.models.image_preprocessing import Preprocessing
@@ -141,6 +144,22 @@ def show(figure: Any, name: str) -> None:
         from IPython.display import Image, display
 
         display(Image(str(path)))
+
+
+def results(name: str) -> dict[str, Any]:
+    """The recorded results of a lesson's --full run: lessons/results/NAME.json.
+
+    Raises FileNotFoundError if the lesson runs outside of the repository.
+    """
+    roots = REPOSITORY, Path.cwd(), *Path.cwd().parents
+    for file in (root / "lessons" / "results" / f"{name}.json" for root in roots):
+        if file.exists():
+            found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            return found
+    raise FileNotFoundError(
+        f"there is no lessons/results/{name}.json: the results are not in the installed package.\n"
+        "Clone tinyalex's repository, and run the lesson in its folder."
+    )
 
 
 def images(train: int, test: int = 0) -> Images:

@@ -6,25 +6,19 @@ import traceback
 from dataclasses import dataclass
 from types import ModuleType
 
-from tinyalex.course.comparison import difference
-from tinyalex.course.diagnosis import find_mistake, gradcheck_hints, run_case
+from tinyalex.course.clues import clues, lines_that_modify
+from tinyalex.course.comparison import Difference, difference
+from tinyalex.course.crash import advice_on, values_at
+from tinyalex.course.diagnosis import explain, find_mistake, run_case
 from tinyalex.course.exercise import Checks, Exercise, Mistake, exercises, load
 from tinyalex.course.formatting import Rows, describe, row, wrapped
 from tinyalex.gradient_check.check import gradcheck
 
 MAX_SECONDS = 20.0
 
-ADVICE = {
-    "NameError": "This name has no value: is it misspelled, or is an import missing?",
-    "UnboundLocalError": "Assign this variable before it is read, and in every branch.",
-    "IndexError": "An index is out of range. Print it and the array's shape before this line.",
-    "ValueError": "Print the shapes of the arrays in this line: which axes do not match?",
-    "TypeError": "Print type(...) of the values in this line: is one of them None?",
-    "RecursionError": "A function calls itself infinitely: which call should return directly?",
-    "AttributeError": "Is the name misspelled, or was this attribute of `self` never set?",
-    "ModuleNotFoundError": "The exercises need only NumPy and tinyalex.",
-}
-"""By the name of the exception."""
+CONFIRMATION_SECONDS = 0.2
+"""The code is endless if it is still running after this time. The diagnosis of a wrong
+answer, which calls it briefly, may take longer than `MAX_SECONDS`."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +49,12 @@ def check(exercise: Exercise, seconds: float = MAX_SECONDS) -> Verdict:
     thread = threading.Thread(target=judge, daemon=True)
     thread.start()
     thread.join(seconds)
-    if not outcome:
-        return _endless(exercise, thread, seconds)
+    while not outcome:
+        if where := _position(exercise, thread):
+            thread.join(CONFIRMATION_SECONDS)
+            if not outcome and _position(exercise, thread):
+                return _endless(exercise, where, seconds)
+        thread.join(CONFIRMATION_SECONDS)
     if isinstance(outcome[0], BaseException):
         raise outcome[0]
     return outcome[0]
@@ -80,12 +78,27 @@ def _judge(exercise: Exercise) -> Verdict:
             mistake = find_mistake(exercise, checks, learner, case, got)
             return _crash(exercise, got.error, tried, mistake)
         if found := difference(run_case(checks, solution, case), got, checks.RESULTS):
-            kind, name, text, advice = found
-            mistake = find_mistake(exercise, checks, learner, case, got)
-            if kind == "values" and not mistake:
-                advice = f"{advice} {gradcheck_hints(checks, learner)}".strip()
-            return _not_right(exercise, kind, [*tried, (name, text)], advice, mistake)
+            mistake = None
+            advice = found.advice
+            if not found.certain:
+                mistake = find_mistake(exercise, checks, learner, case, got)
+            if not (mistake or found.certain):
+                advice = _advice(exercise, checks, learner, case, found)
+            shown = [*tried, (found.name, found.text)]
+            return _not_right(exercise, found.kind, shown, advice, mistake)
     return _check_gradient(exercise, checks, learner)
+
+
+def _advice(
+    exercise: Exercise, checks: Checks, learner: ModuleType, case: int, found: Difference
+) -> str:
+    """Advice on a difference that no known mistake explains."""
+    source = exercise.file.read_text(encoding="utf-8", errors="replace")
+    if found.kind == "input":
+        lines = [f"Line {line}: {code}" for line, code in lines_that_modify(source)]
+        return "\n\n".join([found.advice, *lines])
+    explained = explain(exercise, checks, learner, case, found.name)
+    return " ".join([explained or found.advice, *clues(source)])
 
 
 def _check_gradient(exercise: Exercise, checks: Checks, learner: ModuleType) -> Verdict:
@@ -126,16 +139,21 @@ def _crash(
             "If this line looks right, read the one above it: is a bracket or a colon missing, or "
             "is the indentation different?",
         )
-    advice = ADVICE.get(type(error).__name__, "Print the values in this line before it runs.")
+    advice = advice_on(error)
     if not where:
         advice = "Keep the names and the order of the arguments as in the exercise."
-    found = [*tried, ("raised", f"{type(error).__name__}: {error}"), *where]
+    raised = ("raised", f"{type(error).__name__}: {error}")
+    found = [*tried, raised, *where, *values_at(str(exercise.file), error)]
     return _not_right(exercise, "crash", found, advice, mistake)
 
 
-def _endless(exercise: Exercise, thread: threading.Thread, seconds: float) -> Verdict:
+def _position(exercise: Exercise, thread: threading.Thread) -> Rows:
+    """The line of the learner's file that the thread executes, if it does."""
     frame = sys._current_frames().get(thread.ident or 0)
-    where = _where(exercise, traceback.extract_stack(frame)) if frame else []
+    return _where(exercise, traceback.extract_stack(frame)) if frame else []
+
+
+def _endless(exercise: Exercise, where: Rows, seconds: float) -> Verdict:
     return _not_right(
         exercise,
         "endless",

@@ -121,7 +121,7 @@ def _cause(ratio: float, shapes: dict[str, tuple[int, ...]]) -> str:
     if count > 1.5 and _is_integer(count):
         count = round(count)
         sizes = [
-            f"{' * '.join(str(shape[i]) for i in axes)}, the size of {name} along {_axes(axes)}"
+            f"{_product(shape, axes)}the size of {name} along {_axes(axes)}"
             for name, shape in shapes.items()
             for axes in _subsets(len(shape))
             if prod(shape[i] for i in axes) == count and all(shape[i] > 1 for i in axes)
@@ -133,6 +133,11 @@ def _cause(ratio: float, shapes: dict[str, tuple[int, ...]]) -> str:
         if count == 2:
             return "The derivative of x**2 is 2*x: is the 2 missing, or applied twice?"
     return "A constant factor of forward is missing in backward, or applied twice."
+
+
+def _product(shape: tuple[int, ...], axes: tuple[int, ...]) -> str:
+    """The sizes of several axes, such as "2 * 3, "."""
+    return f"{' * '.join(str(shape[i]) for i in axes)}, " if len(axes) > 1 else ""
 
 
 def _axes(axes: tuple[int, ...]) -> str:

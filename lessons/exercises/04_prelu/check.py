@@ -1,6 +1,6 @@
 import numpy as np
 
-from tinyalex.course import Mistake
+from tinyalex.course import Formula, Mistake, Operation, Regions
 
 HINTS = [
     "There are two cases. Where x > 0, y is x: its derivative with respect to x is 1, with "
@@ -118,6 +118,76 @@ MISTAKES = [
         {"np.where(positive, 0.0, self.x)": "np.where(positive, 1.0, self.x)"},
         "da includes dy where x is positive. There y is x and does not depend on a: the "
         "derivative with respect to a is 0, not 1.",
+    ),
+]
+
+PROBES = [
+    {
+        "x": RANDOM.uniform(0.2, 2, (2, 3, 3, 2))
+        * np.tile([1, -1, -1, 1, 0, -1], 6).reshape(2, 3, 3, 2),
+        "a": RANDOM.uniform(0.1, 0.9, 3),
+        "dy": RANDOM.standard_normal((2, 3, 3, 2)),
+    }
+    for _ in range(2)
+]
+
+
+def arrays(inputs):
+    x, dy = inputs["x"], inputs["dy"]
+    a = np.broadcast_to(inputs["a"][:, None, None], x.shape)
+    return {
+        **{"x > 0": x > 0, "x < 0": x < 0, "x = 0": x == 0},
+        **{"dy": dy, "x": x, "a": a, "dy * a": dy * a},
+    }
+
+
+def over(*axes):
+    return lambda t: t.sum(axis=axes)
+
+
+EXPLANATIONS = [
+    Formula(
+        """
+        dx = dy * where(x > 0, 1, column(a))
+        da = total(dy * where(x > 0, 0, x))
+        """,
+        {
+            "column": Operation(
+                lambda a: a[:, None, None],
+                (),
+                "a[c] for all elements of channel c",
+                {"a[0], the first channel's": lambda a: a[0], "the mean of a": lambda a: a.mean()},
+            ),
+            "total": Operation(
+                over(0, 2, 3),
+                (),
+                "the sum over images, rows and columns, axes 0, 2 and 3",
+                {
+                    "the sum over all axes, one number for all channels": lambda t: t.sum(),
+                    "the sum over axes 0, 2 and 3, with axes of size 1 kept by keepdims=True": (
+                        lambda t: t.sum(axis=(0, 2, 3), keepdims=True)
+                    ),
+                    "the mean over them": lambda t: t.mean(axis=(0, 2, 3)),
+                    "the mean over the images": lambda t: t.sum(axis=(2, 3)).mean(axis=0),
+                    "the sum over rows and columns only, without the images": over(2, 3),
+                    "the sum over the images only, without rows and columns": over(0),
+                    "the sum over axes 0 and 1": over(0, 1),
+                    "the sum over axes 1, 2 and 3, one value for each image": over(1, 2, 3),
+                    "the sum over axes 0, 1 and 2, one value for each column": over(0, 1, 2),
+                    "the sum over axes 0, 1 and 3, one value for each row": over(0, 1, 3),
+                    "the values of the first image only": lambda t: t[0].sum(axis=(1, 2)),
+                },
+            ),
+        },
+    ),
+    Regions(
+        "dx",
+        {
+            "where x > 0": ("x > 0", "dy"),
+            "where x < 0": ("x < 0", "dy * a[c]"),
+            "where x = 0": ("x = 0", "dy * a[c]"),
+        },
+        arrays,
     ),
 ]
 

@@ -24,9 +24,8 @@ class PReLU(ta.Function):
     def backward(self, dy):
         """dy (N, C, H, W) -> (dx, da): the gradients of x (N, C, H, W) and of a (C,).
 
-        dy is the gradient of y. dx is dy times the derivative of y with respect to x.
-        da[c] is a sum over all elements of y that a[c] is used for: of dy times the
-        derivative of y with respect to a[c].
+        dy is the gradient of y. Derive both from the formula of y: with the chain rule,
+        and with the sum over all uses of a value.
 
         >>> layer = PReLU()
         >>> y = layer.forward(np.array([[[[2.0, -3.0]]]]), np.array([0.5]))

@@ -1,6 +1,6 @@
 import numpy as np
 
-from tinyalex.course import Mistake
+from tinyalex.course import Mistake, Regions
 
 HINTS = [
     "ReLU's backward is a mask. Where x is positive, dx is dy; elsewhere dx is 0, whatever dy is.",
@@ -66,6 +66,48 @@ MISTAKES = [
         {"self.x > 0": "self.x >= 0"},
         "At x = 0 the derivative is 1 here. ReLU has none at 0, and tinyalex, like other "
         "frameworks, uses 0: x > 0, not x >= 0.",
+    ),
+]
+
+PROBES = [
+    {
+        "x": RANDOM.uniform(0.2, 2, 12) * np.tile([1, -1, 0], 4),
+        "dy": RANDOM.uniform(0.2, 2, 12) * np.repeat([1, -1], 6),
+    }
+    for _ in range(2)
+]
+
+
+def arrays(inputs):
+    x, dy = inputs["x"], inputs["dy"]
+    return {"x > 0": x > 0, "x < 0": x < 0, "x = 0": x == 0, "dy": dy, "x": x}
+
+
+CHAIN_RULE = (
+    "The chain rule multiplies dy, the upstream gradient, by the derivative of ReLU; the values of "
+    "x do not occur in it, only their signs."
+)
+
+EXPLANATIONS = [
+    Regions(
+        "dx",
+        {
+            "where x > 0": ("x > 0", "dy"),
+            "where x < 0": ("x < 0", "0"),
+            "where x = 0": ("x = 0", "0"),
+        },
+        arrays,
+        {
+            "x": CHAIN_RULE,
+            "1": CHAIN_RULE,
+            "dy * x": CHAIN_RULE,
+            "the sign of dy": CHAIN_RULE,
+            "dy": "The mask must be x > 0. (y >= 0, for example, is true for all elements, since y "
+            "is never negative.)",
+            "-dy": "The mask must be 0 there: np.sign is -1 for negative values.",
+            "dy at some elements and 0 at others": "Your mask selects other elements than x > 0.",
+            "the larger of dy and 0": "A mask of x does not depend on the sign of dy.",
+        },
     ),
 ]
 

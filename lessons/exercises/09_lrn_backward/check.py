@@ -2,14 +2,16 @@ import numpy as np
 
 import tinyalex as ta
 from tinyalex import functional as F
-from tinyalex.course import Mistake
+from tinyalex.course import Formula, Limit, Limits, Mistake, Operation
 
 HINTS = [
-    "Both sums are over the same channels, so one function that sums an array over the channels "
-    "in each channel's window serves for s and for the second term. Then write the three formulas "
-    "line by line.",
-    "For channel c the window is a[:, max(0, c - size // 2) : c + size // 2 + 1]. Without max(0, "
-    "...) the start could be negative, which Python counts from the end.",
+    "The derivative of y[j] with respect to x[c] has two terms: s[c]**-beta only if j is c, and "
+    "-2 * alpha * beta * x[c] * y[j] / s[j] for all j whose window contains c. Multiply by dy[j] "
+    "and sum over j. Since size is odd, these j are the channels in the window of c.",
+    "dx[c] = dy[c] * s[c]**-beta - 2 * alpha * beta * x[c] * (sum of dy[j] * y[j] / s[j] over the "
+    "window of c). One function that sums an array over each channel's window serves for s and for "
+    "this sum: a[:, max(0, c - size // 2) : c + size // 2 + 1]. Without max(0, ...) the start "
+    "could be negative, which Python counts from the end.",
     "A function sum_nearby(a) fills each channel c of an array `total`:\n\n"
     "    total[:, c] = a[:, max(0, c - size // 2) : c + size // 2 + 1].sum(axis=1)\n\n"
     "With it:\n\n"
@@ -64,6 +66,19 @@ CASES = [
 ]
 
 RESULTS = ("dx",)
+
+# Constants that no product of others equals, so that each mistake has its own results.
+PROBES = [
+    {
+        "dy": RANDOM.standard_normal((2, 6, 1, 2)),
+        "x": RANDOM.uniform(0.5, 2.5, (2, 6, 1, 2)),
+        "size": size,
+        "alpha": alpha,
+        "beta": beta,
+        "k": k,
+    }
+    for size, alpha, beta, k in [(3, 0.37, 0.83, 1.7), (5, 0.59, 0.71, 2.3), (3, 0.23, 1.3, 1.9)]
+]
 
 
 def answer(exercise, dy, x, **constants):
@@ -149,6 +164,125 @@ MISTAKES = [
         "x for y",
         {SECOND_SUM: "sum_nearby(dy * x / s, size)"},
         "The sum has x[j] where the formula has y[j]: y[j] / s[j] is x[j] * s[j]**(-beta - 1).",
+    ),
+]
+
+
+def window_sum(below, above):
+    """(size) -> the sum over the channels c - below to c + above that exist."""
+
+    def total(a, size):
+        out = np.zeros_like(a)
+        for c in range(a.shape[1]):
+            start, end = max(0, c - below(size // 2)), c + above(size // 2) + 1
+            out[:, c] = a[:, start:end].sum(axis=1)
+        return out
+
+    return total
+
+
+WINDOW = window_sum(lambda half: half, lambda half: half)
+
+WINDOWS = {
+    "a sum over a window that ends one channel early (a slice does not include its end)":
+        window_sum(lambda half: half, lambda half: half - 1),
+    "a sum over a window that starts one channel late":
+        window_sum(lambda half: half - 1, lambda half: half),
+    "a sum over a window that starts one channel late and ends one early":
+        window_sum(lambda half: half - 1, lambda half: half - 1),
+    "a sum that leaves out the last channel of the array":
+        lambda a, size: WINDOW(np.concatenate([a[:, :-1], 0 * a[:, -1:]], axis=1), size),
+    "a sum that leaves out channel 0":
+        lambda a, size: WINDOW(np.concatenate([0 * a[:, :1], a[:, 1:]], axis=1), size),
+    "a running total: the variable is not set to 0 for each channel":
+        lambda a, size: np.cumsum(WINDOW(a, size), axis=1),
+    "a sum over a window that starts and ends one channel early":
+        window_sum(lambda half: half + 1, lambda half: half - 1),
+    "a sum over a window that is one channel too wide at its end":
+        window_sum(lambda half: half, lambda half: half + 1),
+    "a sum over the channels up to c, without those after it":
+        window_sum(lambda half: half, lambda half: 0),
+    "a sum over the channels from c, without those before it":
+        window_sum(lambda half: 0, lambda half: half),
+    "a sum over `size` channels on each side, where it should be size // 2":
+        window_sum(lambda half: 2 * half + 1, lambda half: 2 * half + 1),
+    "a sum over channel c and its two direct neighbours, for any size":
+        window_sum(lambda half: 1, lambda half: 1),
+    "a sum over all channels":
+        lambda a, size: np.broadcast_to(a.sum(axis=1, keepdims=True), a.shape),
+    "a sum over the whole array: the sum has no axis, and adds up images and pixels too":
+        lambda a, size: np.broadcast_to(a.sum(), a.shape),
+    "a mean: the sum divided by `size`":
+        lambda a, size: WINDOW(a, size) / size,
+    "a mean: the sum divided by the number of channels in the window":
+        lambda a, size: WINDOW(a, size) / WINDOW(np.ones_like(a), size),
+    "a sum over the images, axis 0; channels are axis 1":
+        lambda a, size: WINDOW(a.swapaxes(0, 1), size).swapaxes(0, 1),
+    "a sum over the rows, axis 2; channels are axis 1":
+        lambda a, size: WINDOW(a.swapaxes(2, 1), size).swapaxes(2, 1),
+    "a sum over the columns, axis 3; channels are axis 1":
+        lambda a, size: WINDOW(a.swapaxes(3, 1), size).swapaxes(3, 1),
+    "a sum without channel c itself":
+        lambda a, size: WINDOW(a, size) - a,
+    "a sum over the images too: the sum adds up several axes":
+        lambda a, size: np.broadcast_to(WINDOW(a.sum(axis=0, keepdims=True), size), a.shape),
+    "a sum over the pixels too: the sum adds up several axes":
+        lambda a, size: np.broadcast_to(WINDOW(a.sum(axis=(2, 3), keepdims=True), size), a.shape),
+    "a sum over the pixels and images too: give the sum axis=1":
+        lambda a, size: np.broadcast_to(
+            WINDOW(a.sum(axis=(0, 2, 3), keepdims=True), size), a.shape
+        ),
+    "a sum over the channels around c, which wrap around: a negative index counts from the end":
+        lambda a, size: sum(np.roll(a, i, axis=1) for i in range(-(size // 2), size // 2 + 1)),
+    "a sum that is wrong near the first channels: a negative start of a slice counts from the end":
+        lambda a, size: np.stack(
+            [a[:, c - size // 2 : c + size // 2 + 1].sum(axis=1) for c in range(a.shape[1])], axis=1
+        ),
+    "a sum that stays 0 near the first and the last channel, where the window is cut off":
+        lambda a, size: WINDOW(a, size) * np.array(
+            [size // 2 <= c < a.shape[1] - size // 2 for c in range(a.shape[1])]
+        )[:, None, None],
+    "only the last element of the window: the loop assigns, where it should add":
+        lambda a, size: a[:, np.minimum(np.arange(a.shape[1]) + size // 2, a.shape[1] - 1)],
+}  # fmt: skip
+
+
+EXPLANATIONS = [
+    Formula(
+        """
+        s = k + alpha * near(x**2)
+        y = x * s**-beta
+        dx = dy * s**-beta - 2 * alpha * beta * x * near(dy * y / s)
+        """,
+        {
+            "near": Operation(
+                WINDOW, ("size",), "the sum over the channels j around c", WINDOWS, ("c", "j")
+            )
+        },
+        alternatives={
+            "s": {
+                "s**beta": "Does your variable s contain the power already?",
+                "s**-beta": "Does your variable s contain the power already?",
+            },
+            "y": {"x / s": "", "x * s**beta": ""},
+            "x": {"abs(x)": ""},
+        },
+    ),
+    Limits(
+        [
+            Limit(
+                "With alpha = 0, s is k, the second term is 0 and dx is dy * k**-beta",
+                {"alpha": 0.0},
+                "So the first term is right there; look at s and at the second term.",
+                "So the first term is wrong, dy * s**-beta, or s without alpha, which is k.",
+            ),
+            Limit(
+                "With size = 1, each sum has only channel c itself",
+                {"size": 1},
+                "So a sum over several channels is wrong: its window, or what is inside of the "
+                "sum (the values of channel j) and outside (those of channel c).",
+            ),
+        ]
     ),
 ]
 

@@ -1,14 +1,16 @@
 import numpy as np
 
 import tinyalex as ta
-from tinyalex.course import Mistake
+from tinyalex.course import Formula, Mistake, Operation
 
 HINTS = [
     "Do not compute the logarithm of p. Use log p[n, k] = logits[n, k] - log(sum of exp(logits[n, "
     "j])), and subtract the maximum of each row first, so that exp has no argument above 0.",
     "All logarithms at once; log_p[np.arange(N), target] are those of the target classes:\n\n"
     "    shifted = logits - logits.max(axis=1, keepdims=True)\n"
-    "    log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))",
+    "    log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))\n\n"
+    "For the gradient, differentiate both terms of log(sum of exp(logits[n, j])) - logits[n, "
+    "target[n]], and remember that the loss is a mean.",
     "With log_p:\n\n"
     "    loss = -log_p[np.arange(N), target].mean()\n"
     "    p = np.exp(log_p)\n"
@@ -118,6 +120,81 @@ MISTAKES = [
         {MAXIMUM: "logits.max()"},
         "The maximum of the whole batch is subtracted, so exp of a row with much smaller logits "
         "underflows to 0. Subtract the maximum of each row: logits.max(axis=1, keepdims=True).",
+    ),
+]
+
+PROBES = [
+    {"logits": 2 * RANDOM.standard_normal((n, k)), "target": RANDOM.permutation(np.arange(n) % k)}
+    for n, k in [(4, 3), (5, 7)]
+]
+
+
+def log_softmax(logits, axis=1):
+    shifted = logits - logits.max(axis=axis, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+
+
+def of_target(a, target):
+    return a[np.arange(len(a)), target]
+
+
+EXPLANATIONS = [
+    Formula(
+        """
+        log_p = log_softmax(logits)
+        p = exp(log_p)
+        loss = 0 - mean(of_target(log_p))
+        dlogits = (p - one_hot) / N
+        """,
+        {
+            "log_softmax": Operation(
+                log_softmax,
+                (),
+                "log p over the classes, axis 1",
+                {
+                    "log p over the images, axis 0": lambda x: log_softmax(x, 0),
+                    "log p over the whole batch": lambda x: log_softmax(x, (0, 1)),
+                },
+            ),
+            "of_target": Operation(
+                of_target,
+                ("target",),
+                "log_p[n, target[n]], one value for each image",
+                {
+                    "log_p[:, target], which pairs each image with the targets of all": (
+                        lambda a, t: a[:, t]
+                    ),
+                    "the values of all classes": lambda a, t: a,
+                    "the largest value of each image": lambda a, t: a.max(axis=1),
+                    "the values of the first image": lambda a, t: a[0],
+                    "the sum over the classes": lambda a, t: a.sum(axis=1),
+                },
+            ),
+            "mean": Operation(
+                lambda a, k: a.mean(),
+                ("K",),
+                "the mean over the images",
+                {
+                    "the sum": lambda a, k: a.sum(),
+                    "the sum divided by K, the number of classes": lambda a, k: a.sum() / k,
+                    "the sum divided by N*K": lambda a, k: a.sum() / a.size / k,
+                    "the value of each image, without the mean": lambda a, k: a,
+                },
+            ),
+        },
+        alternatives={
+            "one_hot": {
+                "targets": "one_hot is 1 at the target class and 0 elsewhere; the target is an "
+                "index, not a value to subtract",
+            },
+            "log_p": {"log_p / 0.6931471805599453": "The logarithm is natural: np.log, not log2."},
+        },
+        constants=lambda inputs: {
+            "N": inputs["logits"].shape[0],
+            "K": inputs["logits"].shape[1],
+            "one_hot": np.eye(inputs["logits"].shape[1])[inputs["target"]],
+            "targets": inputs["target"][:, None] * 1.0,
+        },
     ),
 ]
 

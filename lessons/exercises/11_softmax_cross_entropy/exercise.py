@@ -1,7 +1,8 @@
 """Exercise 11: the softmax cross-entropy loss and its gradient.
 
 Lesson 11 showed why softmax and cross-entropy are one function: the probability can
-underflow to 0, whose logarithm is minus infinity.
+underflow to 0, whose logarithm is minus infinity. It derived the gradient of the loss
+of one image. Here the loss is that of a batch: derive its gradient yourself.
 """
 
 import numpy as np
@@ -10,12 +11,11 @@ import numpy as np
 def softmax_cross_entropy(logits, target):
     """The mean of -log(probability of the target class), and its gradient.
 
-        p[n, k]       = exp(logits[n, k]) / sum over all classes j of exp(logits[n, j])
-        loss          = mean over n of -log p[n, target[n]]
-        dlogits[n, k] = (p[n, k] - (1 if k == target[n] else 0)) / N
+        p[n, k] = exp(logits[n, k]) / sum over all classes j of exp(logits[n, j])
+        loss    = mean over n of -log p[n, target[n]]
 
     logits (N, K), target (N,), the indices of the right classes -> (loss, dlogits): a
-    number and an array (N, K)
+    number, and its derivatives with respect to the logits, an array (N, K)
 
     The result must also be right for logits of 1000 and -1000. Subtracting the maximum
     of a row from the row does not change its probabilities.

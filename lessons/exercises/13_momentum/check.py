@@ -1,6 +1,6 @@
 import numpy as np
 
-from tinyalex.course import Mistake
+from tinyalex.course import Formula, Mistake
 
 HINTS = [
     "Two lines, as in the formula: first compute the new velocity from the old one, then the new "
@@ -101,6 +101,22 @@ MISTAKES = [
         "constant for momentum",
         {"momentum * v": "0.9 * v"},
         "The code has the constant 0.9. It is only a default: use the argument momentum.",
+    ),
+]
+
+PROBES = [
+    {**arrays(4, 3), "lr": lr, "momentum": momentum, "decay": decay}
+    for lr, momentum, decay in [(0.13, 0.71, 0.37), (0.29, 0.83, 0.43), (0.07, 0.37, 0.59)]
+]
+
+EXPLANATIONS = [
+    Formula(
+        """
+        v' = momentum * v - decay * lr * w - lr * g
+        w' = w + v'
+        """,
+        alternatives={"v'": {"momentum * v' - lr * g": "This is Nesterov's momentum."}},
+        constants=lambda inputs: {"(1 - momentum)": 1 - inputs["momentum"]},
     ),
 ]
 

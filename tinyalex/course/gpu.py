@@ -1,0 +1,157 @@
+"""What lesson 19 needs: a GPU, the counts of its work, and kernels on the CPU.
+
+    args, gpu = gpus.options(__doc__)      the options of a lesson, and a GPU
+    gpu.device                             "cuda:0", or "cpu" if there is none
+    gpu.not_counted                        why its work is not counted, or ""
+    with gpu.counting() as counts: ...     launches, copies, synchronisations
+    gpu.pending()                          launches that are not executed yet
+
+The GPU is an emulated one, under the real CuPy, unless `--device cuda` chooses another.
+It is lazy: it executes nothing before the program waits for it, so that the order of
+submission and execution can be seen. Kernels are compiled with g++, without CuPy.
+"""
+
+import argparse
+import os
+import platform
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, NamedTuple
+
+from tinyalex import device
+from tinyalex.course import lesson
+from tinyalex.kernels.cuda import source_files
+
+LAZY = "TINYALEX_EMULATOR_LAZY"
+
+
+class Gpu(NamedTuple):
+    """A GPU, or the CPU if there is none."""
+
+    device: str
+    not_counted: str
+    """Why its work is not counted, or ""."""
+
+    @contextmanager
+    def counting(self) -> Iterator[Any]:
+        """The counts of `emulator.counting`; all are 0 if nothing is counted."""
+        from tinyalex import emulator
+
+        with emulator.counting() as counts:
+            yield counts
+
+    def pending(self) -> int:
+        """The operations that an emulated GPU has received and not executed yet."""
+        from tinyalex.emulator.cuda import work_queue
+
+        return len(work_queue.pending)
+
+    def is_done(self) -> bool:
+        """Whether the GPU has executed all that it has received. Does not wait."""
+        return self.device == "cpu" or bool(_stream().done)
+
+    def synchronize(self) -> None:
+        """Wait until the GPU has executed all that it has received."""
+        if self.device != "cpu":
+            _stream().synchronize()
+
+
+def _stream() -> Any:
+    import cupy
+
+    return cupy.cuda.get_current_stream()
+
+
+def options(doc: str | None) -> tuple[argparse.Namespace, Gpu]:
+    """`lesson.options`, and a GPU.
+
+    Call it before anything imports `tinyalex.emulator`, which reads its settings then.
+    """
+    os.environ[LAZY] = "1"
+    args = lesson.options(doc)
+    if args.device != "cpu":
+        from tinyalex import emulator
+
+        real = "" if emulator.is_installed() else "a real GPU does not count its work"
+        gpu = Gpu(args.device, real)
+    elif missing := _why_not_emulated():
+        gpu = Gpu("cpu", missing)
+    else:
+        gpu = Gpu(device.check("cuda"), "")
+    print(f"GPU: {gpu.device}; {gpu.not_counted or 'emulated, its work is counted'}.")
+    return args, gpu
+
+
+def _why_not_emulated() -> str:
+    """Install the emulator. "", or what is missing."""
+    from tinyalex import emulator
+
+    if not (sys.platform.startswith("linux") and platform.machine() == "x86_64"):
+        return "the emulated GPU needs Linux on x86-64"
+    if missing := why_not_compiled():
+        return missing
+    try:
+        emulator.install()
+    except ImportError:
+        return "the emulated GPU needs CuPy: pip install cupy-cuda13x"
+    return ""
+
+
+@cache
+def why_not_compiled() -> str:
+    """Why kernels cannot be compiled for the CPU, or ""."""
+    from tinyalex.emulator import CompileError
+    from tinyalex.emulator.kernels import compiling
+
+    try:
+        compiling.compiler("lesson 19")
+    except CompileError:
+        return "compiling kernels for the CPU needs g++"
+    return ""
+
+
+def kernel_source(file: str, name: str) -> str:
+    """The definition of a kernel of tinyalex, which is in a .cu file."""
+    text = (source_files.FOLDER / file).read_text(encoding="utf-8")
+    found = re.search(rf"^template <[^>]*>\n__global__ void {name}\(.*?^}}\n", text, re.M | re.S)
+    if found is None:
+        raise ValueError(f"kernel_source: {file} has no kernel {name!r}.")
+    return found[0]
+
+
+class Kernels:
+    """CUDA kernels on the CPU, with each memory access checked and counted.
+
+    code   the definitions of the kernels, which may use tinyalex's common.cuh
+    names  such as "relu<float>"
+
+    Raises CompileError without g++.
+    """
+
+    def __init__(self, code: str, *names: str) -> None:
+        from tinyalex.emulator import Module
+
+        self.module = Module(source_files.text("common.cuh") + code, "lesson.cu", names, stats=True)
+
+    def run(self, name: str, threads: int, *arguments: Any) -> dict[str, float]:
+        """Launch the kernel with this number of threads, in blocks of 256.
+
+        Returns the sectors of 32 bytes that a warp touches, in the mean over all of its
+        loads ("load") and stores ("store"). Raises LaunchError for an access out of
+        bounds.
+        """
+        kernel, block = self.module.get_function(name), source_files.BLOCK_THREADS
+        values = tuple(
+            x if parameter.is_pointer or parameter.dtype is None else parameter.dtype.type(x)
+            for x, parameter in zip(arguments, kernel.parameters, strict=True)
+        )
+        kernel((-(-threads // block),), (block,), values)
+        requests, moved = Counter[str](), Counter[str]()
+        for use in kernel.memory_report():
+            requests[use.access] += use.requests
+            moved[use.access] += round(use.requests * use.cost)
+        return {access: moved[access] / n for access, n in requests.items()}

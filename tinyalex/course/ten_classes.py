@@ -1,0 +1,84 @@
+"""The run of lesson 21: AlexNet on ten classes of ImageNet.
+
+python lessons/21_imagenet.py --full       about 25 minutes on two idle cores
+"""
+
+import csv
+import json
+import platform
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tinyalex import data, device
+from tinyalex.course.exercise import REPOSITORY
+from tinyalex.data.download import data_folder
+
+FOLDER = "imagenette-160"
+"""In TINYALEX_DATA; otherwise imagenette is downloaded (341 MB)."""
+
+OPTIONS = (
+    "--image-size", "128", "--resize", "160", "--init", "he", "--batch-size", "64",
+    "--epochs", "30", "--schedule", "step", "--output", "runs/imagenette",
+)  # fmt: skip
+
+SCORE = re.compile(
+    r"^(?P<views>one|ten) views? .*: loss (?P<loss>[\d.]+), top-1 error (?P<top1>[\d.]+) %"
+    r".* top-5 error (?P<top5>[\d.]+) %.*, (?P<images>\d+) images$",
+    re.MULTILINE,
+)
+"""The last lines that train_imagenet.py prints."""
+
+SIZES = re.compile(r"^(\d+ training and \d+ validation images, \d+ classes)", re.MULTILINE)
+
+
+def experiment(
+    file: Path, options: tuple[str, ...] = OPTIONS, where: str = "cpu"
+) -> dict[str, Any]:
+    """Trains and evaluates a network, and writes the results to `file`.
+
+    A run that was interrupted is resumed.
+    """
+    root = data_folder()
+    images = root / FOLDER if root and (root / FOLDER).exists() else data.imagenette()
+    command = ["train_imagenet.py", "--data", str(images), *options, "--device", where]
+    script = REPOSITORY / command[0]
+    text = _run([sys.executable, str(script), *command[1:], "--resume", "auto"])
+    output = Path(options[options.index("--output") + 1])
+    with (output / "log.csv").open(encoding="utf-8") as log:
+        epochs = [{key: float(x) for key, x in row.items()} for row in csv.DictReader(log)]
+    sizes = SIZES.search(text)
+    results: dict[str, Any] = {
+        "command": " ".join(["python", *command]),
+        "machine": f"{platform.machine()}, {device.cores()} cores, {where}",
+        "date": time.strftime("%Y-%m-%d"),
+        "images": sizes[1] if sizes else "",
+        "epochs": epochs,
+    }
+    if seconds := re.search(r"^time (\d+) s$", text, re.MULTILINE):
+        results["seconds"] = int(seconds[1])
+    for score in SCORE.finditer(text):
+        results[{"one": "one_view", "ten": "ten_views"}[score["views"]]] = {
+            "loss": float(score["loss"]),
+            "top1_error": float(score["top1"]) / 100,
+            "top5_error": float(score["top5"]) / 100,
+            "images": int(score["images"]),
+        }
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    return results
+
+
+def _run(command: list[str]) -> str:
+    """The output of the command, which is printed too."""
+    lines = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout or ():
+            print(line, end="", flush=True)
+            lines.append(line)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)}: exit status {process.returncode}")
+    return "".join(lines)
