@@ -92,8 +92,9 @@ lesson.show(figure, "02_order")
 # Each `Number` stores the Numbers that it was computed from (`inputs`), and its
 # derivative with respect to each of them (`derivatives`). `grad` is the derivative of
 # the final result, the *root*, with respect to this number. `visits` lists when the
-# traversal came by. The last three methods of the root traverse the graph, each in its
-# own order.
+# traversal came by: first, second, and so on. The last three methods of the root
+# traverse the graph, each in its own order. An order is called *topological* if each
+# number comes after all of its uses.
 
 
 # %%
@@ -290,9 +291,8 @@ lesson.claim(f"the loss is {loss.value:.3f}, and all outputs are right", min(pro
 # %% [markdown]
 # ## The backward pass of tinyalex
 #
-# An order in which each node comes after all of its uses is called *topological*. Below
-# is the source of tinyalex's traversal. A `Function` is an operation, also called a
-# node, and `creator` is the Function that computed a tensor; `root` is the loss.
+# Below is the source of tinyalex's traversal. A `Function` is an operation, also called
+# a node, and `creator` is the Function that computed a tensor; `root` is the loss.
 # `uses_left` is our `waiting_for`, `collected` our `grad`: the contributions so far.
 # `_input_grads` calls the operation's own `backward`. A tensor that is not the result
 # of an operation, such as a weight, is a *leaf*, and keeps its gradient. `_free`

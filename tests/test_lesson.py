@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tinyalex import data, device
-from tinyalex.course import lesson
+from tinyalex.course import lesson, patients
 
 REAL_DATA = os.environ.get("TINYALEX_DATA")  # before the fixture below removes it
 
@@ -124,3 +124,26 @@ def test_photographs_are_centre_crops_from_any_published_folder(monkeypatch, tmp
         pixels, source = lesson.photos(3, size=30)
         assert (pixels.shape, source) == ((3, 3, 30, 30), lesson.PHOTOS)
         assert abs(pixels[:, 0].astype(int) - 200).max() < 4
+
+
+# The trainings of lesson 16
+
+
+@pytest.mark.parametrize("fault", patients.PATIENTS.values(), ids=lambda fault: fault.__name__)
+def test_a_faulty_training_differs_in_one_method_and_says_why(fault):
+    changed = [name for name in vars(fault) if not name.startswith("__")]
+    assert len(changed) == 1
+    assert changed[0] in vars(patients.Healthy)
+    assert fault.__doc__
+
+
+@pytest.mark.parametrize("training", [patients.Healthy, *patients.PATIENTS.values()])
+def test_a_training_of_lesson_16_computes_a_step(training):
+    train = data.shapes(16, 0)[0]
+    trained = training(train.images)
+    network = trained.network()
+    pixels = trained.transform()(train.images)
+    loss = trained.loss(network(pixels), trained.labels(train.labels, 0))
+    loss.backward()
+    assert np.isfinite(loss.item())
+    assert (network.conv1.weight.grad is None) == (training is patients.E)

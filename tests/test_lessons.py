@@ -199,6 +199,7 @@ TRAIN_LONG = {
     "12_initialization",
     "13_momentum",
     "14_augmentation",
+    "16_can_it_learn",
 }
 """Lessons that train networks for too long on emulated GPUs."""
 
