@@ -64,6 +64,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_sources(Path(folder), args.notebooks)
         update(args.output / "source", Path(folder))
+    # No page of an earlier build remains. Parsed sources do: only new ones are read.
+    shutil.rmtree(args.output / "html", ignore_errors=True)
     # -W: a warning is an error, after all pages are built.
     options = ["-c", HERE, "-b", "html", "-d", args.output / "cache", "-j", "auto", "-W", "-q"]
     command = ["-m", "sphinx", *options, args.output / "source", args.output / "html"]

@@ -63,8 +63,8 @@ html_copy_source = False
 html_show_sourcelink = False
 html_show_search_summary = False  # would read pages with fetch(), impossible from disk
 html_domain_indices = False
-pygments_style = "friendly"
-pygments_dark_style = "github-dark"
+pygments_style = "a11y-high-contrast-light"
+pygments_dark_style = "a11y-high-contrast-dark"
 html_theme_options = {
     "footer_icons": [
         {"name": "Repository", "url": project_url(), "html": "Repository", "class": ""},
@@ -83,6 +83,9 @@ html_theme_options = {
 
 resolve = reference_pages.resolver()
 
+ARRAY = re.compile(r"~?(numpy\.)?ndarray\[[^][]*\[[^][]*\]\]")
+"""An array of any dtype, as autodoc writes device.Array."""
+
 
 def convert_docstring(app, kind, name, value, options, lines):
     lines[:] = plain_text.to_rst("\n".join(lines), resolve)
@@ -91,9 +94,10 @@ def convert_docstring(app, kind, name, value, options, lines):
 def shorten_signature(app, kind, name, value, options, signature, returns):
     """Without annotations that say nothing: `input: Any`, `-> None`."""
     if signature:
+        signature = ARRAY.sub("Array", signature)
         signature = re.sub(r": ~?(typing\.)?Any = ", "=", signature)
         signature = re.sub(r": ~?(typing\.)?Any(?=[,)])", "", signature)
-    return signature, None if returns == "None" else returns
+    return signature, None if returns == "None" else ARRAY.sub("Array", returns or "") or None
 
 
 def setup(app):

@@ -41,7 +41,7 @@ NOT_PROSE = re.compile(
 )
 """Code, directives, headings and links."""
 
-LESSON = re.compile(r"\b[Ll]esson (\d+)\b")
+LESSON = re.compile(r"\b[Ll]esson\s+(\d+)\b")
 
 
 class Links:
@@ -92,7 +92,8 @@ class Links:
             return f"![{link['text']}]({relative(self.copy(path), page)})"
         if path in self.pages:
             suffix = f"#{anchor}" if anchor else ""
-            return f"[{link['text']}](project:{relative(self.pages[path], page)}.md{suffix})"
+            text = "" if link["text"].endswith(".md") else link["text"]  # "": the page's title
+            return f"[{text}](project:{relative(self.pages[path], page)}.md{suffix})"
         if self.is_source(path):
             address = relative(f"_modules/{path.removesuffix('.py')}.html", page)
             text = re.sub(r"`([^`]*)`", r"<code>\1</code>", html.escape(link["text"], quote=False))

@@ -34,7 +34,11 @@ PACKAGES = {
     "function": ("Function", ["tinyalex.Function", "tinyalex.no_grad"]),
     "gradcheck": (
         "gradcheck",
-        ["tinyalex.gradcheck", "tinyalex.gradient_check.Report", "tinyalex.GradcheckError"],
+        [
+            "tinyalex.gradcheck",
+            "tinyalex.gradient_check.Report",
+            "tinyalex.gradient_check.GradcheckError",
+        ],
     ),
     "nn": (
         "Module and initial values",
