@@ -290,8 +290,8 @@ for key in RATES if args.full else ("2012 tanh", "today ReLU"):
             needed[key] = min(needed[key], epochs_needed(others))
         else:
             at_best = errors[key][:4][-1]
-            text = f"{text}; at the best rate {at_best:.0%}"
-            lesson.claim(text, others[-1] > at_best)
+            text = f"{text}, at {RATES[key]} {at_best:.0%}: no better"
+            lesson.claim(text, others[-1] > at_best - 0.05)
 factor = {r: needed[f"{r} tanh"] / needed[f"{r} ReLU"] for r in ("2012", "today")}
 old, new = (
     f"tanh needs {needed[f'{r} tanh']:.1f} epochs, ReLU {needed[f'{r} ReLU']:.1f}" for r in factor

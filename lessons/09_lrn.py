@@ -93,7 +93,7 @@ def divided_by(y):
 print("x / y: usual {:.3f}, largest {:.3f}".format(*divided_by(norm(x).numpy())))
 
 # %% answer [markdown]
-# A few percent for most, and up to about a tenth for the largest. If all responses in a
+# A few percent for most, and less than a fifth for the largest. If all responses in a
 # window are about x, then $s = k + \alpha n x^2$, and the second term is as large as
 # the first only for
 #
@@ -114,6 +114,8 @@ text = f"nothing is divided by less than k**beta = {constant:.3f}"
 lesson.claim(text, x_over_y.min() > constant - 1e-3)
 share = (x_over_y < 1.1 * constant).mean()
 lesson.claim(f"{share:.1%} are divided by at most 10 % more", share > 0.95)
+more = divided_by(norm(x).numpy())[1] / constant - 1
+lesson.claim(f"the largest responses by {more:.0%} more", more < 0.2)
 above = (responses > limit).sum()
 text = f"{above} of {responses.size:,} responses are above {limit:.0f}"
 lesson.claim(text, above < 1e-3 * responses.size)
