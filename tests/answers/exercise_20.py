@@ -13,7 +13,7 @@ def bytes_crossing(layers, batch_size):
     for i, layer in enumerate(layers):
         parameters, inputs, outputs, reads_both = layer
         if reads_both:
-            columns += inputs // 2 * 2  # both halves
+            columns += inputs  # both halves
             columns += inputs           # their gradients
         if i == len(layers) - 1:
             columns += outputs // 2 + outputs // 2
@@ -34,7 +34,7 @@ WRONG = [
     ("all layers but the first exchange", LOOP.replace("if reads_both", "if i > 0")),
     (
         "outputs for inputs",
-        LOOP.replace("+= inputs // 2 * 2", "+= outputs").replace("+= inputs  ", "+= outputs  "),
+        LOOP.replace("+= inputs  ", "+= outputs  "),
     ),
     ("images forgotten", LOOP.replace(" * batch_size", "")),
     ("images in data", LOOP.replace("data * 4", "data * batch_size * 4")),

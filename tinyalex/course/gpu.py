@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 from tinyalex import device
 from tinyalex.course import lesson
 from tinyalex.kernels.cuda import source_files
+from tinyalex.tensor import Tensor
 
 LAZY = "TINYALEX_EMULATOR_LAZY"
 
@@ -52,18 +53,17 @@ class Gpu(NamedTuple):
 
     def is_done(self) -> bool:
         """Whether the GPU has executed all that it has received. Does not wait."""
-        return self.device == "cpu" or bool(_stream().done)
+        return self.device == "cpu" or bool(self._stream().done)
 
     def synchronize(self) -> None:
         """Wait until the GPU has executed all that it has received."""
         if self.device != "cpu":
-            _stream().synchronize()
+            self._stream().synchronize()
 
-
-def _stream() -> Any:
-    import cupy
-
-    return cupy.cuda.get_current_stream()
+    def _stream(self) -> Any:
+        """CuPy's current stream."""
+        cupy = device.xp(Tensor(0.0, device=self.device).data)
+        return cupy.cuda.get_current_stream()
 
 
 def options(doc: str | None) -> tuple[argparse.Namespace, Gpu]:
