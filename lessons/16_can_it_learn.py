@@ -219,7 +219,7 @@ for name, fault in patients.PATIENTS.items():
 figure = lesson.figure(11, 5.2)
 for position, (name, measurements) in enumerate(found.items(), 1):
     losses = measurements[3]
-    axes = lesson.axes(figure, 2, 4, position, title=name, ylim=(0, 3.2))
+    axes = lesson.axes(figure, 2, 4, position, title=name, xlim=(-2, 80), ylim=(0, 3.2))
     axes.axhline(math.log(10), color=lesson.GREY, linestyle=":")
     axes.plot(losses, color=lesson.BLUE if name == "no fault" else lesson.RED)
     if losses[0] > 3.2:

@@ -203,10 +203,12 @@ labels["ylabel"] = "rate (Gflop/s)"
 axes = lesson.axes(figure, title="Roofline of this machine, and what was measured", **labels)
 intensities = np.geomspace(0.2, 1000, 200)
 whole_peak = max(peak, whole_peak)
-for top, style, name in ((peak, "-", "one core"), (whole_peak, "--", f"{cores} cores")):
+roofs = (peak, "-", "one core", "top"), (whole_peak, "--", f"{cores} cores", "bottom")
+for top, style, name, side in roofs:
     roof = np.minimum(top, intensities * bandwidth) / 1e9
     axes.plot(intensities, roof, style, color=lesson.GREY, linewidth=2)
-    axes.text(1000, top / 1e9, name, va="bottom", ha="right", color="#666666", fontsize=9)
+    style = {"color": "#666666", "fontsize": 9}
+    axes.text(1000, top / 1e9, name, va=side, ha="right", **style)
 for n, (intensity, measured) in linear.items():
     axes.plot(intensity, measured / 1e9, "o", color=lesson.GREEN)
     text = f"fc7, N = {n}"
