@@ -1,5 +1,8 @@
 """The diagnosis of wrong answers that no check.py lists."""
 
+import math
+import warnings
+
 import numpy as np
 import pytest
 from answers.natural import NATURAL
@@ -9,6 +12,7 @@ from tinyalex import course
 from tinyalex.course import Formula, Operation, factors
 from tinyalex.course.attempt import Attempt, Trial, equal
 from tinyalex.course.clues import clues, lines_that_modify
+from tinyalex.course.crash import advice_on
 from tinyalex.course.diagnosis import run
 from tinyalex.course.expression import evaluate, parse, write
 
@@ -269,3 +273,76 @@ def test_lines_that_modify_an_argument_are_found_also_under_another_name():
         (9, "x[1], y[1] = (1, 2)"),
     ]
     assert lines_that_modify("def f(:") == []
+
+
+# Exceptions
+
+
+A, B = np.ones((2, 3)), np.ones((2, 4))
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("if A > 0: pass", "Select element by element"),
+        ("a, b, c = (1, 2)", "There are 3 names on the left, but 2 elements on the right"),
+        ("a, b = (1, 2, 3)", "There are only 2 names on the left"),
+        ("A + B", "axis -1 has size 3 in the first array and 4 in the second"),
+        ("A.copy()[:, 0:2] = B", "has shape (2,4), but the elements that it is assigned to have shape (2,2)"),
+        ("x = np.ones(3); x += A", "keeps the shape of the array on its left, (3,)"),
+        ("A.sum(axis=2)", "There is no axis 2: the array has 2 axes"),
+        ("A[5]", "Axis 0 has size 2, so an index must be below 2, and here it is 5"),
+        ("(1, 2)[2]", "The tuple has fewer elements than this index needs"),
+        ("A[0, 0, 0]", "The array has 2 axes and 3 indices"),
+        ("A.reshape(4)", "The array has 6 elements, and the shape (4,) another number"),
+        ("A.copy()[A > 0] = np.ones(4)", "The mask selects 6 elements, and the right-hand side has 4"),
+        ("A[B > 0]", "The mask and the array have different shapes"),
+        ("np.zeros(2)[0] = [1, 2]", "a single element is assigned a whole array"),
+        ("A.sum(axis=(0, 0))", "An axis occurs twice"),
+        ("math.sqrt(A)", "This function needs a single number and gets an array"),
+        ("A['a']", "An index must be an int, a slice or an array"),
+        ("A.sum(axis=[0])", "axis=... takes an int or a tuple of ints"),
+        ("range(2.0)", "An int is needed here, and this is a float"),
+        ("math.prod(3)", "Several values are needed here, and this is one int"),
+        ("(3)[0]", "An int has no elements"),
+        ("2(3)", "Is a `*` missing before a bracket"),
+        ("2 / (3,)", "`/` is not defined for a value of type int and one of type tuple"),
+        ("(3,) * 2.0", "multiplied by a number that is not an int"),
+        ("x = (3,); x[0] = 1", "A tuple cannot be changed"),
+        ("math.sqrt(-1)", "of a negative number"),
+        ("np.broadcast_to(A, (3,))", "it can only enlarge an array"),
+        ("np.zeros(0).max()", "the minimum or maximum of no elements"),
+        ("np.stack([A, B])", "have different shapes"),
+        ("np.concatenate([])", "The list of arrays is empty"),
+        ("x = np.ones(2, int); x += 0.5", "An array of ints cannot hold the result"),
+        ("A @ B", "the last axis of a must be as long"),
+        ("(lambda a: a)(b=1)", "The function has no argument `b`"),
+        ("(lambda a: a)()", "A call has too few arguments"),
+        ("(lambda a: a)(1, 2)", "A call has too many arguments"),
+        ("None + 1", "A value in this line is None"),
+        ("1 / 0", "Something is divided by 0"),
+        ("[][0]", "The list has fewer elements than this index needs"),
+    ],
+)  # fmt: skip
+def test_advice_on_an_exception_follows_from_its_message(code, words):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # SyntaxWarning: 'int' object is not callable
+        program = compile(code, "<code>", "exec")
+    with pytest.raises((TypeError, ValueError, LookupError, ArithmeticError)) as caught:
+        exec(program, {"np": np, "math": math, "A": A, "B": B})
+    assert words in advice_on(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("return dy[shape[0], n]", "dy is an array of shape (2, 3); shape[0] is 2; n is 7"),
+        ("return dy + np.ones(n)", "dy is an array of shape (2, 3); n is 7"),
+        ("return sum(dy[k] for k in range(n))", "dy is an array of shape (2, 3); k is 2"),
+    ],
+)
+def test_the_values_in_the_failing_expression_are_shown(line, text):
+    source = f"import numpy as np\ndef unbroadcast(dy, shape):\n    n = 7\n    {line}\n"
+    verdict = verdict_on(3, source)
+    assert verdict.kind == "crash"
+    assert text in unwrapped(verdict.text)

@@ -28,6 +28,8 @@ ADVICE = {
 """By the name of the exception, if no message below matches."""
 
 MESSAGES = {
+    r"NoneType": "A value in this line is None. Did a function or method return nothing? list.sort "
+    "and list.append do.",
     r"truth value of an array": "`if`, `while`, `and`, `or` and `not` need a single bool, and here "
     "is an array with a bool for each element. Select element by element: "
     "np.where(condition, a, b), or multiply by the bool array. In a loop over single elements, "
@@ -110,8 +112,6 @@ MESSAGES = {
     "the definition of the function.",
     r"takes .*positional arguments? but \d+ (was|were) given": "A call has too many arguments. A "
     "method is called as self.name(...) and has `self` as its first parameter.",
-    r"NoneType": "A value in this line is None. Did a function or method return nothing? list.sort "
-    "and list.append do.",
 }
 """By a regular expression of the message, whose groups fill the text."""
 

@@ -4,7 +4,7 @@ import sys
 import threading
 import traceback
 from dataclasses import dataclass
-from types import ModuleType
+from types import FrameType, ModuleType
 
 from tinyalex.course.clues import clues, lines_that_modify
 from tinyalex.course.comparison import Difference, difference
@@ -15,10 +15,6 @@ from tinyalex.course.formatting import Rows, describe, row, wrapped
 from tinyalex.gradient_check.check import gradcheck
 
 MAX_SECONDS = 20.0
-
-CONFIRMATION_SECONDS = 0.2
-"""The code is endless if it is still running after this time. The diagnosis of a wrong
-answer, which calls it briefly, may take longer than `MAX_SECONDS`."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +27,11 @@ class Verdict:
 
 
 def check(exercise: Exercise, seconds: float = MAX_SECONDS) -> Verdict:
-    """The verdict on the learner's file, which may run for `seconds`."""
+    """The verdict on the learner's file, which may run for `seconds`.
+
+    The diagnosis of a wrong answer may take longer, so the code is endless only if the
+    same call of it is still running a tenth of this time later.
+    """
     if not exercise.file.exists():
         create = f"Create it with: tinyalex learn start {exercise.number}"
         return Verdict("not started", f"There is no {exercise.shown} yet. {create}")
@@ -50,11 +50,10 @@ def check(exercise: Exercise, seconds: float = MAX_SECONDS) -> Verdict:
     thread.start()
     thread.join(seconds)
     while not outcome:
-        if where := _position(exercise, thread):
-            thread.join(CONFIRMATION_SECONDS)
-            if not outcome and _position(exercise, thread):
-                return _endless(exercise, where, seconds)
-        thread.join(CONFIRMATION_SECONDS)
+        call, where = _position(exercise, thread)
+        thread.join(seconds / 10)
+        if not outcome and call and call is _position(exercise, thread)[0]:
+            return _endless(exercise, where, seconds)
     if isinstance(outcome[0], BaseException):
         raise outcome[0]
     return outcome[0]
@@ -147,10 +146,15 @@ def _crash(
     return _not_right(exercise, "crash", found, advice, mistake)
 
 
-def _position(exercise: Exercise, thread: threading.Thread) -> Rows:
-    """The line of the learner's file that the thread executes, if it does."""
-    frame = sys._current_frames().get(thread.ident or 0)
-    return _where(exercise, traceback.extract_stack(frame)) if frame else []
+def _position(exercise: Exercise, thread: threading.Thread) -> tuple[FrameType | None, Rows]:
+    """The call of the learner's code that the thread executes, and its current line."""
+    frame = innermost = sys._current_frames().get(thread.ident or 0)
+    call = None
+    while frame:
+        if frame.f_code.co_filename == str(exercise.file):
+            call = frame
+        frame = frame.f_back
+    return call, _where(exercise, traceback.extract_stack(innermost)) if call else []
 
 
 def _endless(exercise: Exercise, where: Rows, seconds: float) -> Verdict:
