@@ -17,6 +17,9 @@ NO_SKIPS := $(if $(CI),--no-skips)
 EMULATED = OPENBLAS_NUM_THREADS=1 $(RUN) -m pytest -p tinyalex.emulator.pytest_plugin -n 2 \
   --ignore-glob='tests/test_peers*.py' --no-skips
 
+# More processes would disturb the lessons that compare times.
+PROCESSES := -n 2
+
 # The tests that need neither a GPU nor another framework.
 PLAIN := -m "not peers and not gpu and not cuda and not emulated and not lessons and not parallel and not fuzz and not site" --ignore-glob='tests/test_peers*.py'
 
@@ -44,10 +47,10 @@ format: $(VENV)/.test ## format the code and apply ruff's fixes
 	$(BIN)/ruff format .
 
 test: lint ## lint, and run all tests that need neither a GPU nor another framework
-	$(BIN)/python -m pytest $(PLAIN) $(NO_SKIPS)
+	$(BIN)/python -m pytest $(PROCESSES) $(PLAIN) $(NO_SKIPS)
 
 lessons: $(VENV)/.cuda $(VENV)/.lessons ## run every lesson and check its claims (needs g++); SEEDS=3: with three seeds
-	$(BIN)/python -m pytest -m lessons --ignore-glob='tests/test_peers*.py' $(NO_SKIPS)
+	$(BIN)/python -m pytest $(PROCESSES) -m lessons --ignore-glob='tests/test_peers*.py' $(NO_SKIPS)
 
 notebooks: $(VENV)/.lessons ## convert the lessons to notebooks for Jupyter and Colab, in runs/notebooks
 	$(BIN)/python lessons/notebooks.py
