@@ -211,8 +211,8 @@ def test_rounding_to_integers_is_named_only_if_it_explains_the_values():
     source = source.replace("\n\n\ndef sum", "\n    return CHANGED\n\n\ndef sum")
     rounded = source.replace("CHANGED", "dx.astype(int)")
     assert "Your array has dtype int64" in feedback_on(rounded, number=9)[1]
-    other = source.replace("CHANGED", "(dx + 9).astype(int)")
-    assert "dtype" not in feedback_on(other, number=9)[1]
+    other = solution_of(5).replace("return col", "col = (col + 9).astype(int)\n    return col")
+    assert "dtype" not in feedback_on(other, number=5)[1]
 
 
 def test_no_hint_of_gradcheck_where_only_an_input_was_modified():
