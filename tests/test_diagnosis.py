@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 from answers.natural import NATURAL
+from answers.unseen import UNSEEN
 from learner import EXERCISES, solution_of, unwrapped, verdict_on
 
 from tinyalex import course
@@ -52,6 +53,18 @@ def test_there_are_natural_wrong_answers_to_each_exercise_with_explanations(tell
     }
     assert with_explanations == {number for number, *_ in NATURAL}
     tell(f"{len(NATURAL)} natural wrong answers that no check.py lists, each named")
+
+
+@pytest.mark.lessons
+def test_most_answers_that_were_not_seen_before_are_named(tell):
+    named = 0
+    for number, wrong, words, source in UNSEEN:
+        verdict = verdict_on(number, source)
+        assert verdict.kind not in ("right", "not written"), wrong
+        assert words in unwrapped(verdict.text), f"{wrong}\n{verdict.text}"
+        named += bool(words)
+    tell(f"{named} of {len(UNSEEN)} unseen wrong answers named")
+    assert named / len(UNSEEN) >= 30 / 42
 
 
 def formulas():
