@@ -117,6 +117,12 @@ def test_the_command_trains_and_rejects_a_lesson_without_a_milestone(monkeypatch
     assert "lesson 5 has no milestone; expected one of 4, 8, 14." in capsys.readouterr().err
 
 
+def test_a_right_answer_to_the_last_exercise_of_a_milestone_names_the_command():
+    text = {n: verdict_on(n, solution_of(n)).text for n in (3, 4)}
+    assert "tinyalex learn assemble 4" in text[4]
+    assert "assemble" not in text[3]
+
+
 def test_images_and_masks_do_not_depend_on_the_seed_of_the_process():
     import tinyalex as ta
 

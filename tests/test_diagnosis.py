@@ -10,12 +10,13 @@ from answers.unseen import UNSEEN
 from learner import EXERCISES, solution_of, unwrapped, verdict_on
 
 from tinyalex import course
-from tinyalex.course import Formula, Operation, factors
-from tinyalex.course.attempt import Attempt, Trial, equal
-from tinyalex.course.clues import clues, lines_that_modify
-from tinyalex.course.crash import advice_on
-from tinyalex.course.diagnosis import run
-from tinyalex.course.expression import evaluate, parse, write
+from tinyalex.course import Formula, Operation
+from tinyalex.course.diagnosis import factors
+from tinyalex.course.diagnosis.attempt import Attempt, Trial, equal
+from tinyalex.course.diagnosis.clues import clues, lines_that_modify
+from tinyalex.course.diagnosis.crash import advice_on
+from tinyalex.course.diagnosis.expression import evaluate, parse, write
+from tinyalex.course.diagnosis.search import run
 
 
 @pytest.fixture(autouse=True)

@@ -274,7 +274,7 @@ def test_guesses_of_gradcheck_are_not_shown():
 
 def test_the_exact_hints_are_kinds_of_gradcheck_hints():
     source = Path(hints.__file__).read_text(encoding="utf-8")
-    assert all(f'"{kind}"' in source for kind in course.diagnosis.EXACT_HINTS)
+    assert all(f'"{kind}"' in source for kind in course.diagnosis.search.EXACT_HINTS)
 
 
 def test_small_inputs_are_shown_and_functions_described():

@@ -6,12 +6,13 @@ import traceback
 from dataclasses import dataclass
 from types import FrameType, ModuleType
 
-from tinyalex.course.clues import clues, lines_that_modify
-from tinyalex.course.comparison import Difference, difference
-from tinyalex.course.crash import advice_on, values_at
-from tinyalex.course.diagnosis import explain, find_mistake, run_case
+from tinyalex.course.diagnosis.clues import clues, lines_that_modify
+from tinyalex.course.diagnosis.comparison import Difference, difference
+from tinyalex.course.diagnosis.crash import advice_on, values_at
+from tinyalex.course.diagnosis.search import explain, find_mistake, run_case
 from tinyalex.course.exercise import Checks, Exercise, Mistake, exercises, load
 from tinyalex.course.formatting import Rows, describe, row, wrapped
+from tinyalex.course.milestones import MILESTONES
 from tinyalex.gradient_check.check import gradcheck
 
 MAX_SECONDS = 20.0
@@ -116,6 +117,9 @@ def _check_gradient(exercise: Exercise, checks: Checks, learner: ModuleType) -> 
         agreement = f" The gradient check agrees in {count} elements."
     later = [e.number for e in exercises() if e.number > exercise.number]
     after = f"Next: tinyalex learn start {later[0]}" if later else "That was the last exercise."
+    if exercise.number in MILESTONES:
+        together = f"tinyalex learn assemble {exercise.number}"
+        after += f"\nOr train a network that is made of your answers: {together}"
     return Verdict(
         "right",
         f"Exercise {exercise.number}, {exercise.name}: right in all {len(checks.CASES)} cases."

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from tinyalex.course.expression import (
+from tinyalex.course.diagnosis.expression import (
     COMPARISONS,
     Call,
     Compare,

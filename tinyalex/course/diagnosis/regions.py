@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinyalex.course.attempt import Attempt, Trial, equal
+from tinyalex.course.diagnosis.attempt import Attempt, Trial, equal
 
 Arrays = dict[str, np.ndarray]
 

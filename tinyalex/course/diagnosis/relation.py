@@ -5,7 +5,7 @@ from itertools import permutations
 
 import numpy as np
 
-from tinyalex.course.attempt import Attempt, equal
+from tinyalex.course.diagnosis.attempt import Attempt, equal
 
 MIN_ELEMENTS = 6
 """In smaller results a relation may be a coincidence."""

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from tinyalex.course.attempt import Attempt, Trial, equal
-from tinyalex.course.comparison import Outcome, alike, values_of
+from tinyalex.course.diagnosis.attempt import Attempt, Trial, equal
+from tinyalex.course.diagnosis.comparison import Outcome, alike, values_of
+from tinyalex.course.diagnosis.relation import relation
 from tinyalex.course.exercise import Checks, Exercise, Mistake
-from tinyalex.course.relation import relation
 from tinyalex.gradient_check.check import gradcheck
 
 MAX_PAIRED_MISTAKES = 12

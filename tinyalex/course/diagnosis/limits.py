@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from tinyalex.course.attempt import Attempt
+from tinyalex.course.diagnosis.attempt import Attempt
 
 
 @dataclass(frozen=True)

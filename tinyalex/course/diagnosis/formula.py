@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinyalex.course import factors
-from tinyalex.course.attempt import Attempt, Trial, equal
-from tinyalex.course.edits import Vocabulary, edits, scalings
-from tinyalex.course.expression import (
+from tinyalex.course.diagnosis import factors
+from tinyalex.course.diagnosis.attempt import Attempt, Trial, equal
+from tinyalex.course.diagnosis.edits import Vocabulary, edits, scalings
+from tinyalex.course.diagnosis.expression import (
     BUILT_IN,
     Call,
     Node,

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tinyalex.course.comparison import close
+from tinyalex.course.diagnosis.comparison import close
 
 
 @dataclass(frozen=True)
