@@ -261,7 +261,9 @@ for (name, found), colour, mark in zip(starts.items(), colours, "osD^", strict=T
 left.tick_params("x", labelrotation=30)
 right.axhline(math.log(10), color=lesson.GREY, linestyle=":")
 right.text(steps, math.log(10), "log 10", va="bottom", ha="right")
-left.legend(frameon=False)
+left.set_ylim(bottom=1e-6)
+left.legend(frameon=False, loc="lower left")
+right.legend(frameon=False, loc="lower left")
 lesson.show(figure, "12_initialization")
 
 # %% answer [markdown]
