@@ -93,8 +93,9 @@ lesson.show(figure, "02_order")
 # derivative with respect to each of them (`derivatives`). `grad` is the derivative of
 # the final result, the *root*, with respect to this number. `visits` lists when the
 # traversal came by: first, second, and so on; `clock`, created in `compute` below,
-# counts. The last three methods of the root traverse the graph, each in its own order.
-# An order is called *topological* if each number comes after all of its uses.
+# counts the visits. The last three methods of the root traverse the graph, each in its
+# own order. An order is called *topological* if each number comes after all of its
+# uses.
 
 
 # %%
