@@ -30,6 +30,7 @@ NEEDS = {
         *("geometries.py", "test_fuzz.py", "test_peers_fuzz.py", "test_pickles.py"),
         *("fuzzing.py", "fuzz_formats.py", "test_fuzz_files.py", "torture.py"),
     ],
+    "nbformat": ["test_site.py"],
     "requests": ["test_download.py"],
     "scipy": ["test_preparing.py", "test_train_imagenet.py"],
 }

@@ -200,6 +200,8 @@ TRAIN_LONG = {
     "13_momentum",
     "14_augmentation",
     "16_can_it_learn",
+    "17_cifar10",
+    "21_imagenet",
 }
 """Lessons that train networks for too long on emulated GPUs."""
 
