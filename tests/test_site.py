@@ -426,6 +426,13 @@ def test_a_docstring_becomes_restructured_text(text, rst, module):
     assert "\n".join(lines).rstrip() == rst
 
 
+def test_a_hint_becomes_markdown(module):
+    text = module("plain_text").to_markdown(
+        "a*b and `c_d`s, e_f\ng:\n\n    h = i*j\n\n    k = 1\n\nl"
+    )
+    assert text == "a\\*b and `c_d`s, e\\_f g:\n\n```text\nh = i*j\n\nk = 1\n```\n\nl"
+
+
 def links(module, folder):
     return module("links").Links({"tinyalex.functional.convolution"}, folder)
 
