@@ -113,6 +113,7 @@ def execute(lesson: Path) -> NotebookNode:
         km=AsyncKernelManager(kernel_name=KERNEL["name"], kernel_spec_manager=kernels),
         timeout=None,
         record_timing=False,
+        coalesce_streams=True,
         extra_arguments=["--HistoryManager.enabled=False", "--log-level=ERROR"],
     )
     try:

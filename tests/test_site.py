@@ -42,11 +42,31 @@ READ_PAGE = """() => {
         images: all("img").map(e => [e.src, e.naturalWidth, e.alt]),
         formulas: all(".math").length,
         displayed: all("div.math").length,
-        typeset: all(".math mjx-container svg").length,
+        typeset: all(".math > mjx-container").length,
         mistakes: all("[data-mml-node=merror]").length,
         text: document.querySelector("article")?.innerText ?? "",
+        headings: all("h2").map(e => e.firstChild?.textContent),
+        claims: all("li.checked").map(e => e.textContent),
+        exercise: all("details.exercise summary").map(e => e.textContent.trim()),
+        solution: all("details.exercise pre").at(-1)?.textContent ?? "",
     };
 }"""
+
+PARTS = {
+    "questions": "div.question",
+    "answers": "details.answer .sd-summary-content",
+    "results below questions": ".tag_below-question .cell_output",
+    "other results": ".tag_code-result:not(.tag_below-question) .cell_output",
+    "code": ".cell_input",
+    "code of claims": ".tag_claims .cell_input",
+    "code of figures": ".tag_plot .cell_input",
+    "hints and solution": "details.exercise .sd-summary-content",
+}
+"""The parts of a lesson's page, by their selectors."""
+
+VISIBLE = """parts => Object.fromEntries(Object.entries(parts).map(([name, selector]) =>
+    [name, [...document.querySelectorAll("article " + selector)].map(e => e.checkVisibility())]
+))"""
 
 OPEN_ALL = "() => document.querySelectorAll('details').forEach(e => { e.open = true })"
 
@@ -80,6 +100,16 @@ class Page:
     typeset: int
     mistakes: int
     text: str
+    headings: list[str]
+    claims: list[str]
+    exercise: list[str]
+    solution: str
+    closed: dict[str, list[bool]] = field(default_factory=dict)
+    """Whether each of PARTS is visible when the page is opened."""
+
+    opened: dict[str, list[bool]] = field(default_factory=dict)
+    """And with all folded parts open."""
+
     width: int = 0
     messages: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
@@ -120,7 +150,9 @@ def pages(browser):
             tab.set_viewport_size(WIDE)
             open_page(tab, file)
             page = found[file] = Page(**tab.evaluate(READ_PAGE))
+            page.closed = tab.evaluate(VISIBLE, PARTS)
             tab.evaluate(OPEN_ALL)
+            page.opened = tab.evaluate(VISIBLE, PARTS)
             tab.set_viewport_size(NARROW)
             page.width = tab.evaluate(WIDTH)
             page.messages, page.requests = messages[:], requests[:]
@@ -209,7 +241,8 @@ def test_no_link_within_the_site_is_broken(pages):
 
 
 def test_every_page_can_be_reached_from_the_front_page(pages):
-    reached, new = set(), {"index.html"}
+    """By links; the search by its form, and the list of modules from a source page."""
+    reached, new = {"search.html", "_modules/index.html"}, {"index.html"}
     while new:
         reached |= new
         links = {link for file in new for link in pages[file].links if link.startswith("file:")}
@@ -266,18 +299,6 @@ def test_figures_have_a_white_background_in_the_dark(tab):
 # Lessons
 
 
-@pytest.fixture
-def opened(name, tab):
-    open_page(tab, lesson(name))
-    return tab
-
-
-def visible(tab, selector):
-    """For each element of this selector, whether it is visible."""
-    check = "es => es.map(e => e.checkVisibility({contentVisibilityAuto: true}))"
-    return tab.eval_on_selector_all(f"article {selector}", check)
-
-
 def cells(name):
     """The cells of the executed notebook."""
     return nbformat.read(str(EXECUTED / f"{name}.ipynb"), as_version=4).cells
@@ -296,37 +317,34 @@ def test_a_lesson_shows_each_formula_once(name, pages):
 
 
 @every_lesson
-def test_everything_below_a_question_is_folded_until_it_is_opened(name, opened):
+def test_everything_below_a_question_is_folded_until_it_is_opened(name, pages):
+    closed, opened = pages[lesson(name)].closed, pages[lesson(name)].opened
     questions = source(name).count("**Before you run this:**")
     answers = [c for c in cells(name) if c.metadata.get("title") == "answer"]
-    assert len(visible(opened, "div.question")) == questions
-    assert all(visible(opened, "div.question"))
-    assert visible(opened, "details.answer .sd-summary-content") == [False] * len(answers)
-    results = visible(opened, ".tag_below-question .cell_output")
-    assert len(results) >= questions
-    assert not any(results)
-    assert all(visible(opened, ".tag_code-result:not(.tag_below-question) .cell_output"))
-    opened.evaluate(OPEN_ALL)
-    assert all(visible(opened, ".cell_output") + visible(opened, "details.answer p"))
+    assert closed["questions"] == questions * [True]
+    assert closed["answers"] == len(answers) * [False]
+    assert len(closed["results below questions"]) >= questions
+    assert not any(closed["results below questions"])
+    assert all(closed["other results"])
+    assert all(all(shown) for shown in opened.values())
 
 
 @every_lesson
-def test_the_code_of_figures_and_claims_is_folded_and_other_code_is_not(name, opened):
+def test_the_code_of_figures_and_claims_is_folded_and_other_code_is_not(name, pages):
     kinds = [c.metadata.get("title", "code") for c in cells(name) if c.cell_type == "code"]
-    for kind in ("claims", "plot"):
-        assert visible(opened, f".tag_{kind} .cell_input") == [False] * kinds.count(kind)
-    shown = visible(opened, ".cell_input")
-    assert (shown.count(True), len(shown)) == (kinds.count("code"), len(kinds))
+    closed = pages[lesson(name)].closed
+    assert closed["code of claims"] == kinds.count("claims") * [False]
+    assert closed["code of figures"] == kinds.count("plot") * [False]
+    assert closed["code"].count(True) == kinds.count("code")
+    assert len(closed["code"]) == len(kinds)
 
 
 @every_lesson
-def test_a_lesson_lists_each_claim_of_its_run(name, opened):
+def test_a_lesson_lists_each_claim_of_its_run(name, pages):
     outputs = [output for cell in cells(name) for output in cell.get("outputs", [])]
     printed = "".join(output.get("text", "") for output in outputs)
     claims = re.findall(r"^✓ (.+)$", printed, re.MULTILINE)
-    opened.evaluate(OPEN_ALL)
-    shown = opened.locator("article li.checked").all_inner_texts()
-    assert shown == [" ".join(claim.split()) for claim in claims] != []
+    assert pages[lesson(name)].claims == claims != []
 
 
 @every_lesson
@@ -349,18 +367,16 @@ def test_a_lesson_links_to_its_neighbours(name, pages):
 
 
 @every_lesson
-def test_a_lesson_has_its_exercise_with_folded_hints_and_solution(name, opened):
+def test_a_lesson_has_its_exercise_with_folded_hints_and_solution(name, pages):
     (folder,) = (REPOSITORY / "lessons" / "exercises").glob(f"{name[:2]}_*")
+    page = pages[lesson(name)]
     task = ast.parse((folder / "exercise.py").read_text(encoding="utf-8"))
-    title = ast.get_docstring(task).splitlines()[0].rstrip(".")
-    assert opened.get_by_role("heading", name=title).is_visible()
-    text = opened.locator("article").inner_text()
-    assert f"tinyalex learn start {int(name[:2])}" in text
-    folded = opened.locator("article details.exercise")
-    assert folded.locator("summary").all_inner_texts() == ["Hint 1", "Hint 2", "Hint 3", "Solution"]
-    assert not any(visible(opened, "details.exercise .sd-summary-content"))
-    solution = (folder / "solution.py").read_text(encoding="utf-8").strip()
-    assert folded.last.locator("pre").text_content().strip() == solution
+    assert ast.get_docstring(task).splitlines()[0].rstrip(".") in page.headings
+    assert f"tinyalex learn start {int(name[:2])}" in page.text
+    assert page.exercise == ["Hint 1", "Hint 2", "Hint 3", "Solution"]
+    assert page.closed["hints and solution"] == 4 * [False]
+    solution = (folder / "solution.py").read_text(encoding="utf-8")
+    assert page.solution.strip() == solution.strip()
 
 
 # Search
@@ -408,6 +424,13 @@ def module(monkeypatch):
 def test_a_docstring_becomes_restructured_text(text, rst, module):
     lines = module("plain_text").to_rst(text, {"nn.Linear": "full"}.get)
     assert "\n".join(lines).rstrip() == rst
+
+
+def test_a_hint_becomes_markdown(module):
+    text = module("plain_text").to_markdown(
+        "a*b and `c_d`s, e_f\ng:\n\n    h = i*j\n\n    k = 1\n\nl"
+    )
+    assert text == "a\\*b and `c_d`s, e\\_f g:\n\n```text\nh = i*j\n\nk = 1\n```\n\nl"
 
 
 def links(module, folder):

@@ -115,7 +115,8 @@ def with_navigation(text: str, page: str) -> str:
     others = sorted(name for name in pages - shown if not name.startswith("lessons/"))
     parts = {
         "Course": [name for name in COURSE if name in pages],
-        "Reference": [f"reference/{name}" for name in ("layers/index", *reference_pages.PACKAGES)],
+        "Reference": [f"reference/{name}" for name in ("layers/index", *reference_pages.PACKAGES)]
+        + ["genindex"],
         "Guides": [*GUIDES, *others],
         "Project": PROJECT,
     }

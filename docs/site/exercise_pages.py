@@ -22,16 +22,16 @@ def markdown(number: int) -> str:
 def section(exercise: Exercise) -> str:
     source = exercise.task.read_text(encoding="utf-8")
     task = ast.get_docstring(ast.parse(source)) or ""
-    text = plain_text.to_rst(task.partition("\n")[2])
-    hints = load(exercise.checks).HINTS
+    hints = [plain_text.to_markdown(hint) for hint in load(exercise.checks).HINTS]
+    solution = exercise.solution.read_text(encoding="utf-8").strip()
     return "\n\n".join(
         [
             f"## Exercise {exercise.number}: {exercise.title}",
-            rst(text),
+            plain_text.to_markdown(task.partition("\n")[2]),
             f"```text\n{COMMANDS.format(number=exercise.number)}\n```",
             f"```python\n{without_module_docstring(source)}\n```",
-            *(dropdown(f"Hint {i}", plain_text.to_rst(hint)) for i, hint in enumerate(hints, 1)),
-            dropdown("Solution", code(exercise.solution.read_text(encoding="utf-8"))),
+            *(dropdown(f"Hint {i}", hint) for i, hint in enumerate(hints, 1)),
+            dropdown("Solution", f"```python\n{solution}\n```"),
         ]
     )
 
@@ -42,15 +42,5 @@ def without_module_docstring(source: str) -> str:
     return "\n".join(source.splitlines()[first.end_lineno :]).strip()
 
 
-def rst(lines: list[str]) -> str:
-    """reStructuredText in Markdown."""
-    return "\n".join(["```{eval-rst}", *lines, "```"])
-
-
-def dropdown(title: str, lines: list[str]) -> str:
-    options = ["   :class-container: exercise", ""]
-    return rst([f".. dropdown:: {title}", *options, *(f"   {line}" for line in lines)])
-
-
-def code(source: str) -> list[str]:
-    return [".. code-block:: python", "", *(f"   {line}" for line in source.splitlines())]
+def dropdown(title: str, text: str) -> str:
+    return f"::::{{dropdown}} {title}\n:class-container: exercise\n\n{text}\n::::"

@@ -13,7 +13,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
-QUESTION = re.compile(r"^\*\*Before you run this:\*\*.*?(?=\n\s*\n|\Z)", re.DOTALL | re.MULTILINE)
+QUESTION = re.compile(r"\*\*Before you run this:\*\*.*?(?=\n\s*\n|\Z)", re.DOTALL)
 HEADING = re.compile(r"^#{2,} ", re.MULTILINE)
 COMMAND = re.compile(r"\n    python (lessons/.*)\n")
 FIGURE_PATH = re.compile(r"^figure: runs/lessons/.*\n?", re.MULTILINE)
@@ -81,7 +81,9 @@ def markdown(cell: NotebookNode, state: Below) -> list[NotebookNode]:
         text, rest = (source[: start.start()], source[start.start() :]) if start else (source, "")
         cells = [new_markdown_cell(dropdown("Answer", text, "answer"))]
         return [*cells, new_markdown_cell(rest)] if rest else cells
-    return [new_markdown_cell(QUESTION.sub(rf"{FENCE}{{div}} question\n\g<0>\n{FENCE}", source))]
+    return [
+        new_markdown_cell(QUESTION.sub(rf"\n\n{FENCE}{{div}} question\n\g<0>\n{FENCE}", source))
+    ]
 
 
 def dropdown(title: str, text: str, name: str) -> str:

@@ -20,6 +20,8 @@ Resolve = Callable[[str], str | None]
 FORMULA = re.compile(r"d?[a-z]\w*(\[[^]]*\])? +=[ ]")
 DEFINITION = re.compile(r"(?P<names>[*\w][\w*.]*(, [*\w][\w*.]*)*)(  +(?P<text>\S.*))?$")
 CODE = re.compile(r"`([^`]+)`")
+MARKDOWN = re.compile(r"([\\*_$<>\[\]#])")
+"""Characters that are markup in Markdown."""
 
 
 def to_rst(text: str, resolve: Resolve = lambda name: None) -> list[str]:
@@ -28,6 +30,24 @@ def to_rst(text: str, resolve: Resolve = lambda name: None) -> list[str]:
     for block in blocks(inspect.cleandoc(text)) if text.strip() else []:
         rst += [*render(block, resolve), ""]
     return rst
+
+
+def to_markdown(text: str) -> str:
+    """Paragraphs and indented code as Markdown."""
+    parts = []
+    for block in blocks(inspect.cleandoc(text)):
+        if block[0].startswith(" "):
+            code = textwrap.dedent("\n".join(block))
+            parts.append(f"```text\n{code}\n```")
+        else:
+            pieces = CODE.split(" ".join(line.strip() for line in block))
+            parts.append(
+                "".join(
+                    f"`{piece}`" if i % 2 else MARKDOWN.sub(r"\\\1", piece)
+                    for i, piece in enumerate(pieces)
+                )
+            )
+    return "\n\n".join(parts)
 
 
 def blocks(text: str) -> list[list[str]]:
