@@ -270,7 +270,8 @@ for (name, (losses, _)), colour in zip(curves.items(), colours[:2] + colours[3:]
 left.tick_params("x", labelrotation=30)
 right.axhline(math.log(10), color=lesson.GREY, linestyle=":")
 right.text(steps, math.log(10), "log 10", va="bottom", ha="right")
-left.legend(frameon=False)
+left.set_ylim(bottom=left.get_ylim()[0] / 30)  # space for the legend
+left.legend(frameon=False, loc="lower left")
 right.legend(frameon=False, loc="lower left")
 lesson.show(figure, "12_initialization")
 
