@@ -118,7 +118,7 @@ for p in range(5):
     positions = range(0, 224 + 2 * p - 11 + 1, 4)  # where the windows begin
     print(f"  padding {p}: (224 + {2 * p} - 11) / 4 = {(224 + 2 * p - 11) / 4:.2f}", end="")
     print(f"; {len(positions)} positions, from {positions[0]} to {positions[-1]}")
-with init.skipped():  # the weights stay uninitialised: only shapes are needed
+with init.skipped():  # zeros instead of random weights: only shapes are needed
     networks = {variant: models.alexnet(variant) for variant in ("paper", "original", "caffe")}
 for variant, size in ("paper", 224), ("original", 224), ("caffe", 227):
     conv1 = networks[variant].conv1
