@@ -101,7 +101,7 @@ source = np.ones(1 << 25, np.float32)  # 128 MB
 target, inputs = np.zeros_like(source), {n: random(n, 4096) for n in (1, 8, 64)}
 actions = {"peak": lambda: a @ b, "copy": lambda: np.copyto(target, source)}
 actions |= {n: lambda x=x: weights @ x.T for n, x in inputs.items()}
-with device.single_threaded_blas():  # NumPy's library for matrix products, on one core
+with device.single_threaded_blas():  # BLAS multiplies matrices for NumPy; one core
     times, linear = race(actions), {}
 peak, bandwidth = 2 * 1024**3 / times["peak"], 2 * source.nbytes / times["copy"]
 print(f"one core: {peak / 1e9:.1f} Gflop/s, {bandwidth / 1e9:.1f} GB/s", end="")
@@ -355,7 +355,7 @@ print("multiplications for an output:", {m: round((m + 2) ** 2 / m**2, 2) for m 
 # 4, 2.25 and 1.78 instead of 9. For large m it approaches 1, a ninth. tinyalex uses m =
 # 5 for 3 x 3 filters: 49 multiplications for 25 outputs, 4.6 times fewer. The gain
 # that was measured above is another number: the transforms take time too and are
-# memory-bound, and the two versions divide their work among the cores differently.
+# memory-bound, and each time depends on what else the machine is doing.
 
 # %% claims
 x0, x1, x2, x3, w0, w1, w2 = rng.standard_normal(7)
