@@ -6,11 +6,11 @@
 
 A convolution can be computed in Python loops, and by tinyalex, on the same processor;
 the loops are too slow for any training. This lesson takes four steps from the one to
-the other, measures each, and compares it with what the processor could do at
-most. For that it needs two numbers of the processor and one number of each computation,
-which are plotted in one diagram, the *roofline*. The last step, Winograd's algorithm,
-computes a convolution with less than half of its multiplications. It is derived by
-hand, and then used with tiles that are too large.
+the other, measures each, and compares it with what the processor could do at most. For
+that it needs two numbers of the processor and one number of each computation, which are
+plotted in one diagram, the *roofline*. The last step, Winograd's algorithm, computes a
+convolution with less than half of its multiplications. It is derived by hand, and then
+used with tiles that are too large.
 
 All measurements are on the CPU, also with `--device cuda`: the roofline is the same for
 a GPU, with other numbers (lesson 19).
@@ -190,7 +190,7 @@ times = race(
     }
 )
 times["loops"] *= flops / (2 * 9 * 4 * 64 * 9)  # of the whole layer
-whole_peak, moved = 2 * 1024**3 / times.pop("peak"), 4 * (x.size + w.size + y.size)
+whole_peak, moved = max(peak, 2 * 1024**3 / times.pop("peak")), 4 * (x.size + w.size + y.size)
 versions = {name: [flops / moved, flops / seconds] for name, seconds in times.items()}
 versions["im2col"][0] = flops / (moved + 4 * 2 * col.size)
 for name, (intensity, rate) in versions.items():
@@ -204,7 +204,6 @@ labels = {"xscale": "log", "yscale": "log", "xlabel": "arithmetic intensity (flo
 labels["ylabel"] = "rate (Gflop/s)"
 axes = lesson.axes(figure, title="Roofline of this machine, and what was measured", **labels)
 intensities = np.geomspace(0.2, 1000, 200)
-whole_peak = max(peak, whole_peak)
 roofs = (peak, "-", "one core", "top"), (whole_peak, "--", f"{cores} cores", "bottom")
 for top, style, name, side in roofs:
     roof = np.minimum(top, intensities * bandwidth) / 1e9
