@@ -39,12 +39,12 @@ args = lesson.options(__doc__)
 # \text{size} = \left\lfloor \frac{H + 2P - K}{S} \right\rfloor + 1
 # $$
 #
-# **Groups.** In 2012 a GPU had 3 GB, too little for this network. So the authors used
-# two: each had half of the filters of every layer (section 3.2). In conv2, conv4 and
-# conv5 a filter reads only the channels that are computed on its own GPU; in conv3 it
-# reads all. Today this is an option of the convolution: with `groups=G`, the channels
-# and the filters are divided into G groups, and a filter reads the C/G channels of its
-# own group. The paper's layers have G = 2 or G = 1.
+# **Groups.** The authors used two GPUs of 3 GB of memory each (lesson 20 asks whether
+# one is enough). Each GPU had half of the filters of every layer (section 3.2). In
+# conv2, conv4 and conv5 a filter reads only the channels that are computed on its own
+# GPU; in conv3 it reads all. Today this is an option of the convolution: with
+# `groups=G`, the channels and the filters are divided into G groups, and a filter reads
+# the C/G channels of its own group. The paper's layers have G = 2 or G = 1.
 #
 # **Parameters.** So each of the F filters has one weight for every element of a window
 # of K x K in C/G channels, and one bias:
@@ -55,7 +55,8 @@ args = lesson.options(__doc__)
 #
 # **Arithmetic.** Each output value is the dot product of a filter and a patch. It takes
 # $(C/G) K^2$ multiplications and about as many additions. One of each, `y += w * x`, is
-# called a *multiply-add*. The F filters have size x size outputs each:
+# called a *multiply-add*, and is two floating-point operations. The F filters have size
+# x size outputs each:
 #
 # $$
 # \text{multiply-adds} = F \cdot \text{size}^2 \cdot \frac{C}{G} K^2
@@ -91,7 +92,8 @@ args = lesson.options(__doc__)
 # **Before you run this:** fill in the other rows, with a pocket calculator or with a
 # function of your own (this is exercise 1). Your totals should be 60,965,224 parameters
 # and 724,406,816 multiply-adds. If this is too much: which layer has the most
-# parameters, and which the most multiply-adds?
+# parameters, and which the most multiply-adds? The next cell has an answer of the
+# exercise; read it when your totals agree.
 
 
 # %%
@@ -133,7 +135,7 @@ for name, row in paper.items():
 parameters, multiply_adds = total(paper, "parameters"), total(paper, "multiply_adds")
 print(f"  total     {parameters:>12,}{multiply_adds:>13,}")
 
-with init.skipped():  # no random weights: here only the shapes are used
+with init.skipped():  # zeros instead of random weights: only shapes are used
     alexnet = models.alexnet("paper")
 summary = alexnet.summary((3, 224, 224))
 print(summary)
@@ -174,8 +176,8 @@ lesson.show(figure, "15_inside_alexnet")
 #
 # This has practical consequences. To make the network faster, change the convolutions
 # (lesson 18). To make its file smaller, or to send fewer gradients from one machine to
-# another, change the linear layers: later networks replaced fc6 and fc7 by an average
-# over all positions.
+# another (lesson 20), change the linear layers: later networks replaced fc6 and fc7 by
+# an average over all positions.
 
 # %% claims
 lines = {line.split()[0]: line.split()[-2:] for line in summary.splitlines()[1:]}
@@ -203,8 +205,8 @@ lesson.claim("each weight is used size**2 times", all(uses[n] == paper[n].size *
 # In both formulas, parameters and multiply-adds are divided by G (if biases are left
 # out). Three of the eight layers have G = 2.
 #
-# **Before you run this:** if these three had G = 1, as on a single GPU with enough
-# memory, by what percentage would the network's parameters grow? And its multiply-adds?
+# **Before you run this:** if these three had G = 1, as on a single GPU, by what
+# percentage would the network's parameters grow? And its multiply-adds?
 
 # %%
 single = {name: layer._replace(g=1) for name, layer in PAPER.items()}
@@ -239,9 +241,9 @@ lesson.show(figure, "15_inside_alexnet_groups")
 
 # %% answer [markdown]
 # The parameters grow by little, since the convolutions have few. The multiply-adds grow
-# by more than half. So the paper's two columns, made for the memory of two GPUs, also
-# save a third of the arithmetic. `models.alexnet("single")` is the network without
-# groups. It is often called AlexNet too, which explains some of the numbers below.
+# by more than half. So the paper's division among two GPUs also saves a third of the
+# arithmetic. `models.alexnet("single")` is the network without groups. It is often
+# called AlexNet too, which explains some of the numbers below.
 
 # %% claims
 with init.skipped():
@@ -307,7 +309,8 @@ lesson.claim("with 128 images they are four times as large", 3.5 < 128 / equal <
 # 10. "fc6 reads the 256 x 13 x 13 outputs of conv5."
 #
 # **Before you run this:** which of them are right for the network of the paper? Each
-# can be decided with the table.
+# can be decided with the table, or with the table of a network that is built in another
+# way.
 
 # %%
 widths = zip(single.items(), (64, 192, 384, 256, 256), (3, 64, 192, 384, 256), strict=False)

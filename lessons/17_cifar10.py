@@ -62,9 +62,9 @@ print(f"errors on {len(pool)} images: {errors.min():.1%} to {errors.max():.1%}")
 # %% [markdown]
 # ## The error of an error
 #
-# The *variance* of a random value is the mean of its squared distance from its mean,
-# which is the mean of the square minus the square of the mean. Its root is the
-# *standard deviation*: the size of a typical deviation.
+# From lesson 1: the *variance* of a random value is the mean of its squared distance
+# from its mean, and its root is the *standard deviation*, the size of a typical
+# deviation. The variance is also the mean of the square minus the square of the mean.
 #
 # Let p be the error of a network on *all* images of this kind. We cannot measure p; we
 # test n images, chosen at random. Let w be 1 for an image with a wrong prediction,
@@ -96,10 +96,12 @@ for n in (100, 400, 1600, 6400):
 
 # %% answer [markdown]
 # Four times as many images halve it, since n is under the root. With 100 images it is
-# nearly 5 %: two tests of the *same* network often differ by that much. Two thirds of
-# the measured errors are within one standard error of p, and 95 % within two. The
-# formula also says how many images a result needs. To know an error near 50 % up to one
-# standard error of 1 %, 2500 images are needed, and for 0.1 %, a quarter of a million.
+# nearly 5 %: two tests of the *same* network often differ by that much. The mean of
+# many independent values has nearly a normal distribution (lesson 1), so about two
+# thirds of the measured errors are within one standard error of p, and 95 % within two.
+# The formula also says how many images a result needs. To know an error near 50 % up to
+# one standard error of 1 %, 2500 images are needed, and for 0.1 %, a quarter of a
+# million.
 
 # %% claims
 text = "the formula is right within a few per cent, for each n"
@@ -108,6 +110,10 @@ lesson.claim(text, max(abs(r - 1) for r in ratios) < 0.08)
 text = f"16 times as many images have {formula[1600] / formula[100]:.2f} times the standard error"
 lesson.claim(text, math.isclose(formula[1600] / formula[100], 1 / 4))
 lesson.claim("with 100 images it is more than 3 %", measured[100] > 0.03)
+distance = abs(first[choices].mean(axis=1) - errors[0]) / formula[n]  # of the last n
+one, two = (distance < 1).mean(), (distance < 2).mean()
+text = f"n = {n}: {one:.0%} are within one standard error, {two:.0%} within two"
+lesson.claim(text, 0.62 < one < 0.74 and 0.93 < two < 0.975)
 
 # %% [markdown]
 # ## The error of a difference
@@ -153,9 +159,11 @@ print(f", the same images {same_images:.2%}, formula {predicted:.2%}")
 # %% answer [markdown]
 # rho is well above 0: mostly the same images are difficult for both. This part of the
 # variance is saved, and pairing costs nothing. Only the images on which exactly one of
-# the two is wrong make a difference; the others cancel. If they are the part f of all
-# images, there is a simple rule: the standard error of the difference is about
-# $\sqrt{f / n}$.
+# the two is wrong make a difference; the others cancel. Let them be the part f of all
+# images. The difference of the two values of w is 1 or -1 for these images and 0 for
+# the others, so the mean of its square is f. If both networks have nearly the same p,
+# its mean is nearly 0, and f is its variance. So there is a simple rule: the standard
+# error of the difference is about $\sqrt{f / n}$.
 
 # %% claims
 saved = 1 - (same_images / other_images) ** 2
@@ -201,11 +209,18 @@ for t, part in outside.items():
 
 # %% answer [markdown]
 # More than twice as often as promised: where s happens to be too small, so is the
-# interval. The right factor for five values is 2.776. It is the 97.5 % point of
-# *Student's t distribution* with N - 1 = 4 degrees of freedom, which was computed for
-# this case, and can be looked up in a table. The *t interval* is D - 2.776 se to
-# D + 2.776 se. If 0 is outside of it, we say that the difference is *significant*: five
-# equal methods would show such a difference in one of twenty experiments.
+# interval. The right factor for five values is 2.776. It is a number of *Student's t
+# distribution*, the distribution of D / se if the true mean is 0: 2.5 % of the values
+# are above 2.776 and 2.5 % below -2.776. The number depends on N - 1 (here 4, called
+# the *degrees of freedom*), and can be looked up in a table:
+#
+# | N | 5 | 6 | 7 | 8 | 10 |
+# |---|---|---|---|---|---|
+# | t | 2.776 | 2.571 | 2.447 | 2.365 | 2.262 |
+#
+# The *t interval* is D - 2.776 se to D + 2.776 se. If 0 is outside of it, we say that
+# the difference is *significant*: two equally good methods would show such a difference
+# in one of twenty experiments.
 
 # %% claims
 text = (
@@ -316,12 +331,12 @@ lesson.show(figure, "17_cifar10")
 # pairing, two single runs show the wrong sign in about one of four cases.
 #
 # Two warnings. First, an interval of 95 % misses in one of twenty experiments, and here
-# are five: at least one of five misses with a probability of up to 1 - 0.95^5 = 23 %.
-# Second, these intervals are about seeds only. All runs have the same 10,000 test
-# images. If exactly one of two networks is wrong on a part f = 0.3 of them, other
-# images can change the difference of two runs by $\sqrt{f / n}$ = 0.5 %, and the small
-# difference is not much larger. So we look at the validation images too, which are
-# others.
+# are five: if they were independent, at least one of five would miss with a probability
+# of 1 - 0.95^5 = 23 %. (They have the runs with all five parts in common.) Second,
+# these intervals are about seeds only. All runs have the same 10,000 test images. If
+# exactly one of two networks is wrong on a part f = 0.3 of them, other images can
+# change the difference of two runs by $\sqrt{f / n}$ = 0.5 %, and the small difference
+# is not much larger. So we look at the validation images too, which are others.
 
 # %% claims
 runs = {(r["variant"], r["seed"]): r for r in results["runs"] if r["phase"] == "compare"}
@@ -368,10 +383,11 @@ for name, d in differences.items():
 #
 # What should we expect? Assume that all K networks are equally good. Their measured
 # errors still differ. The part of the error that all share, because the images are the
-# same, does not matter for the choice; the other part has the standard deviation
-# $se \sqrt{1 - rho}$, as in the difference above (there it occurs twice, in A and B).
-# Let c be the mean of the largest of K standard normal numbers. Then the lowest of the
-# K errors is, on average, too low by the *optimism*
+# same, does not matter for the choice. The variance of the other part is half of that
+# of the difference A - B above, in which it occurs twice, once in A and once in B: it
+# is $p (1 - p) (1 - rho) / n$. Let c be the mean of the largest of K normal random
+# numbers with mean 0 and standard deviation 1. Then the lowest of the K errors is, on
+# average, too low by the *optimism*
 #
 # $$
 # c \sqrt{\frac{p (1 - p) \, (1 - rho)}{n}}
@@ -442,7 +458,7 @@ lesson.claim(f"{text} {p - reported[-1]:.1%}", p - fresh[-1] < 0.5 * (p - report
 #    `my/`, `tinyalex learn check 17` checks it.
 # 2. How many seeds would be needed to show a difference of 0.4 %, the paper's for
 #    overlapping pooling, in the experiment above? Use the s of "no overlap", and
-#    N instead of 5.
+#    N instead of 5, with the t of the table above.
 # 3. Why is tanh better? One hypothesis: dropout does more harm to ReLU networks, in so
 #    few epochs. Which two variants would test it? Add them to
 #    tinyalex/course/ablations.py, and run them with the same seeds. Before you look,

@@ -4,13 +4,13 @@
 
     python lessons/18_speed.py [--seed 1]
 
-A convolution in Python loops is tens of thousands of times slower than the same
-convolution in tinyalex, on the same processor. This lesson takes four steps from the
-one to the other, measures each, and compares it with what the processor could do at
-most. For that it needs two numbers of the processor and one number of each computation,
-which are plotted in one diagram, the *roofline*. The last step, Winograd's algorithm,
-computes a convolution with less than half of its multiplications. It is derived by
-hand, and then used with tiles that are too large.
+A convolution can be computed in Python loops, and by tinyalex, on the same processor;
+the loops are too slow for any training. This lesson takes four steps from the one to
+the other, measures each, and compares it with what the processor could do at most. For
+that it needs two numbers of the processor and one number of each computation, which are
+plotted in one diagram, the *roofline*. The last step, Winograd's algorithm, computes a
+convolution with less than half of its multiplications. It is derived by hand, and then
+used with tiles that are too large.
 
 All measurements are on the CPU, also with `--device cuda`: the roofline is the same for
 a GPU, with other numbers (lesson 19).
@@ -60,8 +60,8 @@ def random(*shape):
 # \max \left( \frac{W}{\text{peak}}, \; \frac{Q}{\text{bandwidth}} \right)
 # $$
 #
-# Divide W by both sides. With the *arithmetic intensity* $I = W/Q$, in flops per byte,
-# this is
+# Both sides are positive. So W divided by the left side is at most W divided by the
+# right side. With the *arithmetic intensity* $I = W/Q$, in flops per byte, this is
 #
 # $$
 # \text{rate} = \frac{W}{\text{seconds}}
@@ -101,12 +101,11 @@ source = np.ones(1 << 25, np.float32)  # 128 MB
 target, inputs = np.zeros_like(source), {n: random(n, 4096) for n in (1, 8, 64)}
 actions = {"peak": lambda: a @ b, "copy": lambda: np.copyto(target, source)}
 actions |= {n: lambda x=x: weights @ x.T for n, x in inputs.items()}
-with device.single_threaded_blas():  # one core, for now
-    times = race(actions)
+with device.single_threaded_blas():  # BLAS multiplies matrices for NumPy; one core
+    times, linear = race(actions), {}
 peak, bandwidth = 2 * 1024**3 / times["peak"], 2 * source.nbytes / times["copy"]
 print(f"one core: {peak / 1e9:.1f} Gflop/s, {bandwidth / 1e9:.1f} GB/s", end="")
 print(f"; the edge of the roof is at {peak / bandwidth:.1f} flops per byte")
-linear = {}
 for n, x in inputs.items():
     flops, moved = 2 * n * weights.size, 4 * (weights.size + 2 * x.size)
     linear[n] = flops / moved, flops / times[n]
@@ -154,15 +153,16 @@ lesson.claim(text, max(ratios) < 4)
 # Q = 4 (|x| + |w| + |y|), \qquad Q_2 = 4 (|x| + |w| + |y| + 2 |\text{col}|)
 # $$
 #
+# where |x| is the number of elements of x.
+#
 # **Before you run this:** which of the four steps, from one version to the next, gains
-# most? How far from the roof is each version: by a factor of 2, 10, 1000?
+# most? How far below the roof is each version: by a factor of 2, 10, 1000 or 100,000?
 
 
 # %%
 x, w = random(16, 64, 28, 28), random(64, 64, 3, 3)
 y, col = np.empty_like(x), np.empty((64, 3, 3, 16, 28, 28), np.float32)
-flops = 2 * y.size * 64 * 9
-cores = device.workers()
+flops, cores = 2 * y.size * 64 * 9, device.workers()
 
 
 def im2col_and_matmul():
@@ -190,11 +190,13 @@ times = race(
     }
 )
 times["loops"] *= flops / (2 * 9 * 4 * 64 * 9)  # of the whole layer
-whole_peak, moved = 2 * 1024**3 / times.pop("peak"), 4 * (x.size + w.size + y.size)
+whole_peak, moved = max(peak, 2 * 1024**3 / times.pop("peak")), 4 * (x.size + w.size + y.size)
 versions = {name: [flops / moved, flops / seconds] for name, seconds in times.items()}
 versions["im2col"][0] = flops / (moved + 4 * 2 * col.size)
 for name, (intensity, rate) in versions.items():
-    print(f"  {name:<9} intensity {intensity:>5.1f}, {rate / 1e6:>10,.1f} Mflop/s")
+    bound = min(whole_peak if name in ("threads", "Winograd") else peak, intensity * bandwidth)
+    print(f"  {name:<9} intensity {intensity:>5.1f}, {rate / 1e6:>10,.1f} Mflop/s", end="")
+    print(f", the bound is {bound / rate:,.1f} times that")
 
 # %% plot
 figure = lesson.figure(9, 5.4)
@@ -202,7 +204,6 @@ labels = {"xscale": "log", "yscale": "log", "xlabel": "arithmetic intensity (flo
 labels["ylabel"] = "rate (Gflop/s)"
 axes = lesson.axes(figure, title="Roofline of this machine, and what was measured", **labels)
 intensities = np.geomspace(0.2, 1000, 200)
-whole_peak = max(peak, whole_peak)
 roofs = (peak, "-", "one core", "top"), (whole_peak, "--", f"{cores} cores", "bottom")
 for top, style, name, side in roofs:
     roof = np.minimum(top, intensities * bandwidth) / 1e9
@@ -223,12 +224,14 @@ for name, (intensity, measured) in versions.items():
 lesson.show(figure, "18_speed")
 
 # %% answer [markdown]
-# The first step gains most, by far. The loops are below the roof by a factor of more
-# than a thousand, and neither memory nor arithmetic is the reason. For each product
-# the interpreter looks up types, checks indices and creates objects. im2col writes and
+# The first step gains most, by far. The loops are below the roof by a factor of tens of
+# thousands, and neither memory nor arithmetic is the reason. For each product the
+# interpreter looks up types, checks indices and creates objects. im2col writes and
 # reads nine times as many values as there are pixels, and is faster nevertheless,
 # because compiled loops do the rest. The roofline shows which change is worth a try:
-# fewer multiplications would not have helped the loops.
+# half of the multiplications would have halved the time of the loops, which is little
+# compared with such a factor. For the other versions it is a small factor, which is
+# printed above.
 #
 # Tiles gain little here. The bound assumes that values are moved and multiplied at the
 # same time; version 2 first copies all columns, then multiplies. Tiles keep the copies
@@ -248,6 +251,8 @@ text = f"Winograd with {cores} cores is {gain:.1f} times as fast as im2col on on
 lesson.claim(text, gain > 1.2)
 text = f"the loops reach {versions['loops'][1] / peak:.0e} of the peak of one core"
 lesson.claim(text, versions["loops"][1] < 1e-2 * peak)
+slowest = min(rate for name, (_, rate) in versions.items() if name != "loops")
+lesson.claim(f"the others reach {slowest / peak:.0%} of it or more", slowest > 1e-2 * peak)
 
 # %% [markdown]
 # ## Fewer multiplications
@@ -266,7 +271,7 @@ lesson.claim(text, versions["loops"][1] < 1e-2 * peak)
 # $$
 #
 # $$
-# m_4 = (x_1 - x_3) \, w_2 \qquad m_3 = (x_2 - x_1) \, \frac{w_0 - w_1 + w_2}{2}
+# m_3 = (x_2 - x_1) \, \frac{w_0 - w_1 + w_2}{2} \qquad m_4 = (x_1 - x_3) \, w_2
 # $$
 #
 # $$
@@ -289,13 +294,35 @@ lesson.claim(text, versions["loops"][1] < 1e-2 * peak)
 # y = A^T \left( (G w) \odot (B^T x) \right)
 # $$
 #
-# where the circle is the elementwise product. For an image the transforms are applied
-# to rows and columns: 4 x 4 pixels give 2 x 2 outputs with 16 multiplications instead
-# of 36. In general m x m outputs of a 3 x 3 filter take $(m + 2)^2$ instead of $9 m^2$.
-# The construction (Toom and Cook) treats x and w as polynomials: instead of multiplying
-# all pairs of coefficients, it evaluates both at m + 1 numbers, the *points*, and at
-# infinity, multiplies the values, and computes the coefficients of the product from
-# these. The points of F(2, 3) are 0, 1 and -1.
+# where the circle is the elementwise product, and
+#
+#     A^T =  1  1  1  0     G =   1    0    0      B^T =  1  0 -1  0
+#            0  1 -1 -1          1/2  1/2  1/2            0  1  1  0
+#                                1/2 -1/2  1/2            0 -1  1  0
+#                                 0    0    1             0  1  0 -1
+#
+# **Any number of outputs.** Where do such matrices come from? From the product of two
+# polynomials (Toom and Cook). If u has m coefficients and w three, their product has
+# the m + 2 coefficients $c_k = \sum_i w_{k-i} u_i$. Instead of multiplying all pairs of
+# coefficients, evaluate u and w at m + 1 numbers, the *points*, and "at infinity",
+# which means: take the highest coefficient. Multiply the m + 2 pairs of values, and
+# compute c from these products. An evaluation is a matrix whose rows are powers of the
+# points: A for u, G for w. Let B be the inverse of such a matrix, for m + 2
+# coefficients. Then
+#
+# $$
+# c = B \left( (G w) \odot (A u) \right)
+# $$
+#
+# For a given w this is one matrix, with the elements $w_{k-i}$, which is multiplied by
+# u. The filter $y_i = \sum_k w_{k-i} x_k$ multiplies x by its transpose (it is the
+# adjoint, lesson 6). Transposing a product of matrices transposes each and reverses
+# their order: that is the formula for y above. The points of F(2, 3) are 0, 1 and -1.
+# (`transforms` below has the factors 1/2 in B instead of G, and $-m_4$.)
+#
+# For an image the transforms are applied to rows and columns: 4 x 4 pixels give 2 x 2
+# outputs with 16 multiplications instead of 36. In general m x m outputs of a 3 x 3
+# filter take $(m + 2)^2$ instead of $9 m^2$.
 #
 # **Before you run this:** how many multiplications for each output are left for m = 2,
 # 4 and 6? What is the least that is possible, for very large m?
@@ -325,8 +352,9 @@ print("multiplications for an output:", {m: round((m + 2) ** 2 / m**2, 2) for m 
 
 # %% answer [markdown]
 # 4, 2.25 and 1.78 instead of 9. For large m it approaches 1, a ninth. tinyalex uses m =
-# 5 for 3 x 3 filters: 49 multiplications for 25 outputs, 4.6 times fewer. The measured
-# gain above is smaller, since the transforms are memory-bound, and take time too.
+# 5 for 3 x 3 filters: 49 multiplications for 25 outputs, 4.6 times fewer. The gain
+# that was measured above is another number: the transforms take time too and are
+# memory-bound, and each time depends on what else the machine is doing.
 
 # %% claims
 x0, x1, x2, x3, w0, w1, w2 = rng.standard_normal(7)
@@ -338,6 +366,10 @@ matrices = at @ ((g @ [w0, w1, w2]) * (bt @ [x0, x1, x2, x3]))
 definition = x0 * w0 + x1 * w1 + x2 * w2, x1 * w0 + x2 * w1 + x3 * w2
 lesson.claim("F(2, 3) by hand equals the definition", np.allclose(by_hand, definition))
 lesson.claim("so does the form with matrices", np.allclose(matrices, definition))
+u = rng.standard_normal(2)
+values = (g @ [w0, w1, w2]) * (at.T @ u)
+product = np.polynomial.polynomial.polymul(u, [w0, w1, w2])
+lesson.claim("the product of polynomials uses the same three", np.allclose(bt.T @ values, product))
 
 # %% [markdown]
 # ## Break it: larger tiles

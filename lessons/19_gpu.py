@@ -109,17 +109,9 @@ lesson.claim(text, (started, without_element) == (1024, 24))
 # *coalesced*.
 #
 # Let thread t of a warp read the element s t of an array, which begins at the start of
-# a sector. The number s is the *stride*. In a sector of 8 elements there are 8 / s that
-# are read, if s divides 8. So 32 threads need 32 / (8 / s) = 4 s sectors, but never
-# more than one each:
-#
-# $$
-# \textrm{sectors} = \min(4\,s,\ 32), \qquad
-# \textrm{used fraction} = \frac{32 \cdot 4}{32 \cdot \textrm{sectors}}
-# $$
-#
-# The used fraction is the part of the moved bytes that the threads asked for: it is the
-# largest fraction of the memory's speed that such a line can use.
+# a sector. The number s is the *stride*. The *used fraction* is the part of the moved
+# bytes that the threads asked for: it is the largest fraction of the memory's speed
+# that such a line can use.
 #
 # **Before you run this:** conv1 of AlexNet moves its windows by 4 pixels, so im2col
 # (lesson 5) reads with stride 4 if neighbouring threads copy neighbouring windows. How
@@ -139,6 +131,15 @@ for s in (1, 2, 3, 4, 8, 16):
     print(f"  stride {s:>2}: {sectors(s * WARP):>2} sectors, used {4 / sectors(s * WARP):.1%}")
 
 # %% answer [markdown]
+# If s divides 8, then of the 8 elements of a sector 8 / s are read. So 32 threads need
+# 32 / (8 / s) = 4 s sectors, but never more than one each. They ask for 4 bytes each,
+# and a sector has 32:
+#
+# $$
+# \textrm{sectors} = \min(4\,s,\ 32), \qquad
+# \textrm{used fraction} = \frac{32 \cdot 4}{32 \cdot \textrm{sectors}}
+# $$
+#
 # With stride 4 a warp touches 16 sectors and uses a quarter of their bytes. From stride
 # 8 on each thread needs a sector of its own, of which it uses an eighth. The formula is
 # also right for stride 3, which does not divide 8.
@@ -323,6 +324,7 @@ def train(h, batch, steps=1, read_each_loss=False):
     with gpu.counting() as counts:
         for step in range(steps):
             images, labels = (device.to(array, gpu.device) for array in data)
+            # with "sum", because the mean takes some launches more
             loss = F.cross_entropy(net(images), labels, reduction="sum")
             optimizer.zero_grad()
             loss.backward()
@@ -333,6 +335,7 @@ def train(h, batch, steps=1, read_each_loss=False):
 
 
 cases = {(h, batch): train(h, batch) for h in (0, 1, 2) for batch in (8, 64)}
+# gemms: general matrix multiplications
 launches = {case: counts.launches.total() + counts.gemms for case, counts in cases.items()}
 copied = {batch: cases[0, batch].copied_bytes["to the GPU"] for batch in (8, 64)}
 waits = {each: train(0, 8, 20, each).synchronizations.total() for each in (False, True)}

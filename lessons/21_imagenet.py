@@ -60,7 +60,7 @@ labels = ta.Tensor(np.arange(len(photos))).to(args.device).data
 with init.skipped():
     net = models.alexnet("paper").to(args.device)
 for parameter in net.parameters():
-    init.constant_(parameter, 1e-3)
+    init.constant_(parameter, 1e-3)  # instead of the zeros of init.skipped
 optimizer = optim.SGD(net.parameters(), lr=1e-6, momentum=0.9)
 
 
@@ -134,10 +134,13 @@ if args.full:
     run = ten_classes.experiment(Path("runs/lessons/21_imagenet.json"), where=args.device)
 
 # %% answer [markdown]
-# A few steps tell little about a run of weeks. In the run of half an hour that follows
+# On a CPU, months: the output has E N / r for each measured step. The two GPUs of 2012
+# trained more than 200 images a second.
+#
+# A few steps tell little about such a run. In the run of half an hour that follows
 # below, nothing was changed on the way, and still its epochs had very different rates:
 # other programs used the same computer at times. A duration that is computed from a few
-# seconds should be given with one digit, "about a month", and not as "31.4 days".
+# seconds should be given with one digit: "about 4 hours", and not "4 hours 13 minutes".
 
 # %% claims
 text = f"the two GPUs of 2012 trained {rates_2012[0]:.0f} to {rates_2012[1]:.0f} images a second"
@@ -158,9 +161,9 @@ lesson.claim(text, factor > 1.2)
 # pixels, for 30 epochs. `--full` repeats this run; its results are in
 # lessons/results/21_imagenet.json.
 #
-# ImageNet's competition reports two errors. The *top-1 error* is the one we know. For
-# the *top-5 error*, the network names its five most probable classes, and the answer
-# counts as right if the label is among them. In general, with K classes:
+# ImageNet's competition reports two errors (lesson 8). The *top-1 error* is the one of
+# lesson 0. For the *top-5 error*, the network names its five most probable classes, and
+# the answer counts as right if the label is among them. In general, with K classes:
 #
 # $$
 # top\text{-}k \; error =
@@ -253,9 +256,9 @@ lesson.claim(text, ten["top5_error"] < 0.153)
 #
 # Below, five small networks are trained, which differ in the seed only.
 #
-# **Before you run this:** on how many of the images is the loss of the mean prediction
-# at most the mean loss: on all, or on most? And does the same law hold for the error:
-# can the mean prediction be wrong where most of the networks are right?
+# **Before you run this:** does the same law hold for the error? Can the mean prediction
+# be wrong on an image where most of the networks are right? Can it be right where most
+# are wrong, and which of the two is more frequent?
 
 # %%
 train, test, _ = lesson.images(1500, 2000)
@@ -343,7 +346,9 @@ lesson.claim(text, rescued > 1.5 * lost)
 # training images from 0, in the alphabetical order of their names (n01440764 is the
 # tench). A program that evaluates a network must translate between them. (`tinyalex
 # prepare` does.) Below, the labels of the test images are those of another order, in
-# which no class has the same number. The network is the mean of the five.
+# which no class has the same number. The network is the mean of the five. The program
+# also prints the *confusion matrix*: in row i and column j it has the number of images
+# with label i that were predicted as class j.
 #
 # **Before you run this:** what will the error and the loss be, compared with those of
 # guessing (90 %, and log 10 = 2.30)? Can we see that the network is good, although the
