@@ -89,15 +89,13 @@ unrelated = abs(some - np.roll(others, 1, axis=0)).mean()
 print(f"two crops of one image: {same:.0f}; of two images: {unrelated:.0f}")
 
 # %% answer [markdown]
-# For the network, two crops of one image differ a lot. Photographs vary from pixel to
-# pixel, and two crops of one are nearly as different as two photographs; the drawn
-# images have large areas of one colour, and the difference is about half as large. Of
-# course, many crops of one cat are worth less than images of as many cats; the paper
-# itself calls them "highly interdependent".
+# For the network, two crops of one image differ a lot: about half as much as crops of
+# two unrelated images. Of course, many crops of one cat are worth less than images of
+# as many cats; the paper itself calls them "highly interdependent".
 
 # %% claims
 text = f"crops of one image differ by {same / unrelated:.0%} of the difference of unrelated ones"
-lesson.claim(text, same > unrelated / 4)
+lesson.claim(text, 0.3 < same / unrelated < 0.75)
 
 # %% [markdown]
 # ## The colour of the light
