@@ -10,14 +10,23 @@ Python, NumPy arrays, matrix multiplication and the derivative of a function.
 
 How to read a lesson: run the command above in the folder of the repository, and read
 the file, or its page, from top to bottom. At **Before you run this**, stop and predict
-the result; the answer follows the code. For each *claim* of the text that the program
-has checked it prints a line with the mark ✓; if a claim does not hold, it stops with an
-error. Figures are written to `runs/lessons`. Exercises are at the end.
+the result; the answer follows the code. The program checks many statements of the text,
+its *claims*. For each claim that holds it prints a line with the mark ✓; if one does
+not hold, the program stops with an error. Figures are written to `runs/lessons`.
+Exercises are at the end.
 
 `--seed` is the *random seed*, the number from which all random numbers of a run are
 computed: the same seed gives the same run. `--device cuda` computes on a GPU. The
 module `lesson` loads images, checks claims and writes figures; the rest is what you
 would write in a program of your own.
+
+The course leads to *AlexNet*, the network that won the ImageNet competition of 2012.
+*ImageNet* is a collection of photographs; the competition used 1.2 million photographs
+of 1000 kinds of objects. *The paper* is A. Krizhevsky, I. Sutskever and G. E. Hinton,
+*ImageNet Classification with Deep Convolutional Neural Networks*, 2012. *The code of
+2012* is the authors' program, cuda-convnet. Some lessons compare tinyalex with
+*PyTorch*, a widely used library whose module is named `torch`, and with *torchvision*,
+its collection of networks.
 """
 
 # %%
@@ -84,8 +93,8 @@ print(f"the first image: label {train.labels[0]}, {train.classes[train.labels[0]
 # tensor's only element, as a Python number; `.numpy()` is all of it, as a NumPy array.
 # Elements are `float32` by default, 32-bit numbers with about 7 decimal digits.
 #
-# **Before you run this:** w starts at 3. For which of the four rates does it approach
-# 1, how fast, and for which does it not?
+# **Before you run this:** w starts at 3. With which of the rates 0.01, 0.3, 0.9 and 1.1
+# does it approach 1, how fast, and with which does it not?
 
 
 # %%
@@ -117,8 +126,11 @@ for lr, path in paths.items():
 # factor is 0.98: w approaches 1, but slowly. With 0.3 it is 0.4, which is fast. With
 # 0.9 it is -0.8: each step goes too far, to the other side of the minimum, but w still
 # approaches it. With 1.1 it is -1.2: the distance grows with each step. So a rate can
-# be too small or too large. In general it must be below 2 divided by the second
-# derivative of L; here that is 2 / 2 = 1.
+# be too small or too large.
+#
+# For any parabola with its minimum at m, the derivative is c (w - m), where c is the
+# second derivative. So the factor is 1 - c lr, and it is between -1 and 1 if lr is
+# below 2 / c. Here c = 2, and the limit is 1.
 
 # %% claims
 for lr, path in paths.items():
@@ -140,23 +152,27 @@ for lr, path in paths.items():
 # $$
 #
 # This is a *linear layer*, `nn.Linear`. A layer is an `nn.Module`: an object which is
-# called like a function, and which holds the tensors to learn, its *parameters*.
+# called like a function, and which holds the tensors to learn, its *parameters*. Each
+# of a layer's outputs is called a *unit*, or a *neuron*; here there are ten.
 # `nn.Sequential` is a Module that applies layers one after the other; `nn.Flatten`
-# makes a row of each image. Two preparations:
+# makes a row of each image. The method `state_dict()` returns all parameters of a
+# Module as NumPy arrays, by name: below, "1.weight" and "1.bias" are those of layer 1,
+# the linear one (layer 0 is Flatten). Two preparations:
 #
 # - Pixel values from 0 to 255 are scaled to -0.5 to 0.5. With large inputs the loss
 #   changes fast when a weight changes, and only very small rates would work.
-# - The weights start from zero. This is possible for a single layer only. With several
-#   layers they start from random numbers, usually of the size that keeps the values
-#   similar from layer to layer: *He initialisation*, lesson 12.
+# - The weights start from zero. This is possible for a single layer only (lesson 12
+#   shows what happens otherwise). With several layers they start from random numbers,
+#   usually of the size that keeps the values similar from layer to layer: *He
+#   initialisation*, lesson 12.
 #
 # ## The loss
 #
 # *Softmax* turns the logits of an image into probabilities p: positive numbers with the
-# sum 1; the largest logit gets the largest. The *cross-entropy* loss is -log of the
-# probability that the network gives to the right class: 0 if this is 1, and large if it
-# is close to 0. `F.cross_entropy` (F is `tinyalex.functional`) computes both, and the
-# mean over the N images:
+# sum 1; the largest logit gets the largest probability. The *cross-entropy* loss is
+# -log of the probability that the network gives to the right class: 0 if this is 1, and
+# large if it is close to 0. `F.cross_entropy` (F is `tinyalex.functional`) computes
+# both, and the mean over the N images:
 #
 # $$
 # p_k = \frac{e^{logits_k}}{\sum_j e^{logits_j}}, \qquad
@@ -170,8 +186,8 @@ for lr, path in paths.items():
 
 
 # %%
-def scaled(images, **position):
-    """Pixels from -0.5 to 0.5. The Loader also gives the batch's position."""
+def scaled(images, **unused):
+    """Pixels from -0.5 to 0.5. (`unused`: what the Loader below passes, too.)"""
     return images.astype("float32") / 255 - 0.5
 
 
@@ -203,9 +219,11 @@ lesson.claim("the loss of ten equal probabilities is log 10", np.isclose(loss.it
 # would be too much work for a single step. So each step uses a *batch* of 128 images,
 # and the gradient of their loss. The batches are random, hence the name *stochastic
 # gradient descent*, SGD. An *epoch* is one pass over all training images, here 32
-# batches. `data.Loader` yields the batches, with the images in a new random order in
-# each epoch. For each batch, the *forward pass* computes the loss, and the *backward
-# pass* the gradients. The step for all weights and biases,
+# batches, the last one of 32 images. `data.Loader` yields the batches, with the images
+# in a new random order in each epoch. It calls its `transform`, here `scaled`, with the
+# images of each batch, and also with the numbers of the epoch and of the batch's first
+# image, which lesson 14 uses. For each batch, the *forward pass* computes the loss, and
+# the *backward pass* the gradients. The step for all weights and biases,
 #
 # $$
 # W \leftarrow W - lr \frac{\partial L}{\partial W}, \qquad
@@ -213,6 +231,9 @@ lesson.claim("the loss of ten equal probabilities is log 10", np.isclose(loss.it
 # $$
 #
 # is `optim.SGD(parameters, lr).step()`; its `zero_grad()` removes the old gradients.
+# (In a derivative, $\partial$ is written for d if there are several variables: all
+# others are constant. $\partial L / \partial W$ is the array of the derivatives of L
+# with respect to each element of W.)
 #
 # The *error* is the fraction of images whose prediction is wrong; 1 - error is called
 # the *accuracy*. To compute it no gradients are needed, so nothing has to be recorded:
@@ -285,8 +306,9 @@ lesson.claim(f"the loss decreased to {losses[-1]:.2f}", losses[-1] < losses[0] <
 # rates that differ by factors of ten, for a few epochs each, and then some between the
 # best two, such as three times the smaller one.
 #
-# **Before you run this:** which of the four losses will fall fastest? How will you
-# recognise a rate that is too small, and one that is too large?
+# **Before you run this:** with which of the rates 0.001, 0.01, 0.1 and 1 will the loss
+# fall fastest? How will you recognise a rate that is too small, and one that is too
+# large?
 
 # %%
 curves = {}
@@ -310,6 +332,8 @@ axes.legend(frameon=False)
 lesson.show(figure, "00_learning_rates")
 
 # %% answer [markdown]
+# The loss falls fastest with 0.1.
+#
 # A rate that is too small: the loss falls steadily, but slowly. With 0.001 it would
 # take many more epochs. A rate that is too large: the loss rises at once, is irregular,
 # and here it stays above log 10, the loss of a network that knows nothing. The steps go
@@ -323,8 +347,9 @@ lesson.show(figure, "00_learning_rates")
 # network predicts new images. Lesson 17 uses a third set of images for such choices.)
 
 # %% claims
-slow, _, fast, too_fast = (curve[-1] for curve in curves.values())
+slow, middle, fast, too_fast = (curve[-1] for curve in curves.values())
 lesson.claim(f"lr = 0.001 reaches a loss of {slow:.2f}, lr = 0.1 {fast:.2f}", slow > fast + 0.1)
+lesson.claim(f"lr = 0.01 is between these two, with {middle:.2f}", fast < middle < slow)
 lesson.claim(f"lr = 1 ends at {too_fast:.2f}, above log 10", too_fast > np.log(10))
 
 # %% [markdown]
@@ -362,8 +387,8 @@ lesson.claim(f"{text} {mixed_test_error:.1%}", mixed_error < 0.82 and mixed_test
 #
 # 1. Write the training loop yourself: `tinyalex learn start 0` creates the file in
 #    `my/`, `tinyalex learn check 0` checks it.
-# 2. Double all values that `scaled` returns. By which factor must the rate change so
-#    that the predictions stay the same? Derive it for the weights, then for the biases.
-#    (A weight's gradient is proportional to its pixel values.)
-# 3. Use batches of 4000 images, then of 8, and as many epochs. How many steps does each
-#    run make, and what does the loss show?
+# 2. Double all values that `scaled` returns. By what must the rate of the weights be
+#    multiplied so that the predictions stay the same? And the rate of the biases? (A
+#    weight's gradient is proportional to its pixel values.)
+# 3. Use batches of 4000 images, then of 8, each for 20 epochs with `lr=0.03`. How many
+#    steps does each run make, and what does the loss show?

@@ -31,10 +31,18 @@ pixels = train.images / 255 - 0.5
 # %% [markdown]
 # ## A network with a middle
 #
-# The network has two linear layers, and between them `nn.Tanh`, which applies tanh to
-# each element. (Without it, the two layers would be equivalent to one: the product of
-# two matrices is a matrix.) A layer starts with random weights. We study those of the
-# first layer, 3072 for each of its 8 outputs, as an array of the shape (8, 3072).
+# The network has two linear layers, and between them `nn.Tanh`, which applies this
+# function to each element:
+#
+# $$
+# \tanh(x) = \frac{e^x - e^{-x}}{e^x + e^{-x}}, \qquad
+# \frac{d \tanh(x)}{dx} = 1 - \tanh(x)^2
+# $$
+#
+# It increases from -1 to 1, and its graph has the shape of an S. (Without it, the two
+# layers would be equivalent to one: the product of two matrices is a matrix.) A layer
+# starts with random weights. We study those of the first layer, 3072 for each of its 8
+# outputs, as an array of the shape (8, 3072).
 #
 # The network exists in two precisions: float64 has about 16 decimal digits, float32
 # about 7.
@@ -86,6 +94,7 @@ double, single = Experiment("float64"), Experiment("float32")
 # %%
 loss = double.loss(double.start)
 loss.backward()
+# .grad is an array, on a GPU perhaps; ta.Tensor(...).numpy() makes it one of NumPy.
 gradient = ta.Tensor(double.weight.grad).numpy().copy()
 by_size = np.argsort(-abs(gradient), axis=None)
 indices = list(zip(*np.unravel_index(by_size[:16], gradient.shape), strict=True))
@@ -98,7 +107,8 @@ for h in (0.1, 0.01, 0.001, 0.0001):
 print(f"  backward()  gradient           {gradient[steepest]:+.8f}")
 
 # %% answer [markdown]
-# About one digit: the error is proportional to h. The Taylor series shows why:
+# About one digit: the error is proportional to h. The Taylor series shows why. It
+# writes the function as a polynomial in h that has the same derivatives at h = 0:
 #
 # $$
 # f(w + h) = f(w) + h f'(w) + \frac{h^2}{2} f''(w) + \frac{h^3}{6} f'''(w) + ...
@@ -118,7 +128,9 @@ lesson.claim(text, 300 < errors[1] / errors[0] < 3000)
 # %% [markdown]
 # Now we want the derivatives for all n weights. The numerical gradient needs n + 1
 # forward passes, one for each weight and one without a change. `backward()` needs one
-# forward pass, and a backward pass, which takes one to two times as long.
+# forward pass and one backward pass. For each matrix product of the forward pass, the
+# backward pass has one or two: one for the gradient of the weights, and one for that of
+# the layer's input, if it is needed.
 #
 # **Before you run this:** by which factor is `backward()` faster?
 
@@ -127,7 +139,8 @@ n = sum(p.size for p in double.net.parameters())
 
 
 def seconds(action):
-    return np.median([timeit(action, number=1) for _ in range(20)])
+    """The shortest of 20 runs, which other programs have delayed least."""
+    return min(timeit(action, number=1) for _ in range(20))
 
 
 forward = seconds(lambda: double.loss_at(steepest, 0))
@@ -136,8 +149,9 @@ print(f"forward {1000 * forward:.2f} ms; forward and backward {1000 * both:.2f} 
 print(f"{n + 1:,} forward passes: {(n + 1) * forward:.1f} s")
 
 # %% answer [markdown]
-# By n / 3 to n / 2, which is thousands even for a small network. AlexNet has 60 million
-# weights (section 4 of the paper), and each of its forward passes takes far longer. So
+# If the backward pass takes one to two times as long as the forward pass, then by n / 3
+# to n / 2: by thousands, even for a small network. AlexNet has 60 million weights
+# (section 4 of the paper), and each of its forward passes takes far longer. So
 # numerical gradients are used to check `backward()` (lesson 4), and `backward()` is
 # used for training.
 
@@ -149,19 +163,37 @@ lesson.claim(f"backward() is faster by a factor of {ratio:,.0f}", ratio > 500)
 # ## The gradient as a direction
 #
 # The derivatives g of all weights, as one vector, are the *gradient*. If the weights
-# move by a short step of length s in the direction of the unit vector u, the loss
-# changes by about
+# move by a short step of length s in the direction of the unit vector u, then weight i
+# changes by $s u_i$, and this changes the loss by about $g_i s u_i$. All weights
+# together change it by
 #
 # $$
-# f(w + s u) - f(w) \approx s (g \cdot u) = s |g| \cos \alpha
+# f(w + s u) - f(w) \approx \sum_i g_i s u_i = s (g \cdot u) = s |g| \cos \alpha
 # $$
 #
-# where $\alpha$ is the angle between u and the gradient. So the loss decreases fastest
-# in the direction opposite to the gradient, by s |g|. In other directions the cosine
-# decides.
+# where |g| is the length of the gradient and $\alpha$ its angle to u. So the loss
+# decreases fastest in the direction opposite to the gradient, by s |g|. In other
+# directions the cosine decides.
 #
-# **Before you run this:** we try 200 random directions. What fraction of the decrease
-# along the gradient will the best of them reach: nearly all, half, or a small one?
+# We try 200 random directions. Some words about random numbers are needed for this, in
+# later lessons too. The *mean* of n values is their sum divided by n. Their *variance*
+# is the mean squared distance from the mean, and its square root is the *standard
+# deviation*, a typical distance from the mean:
+#
+# $$
+# mean = \frac{1}{n} \sum_i x_i, \qquad
+# variance = \frac{1}{n} \sum_i (x_i - mean)^2, \qquad
+# deviation = \sqrt{variance}
+# $$
+#
+# The *median* is the middle one of the sorted values. `rng.standard_normal` draws from
+# a *normal distribution*, here with the mean 0 and the standard deviation 1: most
+# values are near the mean, and their frequency against x is a curve in the shape of a
+# bell. 68 % of them are within one standard deviation of the mean, 95 % within two. A
+# sum of normally distributed numbers is normally distributed too.
+#
+# **Before you run this:** what fraction of the decrease along the gradient will the
+# best of the 200 directions reach: nearly all, half, or a small one?
 
 # %%
 rng = np.random.default_rng(args.seed)
@@ -184,11 +216,12 @@ print(f"along the best of {len(others)} random directions {max(others):.6f}")
 # %% answer [markdown]
 # A small one, and it can be predicted. The squares of the n components of a unit vector
 # have the sum 1, so the mean square of a component is 1 / n. By symmetry this holds for
-# the component in any direction, also along the gradient: the cosine of a random
-# direction is typically 1 / sqrt(n). With the n = 24,576 weights of this layer that is
-# 0.0064. The best of 200 values of a normal distribution is about 2.75 standard
-# deviations from the mean: 0.018. Nearly all random directions are nearly perpendicular
-# to the gradient. So the direction has to be computed; guessing does not help.
+# the component in any direction, also along the gradient: the cosines of random
+# directions have the mean 0 and the standard deviation 1 / sqrt(n). With the n = 24,576
+# weights of this layer that is 0.0064. They are normally distributed, and the largest
+# of 200 such values is on average 2.75 standard deviations above the mean: 0.018.
+# Nearly all random directions are nearly perpendicular to the gradient. So the
+# direction has to be computed; guessing does not help.
 
 # %% claims
 predicted = step * np.linalg.norm(gradient)
@@ -261,7 +294,10 @@ measure("float64, central", double, True)
 
 
 def order(name):
-    """The power of h with which the error decreases, for steps of 0.01 to 0.0003."""
+    """The power of h with which the error decreases, for steps of 0.01 to 0.0003.
+
+    If the error is c * h**k, log error = log c + k * log h: k is the slope of a line.
+    """
     return np.polyfit(np.log(steps[2:6]), np.log(curves[name][2:6]), 1)[0]
 
 

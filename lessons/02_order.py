@@ -92,9 +92,10 @@ lesson.show(figure, "02_order")
 # Each `Number` stores the Numbers that it was computed from (`inputs`), and its
 # derivative with respect to each of them (`derivatives`). `grad` is the derivative of
 # the final result, the *root*, with respect to this number. `visits` lists when the
-# traversal came by: first, second, and so on. The last three methods of the root
-# traverse the graph, each in its own order. An order is called *topological* if each
-# number comes after all of its uses.
+# traversal came by: first, second, and so on; `clock`, created in `compute` below,
+# counts the visits. The last three methods of the root traverse the graph, each in its
+# own order. An order is called *topological* if each number comes after all of its
+# uses.
 
 
 # %%
@@ -152,14 +153,14 @@ class Number:
 # %% [markdown]
 # ## Three orders
 #
-# **Before you run this:** which of the three traversals finds 114, and how often does
-# each of them visit a? (The program prints the gradient of each number, and its
-# visits.)
+# **Before you run this:** which gradient of a does each of the three traversals find,
+# and how often does it visit a? (The program prints the gradient of each number, and
+# its visits.)
 
 
 # %%
 def compute(a):
-    Number.clock = count(1)
+    Number.clock = count(1)  # numbers the visits from 1 on
     b = a * a
     c = b * b
     return {"a": a, "b": b, "c": c, "d": b + c}
@@ -245,14 +246,21 @@ lesson.claim(text, years > 1)
 # %% [markdown]
 # ## A network of Numbers
 #
-# With sums, products and tanh, `Number` is sufficient for a network. A *neuron* is tanh
-# of a weighted sum plus a bias. Four neurons read two inputs, and a fifth reads these
-# four. They learn the function "exclusive or", with -1 for false and 1 for true: the
-# output is 1 if exactly one of the inputs is 1. No linear layer can compute it. The
-# loss is the sum of the squared errors, and the loop is that of lesson 0: forward,
+# With sums, products and tanh, `Number` is sufficient for a network. A *neuron* (a
+# unit, lesson 0) is here tanh of a weighted sum plus a bias. Four neurons read two
+# inputs, and a fifth reads these four: 4 * 3 + 5 = 17 weights and biases. They learn
+# the function "exclusive or", with -1 for false and 1 for true: the output is 1 if
+# exactly one of the inputs is 1.
+#
+# No linear layer can compute it. Its output is $w_1 x_1 + w_2 x_2 + b$. For the inputs
+# (1, 1) and (-1, -1) the sum of the two outputs is $2b$; for (1, -1) and (-1, 1) it is
+# also $2b$. But the first sum should be negative, and the second positive.
+#
+# The loss is the sum of the squared errors, and the loop is that of lesson 0: forward,
 # backward, step, and the gradients set to zero.
 #
-# **Before you run this:** are 200 steps sufficient, in plain Python, on 17 weights?
+# **Before you run this:** after 200 steps from random weights, how many of the four
+# outputs will have the right sign?
 
 # %%
 XOR = {(-1, -1): -1, (-1, 1): 1, (1, -1): 1, (1, 1): -1}
@@ -280,9 +288,9 @@ for _ in range(200):
 print("loss", loss.value, {pair: round(float(predict(pair).value), 2) for pair in XOR})
 
 # %% answer [markdown]
-# They are: all four outputs have the right sign and are close to -1 or 1. This is all
-# that training needs. What tinyalex adds is speed, since its nodes are arrays and not
-# single numbers, and more operations.
+# All four, and they are close to -1 or 1. This is all that training needs. What
+# tinyalex adds is speed, since it computes with arrays and not with single numbers, and
+# more operations.
 
 # %% claims
 products = [predict(pair).value * target for pair, target in XOR.items()]
@@ -291,12 +299,19 @@ lesson.claim(f"the loss is {loss.value:.3f}, and all outputs are right", min(pro
 # %% [markdown]
 # ## The backward pass of tinyalex
 #
-# Below is the source of tinyalex's traversal. A `Function` is an operation, also called
-# a node, and `creator` is the Function that computed a tensor; `root` is the loss.
-# `uses_left` is our `waiting_for`, `collected` our `grad`: the contributions so far.
-# `_input_grads` calls the operation's own `backward`. A tensor that is not the result
-# of an operation, such as a weight, is a *leaf*, and keeps its gradient. `_free`
-# deletes the arrays that the operation has stored.
+# Below is the source of tinyalex's traversal. In the graph of the figures the nodes
+# were numbers. Here they are operations, each a `Function`, and an arrow is a tensor
+# (`GraphTensor`), the result of one operation and an input of another. A tensor's
+# `creator` is the Function that computed it. A tensor that is not the result of an
+# operation, such as a weight, is a *leaf*: `accumulate_grad` adds the gradient to its
+# `.grad`.
+#
+# `root` is the loss, and `grad` its derivative with respect to itself: 1 (lessons 3 and
+# 4 use other values). `uses_left` is our `waiting_for`, and `collected` our `grad`: the
+# contributions so far. `_input_grads` calls the operation's own `backward`; a `share`
+# is one contribution. `_free` deletes the arrays that the operation has stored, unless
+# `retain_graph` is true, for a second backward pass. You can ignore `_key`, which
+# identifies a tensor, and `device`, which selects the CPU or the GPU.
 
 # %%
 print(inspect.getsource(function.backward))

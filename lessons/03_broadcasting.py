@@ -89,7 +89,9 @@ lesson.claim("each element is the sum of a column of dy", np.array_equal(gradien
 # NumPy aligns shapes at their *last* axis. It repeats an array along leading axes that
 # the array does not have, and along its axes of size 1. Below is the function that
 # tinyalex calls in the backward pass of every operation on two arrays, after the
-# operation's own derivative. `like` is the input.
+# operation's own derivative. `like` is the input. (An input is *promoted* if it is
+# converted to the dtype of the other, such as float32 to float64; its gradient is
+# converted back.)
 #
 # Is this sum right for every shape? The contribution of b to the loss can be written in
 # two ways. In the second, each element of b is factored out of the terms in which it
@@ -100,7 +102,10 @@ lesson.claim("each element is the sum of a column of dy", np.array_equal(gradien
 # = \sum_k b_k \, (dy \text{ summed over the repeated axes})_k
 # $$
 #
-# This is a test of the gradient that needs no small step. Lesson 6 uses it again.
+# On the right, the factor of $b_k$ is the derivative with respect to $b_k$: dy summed
+# over the repeated axes. The equation is also a test of a gradient that needs no small
+# step: for random b, a wrong gradient satisfies it only by an improbable coincidence.
+# Lesson 6 uses such a test again.
 #
 # **Before you run this:** what shape has the gradient of a scalar, and how many terms
 # does it sum?
@@ -141,10 +146,10 @@ lesson.claim("the gradient of a scalar is the sum of dy", gradient(cases[()]) ==
 # does the gradient of one bias sum in one step?
 
 # %%
-with init.skipped():  # do not compute random weights, they are not needed here
+with init.skipped():  # zeros instead of random weights, which are not needed here
     conv1 = models.alexnet("paper").conv1
-image = np.zeros((1, 3, 224, 224), "f")
-F.conv2d(image, conv1.weight, conv1.bias, stride=4, padding=2).sum().backward()
+image = ta.Tensor(np.zeros((1, 3, 224, 224), "f"))
+conv1(image).sum().backward()
 (uses,) = {int(n) for n in conv1.bias.grad}
 print(f"{uses:,} uses in an image, {128 * uses:,} in a step")
 
@@ -283,9 +288,9 @@ AddWithMean.apply(ta.Tensor(x), b).backward(dy)
 print(f"gradient {ta.Tensor(b.grad).numpy()}, numerical {np.round(numerical, 6)}")
 
 # %% answer [markdown]
-# By 1/4: there are four rows. In a training it is as if the bias had a learning rate
-# that is smaller by the number of uses. The loss decreases, only more slowly, so such a
-# mistake is hardly ever noticed. A comparison with the numerical gradient finds it at
+# By 1/4: there are four rows. In a training it is as if the learning rate of the bias
+# were divided by the number of its uses. The loss decreases, only more slowly, so such
+# a mistake is hardly ever noticed. A comparison with the numerical gradient finds it at
 # once. Lesson 4 makes such comparisons for whole layers.
 
 # %% claims

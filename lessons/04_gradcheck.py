@@ -27,7 +27,8 @@ rng = np.random.default_rng((4, args.seed))  # not gradcheck's random numbers
 # ## A layer of your own
 #
 # Many networks after AlexNet *standardise*: they shift and scale a row x of n values so
-# that its mean is 0 and its standard deviation is 1:
+# that its mean is 0 and its standard deviation is 1. Let m be the mean of x, and s its
+# standard deviation (lesson 1), whose square is the variance:
 #
 # $$
 # y_j = \frac{x_j - m}{s}, \qquad m = \frac{1}{n} \sum_i x_i, \qquad
@@ -74,7 +75,7 @@ print(first)
 # $$
 #
 # Then u is the gradient of L with respect to y, the `dy` that `backward` receives. It
-# is called the *cotangent*.
+# is called the *cotangent*; in the report it is `grad_output`.
 
 # %% claims
 wrong, checked = first.worst.wrong, first.worst.checked
@@ -218,7 +219,15 @@ lesson.claim("the reason: each row of y sums to 0, whatever x is", np.allclose(s
 # Eight operations, each with a typical mistake in its backward pass. `with_backward`
 # makes an operation with another backward pass. The right ones are: for tanh dy (1 -
 # y**2), for exp dy * y, for a mean dy / n, for a bias the sum of dy over the rows, for
-# a matrix multiplication x w the products dy w.T and x.T dy.
+# a transposition dy transposed, for a reshape dy in the shape of x. For a matrix
+# multiplication y = x w, the element $x_{ik}$ is used in all elements of row i of y:
+#
+# $$
+# y_{ij} = \sum_k x_{ik} w_{kj}, \qquad
+# dx_{ik} = \sum_j dy_{ij} \, w_{kj}
+# $$
+#
+# This is the product dy w.T, and in the same way dw = x.T dy.
 #
 # **Before you run this:** read the eight mistakes. Which will be found with random
 # numbers, and which with ones?
@@ -300,12 +309,14 @@ for name, report in zip(cases, reports, strict=True):
 # The last lines are gradcheck's guess at each mistake: it compares the whole gradient
 # with the numerical one and searches for patterns, such as a common factor.
 #
-# ## What a gradient check cannot know
+# ## The same layer without a backward pass of its own
 #
-# Below, standardise is composed of operations that tinyalex has, but the author forgot
-# the square root: it divides by $s^2$.
+# Below, standardise is composed of operations that tinyalex has, so `backward()` of
+# tinyalex computes the gradient. But the author forgot the square root: the function
+# divides by $s^2$.
 #
-# **Before you run this:** what does gradcheck report?
+# **Before you run this:** which elements of the gradient will gradcheck report as
+# wrong?
 
 
 # %%
@@ -317,10 +328,10 @@ def standardise(x):
 print(ta.gradcheck(standardise, rows, raise_exception=False))
 
 # %% answer [markdown]
-# That every gradient is right, and it is: `backward()` computes the derivative of
-# *this* forward pass. Whether the forward pass is the intended one must be tested
-# separately, by a comparison with its definition: here, the standard deviation of each
-# row of y should be 1.
+# None, and all are right: `backward()` computes the derivative of *this* forward pass.
+# A gradient check cannot know which function was intended. Whether the forward pass is
+# the intended one must be tested separately, by a comparison with its definition: here,
+# the standard deviation of each row of y should be 1.
 
 # %% claims
 lesson.claim("gradcheck accepts it", ta.gradcheck(standardise, rows).ok)
@@ -335,7 +346,8 @@ lesson.claim("those of the third draft are 1", right)
 #
 # 1. Derive and write a layer's backward pass yourself: `tinyalex learn start 4` creates
 #    the file in `my/`, `tinyalex learn check 4` checks it. The formula is not given.
-# 2. Introduce a mistake into the third draft that a random cotangent does not find if
-#    all its rows are equal.
-# 3. `fast=True` perturbs all elements at once, in four random directions. Which of the
-#    eight mistakes does it find? Why are so few directions sufficient?
+# 2. Introduce a mistake into the third draft that the check finds with random numbers
+#    u, but would not find if u had the same random numbers in each of its rows.
+# 3. `ta.gradcheck(f, x, fast=True)` perturbs all elements at once, in four random
+#    directions. Which of the eight mistakes does it find? Why are so few directions
+#    sufficient?

@@ -110,6 +110,10 @@ lesson.claim("in one dimension it is NumPy's convolve with the filter flipped", 
 # filters of 11 x 11 and stride 4. In its figure 2 the output is 55 x 55. The paper
 # mentions no padding.
 #
+# The code prints the size for several paddings, and then for three versions of AlexNet
+# that tinyalex has: that of the paper, that of the code of 2012 ("original", lesson 0),
+# and that of Caffe, a library of 2014.
+#
 # **Before you run this:** with which padding is the output 55 x 55? Is there only one
 # answer?
 
@@ -118,7 +122,7 @@ for p in range(5):
     positions = range(0, 224 + 2 * p - 11 + 1, 4)  # where the windows begin
     print(f"  padding {p}: (224 + {2 * p} - 11) / 4 = {(224 + 2 * p - 11) / 4:.2f}", end="")
     print(f"; {len(positions)} positions, from {positions[0]} to {positions[-1]}")
-with init.skipped():  # the weights stay uninitialised: only shapes are needed
+with init.skipped():  # all weights 0, to save time: only shapes are needed
     networks = {variant: models.alexnet(variant) for variant in ("paper", "original", "caffe")}
 for variant, size in ("paper", 224), ("original", 224), ("caffe", 227):
     conv1 = networks[variant].conv1
@@ -129,9 +133,10 @@ for variant, size in ("paper", 224), ("original", 224), ("caffe", 227):
 # Padding 2 gives 55, and padding 3 as well. Without padding the quotient is not an
 # integer, and rounded down it gives 54. The code of 2012 had no padding: it rounded the
 # quotient *up*, so the last window extends past the right and lower edge, where it
-# reads zeros (`ceil_mode` in tinyalex, used by its variant "original"). Caffe cuts out
-# 227 x 227 pixels instead, for which the division has no remainder; torchvision and the
-# "paper" variant of tinyalex have padding 2. All of these are called AlexNet.
+# reads zeros (`ceil_mode` in tinyalex). Caffe cuts out 227 x 227 pixels instead, for
+# which the division has no remainder. torchvision (PyTorch's collection of networks,
+# lesson 0) and the "paper" variant of tinyalex have padding 2. All of these are called
+# AlexNet.
 
 # %% claims
 of_paddings = [len(range(0, 224 + 2 * p - 11 + 1, 4)) for p in range(5)]
@@ -168,7 +173,9 @@ lesson.claim("rounding up is the same as 3 zeros at the right and at the bottom"
 #
 # and that is the definition of a matrix multiplication: *y = rows @ col + b*. All
 # output elements, of all filters at all positions of all images, are one call of `@`.
-# Below, `kernels.of(x).im2col` is tinyalex's own function.
+# Below, `kernels.of(x).im2col` is tinyalex's own function. Its last argument, (1, 1),
+# is the *dilation*: the distance between neighbouring pixels of a window. Here it is
+# always 1.
 #
 # **Before you run this:** what are the shapes of the two matrices? And by what factor
 # will the two steps be faster than the loops: 2, 10, 100?
@@ -176,7 +183,7 @@ lesson.claim("rounding up is the same as 3 zeros at the right and at the bottom"
 # %%
 x, w = ta.Tensor(images).data, ta.Tensor(filters).data
 (n, c, *_), (o, _, k, _), (*_, oh, ow) = x.shape, w.shape, looped.shape
-col = device.xp(x).empty((c, k, k, n, oh, ow))
+col = device.xp(x).empty((c, k, k, n, oh, ow))  # device.xp(x): NumPy, or CuPy for a GPU
 
 
 def im2col():
@@ -207,6 +214,9 @@ print(f"loops {slow:.1f} ms; im2col {copying:.2f} ms + matmul {product:.2f} ms",
 print(f"; conv2d {library:.2f} ms")
 
 # %% answer [markdown]
+# By a factor of about ten to a hundred, depending on the computer and on what else it
+# does; the claim below has the factor of this run.
+#
 # The number of multiplications is the same. In the loops Python executes several calls
 # for each output element; in the two steps it executes a few calls in total, and
 # compiled code does the rest. `conv2d` is listed separately, since it also uses threads
@@ -286,7 +296,7 @@ lesson.claim("these loops and tinyalex's im2col give the same columns", same)
 # %%
 maps, growth = ta.Tensor(np.zeros((1, 3, 224, 224), "f")), {}
 with ta.no_grad():
-    for name, layer in networks["paper"].named_children():
+    for name, layer in networks["paper"].named_children():  # its layers, in order
         if isinstance(layer, nn.Flatten):
             break
         before, maps = maps, layer(maps)
@@ -320,6 +330,10 @@ lesson.claim(f"in all five layers (K / S)**2 is right within {error:.1%}", error
 # The rows of `col` are in the order channel, row, column. Each filter must be flattened
 # in the same order. Some libraries store images with the channels last: row, column,
 # channel. A filter that was flattened for such a library arrives here.
+#
+# The code compares the map with the right one by their *correlation* (lesson 17 defines
+# it): 1 if they agree up to a positive factor and a constant, about 0 if they have
+# nothing in common.
 #
 # **Before you run this:** will there be an error message? What will the feature map of
 # the edge filter look like?

@@ -201,8 +201,8 @@ lesson.claim(text, np.array_equal(backward, forward.T))
 #                dx   = col2im(dcol)   sum over windows
 #                db   = dy.sum(axis=1) sum over positions, if there is a bias (lesson 3)
 #
-# **Before you run this:** how many times the multiplications of the forward pass does
-# the backward pass need?
+# **Before you run this:** there are three matrix multiplications: for y, for dw and for
+# dcol. Which of them needs the most multiplications of numbers?
 
 # %%
 x, w = rng.standard_normal((4, 3, 23, 23)), rng.standard_normal((8, 3, 5, 5))
@@ -224,9 +224,9 @@ for name, (a, b) in {
     print(f"  {name:<10} {a.shape} @ {b.shape}: {a.size * b.shape[1]:,} multiplications")
 
 # %% answer [markdown]
-# Each of the three matrix multiplications needs the same number, O * C*K*K * positions,
-# so the backward pass costs two forward passes. The first layer omits one of its two:
-# conv1 computes no dcol, since the gradient of the image is not needed.
+# None of them: each needs the same number, O * C*K*K * positions. So the backward pass
+# costs two forward passes. The first layer omits one of its two: conv1 computes no
+# dcol, since the gradient of the image is not needed.
 
 # %% claims
 same_dw = np.allclose(ta.Tensor(w_tensor.grad).numpy(), dw.reshape(w.shape))
@@ -242,7 +242,10 @@ lesson.claim(text, counted == 3 * counted[:1])
 #
 # This is the place for exercise 1: write `col2im` yourself (`tinyalex learn start 6`).
 # Then read tinyalex's. Compare its loop with that of `my_im2col` in lesson 5: the same
-# slices, with `+=` on the side of the image.
+# slices, with `+=` on the side of the image. `padded` is an array of zeros with room
+# for the padding, and `image` is the part of it without the padding. Both have the axes
+# (C, N, H, W), as in `col`. `dilation` is the distance between neighbouring pixels of a
+# window, always 1 here.
 
 # %%
 print(inspect.getsource(col2im_on_cpu))
@@ -254,8 +257,8 @@ print(inspect.getsource(col2im_on_cpu))
 # that each element of the columns was copied from; we get it by applying im2col to an
 # image of indices. The line after it is meant to add up the columns.
 #
-# **Before you run this:** which of the three windows will fail the adjoint test, and
-# why? Will the round trip show a fault too?
+# **Before you run this:** with windows of 2, 3 and 5 pixels, each with stride 2, which
+# will fail the adjoint test, and why? Will the round trip show a fault too?
 
 
 # %%
@@ -290,7 +293,8 @@ print(f"  cosine of the angle between this gradient and tinyalex's: {cosine:.2f}
 # the right result is the image times the overlap. And the wrong gradient has roughly
 # the right direction. The cosine is 1 for equal directions and 0 for perpendicular
 # ones, and a short step along the wrong gradient decreases the loss by this fraction of
-# the decrease along the right one.
+# the decrease that a step of the same length along the right one has (lesson 1). A
+# training step is the gradient times the learning rate, so a wrong length adds to this.
 #
 # The symptom to remember: training works, but more slowly than it should; there is no
 # error, and all shapes are right. So gradients must be tested, with windows that

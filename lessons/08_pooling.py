@@ -41,7 +41,9 @@ maps = F.relu(F.conv2d(photos, filters)).numpy()  # as in AlexNet: convolution, 
 # %% [markdown]
 # ## Maximum or mean
 #
-# We pool the images and their maps of edges, once or several times in succession.
+# We pool the images and their maps of edges, once or several times in succession. As a
+# measure of contrast we take the 99th *percentile* of the differences between
+# neighbouring pixels: the value that 99 % of them are below.
 #
 # **Before you run this:** what will each kind of pooling do to an image? And to a thin,
 # strong edge in a map that is nearly 0 elsewhere?
@@ -55,7 +57,7 @@ def pooled(pool, x, times):
 
 
 def contrast(x):
-    """The 99th percentile of the differences between neighbouring pixels."""
+    """The 99th percentile of the horizontal differences."""
     return np.quantile(abs(np.diff(x, axis=3)), 0.99)
 
 
@@ -72,10 +74,11 @@ for name, pool in {"max": F.max_pool2d, "mean": F.avg_pool2d}.items():
 # %% answer [markdown]
 # To reduce an *image*, take the mean: it keeps the brightness, and an image of maxima
 # is too bright. A *feature map* is not an image. A large value means "the pattern is
-# here", a 0 means "not here". The mean of one large value and many zeros is small, and
-# the loss increases with each pooling, since the zeros around the edge are averaged
-# into it again. The maximum answers the question "is the pattern anywhere in this
-# window?", and keeps the value.
+# here", a 0 means "not here". If an edge in the map is as thick as the window, its mean
+# is still large; if it is thinner, zeros are averaged into it. Each pooling makes the
+# map smaller, and with it the thickness of the edge in pixels, so more zeros are
+# averaged into it and the strongest response becomes smaller each time. The maximum
+# answers the question "is the pattern anywhere in this window?", and keeps the value.
 
 # %% claims
 lesson.claim("the maximum keeps the strongest response unchanged", kept["max"] == [1, 1, 1, 1])
@@ -102,13 +105,15 @@ lesson.show(figure, "08_pooling")
 # ## With or without overlap
 #
 # Windows of 2 x 2 with stride 2 do not overlap, and reduce the map by the same factor.
-# Section 3.4 of the paper compares the two: with overlap, top-1 and top-5 errors are
-# lower by 0.4 % and 0.3 %. (The errors in the code of 2012, layer-params-147.cfg,
-# confirm it: 0.39 % and 0.30 %.) The only reason that the paper gives is an observation
-# during training: networks with overlap are "slightly more difficult to overfit". To
-# *overfit* is to fit the training images better than others of the same kind. So small
-# a difference cannot be seen in a short run. Lesson 17 looks for it on CIFAR-10, with
-# five seeds.
+# The paper reports two errors on ImageNet's 1000 classes. The *top-1 error* is the
+# usual one: the label is not the most probable class. For the *top-5 error*, the label
+# is not even among the five most probable classes. Section 3.4 compares the two kinds
+# of windows: with overlap, top-1 and top-5 errors are lower by 0.4 % and 0.3 %. (The
+# errors that are recorded in the code of 2012 confirm it: 0.39 % and 0.30 %.) The only
+# reason that the paper gives is an observation during training: networks with overlap
+# are "slightly more difficult to overfit". To *overfit* is to fit the training images
+# better than others of the same kind. So small a difference cannot be seen in a short
+# run. Lesson 17 looks for it on CIFAR-10, with five seeds.
 #
 # There is a property that can be measured here. Pooling should make the output less
 # sensitive to small shifts of the image. When the image moves by one pixel, each window
@@ -140,7 +145,8 @@ for kernel in (2, 3):
 # $$
 #
 # That is 2/3 for K = 2, and 1/2 for K = 3. In maps of real patterns neighbouring pixels
-# are similar, so the changes are smaller, but the order is the same.
+# are similar, so the changes are smaller, but here too the output changes less with
+# K = 3 than with K = 2.
 
 # %% claims
 for kernel in (2, 3):
@@ -242,19 +248,20 @@ lesson.claim("the ReLU before it does not", not of_both[sums <= 0].any())
 # returns the position of the maximum as u * K + v, with row u and column v within the
 # window.
 #
-# **Before you run this:** find the mistake. Which of the two windows will pass the
-# gradient check of lesson 4?
+# **Before you run this:** find the mistake. Which of the two windows, 2 x 2 and 3 x 3
+# with stride 2, will pass the gradient check of lesson 4?
 
 
 # %%
 class Pool(ta.Function):
     def forward(self, x, *, kernel):
-        k, xp = kernels.of(x), device.xp(x)
-        x = k.ready(x)
+        backend, xp = kernels.of(x), device.xp(x)  # tinyalex's functions for CPU or GPU
+        x = backend.ready(x)  # in the memory order that they need
         out = [(size - kernel) // 2 + 1 for size in x.shape[2:]]
         y = xp.empty((*x.shape[:2], *out), x.dtype)
         argmax = xp.empty(y.shape, "uint8")
-        k.max_pool(x, y, argmax, (kernel, kernel), (2, 2), (0, 0), (1, 1))
+        window = (kernel, kernel), (2, 2), (0, 0), (1, 1)  # size, stride, padding, dilation
+        backend.max_pool(x, y, argmax, *window)
         n, c, i, j = np.indices(y.shape)
         u, v = np.divmod(device.to_numpy(argmax).astype(int), kernel)
         self.x, self.maximum = x, (n, c, 2 * i + u, 2 * j + v)

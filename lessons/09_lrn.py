@@ -18,8 +18,8 @@ $$
 The window of channel c consists of the channels from c - n//2 to c + n//2 that exist.
 The idea comes from neurons, where an active one inhibits its neighbours. The paper uses
 k = 2, n = 5, $\alpha$ = 0.0001 and $\beta$ = 0.75, and reports that LRN lowers its
-top-1 error by 1.4 % and its top-5 error by 1.2 %. Other layers with this name have
-other constants.
+top-1 error by 1.4 % and its top-5 error by 1.2 % (lesson 8). Other layers with this
+name have other constants.
 """
 
 # %%
@@ -36,7 +36,8 @@ args = lesson.options(__doc__)
 photos = lesson.photos(4, 224).pixels
 mean_colour = photos.mean(axis=(0, 2, 3), keepdims=True)
 pixels = (photos - mean_colour).astype("f")  # about -128 to 128: the scale of the paper
-alexnet = models.alexnet("paper", num_classes=10, image_size=67)  # we use conv1 and norm1
+# We use conv1 and norm1 only. 67 pixels keep the layers that we do not use small.
+alexnet = models.alexnet("paper", num_classes=10, image_size=67)
 norm = alexnet.norm1
 
 # %% [markdown]
@@ -72,6 +73,8 @@ lesson.claim(f"the others are divided by less, {outside:.2f} at most", outside <
 #
 # The responses above were chosen. Now we take those of AlexNet's first convolution on
 # images, with the paper's initial weights and its pixels from 0 to 255, minus the mean.
+# Many are 0, as they come from ReLU. We call those above 1 *usual*, and those above the
+# *quantile* 0.999 (the value that 99.9 % of all responses are below) *largest*.
 #
 # **Before you run this:** between the smallest and the largest responses, how different
 # are the numbers that the paper's LRN divides by: 10 times, 2 times, a few percent?
@@ -93,9 +96,9 @@ def divided_by(y):
 print("x / y: usual {:.3f}, largest {:.3f}".format(*divided_by(norm(x).numpy())))
 
 # %% answer [markdown]
-# A few percent for most, and less than a fifth for the largest. If all responses in a
-# window are about x, then $s = k + \alpha n x^2$, and the second term is as large as
-# the first only for
+# A few percent at most for usual responses, and less than a fifth for the largest. If
+# all responses in a window are about x, then $s = k + \alpha n x^2$, and the second
+# term is as large as the first only for
 #
 # $$
 # x = \sqrt{\frac{k}{\alpha n}} = \sqrt{\frac{2}{0.0001 \cdot 5}} \approx 63
@@ -114,7 +117,8 @@ text = f"nothing is divided by less than k**beta = {constant:.3f}"
 lesson.claim(text, x_over_y.min() > constant - 1e-3)
 share = (x_over_y < 1.1 * constant).mean()
 lesson.claim(f"{share:.1%} are divided by at most 10 % more", share > 0.95)
-more = divided_by(norm(x).numpy())[1] / constant - 1
+usually, more = (divisor / constant - 1 for divisor in divided_by(norm(x).numpy()))
+lesson.claim(f"usual responses are divided by {usually:.1%} more", usually < 0.03)
 lesson.claim(f"the largest responses by {more:.0%} more", more < 0.2)
 above = (responses > limit).sum()
 text = f"{above} of {responses.size:,} responses are above {limit:.0f}"
@@ -140,17 +144,20 @@ lesson.show(figure, "09_lrn")
 # %% [markdown]
 # ## Does it help?
 #
-# These are the facts, all about ImageNet, with top-1 and top-5 errors (section 3.3 of
-# the paper; the numbers with # are from the configuration files of the code of 2012).
+# These are the facts, all about ImageNet (1.2 million photographs of 1000 classes),
+# with top-1 and top-5 errors (section 3.3 of the paper). The code of 2012 comes with a
+# file for each of its experiments, in which the authors noted the errors; the numbers
+# with # are their numbers of the experiments.
 #
 # - The paper: 1.4 % and 1.2 % less with LRN.
 # - The code: 40.66 % and 18.21 % with LRN (#145), 42.03 % and 19.36 % without (#148).
 #   That confirms the paper, but #148 also omits a second kind of normalisation, over a
 #   window of pixels, that the paper does not mention.
-# - The code, with a later schedule of learning rates: 40.53 % and 18.05 % with all
-#   norms (#170), 40.49 % and 18.12 % without those of the second layer (#167). They
-#   gain nothing.
-# - VGG, 2014 (section 2.1): LRN "does not improve the performance".
+# - The code, with another sequence of learning rates during the training: 40.53 % and
+#   18.05 % with all norms (#170), 40.49 % and 18.12 % without those of the second layer
+#   (#167). They gain nothing.
+# - The authors of VGG, a network of 2014 with up to 19 layers (section 2.1 of their
+#   paper): LRN "does not improve the performance".
 #
 # The paper also reports 11 % instead of 13 % on CIFAR-10, between networks that differ
 # in other ways too. None of these numbers isolates LRN. Lesson 17 compares a network
@@ -159,10 +166,22 @@ lesson.show(figure, "09_lrn")
 # ## Which LRN?
 #
 # Some libraries use the sum of the squares, others their mean, which makes alpha five
-# times smaller for n = 5. TensorFlow's defaults differ in nearly all constants; a
-# popular Keras port uses them. The table has the networks that are called AlexNet, each
-# with its own LRN, applied to the same responses. The alpha in the table is the factor
-# of the *sum*.
+# times smaller for n = 5. The defaults of TensorFlow (another library) differ in nearly
+# all constants; a popular version of AlexNet for Keras, a library on top of TensorFlow,
+# uses them. The table has the LRN of tinyalex's six variants of AlexNet that have one.
+# Its alpha is the factor of the *sum*. With 2 groups, the channels are split into two
+# halves, and a window does not extend into the other half.
+#
+# | variant | LRN of | n | alpha | beta | k | groups |
+# |---|---|---|---|---|---|---|
+# | paper | the paper | 5 | 1e-4 | 0.75 | 2 | 1 |
+# | original | the code of 2012 | 5 | 2e-5 | 0.75 | 2 | 2 |
+# | single | the paper, in a network for one GPU | 5 | 1e-4 | 0.75 | 2 | 1 |
+# | caffe | Caffe's AlexNet | 5 | 2e-5 | 0.75 | 1 | 1 |
+# | caffenet | CaffeNet, Caffe's variation of it | 5 | 2e-5 | 0.75 | 1 | 1 |
+# | keras | TensorFlow's defaults | 11 | 1 | 0.5 | 1 | 1 |
+#
+# The program applies each to the same responses of conv1.
 #
 # **Before you run this:** weights were trained with one of these layers. With which
 # others will the next layer get inputs of about the same scale?
@@ -174,29 +193,42 @@ def with_sum(alpha, k, **options):
 
 
 norms = {}
-print("  variant      n  alpha  beta  k  groups    divides: usual, largest    order")
+print("  variant   divides usual, largest by   order")
 for variant in models.VARIANTS:
-    with init.skipped():
+    with init.skipped():  # all weights 0, to save time: only the layers are needed
         layers = dict(models.alexnet(variant, num_classes=10, image_size=99).named_children())
     if "norm1" in layers:
         lrn = norms[variant] = layers["norm1"]
-        alpha = lrn.alpha / lrn.size if lrn.alpha_mode == "mean" else lrn.alpha
-        print(f"  {variant:<11} {lrn.size:>2} {alpha:>6.0e} {lrn.beta:>5} {lrn.k:>2.0f}", end="")
-        print(f" {lrn.groups:>7}", end="")
-        print("          {:7.2f} {:8.2f}    ".format(*divided_by(lrn(x).numpy())), end="")
+        print(f"  {variant:<10}", end="")
+        print("{:13.2f} {:8.2f}      ".format(*divided_by(lrn(x).numpy())), end="")
         print(*(name for name in layers if name in ("conv1", "relu1", "norm1", "pool1")))
 
 # %% answer [markdown]
-# With the same k, the layers divide these responses by about the same number: "paper",
-# "original" (the code of 2012) and "single" by 1.7, Caffe's two networks by 1. The LRN
-# of the Keras port divides by far more, and differently for usual and large responses.
-# torchvision's AlexNet has none. The *groups* are the two halves of the network, one on
-# each graphics card: in the code of 2012 a window does not extend to the channels of
-# the other card. And note the order: some networks normalise before ReLU, where
-# negative responses still exist and their squares count.
+# With the same k, the first five divide these responses by about the same number:
+# "paper", "original" and "single" by 1.7, Caffe's two networks by 1. The LRN of the
+# Keras version divides by far more, and differently for usual and large responses.
+# torchvision's AlexNet has none. In the code of 2012 the two *groups* are the two
+# halves of the network, one on each graphics card (lesson 20). And note the order: some
+# networks normalise before ReLU, where negative responses still exist and their squares
+# count.
 
 # %% claims
 lesson.claim("torchvision's AlexNet has none", "torchvision" not in norms)
+table = {
+    "paper": (5, 1e-4, 0.75, 2, 1),
+    "original": (5, 2e-5, 0.75, 2, 2),
+    "single": (5, 1e-4, 0.75, 2, 1),
+    "caffe": (5, 2e-5, 0.75, 1, 1),
+    "caffenet": (5, 2e-5, 0.75, 1, 1),
+    "keras": (11, 1, 0.5, 1, 1),
+}
+constants = {}
+for variant, lrn in norms.items():
+    alpha = lrn.alpha / lrn.size if lrn.alpha_mode == "mean" else lrn.alpha
+    constants[variant] = lrn.size, alpha, lrn.beta, lrn.k, lrn.groups
+same = norms.keys() == table.keys()
+same = same and all(np.allclose(constants[name], table[name], rtol=1e-6, atol=0) for name in table)
+lesson.claim("the six layers have the constants of the table", same)
 usual_of = {name: divided_by(lrn(x).numpy())[0] for name, lrn in norms.items()}
 same = all(abs(usual_of[name] / constant - 1) < 0.1 for name in ("paper", "original", "single"))
 lesson.claim(f"with k = 2 usual responses are divided by about {constant:.2f}", same)

@@ -9,10 +9,11 @@ training images correctly and does much worse on other images: it *overfits*. Th
 measure is the gap between the loss on the training images and the loss on test images,
 or between the two errors.
 
-The paper's remedy (section 4.2) is *dropout*: in each training step each output of the
-linear layers fc6 and fc7 is set to zero with a probability of one half. No unit can
-rely on the presence of particular other units, so each must be useful by itself. This
-is the idea; the lesson measures what dropout does.
+AlexNet consists of five convolutions, conv1 to conv5, and three linear layers, fc6 to
+fc8. The paper's remedy (section 4.2) is *dropout*: in each training step each output of
+fc6 and fc7 is set to zero with a probability of one half. No unit can rely on the
+presence of particular other units, so each must be useful by itself. This is the idea;
+the lesson measures what dropout does.
 """
 
 # %%
@@ -186,10 +187,11 @@ lesson.show(figure, "10_dropout")
 #
 # The errors at the best epochs tell less. On drawn images dropout has fewer errors. On
 # CIFAR-10 it does not: the differences are of both signs, and small. (By chance alone,
-# the error measured on 2000 images varies by about one point: lesson 14.) So on these
-# real images dropout does not win by error. What it does here is to prevent confident
-# wrong predictions. The paper needed it for a network of 60 million weights; lesson 17
-# tests it with convolutions and more images.
+# the error measured on 2000 images varies by about one *percentage point*, the
+# difference of 60 % and 61 %: lesson 14.) So on these real images dropout does not win
+# by error. What it does here is to prevent confident wrong predictions. The paper
+# needed it for a network of 60 million weights; lesson 17 tests it with convolutions
+# and more images.
 
 # %% claims
 memorised = all(log[2][1].error < 0.01 for log in logs[WITHOUT])
@@ -205,7 +207,8 @@ text = f"the lowest test loss is lower with dropout, each time: {means[1]:.2f}, 
 lesson.claim(text, all(b < a - 0.05 for a, b in zip(*lowest.values(), strict=True)))
 best = {n: [min(log, key=lambda e: e[2].error)[3].error for log in logs[n]] for n in logs}
 gains = 100 * np.subtract(best[WITHOUT], best[WITH])
-text = f"dropout lowers the test error by {', '.join(f'{gain:+.1f}' for gain in gains)} points"
+points = ", ".join(f"{gain:+.1f}" for gain in gains)
+text = f"dropout lowers the test error by {points} percentage points"
 if source == lesson.SHAPES:
     lesson.claim(f"{text}: fewer errors on average", gains.mean() > 0.5)
 else:
@@ -223,10 +226,23 @@ else:
 #
 # Each mask selects a different *thinned* network with the same weights. The paper calls
 # testing with all weights a good approximation to the *geometric mean* of the
-# probabilities of very many thinned networks. This is the mean of their logarithms, and
-# thus, up to a constant for each image, that of their logits. For the second dropout,
-# before the last linear layer, it is exact: with its input h and the layer's weights W
-# and bias b, the logits are linear in the mask, and the mean of mask / (1 - p) is 1:
+# probabilities of very many thinned networks. The geometric mean of two numbers a and b
+# is sqrt(a b), and its logarithm is the mean of log a and log b.
+#
+# So we need the mean of log p. Softmax divides exponentials by their sum (lesson 11):
+#
+# $$
+# p_k = \frac{e^{x_k}}{\sum_j e^{x_j}}, \qquad \log p_k = x_k - \log \sum_j e^{x_j}
+# $$
+#
+# The last term is the same for all classes. So the mean of log p[k] is the mean of the
+# logits x[k], minus a number that is the same for all classes and has no effect when
+# the probabilities are scaled so that their sum is 1.
+#
+# For the second dropout, before the last linear layer, the mean of the logits is
+# exactly the logits of testing. With the input h of the dropout and the layer's weights
+# W and bias b, the logits are linear in the mask, and the mean of mask / (1 - p) is 1.
+# With E for the mean over all masks:
 #
 # $$
 # E\left[W \, \frac{mask \cdot h}{1 - p} + b\right] = W h + b
@@ -250,7 +266,7 @@ labels = ta.Tensor(labels).numpy()
 
 def log_probabilities(net):
     with ta.no_grad():
-        return F.log_softmax(net(x), 1).numpy()
+        return F.log_softmax(net(x), 1).numpy()  # the logarithm of softmax: lesson 11
 
 
 with device.same_draws():
@@ -277,9 +293,9 @@ print(f"with the second dropout only {second_mean:.3f}; the whole network {whole
 # %% answer [markdown]
 # A thinned network is the worst. With the second dropout only, the mean of 50 networks
 # has nearly the loss of the whole network, as derived; the difference is that of 50 and
-# infinitely many. With both, the mean is worse than the whole network: a ReLU of values
-# that vary has a larger mean than the ReLU of their mean, so the approximation is not
-# exact, and here it is not to the disadvantage of the whole network.
+# infinitely many. With both, the approximation is not exact, since a ReLU of values
+# that vary has a larger mean than the ReLU of their mean. Here the whole network is
+# even better than the mean that it approximates.
 #
 # The outputs of a network in training mode differ each time. This is the symptom of a
 # missing `net.eval()`: predictions for the same image differ from call to call.
@@ -324,8 +340,8 @@ lesson.show(figure, "10_dropout_testing")
 
 # %% answer [markdown]
 # The error hardly changes, and the loss is far too large. Each of the two layers after
-# a dropout gets values twice as large as in training. Logits that are several times as
-# large have mostly the same order, so the predictions stay, but the network is
+# a dropout gets values twice as large as in training. If all logits of an image grow,
+# their order mostly stays, and so does the prediction; but the network is
 # overconfident.
 #
 # The symptom to remember: as many correct predictions as before, and a loss that is far
@@ -345,4 +361,5 @@ lesson.claim(f"but the loss is {factor:.1f} times as large", factor > 1.4)
 #    more or by less than with dropout?
 # 3. Drop a fifth instead of half. By what factor must a 2012 layer multiply in testing
 #    then? Which p has the lowest test loss here, and which the lowest error?
-# 4. Derive the variance of y for a constant x. For which p is it equal to x**2?
+# 4. Derive the variance (lesson 1) of y for a constant x. For which p is it equal to
+#    x**2?

@@ -80,7 +80,7 @@ gaps = np.arange(0, 151)
 methods = {"textbook": textbook, "softmax, then log": two_steps, "cross_entropy": one_step}
 with np.errstate(all="ignore"):  # no warnings of NumPy
     losses = {name: ta.Tensor(f(*two_classes(gaps))).numpy() for name, f in methods.items()}
-for gap in (1, 50, 88, 89, 103, 104, 150):
+for gap in gaps[::10]:
     print(f"  gap {gap:>3}:", ", ".join(f"{name} {loss[gap]:.4f}" for name, loss in losses.items()))
 
 # %% plot
@@ -102,14 +102,16 @@ lesson.show(figure, "11_softmax_loss")
 # The textbook's method fails first: no float32 is above 3.4e38, which is e**88.7, and
 # the exponential of a larger logit is infinite: it *overflows*. With `F.softmax` no
 # exponential is above 1, but now that of the right class becomes smaller and smaller,
-# until no float32 is small enough: it *underflows* to 0, and -log 0 is infinite.
-# `F.cross_entropy` does not compute p at all. It is right for every gap.
+# until no float32 is small enough: it *underflows* to 0, and -log 0 is infinite. (Just
+# before, the loss may already be inexact: the smallest float32 numbers have few
+# digits.) `F.cross_entropy` does not compute p at all. It is right for every gap.
 
 # %% claims
 largest, (first, second, _) = math.log(np.finfo("f").max), last.values()
 text = f"the textbook's works up to {first}: no float32 is above e**{largest:.1f}"
 lesson.claim(text, first == int(largest))
-lesson.claim(f"the second works up to {second}: then p underflows to 0", 80 < second < 110)
+text = f"the second works up to {second}, and returns {losses['softmax, then log'][second]:.2f}"
+lesson.claim(f"{text} there: then p underflows to 0", 80 < second < 110)
 always = np.allclose(losses["cross_entropy"], np.logaddexp(0, gaps), rtol=1e-6)
 lesson.claim("cross_entropy is right for every gap", always)
 
@@ -134,7 +136,8 @@ for name, x in (("unscaled", pixels), ("scaled", scaled)):
         second.sum().backward()
         values = textbook(logits, labels), second.numpy(), one_step(output, labels).numpy()
     gradient = ta.Tensor(net.conv1.weight.grad).numpy()  # also copies from a GPU
-    results[name] = values, (failed := [(~np.isfinite(loss)).mean() for loss in values]), gradient
+    failed = [(~np.isfinite(loss)).mean() for loss in values]
+    results[name] = values, failed, gradient
     print(f"pixels {name}, largest logit {logits.max():.1f}; losses that are not finite: ", end="")
     print(
         ", ".join(f"{method} {part:.0%}" for method, part in zip(methods, failed, strict=True)),
@@ -143,15 +146,17 @@ for name, x in (("unscaled", pixels), ("scaled", scaled)):
     print(f"; {np.isnan(gradient).mean():.0%} of conv1's gradient is NaN")
 
 # %% answer [markdown]
-# With unscaled pixels the two other methods fail for many images. A single infinite
-# loss is enough to make the mean loss infinite, and then the *whole* gradient of the
-# first layer is NaN: after one step of SGD, so are its weights. `cross_entropy` is
-# finite for each image. With scaled pixels, the logits are small and all three agree.
+# With unscaled pixels the first two methods fail for many images. Where p is 0, the
+# derivative of log p is infinite and that of softmax is 0; in the backward pass they
+# are multiplied, and infinity * 0 is NaN. The gradient of a weight is a sum over all
+# images, so one image is enough to make the *whole* gradient of the first layer NaN:
+# after one step of SGD, so are its weights. `cross_entropy` is finite for each image.
+# With scaled pixels, the logits are small and all three agree.
 
 # %% claims
 (_, failed, gradient), (scaled_values, scaled_failed, scaled_gradient) = results.values()
 lesson.claim("unscaled: only cross_entropy is finite for all images", min(failed[:2]) > failed[2])
-lesson.claim("and failed for none", failed[2] == 0)
+lesson.claim("cross_entropy failed for no image", failed[2] == 0)
 lesson.claim("the whole gradient of the first layer is NaN", np.isnan(gradient).all())
 agree = all(np.allclose(loss, scaled_values[2], rtol=1e-3) for loss in scaled_values)
 finite = max(scaled_failed) == 0 and np.isfinite(scaled_gradient).all()
@@ -163,18 +168,34 @@ lesson.claim("with scaled pixels all three agree", agree and finite)
 # A network that does not know anything does best to give each of K classes the
 # probability 1/K, if they are equally frequent. Its loss is -log(1/K) = log K (lesson
 # 0). But the initial logits are not equal: they are random. We assume that they have a
-# normal distribution with mean 0 and *variance* v, the square of the standard
-# deviation. In the second formula for L, the mean of the right logit is then 0, and the
-# sum of K exponentials is about K times the mean of e**x. This mean, written E, can be
-# computed exactly:
+# normal distribution with mean 0 and variance v (lesson 1), and compute the mean of L,
+# written E[L], by its second formula. There the mean of the right logit is 0. The sum
+# of K exponentials is about K times the mean of e**x. For many classes it hardly varies
+# around this value, so we take the logarithm of that:
 #
 # $$
-# E[e^x] = \int \frac{e^{-x^2 / 2v}}{\sqrt{2 \pi v}} \, e^x \, dx
-#        = e^{v/2} \int \frac{e^{-(x - v)^2 / 2v}}{\sqrt{2 \pi v}} \, dx = e^{v/2}
+# E[L] \approx \log(K \cdot E[e^x])
+# $$
+#
+# The mean of e**x can be computed exactly. The bell curve of the normal distribution is
+# its *density*:
+#
+# $$
+# f(x) = \frac{e^{-x^2 / 2v}}{\sqrt{2 \pi v}}
+# $$
+#
+# That is, a random number falls into a short interval dx at x with the probability
+# f(x) * dx. All these probabilities together are 1, so the integral of f is 1. The mean
+# of e**x is the integral of e**x times f(x):
+#
+# $$
+# E[e^x] = \int_{-\infty}^{\infty} f(x) \, e^x \, dx
+#        = \int_{-\infty}^{\infty} \frac{e^{v/2 - (x - v)^2 / 2v}}{\sqrt{2 \pi v}} \, dx
+#        = e^{v/2} \int_{-\infty}^{\infty} f(x - v) \, dx = e^{v/2}
 # $$
 #
 # (The exponents are equal: -(x - v)**2 / 2v = -x**2 / 2v + x - v/2. The last integral
-# is that of a normal distribution with mean v, which is 1.) So
+# is that of f, shifted by v, so it is 1.) So
 #
 # $$
 # E[L] \approx \log(K e^{v/2}) = \log K + \frac{v}{2}
@@ -199,9 +220,9 @@ for k in (10, 100, 1000):
     print(f"with small last weights {small:.3f}")
 
 # %% answer [markdown]
-# The loss starts above log K, by about v/2: it is only about that much, since K is
-# finite and the logits are not exactly normal. With weights of a hundredth, v is
-# multiplied by 0.0001, and the loss is log K.
+# The loss starts above log K, by about v/2: only about, since the sum does vary, and
+# the logits are not exactly normal. With weights of a hundredth, v is multiplied by
+# 0.0001, and the loss is log K.
 #
 # An initial loss far above log K, as with the unscaled pixels, means that the network
 # is confident before it has learned anything. And a network whose loss *stays* at log K

@@ -6,16 +6,16 @@
 
 Before the first training step the weights need values. They must not all be equal, as
 the last experiment shows; so they are random, usually from the normal distribution with
-mean 0 and *standard deviation* sigma. The paper uses sigma = 0.01, with biases of 1 in
-some layers (section 5). Users of this value often report that training does not start:
-for a long time the loss stays at log K, where K is the number of classes. What is
-missing?
+mean 0 and standard deviation sigma (lesson 1). The paper uses sigma = 0.01, with biases
+of 1 in some layers (section 5). Users of this value often report that training does not
+start: for a long time the loss stays at log K, where K is the number of classes. What
+is missing?
 """
 
 # %%
 import math
 from functools import partial
-from itertools import chain, count, islice
+from itertools import count, islice
 
 import numpy as np
 
@@ -171,7 +171,7 @@ for layer in starts[HE]:
 # where the sigma is 0.01 again.
 #
 # The standard deviation of *all* values of a layer, which many programs plot, does not
-# show any of this. It is mostly caused by differences between neurons, from the biases
+# show any of this. It is mostly caused by differences between units, from the biases
 # of 1 and the random weights, which do not depend on the image. (The purpose of the
 # biases of 1, says the paper, is that ReLUs have positive inputs, so that gradients
 # pass from the start.)
@@ -199,10 +199,13 @@ lesson.claim(text, zeros < 0.1 < he_zeros)
 # %% [markdown]
 # ## The plateau
 #
-# Now a network that trains in seconds, cuda-convnet's small one for 32 x 32 pixels. All
-# runs have the same images in the same order and the paper's rate, 0.01. Biases start
-# at 0, so that only sigma and pixel scale differ. (`optim.paper_groups` gives biases
-# twice the rate, as the code of 2012 did; momentum is the subject of lesson 13.)
+# Now a network that trains in seconds: `models.cifar("quick")` of lesson 11, which the
+# code of 2012 has for images of 32 x 32 pixels. Three runs: sigma 0.01 with pixels from
+# 0 to 255 minus the mean; sigma 0.01 with these pixels divided by 255; and He's sigma,
+# with pixels of standard deviation 1. All have the same images in the same order and
+# the paper's rate, 0.01. Biases start at 0, so that only sigma and pixel scale differ.
+# (`optim.paper_groups` gives biases twice the rate, as the code of 2012 did; momentum
+# is the subject of lesson 13.)
 #
 # A network that knows nothing does best to give each of ten classes probability 1/10
 # (lesson 11). **Before you run this:** what is its loss, and which of the three runs
@@ -214,6 +217,11 @@ train = lesson.images(2000).train
 mean, scale = data.mean_image(train.images), 1 / float(train.images.std())
 
 
+def forever(loader):
+    for epoch in count():
+        yield from loader.epoch(epoch)  # the batches of this epoch
+
+
 def run(fill, scale, steps):
     """The network and its loss at each step. `fill` initializes a weight."""
     ta.manual_seed(args.seed)
@@ -223,7 +231,7 @@ def run(fill, scale, steps):
     optimizer = optim.SGD(optim.paper_groups(net, lr=0.01), lr=0.01, momentum=0.9)
     options = {"transform": data.Normalize(mean, scale=scale), "device": args.device}
     loader, losses = data.Loader(train, 32, shuffle=True, drop_last=True, **options), []
-    for images, labels in islice(chain.from_iterable(map(loader.epoch, count())), steps):
+    for images, labels in islice(forever(loader), steps):
         optimizer.zero_grad()
         loss = F.cross_entropy(net(images), labels)
         loss.backward()
@@ -233,7 +241,8 @@ def run(fill, scale, steps):
 
 
 normal = partial(init.normal_, std=0.01)
-plans = {LARGE: (normal, 1), SMALL: (normal, 1 / 255), HE: (init.kaiming_normal_, scale)}
+plans = {"sigma 0.01, to 255": (normal, 1), "sigma 0.01, to 1": (normal, 1 / 255)}
+plans[HE] = init.kaiming_normal_, scale
 curves = {name: run(*plan, steps)[1] for name, plan in plans.items()}
 print(f"mean losses of {steps // 6} steps each:")
 for name, losses in curves.items():
@@ -255,13 +264,15 @@ for (name, found), colour, mark in zip(starts.items(), colours, "osD^", strict=T
     layers = [layer.replace("relu", "layer ") for layer in found]
     left.plot(layers, [spread for spread, _, _ in found.values()], mark + "-", color=colour)
     left.lines[-1].set_label(name)
-    if name in curves:
-        means = curves[name][0].reshape(-1, 15).mean(axis=1)
-        right.plot(np.arange(len(means)) * 15 + 7, means, color=colour, linewidth=2, label=name)
+for (name, (losses, _)), colour in zip(curves.items(), colours[:2] + colours[3:], strict=True):
+    means = losses.reshape(-1, 15).mean(axis=1)
+    right.plot(np.arange(len(means)) * 15 + 7, means, color=colour, linewidth=2, label=name)
 left.tick_params("x", labelrotation=30)
 right.axhline(math.log(10), color=lesson.GREY, linestyle=":")
 right.text(steps, math.log(10), "log 10", va="bottom", ha="right")
-left.legend(frameon=False)
+left.set_ylim(bottom=1e-6)
+left.legend(frameon=False, loc="lower left")
+right.legend(frameon=False, loc="lower left")
 lesson.show(figure, "12_initialization")
 
 # %% answer [markdown]
@@ -272,12 +283,12 @@ lesson.show(figure, "12_initialization")
 
 # %% claims
 chance = math.log(classes)
-lowest = {name: min(p.mean() for p in np.split(run[:300], 6)) for name, (run, _) in curves.items()}
-plateau = abs(lowest[SMALL] - chance) < 0.01 * chance
+large, small, he = (min(p.mean() for p in np.split(c[:300], 6)) for c, _ in curves.values())
+plateau = abs(small - chance) < 0.01 * chance
 lesson.claim("0.01 with pixels to 1: in 300 steps the loss stays at log 10", plateau)
-lesson.claim("the same weights learn with pixels to 255", lowest[LARGE] < 0.97 * chance)
-lesson.claim("He's weights learn with a deviation of 1", lowest[HE] < 0.97 * chance)
-small, he = curves[SMALL][1], curves[HE][1]
+lesson.claim("the same sigma learns with pixels to 255", large < 0.97 * chance)
+lesson.claim("He's weights learn with a deviation of 1", he < 0.97 * chance)
+_, small, he = (size for _, size in curves.values())
 text = f"with He's weights conv1's first relative gradient is {he / small:,.0f} times as large"
 lesson.claim(text, he > 100 * small)
 
@@ -300,10 +311,11 @@ print(f"from 0: the largest weight is {largest}")
 print(f"from 0.003: filters change by up to {change:.0e}, and differ by {difference:.0e}")
 
 # %% answer [markdown]
-# From zeros no weight changes: each layer's output is 0, and a weight's gradient is
-# proportional to an output of the layer before, or to a weight of the layer after. From
-# equal values, equal neurons get equal gradients and stay equal, up to rounding: 32
-# filters compute the same as one. Random weights break this symmetry.
+# From zeros no weight changes. By the chain rule, a weight's gradient is a sum of
+# products, each of an output of the layer before and of weights of the layers after.
+# For the weights of the last layer this output is 0; for all others the weights after
+# are 0. From equal values, equal units get equal gradients and stay equal, up to
+# rounding: 32 filters compute the same as one. Random weights break this symmetry.
 #
 # The symptom to remember: all filters of a layer are the same image.
 

@@ -76,15 +76,17 @@ lesson.claim("each step is longer than the one before", steps == sorted(steps))
 # $$
 #
 # After 80 such steps with g = 1, we divide the rate by 10. For comparison we compute
-# torch's form. It accumulates *gradients*, and multiplies them by the current rate:
+# PyTorch's form. It accumulates *gradients*, and multiplies them by the current rate:
 #
 # $$
 # b \leftarrow m b + g, \qquad w \leftarrow w - lr \cdot b
 # $$
 #
 # Weight decay can be predicted as well. Where the loss does not depend on a weight, its
-# gradient is 0 and only decay is left. With momentum, each step becomes lr * d * w / (1
-# - m). So each multiplies w by 1 - lr * d / (1 - m), and after n steps there remains
+# gradient is 0 and only decay is left. Here d * w takes the place of g. It is nearly
+# constant over the few dozen steps that the series needs, so each step becomes
+# lr * d * w / (1 - m), multiplies w by 1 - lr * d / (1 - m), and after n steps there
+# remains
 #
 # $$
 # w_n = \left(1 - \frac{lr \cdot d}{1 - m}\right)^n w_0
@@ -109,7 +111,7 @@ for _ in range(2 * drop):
     optimizer.step()
     schedule.step()
     paper.append(before - position.item())
-print("step 81:", f"{paper[drop]:.3f} in the paper's form, {torch[drop]:.3f} in torch's", end="; ")
+print(f"step 81: {paper[drop]:.3f} in the paper's form, {torch[drop]:.3f} in PyTorch's")
 unused = ta.Tensor(np.array([1.0]), requires_grad=True)
 unused.grad = ta.Tensor(np.array([0.0])).data
 optimizer = optim.SGD([unused], lr=rate, momentum=momentum, weight_decay=decay)
@@ -120,9 +122,9 @@ print(f"2000 steps leave {unused.item():.3f} of a weight without a gradient")
 # %% answer [markdown]
 # A step grows to 1 / (1 - 0.9) = 10 times the rate. As long as the rate is constant,
 # the two forms agree. In the paper's form v contains the rate of the step in which each
-# gradient was added, so after the drop the steps shrink gradually; in torch's form they
-# shrink at once. Of the weight, exp(-2000 * 0.01 * 0.0005 / 0.1) = 90 % remains: decay
-# acts over tens of thousands of steps.
+# gradient was added, so after the drop the steps shrink gradually; in PyTorch's form
+# they shrink at once. Of the weight, exp(-2000 * 0.01 * 0.0005 / 0.1) = 90 % remains:
+# decay acts over tens of thousands of steps.
 
 # %% claims
 longest, after, torch_after = paper[drop - 1], paper[drop], torch[drop]
@@ -130,7 +132,7 @@ text = f"a step grows to {longest:.2f} times the rate: 1 / (1 - momentum)"
 lesson.claim(text, abs(longest * (1 - momentum) - 1) < 0.01)
 same = np.allclose(paper[:drop], torch[:drop])
 lesson.claim("as long as the rate is constant, the two forms agree", same)
-text = f"right after the drop it is {after:.2f} in the paper's form, {torch_after:.2f} in torch's"
+text = f"right after the drop it is {after:.2f} in the paper's form, {torch_after:.2f} in PyTorch's"
 lesson.claim(text, after > 5 * torch_after)
 left, predicted = unused.item(), np.exp(-2000 * rate * decay / (1 - momentum))
 text = f"decay leaves {left:.3f}; the formula predicts {predicted:.3f}"
@@ -164,21 +166,32 @@ lesson.claim(text, abs(left - predicted) < 0.001)
 # r^2 - (1 + m - lr \cdot c) \, r + m = 0
 # $$
 #
-# The product of its two solutions is m. For a wide range of rates they are complex:
+# The product of its two solutions is the last term, m. They are complex numbers if the
+# discriminant is negative:
+#
+# $$
+# (1 + m - lr \cdot c)^2 < 4 m
+# $$
+#
+# That is, 1 + m - lr * c is between -2 sqrt(m) and 2 sqrt(m). Since 1 + m - 2 sqrt(m)
+# is (1 - sqrt(m))**2, and 1 + m + 2 sqrt(m) is (1 + sqrt(m))**2, this is a wide range
+# of rates:
 #
 # $$
 # (1 - \sqrt{m})^2 < lr \cdot c < (1 + \sqrt{m})^2
 # $$
 #
-# Then both have the same absolute value, and since its square is m,
+# In this range the two solutions are a + b i and a - b i, with the same absolute value
+# |r| = sqrt(a**2 + b**2). Their product is a**2 + b**2, and it is m. So
 #
 # $$
 # |r| = \sqrt{m}
 # $$
 #
-# whatever the curvature and the rate. (A complex r is an oscillation, which shrinks by
-# this factor in each step.) If the rate is in this range for both curvatures, both
-# weights shrink equally fast.
+# whatever the curvature and the rate. (The powers of a complex number r turn around 0
+# in the plane of a and b, while their distance from 0 is |r|**t. So the weight
+# oscillates, and the oscillation shrinks by the factor |r| in each step.) If the rate
+# is in this range for both curvatures, both weights shrink equally fast.
 #
 # **Before you run this:** the loss is to decrease to a ten-thousandth, and so each
 # weight to a hundredth. How many steps does this take with the factor 0.98, and with
@@ -203,7 +216,8 @@ def descend(rate, momentum, steps=400, zero_grad=True):
 
 
 def steps_needed(losses):
-    return len(losses) - np.argmax(losses[::-1] >= losses[0] / 10_000)
+    too_large = np.flatnonzero(losses >= losses[0] / 10_000)
+    return too_large[-1] + 1  # the index after the last loss that is too large
 
 
 best, needed = {}, {}
@@ -230,9 +244,12 @@ lesson.show(figure, "13_momentum")
 
 # %% answer [markdown]
 # 0.98**n = 1/100 has the solution n = log 100 / -log 0.98 = 228, and sqrt(0.9)**n =
-# 1/100 has n = 87. For 0.7 it is n = 26: faster. So the most momentum is not the best
-# here. The valley's best is the smallest m for which some rate is in both ranges, where
-# (1 - sqrt(m))**2 / 1 = (1 + sqrt(m))**2 / 100, m = (9 / 11)**2 = 0.67.
+# 1/100 has n = 87. For 0.7 it is n = 26: faster. (The counts of the run differ a
+# little: an oscillation may be below the limit somewhat earlier or later than |r|**n,
+# and the program only tries 25 rates.) So the most momentum is not the best here. The
+# valley's best is the smallest m for which some rate is in both ranges. There the
+# lowest rate for c = 1 is the highest for c = 100:
+# (1 - sqrt(m))**2 / 1 = (1 + sqrt(m))**2 / 100, and m = (9 / 11)**2 = 0.67.
 #
 # It is often said that momentum helps since gradients across the valley cancel in v.
 # The figure shows something else: plain steps cross the valley in each step, but with
@@ -242,6 +259,7 @@ lesson.show(figure, "13_momentum")
 
 # %% claims
 paths = {m: descend(rate, m) for m, rate in best.items()}
+# The loss is a sum of squares of weights: in 200 steps it gets the factor 400 times.
 factors = {m: (path[200, 2] / path[0, 2]) ** (1 / 400) for m, path in paths.items()}
 for m in (0.7, 0.9):
     text = f"momentum {m}: the factor is {factors[m]:.3f}, predicted {np.sqrt(m):.3f}"
@@ -258,17 +276,23 @@ lesson.claim(f"{text}, {turns[0.9]} times with 0.9", turns[0.0] > 30 > 20 > turn
 # ## On images
 #
 # One linear layer is trained on batches of twenty images. The gradient of such a small
-# batch is noisy, and so are the weights. In some runs, the last quarter has a tenth of
-# the rate. (`optim.paper_groups` gives the weights the paper's decay, and biases none
-# and twice the rate, as in the code of 2012.)
+# batch is noisy, and so are the weights. There are five runs:
 #
-# Since momentum makes steps ten times as long, plain steps of the same rate would be an
-# unfair comparison: they get a second run with ten times the rate. Another run has
-# momentum and the drop, but no decay. The paper says that decay "is not merely a
-# regularizer: it reduces the model's training error" (section 5).
+# - plain steps;
+# - plain steps with ten times the rate, which drops: the last quarter of the run has a
+#   tenth of the rate. (Since momentum makes steps ten times as long, plain steps of the
+#   same rate alone would be an unfair comparison.)
+# - momentum;
+# - momentum, and the rate drops;
+# - the same without decay. The paper says that decay "is not merely a regularizer: it
+#   reduces the model's training error" (section 5). (A *regularizer* is a remedy
+#   against overfitting, such as dropout in lesson 10.)
+#
+# (`optim.paper_groups` gives the weights the paper's decay, and biases none and twice
+# the rate, as in the code of 2012. `loader.epoch(e)` yields the batches of epoch e.)
 #
 # **Before you run this:** what will the loss do when the rate drops? And in which order
-# will the five runs end?
+# will the five runs end, from the lowest loss to the highest?
 
 # %%
 epochs, drop_epoch, rate, curves = 16, 12, 0.004, {}
@@ -302,7 +326,7 @@ for name, (lr, m, step_size, decay) in runs.items():
 figure = lesson.figure(11, 4)
 title, texts = "Constant gradient; the rate drops", {"xlabel": "step", "ylim": (0, 13)}
 axes = lesson.axes(figure, 1, 2, 1, title=title, ylabel="step length / initial rate", **texts)
-axes.plot(torch, color=lesson.RED, linewidth=2, label="torch's form")
+axes.plot(torch, color=lesson.RED, linewidth=2, label="PyTorch's form")
 axes.plot(paper, color=lesson.BLUE, linewidth=2, label="the paper's form")
 axes.legend(frameon=False, loc="upper right")
 texts = {"xlabel": "epoch", "ylabel": "training loss", "xticks": range(0, epochs + 1, 4)}
@@ -315,8 +339,9 @@ axes.legend(frameon=False)
 lesson.show(figure, "13_momentum_images")
 
 # %% answer [markdown]
-# The loss decreases at once when the rate drops, since the noise of the weights is
-# proportional to the rate. But a low rate learns slowly, so it should be used late: the
+# The loss decreases at once when the rate drops, since a smaller rate means less noise
+# in the weights: each noisy gradient is multiplied by a smaller rate, and the mean over
+# more of them counts. But a low rate learns slowly, so it should be used late: the
 # paper reduces it when the validation error no longer improves, three times in all
 # (section 5). `optim.lr_scheduler.ReduceLROnPlateau` implements this rule.
 #

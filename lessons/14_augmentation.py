@@ -89,9 +89,11 @@ unrelated = abs(some - np.roll(others, 1, axis=0)).mean()
 print(f"two crops of one image: {same:.0f}; of two images: {unrelated:.0f}")
 
 # %% answer [markdown]
-# For the network, two crops of one photograph are nearly as different as two
-# photographs. Of course, many crops of one cat are worth less than images of as many
-# cats; the paper itself calls them "highly interdependent".
+# For the network, two crops of one image differ a lot. Photographs vary from pixel to
+# pixel, and two crops of one are nearly as different as two photographs; the drawn
+# images have large areas of one colour, and the difference is about half as large. Of
+# course, many crops of one cat are worth less than images of as many cats; the paper
+# itself calls them "highly interdependent".
 
 # %% claims
 text = f"crops of one image differ by {same / unrelated:.0%} of the difference of unrelated ones"
@@ -113,8 +115,9 @@ lesson.claim(text, same > unrelated / 4)
 #
 # The axes are perpendicular, so the part of this along e[i] is a[i] * s[i]: over many
 # images its standard deviation is 0.1 * s[i]. (`data.colour_axes` returns the three
-# vectors s * e. They are the eigenvectors of the covariance matrix of red, green and
-# blue, and s**2, the variances along them, are its eigenvalues.)
+# vectors s * e. For readers who know linear algebra: the vectors e are the eigenvectors
+# of the covariance matrix of red, green and blue, and s**2, the variances along them,
+# are its eigenvalues. The lesson does not need this.)
 #
 # **Before you run this:** which colours does the longest axis connect? What causes most
 # of the variance of the pixels of photographs?
@@ -187,16 +190,21 @@ lesson.show(figure, "14_augmentation_light")
 #
 # How exact is a test error? If a network is wrong on a fraction e of all possible
 # images, the number z of errors on a single random image is 1 with the probability e,
-# otherwise 0. Its mean is e, and since z * z = z, its variance is e - e**2 = e (1 - e).
-# The mean over n independent images has a variance n times smaller. Its square root is
-# the *standard error* of the measured error:
+# otherwise 0. Its mean is e. Its variance is the mean of (z - e)**2 = z * z - 2 e z +
+# e**2, and since z * z = z, this is e - 2 e**2 + e**2 = e (1 - e).
+#
+# The variances of independent numbers are added: for their deviations a and b from the
+# mean, (a + b)**2 = a**2 + 2 a b + b**2, and the mean of a b is 0. So the sum of z over
+# n images has the variance n e (1 - e). The mean is 1/n of the sum, and its variance
+# 1/n**2 of that. The square root of this is the *standard error* of the measured error:
 #
 # $$
 # \sqrt{\frac{e (1 - e)}{n}}
 # $$
 #
 # Two of them are a usual limit: larger differences are rarely due to the choice of the
-# test images. For two networks on the same images take the differences of their z: 1, 0
+# test images (lesson 1: 95 % of a normal distribution are within two standard
+# deviations). For two networks on the same images take the differences of their z: 1, 0
 # or -1 for each image. The standard error of their mean is their standard deviation
 # divided by sqrt(n).
 #
@@ -248,8 +256,8 @@ groups = one.reshape(40, 50).mean(axis=1)  # the errors on 40 groups of 50 test 
 print(f"groups of 50 images: errors from {groups.min():.0%} to {groups.max():.0%}")
 difference = results[CENTRE][2].astype(int) - results[RANDOM][2]
 gain, standard = difference.mean(), difference.std() / np.sqrt(len(difference))
-print(f"random crops lower the test error by {100 * gain:.1f} points, standard error", end=" ")
-print(f"{100 * standard:.1f}")
+print(f"random crops lower the test error by {100 * gain:.1f} percentage points,", end=" ")
+print(f"standard error {100 * standard:.1f}")
 
 # %% answer [markdown]
 # Augmentation increases the training error and decreases the test error and the test
@@ -282,9 +290,9 @@ lesson.claim(text, 0.65 < groups.std() / predicted < 1.5)
 # %% [markdown]
 # ## Break it
 #
-# What exactly is s? The paper uses the *eigenvalue* of each axis, which is the variance
-# along it. The code of 2012 uses the standard deviation, its square root. We follow the
-# text of the paper literally.
+# What exactly is s? The text of the paper uses the variance along each axis (an
+# *eigenvalue*). The code of 2012 uses the standard deviation, its square root. We
+# follow the text of the paper literally.
 #
 # **Before you run this:** what will the images look like?
 
@@ -328,6 +336,7 @@ lesson.claim(f"the largest shift is {largest:,.0f} of 255", largest > 255)
 # 2. Omit shifting or mirroring alone (`flip=False`). Which of the two helps more, and
 #    by how many standard errors? And for which images would mirroring be wrong?
 # 3. A test set has 10,000 images, and two networks have errors of 40.0 and 39.2 %. How
-#    many standard errors are that, if their errors were independent?
+#    many standard errors is this difference, if the errors are independent, so that
+#    their variances are added?
 # 4. The code of 2012 shifted 32 consecutive images equally, to save time:
 #    `data.Augment(..., together=32)`. Does it make a difference?

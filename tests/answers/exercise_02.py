@@ -27,8 +27,22 @@ def backward(root):
 
 RIGHT = [COUNT_THE_USES]
 
+USERS = COUNT_THE_USES.replace(
+    """            uses[source] += 1
+""",
+    """        for source in set(node.inputs):
+            uses[source] += 1
+""",
+)
+
 WRONG = [
     ("= for +=", COUNT_THE_USES.replace("source.grad + node", "node")),
+    ("each user counted once", USERS),
+    ("each user counted once", USERS.replace("ready.pop()", "ready.pop(0)")),
+    (
+        "each user counted once",
+        USERS.replace("in range(len(node.inputs))", "in range(len(node.inputs))[::-1]"),
+    ),
     (
         "path by path",
         """

@@ -18,6 +18,18 @@ CHAIN = {"a": [], "b": [("a", 2.0)], "c": [("b", 5.0)]}
 TWICE = {"a": [], "b": [("a", 3.0), ("a", 3.0)]}
 EARLY = {"a": [], "b": [("a", 2.0)], "c": [("b", 3.0), ("a", 10.0)]}
 LATE = {"a": [], "b": [("a", 2.0)], "c": [("a", 10.0), ("b", 3.0)], "d": [("b", 1.0), ("c", 7.0)]}
+# b has two uses of a, and the paths through c and f contribute equally. If b's count as
+# one, a is visited before one of these paths has arrived, with a stack or with a queue.
+SHARED = {
+    "x": [],
+    "a": [("x", 2.0)],
+    "b": [("a", 3.0), ("a", 5.0)],
+    "c": [("a", 7.0)],
+    "d": [("a", 7.0)],
+    "e": [("d", 1.0)],
+    "f": [("e", 1.0)],
+    "g": [("c", 11.0), ("b", 13.0), ("f", 11.0)],
+}
 DOUBLED = {"x0": []} | {f"x{i + 1}": [(f"x{i}", 1.0), (f"x{i}", 1.0)] for i in range(40)}
 
 # A graph maps each Node's name to its (input, derivative) pairs. The last is the root.
@@ -26,6 +38,7 @@ CASES = [
     ("grad of a, b where b = a * a", {"graph": TWICE}),
     ("grad of a, b, c where a is used early and late", {"graph": EARLY}),
     ("grad of a, b, c, d where two paths meet", {"graph": LATE}),
+    ("grad of x, a, ... where b = a * a, and a has other users, too", {"graph": SHARED}),
     ("grad of x0, x1, ... where each is the previous one plus itself", {"graph": DOUBLED}),
 ]
 
@@ -61,6 +74,20 @@ def answer(exercise, graph):
 
 
 WALK = "visit(root)\n    root.grad = 1.0\n    for node in reversed(order):"
+
+COUNT = """visit(root)
+    waiting = dict.fromkeys(order, 0)
+    for node in order:
+        for source in COUNTED:
+            waiting[source] += 1
+    root.grad, ready = 1.0, [root]
+    while ready:
+        node = ready.pop()"""
+
+COUNT_DOWN = """derivative * node.grad
+            waiting[source] -= 1
+            if waiting[source] == 0:
+                ready.append(source)"""
 
 MISTAKES = [
     Mistake(
@@ -108,6 +135,16 @@ MISTAKES = [
         "Each time a Node receives a contribution it passes its whole grad on, including what it "
         "had passed on before. Compute the order first; then each Node passes its grad on once, "
         "when it is complete.",
+    ),
+    Mistake(
+        "each user counted once",
+        {
+            WALK: COUNT.replace("COUNTED", "set(node.inputs)"),
+            "derivative * node.grad": COUNT_DOWN,
+        },
+        "A Node passed its grad on before all of its uses had contributed: each user was counted "
+        "once, but subtracted once per use. A Node that occurs twice among the inputs of one user "
+        "has two uses there: count each occurrence in node.inputs.",
     ),
     Mistake(
         "path by path",
