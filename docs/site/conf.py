@@ -73,11 +73,13 @@ html_theme_options = {
         "color-brand-primary": "#0b6e99",
         "color-brand-content": "#0b6e99",
         "color-claim": "#3d7a2a",
+        "color-code-block": "#f2f4f6",
     },
     "dark_css_variables": {
         "color-brand-primary": "#6cc0e5",
         "color-brand-content": "#6cc0e5",
         "color-claim": "#8fcf78",
+        "color-code-block": "#1f2225",
     },
 }
 
