@@ -114,8 +114,10 @@ def execute(lesson: Path) -> NotebookNode:
         timeout=None,
         record_timing=False,
         coalesce_streams=True,
+        shutdown_kernel="immediate",  # its own shutdown warns, and warnings are errors
         extra_arguments=["--HistoryManager.enabled=False", "--log-level=ERROR"],
     )
+    client.owns_km = True  # execute() ends the kernel
     try:
         client.execute()
     except CellExecutionError as error:
