@@ -250,7 +250,7 @@ for name, transform in transforms.items():
     standard = np.sqrt(one.mean() * (1 - one.mean()) / len(one))
     print(f"  {name}: training error {own.mean():.1%}; test loss {loss:.2f}, error", end=" ")
     print(f"{one.mean():.1%} (standard error {standard:.1%}), with ten views {ten.mean():.1%}")
-groups = one.reshape(40, 50).mean(axis=1)  # the errors on 40 groups of 50 test images
+groups = one.reshape(min(40, len(one)), -1).mean(axis=1)  # on 40 groups of 50 test images
 print(f"groups of 50 images: errors from {groups.min():.0%} to {groups.max():.0%}")
 difference = results[CENTRE][2].astype(int) - results[RANDOM][2]
 gain, standard = difference.mean(), difference.std() / np.sqrt(len(difference))
