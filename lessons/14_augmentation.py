@@ -274,7 +274,7 @@ lesson.claim(text, own < 0.02)
 lesson.claim(f"{RANDOM}: the training error is higher, {own_random:.1%}", own_random > own)
 text = f"the test loss decreases from {loss:.2f} to {loss_random:.2f}"
 lesson.claim(text, loss_random < 0.7 * loss)
-text = f"the test error decreases by {gain / standard:.1f} standard errors"
+text = f"the test error decreases by {gain / (standard or 1):.1f} standard errors"
 lesson.claim(text, gain > 2 * standard)
 fewer = ten.mean() + ten_random.mean() < one.mean() + one_random.mean()
 lesson.claim("ten views make fewer errors than one, both networks together", fewer)
@@ -283,7 +283,7 @@ predicted = np.sqrt(e * (1 - e) / 50)
 text = (
     f"the errors of groups of 50 vary by {groups.std():.3f}, the formula predicts {predicted:.3f}"
 )
-lesson.claim(text, 0.65 < groups.std() / predicted < 1.5)
+lesson.claim(text, 0.65 * predicted < groups.std() < 1.5 * predicted)
 
 # %% [markdown]
 # ## Break it
