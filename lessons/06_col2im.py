@@ -8,7 +8,7 @@ Lesson 5 split a convolution into two steps. *im2col* copies each patch of the i
 into a column, and one matrix multiplication applies all filters to all columns. The
 backward pass receives the gradient of the loss with respect to the output, `dy`, and
 computes those with respect to the weights, `dw`, and the pixels, `dx`. In names like
-these, d stands for "the gradient of the loss with respect to". The backward pass of the
+these, d means "the gradient of the loss with respect to". The backward pass of the
 multiplication follows from the chain rule of lesson 2. That of the copying needs more
 thought: a pixel was copied to many columns, and each copy has its own gradient. What is
 the gradient of the pixel?

@@ -63,7 +63,7 @@ PACKAGES = {
         ],
     ),
 }
-"""Title and documented names of each page; a package stands for its public names."""
+"""Title and documented names of each page; of a package, all its public names."""
 
 EARLIER_NAMES = {"tinyalex.data.StoredPictures", "tinyalex.data.find_pictures"}
 
