@@ -77,4 +77,20 @@ def col2im(col, shape, kernel, stride, padding):
     return x[:, :, padding : h + padding, padding : w + padding]
 """,
     ),
+    (
+        "rows and columns of the matrix exchanged in the reshape",
+        """
+import numpy as np
+
+def col2im(col, shape, kernel, stride, padding):
+    n, c, h, w = shape
+    oh, ow = (h + 2 * padding - kernel) // stride + 1, (w + 2 * padding - kernel) // stride + 1
+    x = np.zeros((n, c, h + 2 * padding, w + 2 * padding))
+    for (b, i, j), patches in zip(
+        np.ndindex(n, oh, ow), col.reshape(n * oh * ow, c, kernel, kernel)
+    ):
+        x[b, :, i * stride : i * stride + kernel, j * stride : j * stride + kernel] += patches
+    return x[:, :, padding : h + padding, padding : w + padding]
+""",
+    ),
 ]

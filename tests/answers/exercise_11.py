@@ -19,4 +19,18 @@ WRONG = [
     ("one-hot missing", ROW_BY_ROW.replace(" - right) / N", ") / N")),
     ("gradient not divided by N", ROW_BY_ROW.replace("- right) / N", "- right)")),
     ("exp overflows", ROW_BY_ROW.replace("row = row - row.max()", "pass")),
+    (
+        "exp overflows in softmax",
+        """
+import numpy as np
+
+def softmax_cross_entropy(logits, target):
+    n = len(target)
+    e = np.exp(logits)
+    p = e / np.sum(e, axis=1, keepdims=True)
+    loss = -np.log(p[range(n), target]).sum() / n
+    p[range(n), target] -= 1
+    return loss, p / n
+""",
+    ),
 ]

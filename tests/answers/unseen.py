@@ -260,7 +260,7 @@ class PReLU(ta.Function):
 add(
     7,
     "The gradient is also passed on at x = 0 (>= instead of >), where the derivative is defined as 0.",
-    "At x = 0 the derivative is 1 here",
+    "Your derivative at x = 0 is 1",
     """
 import numpy as np
 

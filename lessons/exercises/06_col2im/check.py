@@ -131,6 +131,13 @@ MISTAKES = [
         "its columns (n, i, j). Reshape to (C, kernel, kernel, N, OH, OW), then move axes.",
     ),
     Mistake(
+        "rows and columns of the matrix exchanged in the reshape",
+        {RESHAPE: "col.reshape(n, oh, ow, c, kernel, kernel).transpose(3, 4, 5, 0, 1, 2)"},
+        "The matrix is read as if its rows were positions and its columns elements of a patch. "
+        "Its rows are (c, u, v) and its columns (n, i, j): reshape to (C, kernel, kernel, N, OH, "
+        "OW).",
+    ),
+    Mistake(
         "stride ignored",
         {CORNER: "top, left = i, j"},
         "The patches are one pixel apart. The one at (i, j) was copied from row i*stride, column "

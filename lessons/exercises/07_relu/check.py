@@ -64,8 +64,8 @@ MISTAKES = [
     Mistake(
         "derivative 1 at 0",
         {"self.x > 0": "self.x >= 0"},
-        "At x = 0 the derivative is 1 here. ReLU has none at 0, and tinyalex, like other "
-        "frameworks, uses 0: x > 0, not x >= 0.",
+        "Your derivative at x = 0 is 1. ReLU has none there, and tinyalex, like other frameworks, "
+        "uses 0: x > 0, not x >= 0.",
     ),
 ]
 

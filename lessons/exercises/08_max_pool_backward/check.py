@@ -159,8 +159,9 @@ MISTAKES = [
     Mistake(
         "last of equal pixels",
         {"window.argmax()": "window.size - 1 - window[::-1, ::-1].argmax()"},
-        "Of equal pixels the last one gets the gradient. Compare with > instead of >=, so that a "
-        "later pixel does not replace an equal one.",
+        "Of equal pixels the last one gets the gradient; it must be the first. If you compare "
+        "pixels, use > instead of >=; if you use argmax, it returns the first, in the order in "
+        "which it is given the window.",
     ),
     Mistake(
         "divided among equal pixels",

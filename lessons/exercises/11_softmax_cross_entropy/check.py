@@ -104,6 +104,13 @@ MISTAKES = [
         "each row first: the probabilities stay the same, and exp stays in range.",
     ),
     Mistake(
+        "exp overflows in softmax",
+        {f" - {MAXIMUM}": "", LOG_P: f"np.log(np.exp(shifted) / {SUM})"},
+        "exp(1000) overflows to inf, and inf / inf is nan (exp(-1000) underflows to 0, and 0 / 0 "
+        "is nan too). Subtract the maximum of each row first: the probabilities stay the same, and "
+        "exp stays in range.",
+    ),
+    Mistake(
         "log of softmax",
         {LOG_P: f"np.log(np.exp(shifted) / {SUM})"},
         "The probability underflows to 0, and its logarithm is minus infinity. Do not compute p "

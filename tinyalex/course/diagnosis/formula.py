@@ -2,8 +2,8 @@
 
 The learner's results are compared with those of all formulas that differ from the right
 one by one or two common mistakes (edits.py), on inputs for which they all differ. If
-none agrees, a result is fitted by the terms of the right formula, and their factors are
-identified (factors.py). The learner's code may be written in any way.
+none agrees, a result is fitted by the terms of the right formula (terms.py). The
+learner's code may be written in any way.
 """
 
 from collections import Counter
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinyalex.course.diagnosis import factors
+from tinyalex.course.diagnosis import terms
 from tinyalex.course.diagnosis.attempt import Attempt, Trial, equal
 from tinyalex.course.diagnosis.edits import Vocabulary, edits, scalings
 from tinyalex.course.diagnosis.expression import (
@@ -31,8 +31,6 @@ from tinyalex.course.diagnosis.expression import (
     replaced,
     write,
 )
-
-ORDINALS = ("first", "second", "third", "fourth", "fifth")
 
 
 class Statement(NamedTuple):
@@ -131,7 +129,7 @@ class Formula:
     ) -> tuple[Program, list[str]] | None:
         """The program with one or two mistakes that has these results in all trials."""
         needed = self._needed(results)
-        with_values = [self._with_values(trial) for trial in trials]
+        with_values = [(self._values(trial), trial) for trial in trials]
 
         def agrees(candidate: Program) -> bool:
             for values, trial in with_values:
@@ -162,9 +160,9 @@ class Formula:
                     return second.program, [first.text, second.text]
         return None
 
-    def _with_values(self, trial: Trial) -> tuple[dict[str, Any], Trial]:
-        """The values of the right formula's variables, and the trial."""
-        return self._run(self.program, trial.inputs | self.constants(trial.inputs)), trial
+    def _values(self, trial: Trial) -> dict[str, Any]:
+        """The inputs, the constants, and the right values of the variables."""
+        return self._run(self.program, trial.inputs | self.constants(trial.inputs))
 
     def _run_changed(self, program: Program, values: dict[str, Any]) -> dict[str, Any]:
         """Run the statements from the first that is not the right formula's."""
@@ -244,82 +242,16 @@ class Formula:
                 parts.append(f"{name}(...) is {operation.text}.")
         return "\n\n".join(parts)
 
-    # Terms
-
     def _wrong_factors(self, attempt: Attempt) -> str | None:
-        """The factors of the terms, if a wrong result consists of these terms."""
+        """The wrong factors of terms, if the first wrong result consists of them."""
         for statement in self.program:
             result = _result(statement)
             if all(trial.is_right(result) or result not in trial.got for trial in attempt.trials):
                 continue
-            return self._factors_in(statement, attempt.trials)
+            values = [self._values(trial) for trial in attempt.trials]
+            text = terms.explain(statement.value, result, attempt.trials, values, self.operations)
+            return text and _primed(text)
         return None
-
-    def _factors_in(self, statement: Statement, trials: list[Trial]) -> str | None:
-        value, result = statement.value, _result(statement)
-        terms = value.terms if isinstance(value, Sum) else ((1, value),)
-        found, constants = [], []
-        for trial in trials:
-            if result not in trial.got or trial.got[result].shape != trial.right[result].shape:
-                return None
-            names = self._run(self.program, trial.inputs | self.constants(trial.inputs))
-            got = trial.got[result].astype(float).ravel()
-            columns = [
-                np.broadcast_to(
-                    sign * evaluate(term, names, self.operations), trial.right[result].shape
-                )
-                for sign, term in terms
-            ]
-            matrix = np.stack([column.ravel() for column in columns], axis=1)
-            if len(matrix) <= len(terms) or np.linalg.matrix_rank(matrix) < len(terms):
-                continue
-            if not np.isfinite(got).all():
-                return None
-            ratios, *_ = np.linalg.lstsq(matrix, got, rcond=None)
-            if not equal(matrix @ ratios, got):
-                return None
-            found.append(ratios)
-            constants.append(
-                {n: float(x) for n, x in names.items() if np.ndim(x) == 0 and not callable(x)}
-            )
-        if len(found) < 2 or not np.any(np.abs(found) > 1e-9):
-            return None
-        return _described_factors([term for _, term in terms], np.transpose(found), constants)
-
-
-def _described_factors(
-    terms: list[Node], ratios: np.ndarray, constants: list[dict[str, float]]
-) -> str | None:
-    positive = {n for n in constants[0] if all(0 < c[n] != 1 for c in constants)}
-    known = [{n: c[n] for n in sorted(positive)} for c in constants]
-    wrong, right = [], []
-    for i, (term, ratio) in enumerate(zip(terms, ratios, strict=True)):
-        name = f"The {ORDINALS[i]} term, `{write(term)}`," if len(terms) > 1 else f"`{write(term)}`"
-        if np.allclose(ratio, 1, rtol=1e-6):
-            right.append(ORDINALS[i])
-        elif np.allclose(ratio, 0, atol=1e-9):
-            wrong.append(f"{name} is missing.")
-        elif identified := factors.identify(list(ratio), known):
-            factor = factors.write(*identified)
-            wrong.append(f"{name} is {factor} times what it should be.{_cause(*identified)}")
-        else:
-            wrong.append(
-                f"{name} is {ratio[0]:.4g} times what it should be in one case, and "
-                f"{ratio[1]:.4g} times in another."
-            )
-    if right and wrong:
-        wrong.append(
-            f"The {' and the '.join(right)} term {'is' if len(right) == 1 else 'are'} right."
-        )
-    return _primed(" ".join(wrong)) or None
-
-
-def _cause(number: float, powers: factors.Powers) -> str:
-    missing = " and ".join(f"`{name}`" for name, exponent in powers.items() if exponent < 0)
-    extra = " and ".join(f"`{name}`" for name, exponent in powers.items() if exponent > 0)
-    text = " Its sign is wrong." if number < 0 else ""
-    text += f" Is {missing} missing?" if missing else ""
-    return text + (f" Is {extra} multiplied too often?" if extra else "")
 
 
 def _equal_at_first(value: Any, got: np.ndarray) -> bool:
