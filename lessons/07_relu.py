@@ -54,9 +54,9 @@ def derivative(name, x):
 
 
 x = np.linspace(-6, 6, 1201)  # in steps of 0.01
-slopes = {name: derivative(name, x) for name in ACTIVATIONS}
-for name, slope in slopes.items():
-    print(f"  {name:<8} at most {slope.max():.2f}, at x = 5 {slope[x.searchsorted(5)]:.4f}")
+derivatives = {name: derivative(name, x) for name in ACTIVATIONS}
+for name, values in derivatives.items():
+    print(f"  {name:<8} at most {values.max():.2f}, at x = 5 {values[x.searchsorted(5)]:.4f}")
 
 # %% answer [markdown]
 # With $s = \mathrm{sigmoid}(x)$ and $t = \tanh(x)$, the derivatives are
@@ -74,10 +74,10 @@ for name, slope in slopes.items():
 # %% claims
 s, t = 1 / (1 + np.exp(-x)), np.tanh(x)
 formulas = {"sigmoid": s * (1 - s), "tanh": 1 - t**2, "ReLU": (x > 0) * 1.0}
-same = all(np.allclose(slopes[name], formula) for name, formula in formulas.items())
+same = all(np.allclose(derivatives[name], formula) for name, formula in formulas.items())
 lesson.claim("backward() agrees with the three formulas", same)
-lesson.claim("that of sigmoid is a quarter at most", np.isclose(slopes["sigmoid"].max(), 0.25))
-same = np.array_equal(slopes["ReLU"], derivative("ReLU", 10 * x))
+lesson.claim("that of sigmoid is a quarter at most", np.isclose(derivatives["sigmoid"].max(), 0.25))
+same = np.array_equal(derivatives["ReLU"], derivative("ReLU", 10 * x))
 lesson.claim("that of ReLU is the same for 10x as for x", same)
 
 # %% [markdown]
@@ -178,8 +178,8 @@ COLOURS = {"sigmoid": lesson.GREY, "tanh": lesson.RED, "ReLU": lesson.BLUE}
 figure = lesson.figure(10.5, 4)
 labels_of = {"xlabel": "x", "ylabel": "derivative"}
 axes = lesson.axes(figure, 1, 2, 1, title="Three derivatives", **labels_of)
-for name, slope in slopes.items():
-    axes.plot(x, slope, color=COLOURS[name], linewidth=2, label=name)
+for name, values in derivatives.items():
+    axes.plot(x, values, color=COLOURS[name], linewidth=2, label=name)
 labels_of = {"xlabel": "layer", "ylabel": "norm of the gradient", "xticks": (1, 5, 10, 15, 20)}
 title = "Gradients of the weights of twenty layers"
 axes = lesson.axes(figure, 1, 2, 2, title=title, yscale="log", **labels_of)
