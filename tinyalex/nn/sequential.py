@@ -5,7 +5,8 @@ from typing import Any
 
 from tinyalex.kernels.fast_paths import switch
 from tinyalex.nn.fusion import fuse
-from tinyalex.nn.module import Module, note_stage
+from tinyalex.nn.module import Module
+from tinyalex.nn.tracing import note_stage
 
 
 class Sequential(Module):
