@@ -254,6 +254,21 @@ def test_sequential_can_be_indexed_sliced_and_iterated():
     assert (len(net), net[0] is next(iter(net)), len(net[:2])) == (3, True, 2)
 
 
+def test_a_module_list_registers_its_modules_by_their_indices():
+    heads = nn.ModuleList([nn.Linear(2, 3)]).append(nn.ReLU()).extend([nn.Linear(3, 4)])
+    assert list(heads.state_dict()) == ["0.weight", "0.bias", "2.weight", "2.bias"]
+    assert (len(heads), heads[-1] is list(heads)[2]) == (3, True)
+    part = heads[1:]
+    assert (type(part), part[1] is heads[2]) == (nn.ModuleList, True)
+    with pytest.raises(TypeError, match="ModuleList: layer 3 is 5, expected a Module"):
+        heads.append(5)
+
+
+def test_identity_ignores_its_arguments_and_returns_its_input():
+    x = ta.Tensor([1.0])
+    assert nn.Identity(54, unused=True)(x) is x
+
+
 def test_a_module_without_forward_raises():
     with pytest.raises(TypeError, match=r"Module has no forward\(self, ...\)"):
         nn.Module()(1)
@@ -282,6 +297,10 @@ def test_repr_shows_the_submodules():
         (lambda: nn.LocalResponseNorm(5), "LocalResponseNorm(5, alpha=0.0001, beta=0.75, k=1.0, alpha_mode='mean', groups=1)"),
         (lambda: nn.SpatialResponseNorm(5), "SpatialResponseNorm(5, alpha=0.001, beta=0.75, k=1.0, alpha_mode='mean')"),
         (lambda: nn.Dropout(0.25), "Dropout(p=0.25)"),
+        (lambda: nn.BatchNorm2d(6), "BatchNorm2d(6, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)"),
+        (lambda: nn.LayerNorm(6), "LayerNorm((6,), eps=1e-05)"),
+        (lambda: nn.LeakyReLU(0.1), "LeakyReLU(negative_slope=0.1)"),
+        (lambda: nn.GELU(), "GELU(approximate='none')"),
     ],
     ids=lambda x: x if isinstance(x, str) else "",
 )  # fmt: skip

@@ -66,6 +66,10 @@ OURS = {
     "log_softmax": F.log_softmax,
     "log_softmax_with_dtype": F.log_softmax,
     "nn_functional_relu": F.relu,
+    "nn_functional_leaky_relu": F.leaky_relu,
+    "nn_functional_gelu": F.gelu,
+    "nn_functional_batch_norm": F.batch_norm,
+    "nn_functional_layer_norm": F.layer_norm,
     "nn_functional_conv2d": F.conv2d,
     "nn_functional_max_pool2d": max_pool2d,
     "nn_functional_avg_pool2d": F.avg_pool2d,
@@ -84,6 +88,7 @@ OURS = {
 UNSUPPORTED = {
     "softmax_with_dtype": "softmax() got an unexpected keyword argument 'dtype'",
     "log_softmax_with_dtype": "log_softmax() got an unexpected keyword argument 'dtype'",
+    "nn_functional_batch_norm": "batch_norm: input has shape (0,), expected (N, C)",
     "nn_functional_max_pool2d": "max_pool2d() got an unexpected keyword argument 'return_indices'",
     "nn_functional_pad_reflect": "pad: mode='reflect' is not supported",
     "nn_functional_pad_replicate": "pad: mode='replicate' is not supported",

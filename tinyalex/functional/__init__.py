@@ -2,10 +2,14 @@
 
 from tinyalex.functional.activation import relu, sigmoid, tanh
 from tinyalex.functional.adaptive_pooling import adaptive_avg_pool2d
+from tinyalex.functional.batch_normalization import batch_norm
 from tinyalex.functional.convolution import conv2d
-from tinyalex.functional.dropout import dropout
+from tinyalex.functional.dropout import dropout, dropout2d
 from tinyalex.functional.flattening import flatten
+from tinyalex.functional.gelu import gelu
 from tinyalex.functional.joining import cat
+from tinyalex.functional.layer_normalization import layer_norm
+from tinyalex.functional.leaky_relu import leaky_relu
 from tinyalex.functional.linear import linear
 from tinyalex.functional.loss import cross_entropy
 from tinyalex.functional.normalization import local_response_norm, spatial_response_norm
@@ -16,11 +20,16 @@ from tinyalex.functional.softmax import log_softmax, softmax
 __all__ = [
     "adaptive_avg_pool2d",
     "avg_pool2d",
+    "batch_norm",
     "cat",
     "conv2d",
     "cross_entropy",
     "dropout",
+    "dropout2d",
     "flatten",
+    "gelu",
+    "layer_norm",
+    "leaky_relu",
     "linear",
     "local_response_norm",
     "log_softmax",

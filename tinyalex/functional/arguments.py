@@ -49,13 +49,13 @@ def check_bias(op: str, w: Tensor, b: Tensor | None) -> None:
         )
 
 
-def float_tensors(op: str, *, optional: str = "", **arguments: Any) -> list[Any]:
+def float_tensors(op: str, *, optional: tuple[str, ...] = (), **arguments: Any) -> list[Any]:
     """The arguments as tensors of one floating dtype. Only `optional` may be None."""
     first: tuple[str, Tensor] | None = None
     tensors: list[Tensor | None] = []
     for name, x in arguments.items():
         if x is None:
-            if name != optional:
+            if name not in optional:
                 raise TypeError(f"{op}: {name} is None. Give a tensor or an array.")
             tensors.append(None)
             continue

@@ -113,7 +113,7 @@ def cross_entropy(
     2.3026
     """
     op = "cross_entropy"
-    x, w = float_tensors(op, optional="weight", input=input, weight=weight)
+    x, w = float_tensors(op, optional=("weight",), input=input, weight=weight)
     if isinstance(target, (list, tuple, int)):
         target = Tensor(np.asarray(target), device=x.device)  # integers stay integers
     t = as_tensor(target)

@@ -54,6 +54,15 @@ class Module:
 
     # Submodules
 
+    def add_module(self, name: str, module: Any) -> None:
+        """Set the attribute `name`. Raises TypeError for anything but a Module."""
+        if not isinstance(module, Module):
+            raise TypeError(
+                f"{type(self).__name__}: layer {name} is {module!r}, expected a Module: "
+                "nn.ReLU(), not F.relu or nn.ReLU."
+            )
+        setattr(self, name, module)
+
     def named_children(self) -> Iterator[tuple[str, "Module"]]:
         """The direct submodules."""
         for name, value in vars(self).items():

@@ -11,8 +11,9 @@ import numpy as np
 
 from tinyalex import device
 from tinyalex.kernels.geometry import Shape
-from tinyalex.nn.layers import Conv2d, Dropout, Linear, LocalResponseNorm
+from tinyalex.nn.layers import Conv2d, Dropout, Linear
 from tinyalex.nn.module import Module
+from tinyalex.nn.normalization import LocalResponseNorm
 from tinyalex.nn.parameter import Parameter
 from tinyalex.nn.sequential import Sequential
 

@@ -26,12 +26,7 @@ class Sequential(Module):
         else:
             named = {str(i): layer for i, layer in enumerate(layers)}
         for name, layer in named.items():
-            if not isinstance(layer, Module):
-                raise TypeError(
-                    f"Sequential: layer {name} is {layer!r}, expected a Module: "
-                    "nn.ReLU(), not F.relu or nn.ReLU."
-                )
-            setattr(self, name, layer)
+            self.add_module(name, layer)
 
     def forward(self, x: Any) -> Any:
         if not switch.enabled:
