@@ -13,13 +13,16 @@ from tinyalex import kernels, ops
 from tinyalex.functional import activation, convolution, loss, normalization, pooling
 from tinyalex.functional.adaptive_pooling import AdaptiveAvgPool2d
 from tinyalex.functional.batch_normalization import BatchNorm, across
+from tinyalex.functional.binary_cross_entropy import BinaryCrossEntropyWithLogits
 from tinyalex.functional.dropout import Dropout
 from tinyalex.functional.gelu import GELU
 from tinyalex.functional.joining import Cat
 from tinyalex.functional.layer_normalization import LayerNorm
 from tinyalex.functional.leaky_relu import LeakyReLU
 from tinyalex.functional.linear import Linear
+from tinyalex.functional.negative_log_likelihood import NLLLoss
 from tinyalex.functional.padding import Pad
+from tinyalex.functional.regression_loss import L1Loss, MSELoss
 from tinyalex.functional.softmax import LogSoftmax, Softmax
 from tinyalex.kernels.cpu.sliding_windows import offset_slices
 from tinyalex.kernels.geometry import Window
@@ -601,6 +604,66 @@ class GELUWithoutDensity(GELU):
 class GELUWithoutCubic(GELU):
     def backward(self, dy):
         return dy * (self.p + self.x * 2 * self.p * (1 - self.p))
+
+
+@mutant("a squared error without the factor 2", "factor", normal(3, 4), normal(3, 4))
+class MSELossWithoutTwo(MSELoss):
+    def backward(self, dloss):
+        return self.difference * dloss, -self.difference * dloss
+
+
+@mutant("a squared error whose target has the gradient of its input", "sign", normal(3, 4), normal(3, 4))  # fmt: skip
+class MSELossSameSign(MSELoss):
+    def backward(self, dloss):
+        dx, _ = super().backward(dloss)
+        return dx, dx
+
+
+@mutant("an absolute error without the sign", "none", normal(3, 4), normal(3, 4))
+class L1LossWithoutSign(L1Loss):
+    def backward(self, dloss):
+        return dloss, -dloss
+
+
+class NegativeLogLikelihood(NLLLoss):
+    """NLLLoss that allocates the weights of the samples."""
+
+    def forward(self, x, t, w):
+        return super().forward(x, t, w, ignore=-1, counts=np.empty(len(x)))
+
+
+LIKELIHOOD = normal(4, 5), np.array([0, 1, 4, 2]), 1.5 + np.arange(5.0)
+
+
+@mutant("a negative log-likelihood with the wrong sign", "sign", *LIKELIHOOD)
+class NLLLossWithoutMinus(NegativeLogLikelihood):
+    def backward(self, dloss):
+        dx, dt, dw = super().backward(dloss)
+        return -dx, dt, dw
+
+
+@mutant("a negative log-likelihood without the weights of the classes", "factor by slice", *LIKELIHOOD)  # fmt: skip
+class NLLLossWithoutWeights(NegativeLogLikelihood):
+    def backward(self, dloss):
+        self.counts = np.ones_like(self.counts)
+        return super().backward(dloss)
+
+
+BINARY = normal(3, 4), RNG.random((3, 4)), np.array(3.0)
+
+
+@mutant("binary cross-entropy without the factor of the positive class", "wrong term", *BINARY)
+class BinaryCrossEntropyWithoutFactor(BinaryCrossEntropyWithLogits):
+    def backward(self, dloss):
+        _, dt, _ = super().backward(dloss)
+        return dloss * (1 - self.one_minus_p - self.t), dt, None
+
+
+@mutant("binary cross-entropy with the derivative of the sigmoid as a factor", "none", *BINARY)
+class BinaryCrossEntropyOfSquares(BinaryCrossEntropyWithLogits):
+    def backward(self, dloss):
+        dx, dt, _ = super().backward(dloss)
+        return dx * self.one_minus_p * (1 - self.one_minus_p), dt, None
 
 
 @mutant("a centring whose backward pass does not centre", "common term", normal(3, 4))

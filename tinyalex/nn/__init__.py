@@ -22,7 +22,7 @@ from tinyalex.nn.layers import (
     MaxPool2d,
     ZeroPad2d,
 )
-from tinyalex.nn.losses import CrossEntropyLoss
+from tinyalex.nn.losses import BCEWithLogitsLoss, CrossEntropyLoss, L1Loss, MSELoss, NLLLoss
 from tinyalex.nn.module import Module
 from tinyalex.nn.normalization import (
     BatchNorm2d,
@@ -37,6 +37,7 @@ __all__ = [
     "GELU",
     "AdaptiveAvgPool2d",
     "AvgPool2d",
+    "BCEWithLogitsLoss",
     "BatchNorm2d",
     "Conv2d",
     "CrossEntropyLoss",
@@ -44,14 +45,17 @@ __all__ = [
     "Dropout2d",
     "Flatten",
     "Identity",
+    "L1Loss",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
     "LocalResponseNorm",
     "LogSoftmax",
+    "MSELoss",
     "MaxPool2d",
     "Module",
     "ModuleList",
+    "NLLLoss",
     "Parameter",
     "ReLU",
     "Sequential",
