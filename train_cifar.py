@@ -33,8 +33,6 @@ RECIPES: dict[str, dict[str, Any]] = {
         "lr": 0.01,
         "weight_decay": 0.004,  # cuda-convnet's, for its convolutions
         "augment": "flip",  # cuda-convnet used no augmentation for this net
-        "stages": (3, 1),
-        "scale": None,
     },
     "alexnet": {
         "epochs": 10,
@@ -42,8 +40,6 @@ RECIPES: dict[str, dict[str, Any]] = {
         "lr": 0.01,  # section 5
         "weight_decay": 0.0005,  # section 5
         "augment": "crop+flip",  # section 4.1
-        "stages": (3, 1),
-        "scale": None,
     },
     # cuda-convnet's, from its parameter files and the notes in them.
     "18pct": {
@@ -55,18 +51,45 @@ RECIPES: dict[str, dict[str, Any]] = {
         "stages": (120, 10, 10),
         "scale": 1.0,
     },
+    "13pct": {
+        "epochs": 160,
+        "batch_size": 128,
+        "lr": 0.001,
+        "weight_decay": {"local3": 0.004, "local4": 0.004, "fc": 0.004},
+        "augment": "crop+flip",
+        "stages": (140, 10, 10),
+        "scale": 1.0,
+        "crop": 24,
+        "lrn": False,
+    },
+    "11pct": {
+        "epochs": 520,
+        "batch_size": 128,
+        "lr": 0.001,
+        "weight_decay": {"local3": 0.004, "local4": 0.004, "fc": 0.01},
+        "augment": "crop+flip",
+        "stages": (500, 10, 10),
+        "scale": 1.0,
+        "crop": 24,
+        "lrn": True,
+    },
 }
-"""The defaults of each network.
+"""The defaults of each network's options. weight_decay may be that of each layer."""
+
+NOT_OPTIONS: dict[str, Any] = {"stages": (3, 1), "scale": None, "crop": None}
+"""What a recipe may determine besides the options.
 
 stages  of --schedule step: after each, the rate is divided by 10. Their sum is scaled
         to --epochs
 scale   of pixels minus the mean image. None: a standard deviation of 1
+crop    S: the network's images are crops of S x S pixels; in testing, the predictions
+        for ten views are averaged
 """
 
 # fmt: off
 FIXED = (
     "data", "model", "column_lrn", "batch_size", "lr", "weight_decay", "augment", "schedule",
-    "subset", "seed", "no_validation",
+    "subset", "seed", "no_validation", "lrn",
 )
 # fmt: on
 """Options that must stay the same when a run is resumed."""
@@ -122,9 +145,14 @@ def arguments() -> argparse.Namespace:
         default=None,
         help="train on all training images; best.safetensors is then the latest",
     )
+    p.add_argument(
+        "--lrn",
+        action=argparse.BooleanOptionalAction,
+        help="for 13pct and 11pct: LRN or none, with no other difference (default: 11pct has LRN)",
+    )
     training_scripts.add_run_options(p, "runs/cifar")
     args = p.parse_args()
-    for name, value in RECIPES[args.model].items():
+    for name, value in (NOT_OPTIONS | RECIPES[args.model]).items():
         if getattr(args, name, None) is None:
             setattr(args, name, value)
     return args
@@ -161,6 +189,11 @@ def main() -> int:
     args.column_lrn = setup.has_columns or args.column_lrn
     if args.column_lrn and args.model != "alexnet":
         raise ValueError(f"--model {args.model} has no columns. Use --model alexnet.")
+    if args.crop is not None and args.augment == "flip":
+        raise ValueError(
+            f"--model {args.model} is trained with crops of {args.crop} x {args.crop} pixels. "
+            "Use --augment crop+flip, or none for the centre."
+        )
     if args.no_validation and (args.patience is not None or args.schedule == "plateau"):
         raise ValueError(
             "--patience and --schedule plateau need a validation error. Leave out --no-validation."
@@ -179,13 +212,23 @@ def train_and_test(args: argparse.Namespace, setup: training_scripts.Setup, outp
     data_digest = " ".join(part.digest()[:16] for part in (train, valid, test))
     mean = data.mean_image(train.images)
     scale = float(1 / train.images.std()) if args.scale is None else args.scale
-    normalize = augment = data.Normalize(mean, scale=scale)
+    crop, size = args.crop, args.crop or 32
+    normalize = augment = data.Normalize(mean, scale, crop)
     if args.augment != "none":
-        augment = data.Augment(mean, scale=scale, padding=4 if "crop" in args.augment else 0)
+        padding = 4 if args.augment == "crop+flip" and crop is None else 0
+        augment = data.Augment(mean, scale=scale, size=crop, padding=padding)
 
     options = {"column_lrn": "1"} if args.column_lrn else {}
-    network = models.cifar(args.model, len(train.classes), column_lrn=bool(args.column_lrn))
-    print(network.summary((3, 32, 32)))
+    options |= {} if args.lrn is None else {"lrn": str(int(args.lrn))}
+    options |= {} if crop is None else {"image_size": str(crop)}
+    network = models.cifar(
+        args.model,
+        len(train.classes),
+        column_lrn=bool(args.column_lrn),
+        image_size=size,
+        lrn=args.lrn,
+    )
+    print(network.summary((3, size, size)))
     print(f"{len(train)} training, {len(valid)} validation and {len(test)} test images, {setup}")
     scheme = setup.distribute(network)
     del network  # this process may need a part of it only
@@ -227,6 +270,10 @@ def train_and_test(args: argparse.Namespace, setup: training_scripts.Setup, outp
         return 130
 
     result = scheme.evaluate(loader(test, 256, transform=normalize))
+    if crop is not None:
+        print(f"test error of the centre {100 * result.error:.2f} %; then the mean of ten views")
+        views = data.TenViews(mean, scale, size=crop)
+        result = scheme.evaluate(loader(test, 32, transform=views))
     weights = model.state_dict()
     if isinstance(scheme, parallel.DataParallel):
         print(scheme.describe_ranks())

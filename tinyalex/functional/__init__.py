@@ -7,6 +7,7 @@ from tinyalex.functional.dropout import dropout
 from tinyalex.functional.flattening import flatten
 from tinyalex.functional.joining import cat
 from tinyalex.functional.linear import linear
+from tinyalex.functional.locally_connected import locally_connected2d
 from tinyalex.functional.loss import cross_entropy
 from tinyalex.functional.normalization import local_response_norm, spatial_response_norm
 from tinyalex.functional.padding import pad
@@ -23,6 +24,7 @@ __all__ = [
     "flatten",
     "linear",
     "local_response_norm",
+    "locally_connected2d",
     "log_softmax",
     "max_pool2d",
     "pad",

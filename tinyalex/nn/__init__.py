@@ -18,6 +18,7 @@ from tinyalex.nn.layers import (
     Tanh,
     ZeroPad2d,
 )
+from tinyalex.nn.locally_connected import LocallyConnected2d
 from tinyalex.nn.module import Module
 from tinyalex.nn.parameter import Parameter
 from tinyalex.nn.sequential import Sequential
@@ -31,6 +32,7 @@ __all__ = [
     "Flatten",
     "Linear",
     "LocalResponseNorm",
+    "LocallyConnected2d",
     "MaxPool2d",
     "Module",
     "Parameter",
