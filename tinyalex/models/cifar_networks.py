@@ -95,14 +95,14 @@ def cifar(
         raise ValueError(
             f"models.cifar: {name!r} does not have the option lrn. '13pct' and '11pct' do."
         )
+    if image_size not in (None, 32) and name not in RECIPES:
+        raise ValueError(f"models.cifar: {name!r} is for image_size=32, got {image_size!r}.")
     if name in RECIPES:
         build, size = RECIPES[name]
         size = size if image_size is None else image_size
         at_least_one("models.cifar", "image_size", size)
-        return build(num_classes, size, **({} if lrn is None else {"lrn": lrn}))
-    if image_size not in (None, 32):
-        raise ValueError(f"models.cifar: {name!r} is for image_size=32, got {image_size!r}.")
-    options = {"column_lrn": True} if column_lrn else {}
-    model = NETWORKS[name](num_classes, **options)
-    init.kaiming_(model)
+        model = build(num_classes, size, **({} if lrn is None else {"lrn": lrn}))
+    else:
+        model = NETWORKS[name](num_classes, **({"column_lrn": True} if column_lrn else {}))
+        init.kaiming_(model)
     return model if devices is None else Columns(model, devices)
