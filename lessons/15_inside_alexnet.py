@@ -274,7 +274,7 @@ lesson.claim("groups=2 is two convolutions, or one with zeros", same)
 # parameters: 3, 30, 300 or 3000 images?
 
 # %%
-steps = nn.module.trace(alexnet, (3, 224, 224))  # the rows of the summary, as objects
+steps = nn.tracing.trace(alexnet, (3, 224, 224))  # the rows of the summary, as objects
 stored = sum(math.prod(step.shape) for step in steps if step.name != "flatten")
 print(f"  activations of an image: {stored:,} values, {4e-6 * stored:.1f} MB")
 print(f"  of 128 images: {4e-6 * 128 * stored:,.0f} MB; parameters: {4e-6 * parameters:.0f} MB")
