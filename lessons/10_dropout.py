@@ -95,8 +95,8 @@ lesson.claim("with the factor 1 / (1 - p) the mean stays 1", abs(many.mean() - 1
 # ## With and without
 #
 # Two networks with the same initial weights are trained on the same small training set
-# in the same order, one with dropout after its two hidden layers. To be fair, three
-# rules:
+# in the same order, one with dropout after its two *hidden layers*, the layers with
+# weights before the last one. To be fair, three rules:
 #
 # - Each network may train for as many epochs as is best for *it*. We measure the error
 #   on 1000 *validation images* every fifth epoch, and choose the epoch with the lowest.
