@@ -122,7 +122,7 @@ def experiment(file: Path, where: str = "cpu") -> dict[str, Any]:
     record = Record(
         file,
         command="python lessons/17_cifar10.py --full",
-        machine=f"{processor.model()}, {device.cores()} cores, {where}",
+        machine=f"{processor.model()}, {len(device.cores())} cores, {where}",
         date=time.strftime("%Y-%m-%d"),
         images=", ".join(f"{len(d)} {name}" for name, d in images._asdict().items()),
     )

@@ -55,7 +55,7 @@ def experiment(
     sizes = SIZES.search(text)
     results: dict[str, Any] = {
         "command": " ".join(["python", script.name, "--data", images.name, *arguments]),
-        "machine": f"{processor.model()}, {device.cores()} cores, {where}",
+        "machine": f"{processor.model()}, {len(device.cores())} cores, {where}",
         "date": time.strftime("%Y-%m-%d"),
         "images": sizes[1] if sizes else "",
         "epochs": epochs,
