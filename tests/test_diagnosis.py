@@ -16,7 +16,16 @@ from tinyalex.course.diagnosis import factors
 from tinyalex.course.diagnosis.attempt import Attempt, Trial, equal
 from tinyalex.course.diagnosis.clues import clues, lines_that_modify
 from tinyalex.course.diagnosis.crash import advice_on
-from tinyalex.course.diagnosis.expression import Name, Number, Power, Product, Sum, evaluate, parse, write
+from tinyalex.course.diagnosis.expression import (
+    Name,
+    Number,
+    Power,
+    Product,
+    Sum,
+    evaluate,
+    parse,
+    write,
+)
 from tinyalex.course.diagnosis.relation import relation
 from tinyalex.course.diagnosis.search import explain, run
 
