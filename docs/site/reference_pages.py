@@ -16,7 +16,7 @@ from tinyalex.function import Function
 LAYERS = {
     "convolution": "Convolution",
     "activation": "ReLU, tanh and sigmoid",
-    "normalization": "Response normalization",
+    "normalization": "Response normalisation",
     "pooling": "Max and average pooling",
     "adaptive_pooling": "Adaptive average pooling",
     "linear": "Fully connected layer",
