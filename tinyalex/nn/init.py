@@ -69,7 +69,8 @@ def kaiming_(model: Any) -> None:
 
 def xavier_uniform_(tensor: Tensor) -> Tensor:
     """Glorot and Bengio 2010: uniform within sqrt(6 / (fan_in + fan_out)) of 0."""
-    fan_out = tensor.shape[0] * math.prod(tensor.shape[2:])
+    out, _, *window = _filters(tensor)
+    fan_out = out * math.prod(window)
     bound = math.sqrt(6.0 / (fan_in(tensor) + fan_out))
     return uniform_(tensor, -bound, bound)
 
@@ -89,7 +90,12 @@ def fan_in(weight: Tensor) -> int:
             f"fan_in: expected a weight (out, in, ...) with at least two axes, got shape "
             f"{weight.shape}."
         )
-    return math.prod(weight.shape[1:])
+    return math.prod(_filters(weight)[1:])
+
+
+def _filters(weight: Tensor) -> tuple[int, ...]:
+    """(out, in, ...): for nn.LocallyConnected2d's weight, that of one position."""
+    return weight.shape[2:] if weight.ndim == 6 else weight.shape
 
 
 def _fill_random(tensor: Tensor, draw: Callable[[np.random.Generator], np.ndarray]) -> Tensor:
