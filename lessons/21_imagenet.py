@@ -131,7 +131,7 @@ print(f"median {np.median(rates):.1f} images a second; days, by step: {np.sort(d
 rates_2012 = [E * 1.2e6 / (d * day) for d in (6, 5)]
 run = lesson.results("21_imagenet")
 if args.full:
-    run = ten_classes.experiment(Path("runs/lessons/21_imagenet.json"), where=args.device)
+    run = ten_classes.experiment(Path("runs/lessons/21_imagenet.json"), device_name=args.device)
 
 # %% answer [markdown]
 # On a CPU, months: the output has E N / r for each measured step. The two GPUs of 2012

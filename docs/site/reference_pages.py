@@ -17,7 +17,7 @@ LAYERS = {
     "convolution": "Convolution",
     "locally_connected": "Locally connected layer",
     "activation": "ReLU, tanh and sigmoid",
-    "normalization": "Response normalization",
+    "normalization": "Response normalisation",
     "pooling": "Max and average pooling",
     "adaptive_pooling": "Adaptive average pooling",
     "linear": "Fully connected layer",
