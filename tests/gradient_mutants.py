@@ -652,7 +652,7 @@ class NLLLossWithoutWeights(NegativeLogLikelihood):
 BINARY = normal(3, 4), RNG.random((3, 4)), np.array(3.0)
 
 
-@mutant("binary cross-entropy without the factor of the positive class", "wrong term", *BINARY)
+@mutant("binary cross-entropy without the factor of the positive class", "none", *BINARY)
 class BinaryCrossEntropyWithoutFactor(BinaryCrossEntropyWithLogits):
     def backward(self, dloss):
         _, dt, _ = super().backward(dloss)
