@@ -61,7 +61,7 @@ def kaiming_normal_(
 ) -> Tensor:
     """He et al. 2015: N(0, 2/fan_in), which preserves the variance through ReLUs.
 
-    a             the factor of negative values in leaky ReLUs: N(0, 2/(1 + a**2)/fan_in)
+    a             of leaky ReLUs, y = a*x where x < 0: N(0, 2/(1 + a**2)/fan_in)
     mode          "fan_out": preserve the variance of gradients, in the backward pass
     nonlinearity  "leaky_relu" or "relu"; "linear": N(0, 1/fan_in)
     """
@@ -94,7 +94,7 @@ def kaiming_(model: Any) -> None:
 
 
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Tensor:
-    """Glorot and Bengio 2010: uniform within gain * sqrt(6 / (fan_in + fan_out)) of 0."""
+    """Glorot and Bengio 2010: uniform within sqrt(6 / (fan_in + fan_out)) of 0."""
     bound = gain * math.sqrt(6.0 / (fan_in(tensor) + fan_out(tensor)))
     return uniform_(tensor, -bound, bound)
 
