@@ -26,6 +26,8 @@ LAYERS = {
     "linear": "Fully connected layer",
     "dropout": "Dropout",
     "softmax": "Softmax",
+    "unit_vectors": "Vectors of length 1",
+    "one_hot_vectors": "One-hot vectors",
     "loss": "Cross-entropy loss",
     "negative_log_likelihood": "Negative log-likelihood",
     "binary_cross_entropy": "Binary cross-entropy",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinyalex import device
-from tinyalex.data.checks import check_integer
+from tinyalex.data.checks import check_integer, is_integer
 from tinyalex.data.order import shuffled
 from tinyalex.tensor import Tensor, as_tensor
 
@@ -70,21 +70,20 @@ def random_split(dataset: Any, lengths: Sequence[float]) -> list[Subset]:
     >>> [len(part) for part in random_split(range(10), [0.75, 0.25])]
     [8, 2]
     """
-    n, parts = len(dataset), list(lengths)
-    if any(isinstance(part, float) for part in parts) and math.isclose(sum(parts), 1):
-        sizes = [math.floor(n * part) for part in parts]
+    n, sizes = len(dataset), list[Any](lengths)
+    if not all(map(is_integer, sizes)) and math.isclose(sum(lengths), 1):
+        sizes = [math.floor(n * part) for part in lengths]
         for i in range(n - sum(sizes)):  # what rounding leaves, one by one, as in torch
             sizes[i % len(sizes)] += 1
-        parts = sizes
-    if sum(parts) != n:
+    if sum(sizes) != n or not all(map(is_integer, sizes)):
         raise ValueError(
             f"random_split: expected lengths whose sum is {n}, the size of the dataset, or "
             f"fractions whose sum is 1, got {list(lengths)}."
         )
     _, call = device.draw("split")
     order = device.generator("split", step=0, sample=call).permutation(n).tolist()
-    ends = np.cumsum(parts).tolist()
-    return [Subset(dataset, order[end - size : end]) for size, end in zip(parts, ends, strict=True)]
+    ends = np.cumsum(sizes).tolist()
+    return [Subset(dataset, order[end - k : end]) for k, end in zip(sizes, ends, strict=True)]
 
 
 class DataLoader:
