@@ -10,7 +10,14 @@ import numpy as np
 
 import tinyalex as ta
 from tinyalex import kernels, ops
-from tinyalex.functional import activation, convolution, loss, normalization, pooling
+from tinyalex.functional import (
+    activation,
+    convolution,
+    locally_connected,
+    loss,
+    normalization,
+    pooling,
+)
 from tinyalex.functional.adaptive_pooling import AdaptiveAvgPool2d
 from tinyalex.functional.batch_normalization import BatchNorm, across
 from tinyalex.functional.binary_cross_entropy import BinaryCrossEntropyWithLogits
@@ -137,7 +144,7 @@ class MaxPoolAssigns(pooling.MaxPool2d):
 
 @mutant(
     "max-pooling with a gradient for all elements of a window",
-    "some elements",
+    "none",
     distinct(2, 2, 6, 6),
     **POOL,
 )
@@ -500,6 +507,64 @@ class AdaptiveAssigns(AdaptiveAvgPool2d):
         for i, j, window in self.windows(dy.shape[2:]):
             dx[window] = dy[:, :, i, j, None, None] / dx[window][0, 0].size
         return dx
+
+
+def local_arguments():
+    """For 2 x 3 positions with stride 2 and padding 1."""
+    x, w, b = normal(2, 2, 3, 5), normal(2, 3, 2, 2, 2, 2), normal(2, 3, 2)
+    return [x, w, b], {"window": Window((2, 2), (2, 2), (1, 1))}
+
+
+LOCAL, LOCAL_OPTIONS = local_arguments()
+
+
+@mutant(
+    "a locally connected layer with a convolution's gradient of the bias",
+    "none",
+    *LOCAL,
+    **LOCAL_OPTIONS,
+)
+class LocalBiasShared(locally_connected.LocallyConnected2d):
+    def backward(self, dy):
+        dx, dw, db = super().backward(dy)
+        return dx, dw, np.broadcast_to(db.sum(axis=(0, 1)), db.shape).copy()
+
+
+@mutant(
+    "a locally connected layer with a convolution's gradient of the weight",
+    "none",
+    *LOCAL,
+    **LOCAL_OPTIONS,
+)
+class LocalWeightShared(locally_connected.LocallyConnected2d):
+    def backward(self, dy):
+        dx, dw, db = super().backward(dy)
+        return dx, np.broadcast_to(dw.sum(axis=(0, 1)), dw.shape).copy(), db
+
+
+@mutant(
+    "a locally connected layer whose backward pass uses the filters of one position",
+    "none",
+    *LOCAL,
+    **LOCAL_OPTIONS,
+)
+class LocalFirstFilters(locally_connected.LocallyConnected2d):
+    def backward(self, dy):
+        self.w = np.broadcast_to(self.w[:1, :1], self.w.shape)
+        return super().backward(dy)
+
+
+@mutant(
+    "a locally connected layer whose backward pass counts positions by columns",
+    "none",
+    *LOCAL,
+    **LOCAL_OPTIONS,
+)
+class LocalPositionsByColumns(locally_connected.LocallyConnected2d):
+    def backward(self, dy):
+        oh, ow, *rest = self.w.shape
+        self.w = self.w.reshape(ow, oh, *rest).swapaxes(0, 1)
+        return super().backward(dy)
 
 
 @mutant(

@@ -161,6 +161,18 @@ def test_the_papers_groups_are_weights_with_decay_and_biases_at_twice_the_rate_w
     )
 
 
+def test_the_papers_groups_take_a_decay_for_each_layer():
+    model = nn.Sequential({"conv1": nn.Conv2d(3, 4, 3), "deep": nn.Sequential(nn.Linear(4, 2))})
+    groups = optim.paper_groups(model, 0.01, {"0": 3})
+    assert [[g["weight_decay"], *(p.shape for p in g["params"])] for g in groups] == [
+        [0.0, (4, 3, 3, 3)],
+        [3, (2, 4)],
+        [0.0, (4,), (2,)],
+    ]
+    with pytest.raises(ValueError, match=r"weight_decay has 'conv2', but the model has no such"):
+        optim.paper_groups(model, 0.01, {"conv1": 1, "conv2": 1})
+
+
 @pytest.mark.parametrize("make", [optim.SGD, optim.Adam, optim.AdamW])
 def test_an_optimizer_resumes_from_its_state(make):
     def steps(optimizer, w, count):
@@ -330,11 +342,26 @@ def test_a_schedule_resumes_from_its_state(make):
     assert rates(one) == rates(two)
 
 
+@pytest.mark.parametrize(
+    ("epochs", "milestones"), [(140, [120, 130]), (70, [60, 65]), (10, [9, 10]), (1, [1, 1])]
+)
+def test_stages_are_scaled_to_the_epochs(epochs, milestones):
+    optimizer = optimizer_with_groups()
+    before = rates(optimizer)
+    schedule = lr_scheduler.Stages(optimizer, epochs, (120, 10, 10))
+    factors = []
+    for _ in range(epochs):
+        factors.append(rates(optimizer)[1] / before[1])
+        schedule.step()
+    expected = [sum(epoch >= m for m in milestones) for epoch in range(epochs)]
+    np.testing.assert_allclose(factors, 10.0 ** -np.array(expected))
+
+
 def test_schedules_are_made_by_their_names():
     optimizer = optimizer_with_groups()
     made = {name: lr_scheduler.named(name, optimizer, 8, 5) for name in lr_scheduler.NAMES}
     assert made["constant"] is None
-    assert made["step"].step_size == 6
+    assert made["step"].milestones == [6]
     assert made["plateau"].patience == 5
     assert made["dexp"].epochs == 8
     with pytest.raises(ValueError, match="expected one of constant, step, plateau, dexp, got 'x'"):
@@ -344,6 +371,8 @@ def test_schedules_are_made_by_their_names():
 def test_schedules_name_invalid_arguments():
     with pytest.raises(ValueError, match="step_size must be at least 1 epoch, got 0"):
         lr_scheduler.StepLR(optimizer_with_groups(), 0)
+    with pytest.raises(ValueError, match=r"stages of at least 1 each, got 5 and \(3, 0\)"):
+        lr_scheduler.Stages(optimizer_with_groups(), 5, (3, 0))
     with pytest.raises(ValueError, match="factor must be between 0 and 1, got 2"):
         lr_scheduler.ReduceLROnPlateau(optimizer_with_groups(), factor=2)
     with pytest.raises(ValueError, match="num_steps of at least 2"):

@@ -81,6 +81,39 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bytes(tmp_path, steps, num
     assert [line.train_loss for line in log] == [line.train_loss for line in reference.log]
 
 
+def test_a_run_in_stages_without_validation_resumes_within_each_stage(tmp_path, monkeypatch):
+    def run(folder):
+        schedule = lambda optimizer: optim.lr_scheduler.Stages(optimizer, 4, (2, 1, 1))  # noqa: E731
+        return toy(tmp_path / folder, epochs=4, schedule=schedule, validation=False)
+
+    reference = run("reference")
+    reference.fit()
+    np.testing.assert_allclose([line.lr for line in reference.log], [0.05, 0.05, 0.005, 0.0005])
+    assert all(np.isnan([line.valid_error, line.valid_loss]).all() for line in reference.log)
+    assert "validation" not in str(reference.log[0])
+    for steps in (7, 12, 18):
+        stopped = run("stopped")
+        if stopped.checkpoint.exists():
+            stopped.resume(stopped.checkpoint)
+        interrupt_after(stopped, steps, monkeypatch)
+        with pytest.raises(training.Interrupted):
+            stopped.fit()
+    resumed = run("stopped")
+    resumed.resume(resumed.checkpoint)
+    resumed.fit()
+    weights = (tmp_path / "reference" / "model.safetensors").read_bytes()
+    for file in ("model.safetensors", "best.safetensors"):  # the latest are the best
+        assert (tmp_path / "stopped" / file).read_bytes() == weights
+
+
+@pytest.mark.parametrize(
+    "options", [{"patience": 3}, {"schedule": optim.lr_scheduler.ReduceLROnPlateau}]
+)
+def test_without_validation_there_is_no_patience_and_no_plateau(tmp_path, options):
+    with pytest.raises(ValueError, match="need a validation error, but valid is None"):
+        toy(tmp_path, epochs=1, validation=False, **options)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_handlers_are_restored_after_training(number, tmp_path):
     before = signal.getsignal(number)

@@ -15,6 +15,7 @@ from tinyalex.function import Function
 
 LAYERS = {
     "convolution": "Convolution",
+    "locally_connected": "Locally connected layer",
     "activation": "ReLU, tanh and sigmoid",
     "leaky_relu": "Leaky ReLU",
     "gelu": "GELU",

@@ -12,6 +12,7 @@ from tinyalex.functional.joining import cat
 from tinyalex.functional.layer_normalization import layer_norm
 from tinyalex.functional.leaky_relu import leaky_relu
 from tinyalex.functional.linear import linear
+from tinyalex.functional.locally_connected import locally_connected2d
 from tinyalex.functional.loss import cross_entropy
 from tinyalex.functional.negative_log_likelihood import nll_loss
 from tinyalex.functional.normalization import local_response_norm, spatial_response_norm
@@ -39,6 +40,7 @@ __all__ = [
     "leaky_relu",
     "linear",
     "local_response_norm",
+    "locally_connected2d",
     "log_softmax",
     "max_pool2d",
     "mse_loss",

@@ -23,6 +23,7 @@ from tinyalex.nn.layers import (
     MaxPool2d,
     ZeroPad2d,
 )
+from tinyalex.nn.locally_connected import LocallyConnected2d
 from tinyalex.nn.losses import BCEWithLogitsLoss, CrossEntropyLoss, L1Loss, MSELoss, NLLLoss
 from tinyalex.nn.module import Module
 from tinyalex.nn.normalization import (
@@ -51,6 +52,7 @@ __all__ = [
     "LeakyReLU",
     "Linear",
     "LocalResponseNorm",
+    "LocallyConnected2d",
     "LogSoftmax",
     "MSELoss",
     "MaxPool2d",

@@ -119,13 +119,19 @@ def fan_in(weight: Tensor) -> int:
             f"fan_in: expected a weight (out, in, ...) with at least two axes, got shape "
             f"{weight.shape}."
         )
-    return math.prod(weight.shape[1:])
+    return math.prod(_filters(weight)[1:])
+
+
+def _filters(weight: Tensor) -> tuple[int, ...]:
+    """(out, in, ...): for nn.LocallyConnected2d's weight, that of one position."""
+    return weight.shape[2:] if weight.ndim == 6 else weight.shape
 
 
 def fan_out(weight: Tensor) -> int:
     """The number of outputs that an input affects, without stride: O*KH*KW."""
     fan_in(weight)  # checks the axes
-    return weight.shape[0] * math.prod(weight.shape[2:])
+    out, _, *window = _filters(weight)
+    return out * math.prod(window)
 
 
 def _fill_random(tensor: Tensor, draw: Callable[[np.random.Generator], np.ndarray]) -> Tensor:

@@ -53,12 +53,33 @@ class SGD(Optimizer):
         kernels.of(p.data).sgd_update(p.data, velocity, p.grad, *rates, options["nesterov"])
 
 
-def paper_groups(model: Any, lr: float, weight_decay: float = 0.0005) -> list[dict[str, Any]]:
-    """As in the 2012 code: weights with decay; biases at twice the rate, no decay."""
-    weights = [p for p in model.parameters() if p.ndim > 1]
-    biases = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [
-        {"params": weights, "lr": lr, "weight_decay": weight_decay},
-        {"params": biases, "lr": 2 * lr, "weight_decay": 0.0},
-    ]
+def paper_groups(
+    model: Any, lr: float, weight_decay: float | dict[str, float] = 0.0005
+) -> list[dict[str, Any]]:
+    """As in the 2012 code: weights with decay; biases at twice the rate, no decay.
+
+    weight_decay  of all weights; or by the name of the layer, {"conv1": 0.004}, with 0
+                  for other layers
+
+    Raises ValueError for the name of a layer that the model does not have.
+    """
+    by_layer = weight_decay if isinstance(weight_decay, dict) else {}
+    everywhere = 0.0 if isinstance(weight_decay, dict) else weight_decay
+    unknown = set(by_layer)
+    weights: dict[float, list[Tensor]] = {}
+    biases: list[Tensor] = []
+    for name, p in model.named_parameters():
+        if p.ndim <= 1 or name.endswith("bias"):  # a locally connected layer's has three axes
+            biases.append(p)
+            continue
+        layer = name.rpartition(".")[0].rpartition(".")[2]
+        unknown.discard(layer)
+        weights.setdefault(by_layer.get(layer, everywhere), []).append(p)
+    if unknown:
+        raise ValueError(
+            f"paper_groups: weight_decay has {', '.join(map(repr, sorted(unknown)))}, but the "
+            "model has no such layer with a weight. Use the names in model.named_parameters()."
+        )
+    groups = [{"params": ps, "lr": lr, "weight_decay": decay} for decay, ps in weights.items()]
+    groups.append({"params": biases, "lr": 2 * lr, "weight_decay": 0.0})
     return [group for group in groups if group["params"]]
