@@ -31,6 +31,7 @@ from tinyalex.functional.negative_log_likelihood import NLLLoss
 from tinyalex.functional.padding import Pad
 from tinyalex.functional.regression_loss import L1Loss, MSELoss
 from tinyalex.functional.softmax import LogSoftmax, Softmax
+from tinyalex.functional.unit_vectors import Normalize
 from tinyalex.kernels.cpu.sliding_windows import offset_slices
 from tinyalex.kernels.geometry import Window
 
@@ -671,6 +672,12 @@ class GELUWithoutCubic(GELU):
         return dy * (self.p + self.x * 2 * self.p * (1 - self.p))
 
 
+@mutant("a normalization to length 1 with the length as a constant", "constant statistics", normal(4, 6), axis=1, eps=1e-12)  # fmt: skip
+class NormalizeConstantLength(Normalize):
+    def backward(self, dy):
+        return dy / self.n
+
+
 @mutant("a squared error without the factor 2", "factor", normal(3, 4), normal(3, 4))
 class MSELossWithoutTwo(MSELoss):
     def backward(self, dloss):
@@ -717,7 +724,7 @@ class NLLLossWithoutWeights(NegativeLogLikelihood):
 BINARY = normal(3, 4), RNG.random((3, 4)), np.array(3.0)
 
 
-@mutant("binary cross-entropy without the factor of the positive class", "wrong term", *BINARY)
+@mutant("binary cross-entropy without the factor of the positive class", "none", *BINARY)
 class BinaryCrossEntropyWithoutFactor(BinaryCrossEntropyWithLogits):
     def backward(self, dloss):
         _, dt, _ = super().backward(dloss)

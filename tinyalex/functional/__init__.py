@@ -16,10 +16,12 @@ from tinyalex.functional.locally_connected import locally_connected2d
 from tinyalex.functional.loss import cross_entropy
 from tinyalex.functional.negative_log_likelihood import nll_loss
 from tinyalex.functional.normalization import local_response_norm, spatial_response_norm
+from tinyalex.functional.one_hot_vectors import one_hot
 from tinyalex.functional.padding import pad
 from tinyalex.functional.pooling import avg_pool2d, max_pool2d
 from tinyalex.functional.regression_loss import l1_loss, mse_loss
 from tinyalex.functional.softmax import log_softmax, softmax
+from tinyalex.functional.unit_vectors import normalize
 
 __all__ = [
     "adaptive_avg_pool2d",
@@ -43,6 +45,8 @@ __all__ = [
     "max_pool2d",
     "mse_loss",
     "nll_loss",
+    "normalize",
+    "one_hot",
     "pad",
     "relu",
     "sigmoid",

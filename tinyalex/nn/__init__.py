@@ -1,6 +1,7 @@
 """Module, Parameter, layers and initial values, with torch's names and arguments."""
 
-from tinyalex.nn import init
+from tinyalex import functional
+from tinyalex.nn import init, utils
 from tinyalex.nn.activations import (
     GELU,
     LeakyReLU,
@@ -66,5 +67,7 @@ __all__ = [
     "SpatialResponseNorm",
     "Tanh",
     "ZeroPad2d",
+    "functional",
     "init",
+    "utils",
 ]
