@@ -30,12 +30,13 @@ def run(*options, **kwargs):
 
 
 def test_a_run_learns_and_writes_all_its_files(images, tmp_path):
-    result = run("--data", images, "--epochs", 3, "--batch-size", 8, "--output", tmp_path)
+    result = run("--data", images, "--stages", "2,1", "--batch-size", 8, "--output", tmp_path)
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert lines[-1].startswith("test error ")
     assert float(lines[-1].split()[2]) < 20
-    assert sum(line.startswith("epoch ") for line in lines) == 3
+    rates = [line.split()[3] for line in lines if line.startswith("epoch ")]
+    assert rates == ["0.01", "0.01", "0.001"]
     assert sorted(f.name for f in tmp_path.iterdir()) == [
         "best.safetensors",
         "checkpoint.1.safetensors",
@@ -121,6 +122,7 @@ def test_a_finished_run_is_not_overwritten(images, tmp_path):
         ),
         (["--data", "shapes", "--no-validation", "--patience", "3"], "need a validation error"),
         (["--data", "shapes", "--lrn"], "'quick' does not have the option lrn"),
+        (["--stages", "3,0"], "argument --stages: expected an integer of at least 1, got '0'"),
         (["--lr", "0"], "argument --lr: expected a positive finite number, got '0'"),
         (["--lr", "-0.01"], "argument --lr: expected a positive finite number, got '-0.01'"),
         (["--lr", "nan"], "argument --lr: expected a positive finite number, got 'nan'"),
