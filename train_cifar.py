@@ -287,7 +287,7 @@ def train_and_test(args: argparse.Namespace, setup: training_scripts.Setup, outp
 
     result = scheme.evaluate(loader(test, 256, transform=normalize))
     if crop is not None:
-        print(f"test error of the centre {100 * result.error:.2f} %; then the mean of ten views")
+        print(f"test error {100 * result.error:.2f} % (centre crop; below, ten views)")
         views = data.TenViews(mean, scale, size=crop)
         result = scheme.evaluate(loader(test, 32, transform=views))
     weights = model.state_dict()

@@ -77,7 +77,7 @@ def test_a_recipe_with_crops_trains_on_all_images_and_tests_ten_views(images, tm
     assert result.returncode == 0, result.stderr
     total = sum(1 for _ in (images / "train").glob("*/*"))
     assert f"{total} training, 0 validation and " in result.stdout
-    assert "test error of the centre " in result.stdout
+    assert " % (centre crop; below, ten views)" in result.stdout
     assert result.stdout.splitlines()[-1].startswith("test error ")
     best, last = (tmp_path / f"{name}.safetensors" for name in ("best", "model"))
     assert best.read_bytes() == last.read_bytes()
