@@ -190,8 +190,13 @@ def source(name):
 # Every page
 
 
+LAYER_MODULES = {
+    f"tinyalex.nn.{name}" for name in ("layers", "activations", "normalization", "losses")
+}
+
+
 def is_layer(value):
-    return value.__module__ == "tinyalex.nn.layers" if isinstance(value, type) else False
+    return isinstance(value, type) and value.__module__ in LAYER_MODULES
 
 
 def test_there_is_a_page_for_each_lesson_document_and_layer(pages):

@@ -133,7 +133,7 @@ def locally_connected2d(
     (2, 8, 6, 6)
     """
     op = "locally_connected2d"
-    x, w, b = float_tensors(op, optional="bias", input=input, weight=weight, bias=bias)
+    x, w, b = float_tensors(op, optional=("bias",), input=input, weight=weight, bias=bias)
     x, unbatched = with_batch(op, x)
     if w.ndim != 6 or 0 in w.shape:
         raise ValueError(

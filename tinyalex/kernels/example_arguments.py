@@ -239,6 +239,7 @@ def _activation(random: Random, dtype: np.dtype) -> Iterator[Example]:
         x, dy = random.standard_normal((2, *shape)).astype(dtype)
         x.ravel()[:3] = 0, np.nan, -np.inf
         yield Example("relu", label, (x, _empty(x.shape, dtype)), (1,))
+        yield Example("error_function", label, (x, _empty(x.shape, dtype)), (1,))
         yield Example("relu_backward", label, (dy, np.maximum(x, 0), _empty(x.shape, dtype)), (2,))
 
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from tinyalex import device
 from tinyalex.kernels.geometry import Shape
-from tinyalex.nn.layers import Conv2d, Dropout, Linear, LocalResponseNorm
+from tinyalex.nn.layers import Conv2d, Dropout, Linear
 from tinyalex.nn.module import Module
+from tinyalex.nn.normalization import LocalResponseNorm
 from tinyalex.nn.parameter import Parameter
 from tinyalex.nn.sequential import Sequential
 
@@ -39,7 +40,9 @@ def part_of(layer: Module, part: int, parts: int) -> Module:
         if isinstance(value, Parameter):
             start, stop = device.section(len(value), part, parts)
             with device.on_device_of(value.data):
-                setattr(result, name, Parameter(value.data[start:stop].copy()))
+                own = Parameter(value.data[start:stop].copy())
+            own.requires_grad = value.requires_grad
+            setattr(result, name, own)
     if isinstance(result, (Conv2d, LocalResponseNorm)) and result.groups > 1:
         result.groups //= parts
     return result
@@ -71,9 +74,9 @@ class Partitioned(Module):
             section.of(whole[section.name])[...] = array
         return whole
 
-    def _set_parameters(self, arrays: dict[str, np.ndarray]) -> None:
+    def _set_state(self, arrays: dict[str, np.ndarray]) -> None:
         own = {name: section.of(arrays[section.name]) for name, section in self.sections.items()}
-        super()._set_parameters(own)
+        super()._set_state(own)
 
 
 def layers_of(network: Sequential) -> Layers:

@@ -17,6 +17,7 @@ from tinyalex.kernels.cpu.columns import (
 )
 from tinyalex.kernels.cpu.convolution.selection import convolution_algorithm
 from tinyalex.kernels.cpu.dropout import random_mask
+from tinyalex.kernels.cpu.error_function import error_function
 from tinyalex.kernels.cpu.gemm import matmul
 from tinyalex.kernels.cpu.loss import check_labels, cross_entropy, cross_entropy_backward
 from tinyalex.kernels.cpu.memory_pool import activation, as_activation, like, ready
@@ -37,8 +38,7 @@ from tinyalex.kernels.cpu.sgd import sgd_update
 __all__ = [
     "activation", "as_activation", "augment", "avg_pool", "avg_pool_backward", "check_labels",
     "col2im", "columns", "convolution_algorithm", "cross_entropy", "cross_entropy_backward",
-    "from_columns", "im2col",
-    "like", "lrn", "lrn_backward", "matmul", "matrix", "max_pool", "max_pool_backward", "positions",
-    "random_mask", "ready", "relu", "relu_backward", "sgd_update", "spatial_norm",
-    "spatial_norm_backward", "to_columns",
+    "error_function", "from_columns", "im2col", "like", "lrn", "lrn_backward", "matmul",
+    "matrix", "max_pool", "max_pool_backward", "positions", "random_mask", "ready", "relu",
+    "relu_backward", "sgd_update", "spatial_norm", "spatial_norm_backward", "to_columns",
 ]  # fmt: skip
