@@ -7,6 +7,10 @@ A device is "cpu", "cuda" (the first GPU) or "cuda:1". CuPy is imported, and CUD
 initialized, when a GPU is first requested: after that, a process can no longer fork.
 """
 
+import sys
+from types import ModuleType
+from typing import Any
+
 from tinyalex.device.arrays import (
     Array,
     asarray,
@@ -36,6 +40,7 @@ from tinyalex.device.randomness import (
     uniform,
 )
 from tinyalex.device.selection import (
+    Device,
     allow_tf32,
     check,
     cuda_is_available,
@@ -60,6 +65,7 @@ from tinyalex.device.tiles import (
 
 __all__ = [
     "Array",
+    "Device",
     "Nccl",
     "Scratch",
     "allow_tf32",
@@ -102,3 +108,13 @@ __all__ = [
     "workers",
     "xp",
 ]  # fmt: skip
+
+
+class _Callable(ModuleType):
+    """In torch, `device` is a class: `ta.device("cuda")` makes a Device."""
+
+    def __call__(self, *args: Any, **options: Any) -> Device:
+        return Device(*args, **options)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -1,5 +1,8 @@
 """Module, Parameter, layers and initial values, with torch's names and arguments."""
 
+import sys
+
+from tinyalex.equivalents import module_getattr
 from tinyalex.nn import init
 from tinyalex.nn.layers import (
     AdaptiveAvgPool2d,
@@ -43,3 +46,5 @@ __all__ = [
     "ZeroPad2d",
     "init",
 ]
+
+__getattr__ = module_getattr(sys.modules[__name__])
