@@ -278,9 +278,9 @@ SUPPORTED = {
 """By topic."""
 
 REFUSED = {
-    "x.add_(1)": "x = x.add(1)",
+    "x.add_(1)": "x = x.add(",
     "x.zero_()": "ta.zeros_like",
-    "x.clamp_(0, 1)": "x = x.clamp(0, 1)",
+    "x.clamp_(0, 1)": "x = x.clamp(",
     "torch.zeros(4, 3).scatter_(1, y.unsqueeze(1), 1.0)": "one_hot",
     "nn.Embedding(10, 3)(y)": "one_hot",
     "nn.LSTM(3, 4, batch_first=True)": "recurrent",

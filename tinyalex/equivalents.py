@@ -213,8 +213,9 @@ def attribute_error(owner: str, name: str, obj: Any) -> AttributeError:
             else ("operations return a new tensor, and do not change this one")
         )
     if advice is None:
-        close = [] if name[0] == "_" else difflib.get_close_matches(name, dir(obj), 1)
-        advice = f"did you mean `{close[0]}`?" if close else "see help(ta.Tensor)"
+        names = [] if name[0] == "_" else getattr(obj, "__all__", dir(obj))
+        close = difflib.get_close_matches(name, names, 1)
+        advice = f"did you mean `{close[0]}`?" if close else f"see help({owner})"
     return AttributeError(f"{owner} has no `{name}`: {advice}", name=name)
 
 

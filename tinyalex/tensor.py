@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -227,6 +227,15 @@ class Unpackable(Tensor):
         return super().__getitem__(index)
 
 
+AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Tensor])
+
+
+def tensor_method(function: AnyFunction) -> AnyFunction:
+    """A decorator of functions in `functional`: relu(x) can be written x.relu() too."""
+    setattr(Tensor, function.__name__, function)
+    return function
+
+
 def as_tensor(x: Any) -> Tensor:
     """`x` itself if it is a tensor, else Tensor(x)."""
     return x if isinstance(x, Tensor) else Tensor(x)
@@ -236,7 +245,8 @@ def _from_python(values: Any) -> Array:
     try:
         array = np.asarray(values)
         if array.dtype.kind not in "fiub":  # NumPy would convert "1" to 1.0, and None to NaN
-            raise TypeError(f"its dtype would be {array.dtype}")
+            advice = "; give real and imaginary parts" * (array.dtype.kind == "c")
+            raise TypeError(f"its dtype would be {array.dtype}{advice}")
         return array.astype(np.float32)
     except (TypeError, ValueError) as error:
         raise type(error)(
