@@ -59,6 +59,42 @@ OURS = {
     "T": lambda x: x.T,
     "flatten": F.flatten,
     "cat": F.cat,
+    **{name: getattr(ta, name) for name in (
+        *("abs", "all", "allclose", "amin", "any", "argmax", "argmin", "argsort", "bmm", "ceil"),
+        *("chunk", "clamp", "clone", "cos", "cumsum", "dot", "eq", "equal", "flip", "floor"),
+        *("gather", "ge", "gt", "index_select", "isclose", "isfinite", "isinf", "isnan", "le"),
+        *("log1p", "logical_not", "lt", "masked_fill", "maximum", "minimum", "mm", "mv", "ne"),
+        *("norm", "ones_like", "remainder", "round", "rsqrt", "sign", "sin", "sort", "split"),
+        *("sqrt", "square", "squeeze", "stack", "std", "t", "topk", "transpose"),
+        *("unbind", "unsqueeze", "var", "where", "zeros_like", "full_like"),
+    )},
+    "__rmod__": lambda x, y: y % x,
+    "__rand__": lambda x, y: y & x,
+    "__ror__": lambda x, y: y | x,
+    "__rxor__": lambda x, y: y ^ x,
+    "bitwise_not": lambda x: ~x,
+    "floor_divide": lambda x, y: x // y,
+    "clamp_max": lambda x, limit=None: x.clamp(max=limit),
+    "clamp_min": lambda x, limit=None: x.clamp(min=limit),
+    "contiguous": lambda x: x.contiguous(),
+    "expand": lambda x, shape: x.expand(shape),
+    "expand_as": lambda x, y: x.expand_as(y),
+    "max_binary": ta.max,
+    "max_reduction_with_dim": ta.max,
+    "min_binary": ta.min,
+    "min_reduction_no_dim": ta.min,
+    "min_reduction_with_dim": ta.min,
+    "norm_fro": ta.norm,
+    "norm_inf": ta.norm,
+    "repeat": lambda x, sizes: x.repeat(sizes),
+    "split_list_args": ta.split,
+    "split_with_sizes": ta.split,
+    "squeeze_multiple": ta.squeeze,
+    "std_unbiased": ta.std,
+    "tile": lambda x, sizes: x.repeat((1,) * (x.ndim - len(sizes)) + tuple(sizes)),
+    "var_unbiased": ta.var,
+    "view": lambda x, shape: x.view(shape),
+    "view_as": lambda x, y: x.view_as(y),
     "tanh": F.tanh,
     "sigmoid": F.sigmoid,
     "softmax": F.softmax,
@@ -126,17 +162,23 @@ def run(name, sample):
     theirs = ((sample.input, *sample.args), sample.kwargs)
     args, options = ours = pytree.tree_map(to_ours, theirs)
     try:
-        y = OURS[name](*args, **options)
+        ours_out = OURS[name](*args, **options)
     except (TypeError, ValueError, IndexError) as error:
         if name in UNSUPPORTED and str(error).startswith(UNSUPPORTED[name]):
             return "unsupported"
         raise
-    z = SAMPLED[name](*theirs[0], **theirs[1])
-    assert (y.dtype, y.shape) == (np.float64, tuple(z.shape))
-    assert_close(y.numpy(), z)
-    cotangent = np.random.default_rng(0).standard_normal(y.shape)
-    y.backward(cotangent)
-    z.backward(torch.tensor(cotangent))
+    theirs_out = SAMPLED[name](*theirs[0], **theirs[1])
+    random = np.random.default_rng(0)
+    for y, z in zip(pytree.tree_leaves(ours_out), pytree.tree_leaves(theirs_out), strict=True):
+        if isinstance(z, bool):
+            assert y is z
+            continue
+        assert (y.dtype, y.shape) == (z.detach().numpy().dtype, tuple(z.shape))
+        assert_close(y.numpy(), z)
+        if z.requires_grad:
+            cotangent = random.standard_normal(y.shape)
+            y.backward(cotangent, retain_graph=True)
+            z.backward(torch.tensor(cotangent), retain_graph=True)
     for a, b in zip(pytree.tree_leaves(ours), pytree.tree_leaves(theirs), strict=True):
         if isinstance(a, ta.Tensor) and a.requires_grad:
             # If an input has no effect, one returns no gradient, the other zeros.

@@ -144,7 +144,8 @@ def _open(path: PathLike, read: Callable[[Any], Any]) -> Any:
         with safe_open(path, framework="numpy") as file:
             return read(file)
     except SafetensorError as error:
-        is_torchs = Path(path).read_bytes()[:2] == b"PK"
+        with open(path, "rb") as archive:
+            is_torchs = archive.read(2) == b"PK"
         raise DamagedFileError(
             f"load: {str(path)!r} is not a complete safetensors file ({error}). "
             + (
