@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinyalex import device as devices
-from tinyalex.tensor import Tensor
+from tinyalex.tensor import Tensor, from_python
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
@@ -33,12 +33,9 @@ def tensor(
         source = data if isinstance(data, Tensor) else Tensor(data, device=device)
         copy = Tensor(source.detach().to(device or source.device, dtype or source.dtype, copy=True))
         return copy.requires_grad_() if requires_grad else copy
-    inferred = np.array(data)
-    if dtype is None:
-        dtype = {"f": np.float32, "i": np.int64, "b": np.bool_}.get(inferred.dtype.kind)
-    # Values that are not numbers are left to Tensor, which names them.
-    array = inferred if dtype is None else inferred.astype(dtype)
-    return Tensor(data if dtype is None else array, requires_grad, device)
+    array = from_python(data)
+    inferred = np.float32 if array.dtype.kind == "f" else array.dtype
+    return Tensor(array.astype(dtype or inferred), requires_grad, device)
 
 
 def as_tensor(data: Any, dtype: Any = None, device: str | None = None) -> Tensor:

@@ -56,6 +56,7 @@ TENSOR = {
     "trace": "use x[range(n), range(n)].sum()",
     "tril": "use x * numpy.tril(numpy.ones(x.shape, 'float32'))",
     "triu": "use x * numpy.triu(numpy.ones(x.shape, 'float32'))",
+    "type_as": "use x.to(y)",
     "uniform_": "use ta.rand(shape), or ta.nn.init.uniform_(x, a, b)",
     "unfold": "use slices; nn.Conv2d computes its patches itself",
     "unique": NUMPYS.format("unique"),

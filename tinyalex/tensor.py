@@ -40,7 +40,7 @@ class Tensor(Reductions, Conversions):
 
     def __init__(self, array: Any, requires_grad: bool = False, device: str | None = None) -> None:
         source = array.data if isinstance(array, Tensor) else array
-        data = devices.asarray(source) if devices.is_array(source) else _from_python(source)
+        data = devices.asarray(source) if devices.is_array(source) else from_python(source).astype(np.float32)
         if data.dtype.kind not in "fiub":
             raise TypeError(
                 f"Tensor: {data.dtype} is not supported, expected a floating, integer or bool "
@@ -241,13 +241,14 @@ def as_tensor(x: Any) -> Tensor:
     return x if isinstance(x, Tensor) else Tensor(x)
 
 
-def _from_python(values: Any) -> Array:
+def from_python(values: Any) -> Array:
+    """Numbers as an array. Raises TypeError or ValueError for other values."""
     try:
         array = np.asarray(values)
         if array.dtype.kind not in "fiub":  # NumPy would convert "1" to 1.0, and None to NaN
             advice = "; give real and imaginary parts" * (array.dtype.kind == "c")
             raise TypeError(f"its dtype would be {array.dtype}{advice}")
-        return array.astype(np.float32)
+        return array
     except (TypeError, ValueError) as error:
         raise type(error)(
             "Tensor: expected a number, a regular nested list of numbers, or an array, "

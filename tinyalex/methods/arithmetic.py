@@ -131,7 +131,6 @@ class Arithmetic(GraphTensor):
     eq, ne, lt = map(_named, (operator.eq, operator.ne, operator.lt))
     le, gt, ge = map(_named, (operator.le, operator.gt, operator.ge))
     mm = bmm = mv = dot = matmul
-    logical_and, logical_or = map(_named, (operator.and_, operator.or_))
 
     def add(self, other: Any, *, alpha: float = 1) -> Any:
         """self + alpha * other"""
@@ -152,7 +151,19 @@ class Arithmetic(GraphTensor):
     sin, cos, tanh = map(_function, (ops.Sin, ops.Cos, ops.Tanh))
     floor, ceil, round = map(_function, (ops.Floor, ops.Ceil, ops.Round))
     maximum, minimum = map(_larger_or_smaller, (ops.Maximum, ops.Minimum))
-    __abs__, neg, logical_not = abs, __neg__, __invert__
+    __abs__, neg = abs, __neg__
+
+    def logical_and(self, other: Any) -> Any:
+        """Whether both elements are True, or not zero."""
+        return (self != 0) & (other != 0)
+
+    def logical_or(self, other: Any) -> Any:
+        """Whether one of two elements is True, or not zero."""
+        return (self != 0) | (other != 0)
+
+    def logical_not(self) -> Any:
+        """Whether the element is False, or zero."""
+        return self == 0
 
     def clamp(self, min: Any = None, max: Any = None) -> Any:
         """The elements, limited to min ... max: numbers, or None for no limit."""
@@ -168,10 +179,16 @@ class Arithmetic(GraphTensor):
 
     clip = clamp
 
-    def masked_fill(self, mask: Any, value: float) -> Any:
-        """`value` where the mask is True, the tensor elsewhere."""
-        number = constant(self, lambda x: devices.xp(x).full((), value, x.dtype))
-        return ops.Where.apply(mask, number, self)
+    def masked_fill(self, mask: Any, value: Any) -> Any:
+        """`value`, a number, where the mask is True, the tensor elsewhere."""
+        if isinstance(value, (int, float)):
+            value = constant(self, lambda x: devices.xp(x).full((), value, x.dtype))
+        elif not isinstance(value, GraphTensor) or value.data.ndim:
+            raise TypeError(
+                "masked_fill: value must be a number or a tensor of shape (). For other tensors, "
+                "use ta.where(mask, value, x)."
+            )
+        return ops.Where.apply(mask, value, self)
 
     def isnan(self) -> Self:
         return constant(self, lambda x: devices.xp(x).isnan(x))
@@ -186,6 +203,8 @@ class Arithmetic(GraphTensor):
         self, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
     ) -> Self:
         """Whether |self - other| <= atol + rtol * |other|."""
+        if rtol < 0 or atol < 0:
+            raise ValueError(f"isclose: tolerances must not be negative, got {rtol} and {atol}.")
         y = other.data if isinstance(other, GraphTensor) else other
         return constant(self, lambda x: devices.xp(x).isclose(x, y, rtol, atol, equal_nan))
 

@@ -148,17 +148,18 @@ class Shapes(GraphTensor):
         added = len(times) - self.ndim
         if added < 0:
             raise ValueError(
-                f"repeat: expected a number for each axis of {self.shape}, got {times}."
+                f"repeat: expected a number for each axis of shape {self.shape}, got {times}."
             )
         shape = (1,) * added + self.shape
         single = self.reshape([n for size in shape for n in (1, size)])
         tiled = single.expand([n for pair in zip(times, shape, strict=True) for n in pair])
         return tiled.reshape([n * size for n, size in zip(times, shape, strict=True)])
 
-    def flip(self, *dims: Any) -> Self:
-        """In reverse order along these axes."""
-        axes = {axis_of("flip", "dims", d, self.shape) for d in _integers(dims)}
-        index = tuple(slice(None, None, -1 if i in axes else 1) for i in range(self.ndim))
+    def flip(self, *axes: Any, dims: Any = ()) -> Self:
+        """In reverse order along axes: flip(0, 1) or flip(dims=(0, 1))."""
+        dims = _integers(axes or (dims,))
+        reversed = {axis_of("flip", "dims", d, self.shape) for d in dims}
+        index = tuple(slice(None, None, -1 if i in reversed else 1) for i in range(self.ndim))
         return ops.Index.apply(self, index=index)
 
     def split(self, split_size: Any, dim: int = 0) -> tuple[Self, ...]:
@@ -201,18 +202,20 @@ class Shapes(GraphTensor):
 
         index  integers, of as many axes as x; along the others, at most as large
         """
+        if self.ndim == 0:
+            return self.reshape(1).gather(dim, index)
         positions = index.data if isinstance(index, GraphTensor) else devices.asarray(index)
         axis = axis_of("gather", "dim", dim, self.shape)
+        if positions.ndim == 0 and self.ndim == 1:
+            return self[positions]
         limits = [*self.shape]
-        if positions.ndim == self.ndim > 0:
+        if positions.ndim == self.ndim:
             limits[axis] = positions.shape[axis]
         if positions.ndim != self.ndim or any(map(operator.gt, positions.shape, limits)):
             raise ValueError(
                 f"gather: an index of shape {positions.shape} does not match a tensor of shape "
                 f"{self.shape} along dim={dim}. Give it as many axes, and no larger sizes."
             )
-        if self.ndim == 0:
-            return self.view(())
         xp = devices.xp(positions)
         grids: list[Any] = list(xp.ix_(*(xp.arange(n) for n in positions.shape)))
         grids[axis] = positions
@@ -220,7 +223,8 @@ class Shapes(GraphTensor):
 
     def index_select(self, dim: int, index: Any) -> Self:
         """The slices at these positions along an axis."""
-        return self[(slice(None),) * axis_of("index_select", "dim", dim, self.shape) + (index,)]
+        axis = axis_of("index_select", "dim", dim, self.shape)
+        return self[(slice(None),) * axis + (index,)] if self.ndim else self.reshape(1)[index].view(())
 
     def __getitem__(self, index: Any) -> Any:
         return ops.Index.apply(self, index=_without_tensors(index))

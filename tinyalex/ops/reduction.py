@@ -151,9 +151,11 @@ class CumSum(Function):
 
     def forward(self, x: Array, *, axis: int) -> Array:
         self.axis = axis
-        return x.cumsum(axis=axis)
+        return x.cumsum(axis=axis).reshape(x.shape)
 
     def backward(self, dy: Array) -> Array:
+        if dy.ndim == 0:
+            return dy
         xp = device.xp(dy)
         return xp.flip(xp.flip(dy, self.axis).cumsum(axis=self.axis), self.axis)
 
