@@ -63,7 +63,10 @@ def test_clamp_passes_the_gradient_at_its_limits_and_requires_numbers():
     assert x.grad.tolist() == [0, 1, 1, 0]
     with pytest.raises(ValueError, match="clamp: give min, max or both"):
         x.clamp()
-    with pytest.raises(TypeError, match="clamp: max must be a number or None.*use ta.minimum"):
+    with pytest.raises(
+        TypeError,
+        match="clamp: limits must be numbers or None, got a Tensor for max.*use ta.minimum",
+    ):
         x.clamp(max=x)
 
 
@@ -95,7 +98,7 @@ def test_comparisons_with_other_objects_raise(other):
 
 def test_shapes_that_do_not_broadcast_are_not_unequal_but_an_error():
     with pytest.raises(ValueError, match=r"Equal: shapes \(2,\) and \(3,\) do not broadcast"):
-        ta.Tensor([1.0, 2.0]) == ta.Tensor([1.0, 2.0, 3.0])
+        ta.eq([1.0, 2.0], [1.0, 2.0, 3.0])
 
 
 def test_tensors_are_found_in_lists_and_dicts_by_identity():
@@ -104,7 +107,7 @@ def test_tensors_are_found_in_lists_and_dicts_by_identity():
     assert {x: "x", y: "y"}[y] == "y"
     assert len({x, y, x}) == 2
     with pytest.raises(ValueError, match="ambiguous"):
-        ta.Tensor([1.0, 2.0]) in [x, y]
+        [x, y].index(ta.Tensor([1.0, 2.0]))
 
 
 def test_bools_are_combined_and_negated():
@@ -118,7 +121,10 @@ def test_bools_are_combined_and_negated():
 
 def test_values_that_are_not_finite_are_found():
     x = ta.Tensor([np.nan, np.inf, 1.0])
-    assert (x.isnan().tolist(), ta.isinf(x).tolist()) == ([True, False, False], [False, True, False])
+    assert (x.isnan().tolist(), ta.isinf(x).tolist()) == (
+        [True, False, False],
+        [False, True, False],
+    )
     assert ta.isfinite(x).tolist() == [False, False, True]
 
 
@@ -160,7 +166,9 @@ def test_elsewhere_an_in_place_operator_makes_a_new_tensor():
 def test_named_operations_reject_other_objects():
     with pytest.raises(TypeError, match="unsupported operand"):
         ta.Tensor([1.0]).sub("a")
-    with pytest.raises(TypeError, match="maximum: expected a tensor, an array or a number, got a str"):
+    with pytest.raises(
+        TypeError, match="maximum: expected a tensor, an array or a number, got a str"
+    ):
         ta.Tensor([1.0]).maximum("a")
     with pytest.raises(ValueError, match=r"where: shapes \(2,\), \(3,\) and \(\) do not broadcast"):
         ta.where(np.array([True, False]), np.ones(3), 0.0)

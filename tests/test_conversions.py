@@ -52,7 +52,11 @@ def test_a_clone_is_a_copy():
 def test_a_device_is_a_text_with_torchs_attributes(device):
     x = ta.Tensor([1.0])
     assert (x.device, x.device.type, x.is_cuda) == (device, device.split(":")[0], device != "cpu")
-    assert (ta.device("cuda:1").index, ta.device("cuda", 1), ta.device("cpu").index) == (1, "cuda:1", None)
+    assert (ta.device("cuda:1").index, ta.device("cuda", 1), ta.device("cpu").index) == (
+        1,
+        "cuda:1",
+        None,
+    )
     assert ta.device("cuda:0") == "cuda"
     assert pickle.loads(pickle.dumps(ta.device("cuda:1"))) == "cuda:1"
     assert ta.device is devices
@@ -131,4 +135,8 @@ def test_a_graph_is_recorded_in_the_mode_of_the_innermost_context():
     ta.set_grad_enabled(False)
     assert not records()
     ta.set_grad_enabled(True)
-    assert (records(), ta.no_grad()(records)(), ta.inference_mode()(records)()) == (True, False, False)
+    assert (records(), ta.no_grad()(records)(), ta.inference_mode()(records)()) == (
+        True,
+        False,
+        False,
+    )

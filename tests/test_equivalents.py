@@ -36,7 +36,7 @@ def test_a_misspelt_name_is_answered_with_the_nearest():
     with pytest.raises(AttributeError, match="tinyalex.nn has no `Linaer`: did you mean `Linear`?"):
         ta.nn.Linaer(1, 2)
     with pytest.raises(AttributeError, match="tinyalex has no `qqq`: see help"):
-        ta.qqq
+        ta.qqq()
 
 
 def test_attributes_that_do_not_exist_can_be_asked_for():

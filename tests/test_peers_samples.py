@@ -59,15 +59,41 @@ OURS = {
     "T": lambda x: x.T,
     "flatten": F.flatten,
     "cat": F.cat,
-    **{name: getattr(ta, name) for name in (
-        *("abs", "all", "allclose", "amin", "any", "argmax", "argmin", "argsort", "bmm", "ceil"),
-        *("chunk", "clamp", "clone", "cos", "cumsum", "dot", "eq", "equal", "flip", "floor"),
-        *("gather", "ge", "gt", "index_select", "isclose", "isfinite", "isinf", "isnan", "le"),
-        *("log1p", "logical_and", "logical_not", "logical_or", "lt", "masked_fill", "maximum", "minimum", "mm", "mv", "ne"),
-        *("norm", "ones_like", "remainder", "round", "rsqrt", "sign", "sin", "sort", "split"),
-        *("sqrt", "square", "squeeze", "stack", "std", "t", "topk", "transpose"),
-        *("unbind", "unsqueeze", "var", "zeros_like", "full_like"),
-    )},
+    **{
+        name: getattr(ta, name)
+        for name in (
+            *(
+                "abs",
+                "all",
+                "allclose",
+                "amin",
+                "any",
+                "argmax",
+                "argmin",
+                "argsort",
+                "bmm",
+                "ceil",
+            ),
+            *("chunk", "clamp", "clone", "cos", "cumsum", "dot", "eq", "equal", "flip", "floor"),
+            *("gather", "ge", "gt", "index_select", "isclose", "isfinite", "isinf", "isnan", "le"),
+            *(
+                "log1p",
+                "logical_and",
+                "logical_not",
+                "logical_or",
+                "lt",
+                "masked_fill",
+                "maximum",
+                "minimum",
+                "mm",
+                "mv",
+                "ne",
+            ),
+            *("norm", "ones_like", "remainder", "round", "rsqrt", "sign", "sin", "sort", "split"),
+            *("sqrt", "square", "squeeze", "stack", "std", "t", "topk", "transpose"),
+            *("unbind", "unsqueeze", "var", "zeros_like", "full_like"),
+        )
+    },
     "where": lambda x, mask, y: ta.where(mask, x, y),
     "__rmod__": lambda x, y: y % x,
     "__rand__": lambda x, y: y & x,
@@ -117,7 +143,7 @@ OURS = {
 """The operations for our tensors, by the names of torch's samples."""
 
 UNSUPPORTED = {
-    "clamp": "clamp: min must be a number or None, got a Tensor",
+    "clamp": "clamp: limits must be numbers or None, got a Tensor",
     "cumsum": "Reductions.cumsum() got an unexpected keyword argument 'dtype'",
     "gather": "gather: an index of shape (2, 0) does not match a tensor of shape (5,)",
     "norm": "norm: p must be a positive number, infinity or 'fro'",
@@ -132,7 +158,7 @@ UNSUPPORTED = {
 }
 """The errors for samples that tinyalex does not support. All others must be equal."""
 
-NUMBERS_ALLOWED = ["isclose", "maximum", "minimum"]
+NUMBERS_ALLOWED = ["isclose", "logical_and", "logical_or", "maximum", "minimum"]
 """Operations that accept a number instead of the second tensor, unlike torch's."""
 
 SAMPLED = {

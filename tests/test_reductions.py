@@ -15,7 +15,9 @@ def x(rng):
     return rng.permutation(24).reshape(2, 3, 4) / 5
 
 
-@pytest.mark.parametrize("name", ["sum", "mean", "amax", "amin", "std", "var", "norm", "any", "all"])
+@pytest.mark.parametrize(
+    "name", ["sum", "mean", "amax", "amin", "std", "var", "norm", "any", "all"]
+)
 def test_reductions_take_torchs_keywords(name, x):
     method = getattr(ta.Tensor(x), name)
     assert method(dim=1).shape == (2, 4)

@@ -40,7 +40,11 @@ class Tensor(Reductions, Conversions):
 
     def __init__(self, array: Any, requires_grad: bool = False, device: str | None = None) -> None:
         source = array.data if isinstance(array, Tensor) else array
-        data = devices.asarray(source) if devices.is_array(source) else from_python(source).astype(np.float32)
+        data = (
+            devices.asarray(source)
+            if devices.is_array(source)
+            else from_python(source).astype(np.float32)
+        )
         if data.dtype.kind not in "fiub":
             raise TypeError(
                 f"Tensor: {data.dtype} is not supported, expected a floating, integer or bool "

@@ -170,8 +170,8 @@ class Arithmetic(GraphTensor):
         for name, limit in (("min", min), ("max", max)):
             if not isinstance(limit, (int, float, type(None))):
                 raise TypeError(
-                    f"clamp: {name} must be a number or None, got a {type(limit).__name__}. "
-                    f"For tensors, use ta.{'maximum' if name == 'min' else 'minimum'}."
+                    f"clamp: limits must be numbers or None, got a {type(limit).__name__} for "
+                    f"{name}. For tensors, use ta.{'maximum' if name == 'min' else 'minimum'}."
                 )
         if min is None and max is None:
             raise ValueError("clamp: give min, max or both.")

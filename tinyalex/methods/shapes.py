@@ -224,7 +224,9 @@ class Shapes(GraphTensor):
     def index_select(self, dim: int, index: Any) -> Self:
         """The slices at these positions along an axis."""
         axis = axis_of("index_select", "dim", dim, self.shape)
-        return self[(slice(None),) * axis + (index,)] if self.ndim else self.reshape(1)[index].view(())
+        return (
+            self[(slice(None),) * axis + (index,)] if self.ndim else self.reshape(1)[index].view(())
+        )
 
     def __getitem__(self, index: Any) -> Any:
         return ops.Index.apply(self, index=_without_tensors(index))
