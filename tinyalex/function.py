@@ -72,6 +72,21 @@ class GraphTensor:
     creator: "Function | None" = None
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        return self.data.shape
+
+    @property
+    def ndim(self) -> int:
+        return self.data.ndim
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.data.dtype
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    @property
     def result_class(self) -> Any:
         """The class of an operation's output."""
         return type(self)

@@ -94,6 +94,10 @@ class Tensor(Reductions, Conversions):
         self._data = array
 
     @property
+    def device(self) -> devices.Device:  # type: ignore[override]
+        return devices.Device(devices.of(self._data))
+
+    @property
     def result_class(self) -> "type[Tensor]":
         """The class of an operation's output, also for a subclass such as Parameter."""
         return Tensor
@@ -129,7 +133,9 @@ class Tensor(Reductions, Conversions):
                     )
                 dy = devices.asarray(devices.xp(self.data).ones_like(self.data))
             else:
-                given = grad if isinstance(grad, Tensor) else Tensor(grad, device=self.device)
+                given = (
+                    grad if isinstance(grad, Tensor) else Tensor(grad, device=devices.of(self.data))
+                )
                 dy = devices.asarray(given.data, self.dtype)
             devices.common("backward: grad", [self.data, dy])
             if dy.shape != self.shape:

@@ -13,6 +13,7 @@ from typing import Any
 
 from tinyalex.device.arrays import (
     Array,
+    Device,
     asarray,
     common,
     current,
@@ -40,7 +41,6 @@ from tinyalex.device.randomness import (
     uniform,
 )
 from tinyalex.device.selection import (
-    Device,
     allow_tf32,
     check,
     cuda_is_available,

@@ -2,43 +2,8 @@
 
 import numpy as np
 
-from tinyalex.device.arrays import gpu_index, gpu_library, gpu_name, on
+from tinyalex.device.arrays import canonical, gpu_index, gpu_library, on
 from tinyalex.device.availability import why_no_cuda
-
-
-class Device(str):
-    """The name of a device, with torch's attributes.
-
-    type   "cpu" or "cuda"
-    index  the number of a GPU; None on the CPU
-
-    The device need not exist: `Tensor.to` and others check that.
-
-    >>> device = Device("cuda:1")
-    >>> device, device.type, device.index
-    ('cuda:1', 'cuda', 1)
-    """
-
-    def __new__(cls, name: str, index: int | None = None) -> "Device":
-        return super().__new__(cls, _canonical(name if index is None else f"{name}:{index}"))
-
-    @property
-    def type(self) -> str:
-        return self.partition(":")[0]
-
-    @property
-    def index(self) -> int | None:  # type: ignore[override]  # not str.index
-        return None if self == "cpu" else gpu_index(self)
-
-
-def _canonical(name: str) -> str:
-    """The name that `of` returns, for a device that need not exist."""
-    kind, _, number = name.partition(":") if isinstance(name, str) else ("", "", "")
-    if name == "cpu":
-        return "cpu"
-    if kind != "cuda" or not (name == "cuda" or number.isdigit()):
-        raise ValueError(f"device: expected 'auto', 'cpu', 'cuda' or 'cuda:1', got {name!r}.")
-    return gpu_name(int(number or 0))
 
 
 def check(name: str) -> str:
@@ -49,17 +14,17 @@ def check(name: str) -> str:
     """
     if name == "auto":
         return "cuda" if cuda_is_available() else "cpu"
-    canonical = _canonical(name)
-    if canonical == "cpu":
+    found = canonical(name)
+    if found == "cpu":
         return "cpu"
     if reason := why_no_cuda():
         raise RuntimeError(
             f"device {name!r}: {reason}\nUse 'cpu' or 'auto'; `tinyalex doctor` shows the details."
         )
-    if gpu_index(canonical) >= gpu_count():
+    if gpu_index(found) >= gpu_count():
         gpus = f"{gpu_count()} GPU{'s' * (gpu_count() > 1)}"
         raise ValueError(f"device {name!r}: this machine has {gpus}, counted from 'cuda:0'.")
-    return canonical
+    return found
 
 
 def gpu_count() -> int:

@@ -53,12 +53,12 @@ def _in_place(operation: Method) -> Method:
         result = operation(self, other)
         if is_grad_enabled() or not self.requires_grad or self.creator is not None:
             return result
-        if result.shape != self.data.shape:
+        if result.shape != self.shape:
             raise ValueError(
                 f"in-place update: a result of shape {result.shape} does not fit into the tensor "
-                f"of shape {self.data.shape}. Reduce the other operand."
+                f"of shape {self.shape}. Reduce the other operand."
             )
-        self.data = result.data.astype(self.data.dtype, copy=False)
+        self.data = result.data.astype(self.dtype, copy=False)
         return self
 
     return method
@@ -137,7 +137,7 @@ class Arithmetic(GraphTensor):
         return self + (other if alpha == 1 else other * alpha)
 
     def __neg__(self) -> Any:
-        if self.data.dtype == bool:
+        if self.dtype == bool:
             raise TypeError("-: not defined for a bool tensor. Convert it: -x.astype('float32').")
         return self * -1
 
@@ -216,4 +216,4 @@ class Arithmetic(GraphTensor):
 
     def equal(self, other: Any) -> bool:
         """Whether shapes and all elements are equal."""
-        return self.data.shape == other.data.shape and bool((self == other).data.all())
+        return self.shape == other.data.shape and bool((self == other).data.all())

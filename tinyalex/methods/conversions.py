@@ -28,13 +28,7 @@ def _in_dtype(dtype: Any) -> Callable[[Any], Any]:
 
 
 class Conversions(GraphTensor):
-    @property
-    def dtype(self) -> np.dtype:
-        return self.data.dtype
-
-    @property
-    def device(self) -> devices.Device:
-        return devices.Device(devices.of(self.data))
+    device: devices.Device
 
     @property
     def is_cuda(self) -> builtins.bool:
@@ -106,7 +100,7 @@ class Conversions(GraphTensor):
         """The only element, as a Python number. Raises ValueError if there are more."""
         if self.data.size != 1:
             raise ValueError(
-                f"item(): expected one element, got a tensor of shape {self.data.shape}. "
+                f"item(): expected one element, got a tensor of shape {self.shape}. "
                 "Reduce it first, or use .numpy()."
             )
         return self.data.item()

@@ -97,12 +97,12 @@ class Reductions(Arithmetic, Shapes):
 
     @_torchs_keywords
     def any(self, axis: Any = None, keepdims: bool = False) -> Self:
-        axes = axes_of("any", axis, self.data.shape)
+        axes = axes_of("any", axis, self.shape)
         return constant(self, lambda x: x.any(axis=axes, keepdims=keepdims))
 
     @_torchs_keywords
     def all(self, axis: Any = None, keepdims: bool = False) -> Self:
-        axes = axes_of("all", axis, self.data.shape)
+        axes = axes_of("all", axis, self.shape)
         return constant(self, lambda x: x.all(axis=axes, keepdims=keepdims))
 
     @_torchs_keywords
@@ -175,7 +175,7 @@ class Reductions(Arithmetic, Shapes):
 
     def argsort(self, dim: int = -1, descending: bool = False, stable: bool = True) -> Self:
         """The positions of the elements along an axis, in the order of `sort`."""
-        axis = axis_of("argsort", "dim", dim, self.data.shape)
+        axis = axis_of("argsort", "dim", dim, self.shape)
         return constant(self, lambda x: _order(x, axis, descending))
 
     def sort(
@@ -188,23 +188,22 @@ class Reductions(Arithmetic, Shapes):
         self, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
     ) -> ValuesAndIndices:
         """The k largest (or smallest) elements in order, and their positions."""
-        axis = axis_of("topk", "dim", dim, self.data.shape)
-        if not 0 <= k <= (self.data.shape or (1,))[axis]:
+        axis = axis_of("topk", "dim", dim, self.shape)
+        if not 0 <= k <= (self.shape or (1,))[axis]:
             raise ValueError(
-                f"topk: k={k} is out of range for a tensor of shape {self.data.shape} along "
-                f"dim={dim}."
+                f"topk: k={k} is out of range for a tensor of shape {self.shape} along dim={dim}."
             )
         order = self.argsort(dim, descending=largest)
         first = (slice(None),) * axis + (slice(k),)
-        return self._selected(order[first] if self.data.ndim else order, dim, True)
+        return self._selected(order[first] if self.ndim else order, dim, True)
 
     def cumsum(self, dim: int) -> Self:
         """The sums of all elements up to each one, along an axis."""
-        return ops.CumSum.apply(self, axis=axis_of("cumsum", "dim", dim, self.data.shape))
+        return ops.CumSum.apply(self, axis=axis_of("cumsum", "dim", dim, self.shape))
 
     def _position(self, op: type[ops.Max], axis: Any, keepdims: bool) -> Any:
         """argmax, or argmin for ops.Min."""
-        name, shape = f"arg{op.name}", self.data.shape
+        name, shape = f"arg{op.name}", self.shape
         if axis is not None:
             axis = axis_of(name, "axis", axis, shape)
         if 0 in (shape if axis is None else shape[axis : axis + 1]):

@@ -35,27 +35,16 @@ class Size(int):
 
 class Shapes(GraphTensor):
     @property
-    def shape(self) -> tuple[int, ...]:
-        return self.data.shape
-
-    @property
-    def ndim(self) -> int:
-        return self.data.ndim
-
-    @property
     def size(self) -> Size:
-        return Size(self.data.shape)
+        return Size(self.shape)
 
     def dim(self) -> int:
         """The number of axes: `ndim`."""
-        return self.data.ndim
+        return self.ndim
 
     def numel(self) -> int:
         """The number of elements: `size`."""
         return self.data.size
-
-    def __len__(self) -> int:
-        return len(self.data)
 
     def __iter__(self) -> Iterator[Any]:
         return (self[i] for i in range(len(self)))
