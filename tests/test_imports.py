@@ -14,7 +14,8 @@ PACKAGE = REPOSITORY / "tinyalex"
 
 # fmt: off
 ORDER = [
-    "device", "function", "kernels", "ops", "tensor", "serialization", "pickles", "functional", "gradient_check", "nn", "optim", "data", "utils", "models",
+    "device", "dtypes", "equivalents", "cuda", "function", "kernels", "ops", "methods", "tensor", "creation", "serialization", "pickles", "functional", "functions",
+    "gradient_check", "nn", "optim", "data", "utils", "models",
     "training", "parallel", "emulator", "plots", "course", "cli", "__main__",
 ]
 # fmt: on
@@ -23,7 +24,7 @@ ORDER = [
 NARROW = {
     "data": {"device", "function", "kernels", "ops", "tensor", "serialization", "pickles"},
     "utils": {"device", "tensor", "data"},
-    "optim": {"device", "function", "kernels", "ops", "tensor"},
+    "optim": {"device", "equivalents", "function", "kernels", "ops", "tensor"},
 }
 """Packages that may import only these."""
 
