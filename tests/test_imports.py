@@ -14,14 +14,23 @@ PACKAGE = REPOSITORY / "tinyalex"
 
 # fmt: off
 ORDER = [
-    "device", "function", "kernels", "ops", "tensor", "serialization", "pickles", "functional", "gradient_check", "nn", "optim", "data", "models",
+    "installation", "device", "function", "kernels", "ops", "tensor", "serialization", "pickles", "functional", "gradient_check", "nn", "optim", "data", "models",
     "training", "parallel", "emulator", "plots", "course", "cli", "__main__",
 ]
 # fmt: on
 """The packages and modules of tinyalex. Each may import those before it."""
 
 NARROW = {
-    "data": {"device", "function", "kernels", "ops", "tensor", "serialization", "pickles"},
+    "data": {
+        "installation",
+        "device",
+        "function",
+        "kernels",
+        "ops",
+        "tensor",
+        "serialization",
+        "pickles",
+    },
     "optim": {"device", "function", "kernels", "ops", "tensor"},
 }
 """Packages that may import only these."""

@@ -13,6 +13,7 @@ from ranks import CIFAR, IMAGENET, SMALL, largest_difference, needs_mpi, results
 
 import tinyalex as ta
 from tinyalex import models
+from tinyalex.installation import pip_install
 from tinyalex.training.output_folder import locked
 
 
@@ -129,7 +130,7 @@ def test_without_mpi4py_the_option_says_what_to_install(tmp_path):
     process = start(0, CIFAR, *SMALL, "--parallel", "data", PYTHONPATH=str(tmp_path))
     _, errors = process.communicate()
     assert process.returncode == 1
-    assert "Install both: pip install '.[mpi]'" in errors
+    assert f"Install both: {pip_install('mpi')}" in errors
 
 
 @needs_mpi

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 from tinyalex import device
 from tinyalex.course import lesson
+from tinyalex.installation import pip_install
 from tinyalex.kernels.cuda import source_files
 from tinyalex.tensor import Tensor
 
@@ -97,7 +98,7 @@ def _why_not_emulated() -> str:
     try:
         emulator.install()
     except ImportError:
-        return "the emulated GPU needs CuPy: pip install cupy-cuda13x"
+        return f"the emulated GPU needs CuPy: {pip_install('cuda-check')}"
     return ""
 
 
