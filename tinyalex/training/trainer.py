@@ -151,10 +151,10 @@ class Trainer(Run):
                     now = time.perf_counter()
                     progress.seconds, began = progress.seconds + now - began, now
                     batches = progress.step - epoch * len(self.train)
-                    status = progress.status(batches)
-                    bar.set_postfix_str(status)
+                    bar.set_postfix_str(progress.short_status())
                     if bar.disable and now - printed > STATUS_INTERVAL_SECONDS:
-                        self._print(f"{title}, batch {batches} of {len(self.train)}: {status}")
+                        status = f"{batches} of {len(self.train)}: {progress.status(batches)}"
+                        self._print(f"{title}, batch {status}")
                         printed = now
                 bar.update()
                 if stop or save_now:
