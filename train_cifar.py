@@ -4,7 +4,7 @@
     python train_cifar.py --data shapes      synthetic images, no files; a minute
     python train_cifar.py                    CIFAR-10 and cuda-convnet's quick net
     python train_cifar.py --model alexnet    AlexNet for 32 x 32
-    python train_cifar.py --resume auto      resume the run in the output folder
+    python train_cifar.py --resume auto      resume the run in runs/cifar-quick
     mpirun -n 2 python train_cifar.py --parallel data
         two processes, each with half of each batch (docs/scaling.md)
 
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from tinyalex import data, device, models, optim, parallel, plots, serialization, training
-from tinyalex.cli import training_scripts
+from tinyalex.cli import resuming, training_scripts
 from tinyalex.cli.options import file_path, number_from_zero, positive_integer, positive_number
 
 RECIPES: dict[str, dict[str, Any]] = {
@@ -45,11 +45,11 @@ the mean image, with a standard deviation near 1."""
 
 # fmt: off
 FIXED = (
-    "data", "model", "column_lrn", "batch_size", "lr", "weight_decay", "augment", "schedule",
+    "model", "column_lrn", "batch_size", "lr", "weight_decay", "augment", "schedule",
     "subset", "seed",
 )
 # fmt: on
-"""Options that must stay the same when a run is resumed."""
+"""Options that must stay the same when a run is resumed; the images must too."""
 
 
 def default(name: str) -> str:
@@ -92,8 +92,8 @@ def arguments() -> argparse.Namespace:
     p.add_argument(
         "--subset", type=positive_integer, metavar="N", help="use the first N training images only"
     )
-    training_scripts.add_run_options(p, "runs/cifar")
-    args = p.parse_args()
+    training_scripts.add_run_options(p, "runs/cifar-MODEL")
+    args = resuming.parse_arguments(p, FIXED, lambda args: f"runs/cifar-{args.model}")
     for name, value in RECIPES[args.model].items():
         if getattr(args, name) is None:
             setattr(args, name, value)
@@ -130,7 +130,6 @@ def main() -> int:
         raise ValueError(f"--model {args.model} has no columns. Use --model alexnet.")
     if args.subset is not None and args.subset < 10:
         raise ValueError(too_few(args.subset))
-    training_scripts.check_resume(args)
     with training_scripts.output_folder(args, setup) as output:
         return train_and_test(args, setup, output)
 
@@ -168,17 +167,13 @@ def train_and_test(args: argparse.Namespace, setup: training_scripts.Setup, outp
         optim.lr_scheduler.named(args.schedule, optimizer, args.epochs),
         loader(train, args.batch_size, shuffle=True, transform=augment),
         loader(valid, 256, transform=normalize),
-        epochs=args.epochs,
         output=output,
         metadata={"variant": f"cifar-{args.model}"} | options,
-        patience=args.patience,
-        skip_bad_steps=args.skip_bad_steps,
-        options=training_scripts.fixed_options(args, FIXED, data_digest),
         scheme=scheme,
-        **training_scripts.checkpoint_options(args),
+        **training_scripts.trainer_options(args, FIXED, data_digest),
         after_epoch=draw_curves,
     )
-    training_scripts.resume(trainer, args.resume)
+    resuming.resume(trainer, args.resume)
     # Not earlier: a rejected resume must not overwrite the file of the other run.
     preprocessing = {"mean": mean, "scale": np.float32(scale)}
     if scheme.is_main:
@@ -186,7 +181,7 @@ def train_and_test(args: argparse.Namespace, setup: training_scripts.Setup, outp
     try:
         trainer.fit()
     except training.Interrupted:
-        print(f"\nStopped, and saved in {trainer.checkpoint}. {training_scripts.HOW_TO_RESUME}")
+        print(training_scripts.how_to_resume(args, setup))
         return 130
 
     result = scheme.evaluate(loader(test, 256, transform=normalize))
@@ -203,6 +198,7 @@ def train_and_test(args: argparse.Namespace, setup: training_scripts.Setup, outp
     )
     print(f"time {time.perf_counter() - began:.0f} s")
     print(f"test error {100 * result.error:.2f} %")
+    print(training_scripts.next_steps(args, setup, result))
     return 0
 
 

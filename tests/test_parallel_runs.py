@@ -109,7 +109,7 @@ def test_an_error_of_one_rank_ends_all(tmp_path, error, shown):
     program = tmp_path / "fails.py"
     program.write_text(f"""if True:
         from tinyalex import parallel
-        from tinyalex.cli import training_scripts
+        from tinyalex.cli import resuming, training_scripts
 
         def main():
             world = parallel.connect("cpu")
@@ -201,7 +201,7 @@ def test_all_ranks_resume_from_the_same_intact_checkpoint(images, tmp_path):
         sys.path.insert(0, {str(CIFAR.parent)!r})
         import train_cifar
         from tinyalex import parallel, serialization
-        from tinyalex.cli import training_scripts
+        from tinyalex.cli import resuming, training_scripts
 
         load = serialization.load
 
@@ -244,7 +244,7 @@ def test_different_checkpoints_of_the_ranks_are_refused(images, tmp_path):
         import argparse, sys
         from types import SimpleNamespace
         from tinyalex import parallel, models
-        from tinyalex.cli import training_scripts
+        from tinyalex.cli import resuming, training_scripts
 
         def main():
             world = parallel.connect("cpu")
@@ -254,7 +254,7 @@ def test_different_checkpoints_of_the_ranks_are_refused(images, tmp_path):
             trainer = SimpleNamespace(
                 scheme=scheme, progress=progress, checkpoint=checkpoint, output="runs"
             )
-            training_scripts.resume(trainer, "auto")
+            resuming.resume(trainer, "auto")
 
         training_scripts.run(main)
     """)

@@ -58,6 +58,7 @@ class Trainer(Run):
                   make no update in steps whose loss or gradients are not finite, up to
                   this many in succession. Each step waits for the GPU if it is not 0
     options       settings that must be the same when a run is resumed
+    defaults      other settings, which are stored in checkpoints for a resumed run
     scheme        how a step is computed; None: in this process. With several processes
                   (tinyalex.parallel), each has a Trainer, and one writes the files
     save_interval_seconds
@@ -82,12 +83,13 @@ class Trainer(Run):
         patience: int | None = None,
         skip_bad_steps: int = 0,
         options: dict[str, Any] | None = None,
+        defaults: dict[str, Any] | None = None,
         scheme: Scheme | None = None,
         save_interval_seconds: float | None = None,
         keep_checkpoints: int = history.KEEP_CHECKPOINTS,
         after_epoch: Callable[[list[Epoch]], None] = lambda log: None,
     ) -> None:
-        super().__init__(model, optimizer, scheduler, options)
+        super().__init__(model, optimizer, scheduler, options, defaults)
         self.train, self.valid, self.epochs = train, valid, epochs
         self.output, self.metadata, self.patience = Path(output), metadata, patience
         self.scheme = scheme or Scheme(model, train.device)
