@@ -20,9 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from tinyalex import data, device, models, optim, parallel, plots, serialization, training
+from tinyalex import data, device, models, optim, parallel, plots, training
 from tinyalex.cli import resuming, training_scripts
 from tinyalex.cli.options import file_path, number_from_zero, positive_integer, positive_number
+from tinyalex.models import cifar_weights
 
 RECIPES: dict[str, dict[str, Any]] = {
     "quick": {
@@ -168,16 +169,12 @@ def train_and_test(args: argparse.Namespace, setup: training_scripts.Setup, outp
         loader(train, args.batch_size, shuffle=True, transform=augment),
         loader(valid, 256, transform=normalize),
         output=output,
-        metadata={"variant": f"cifar-{args.model}"} | options,
+        metadata=cifar_weights.metadata(args.model, train.classes, mean, scale, **options),
         scheme=scheme,
         **training_scripts.trainer_options(args, FIXED, data_digest),
         after_epoch=draw_curves,
     )
     resuming.resume(trainer, args.resume)
-    # Not earlier: a rejected resume must not overwrite the file of the other run.
-    preprocessing = {"mean": mean, "scale": np.float32(scale)}
-    if scheme.is_main:
-        serialization.save(output / "preprocessing.safetensors", preprocessing)
     try:
         trainer.fit()
     except training.Interrupted:
