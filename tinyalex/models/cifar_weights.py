@@ -1,4 +1,4 @@
-"""Weights files of the CIFAR networks: all that a prediction needs is in their metadata.
+"""Weights files of the CIFAR networks, with all that a prediction needs as metadata:
 
 variant      "cifar-" and the network's name in `models.cifar`
 classes      JSON: the names of the classes
@@ -90,14 +90,14 @@ def load_cifar(weights: str | os.PathLike[str], found: Weights) -> tuple[nn.Sequ
             f"{', '.join(PREFIX + known for known in NETWORKS)}."
         )
     preprocess = _preprocessing(Path(weights), found.metadata)
-    options = {"column_lrn": True} if found.metadata.get("column_lrn") == "1" else {}
+    column_lrn = found.metadata.get("column_lrn") == "1" and name == "alexnet"
     with nn.init.skipped():
         *_, weight, bias = cifar(name, 1).state_shapes()
         shapes = [found.arrays[key].shape for key in (weight, bias) if key in found.arrays]
         # A small file could ask for a large network by one of them.
         if len(shapes) < 2 or len(shapes[0]) < 2 or shapes[1] != shapes[0][:1] or 0 in shapes[0]:
             raise ValueError(f"predict: {weights} does not have the last layer of {found.variant}.")
-        model = cifar(name, shapes[1][0], **options)
+        model = cifar(name, shapes[1][0], column_lrn=column_lrn)
     load_weights(model, weights)
     return model, preprocess
 

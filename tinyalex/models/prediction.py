@@ -123,15 +123,15 @@ def load_classifier(
     weights: str | os.PathLike[str], variant: str | None = None, image_size: int | None = None
 ) -> tuple[Module, dict[str, Any]]:
     """A network as from `load_network`, or one of `models.cifar`; and the arguments of
-    `predict` for it, `names` and `preprocess`, if the network itself does not have them.
+    `predict` for it: `names` and `preprocess`, which an AlexNet has itself.
     """
     path, found, variant = _read(weights, variant)
     if not (found.variant or "").startswith(cifar_weights.PREFIX):
         return _load_alexnet(path, found, variant, image_size), {}
     if variant is not None or image_size is not None:
         raise ValueError(
-            f"predict: the weights in {weights} are of {printable(str(found.variant))!r}, which has "
-            "no other variant or image size. Omit them."
+            f"predict: the weights in {weights} are of {printable(str(found.variant))!r}. Omit the "
+            "variant and the image size."
         )
     model, preprocess = cifar_weights.load_cifar(path, found)
     options: dict[str, Any] = {"preprocess": preprocess}
