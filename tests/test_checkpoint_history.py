@@ -125,7 +125,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(run, capsys, d
     assert warning.startswith("warning: ")
     assert repr(str(run / NEWEST)) in warning
     assert reason in warning
-    assert then == f"Resuming from {run / BEFORE}, step 5, instead."
+    assert then == f"Resuming {run / BEFORE} at epoch 2, step 5"
     trainer.fit()
     assert [step_of(path) for path in history.existing(run / NEWEST)] == [10, 5]
     assert (run / "model.safetensors").read_bytes() == weights
@@ -192,7 +192,7 @@ KILLED = """if True:
     from pathlib import Path
     import safetensors.numpy, tqdm
     from toy_run import toy
-    from tinyalex.cli import resuming, training_scripts
+    from tinyalex.cli import resuming
     from tinyalex.training.output_folder import locked
 
     folder = Path(sys.argv[1])

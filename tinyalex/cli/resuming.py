@@ -67,7 +67,8 @@ def stored_options(paths: Iterable[Path], names: Iterable[str]) -> dict[str, Any
     for path in paths:
         with suppress(DamagedFileError, FileNotFoundError):
             state = load_values(path)
-            parts = [state.get(key) for key in ("options", "defaults")] if state else []
+            keys = ("options", "defaults") if isinstance(state, dict) else ()
+            parts = [state.get(key) for key in keys]
             stored = {key: x for part in parts if isinstance(part, dict) for key, x in part.items()}
             return {
                 name: stored[name]
