@@ -2,7 +2,8 @@
 """Train a convolutional network on 32 x 32 images.
 
     python train_cifar.py --data shapes      synthetic images, no files; a minute
-    python train_cifar.py                    CIFAR-10 and cuda-convnet's quick net
+    python train_cifar.py                    CIFAR-10 and cuda-convnet's quick net;
+                                             three minutes on two cores
     python train_cifar.py --model alexnet    AlexNet for 32 x 32
     python train_cifar.py --resume auto      resume the run in runs/cifar-quick
     mpirun -n 2 python train_cifar.py --parallel data
