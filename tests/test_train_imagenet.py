@@ -69,12 +69,16 @@ def test_official_tar_files_become_shards_a_network_and_its_evaluation(tmp_path)
     )
     best, last = output / "best.safetensors", output / "model.safetensors"
     tested = done("--data", shards, "--evaluate", best, last)
-    assert [line.split(": ")[0] for line in tested.splitlines()] == [
+    found, *scores = tested.splitlines()
+    assert found == (
+        f"{shards}: 3 classes (tench, kit fox, giant panda), 12 training and 4 validation images"
+    )
+    assert [line.split(": ")[0] for line in scores] == [
         f"{views}  {of}" for views in ("one view ", "ten views") for of in (best, last, "all 2")
     ]
     losses = [
         float(re.search(r": loss ([\d.]+), top-1 error .*, 4 images$", line)[1])
-        for line in tested.splitlines()
+        for line in scores
     ]
     with open(output / "log.csv", newline="") as file:
         assert losses[1] == pytest.approx(
