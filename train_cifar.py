@@ -2,10 +2,11 @@
 """Train a convolutional network on 32 x 32 images.
 
     python train_cifar.py --data shapes      synthetic images, no files; a minute
-    python train_cifar.py                    CIFAR-10 and cuda-convnet's quick net
+    python train_cifar.py                    CIFAR-10 and cuda-convnet's quick net;
+                                             three minutes on two cores
     python train_cifar.py --model alexnet    AlexNet for 32 x 32
     python train_cifar.py --model 18pct      a recipe of cuda-convnet (docs/cifar.md)
-    python train_cifar.py --resume auto      resume the run in the output folder
+    python train_cifar.py --resume auto      resume the run in runs/cifar-quick
     mpirun -n 2 python train_cifar.py --parallel data
         two processes, each with half of each batch (docs/scaling.md)
 
@@ -22,9 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from tinyalex import data, device, models, optim, parallel, plots, serialization, training
-from tinyalex.cli import training_scripts
+from tinyalex import data, device, models, optim, parallel, plots, training
+from tinyalex.cli import resuming, training_scripts
 from tinyalex.cli.options import file_path, number_from_zero, positive_integer, positive_number
+from tinyalex.models import cifar_weights
 
 RECIPES: dict[str, dict[str, Any]] = {
     "quick": {
@@ -33,7 +35,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "lr": 0.01,
         "weight_decay": 0.004,  # cuda-convnet's, for its convolutions
         "augment": "flip",  # cuda-convnet used no augmentation for this net
-        "stages": (3, 1),
+        "stages": "3,1",
     },
     "alexnet": {
         "epochs": 10,
@@ -41,7 +43,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "lr": 0.01,  # section 5
         "weight_decay": 0.0005,  # section 5
         "augment": "crop+flip",  # section 4.1
-        "stages": (3, 1),
+        "stages": "3,1",
     },
     # cuda-convnet's, from its parameter files and the notes in them.
     "18pct": {
@@ -50,7 +52,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "lr": 0.001,
         "weight_decay": {"conv1": 0.004, "conv2": 0.004, "conv3": 0.004, "fc": 1.0},
         "augment": "none",
-        "stages": (120, 10, 10),
+        "stages": "120,10,10",
         "scale": 1.0,
     },
     "13pct": {
@@ -59,7 +61,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "lr": 0.001,
         "weight_decay": {"local3": 0.004, "local4": 0.004, "fc": 0.004},
         "augment": "crop+flip",
-        "stages": (140, 10, 10),
+        "stages": "140,10,10",
         "scale": 1.0,
         "crop": 24,
         "lrn": False,
@@ -70,7 +72,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "lr": 0.001,
         "weight_decay": {"local3": 0.004, "local4": 0.004, "fc": 0.01},
         "augment": "crop+flip",
-        "stages": (500, 10, 10),
+        "stages": "500,10,10",
         "scale": 1.0,
         "crop": 24,
         "lrn": True,
@@ -88,11 +90,11 @@ crop   S: the network's images are crops of S x S pixels; in testing, the predic
 
 # fmt: off
 FIXED = (
-    "data", "model", "column_lrn", "batch_size", "lr", "weight_decay", "augment", "schedule",
+    "model", "column_lrn", "batch_size", "lr", "weight_decay", "augment", "schedule", "stages",
     "subset", "seed", "no_validation", "lrn",
 )
 # fmt: on
-"""Options that must stay the same when a run is resumed."""
+"""Options that must stay the same when a run is resumed; the images must too."""
 
 
 def default(name: str) -> str:
@@ -105,13 +107,15 @@ def default(name: str) -> str:
 
 def as_text(value: Any) -> str:
     """A default, for --help."""
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
     return "that of each layer" if isinstance(value, dict) else str(value)
 
 
-def stages(text: str) -> tuple[int, ...]:
-    return tuple(map(positive_integer, text.split(",")))
+def stages(text: str) -> str:
+    return ",".join(str(positive_integer(epochs)) for epochs in text.split(","))
+
+
+def lengths(stages: str) -> list[int]:
+    return list(map(int, stages.split(",")))
 
 
 def arguments() -> argparse.Namespace:
@@ -164,10 +168,10 @@ def arguments() -> argparse.Namespace:
         action=argparse.BooleanOptionalAction,
         help="for 13pct and 11pct: LRN or none, with no other difference (default: 11pct has LRN)",
     )
-    training_scripts.add_run_options(p, "runs/cifar")
-    args = p.parse_args()
+    training_scripts.add_run_options(p, "runs/cifar-MODEL")
+    args = resuming.parse_arguments(p, FIXED, lambda args: f"runs/cifar-{args.model}")
     if args.stages is not None and args.epochs is None:
-        args.epochs = sum(args.stages)
+        args.epochs = sum(lengths(args.stages))
     for name, value in (NOT_OPTIONS | RECIPES[args.model]).items():
         if getattr(args, name, None) is None:
             setattr(args, name, value)
@@ -216,7 +220,6 @@ def main() -> int:
         )
     if args.subset is not None and args.subset < 10 and not args.no_validation:
         raise ValueError(too_few(args.subset))
-    training_scripts.check_resume(args)
     with training_scripts.output_folder(args, setup) as output:
         return train_and_test(args, setup, output)
 
@@ -236,7 +239,6 @@ def train_and_test(args: argparse.Namespace, setup: training_scripts.Setup, outp
 
     options = {"column_lrn": "1"} if args.column_lrn else {}
     options |= {} if args.lrn is None else {"lrn": str(int(args.lrn))}
-    options |= {} if crop is None else {"image_size": str(crop)}
     network = models.cifar(
         args.model,
         len(train.classes),
@@ -261,28 +263,22 @@ def train_and_test(args: argparse.Namespace, setup: training_scripts.Setup, outp
     trainer = training.Trainer(
         model,
         optimizer,
-        optim.lr_scheduler.named(args.schedule, optimizer, args.epochs, stages=args.stages),
+        optim.lr_scheduler.named(
+            args.schedule, optimizer, args.epochs, stages=lengths(args.stages)
+        ),
         loader(train, args.batch_size, shuffle=True, transform=augment),
         loader(valid, 256, transform=normalize) if len(valid) else None,
-        epochs=args.epochs,
         output=output,
-        metadata={"variant": f"cifar-{args.model}"} | options,
-        patience=args.patience,
-        skip_bad_steps=args.skip_bad_steps,
-        options=training_scripts.fixed_options(args, FIXED, data_digest),
+        metadata=cifar_weights.metadata(args.model, train.classes, mean, scale, crop, **options),
         scheme=scheme,
-        **training_scripts.checkpoint_options(args),
+        **training_scripts.trainer_options(args, FIXED, data_digest),
         after_epoch=draw_curves,
     )
-    training_scripts.resume(trainer, args.resume)
-    # Not earlier: a rejected resume must not overwrite the file of the other run.
-    preprocessing = {"mean": mean, "scale": np.float32(scale)}
-    if scheme.is_main:
-        serialization.save(output / "preprocessing.safetensors", preprocessing)
+    resuming.resume(trainer, args.resume)
     try:
         trainer.fit()
     except training.Interrupted:
-        print(f"\nStopped, and saved in {trainer.checkpoint}. {training_scripts.HOW_TO_RESUME}")
+        print(training_scripts.how_to_resume(args, setup))
         return 130
 
     result = scheme.evaluate(loader(test, 256, transform=normalize))
@@ -303,6 +299,7 @@ def train_and_test(args: argparse.Namespace, setup: training_scripts.Setup, outp
     )
     print(f"time {time.perf_counter() - began:.0f} s")
     print(f"test error {100 * result.error:.2f} %")
+    print(training_scripts.next_steps(args, setup, result))
     return 0
 
 

@@ -13,9 +13,9 @@ how it accesses memory, and count what a training step asks of the GPU.
 No GPU is needed. The kernels are compiled for the CPU with g++, a C++ compiler, and
 CuPy runs on an *emulated* GPU (docs/emulator.md): it executes and counts everything
 that a GPU does, but slowly. So all numbers of this lesson are counts. None is a time,
-and none says how fast a GPU is. Without g++ or CuPy (`pip install cupy-cuda13x`, Linux)
-a part of the claims is not checked. With `--device cuda`, on a machine with a GPU, the
-part from section 4 on runs on that GPU, and nothing is counted there.
+and none says how fast a GPU is. Without g++ or CuPy (`pip install -e '.[cuda-check]'`,
+Linux) a part of the claims is not checked. With `--device cuda`, on a machine with a
+GPU, the part from section 4 on runs on that GPU, and nothing is counted there.
 """
 
 # %%

@@ -11,7 +11,7 @@ from toy_run import toy
 
 import tinyalex as ta
 from tinyalex import models
-from tinyalex.cli import training_scripts
+from tinyalex.cli import resuming, training_scripts
 from tinyalex.training import history
 
 NEWEST, BEFORE = "checkpoint.safetensors", "checkpoint.1.safetensors"
@@ -119,13 +119,13 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(run, capsys, d
     weights = (run / "model.safetensors").read_bytes()
     damage(run / NEWEST)
     trainer = toy(run, epochs=2)
-    training_scripts.resume(trainer, "auto")
+    resuming.resume(trainer, "auto")
     assert trainer.progress.step == 5
     warning, then = capsys.readouterr().out.splitlines()[:2]
     assert warning.startswith("warning: ")
     assert repr(str(run / NEWEST)) in warning
     assert reason in warning
-    assert then == f"Resuming from {run / BEFORE}, step 5, instead."
+    assert then == f"Resuming {run / BEFORE} at epoch 2, step 5"
     trainer.fit()
     assert [step_of(path) for path in history.existing(run / NEWEST)] == [10, 5]
     assert (run / "model.safetensors").read_bytes() == weights
@@ -135,7 +135,7 @@ def test_if_all_checkpoints_are_damaged_each_is_named(run):
     flip_a_bit(run / NEWEST)
     empty(run / BEFORE)
     with pytest.raises(ValueError, match="no checkpoint is intact") as error:
-        training_scripts.resume(toy(run, epochs=2), "auto")
+        resuming.resume(toy(run, epochs=2), "auto")
     lines = str(error.value).splitlines()
     assert NEWEST in lines[1]
     assert "checksum" in lines[1]
@@ -146,18 +146,18 @@ def test_if_all_checkpoints_are_damaged_each_is_named(run):
 def test_a_damaged_checkpoint_that_is_given_is_refused_with_an_intact_one(run):
     flip_a_bit(run / NEWEST)
     with pytest.raises(ValueError, match="checksum") as error:
-        training_scripts.resume(toy(run, epochs=2), str(run / NEWEST))
+        resuming.resume(toy(run, epochs=2), str(run / NEWEST))
     assert str(error.value).endswith(f"Resume from {run / BEFORE} instead, which is intact.")
     flip_a_bit(run / BEFORE)
     with pytest.raises(ValueError, match="checksum") as error:
-        training_scripts.resume(toy(run, epochs=2), str(run / NEWEST))
+        resuming.resume(toy(run, epochs=2), str(run / NEWEST))
     assert "instead" not in str(error.value)
 
 
 def test_an_earlier_checkpoint_of_the_folder_can_be_given(run):
     weights = (run / "model.safetensors").read_bytes()
     trainer = toy(run, epochs=2)
-    training_scripts.resume(trainer, str(run / BEFORE))
+    resuming.resume(trainer, str(run / BEFORE))
     assert trainer.progress.step == 5
     trainer.fit()
     assert [step_of(path) for path in history.existing(run / NEWEST)] == [10, 5]
@@ -167,7 +167,7 @@ def test_an_earlier_checkpoint_of_the_folder_can_be_given(run):
 def test_other_options_are_no_damage(run):
     other = toy(run, epochs=2, options={"lr": 1})
     with pytest.raises(ValueError, match="lr was None, now 1"):
-        training_scripts.resume(other, "auto")
+        resuming.resume(other, "auto")
 
 
 def test_a_run_with_only_an_earlier_checkpoint_is_not_overwritten(run):
@@ -192,7 +192,7 @@ KILLED = """if True:
     from pathlib import Path
     import safetensors.numpy, tqdm
     from toy_run import toy
-    from tinyalex.cli import training_scripts
+    from tinyalex.cli import resuming
     from tinyalex.training.output_folder import locked
 
     folder = Path(sys.argv[1])
@@ -208,7 +208,7 @@ KILLED = """if True:
     def train(output):
         with locked(output):
             trainer = toy(output, epochs=2)
-            training_scripts.resume(trainer, "auto")
+            resuming.resume(trainer, "auto")
             resumed = trainer.progress.step
             trainer.fit()
             print("resumed at", resumed, flush=True)

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from tinyalex.installation import pip_install
+
 NO_CUPY = "import sys; sys.modules['cupy'] = None\n"
 
 NO_DRIVER = """
@@ -74,7 +76,7 @@ def test_a_machine_without_cupy_is_ready_on_the_cpu():
     status, lines = doctor(NO_CUPY)
     assert status == 0
     assert lines[-1].startswith(
-        "ready: training works on the CPU. For a GPU: Install it: pip install 'cupy-cuda13x[ctk]'"
+        "ready: training works on the CPU. For a GPU: Install it: " + pip_install("cuda13")
     )
     assert line(lines, "NumPy").startswith("ok")
     assert line(lines, "BLAS") == "ok      BLAS          multiplies matrices"
@@ -103,7 +105,7 @@ def test_a_broken_toolkit_is_named_and_requires_cudas_libraries(machine, name, m
     status, lines = doctor(machine)
     assert status == 1
     assert line(lines, name).startswith(f"BROKEN  {name:<14}{message}")
-    assert "pip install 'cupy-cuda13x[ctk]'" in lines[-1]
+    assert pip_install("cuda13") in lines[-1]
 
 
 def test_a_driver_older_than_cupy_requires_another_cupy():
@@ -112,7 +114,7 @@ def test_a_driver_older_than_cupy_requires_another_cupy():
     assert line(lines, "driver").endswith(
         "RuntimeError: for CUDA 12, older than the CUDA 13 of this CuPy"
     )
-    assert "or, for an older driver, the CuPy package for it: cupy-cuda12x" in lines[-1]
+    assert "or, for an older driver, the CuPy package for it: " + pip_install("cuda12") in lines[-1]
 
 
 def test_an_invalid_number_of_threads_is_reported():
@@ -147,6 +149,6 @@ def test_requesting_cuda_names_the_reason_why_it_is_not_usable():
     program = NO_CUPY + "import tinyalex as ta; ta.Tensor([1.0], device='cuda')"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (
-        "RuntimeError: device 'cuda': CuPy: not installed. Install it: pip install 'cupy-cuda13x[ctk]'"
+        f"RuntimeError: device 'cuda': CuPy: not installed. Install it: {pip_install('cuda13')}"
         in result.stderr
     )

@@ -1,6 +1,7 @@
 """Downloads from a local server with injected faults, and from no other host."""
 
 import hashlib
+import os
 import re
 import threading
 from contextlib import contextmanager
@@ -98,6 +99,16 @@ def test_fetch_downloads_a_file_only_once(get, server):
     get("good")
     get("good")
     assert server.asked == ["/good"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
+@pytest.mark.parametrize("umask", [0o022, 0o027])
+def test_a_download_has_the_permissions_of_other_new_files(get, umask):
+    before = os.umask(umask)
+    try:
+        assert get("good").stat().st_mode & 0o777 == 0o666 & ~umask
+    finally:
+        os.umask(before)
 
 
 def test_fetch_replaces_a_file_with_other_bytes(get, tmp_path):

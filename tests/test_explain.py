@@ -11,6 +11,7 @@ from tinyalex.emulator import nvrtc
 from tinyalex.emulator.explain import explain, launches
 from tinyalex.emulator.explain.summary import summary
 from tinyalex.emulator.kernels.memory_reports import MemoryUse
+from tinyalex.installation import pip_install
 from tinyalex.kernels import cpu, cuda
 from tinyalex.kernels.cuda import source_files
 
@@ -132,7 +133,7 @@ def test_explain_lists_the_kernels_for_an_unknown_name():
 
 def test_without_nvrtc_explain_states_how_to_install_it(without_nvrtc):
     text = " ".join(explain("relu").split())
-    assert "on a GPU: pip install nvidia-cuda-nvrtc nvidia-cuda-runtime" in text
+    assert f"on a GPU: {pip_install('cuda-check')}" in text
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ PACKAGE = REPOSITORY / "tinyalex"
 
 # fmt: off
 ORDER = [
-    "device", "dtypes", "equivalents", "cuda", "function", "kernels", "ops", "methods", "tensor", "creation", "serialization", "pickles", "functional", "functions",
+    "installation", "device", "dtypes", "equivalents", "cuda", "function", "kernels", "ops", "methods", "tensor", "creation", "serialization", "pickles", "functional", "functions",
     "gradient_check", "nn", "optim", "data", "utils", "models",
     "training", "parallel", "emulator", "plots", "course", "cli", "__main__",
 ]
@@ -22,7 +22,16 @@ ORDER = [
 """The packages and modules of tinyalex. Each may import those before it."""
 
 NARROW = {
-    "data": {"device", "function", "kernels", "ops", "tensor", "serialization", "pickles"},
+    "data": {
+        "installation",
+        "device",
+        "function",
+        "kernels",
+        "ops",
+        "tensor",
+        "serialization",
+        "pickles",
+    },
     "utils": {"device", "tensor", "data"},
     "optim": {"device", "equivalents", "function", "kernels", "ops", "tensor"},
 }

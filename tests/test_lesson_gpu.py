@@ -46,7 +46,7 @@ def test_all_claims_are_checked_with_cupy_and_a_compiler(tmp_path):
 @pytest.mark.parametrize(
     ("program", "variables", "missing", "count"),
     [
-        (("-c", WITHOUT_CUPY), {}, "needs CuPy: pip install cupy-cuda13x", 2),
+        (("-c", WITHOUT_CUPY), {}, "needs CuPy: pip install -e ", 2),
         ((), {"CXX": "no-compiler"}, "compiling kernels for the CPU needs g++", 4),
     ],
 )

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from nccl_ranks import CASES
 
+from tinyalex.installation import pip_install
+
 pytestmark = [
     pytest.mark.emulated,
     pytest.mark.skipif(importlib.util.find_spec("mpi4py") is None, reason="needs mpi4py"),
@@ -70,7 +72,7 @@ def test_nccl(outcomes_of, processes, lazy, case):
 def test_without_mpi4py_the_error_says_how_to_install_it():
     result = python("import sys; sys.modules['mpi4py'] = None; from cupy.cuda import nccl; nccl.get_unique_id()")  # fmt: skip
     assert "NCCL_ERROR_SYSTEM_ERROR: NCCL is emulated between processes of MPI" in result.stderr
-    assert "Install it: pip install '.[mpi]'" in result.stderr
+    assert f"Install it: {pip_install('mpi')}" in result.stderr
 
 
 def test_without_nccl_the_error_says_how_to_install_it(monkeypatch):

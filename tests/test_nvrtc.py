@@ -3,11 +3,13 @@
 This needs no GPU.
 """
 
+import re
 import sys
 
 import pytest
 
 from tinyalex.emulator import CompileError, nvrtc
+from tinyalex.installation import pip_install
 from tinyalex.kernels.cuda import source_files
 from tinyalex.kernels.cuda.launching import BLOCK_THREADS
 
@@ -127,6 +129,6 @@ def test_without_nvrtc_the_message_tells_how_to_install_it(monkeypatch):
     monkeypatch.setattr(nvrtc.ctypes.util, "find_library", lambda name: None)
     with pytest.raises(
         ImportError,
-        match="not installed. It needs no GPU: pip install nvidia-cuda-nvrtc nvidia-cuda-runtime",
+        match="not installed. It needs no GPU: " + re.escape(pip_install("cuda-check")),
     ):
         nvrtc._nvrtc.__wrapped__()

@@ -69,7 +69,7 @@ RUN_OPTIONS = [
 SCRIPTS = {
     "train_cifar": [*RUN_OPTIONS, "--model", "--augment", "--subset"],
     "train_imagenet": [
-        *RUN_OPTIONS, "--classes", "--images-per-class", "--variant", "--image-size", "--resize",
+        *RUN_OPTIONS, "--val-fraction", "--classes", "--images-per-class", "--variant", "--image-size", "--resize",
         "--init", "--mean", "--colour-noise", "--noise-until", "--together", "--divide",
         "--workers", "--evaluate", "--views",
     ],
@@ -147,7 +147,7 @@ def test_arguments_of_commands(name, capfd):
 def test_images_and_files_of_predict(capfd, monkeypatch):
     with nn.init.skipped():
         model = models.alexnet("paper", 2, 67)
-    monkeypatch.setattr(predict, "load_network", lambda *_: model)
+    monkeypatch.setattr(predict, "load_classifier", lambda *_: (model, {}))
     monkeypatch.setattr(prediction, "run", lambda *_: ta.Tensor(np.zeros((1, 2), np.float32)))
     for value in VALUES:
         values = ["--", value] if value.startswith("-") else [value]

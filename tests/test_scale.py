@@ -1,6 +1,7 @@
 """The calibration of the cost model, and `tinyalex scale`."""
 
 import importlib.util
+import re
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 
 from tinyalex import models
 from tinyalex.cli import main
+from tinyalex.installation import pip_install
 from tinyalex.nn import init
 from tinyalex.parallel.cost import (
     SCHEMES,
@@ -69,7 +71,7 @@ class TestCalibration:
 
     def test_missing_mpi_is_reported(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "mpi4py", None)
-        with pytest.raises(ImportError, match=r"pip install '.\[mpi\]'. Or give both"):
+        with pytest.raises(ImportError, match=re.escape(f"{pip_install('mpi')}. Or give both")):
             calibration.mpirun()
 
     @pytest.mark.parallel

@@ -1,6 +1,7 @@
 """train_cifar.py, run in its own process."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -33,8 +34,17 @@ def test_a_run_learns_and_writes_all_its_files(images, tmp_path):
     result = run("--data", images, "--stages", "2,1", "--batch-size", 8, "--output", tmp_path)
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
-    assert lines[-1].startswith("test error ")
-    assert float(lines[-1].split()[2]) < 20
+    assert lines[-3].startswith("test error ")
+    assert float(lines[-3].split()[2]) < 20
+    weights = f"{tmp_path}/best.safetensors"
+    assert lines[-2] == f"next: tinyalex predict photo.jpg --weights {weights}"
+    assert f"train_cifar.py --resume auto --output {tmp_path} --epochs 6 " in lines[-1]
+    assert "no better than guessing" not in result.stdout
+    # The weights are all that a prediction needs.
+    image = next((images / "test" / "green").iterdir())
+    command = [sys.executable, "-m", "tinyalex", "predict", image, "--weights", weights]
+    predicted = subprocess.run(command, capture_output=True, text=True).stdout
+    assert predicted.splitlines()[1].split()[0] == "green"
     rates = [line.split()[3] for line in lines if line.startswith("epoch ")]
     assert rates == ["0.01", "0.01", "0.001"]
     assert sorted(f.name for f in tmp_path.iterdir()) == [
@@ -46,7 +56,6 @@ def test_a_run_learns_and_writes_all_its_files(images, tmp_path):
         "filters.png",
         "log.csv",
         "model.safetensors",
-        "preprocessing.safetensors",
     ]
 
 
@@ -62,10 +71,13 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bytes(images, tmp_path):
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate()
     assert process.returncode == 130, errors
-    assert "To resume, repeat the command with --resume auto" in output
-    resumed = run(*options, "--output", tmp_path / "stopped", "--resume", "auto")
+    assert f"train_cifar.py --resume auto --output {tmp_path / 'stopped'}\n" in output
+    resumed = run("--output", tmp_path / "stopped", "--resume", "auto")  # no other options
     assert resumed.returncode == 0, resumed.stderr
-    assert resumed.stdout.splitlines()[-1] == reference.stdout.splitlines()[-1]
+    assert re.search(
+        r"^Resuming .*/checkpoint.safetensors at epoch \d, step \d+$", resumed.stdout, re.M
+    )
+    assert resumed.stdout.splitlines()[-3] == reference.stdout.splitlines()[-3]
     assert (tmp_path / "reference/model.safetensors").read_bytes() == (
         tmp_path / "stopped/model.safetensors"
     ).read_bytes()
@@ -151,6 +163,22 @@ def test_two_runs_in_a_folder_and_changed_images_are_refused(images, tmp_path):
     result = run(*options, "--resume", "auto")
     assert result.returncode == 1
     assert "pictures: a hash of the data set, whose images have changed" in result.stderr
+
+
+def test_each_model_has_an_output_folder_of_its_own(images, tmp_path):
+    """The commands of the README, one after the other; then both are resumed."""
+    options = ["--data", images, "--epochs", "1", "--batch-size", "8"]
+    for more in ([], ["--model", "alexnet"]):
+        assert run(*options, *more, cwd=tmp_path).returncode == 0
+    assert sorted(f.name for f in (tmp_path / "runs").iterdir()) == ["cifar-alexnet", "cifar-quick"]
+    longer = run("--resume", "auto", "--epochs", 2, cwd=tmp_path)
+    assert "Resuming runs/cifar-quick/checkpoint.safetensors at epoch 2, step 9\n" in longer.stdout
+    assert "epoch   2  lr 0.01 " in longer.stdout
+    path = "runs/cifar-alexnet/checkpoint.safetensors"
+    done = run("--resume", path, cwd=tmp_path)
+    assert f"{path} is from the end of epoch 1. To train longer, give more --epochs." in done.stdout
+    refused = run("--resume", path, "--lr", 0.5, cwd=tmp_path)
+    assert "lr was 0.01, now 0.5" in refused.stderr
 
 
 def test_the_help_states_the_size_of_a_checkpoint():

@@ -16,6 +16,7 @@ from made_images import class_folders, image_bytes, official_files
 
 import tinyalex as ta
 from tinyalex import data
+from tinyalex.cli import imagenet_images
 from tinyalex.data.preparing import Options, prepare
 from tinyalex.models.prediction import load_network
 
@@ -63,14 +64,20 @@ def test_official_tar_files_become_shards_a_network_and_its_evaluation(tmp_path)
         *("best.safetensors", "checkpoint.safetensors", "checkpoint.1.safetensors"),
         "model.safetensors",
     }
+    assert re.search(
+        r"filters.png, answers.png \(of best.safetensors, epoch [12]\)    weights", out
+    )
     best, last = output / "best.safetensors", output / "model.safetensors"
     tested = done("--data", shards, "--evaluate", best, last)
-    assert [line.split(": ")[0] for line in tested.splitlines()] == [
+    found, *scores = tested.splitlines()
+    assert found == (
+        f"{shards}: 3 classes (tench, kit fox, giant panda), 12 training and 4 validation images"
+    )
+    assert [line.split(": ")[0] for line in scores] == [
         f"{views}  {of}" for views in ("one view ", "ten views") for of in (best, last, "all 2")
     ]
     losses = [
-        float(re.search(r": loss ([\d.]+), top-1 error .*, 4 images$", line)[1])
-        for line in tested.splitlines()
+        float(re.search(r": loss ([\d.]+), top-1 error .*, 4 images$", line)[1]) for line in scores
     ]
     with open(output / "log.csv", newline="") as file:
         assert losses[1] == pytest.approx(
@@ -143,8 +150,8 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bytes_and_names_unreadable
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate()
     assert process.returncode == 130, errors
-    assert "To resume, repeat the command with --resume auto" in output
-    done(*options, "--output", tmp_path / "stopped", "--resume", "auto")
+    assert f"train_imagenet.py --resume auto --output {tmp_path / 'stopped'}\n" in output
+    done("--output", tmp_path / "stopped", "--resume", "auto")  # without other options
     assert (tmp_path / "reference/model.safetensors").read_bytes() == (
         tmp_path / "stopped/model.safetensors"
     ).read_bytes()
@@ -176,6 +183,24 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bytes_and_names_unreadable
     assert "3 images\nleft out: val/cat/0.jpg: not a readable image" in tested
 
 
+@pytest.mark.slow
+def test_class_folders_are_split_in_the_same_way_when_a_run_is_resumed(tmp_path):
+    photos = tmp_path / "photos"
+    class_folders(tmp_path / "x", train=20, val=0).joinpath("train").rename(photos)
+    output = tmp_path / "out"
+    options = ("--data", photos, *SMALL, "--init", "he", "--mean", "colour", "--output", output)
+    out = done(*options, "--epochs", 1, "--val-fraction", 0.3)
+    assert f"{photos}: 2 classes (cat, dog), 14 training and 6 validation images (0.3 of" in out
+    held_out = (output / "validation.txt").read_text()
+    assert len(held_out.splitlines()) == 6
+    resumed = done("--resume", "auto", "--output", output, "--epochs", 2)
+    assert "14 training and 6 validation images (0.3 of each class)" in resumed
+    assert f"Resuming {output}/checkpoint.safetensors at epoch 2, step 3\n" in resumed
+    assert (output / "validation.txt").read_text() == held_out
+    refused = run("--resume", "auto", "--output", output, "--val-fraction", 0.2)
+    assert "val_fraction was 0.3, now 0.2" in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -203,6 +228,13 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bytes_and_names_unreadable
         (["--data", "PHOTOS", "--evaluate", "no/such/file"], "there is no file 'no/such/file'"),
         (["--data", "PHOTOS", "--variant", "vgg"], "invalid choice: 'vgg'"),
         ([], "the following arguments are required: --data"),
+        (["--resume", "auto"], "the following arguments are required: --data"),
+        (["--data", "PHOTOS", "--val-fraction", "0.2"], "has validation images of its own"),
+        (
+            ["--data", "PHOTOS", "--val-fraction", "1"],
+            "argument --val-fraction: expected a number between 0 and 1, got '1'",
+        ),
+        (["--data", "PHOTOS/val/cat/0.jpg"], "0.jpg is a file, and not a tar archive"),
     ],
 )
 def test_invalid_options_are_refused_without_a_traceback(options, message, tmp_path):
@@ -256,7 +288,7 @@ def test_colours_are_those_that_prepare_measured(script, tmp_path):
     index = prepare(photos, shards, Options(size=18, per_shard=5), progress=False)
     args = script.parsed("--data", shards, "--mean", "colour", "--image-size", 67)
     train = data.StoredImages(data.find_images(shards).train, ("cat", "dog"), 18)
-    measured = script.measure(args, data.find_images(shards), train)
+    measured = imagenet_images.measure(args, data.find_images(shards), train)
     np.testing.assert_allclose(measured.mean, index["mean"], rtol=1e-6)
     np.testing.assert_allclose(
         measured.axes.T @ measured.axes, index["covariance"], rtol=1e-3, atol=1
@@ -265,16 +297,19 @@ def test_colours_are_those_that_prepare_measured(script, tmp_path):
     args.mean = "image"
     images = train.in_memory().images
     for images_of in (train, train.in_memory()):
-        measured = script.measure(args, data.find_images(photos), images_of)
+        measured = imagenet_images.measure(args, data.find_images(photos), images_of)
         np.testing.assert_allclose(measured.mean, images.mean(axis=0), rtol=1e-5)
 
 
-def test_many_images_are_not_kept_in_memory(script, tmp_path, monkeypatch):
+def test_many_images_are_not_kept_in_memory(tmp_path, monkeypatch):
     source = data.find_images(class_folders(tmp_path))
     splits = [data.StoredImages(split, source.classes, 16) for split in (source.train, source.val)]
-    assert [type(split) for split in script.load_if_small(splits)] == [data.Dataset, data.Dataset]
-    monkeypatch.setattr(script, "MAX_IN_MEMORY_BYTES", 3 * 16 * 16 * 15)
-    assert script.load_if_small(splits) == splits
+    assert [type(split) for split in imagenet_images.load_if_small(splits)] == [
+        data.Dataset,
+        data.Dataset,
+    ]
+    monkeypatch.setattr(imagenet_images, "MAX_IN_MEMORY_BYTES", 3 * 16 * 16 * 15)
+    assert imagenet_images.load_if_small(splits) == splits
 
 
 @pytest.mark.parametrize("workers", [1, 3])

@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+import re
 import struct
 import subprocess
 import sys
@@ -30,6 +31,7 @@ from made_weights import (
 import tinyalex as ta
 from tinyalex import models, nn
 from tinyalex.data import download
+from tinyalex.installation import pip_install
 
 
 def network():
@@ -233,6 +235,37 @@ def test_integers_are_refused(tmp_path):
     assert refused(tmp_path / "w").endswith("\n  fc.bias is int64, expected a floating dtype")
 
 
+def test_weights_for_another_number_of_classes_name_the_option(tmp_path):
+    with nn.init.skipped():
+        network_of_1000 = models.alexnet("torchvision")
+        ten = {name: p.data for name, p in network_of_1000.named_parameters()}
+    ten["classifier.6.weight"], ten["classifier.6.bias"] = (
+        np.ones((10, 4096), "f"),
+        np.ones(10, "f"),
+    )
+    ta.save(tmp_path / "ten", ten)
+    assert refused(tmp_path / "ten", network_of_1000).endswith(
+        "\nOnly the number of classes differs. Give num_classes=10."
+    )
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"fc.weight": np.ones((4, 2), "f")},
+        {"fc.weight": np.ones((4, 2), "f"), "fc.bias": np.ones(3, "f")},
+        {"fc.weight": np.ones((4, 3), "f"), "fc.bias": np.ones(4, "f")},
+        {"fc.weight": np.ones(10, "f"), "fc.bias": np.ones((), "f")},
+        {"fc.weight": np.ones((4, 2), "f"), "fc.bias": np.ones((), "f")},
+        {"fc.weight": np.arange(10).reshape(5, 2), "fc.bias": np.arange(5)},
+        {"conv.weight": np.ones((3, 3, 2, 2), "f"), "conv.bias": np.ones(3, "f")},
+    ],
+)
+def test_weights_that_differ_otherwise_get_no_such_advice(tmp_path, changed):
+    ta.save(tmp_path / "w", ARRAYS | changed)
+    assert "num_classes" not in refused(tmp_path / "w")
+
+
 def test_prefixes_are_kept_where_names_would_collide(tmp_path):
     ta.save(tmp_path / "w", ARRAYS | {"module.fc.bias": np.ones(5, "f")})
     assert "module.fc.bias is not a parameter of this network" in refused(tmp_path / "w")
@@ -259,11 +292,9 @@ def test_a_file_of_an_unknown_format_is_refused(content, tmp_path):
 def test_without_the_package_onnx_the_error_states_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     (tmp_path / "x.onnx").write_bytes(b"\x08\x03\x12\x0bonnx-caffe2")
-    message = (
-        "ONNX files need the package onnx, which is not installed: pip install 'tinyalex[onnx]'"
-    )
+    message = "ONNX files need the package onnx, which is not installed: " + pip_install("onnx")
     assert refused(tmp_path / "x.onnx", error=ImportError) == message
-    with pytest.raises(ImportError, match="pip install 'tinyalex\\[onnx\\]'"):
+    with pytest.raises(ImportError, match=re.escape(pip_install("onnx"))):
         models.export_onnx(network(), tmp_path / "y.onnx", 4)
 
 

@@ -100,8 +100,12 @@ def load(path: PathLike, map_location: str | None = None, weights_only: bool = T
     if map_location is not None:
         name = device.check(map_location)
         tensors = {key: device.to(array, name) for key, array in tensors.items()}
-    if STRUCTURE not in header:
-        return tensors
+    return _structure(path, header, tensors) if STRUCTURE in header else tensors
+
+
+def _structure(
+    path: PathLike, header: dict[str, str], tensors: dict[str, np.ndarray] | None
+) -> Any:
     try:
         return _unflatten(json.loads(header[STRUCTURE]), tensors)
     except (ValueError, TypeError, LookupError, RecursionError) as error:
@@ -109,6 +113,16 @@ def load(path: PathLike, map_location: str | None = None, weights_only: bool = T
             f"load: {str(path)!r} is damaged: {STRUCTURE!r} in its header does not describe its "
             f"arrays ({type(error).__name__}: {error}). Use an earlier copy."
         ) from None
+
+
+def load_values(path: PathLike) -> Any:
+    """The state that `save` wrote, with None instead of each array; None for a dict of
+    arrays. Its checksum is not verified, which would take seconds for a large file.
+
+    Raises as `load` does.
+    """
+    _, header = _open(path, lambda file: (None, file.metadata() or {}))
+    return _structure(path, header, None) if STRUCTURE in header else None
 
 
 def _checksum(header: dict[str, str], tensors: dict[str, np.ndarray]) -> str:
@@ -191,10 +205,10 @@ def _flatten(value: Any, name: str, tensors: dict[str, np.ndarray]) -> Any:
     )
 
 
-def _unflatten(node: Any, tensors: dict[str, np.ndarray]) -> Any:
+def _unflatten(node: Any, tensors: dict[str, np.ndarray] | None) -> Any:
     match node:
         case {"tensor": name}:
-            return tensors[name]
+            return None if tensors is None else tensors[name]
         case {"dict": dict(items)}:
             return {key: _unflatten(item, tensors) for key, item in items.items()}
         case {"list": list(items)}:

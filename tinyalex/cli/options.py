@@ -68,6 +68,13 @@ def number_from_zero(text: str) -> float:
     return number
 
 
+def fraction(text: str) -> float:
+    number = _number(text)
+    if not 0 < number < 1:
+        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, got {quoted(text)}")
+    return number
+
+
 def _number(text: str) -> float:
     try:
         return float(text)

@@ -1,7 +1,8 @@
 """Classify images with a trained network: the five most probable classes.
 
   tinyalex predict cat.jpg dog.jpg --weights torchvision    downloads them once (244 MB)
-  tinyalex predict cat.jpg --weights runs/imagenet/best.safetensors
+  tinyalex predict cat.jpg --weights runs/imagenet-paper/best.safetensors
+  tinyalex predict cat.png --weights runs/cifar-quick/best.safetensors
   tinyalex predict cat.jpg --weights bvlcalexnet-12.onnx --variant caffe --views 10
 
 Weights files of tinyalex, torch (.pth) and ONNX are recognised by their content.
@@ -19,7 +20,7 @@ from tinyalex import device
 from tinyalex.cli.options import Commands, add_command, file_path, positive_integer
 from tinyalex.data.text_files import printable_lines
 from tinyalex.models import VARIANTS, names_by_wnid
-from tinyalex.models.prediction import Prediction, load_network, predict, read_names
+from tinyalex.models.prediction import Prediction, load_classifier, predict, read_names
 from tinyalex.nn.module import Module
 
 BLOCKS = " ▏▎▍▌▋▊▉█"
@@ -84,14 +85,16 @@ def run(args: argparse.Namespace) -> int:
     names = read_names(args.classes) if args.classes else None
     if args.save and os.path.exists(args.save) and not os.path.isfile(args.save):
         raise ValueError(f"--save {args.save} is not a regular file. Give another path.")
-    model = load_network(args.weights, args.variant, args.image_size)
+    model, options = load_classifier(args.weights, args.variant, args.image_size)
+    if names is not None:
+        options["names"] = names
     return predict_files(
         model.to(where),
         args.images,
         top=args.top,
         views=args.views,
-        names=names,
         figure=args.save,
+        **options,
     )
 
 

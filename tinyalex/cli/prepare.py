@@ -1,6 +1,7 @@
 """Convert images to shards: tar files of JPEGs whose shorter side is 256 pixels.
 
   tinyalex prepare photos/ shards/       photos/train/cat/1.jpg, photos/val/cat/2.jpg
+                                         or photos/cat/1.jpg (a tenth for validation)
   tinyalex prepare ILSVRC2012/ shards/   the official tar files as downloaded, with the
                                          devkit or Kaggle's LOC_val_solution.csv
 

@@ -2,10 +2,11 @@
 
 import argparse
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,23 +14,24 @@ import numpy as np
 
 from tinyalex import device, models, parallel
 from tinyalex.cli.options import file_path, positive_integer, positive_number, quoted, seed
+from tinyalex.cli.resuming import DEFAULTS, HOW_TO_RESUME, resume_command
 from tinyalex.data.text_files import printable_lines
 from tinyalex.nn import Sequential
-from tinyalex.serialization import DamagedFileError, load
-from tinyalex.training import history
+from tinyalex.training import Evaluation, guessing_advice, history
 from tinyalex.training.checkpoint import DATA_DIGEST
 from tinyalex.training.output_folder import locked
 from tinyalex.training.scheme import Scheme
-from tinyalex.training.trainer import SAVE_INTERVAL_SECONDS, Trainer
+from tinyalex.training.trainer import SAVE_INTERVAL_SECONDS
 
 STOPPED = 130
 """The exit status after Ctrl-C or SIGTERM."""
 
-HOW_TO_RESUME = "To resume, repeat the command with --resume auto"
-
 
 def add_run_options(p: argparse.ArgumentParser, output: str) -> None:
-    """Add the options that do not concern the data or the network."""
+    """Add the options that do not concern the data or the network.
+
+    output  describes the default output folder
+    """
     p.add_argument("--seed", type=seed, default=0)
     p.add_argument(
         "--device",
@@ -61,14 +63,18 @@ def add_run_options(p: argparse.ArgumentParser, output: str) -> None:
         help="on a GPU: faster matrix multiplications, with 10 bits of mantissa instead of 23",
     )
     p.add_argument(
-        "--output", type=file_path, default=output, metavar="DIR", help=f"default: {output}"
+        "--output",
+        type=file_path,
+        metavar="DIR",
+        help=f"default: {output}; with --resume PATH, the folder of that file",
     )
     p.add_argument(
         "--resume",
         type=file_path,
         metavar="auto|PATH",
-        help="resume from a checkpoint; auto: the newest intact one in the output folder, if there "
-        "is one",
+        help="resume from a checkpoint, with the options in it; auto: the newest intact one in the "
+        "output folder, if there is one. --epochs may be changed, and so may options that do not "
+        "concern the results",
     )
     p.add_argument(
         "--checkpoint-every",
@@ -103,12 +109,6 @@ def add_run_options(p: argparse.ArgumentParser, output: str) -> None:
     )
 
 
-def check_resume(args: argparse.Namespace) -> None:
-    """Raises FileNotFoundError if --resume is the path of no file."""
-    if args.resume not in (None, "auto") and not Path(args.resume).is_file():
-        raise FileNotFoundError(f"there is no file {args.resume!r}. Check --resume.")
-
-
 class Setup:
     """Where a script runs: on a device, on two, or on those of several processes."""
 
@@ -138,6 +138,11 @@ class Setup:
         if args.tf32 and self.device != "cpu":
             device.allow_tf32()
         device.manual_seed(args.seed)
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes the files."""
+        return self.world is None or self.world.rank == 0
 
     @property
     def has_columns(self) -> bool:
@@ -176,8 +181,7 @@ def output_folder(args: argparse.Namespace, setup: Setup) -> Iterator[Path]:
     overwrite an earlier one.
     """
     output = Path(args.output)
-    is_main = setup.world is None or setup.world.rank == 0
-    with locked(output) if is_main else nullcontext():
+    with locked(output) if setup.is_main else nullcontext():
         make_output_folder(output, args.resume)
         yield output
 
@@ -192,86 +196,41 @@ def make_output_folder(output: Path, resume: str | None) -> None:
     output.mkdir(parents=True, exist_ok=True)
 
 
-def checkpoint_options(args: argparse.Namespace) -> dict[str, Any]:
-    """The arguments of Trainer from --checkpoint-every and --keep-checkpoints."""
+def trainer_options(
+    args: argparse.Namespace, fixed: Iterable[str], data_digest: str
+) -> dict[str, Any]:
+    """Arguments of Trainer.
+
+    fixed  the options that must stay the same when the run is resumed; the images must
+           too
+    """
     return {
+        "epochs": args.epochs,
+        "patience": args.patience,
+        "skip_bad_steps": args.skip_bad_steps,
         "save_interval_seconds": 60 * args.checkpoint_every,
         "keep_checkpoints": args.keep_checkpoints,
+        "options": {name: getattr(args, name) for name in fixed} | {DATA_DIGEST: data_digest},
+        "defaults": {name: getattr(args, name) for name in DEFAULTS if hasattr(args, name)},
     }
 
 
-def fixed_options(
-    args: argparse.Namespace, names: Iterable[str], data_digest: str
-) -> dict[str, Any]:
-    """The options that must stay the same when a run is resumed, and the images too."""
-    return {name: getattr(args, name) for name in names} | {DATA_DIGEST: data_digest}
+def how_to_resume(args: argparse.Namespace, setup: Setup) -> str:
+    """The message of a run that was stopped."""
+    command = resume_command(args, setup.shard[1])
+    return f"\nStopped, and saved in {args.output}. To resume:\n  {command}"
 
 
-def resume(trainer: Trainer, checkpoint: str | None) -> None:
-    """Apply --resume. Raises as Trainer.resume does.
-
-    Raises FileExistsError if the output folder contains another run.
-    """
-    if checkpoint == "auto":
-        _resume_newest(trainer)
-    elif checkpoint is not None:
-        own = history.existing(trainer.checkpoint)
-        is_other = Path(checkpoint).is_file() and not any(p.samefile(checkpoint) for p in own)
-        if own and is_other:
-            raise FileExistsError(
-                f"{trainer.output} contains another run. Resume {checkpoint} in a new folder "
-                "(--output)."
-            )
-        try:
-            trainer.resume(checkpoint)
-        except DamagedFileError as error:
-            raise ValueError(f"{error}{_intact_beside(Path(checkpoint))}") from None
-    steps = trainer.scheme.gather(trainer.progress.step)
-    if len(set(steps)) > 1:
-        raise ValueError(
-            f"{trainer.output} contains different checkpoints for different processes, of the "
-            f"steps {steps}. Give a folder that all machines share (--output)."
-        )
-
-
-def _resume_newest(trainer: Trainer) -> None:
-    """Resume from the newest checkpoint that all processes can load, if there is any.
-
-    Raises ValueError if there are checkpoints, but all are damaged.
-    """
-    scheme = trainer.scheme
-    reasons: list[str] = []
-    found = scheme.gather(history.existing(trainer.checkpoint))  # by each process
-    for path in found[0]:
-        reason = None
-        try:
-            trainer.resume(path)
-        except (DamagedFileError, FileNotFoundError) as error:
-            reason = str(error)
-        failed = [text for text in scheme.gather(reason) if text is not None]
-        if not failed:
-            for text in reasons:
-                print(f"warning: {text}")
-            if reasons:
-                print(f"Resuming from {path}, step {trainer.progress.step}, instead.")
-            return
-        reasons.append(failed[0])
-    if reasons:
-        shared = " All machines must share the folder." if len(found) > 1 else ""
-        raise ValueError(
-            "resume: no checkpoint is intact:\n  " + "\n  ".join(reasons) + "\nStart a new run in "
-            f"another folder (--output).{shared}"
-        )
-
-
-def _intact_beside(damaged: Path) -> str:
-    """Advice to resume from another checkpoint in the folder, or ""."""
-    for path in history.existing(damaged.with_name(history.CHECKPOINT)):
-        if not path.samefile(damaged):
-            with suppress(ValueError):
-                load(path)
-                return f"\nResume from {path} instead, which is intact."
-    return ""
+def next_steps(
+    args: argparse.Namespace, setup: Setup, result: Evaluation, image: str = "photo.jpg"
+) -> str:
+    """What to type after a run, and advice if its error is that of guessing."""
+    longer = resume_command(args, setup.shard[1], "--epochs", str(2 * args.epochs))
+    advice = guessing_advice(result)
+    return (f"{advice}\n" if advice else "") + (
+        f"next: tinyalex predict {image} --weights {shlex.quote(args.output)}/best.safetensors\n"
+        f"      {longer}    # trains longer"
+    )
 
 
 def run(main: Callable[[], int]) -> NoReturn:

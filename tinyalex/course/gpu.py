@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from tinyalex import device
 from tinyalex.course import lesson
 from tinyalex.course.kernels_on_cpu import why_not_compiled
+from tinyalex.installation import pip_install
 from tinyalex.tensor import Tensor
 
 LAZY = "TINYALEX_EMULATOR_LAZY"
@@ -94,5 +95,5 @@ def _why_not_emulated() -> str:
     try:
         emulator.install()
     except ImportError:
-        return "the emulated GPU needs CuPy: pip install cupy-cuda13x"
+        return f"the emulated GPU needs CuPy: {pip_install('cuda-check')}"
     return ""

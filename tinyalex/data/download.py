@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,9 @@ def fetch(
     for url in mirrors:
         with _progress_bar(name) as bar:
             http = pooch.HTTPDownloader(progressbar=bar, chunk_size=CHUNK_BYTES, timeout=timeout)
+            download = partial(_download_with_umask, http)
             try:
-                return Path(pooch.retrieve(url, known_hash, name, folder, downloader=http))
+                return Path(pooch.retrieve(url, known_hash, name, folder, downloader=download))
             # Pooch raises ValueError for a wrong checksum. Other errors, such as a full
             # disk, are raised: the next mirror would not help.
             except (RequestException, ValueError) as error:
@@ -64,6 +66,15 @@ def fetch(
         f"{known_hash}, and either give its path (--data PATH or --weights FILE on the command "
         f"line, the argument path in Python) or put it into {folder} as {name}."
     )
+
+
+def _download_with_umask(http: Any, url: str, file: str, pooch: Any) -> None:
+    """Download to a file with the permissions of other new files.
+
+    Only its owner may read the temporary file that Pooch has created.
+    """
+    Path(file).unlink()
+    http(url, file, pooch)
 
 
 def _reason(error: Exception, timeout: float) -> str:

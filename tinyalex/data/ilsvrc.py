@@ -22,6 +22,7 @@ from tinyalex.data.folders import class_names, image_files
 from tinyalex.data.records import ByteRange, tar_members
 from tinyalex.data.tar_files import compressed_tar_files
 from tinyalex.data.text_files import read_text
+from tinyalex.installation import pip_install
 
 TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 DEVKIT, KAGGLE = "ILSVRC2012_devkit_t12.tar.gz", "LOC_val_solution.csv"
@@ -151,7 +152,7 @@ def _devkit_wnids(meta: bytes) -> dict[int, str]:
     except ImportError:
         raise RuntimeError(
             f"SciPy is needed to read meta.mat in {DEVKIT}.\n"
-            f"Install it (pip install scipy), or replace the devkit by Kaggle's {KAGGLE}."
+            f"Install it ({pip_install('imagenet')}), or replace the devkit by Kaggle's {KAGGLE}."
         ) from None
     synsets = loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"]
     ids, wnids = synsets["ILSVRC2012_ID"], synsets["WNID"]

@@ -7,10 +7,23 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinyalex.data import ilsvrc
-from tinyalex.data.folders import class_names, image_files, train_and_test
-from tinyalex.data.records import ByteRange, ImageRecord
+from tinyalex.data.folders import class_names, train_and_test
+from tinyalex.data.records import ImageRecord
 from tinyalex.data.shards import INDEX, PLAN, read_index, read_shards
+from tinyalex.data.splitting import (
+    VAL_FRACTION,
+    has_class_folders,
+    in_archive,
+    in_class_folders,
+    stratified_split,
+)
 from tinyalex.data.text_files import printable, read_text
+
+COMPRESSED = {
+    b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"(\xb5/\xfd": "zstd", b"PK": "zip",
+    b"7z\xbc\xaf": "7-Zip",
+}  # fmt: skip
+"""The first bytes of compressed files."""
 
 
 class Source(NamedTuple):
@@ -21,6 +34,11 @@ class Source(NamedTuple):
     val: list[ImageRecord]
     note: dict[str, Any] | None = None
     """The index of `tinyalex prepare`, with the mean and covariance of the colours."""
+
+    @property
+    def is_split(self) -> bool:
+        """Whether the validation images were held out of those in one folder."""
+        return False
 
     def digest(self) -> str:
         """A hash of the names, classes, order and sizes in bytes of the images."""
@@ -50,30 +68,53 @@ class Source(NamedTuple):
             counts[record.label] += 1
             if record.label < len(kept) and counts[record.label] <= limit:
                 train.append(record)
-        return _not_empty(Source(kept, train, [r for r in self.val if r.label < len(kept)]))
+        val = [r for r in self.val if r.label < len(kept)]
+        return _not_empty(self._replace(classes=kept, train=train, val=val, note=None))
 
 
-def find_images(path: str | Path) -> Source:
+class SplitSource(Source):
+    """A Source whose validation images were held out."""
+
+    @property
+    def is_split(self) -> bool:
+        return True
+
+
+def find_images(path: str | Path, *, val_fraction: float | None = None) -> Source:
     """The images in a folder, which contains one of
 
     - `train/` and `val/` (or `test/`), each with a folder for each class;
+    - a folder for each class, or such folders in `train/`: then `val_fraction` of the
+      images of each class are held out for validation, by default a tenth;
     - ILSVRC2012's tars, or their unpacked files (val/ without class folders), or
       Kaggle's folder ILSVRC/; with the devkit or Kaggle's LOC_val_solution.csv;
     - shards from `tinyalex prepare`; or others with train and val in their names, with
-      or without a `classes.txt`.
+      or without a `classes.txt`;
+
+    or in an uncompressed tar archive of class folders, with or without `train/` and
+    `val/`.
 
     Classes are numbered in the order of their names. Raises FileNotFoundError or
-    ValueError for files that are missing or do not match.
+    ValueError for files that are missing or do not match, or a `val_fraction` for a
+    data set with validation images of its own.
     """
     root = Path(path).expanduser()
-    if not root.is_dir():
+    if root.is_file():
+        source = _from_archive(root, val_fraction)
+    elif root.is_dir():
+        source = _find_images(root, val_fraction)
+    else:
         raise FileNotFoundError(f"there is no folder {root}.\nCheck the path.")
-    source = _find_images(root)
+    if val_fraction is not None and not source.is_split:
+        raise ValueError(
+            f"{root} has validation images of its own.\nLeave out --val-fraction (val_fraction= in "
+            "Python)."
+        )
     # Names are printed, and stored with the weights.
     return source._replace(classes=tuple(map(printable, source.classes)))
 
 
-def _find_images(root: Path) -> Source:
+def _find_images(root: Path, val_fraction: float | None) -> Source:
     has_folders = (root / "train").is_dir()
     if (root / ilsvrc.TRAIN).exists() or ((root / ilsvrc.VAL).exists() and not has_folders):
         return _with_labels(*ilsvrc.from_tars(root))
@@ -87,21 +128,41 @@ def _find_images(root: Path) -> Source:
     if any(root.glob("*train*.tar")):
         return _from_shards(_read_names(root / "classes.txt"), sorted(root.glob("*.tar")))
     if (splits := train_and_test(root, ("val", "test"))) is not None:
-        return _with_labels(*(_from_class_folders(root, split) for split in splits))
+        return _with_labels(*(in_class_folders(root, split) for split in splits))
+    # A folder train/ of images is one of the classes; train/ of class folders is not.
+    folder = root / "train" if has_folders and class_names(root / "train") else root
+    if has_class_folders(folder):
+        return _held_out(in_class_folders(root, folder), val_fraction)
     raise ValueError(
         f"expected in {root} the folders train/ and val/, each with a folder for each class; "
-        "shards,\n*train*.tar and *val*.tar; or the files "
+        "a folder for each class;\nshards, *train*.tar and *val*.tar; or the files "
         f"{ilsvrc.TRAIN}, {ilsvrc.VAL} and {ilsvrc.DEVKIT} (or {ilsvrc.KAGGLE}).\n"
         "Give the folder that contains them."
     )
 
 
-def _from_class_folders(root: Path, split: Path) -> list[ilsvrc.Labelled]:
-    return [
-        (file.relative_to(root).as_posix(), name, ByteRange(file))
-        for name in class_names(split)
-        for file in image_files(split / name)
-    ]
+def _from_archive(file: Path, val_fraction: float | None) -> Source:
+    """Raises ValueError for a file that is no uncompressed tar archive."""
+    with open(file, "rb") as opened:
+        head = opened.read(512)
+    if compressed := [name for magic, name in COMPRESSED.items() if head.startswith(magic)]:
+        raise ValueError(
+            f"{file} is a file, compressed with {compressed[0]}.\nUnpack it, and give the folder."
+        )
+    if head[257:262] != b"ustar":
+        raise ValueError(
+            f"{file} is a file, and not a tar archive.\nGive a folder with a folder of images for "
+            "each class, or a tar archive of such folders."
+        )
+    splits = in_archive(file)
+    if "" in splits:
+        return _held_out(splits[""], val_fraction)
+    return _with_labels(splits["train"], splits["val"])
+
+
+def _held_out(images: list[ilsvrc.Labelled], val_fraction: float | None) -> Source:
+    fraction = VAL_FRACTION if val_fraction is None else val_fraction
+    return SplitSource(*_with_labels(*stratified_split(images, fraction)))
 
 
 def _from_shards(classes: tuple[str, ...] | None, shards: list[Path]) -> Source:

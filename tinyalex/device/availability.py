@@ -12,6 +12,7 @@ from functools import cache
 import numpy as np
 
 from tinyalex.device.arrays import gpu_library
+from tinyalex.installation import pip_install
 
 
 @cache
@@ -103,19 +104,19 @@ def _compute() -> str:
     return "1*1 + 1*1 = 2"
 
 
-TOOLKIT = "Install CUDA's libraries: pip install 'cupy-cuda13x[ctk]' (or 'cupy-cuda12x[ctk]')"
+TOOLKIT = f"Install CUDA's libraries: {pip_install('cuda13')} (or cuda12)"
 
 CHECKS: list[Check] = [
     (
         "CuPy",
         _import_cupy,
-        "Install it: pip install 'cupy-cuda13x[ctk]' (for a CUDA 12 driver: 'cupy-cuda12x[ctk]')",
+        f"Install it: {pip_install('cuda13')} (for a CUDA 12 driver: cuda12)",
     ),
     (
         "driver",
         _find_driver,
         "Install NVIDIA's driver for this machine's GPU, or, for an older driver, the CuPy "
-        "package for it: cupy-cuda12x",
+        f"package for it: {pip_install('cuda12')}",
     ),
     ("GPU", _find_gpu, "See what `nvidia-smi` lists, and whether CUDA_VISIBLE_DEVICES hides it"),
 ]

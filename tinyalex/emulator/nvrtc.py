@@ -1,6 +1,6 @@
 """NVIDIA's run-time compiler without a GPU: compile kernels, report their resources.
 
-NVRTC needs no driver, only the packages in `INSTALL`. It is stricter than nvcc: it has
+NVRTC needs no driver, only the extra cuda-check. It is stricter than nvcc: it has
 no <math.h>, no <stdint.h> and no INFINITY.
 """
 
@@ -16,8 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from tinyalex.emulator.errors import CompileError
-
-INSTALL = "pip install nvidia-cuda-nvrtc nvidia-cuda-runtime"
+from tinyalex.installation import pip_install
 
 OPTIONS = ("--std=c++17", "-ftz=true", "--device-as-default-execution-space")
 """Those of CuPy, without its include folders and -arch."""
@@ -124,7 +123,8 @@ def _nvrtc() -> ctypes.CDLL:
     if name := ctypes.util.find_library("nvrtc"):
         return ctypes.CDLL(name)
     raise ImportError(
-        f"NVRTC, the compiler that CuPy uses, is not installed. It needs no GPU: {INSTALL}"
+        "NVRTC, the compiler that CuPy uses, is not installed. It needs no GPU: "
+        + pip_install("cuda-check")
     )
 
 

@@ -29,7 +29,7 @@ def export_onnx(
 
     image_size  S, the only size that the graph accepts; by default an AlexNet's own
 
-    N is variable, and weights keep their names. Needs tinyalex[onnx]. Raises
+    N is variable, and weights keep their names. Needs the extra onnx. Raises
     ValueError, naming the layer, for a layer or an option that ONNX does not support.
     """
     onnx = load_onnx()

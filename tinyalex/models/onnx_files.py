@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyalex.installation import pip_install
 from tinyalex.models.onnx_sizes import check_structure
 
 
@@ -14,7 +15,7 @@ def load_onnx() -> Any:
         import onnx
     except ImportError:
         raise ImportError(
-            "ONNX files need the package onnx, which is not installed: pip install 'tinyalex[onnx]'"
+            "ONNX files need the package onnx, which is not installed: " + pip_install("onnx")
         ) from None
     return onnx
 

@@ -16,6 +16,7 @@ from tinyalex.models import (
     VARIANTS,
     Preprocessing,
     alexnet,
+    cifar_weights,
     class_names,
     fetch_weights,
     load_weights,
@@ -23,6 +24,7 @@ from tinyalex.models import (
     read_weights,
 )
 from tinyalex.models.alexnet_variants import AlexNet
+from tinyalex.models.cifar_weights import MeanImage
 from tinyalex.models.image_preprocessing import MAX_STORED_SIZE, read_image
 from tinyalex.models.weights import DOWNLOADS, Weights
 from tinyalex.nn.module import Module
@@ -51,7 +53,7 @@ def predict(
     top: int = 5,
     views: int = 1,
     names: Sequence[str] | None = None,
-    preprocess: Preprocessing | None = None,
+    preprocess: Preprocessing | MeanImage | None = None,
 ) -> Prediction:
     """The most probable classes of an image file.
 
@@ -107,18 +109,55 @@ def load_network(
 ) -> AlexNet:
     """The AlexNet with the weights in a file, or with downloaded ones ("torchvision").
 
+    For the networks of `models.cifar` too, there is `load_classifier`.
+
     variant     needed if the file does not name it (tinyalex's and torchvision's do)
     image_size  as in models.alexnet; by default that in the file, or the variant's
 
     The number of classes is that of the last layer. Raises ValueError for weights that
     do not fit.
     """
+    return _load_alexnet(*_read(weights, variant), image_size)
+
+
+def load_classifier(
+    weights: str | os.PathLike[str], variant: str | None = None, image_size: int | None = None
+) -> tuple[Module, dict[str, Any]]:
+    """A network as from `load_network`, or one of `models.cifar`; and the arguments of
+    `predict` for it: `names` and `preprocess`, which an AlexNet has itself.
+    """
+    path, found, variant = _read(weights, variant)
+    if not (found.variant or "").startswith(cifar_weights.PREFIX):
+        return _load_alexnet(path, found, variant, image_size), {}
+    if variant is not None or image_size is not None:
+        raise ValueError(
+            f"predict: the weights in {weights} are of {printable(str(found.variant))!r}. Omit the "
+            "variant and the image size."
+        )
+    model, preprocess = cifar_weights.load_cifar(path, found)
+    options: dict[str, Any] = {"preprocess": preprocess}
+    if "classes" in found.metadata:
+        *_, last_bias = model.parameters()
+        options["names"] = _classes(path, found.metadata["classes"], len(last_bias))
+    return model, options
+
+
+def _read(
+    weights: str | os.PathLike[str], variant: str | None
+) -> tuple[str | os.PathLike[str], Weights, str | None]:
+    """(path, contents, variant) of a file, or of a download."""
     if weights in DOWNLOADS and not Path(weights).exists():
         variant, weights = variant or str(weights), fetch_weights(str(weights))
     found = read_weights(weights)
-    arrays, metadata = found.arrays, found.metadata
-    if not arrays:
+    if not found.arrays:
         raise ValueError(f"predict: {weights} contains no weights. Save a model's state_dict().")
+    return weights, found, variant
+
+
+def _load_alexnet(
+    weights: str | os.PathLike[str], found: Weights, variant: str | None, image_size: int | None
+) -> AlexNet:
+    arrays, metadata = found.arrays, found.metadata
     variant = _variant(weights, found, variant)
     # ONNX has other names, in the graph's order: the last array is the last bias.
     last = [name for name in arrays if name.endswith(("fc8.weight", "classifier.6.weight"))]

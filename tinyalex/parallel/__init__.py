@@ -2,7 +2,7 @@
 
     mpirun -n 4 python train_imagenet.py --parallel data ...
 
-`connect` needs mpi4py and an MPI library: pip install 'tinyalex[mpi]'.
+`connect` needs mpi4py and an MPI library: the extra mpi.
 """
 
 from tinyalex.parallel.columns import ColumnParallel, check_columns

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tinyalex import device
+from tinyalex.installation import pip_install
 from tinyalex.nn import Sequential
 from tinyalex.parallel.columns import ColumnParallel
 from tinyalex.parallel.communicator import Communicator
@@ -36,7 +37,7 @@ def connect(device_name: str = "auto") -> Communicator:
     except ImportError as error:
         raise ImportError(
             f"several processes need mpi4py and an MPI library ({error}).\n"
-            "Install both: pip install '.[mpi]'"
+            f"Install both: {pip_install('mpi')}"
         ) from error
     global _errors
     world = MPI.COMM_WORLD

@@ -21,12 +21,14 @@ def draw_predictions(
     *,
     titles: Sequence[str] | None = None,
     truths: Sequence[str | None] | None = None,
+    caption: str = "",
 ) -> None:
     """Figure 4 (left): images, each above bars of its most probable classes.
 
     predictions  (name, probability) for each image, in descending order
     titles       a line below each image; by default the true class
     truths       each image's true class, whose bar is red; None if unknown
+    caption      a line below all images
     """
     count = len(images)
     if not count or len(predictions) != count:
@@ -50,8 +52,9 @@ def draw_predictions(
         _frame_only(axes)
         axes.set_xlabel(shortened(titles[i], 30), fontsize=9.5, fontweight="bold", **TEXT)
         _draw_bars(figure.add_subplot(grid[3 * row + 1, column]), prediction, truths[i])
-    if any(truths):
-        figure.supxlabel("red: the true class", fontsize=8, color=INK)
+    lines = ["red: the true class"] * any(truths) + [caption] * bool(caption)
+    if lines:
+        figure.supxlabel("\n".join(lines), fontsize=8, color=INK)
     save(figure, path)
 
 

@@ -9,6 +9,7 @@ from tinyalex.training.metrics import (
     merge_evaluations,
     score,
 )
+from tinyalex.training.plateau import guessing_advice
 from tinyalex.training.progress import Epoch
 from tinyalex.training.scheme import Scheme, StepResult
 from tinyalex.training.signals import Interrupted
@@ -23,6 +24,7 @@ __all__ = [
     "Trainer",
     "count_errors",
     "evaluate",
+    "guessing_advice",
     "log_probabilities",
     "mean_log_probabilities",
     "merge_evaluations",

@@ -28,7 +28,12 @@ class Run:
     """
 
     def __init__(
-        self, model: Module, optimizer: Optimizer, scheduler: Any, options: dict[str, Any] | None
+        self,
+        model: Module,
+        optimizer: Optimizer,
+        scheduler: Any,
+        options: dict[str, Any] | None,
+        defaults: dict[str, Any] | None = None,
     ) -> None:
         if isinstance(model, Partitioned) and not isinstance(optimizer, SGD):
             raise ValueError(
@@ -36,7 +41,7 @@ class Run:
                 f"{type(optimizer).__name__}. Use SGD, or --parallel data."
             )
         self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
-        self.options = options or {}
+        self.options, self.defaults = options or {}, defaults or {}
         self.progress = Progress()
         self.log: list[Epoch] = []
         self.best: dict[str, np.ndarray] = {}
@@ -52,6 +57,7 @@ class Run:
             "progress": asdict(self.progress),
             "log": [asdict(line) for line in self.log],
             "options": self.options,
+            "defaults": self.defaults,
         }
 
     def load_checkpoint(self, path: str | os.PathLike[str]) -> None:
@@ -71,7 +77,7 @@ class Run:
         if not wrong and not isinstance(state["options"], dict):
             wrong = ["options is not a dict"]
         if not wrong:
-            self._check_options(path, state["options"])
+            self._check_options(path, state["options"], state.get("defaults"))
             wrong = mismatches(
                 state,
                 self.model.state_shapes(),
@@ -94,7 +100,9 @@ class Run:
         self.progress = Progress(**state["progress"])
         self.log = [Epoch(**line) for line in state["log"]]
 
-    def _check_options(self, path: str | os.PathLike[str], before: dict[str, Any]) -> None:
+    def _check_options(
+        self, path: str | os.PathLike[str], before: dict[str, Any], defaults: Any
+    ) -> None:
         """Raises ValueError for a checkpoint of a run with other options."""
         changed = [
             f"{name} was {before.get(name)!r}, now {value!r}"
@@ -102,8 +110,11 @@ class Run:
             if before.get(name) != value and (name in before or name != DATA_DIGEST)
         ]
         if changed:
+            data = defaults.get("data") if isinstance(defaults, dict) else None
+            is_moved = data is not None and data != self.defaults.get("data")
+            moved = f" They were from {data!r:.200}." if is_moved else ""
             has_other_images = any(line.startswith(f"{DATA_DIGEST} was ") for line in changed)
-            note = f"({DATA_DIGEST}: a hash of the data set, whose images have changed.)\n"
+            note = f"({DATA_DIGEST}: a hash of the data set, whose images have changed.{moved})\n"
             raise ValueError(
                 f"resume: {str(path)!r} is from a run with other options: {'; '.join(changed)}.\n"
                 f"{note if has_other_images else ''}"

@@ -9,6 +9,9 @@ import numpy as np
 from tinyalex import device
 from tinyalex.device import Array
 
+BAR_FORMAT = "{desc} {percentage:3.0f}%|{bar}|{remaining}{postfix}"
+"""Of tqdm, whose own format has too few columns for the status, its postfix, in 80."""
+
 
 @dataclass
 class Epoch:
@@ -67,13 +70,19 @@ class Progress:
         self.skipped = 0
 
     def status(self, batches: int) -> str:
-        """The text of the progress bar, after this many batches of the epoch."""
-        images = max(1, self.images)
+        """A line of the log within an epoch, after this many of its batches."""
         wait, step = (1000 * s / batches for s in (self.waited, self.seconds - self.waited))
+        return f"{self._rates(3)}: per batch, {wait:.0f} ms data wait, {step:.0f} ms compute"
+
+    def short_status(self) -> str:
+        """The text of the progress bar. `wait` is the share of time without data."""
+        return f"{self._rates(2)}, wait {100 * self.waited / self.seconds:.0f} %"
+
+    def _rates(self, digits: int) -> str:
+        images = max(1, self.images)
         return (
-            f"loss {self.loss / images:.3f}, error {100 * self.wrong / images:.1f} %, "
-            f"{self.images / self.seconds:.0f} images/s: "
-            f"per batch, {wait:.0f} ms data wait, {step:.0f} ms compute"
+            f"loss {self.loss / images:.{digits}f}, error {100 * self.wrong / images:.1f} %, "
+            f"{self.images / self.seconds:.0f} images/s"
         )
 
 
@@ -111,4 +120,4 @@ def progress_bar(*iterable: Any, **options: Any) -> Any:
     """A tqdm bar, which is shown on a terminal only and removed at the end."""
     from tqdm import tqdm
 
-    return tqdm(*iterable, disable=None, leave=False, unit="batch", **options)
+    return tqdm(*iterable, disable=None, leave=False, bar_format=BAR_FORMAT, **options)

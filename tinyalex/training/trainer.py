@@ -62,6 +62,7 @@ class Trainer(Run):
                   make no update in steps whose loss or gradients are not finite, up to
                   this many in succession. Each step waits for the GPU if it is not 0
     options       settings that must be the same when a run is resumed
+    defaults      other settings, which are stored in checkpoints for a resumed run
     scheme        how a step is computed; None: in this process. With several processes
                   (tinyalex.parallel), each has a Trainer, and one writes the files
     save_interval_seconds
@@ -86,12 +87,13 @@ class Trainer(Run):
         patience: int | None = None,
         skip_bad_steps: int = 0,
         options: dict[str, Any] | None = None,
+        defaults: dict[str, Any] | None = None,
         scheme: Scheme | None = None,
         save_interval_seconds: float | None = None,
         keep_checkpoints: int = history.KEEP_CHECKPOINTS,
         after_epoch: Callable[[list[Epoch]], None] = lambda log: None,
     ) -> None:
-        super().__init__(model, optimizer, scheduler, options)
+        super().__init__(model, optimizer, scheduler, options, defaults)
         if valid is None and (patience is not None or isinstance(scheduler, ReduceLROnPlateau)):
             raise ValueError(
                 "Trainer: patience and ReduceLROnPlateau need a validation error, but valid is "
@@ -160,10 +162,10 @@ class Trainer(Run):
                     now = time.perf_counter()
                     progress.seconds, began = progress.seconds + now - began, now
                     batches = progress.step - epoch * len(self.train)
-                    status = progress.status(batches)
-                    bar.set_postfix_str(status)
+                    bar.set_postfix_str(progress.short_status())
                     if bar.disable and now - printed > STATUS_INTERVAL_SECONDS:
-                        self._print(f"{title}, batch {batches} of {len(self.train)}: {status}")
+                        status = f"{batches} of {len(self.train)}: {progress.status(batches)}"
+                        self._print(f"{title}, batch {status}")
                         printed = now
                 bar.update()
                 if stop or save_now:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from tinyalex.emulator.cuda.api import Status
+from tinyalex.installation import pip_install
 
 SYSTEM_ERROR = 2
 INVALID_ARGUMENT = 4
@@ -49,7 +50,7 @@ def mpi() -> Any:
         raise Status(
             SYSTEM_ERROR,
             "NCCL is emulated between processes of MPI, which needs mpi4py. Install it: "
-            f"pip install '.[mpi]' ({error})",
+            f"{pip_install('mpi')} ({error})",
         ) from None
     return MPI
 

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from tinyalex.emulator.cuda.stubs import address_inside
+from tinyalex.installation import pip_install
 
 
 def extension(package: str, name: str) -> Path:
@@ -18,7 +19,7 @@ def extension(package: str, name: str) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise ImportError(
             "the emulator runs CuPy on the CPU, but CuPy is not installed. It needs no GPU: "
-            "pip install cupy-cuda13x"
+            + pip_install("cuda-check")
         )
     suffix = importlib.machinery.EXTENSION_SUFFIXES[0]
     return Path(spec.submodule_search_locations[0], f"{name}{suffix}")

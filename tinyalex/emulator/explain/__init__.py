@@ -7,6 +7,7 @@ from tinyalex.emulator.errors import CompileError
 from tinyalex.emulator.explain.launches import MeasuredLaunch, calls_of, measure
 from tinyalex.emulator.explain.listing import listing
 from tinyalex.emulator.explain.summary import summary
+from tinyalex.installation import pip_install
 from tinyalex.kernels.cuda import source_files
 from tinyalex.kernels.cuda.launching import BLOCK_THREADS
 
@@ -76,7 +77,7 @@ def _resources(file: str, kernel: str) -> str:
         names = [kernel] if "<" in kernel else []
         used = nvrtc.compile(source_files.text(file), file, names, ARCH)[kernel]
     except ImportError:
-        return f"For its registers, spills and shared memory on a GPU: {nvrtc.INSTALL}"
+        return f"For its registers, spills and shared memory on a GPU: {pip_install('cuda-check')}"
     except CompileError as error:
         reason = str(error).splitlines()[-1].strip()
         return f"Its registers are unknown, because NVRTC does not compile it ({reason})."

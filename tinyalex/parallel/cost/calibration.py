@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyalex.installation import pip_install
 from tinyalex.parallel.cost.step_time import ComputeTimes, PartTimes, PassTime
 
 ONE_CORE = {"TINYALEX_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -106,7 +107,7 @@ def mpirun() -> str:
         found = None
     if found is None:
         raise ImportError(
-            "scale: --measure needs mpi4py and mpirun: pip install '.[mpi]'. Or give both "
+            f"scale: --measure needs mpi4py and mpirun: {pip_install('mpi')}. Or give both "
             "--bandwidth and --latency."
         )
     return found
