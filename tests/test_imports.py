@@ -14,7 +14,8 @@ PACKAGE = REPOSITORY / "tinyalex"
 
 # fmt: off
 ORDER = [
-    "device", "function", "kernels", "ops", "tensor", "serialization", "pickles", "functional", "gradient_check", "nn", "optim", "data", "models",
+    "device", "dtypes", "equivalents", "cuda", "function", "kernels", "ops", "methods", "tensor", "creation", "serialization", "pickles", "functional", "functions",
+    "gradient_check", "nn", "optim", "data", "utils", "models",
     "training", "parallel", "emulator", "plots", "course", "cli", "__main__",
 ]
 # fmt: on
@@ -22,7 +23,8 @@ ORDER = [
 
 NARROW = {
     "data": {"device", "function", "kernels", "ops", "tensor", "serialization", "pickles"},
-    "optim": {"device", "function", "kernels", "ops", "tensor"},
+    "utils": {"device", "tensor", "data"},
+    "optim": {"device", "equivalents", "function", "kernels", "ops", "tensor"},
 }
 """Packages that may import only these."""
 

@@ -342,10 +342,17 @@ def test_the_same_seed_gives_the_same_weights():
     [
         (lambda p: nn.init.normal_(p, std=0.01), 0, 0.01),
         (nn.init.kaiming_normal_, 0, (2 / 400) ** 0.5),
+        (lambda p: nn.init.kaiming_normal_(p, 3.0, "fan_out"), 0, (0.2 / 12500) ** 0.5),
+        (lambda p: nn.init.kaiming_uniform_(p, nonlinearity="relu"), 0, (2 / 400) ** 0.5),
+        (nn.init.xavier_uniform_, 0, (2 / 12900) ** 0.5),
+        (lambda p: nn.init.xavier_normal_(p, gain=2.0), 0, 2 * (2 / 12900) ** 0.5),
         (lambda p: nn.init.constant_(p, 1), 1, 0),
         (lambda p: nn.init.torch_default_(p), 0, 1 / 400**0.5 / 3**0.5),
     ],
-    ids=["N(0, 0.01)", "He", "constant", "torch's default"],
+    ids=[
+        *("N(0, 0.01)", "He", "He, backward", "He, uniform", "Glorot", "Glorot, normal"),
+        *("constant", "torch's default"),
+    ],
 )
 def test_initial_values_have_their_distribution(fill, mean, std):
     p = nn.Parameter(np.zeros((500, 16, 5, 5), "f"))
@@ -368,6 +375,11 @@ def test_initial_values_do_not_repeat_after_training_steps():
     one = nn.Linear(3, 3)
     device.set_step(1)
     assert (nn.Linear(3, 3).weight.numpy() != one.weight.numpy()).any()
+
+
+def test_an_unknown_mode_of_he_raises():
+    with pytest.raises(ValueError, match="a mode of fan_in, fan_out and a nonlinearity of"):
+        nn.init.kaiming_normal_(nn.Parameter(np.zeros((3, 3))), mode="fan_avg")
 
 
 def test_fan_in_of_a_vector_raises():

@@ -152,6 +152,55 @@ def test_a_finished_run_can_be_resumed_for_more_epochs(tmp_path):
     assert [line.epoch for line in longer.fit()] == [1, 2, 3]
 
 
+def with_adam_and_batch_norm(output, epochs):
+    loaders = toy(output, epochs=1)
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.LeakyReLU(), nn.Flatten(), nn.Linear(144, 2)
+    )
+    optimizer = optim.AdamW(model.parameters(), lr=0.01)
+    schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, 2)
+    return training.Trainer(
+        model, optimizer, schedule, loaders.train, loaders.valid, epochs=epochs, output=output,
+        metadata={},
+    )  # fmt: skip
+
+
+def test_a_run_with_adam_and_batch_norm_resumes_with_the_same_bytes(tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    with_adam_and_batch_norm(whole, 2).fit()
+    with_adam_and_batch_norm(parts, 1).fit()
+    resumed = with_adam_and_batch_norm(parts, 2)
+    resumed.resume(resumed.checkpoint)
+    assert resumed.optimizer.steps == [[5] * 6]
+    assert resumed.model[1].num_batches_tracked.item() == 5
+    resumed.fit()
+    one, other = ((folder / "model.safetensors").read_bytes() for folder in (whole, parts))
+    assert one == other
+
+
+def test_a_checkpoint_of_sgd_is_refused_for_adam(tmp_path):
+    toy(tmp_path, epochs=1).fit()
+    trainer = toy(tmp_path, epochs=2)
+    adam = optim.Adam(trainer.model.parameters())
+    trainer = training.Trainer(
+        trainer.model, adam, None, trainer.train, trainer.valid, epochs=2, output=tmp_path,
+        metadata={},
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="optimizer: mean is missing"):
+        trainer.resume(trainer.checkpoint)
+
+
+def test_a_divided_network_is_trained_with_sgd_only(tmp_path):
+    loaders = toy(tmp_path, epochs=1)
+    with nn.init.skipped():
+        model = ta.models.cifar("alexnet", column_lrn=True, devices=("cpu", "cpu"))
+    adam = optim.Adam(model.parameters())
+    with pytest.raises(ValueError, match="divided is trained with optim.SGD, got Adam"):
+        training.Trainer(
+            model, adam, None, loaders.train, loaders.valid, epochs=1, output=tmp_path, metadata={}
+        )
+
+
 def test_patience_stops_a_run_that_does_not_improve(tmp_path):
     trainer = toy(tmp_path, epochs=50, lr=0.0, patience=2)
     assert len(trainer.fit()) == 3

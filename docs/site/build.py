@@ -23,7 +23,16 @@ from links import REPOSITORY, Links, documents
 
 HERE = Path(__file__).resolve().parent
 
-GUIDES = ["training", "architecture", "cuda", "emulator", "scaling", "benchmarks", "security"]
+GUIDES = [
+    "training",
+    "cifar",
+    "architecture",
+    "cuda",
+    "emulator",
+    "scaling",
+    "benchmarks",
+    "security",
+]
 COURSE = ["lessons/index", "glossary", "symptoms"]
 PROJECT = ["contributing", "changelog", "security-policy", "benchmark-programs"]
 

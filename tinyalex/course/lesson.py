@@ -170,7 +170,7 @@ def origin(command: str, device_name: str) -> dict[str, str]:
     """How, where and when results were made, which a record states."""
     return {
         "command": command,
-        "machine": f"{processor.model()}, {device.cores()} cores, {device_name}",
+        "machine": f"{processor.model()}, {len(device.cores())} cores, {device_name}",
         "date": time.strftime("%Y-%m-%d"),
     }
 

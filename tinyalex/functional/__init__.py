@@ -1,5 +1,8 @@
 """The layers as functions. Names, arguments and results are torch.nn.functional's."""
 
+import sys
+
+from tinyalex.equivalents import module_getattr
 from tinyalex.functional.activation import relu, sigmoid, tanh
 from tinyalex.functional.adaptive_pooling import adaptive_avg_pool2d
 from tinyalex.functional.batch_normalization import batch_norm
@@ -16,10 +19,12 @@ from tinyalex.functional.locally_connected import locally_connected2d
 from tinyalex.functional.loss import cross_entropy
 from tinyalex.functional.negative_log_likelihood import nll_loss
 from tinyalex.functional.normalization import local_response_norm, spatial_response_norm
+from tinyalex.functional.one_hot_vectors import one_hot
 from tinyalex.functional.padding import pad
 from tinyalex.functional.pooling import avg_pool2d, max_pool2d
 from tinyalex.functional.regression_loss import l1_loss, mse_loss
 from tinyalex.functional.softmax import log_softmax, softmax
+from tinyalex.functional.unit_vectors import normalize
 
 __all__ = [
     "adaptive_avg_pool2d",
@@ -43,6 +48,8 @@ __all__ = [
     "max_pool2d",
     "mse_loss",
     "nll_loss",
+    "normalize",
+    "one_hot",
     "pad",
     "relu",
     "sigmoid",
@@ -50,3 +57,5 @@ __all__ = [
     "spatial_response_norm",
     "tanh",
 ]
+
+__getattr__ = module_getattr(sys.modules[__name__])

@@ -1,6 +1,10 @@
 """Module, Parameter, layers and initial values, with torch's names and arguments."""
 
-from tinyalex.nn import init
+import sys
+
+from tinyalex import functional
+from tinyalex.equivalents import module_getattr
+from tinyalex.nn import init, utils
 from tinyalex.nn.activations import (
     GELU,
     LeakyReLU,
@@ -66,5 +70,9 @@ __all__ = [
     "SpatialResponseNorm",
     "Tanh",
     "ZeroPad2d",
+    "functional",
     "init",
+    "utils",
 ]
+
+__getattr__ = module_getattr(sys.modules[__name__])

@@ -96,11 +96,17 @@ def segments_of(layers: Layers, part: int, parts: int) -> list[Layers]:
 
     The parts meet before a convolution without groups, before linear layers, and at the
     end; if a dropout precedes the layer, before the dropout, whose mask is then that of
-    the whole network. Raises ValueError if a normalization crosses the parts.
+    the whole network. Raises ValueError if a normalization crosses the parts, or for a
+    layer with buffers.
     """
     segments: list[Layers] = [{}]
     is_divided = False  # whether the layer's input has the channels of one part
     for name, layer in layers.items():
+        if buffers := ", ".join(buffer for buffer, _ in layer.named_buffers()):
+            raise ValueError(
+                f"{name}, {type(layer).__name__}, has buffers ({buffers}), which are not divided. "
+                "Use a network without it, or do not divide the network."
+            )
         if isinstance(layer, LocalResponseNorm) and is_divided and layer.groups % parts:
             raise ValueError(
                 f"{name} normalizes across the columns, which are on different devices. Build "

@@ -17,7 +17,7 @@ from tinyalex import device, serialization
 from tinyalex.data import Loader
 from tinyalex.device import Array
 from tinyalex.nn import Module
-from tinyalex.optim import SGD
+from tinyalex.optim import Optimizer
 from tinyalex.optim.lr_scheduler import ReduceLROnPlateau
 from tinyalex.serialization import atomic_write
 from tinyalex.training import divergence, history
@@ -75,7 +75,7 @@ class Trainer(Run):
     def __init__(
         self,
         model: Module,
-        optimizer: SGD,
+        optimizer: Optimizer,
         scheduler: Any,
         train: Loader,
         valid: Loader | None,

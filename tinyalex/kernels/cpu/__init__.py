@@ -5,6 +5,7 @@ normalisation and ReLU, NumPy then loops over long contiguous rows of N*C values
 """
 
 from tinyalex.kernels.cpu.activation import relu, relu_backward
+from tinyalex.kernels.cpu.adam import adam_update
 from tinyalex.kernels.cpu.augmentation import augment
 from tinyalex.kernels.cpu.columns import (
     col2im,
@@ -36,9 +37,10 @@ from tinyalex.kernels.cpu.pooling import (
 from tinyalex.kernels.cpu.sgd import sgd_update
 
 __all__ = [
-    "activation", "as_activation", "augment", "avg_pool", "avg_pool_backward", "check_labels",
-    "col2im", "columns", "convolution_algorithm", "cross_entropy", "cross_entropy_backward",
-    "error_function", "from_columns", "im2col", "like", "lrn", "lrn_backward", "matmul",
-    "matrix", "max_pool", "max_pool_backward", "positions", "random_mask", "ready", "relu",
-    "relu_backward", "sgd_update", "spatial_norm", "spatial_norm_backward", "to_columns",
+    "activation", "adam_update", "as_activation", "augment", "avg_pool", "avg_pool_backward",
+    "check_labels", "col2im", "columns", "convolution_algorithm", "cross_entropy",
+    "cross_entropy_backward", "error_function", "from_columns", "im2col", "like", "lrn",
+    "lrn_backward", "matmul", "matrix", "max_pool", "max_pool_backward", "positions",
+    "random_mask", "ready", "relu", "relu_backward", "sgd_update", "spatial_norm",
+    "spatial_norm_backward", "to_columns",
 ]  # fmt: skip

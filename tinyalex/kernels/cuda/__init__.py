@@ -202,9 +202,34 @@ def random_mask(
 
 
 def sgd_update(
-    w: Array, velocity: Array, grad: Array, lr: float, momentum: float, decay: float
+    w: Array,
+    velocity: Array,
+    grad: Array,
+    lr: float,
+    momentum: float,
+    decay: float,
+    nesterov: bool = False,
 ) -> None:
-    launch("sgd.cu", "sgd_update", w.size, w, velocity, ready(grad), w.size, lr, momentum, decay)
+    options = lr, momentum, decay, nesterov
+    launch("sgd.cu", "sgd_update", w.size, w, velocity, ready(grad), w.size, *options)
+
+
+def adam_update(
+    w: Array,
+    mean: Array,
+    square: Array,
+    grad: Array,
+    lr: float,
+    a1: float,
+    a2: float,
+    eps: float,
+    l2: float,
+    decay: float,
+    c1: float,
+    c2: float,
+) -> None:
+    arrays, factors = (w, mean, square, ready(grad)), (lr, a1, a2, eps, l2, decay, c1, c2)
+    launch("adam.cu", "adam_update", w.size, *arrays, w.size, *factors)
 
 
 def augment(
