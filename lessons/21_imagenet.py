@@ -34,7 +34,7 @@ args = lesson.options(__doc__)
 #
 # Photographs are stored as JPEG files. A step of training has three parts:
 #
-# - *decode*: compute the pixels from the files; these have 256 x 256 pixels, as
+# - *decode*: compute the pixels from the files. The images have 256 x 256 pixels, as
 #   `tinyalex prepare` stores them;
 # - *augment*: subtract the mean, and crop to 224 x 224 at random (lesson 14);
 # - *train*: forward, backward and update, for AlexNet with its 61 million weights.
@@ -85,11 +85,11 @@ for name, part in parts.items():
 
 # %% answer [markdown]
 # On a CPU it is the training step, by a wide margin: decoding and augmenting could be
-# several times slower without any loss, and a faster JPEG decoder would bring nothing.
-# This changes with the machine. A modern GPU trains hundreds of times as fast, and then
-# decoding is the bottleneck, unless many cores share it. (In 2012, the CPU augmented
-# the next batch while the GPUs trained, section 4.1.) So measure the parts one by one
-# before you make one of them faster.
+# several times slower, and training would take the same time; a faster JPEG decoder
+# would bring nothing. This changes with the machine. A modern GPU trains hundreds of
+# times as fast, and then decoding is the bottleneck, unless many cores share it. (In
+# 2012, the CPU augmented the next batch while the GPUs trained, section 4.1.) So
+# measure the parts one by one before you make one of them faster.
 
 # %% claims
 decode, augmented, step = (np.median(part) for part in times.values())
@@ -197,7 +197,8 @@ for k in (1, 5):
 # each. But both were measured on the same images, so this is a paired comparison
 # (lesson 17): if exactly one of the two is wrong on a part f of the n images, the
 # standard error of the difference is about $\sqrt{f / n}$. f was not recorded. With
-# n = 1000, even f = 5 % gives 0.7 %: the run does not show that ten views are better.
+# n = 1000 this is 0.7 % for f = 5 %, and 0.4 % for f = 2 %: without f we cannot say
+# whether ten views are better here.
 #
 # And one more thing that lesson 17 taught: the weights that were evaluated are those of
 # the best epoch, *chosen by the same 1000 images*. Both errors are a little too low.
@@ -233,6 +234,8 @@ lesson.claim(text, ten["top5_error"] < 0.153)
 # with one view.
 #
 # ## Why is the mean of networks better than a network?
+#
+# Networks whose predicted probabilities are averaged are called an *ensemble*.
 #
 # Let $p_m$ be the probability that network m gives to the right class of an image; the
 # loss is $-\log p_m$. For two networks, since a square is never negative,

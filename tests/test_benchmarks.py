@@ -139,7 +139,7 @@ def test_an_old_blas_is_measured_as_installed_and_with_newer_kernels(
     monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
     for name, value in chosen.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("machine.cpu_flags", lambda: flags)
+    monkeypatch.setattr("tinyalex.device.processor.flags", lambda: flags)
     monkeypatch.setattr(turns, "_unavailable", lambda *_: None)
     found, _ = turns.entrants(["chainer"], networks.describe("torchvision"), "cpu", Path("python"))
     assert [entrant.label for entrant in found] == labels

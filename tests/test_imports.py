@@ -15,7 +15,7 @@ PACKAGE = REPOSITORY / "tinyalex"
 # fmt: off
 ORDER = [
     "device", "dtypes", "equivalents", "cuda", "function", "kernels", "ops", "methods", "tensor", "creation", "serialization", "pickles", "functional", "functions",
-    "gradient_check", "nn", "optim", "data", "models",
+    "gradient_check", "nn", "optim", "data", "utils", "models",
     "training", "parallel", "emulator", "plots", "course", "cli", "__main__",
 ]
 # fmt: on
@@ -24,6 +24,7 @@ ORDER = [
 NARROW = {
     "data": {"device", "function", "kernels", "ops", "tensor", "serialization", "pickles"},
     "optim": {"device", "equivalents", "function", "kernels", "ops", "tensor"},
+    "utils": {"device", "tensor", "data"},
 }
 """Packages that may import only these."""
 

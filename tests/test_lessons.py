@@ -125,8 +125,12 @@ def test_the_numbers_of_lessons_are_unique():
 
 
 def sources(name):
-    """Synthetic images, and real ones if present, for a lesson that uses images."""
-    return ("synthetic", "real") if re.search(r"lesson\.(images|photos)\(", TEXTS[name]) else ("",)
+    """Synthetic images, and real ones if present, for a lesson that uses images.
+
+    Images that only --full uses do not count.
+    """
+    uses = re.search(r"^(?!.*args\.full).*lesson\.(images|photos)\(", TEXTS[name], re.MULTILINE)
+    return ("synthetic", "real") if uses else ("",)
 
 
 def environment(folder, images):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from made_images import red_and_green
 
-from tinyalex import models, nn
+from tinyalex import models, nn, serialization
 from tinyalex.training.history import CHECKPOINT
 from tinyalex.training.output_folder import LOCK, locked
 
@@ -70,6 +70,25 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bytes(images, tmp_path):
     ).read_bytes()
 
 
+def test_a_recipe_with_crops_trains_on_all_images_and_tests_ten_views(images, tmp_path):
+    options = ["--model", "13pct", "--lrn", "--no-validation", "--epochs", 1, "--batch-size", 16]
+    result = run("--data", images, *options, "--output", tmp_path)
+    assert result.returncode == 0, result.stderr
+    total = sum(1 for _ in (images / "train").glob("*/*"))
+    assert f"{total} training, 0 validation and " in result.stdout
+    assert "test error of the centre " in result.stdout
+    assert result.stdout.splitlines()[-1].startswith("test error ")
+    best, last = (tmp_path / f"{name}.safetensors" for name in ("best", "model"))
+    assert best.read_bytes() == last.read_bytes()
+    assert serialization.load_metadata(best) == {
+        "variant": "cifar-13pct",
+        "lrn": "1",
+        "image_size": "24",
+    }
+    result = run("--data", images, *options, "--no-lrn", "--output", tmp_path, "--resume", "auto")
+    assert "lrn was True, now False" in result.stderr
+
+
 def test_a_finished_run_is_not_overwritten(images, tmp_path):
     (tmp_path / "checkpoint.safetensors").write_bytes(b"precious")
     result = run("--data", images, "--output", tmp_path)
@@ -96,6 +115,12 @@ def test_a_finished_run_is_not_overwritten(images, tmp_path):
             ["--weight-decay", "inf"],
             "argument --weight-decay: expected a finite number of at least 0, got 'inf'",
         ),
+        (
+            ["--model", "13pct", "--augment", "flip"],
+            "--model 13pct is trained with crops of 24 x 24 pixels. Use --augment crop+flip, or",
+        ),
+        (["--data", "shapes", "--no-validation", "--patience", "3"], "need a validation error"),
+        (["--data", "shapes", "--lrn"], "'quick' does not have the option lrn"),
         (["--lr", "0"], "argument --lr: expected a positive finite number, got '0'"),
         (["--lr", "-0.01"], "argument --lr: expected a positive finite number, got '-0.01'"),
         (["--lr", "nan"], "argument --lr: expected a positive finite number, got 'nan'"),

@@ -2,7 +2,7 @@
 
 import sys
 
-from tinyalex import cuda, data, device, dtypes, functional, functions, models, nn, optim
+from tinyalex import cuda, data, device, dtypes, functional, functions, models, nn, optim, utils
 from tinyalex.creation import (
     arange,
     as_tensor,
@@ -44,7 +44,7 @@ __all__ = [
     "is_grad_enabled", "is_tensor", "linspace", "load", "log_softmax", "manual_seed", "max", "min",
     "models", "nn", "no_grad", "ones", "ones_like", "optim", "rand", "rand_like", "randint",
     "randn", "randn_like", "randperm", "relu", "save", "set_fast", "set_grad_enabled", "sigmoid",
-    "softmax", "stack", "tensor", "transpose", "where", "zeros", "zeros_like",
+    "softmax", "stack", "tensor", "transpose", "utils", "where", "zeros", "zeros_like",
 ]  # fmt: skip
 
 # As in torch: ta.exp(x) is x.exp(), and ta.float32 is a dtype.

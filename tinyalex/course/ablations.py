@@ -8,7 +8,6 @@ trained with the same five seeds.
 """
 
 import json
-import platform
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ import numpy as np
 
 from tinyalex import data, device, nn, optim, training
 from tinyalex import functional as F
+from tinyalex.device import processor
 from tinyalex.nn import init
 
 ALL = "all five"
@@ -122,7 +122,7 @@ def experiment(file: Path, where: str = "cpu") -> dict[str, Any]:
     record = Record(
         file,
         command="python lessons/17_cifar10.py --full",
-        machine=f"{platform.machine()}, {device.cores()} cores, {where}",
+        machine=f"{processor.model()}, {device.cores()} cores, {where}",
         date=time.strftime("%Y-%m-%d"),
         images=", ".join(f"{len(d)} {name}" for name, d in images._asdict().items()),
     )

@@ -5,7 +5,6 @@ python lessons/21_imagenet.py --full       about 25 minutes on two idle cores
 
 import csv
 import json
-import platform
 import re
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import Any
 from tinyalex import data, device
 from tinyalex.course.exercise import REPOSITORY
 from tinyalex.data.download import data_folder
+from tinyalex.device import processor
 
 FOLDER = "imagenette-160"
 """In TINYALEX_DATA; otherwise imagenette is downloaded (341 MB)."""
@@ -44,16 +44,18 @@ def experiment(
     """
     root = data_folder()
     images = root / FOLDER if root and (root / FOLDER).exists() else data.imagenette()
-    command = ["train_imagenet.py", "--data", str(images), *options, "--device", where]
-    script = REPOSITORY / command[0]
-    text = _run([sys.executable, str(script), *command[1:], "--resume", "auto"])
+    script = REPOSITORY / "train_imagenet.py"
+    arguments = [*options, "--device", where]
+    text = _run(
+        [sys.executable, str(script), "--data", str(images), *arguments, "--resume", "auto"]
+    )
     output = Path(options[options.index("--output") + 1])
     with (output / "log.csv").open(encoding="utf-8") as log:
         epochs = [{key: float(x) for key, x in row.items()} for row in csv.DictReader(log)]
     sizes = SIZES.search(text)
     results: dict[str, Any] = {
-        "command": " ".join(["python", *command]),
-        "machine": f"{platform.machine()}, {device.cores()} cores, {where}",
+        "command": " ".join(["python", script.name, "--data", images.name, *arguments]),
+        "machine": f"{processor.model()}, {device.cores()} cores, {where}",
         "date": time.strftime("%Y-%m-%d"),
         "images": sizes[1] if sizes else "",
         "epochs": epochs,

@@ -60,7 +60,7 @@ def load_weights(model: Module, path: str | os.PathLike[str]) -> None:
         if name in own and array.shape != own[name]:
             renamed = f" for {name}" if name != given else ""
             wrong.append(f"{given} has shape {array.shape}, expected {own[name]}{renamed}")
-        elif name in own and array.dtype.kind != "f":
+        elif name in own and array.dtype.kind not in ("f" if own[name] else "fi"):
             wrong.append(f"{given} is {array.dtype}, expected a floating dtype")
     if wrong:
         lines = [f"load_weights: {str(path)!r} belongs to another network:"]
