@@ -20,9 +20,10 @@ def arrays(value):
     return [] if value is None or isinstance(value, str) else [value]
 
 
-def test_at_least_230_of_262_distinct_expressions_are_supported():
+def test_at_least_230_of_262_distinct_expressions_are_supported(tell):
     assert len({*EXPRESSIONS, *REFUSED}) == 262
     assert len(EXPRESSIONS) >= 230
+    tell(f"expressions of PyTorch's scripts: {len(EXPRESSIONS)} supported, {len(REFUSED)} refused")
 
 
 @pytest.mark.parametrize("source", EXPRESSIONS)

@@ -165,7 +165,6 @@ NN = {
 
 FUNCTIONAL = {
     "adaptive_max_pool2d": "use max_pool2d, with a window for the size of the image",
-    "batch_norm": "use nn.BatchNorm2d, which keeps the statistics",
     "binary_cross_entropy": "use binary_cross_entropy_with_logits, which does not overflow",
     "conv1d": ONE_AXIS.format("conv2d with a kernel of (1, k)"),
     "conv_transpose2d": "there is no transposed convolution: use x.repeat or conv2d",
