@@ -33,6 +33,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "lr": 0.01,
         "weight_decay": 0.004,  # cuda-convnet's, for its convolutions
         "augment": "flip",  # cuda-convnet used no augmentation for this net
+        "stages": (3, 1),
     },
     "alexnet": {
         "epochs": 10,
@@ -40,6 +41,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "lr": 0.01,  # section 5
         "weight_decay": 0.0005,  # section 5
         "augment": "crop+flip",  # section 4.1
+        "stages": (3, 1),
     },
     # cuda-convnet's, from its parameter files and the notes in them.
     "18pct": {
@@ -76,14 +78,12 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 """The defaults of each network's options. weight_decay may be that of each layer."""
 
-NOT_OPTIONS: dict[str, Any] = {"stages": (3, 1), "scale": None, "crop": None}
+NOT_OPTIONS: dict[str, Any] = {"scale": None, "crop": None}
 """What a recipe may determine besides the options.
 
-stages  of --schedule step: after each, the rate is divided by 10. Their sum is scaled
-        to --epochs
-scale   of pixels minus the mean image. None: a standard deviation of 1
-crop    S: the network's images are crops of S x S pixels; in testing, the predictions
-        for ten views are averaged
+scale  of pixels minus the mean image. None: a standard deviation of 1
+crop   S: the network's images are crops of S x S pixels; in testing, the predictions
+       for ten views are averaged
 """
 
 # fmt: off
@@ -97,13 +97,21 @@ FIXED = (
 
 def default(name: str) -> str:
     """The defaults of an option for each model, for --help."""
-    values = {
-        model: "by layer" if isinstance(recipe[name], dict) else recipe[name]
-        for model, recipe in RECIPES.items()
-    }
+    values = {model: as_text(recipe[name]) for model, recipe in RECIPES.items()}
     if len(set(values.values())) == 1:
         return f"default: {values['quick']}"
     return "default: " + ", ".join(f"{value} for {model}" for model, value in values.items())
+
+
+def as_text(value: Any) -> str:
+    """A default, for --help."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return "that of each layer" if isinstance(value, dict) else str(value)
+
+
+def stages(text: str) -> tuple[int, ...]:
+    return tuple(map(positive_integer, text.split(",")))
 
 
 def arguments() -> argparse.Namespace:
@@ -131,10 +139,16 @@ def arguments() -> argparse.Namespace:
         "--schedule",
         choices=optim.lr_scheduler.NAMES,
         default="step",
-        help="learning rate schedule: step (default) divides it by 10 for the last quarter of the "
-        "epochs, or as in cuda-convnet's recipe; plateau divides it by 10 when the validation "
-        "error stops falling; dexp is "
+        help="learning rate schedule: step (default) divides it by 10 after each of the --stages; "
+        "plateau divides it by 10 when the validation error stops falling; dexp is "
         "cuda-convnet's discrete exponential",
+    )
+    p.add_argument(
+        "--stages",
+        type=stages,
+        metavar="A,B,...",
+        help="numbers of epochs at each learning rate of --schedule step; with --epochs, their "
+        f"ratios ({default('stages')})",
     )
     p.add_argument(
         "--subset", type=positive_integer, metavar="N", help="use the first N training images only"
@@ -152,6 +166,8 @@ def arguments() -> argparse.Namespace:
     )
     training_scripts.add_run_options(p, "runs/cifar")
     args = p.parse_args()
+    if args.stages is not None and args.epochs is None:
+        args.epochs = sum(args.stages)
     for name, value in (NOT_OPTIONS | RECIPES[args.model]).items():
         if getattr(args, name, None) is None:
             setattr(args, name, value)
@@ -271,7 +287,7 @@ def train_and_test(args: argparse.Namespace, setup: training_scripts.Setup, outp
 
     result = scheme.evaluate(loader(test, 256, transform=normalize))
     if crop is not None:
-        print(f"test error of the centre {100 * result.error:.2f} %; then the mean of ten views")
+        print(f"test error {100 * result.error:.2f} % (centre crop; below, ten views)")
         views = data.TenViews(mean, scale, size=crop)
         result = scheme.evaluate(loader(test, 32, transform=views))
     weights = model.state_dict()

@@ -213,8 +213,8 @@ print(f"filters {rows.shape} @ columns {(c * k * k, n * oh * ow)} = maps {(o, n 
 
 
 def milliseconds(function, runs):
-    """The median time of a call."""
-    return 1000 * float(np.median(repeat(function, number=1, repeat=runs)))
+    """The shortest time of a call: other programs can only lengthen it."""
+    return 1000 * min(repeat(function, number=1, repeat=runs))
 
 
 slow = milliseconds(lambda: convolution(images, filters, bias), 3)
@@ -224,8 +224,8 @@ print(f"loops {slow:.1f} ms; im2col {copying:.2f} ms + matmul {product:.2f} ms",
 print(f"; conv2d {library:.2f} ms")
 
 # %% answer [markdown]
-# By a factor of about ten to a hundred, depending on the computer and on what else it
-# does; the claim below has the factor of this run.
+# By a factor of tens to hundreds, depending on the computer; the claim below has the
+# factor of this run.
 #
 # The number of multiplications is the same. In the loops Python executes several calls
 # for each output element; in the two steps it executes a few calls in total, and

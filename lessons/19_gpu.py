@@ -26,7 +26,7 @@ import numpy as np
 from tinyalex import device, nn, optim
 from tinyalex import functional as F
 from tinyalex.course import gpu as gpus
-from tinyalex.course import lesson
+from tinyalex.course import kernels_on_cpu, lesson
 
 args, gpu = gpus.options(__doc__)
 rng = np.random.default_rng(args.seed)
@@ -37,7 +37,7 @@ rng = np.random.default_rng(args.seed)
 # Here is ReLU (lesson 7), as tinyalex computes it on a GPU.
 
 # %%
-print(relu_source := gpus.kernel_source("activation.cu", "relu"))
+print(relu_source := kernels_on_cpu.kernel_source("activation.cu", "relu"))
 
 # %% [markdown]
 # The word `__global__` makes the function a kernel: the CPU *launches* it, and the GPU
@@ -165,7 +165,7 @@ lesson.claim("the formula is right for the strides 1 to 39", sectors(4 * WARP) =
 # that the arrays do not overlap. In the kernel, T is called `images`.)
 
 # %%
-print(source := gpus.kernel_source("columns.cu", "from_columns"))
+print(source := kernels_on_cpu.kernel_source("columns.cu", "from_columns"))
 
 # %% [markdown]
 # Here p changes fastest: neighbouring threads have neighbouring positions of one
@@ -214,11 +214,11 @@ lesson.claim(f"conv1, 128 images: {conv1 / 1e6:.0f} MB, read and written", 296e6
 
 # %%
 counted, results = {}, np.zeros((2, T, O, P), "f")
-if not gpus.why_not_compiled():
-    more = gpus.kernel_source("columns.cu", "im2col") + relu_source.replace("relu(", "unchecked(")
-    more = more.replace("if (index >= n) return;", "")
+if not kernels_on_cpu.why_not_compiled():
+    unchecked = relu_source.replace("relu(", "unchecked(").replace("if (index >= n) return;", "")
+    more = kernels_on_cpu.kernel_source("columns.cu", "im2col") + unchecked
     names = [f"{name}<float>" for name in ("from_columns", "other_order", "im2col", "unchecked")]
-    kernels = gpus.Kernels(source + other + more, *names)
+    kernels = kernels_on_cpu.Kernels(source + other + more, *names)
     product = rng.standard_normal((O, T, P)).astype("f")
     for order, kernel, y in zip(orders, names, results, strict=False):
         counted[order] = kernels.run(kernel, y.size, product, product, y, T, O, P, False, False)
@@ -245,7 +245,7 @@ if counted:
     text = "relu without the bounds check is detected: " + message.partition(": ")[2]
     lesson.claim(text, "out of bounds: element 1000" in message)
 else:
-    reason = gpus.why_not_compiled()
+    reason = kernels_on_cpu.why_not_compiled()
     lesson.skip("the counts of sectors are those of the formula", reason)
     lesson.skip("relu without the bounds check is detected", reason)
 

@@ -23,8 +23,8 @@ ORDER = [
 
 NARROW = {
     "data": {"device", "function", "kernels", "ops", "tensor", "serialization", "pickles"},
-    "optim": {"device", "equivalents", "function", "kernels", "ops", "tensor"},
     "utils": {"device", "tensor", "data"},
+    "optim": {"device", "equivalents", "function", "kernels", "ops", "tensor"},
 }
 """Packages that may import only these."""
 

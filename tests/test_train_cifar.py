@@ -30,12 +30,13 @@ def run(*options, **kwargs):
 
 
 def test_a_run_learns_and_writes_all_its_files(images, tmp_path):
-    result = run("--data", images, "--epochs", 3, "--batch-size", 8, "--output", tmp_path)
+    result = run("--data", images, "--stages", "2,1", "--batch-size", 8, "--output", tmp_path)
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert lines[-1].startswith("test error ")
     assert float(lines[-1].split()[2]) < 20
-    assert sum(line.startswith("epoch ") for line in lines) == 3
+    rates = [line.split()[3] for line in lines if line.startswith("epoch ")]
+    assert rates == ["0.01", "0.01", "0.001"]
     assert sorted(f.name for f in tmp_path.iterdir()) == [
         "best.safetensors",
         "checkpoint.1.safetensors",
@@ -76,7 +77,7 @@ def test_a_recipe_with_crops_trains_on_all_images_and_tests_ten_views(images, tm
     assert result.returncode == 0, result.stderr
     total = sum(1 for _ in (images / "train").glob("*/*"))
     assert f"{total} training, 0 validation and " in result.stdout
-    assert "test error of the centre " in result.stdout
+    assert " % (centre crop; below, ten views)" in result.stdout
     assert result.stdout.splitlines()[-1].startswith("test error ")
     best, last = (tmp_path / f"{name}.safetensors" for name in ("best", "model"))
     assert best.read_bytes() == last.read_bytes()
@@ -121,6 +122,7 @@ def test_a_finished_run_is_not_overwritten(images, tmp_path):
         ),
         (["--data", "shapes", "--no-validation", "--patience", "3"], "need a validation error"),
         (["--data", "shapes", "--lrn"], "'quick' does not have the option lrn"),
+        (["--stages", "3,0"], "argument --stages: expected an integer of at least 1, got '0'"),
         (["--lr", "0"], "argument --lr: expected a positive finite number, got '0'"),
         (["--lr", "-0.01"], "argument --lr: expected a positive finite number, got '-0.01'"),
         (["--lr", "nan"], "argument --lr: expected a positive finite number, got 'nan'"),

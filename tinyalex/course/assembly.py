@@ -17,7 +17,7 @@ from tinyalex import data, device
 from tinyalex import functional as F
 from tinyalex.course.commands import STATES
 from tinyalex.course.exercise import Exercise, exercises, load
-from tinyalex.course.expected import WrongShape, expect, right_elsewhere
+from tinyalex.course.expected import WrongShapeError, expect, right_elsewhere
 from tinyalex.course.milestones import HIDDEN, MILESTONES, Milestone
 from tinyalex.course.parts import ANSWER_PARTS, TINYALEX_PARTS, Parts
 from tinyalex.course.verdict import check
@@ -147,7 +147,7 @@ def assemble(
     report("")
     try:
         trained = _train(milestone, answers, images, modules.get(1), report)
-    except WrongShape:
+    except WrongShapeError:
         raise
     except Exception as error:
         if located := _located(error, right):

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyalex.course.expected import WrongShape, expect
+from tinyalex.course.expected import WrongShapeError, expect
 from tinyalex.function import Function, GraphTensor
 from tinyalex.tensor import Tensor
 
@@ -27,7 +27,7 @@ class Derivative:
         share = shares[self.index] if isinstance(shares, (tuple, list)) else shares
         if np.shape(share) != self.shape:
             name = type(self.function).__name__
-            raise WrongShape(
+            raise WrongShapeError(
                 f"{name}.backward: gradient {self.index} has shape {np.shape(share)}, expected "
                 f"{self.shape}."
             )

@@ -24,7 +24,7 @@ def linear_network(parts: Parts, p: Weights, x: Any, u: Any = None) -> Any:
 
 
 def features(parts: Parts, p: Weights, x: Any, norm: Callable[[Any], Any] = lambda x: x) -> Any:
-    """Two convolutional layers, of which `norm` normalizes the first, as (N, features)."""
+    """Two convolutional layers as (N, features); `norm` normalizes the first."""
     x = parts["relu"](parts["conv2d"](x, p["w1"], p["b1"], stride=2, padding=2))
     x = parts["max_pool2d"](norm(x), 3, 2)
     x = parts["relu"](parts["conv2d"](x, p["w2"], p["b2"], stride=1, padding=1))

@@ -12,7 +12,7 @@ from tinyalex.nn.module import Module
 
 
 def recipe_18pct(num_classes: int, image_size: int) -> nn.Sequential:
-    """ "18 %": three convolutions with normalization within each map.
+    """The network of "18 %": three convolutions, with normalization within each map.
 
     89,578 parameters. Pooling rounds sizes up: 32, 16, 8, 4.
     """
@@ -27,7 +27,7 @@ def recipe_18pct(num_classes: int, image_size: int) -> nn.Sequential:
 
 
 def recipe_13pct(num_classes: int, image_size: int, *, lrn: bool = False) -> nn.Sequential:
-    """ "13 %": two convolutions and two locally connected layers.
+    """The network of "13 %": two convolutions and two locally connected layers.
 
     1,116,490 parameters for images of 24 x 24: pooling makes 24, 12, 6. With `lrn`, it
     has the normalization of "11 %".
@@ -36,7 +36,7 @@ def recipe_13pct(num_classes: int, image_size: int, *, lrn: bool = False) -> nn.
 
 
 def recipe_11pct(num_classes: int, image_size: int, *, lrn: bool = True) -> nn.Sequential:
-    """ "11 %": as "13 %", with LRN and twice the filters in local3.
+    """The network of "11 %": as "13 %", with LRN and twice the filters in local3.
 
     2,112,970 parameters for images of 24 x 24.
     """
@@ -44,7 +44,10 @@ def recipe_11pct(num_classes: int, image_size: int, *, lrn: bool = True) -> nn.S
 
 
 def locally_connected(num_classes: int, image_size: int, *, lrn: bool, width: int) -> nn.Sequential:
-    """LRN follows the pooling of conv1, and precedes that of conv2."""
+    """Convolutions, and locally connected layers of `width` and 32 filters.
+
+    LRN follows the pooling of conv1, and precedes that of conv2.
+    """
 
     def norm() -> list[Module]:
         return [nn.LocalResponseNorm(9, alpha=1e-3, beta=0.75, k=1.0)] if lrn else []

@@ -58,8 +58,8 @@ def paper_groups(
 ) -> list[dict[str, Any]]:
     """As in the 2012 code: weights with decay; biases at twice the rate, no decay.
 
-    weight_decay  of all weights; or by the name of the layer, {"conv1": 0.004}, with 0
-                  for other layers
+    weight_decay  of all weights; or by the name of the layer, without those of Modules
+                  that contain it, {"conv1": 0.004}, with 0 for other layers
 
     Raises ValueError for the name of a layer that the model does not have.
     """
@@ -69,10 +69,11 @@ def paper_groups(
     weights: dict[float, list[Tensor]] = {}
     biases: list[Tensor] = []
     for name, p in model.named_parameters():
-        if p.ndim <= 1 or name.endswith("bias"):  # a locally connected layer's has three axes
+        path, _, kind = name.rpartition(".")
+        layer = path.rpartition(".")[2]
+        if p.ndim <= 1 or kind == "bias":  # a locally connected layer's has three axes
             biases.append(p)
             continue
-        layer = name.rpartition(".")[0].rpartition(".")[2]
         unknown.discard(layer)
         weights.setdefault(by_layer.get(layer, everywhere), []).append(p)
     if unknown:
