@@ -22,7 +22,6 @@ ORDER = [
 """The packages and modules of tinyalex. Each may import those before it."""
 
 NARROW = {
-<<<<<<< HEAD
     "data": {
         "installation",
         "device",
@@ -33,9 +32,6 @@ NARROW = {
         "serialization",
         "pickles",
     },
-=======
-    "data": {"device", "function", "kernels", "ops", "tensor", "serialization", "pickles"},
->>>>>>> tensors
     "utils": {"device", "tensor", "data"},
     "optim": {"device", "equivalents", "function", "kernels", "ops", "tensor"},
 }
