@@ -7,6 +7,8 @@
         the paper's run, on the output of `tinyalex prepare ILSVRC2012/ shards/`
     python train_imagenet.py --data photos/
         photos/cat/1.jpg, photos/dog/2.jpg, ...; or so in photos/train/ and photos/val/
+    python train_imagenet.py --data photos/ --weights torchvision --epochs 10
+        fine-tune trained weights (downloaded once, 244 MB) for your own classes
     python train_imagenet.py --resume auto
         resume the run in runs/imagenet-paper, with its options
     python train_imagenet.py --data shards/ --evaluate a.safetensors b.safetensors
@@ -26,13 +28,16 @@ divides them by their standard deviation, and learns faster from few images.
 
 import argparse
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tinyalex import data, models, nn, optim, parallel, plots, serialization, training
+from tinyalex.cli import fine_tuning, resuming, training_scripts
 from tinyalex.cli import imagenet_evaluation as evaluation
-from tinyalex.cli import resuming, training_scripts
 from tinyalex.cli.imagenet_images import find_images, load_if_small, measure
+from tinyalex.cli.imagenet_network import untrained
 from tinyalex.cli.options import (
     file_path,
     fraction,
@@ -47,7 +52,7 @@ from tinyalex.models.weights import DOWNLOADS
 FIXED = (
     "val_fraction", "classes", "images_per_class", "variant", "column_lrn", "image_size",
     "resize", "mean", "colour_noise", "noise_until", "together", "divide", "init",
-    "batch_size", "lr", "weight_decay", "schedule", "seed",
+    "batch_size", "lr", "weight_decay", "schedule", "seed", *fine_tuning.OPTIONS,
 )
 # fmt: on
 """Options that must stay the same when a run is resumed; the images must too."""
@@ -80,8 +85,7 @@ def arguments() -> argparse.Namespace:
     p.add_argument(
         "--variant",
         choices=models.VARIANTS,
-        default="paper",
-        help="AlexNet's variant (default: paper)",
+        help="AlexNet's variant (default: that of --weights, or paper)",
     )
     p.add_argument(
         "--image-size",
@@ -108,8 +112,8 @@ def arguments() -> argparse.Namespace:
     p.add_argument(
         "--lr",
         type=positive_number,
-        default=0.01,
-        help="learning rate of weights; twice as high for biases (default: 0.01, section 5)",
+        help="learning rate of weights; twice as high for biases (default: 0.01, section 5; with "
+        f"--weights {fine_tuning.LR})",
     )
     p.add_argument(
         "--weight-decay",
@@ -164,6 +168,7 @@ def arguments() -> argparse.Namespace:
         metavar="N",
         help="threads that decode images (default: one for each core of the process)",
     )
+    fine_tuning.add_options(p)
     training_scripts.add_run_options(p, "runs/imagenet-VARIANT")
     p.add_argument(
         "--evaluate",
@@ -178,11 +183,13 @@ def arguments() -> argparse.Namespace:
         choices=[1, 10],
         help="evaluate on the centre of each image, or on ten views (default: both)",
     )
-    args = resuming.parse_arguments(p, FIXED, lambda args: f"runs/imagenet-{args.variant}")
+    args = resuming.parse_arguments(p, FIXED, default_output)
     if args.data is None:
         p.error("the following arguments are required: --data")
     if args.image_size is not None and args.image_size > MAX_STORED_SIZE:
         p.error(f"argument --image-size: expected at most {MAX_STORED_SIZE}, got {args.image_size}")
+    args.pretrained = fine_tuning.read(args)
+    args.variant, args.lr = args.variant or "paper", args.lr or 0.01  # section 5
     preprocessing = models.preprocessing(args.variant, args.image_size)
     if args.image_size is not None:
         with nn.init.skipped():
@@ -190,6 +197,10 @@ def arguments() -> argparse.Namespace:
     args.image_size, args.resize = preprocessing.size, args.resize or preprocessing.resize
     models.Preprocessing(args.image_size, args.resize)  # raises if they do not fit
     return args
+
+
+def default_output(args: argparse.Namespace) -> str:
+    return "runs/imagenet-tuned" if args.weights else f"runs/imagenet-{args.variant or 'paper'}"
 
 
 def train(
@@ -201,30 +212,26 @@ def train(
 ) -> training.Trainer:
     train_images, valid_images = load_if_small(splits)
     colours = measure(args, source, train_images)
-    # Initial weights are for pixels from 0 to 255, or for a standard deviation of 1.
-    for_bytes = args.init == "own" and args.variant not in ("torchvision", "keras")
-    scale = 1.0 if for_bytes else 1 / (colours.deviation or 1.0)
+    classes = evaluation.readable_names(source.classes)
+    if args.pretrained is None:
+        start = untrained(args, len(classes), colours)
+    else:
+        start = fine_tuning.start(args, classes, setup)
+    network, preprocessing, mean, scale = start
     noise = {"own": colours.axes, "imagenet": data.IMAGENET_COLOURS, "none": None}
-    augment = data.Augment(
-        colours.mean,
+    augment: Callable[..., Any] = data.Augment(
+        mean,
         size=args.image_size,
-        scale=scale,
+        scale=1.0 if scale is None else scale,
         colours=noise[args.colour_noise],
         until=args.noise_until,
         divide=args.divide,
         together=args.together,
     )
-
-    options = {"column_lrn": True} if args.column_lrn else {}
-    network = models.alexnet(args.variant, len(source.classes), args.image_size, **options)
-    if args.init == "he":
-        nn.init.kaiming_(network)
-    colour = tuple(map(float, colours.mean.reshape(3, -1).mean(axis=1)))
-    network.preprocessing = preprocessing = models.Preprocessing(
-        args.image_size, args.resize, mean=colour, std=(1 / scale,) * 3
-    )
-    network.mean_image = evaluation.digest(colours.mean) if args.mean == "image" else None
-    network.classes = classes = evaluation.readable_names(source.classes)
+    if scale is None:
+        augment = fine_tuning.Scaled(augment, preprocessing)
+    network.preprocessing, network.classes = preprocessing, classes
+    network.mean_image = evaluation.digest(mean) if args.mean == "image" else None
     metadata = network.metadata()
     print(network.summary((3, args.image_size, args.image_size)))
     print(
@@ -236,10 +243,10 @@ def train(
     model = scheme.model
 
     loader = partial(data.Loader, device=scheme.device, shard=scheme.shard)
-    centre = evaluation.Views(preprocessing, colours.mean, ten=False)
-    optimizer = optim.SGD(
-        optim.paper_groups(model, args.lr, args.weight_decay), lr=args.lr, momentum=0.9
-    )  # section 5
+    centre = evaluation.Views(preprocessing, mean, ten=False)
+    head_lr = args.lr if args.head_lr is None else args.head_lr
+    groups = fine_tuning.groups(model, args.lr, head_lr, args.weight_decay)
+    optimizer = optim.SGD(groups, lr=args.lr, momentum=0.9)  # section 5
 
     def plot(log: list[training.Epoch]) -> None:
         # Several processes may have to compute both.
@@ -266,7 +273,7 @@ def train(
     resuming.resume(trainer, args.resume)
     # Not earlier: a rejected resume must not overwrite the files of the other run.
     if args.mean == "image" and scheme.is_main:
-        serialization.save(output / evaluation.MEAN, {"mean": colours.mean})
+        serialization.save(output / evaluation.MEAN, {"mean": mean})
     if source.is_split and scheme.is_main:
         with serialization.atomic_write(output / "validation.txt") as unfinished:
             unfinished.write_text("".join(f"{record.name}\n" for record in source.val))
@@ -288,13 +295,13 @@ def main() -> int:
     args = arguments()
     began = time.perf_counter()
     setup = training_scripts.Setup(args)
+    check_files(args)
     if setup.has_columns and args.variant == "paper":
         args.column_lrn = True
     if args.column_lrn and args.variant != "paper":
         raise ValueError("--column-lrn is an option of --variant paper. Leave it out.")
     if setup.has_columns and args.variant not in ("paper", "original"):
         raise ValueError(f"--variant {args.variant} has no columns. Use paper or original.")
-    check_files(args)
     with parallel.main_first(setup.world):
         source = find_images(args)
     if args.evaluate:
@@ -302,7 +309,7 @@ def main() -> int:
         evaluation.print_unreadable(read, setup.world)
         return 0
     splits = [
-        data.StoredImages(split, source.classes, args.resize, args.workers)
+        data.StoredImages(split, source.classes, args.resize, args.workers, squash=args.squash)
         for split in (source.train, source.val)
     ]
     try:
