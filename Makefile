@@ -68,16 +68,16 @@ test-parallel: $(VENV)/.parallel ## train with several processes (installs mpi4p
 	$(BIN)/python -m pytest -m parallel tests/test_parallel*.py tests/test_scale.py tests/test_benchmarks.py --no-skips
 
 test-fuzz: $(VENV)/.fuzz ## read mutated files of each format; kill, stop and resume runs; train 2,000 steps
-	$(BIN)/python -m pytest -m fuzz --ignore-glob='tests/test_peers*.py' $(NO_SKIPS)
+	$(BIN)/python -m pytest $(PROCESSES) -m fuzz --ignore-glob='tests/test_peers*.py' $(NO_SKIPS)
 
 torture: $(VENV)/.fuzz ## the long form: 100,000 mutated files, 50 killed runs, a full disk; half an hour
 	$(BIN)/python tests/torture.py
 
 test-peers: $(VENV)/.peers ## compare with torch, keras, onnx and onnxruntime (installs them)
-	$(BIN)/python -m pytest -m "peers and not gpu" --no-skips
+	$(BIN)/python -m pytest $(PROCESSES) -m "peers and not gpu" --no-skips
 
 test-cuda: $(VENV)/.cuda ## check the CUDA code without a GPU (needs g++; installs CuPy and NVRTC)
-	$(BIN)/python -m pytest -m cuda --ignore-glob='tests/test_peers*.py' --no-skips
+	$(BIN)/python -m pytest $(PROCESSES) -m cuda --ignore-glob='tests/test_peers*.py' --no-skips
 	$(EMULATED) -m emulated
 	TINYALEX_DEVICE=cuda $(EMULATED) -m gpu
 	TINYALEX_DEVICE=cuda TINYALEX_EMULATOR_ORDER=1 TINYALEX_EMULATOR_LAZY=1 $(EMULATED) -m gpu

@@ -16,6 +16,8 @@ from typing import Any
 import contender
 import numpy as np
 
+from tinyalex.device import processor
+
 SETTINGS = (
     "OPENBLAS_CORETYPE",
     "OPENBLAS_L2_SIZE",
@@ -32,9 +34,9 @@ PEAK_SIZE = 2048
 
 def describe() -> dict[str, Any]:
     return {
-        "cpu": cpu_model(),
+        "cpu": processor.model(),
         "cores": contender.cores(),
-        "instructions": [flag for flag in ("avx2", "avx512f") if flag in cpu_flags()],
+        "instructions": [flag for flag in ("avx2", "avx512f") if flag in processor.flags()],
         "system": platform.platform(),
         "python": platform.python_version(),
         "numpy": np.__version__,
@@ -60,22 +62,6 @@ def as_text(found: dict[str, Any]) -> str:
         f"- `{found['command']}` on {found['date']}, commit {found['commit'] or 'unknown'}",
     ]
     return "\n".join(lines)
-
-
-def cpu_model() -> str:
-    return _cpuinfo("model name") or platform.processor() or platform.machine()
-
-
-def cpu_flags() -> list[str]:
-    return (_cpuinfo("flags") or "").split()
-
-
-def _cpuinfo(key: str) -> str | None:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), None)
 
 
 def version(package: str) -> str | None:

@@ -14,7 +14,8 @@ from typing import Any
 
 from tinyalex import models, nn
 from tinyalex.nn import init
-from tinyalex.nn.module import Module, Step
+from tinyalex.nn.module import Module
+from tinyalex.nn.tracing import Step
 
 VARIANTS = ("torchvision", "paper", "quick", "alexnet")
 """Two of models.alexnet (224 x 224 pixels), two of models.cifar (32 x 32)."""

@@ -12,8 +12,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import machine
 import networks
+
+from tinyalex.device import processor
 
 HERE = Path(__file__).resolve().parent
 OURS = "tinyalex"
@@ -59,7 +60,7 @@ def newest_kernels() -> str | None:
 
     None if the environment sets it, or the processor has no AVX2.
     """
-    flags = machine.cpu_flags()
+    flags = processor.flags()
     if "OPENBLAS_CORETYPE" in os.environ or not {"avx512f", "avx2"} & set(flags):
         return None
     return "SkylakeX" if "avx512f" in flags else "Haswell"

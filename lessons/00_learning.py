@@ -91,7 +91,8 @@ print(f"the first image: label {train.labels[0]}, {train.classes[train.labels[0]
 # that was made with `requires_grad=True`, and **adds** it to the `.grad` of that
 # tensor. Since it adds, the old gradient has to be removed first. `.item()` is a
 # tensor's only element, as a Python number; `.numpy()` is all of it, as a NumPy array.
-# Elements are `float32` by default, 32-bit numbers with about 7 decimal digits.
+# Numbers and lists become `float32`, 32-bit numbers with about 7 decimal digits; a
+# NumPy array keeps its dtype.
 #
 # **Before you run this:** w starts at 3. With which of the rates 0.01, 0.3, 0.9 and 1.1
 # does it approach 1, how fast, and with which does it not?
@@ -164,7 +165,7 @@ for lr, path in paths.items():
 # - The weights start from zero. This is possible for a single layer only (lesson 12
 #   shows what happens otherwise). With several layers they start from random numbers,
 #   usually of the size that keeps the values similar from layer to layer: *He
-#   initialisation*, lesson 12.
+#   initialisation* (named after K. He), lesson 12.
 #
 # ## The loss
 #
@@ -187,7 +188,7 @@ for lr, path in paths.items():
 
 # %%
 def scaled(images, **unused):
-    """Pixels from -0.5 to 0.5. (`unused`: what the Loader below passes, too.)"""
+    """Pixels from -0.5 to 0.5. (`unused`: other arguments that the Loader passes.)"""
     return images.astype("float32") / 255 - 0.5
 
 
@@ -285,10 +286,10 @@ lesson.show(figure, "00_learning")
 # The error is below 90 %, and far from 0. The figure shows what was learned: the 3072
 # weights of each class, as an image. Grey is a weight of 0, brighter is positive,
 # darker is negative, in each of the three colours. A logit is large if bright weights
-# are multiplied by bright pixels, and dark weights by dark pixels. So each class has
-# *one* pattern, at one position. The same object at another position, or a dark one on
-# a bright background, does not match it. This is why networks have more layers, and
-# layers of other kinds.
+# are multiplied by bright pixels, and dark weights by dark pixels (after scaling, both
+# are negative). So each class has *one* pattern, at one position. The same object at
+# another position, or a dark one on a bright background, does not match it. This is why
+# networks have more layers, and layers of other kinds.
 #
 # The error on the test images is higher than that on the training images: the weights
 # also fit details that only the training images have. This is called *overfitting*
@@ -337,14 +338,16 @@ lesson.show(figure, "00_learning_rates")
 # A rate that is too small: the loss falls steadily, but slowly. With 0.001 it would
 # take many more epochs. A rate that is too large: the loss rises at once, is irregular,
 # and here it stays above log 10, the loss of a network that knows nothing. The steps go
-# too far, as those of the parabola did. Between these rates a factor of ten makes less
-# difference; the network above was trained with 0.03, between 0.01 and 0.1.
+# too far, as those of the parabola did. Between a rate that is too small and one that
+# is too large, a factor of ten makes less difference; the network above was trained
+# with 0.03, between 0.01 and 0.1.
 #
 # With the largest rate the test error is below 90 % all the same. The error counts
 # wrong predictions; the loss also measures with how much confidence they are made.
 #
 # (If the rate is chosen by the test error, this error no longer measures how well the
-# network predicts new images. Lesson 17 uses a third set of images for such choices.)
+# network predicts new images. Lesson 10 uses a third set of images for such choices,
+# the *validation images*.)
 
 # %% claims
 slow, middle, fast, too_fast = (curve[-1] for curve in curves.values())

@@ -29,7 +29,7 @@ train = lesson.images(64).train
 pixels = train.images / 255 - 0.5
 
 # %% [markdown]
-# ## A network with a middle
+# ## A network of two layers
 #
 # The network has two linear layers, and between them `nn.Tanh`, which applies this
 # function to each element:
@@ -126,11 +126,11 @@ text = "with a step 1000 times smaller the error is between 300 and 3000 times s
 lesson.claim(text, 300 < errors[1] / errors[0] < 3000)
 
 # %% [markdown]
-# Now we want the derivatives for all n weights. The numerical gradient needs n + 1
-# forward passes, one for each weight and one without a change. `backward()` needs one
-# forward pass and one backward pass. For each matrix product of the forward pass, the
-# backward pass has one or two: one for the gradient of the weights, and one for that of
-# the layer's input, if it is needed.
+# Now we want the derivatives for all n weights and biases of the network. The numerical
+# gradient needs n + 1 forward passes, one for each of them and one without a change.
+# `backward()` needs one forward pass and one backward pass. For each matrix product of
+# the forward pass, the backward pass has one or two: one for the gradient of the
+# weights, and one for that of the layer's input, if it is needed.
 #
 # **Before you run this:** by which factor is `backward()` faster?
 
@@ -171,9 +171,10 @@ lesson.claim(f"backward() is faster by a factor of {ratio:,.0f}", ratio > 500)
 # f(w + s u) - f(w) \approx \sum_i g_i s u_i = s (g \cdot u) = s |g| \cos \alpha
 # $$
 #
-# where |g| is the length of the gradient and $\alpha$ its angle to u. So the loss
-# decreases fastest in the direction opposite to the gradient, by s |g|. In other
-# directions the cosine decides.
+# where |g| is the length of the gradient, also called its *norm* (the square root of
+# the sum of the squares of its elements), and $\alpha$ its angle to u (the length of u
+# is 1). So the loss decreases fastest in the direction opposite to the gradient, by s
+# |g|. In other directions the cosine decides.
 #
 # We try 200 random directions. Some words about random numbers are needed for this, in
 # later lessons too. The *mean* of n values is their sum divided by n. Their *variance*
@@ -190,10 +191,11 @@ lesson.claim(f"backward() is faster by a factor of {ratio:,.0f}", ratio > 500)
 # a *normal distribution*, here with the mean 0 and the standard deviation 1: most
 # values are near the mean, and their frequency against x is a curve in the shape of a
 # bell. 68 % of them are within one standard deviation of the mean, 95 % within two. A
-# sum of normally distributed numbers is normally distributed too.
+# sum of *independent* normally distributed numbers is normally distributed too.
+# (Independent: the value of one says nothing about the others.)
 #
-# **Before you run this:** what fraction of the decrease along the gradient will the
-# best of the 200 directions reach: nearly all, half, or a small one?
+# **Before you run this:** what fraction of the decrease along the negative gradient
+# will the best of the 200 directions reach: nearly all, half, or a small one?
 
 # %%
 rng = np.random.default_rng(args.seed)
@@ -215,13 +217,13 @@ print(f"along the best of {len(others)} random directions {max(others):.6f}")
 
 # %% answer [markdown]
 # A small one, and it can be predicted. The squares of the n components of a unit vector
-# have the sum 1, so the mean square of a component is 1 / n. By symmetry this holds for
-# the component in any direction, also along the gradient: the cosines of random
-# directions have the mean 0 and the standard deviation 1 / sqrt(n). With the n = 24,576
-# weights of this layer that is 0.0064. They are normally distributed, and the largest
-# of 200 such values is on average 2.75 standard deviations above the mean: 0.018.
-# Nearly all random directions are nearly perpendicular to the gradient. So the
-# direction has to be computed; guessing does not help.
+# have the sum 1, so the mean square of a component is 1 / n. A random direction prefers
+# no axis, so the same is true of its component along the gradient, which is its cosine.
+# So the cosines have the mean 0 and the standard deviation 1 / sqrt(n); with the n =
+# 24,576 weights of this layer that is 0.0064. They are very nearly normally
+# distributed, and the largest of 200 such values is on average 2.75 standard deviations
+# above the mean: 0.018. Nearly all random directions are nearly perpendicular to the
+# gradient. So the direction has to be computed; guessing does not help.
 
 # %% claims
 predicted = step * np.linalg.norm(gradient)

@@ -36,13 +36,18 @@ args = lesson.options(__doc__)
 # these are y and x, so a * a has two arrows to a, each with the derivative 3.
 #
 # We want the derivative of the result d with respect to a. If a number is used several
-# times, a change of it has an effect through each *use*, and to first order these
-# effects are added. That is the *chain rule*:
+# times, a small change of it has an effect through each *use*, and these effects are
+# added. That is the *chain rule*:
 #
 # $$
 # \frac{\partial d}{\partial x} = \sum_{\text{uses } u \text{ of } x}
 # \frac{\partial d}{\partial u} \frac{\partial u}{\partial x}
 # $$
+#
+# A use of x is one arrow that ends at x, from a number u that was computed from x.
+# $\partial u / \partial x$ is the derivative at this arrow, with all other inputs
+# constant, even a second factor that is x itself. So b = a * a has two uses of a, each
+# with the derivative 3, and not one with the derivative 6.
 #
 # From the result downwards:
 #
@@ -120,7 +125,7 @@ class Number:
             source.grad += derivative * self.grad
 
     def ancestors(self):
-        """This number, its inputs, their inputs, ...: each once, breadth first."""
+        """This number, its inputs, their inputs, ...: each once, as they are found."""
         found = [self]
         for number in found:  # the list grows during the loop
             found += [x for x in dict.fromkeys(number.inputs) if x not in found]
@@ -186,9 +191,9 @@ for i, (order, graph) in enumerate(graphs.items(), 1):
 lesson.show(figure, "02_order_traversals")
 
 # %% answer [markdown]
-# In discovery order, b is visited before c. Its gradient is 19 in the end, but when it
-# passed it on, only the contribution of d had arrived: 1. So a received 1 * 3 + 1 * 3 =
-# 6. The contribution of c to b came too late.
+# In discovery order, b is visited before c. The gradient of b is 19 in the end, but
+# when b passed it on, only the contribution of d had arrived: 1. So a received
+# 1 * 3 + 1 * 3 = 6. The contribution of c to b came too late.
 #
 # Path by path, each of the 6 paths from d to a is followed separately: two through b
 # directly, and four through c and b. The sum is right.
@@ -256,8 +261,10 @@ lesson.claim(text, years > 1)
 # (1, 1) and (-1, -1) the sum of the two outputs is $2b$; for (1, -1) and (-1, 1) it is
 # also $2b$. But the first sum should be negative, and the second positive.
 #
-# The loss is the sum of the squared errors, and the loop is that of lesson 0: forward,
-# backward, step, and the gradients set to zero.
+# The loss is the sum of the squared differences of each output and its *target*, the
+# value that it should have. (They are `errors` in the code, in another sense than the
+# error of lesson 0.) The loop is that of lesson 0: forward, backward, step, and the
+# gradients set to zero.
 #
 # **Before you run this:** after 200 steps from random weights, how many of the four
 # outputs will have the right sign?
@@ -306,10 +313,11 @@ lesson.claim(f"the loss is {loss.value:.3f}, and all outputs are right", min(pro
 # operation, such as a weight, is a *leaf*: `accumulate_grad` adds the gradient to its
 # `.grad`.
 #
-# `root` is the loss, and `grad` its derivative with respect to itself: 1 (lessons 3 and
-# 4 use other values). `uses_left` is our `waiting_for`, and `collected` our `grad`: the
-# contributions so far. `_input_grads` calls the operation's own `backward`; a `share`
-# is one contribution. `_free` deletes the arrays that the operation has stored, unless
+# `root` is the loss, and `grad` its derivative with respect to itself: 1. (Lessons 3
+# and 4 pass another array: then the derivatives are those of the sum of root * grad.)
+# `uses_left` is our `waiting_for`, and `collected` our `grad`: the contributions so
+# far. `_input_grads` calls the operation's own `backward`; a `share` is one
+# contribution. `_free` deletes the arrays that the operation has stored, unless
 # `retain_graph` is true, for a second backward pass. You can ignore `_key`, which
 # identifies a tensor, and `device`, which selects the CPU or the GPU.
 
@@ -380,5 +388,6 @@ lesson.claim(text, abs(faulty[2] - np.tanh(1)) < 1e-4 and right[2] > faulty[2] +
 #    its gradient with that of `Number.tanh`.
 # 3. A fourth order: when a contribution arrives, a number passes on *its whole gradient
 #    so far*. Predict the gradient of a for the graph above, then implement this order.
-# 4. `tinyalex learn hint 2` leads to an order without counting. Run it, and tinyalex,
-#    on `sys.getrecursionlimit()` additions. Which fails?
+# 4. The hints (`tinyalex learn hint 2`) describe an order without counting. Implement
+#    it, and run it and tinyalex's `backward()` on a chain of `sys.getrecursionlimit()`
+#    additions. Which fails?

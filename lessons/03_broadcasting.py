@@ -38,7 +38,8 @@ rng = np.random.default_rng(args.seed)
 # $$
 #
 # So dy is the gradient of the loss with respect to y: if $y_{ij}$ increases by h, L
-# increases by $h \, dy_{ij}$.
+# increases by $h \, dy_{ij}$. (`dy` is one name. In this course d before a name means
+# "the gradient of the loss with respect to".)
 #
 # **Before you run this:** if b[0] increases a little, which elements of y increase, and
 # what does that do to the loss? Derive the gradient of b, then compare.
@@ -121,8 +122,8 @@ for shape, b in cases.items():
 
 # %% answer [markdown]
 # The gradient of a scalar is a scalar, the sum of all 12 elements of dy. An array of
-# shape (4, 1) is repeated along the columns, so its gradient has the sum of each row.
-# An array that has the shape of the table is not repeated, and nothing is summed.
+# shape (4, 1) is repeated in each column, so its gradient has the sum of each row. An
+# array that has the shape of the table is not repeated, and nothing is summed.
 
 # %% claims
 agree = [
@@ -172,8 +173,8 @@ lesson.claim(f"the gradient of a bias of conv1 sums {128 * uses:,} terms", uses 
 
 # %%
 class AddWithoutSum(ops.Add):
-    def backward(self, dz):
-        return dz, dz
+    def backward(self, dy):
+        return dy, dy
 
 
 b = ta.Tensor(bias, requires_grad=True)
@@ -184,7 +185,7 @@ except ValueError as error:
     print(f"ValueError: {error}")
 
 # %% answer [markdown]
-# An error that names the remedy. The engine can detect the mistake because a gradient
+# An error that names the remedy. tinyalex can detect the mistake because a gradient
 # must have the shape of its input.
 
 # %% claims
@@ -270,8 +271,8 @@ lesson.claim("and a batch of 32 images fails: the shapes do not match", "broadca
 # %% [markdown]
 # ## The right shape and the wrong values
 #
-# The next mistake is to take the mean instead of the sum. The shape is right, and the
-# engine accepts it.
+# The next mistake is to take the mean instead of the sum. The shape is right, and
+# tinyalex accepts it.
 #
 # **Before you run this:** by what factor is the gradient of the bias wrong? Would you
 # notice it in a training?
@@ -279,8 +280,8 @@ lesson.claim("and a batch of 32 images fails: the shapes do not match", "broadca
 
 # %%
 class AddWithMean(ops.Add):
-    def backward(self, dz):
-        return dz, dz.mean(axis=0)
+    def backward(self, dy):
+        return dy, dy.mean(axis=0)
 
 
 b = ta.Tensor(bias, requires_grad=True)

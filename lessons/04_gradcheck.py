@@ -35,12 +35,16 @@ rng = np.random.default_rng((4, args.seed))  # not gradcheck's random numbers
 # s^2 = \frac{1}{n} \sum_i (x_i - m)^2
 # $$
 #
-# A layer is a `ta.Function` with two methods on arrays. `forward` computes y, and
-# stores in `self` what `backward` needs. `backward` receives `dy`, the gradient of the
-# loss with respect to y, and returns dx, the gradient with respect to x. The class
-# method `apply` runs `forward` on tensors and records the operation for `backward`.
+# The computation of a layer is written as a `ta.Function` (lesson 2), a class with two
+# methods on arrays. (The `nn.Module` of lesson 0 holds the parameters and calls such a
+# Function. Ours has no parameters, so we need only the Function.) `forward` computes y,
+# and stores in `self` what `backward` needs. `backward` receives `dy`, the gradient of
+# the loss with respect to y (the *upstream gradient*), and returns dx, the gradient
+# with respect to x. The class method `apply` runs `forward` on tensors and records the
+# operation for `backward`.
 #
-# A first draft: x is divided by s, so the derivative is 1/s.
+# A first draft: x is divided by s, so the derivative is 1/s. (`raise_exception=False`:
+# gradcheck returns its report of a wrong gradient, instead of raising an error.)
 #
 # **Before you run this:** what does this draft ignore? How many of the 15 elements of
 # its gradient will be right?
@@ -217,10 +221,17 @@ lesson.claim("the reason: each row of y sums to 0, whatever x is", np.allclose(s
 # ## Break it, eight times
 #
 # Eight operations, each with a typical mistake in its backward pass. `with_backward`
-# makes an operation with another backward pass. The right ones are: for tanh dy (1 -
-# y**2), for exp dy * y, for a mean dy / n, for a bias the sum of dy over the rows, for
-# a transposition dy transposed, for a reshape dy in the shape of x. For a matrix
-# multiplication y = x w, the element $x_{ik}$ is used in all elements of row i of y:
+# makes an operation with another backward pass. The right ones are:
+#
+# - tanh: `dy * (1 - y**2)`
+# - exp: `dy * y`
+# - the mean of n values: `dy / n`
+# - a bias: the sum of dy over the rows
+# - a transposition: dy transposed
+# - a reshape: dy in the shape of x
+#
+# For a matrix multiplication y = x w, the element $x_{ik}$ is used in all elements of
+# row i of y:
 #
 # $$
 # y_{ij} = \sum_k x_{ik} w_{kj}, \qquad
@@ -348,6 +359,6 @@ lesson.claim("those of the third draft are 1", right)
 #    the file in `my/`, `tinyalex learn check 4` checks it. The formula is not given.
 # 2. Introduce a mistake into the third draft that the check finds with random numbers
 #    u, but would not find if u had the same random numbers in each of its rows.
-# 3. `ta.gradcheck(f, x, fast=True)` perturbs all elements at once, in four random
+# 3. `ta.gradcheck(f, x, fast=True)` changes all elements at once, in four random
 #    directions. Which of the eight mistakes does it find? Why are so few directions
 #    sufficient?

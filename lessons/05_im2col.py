@@ -13,21 +13,24 @@ filter. Then the window moves by the *stride*. The values of one filter at all p
 form its *feature map*. *Padding* adds zeros around the image, so that windows can
 extend past its edge.
 
-With images $x$ (N, C, H, W), filters $w$ (O, C, K, K), one bias $b$ for each filter,
-stride $S$ and padding $P$, the value of filter $o$ at position $(i, j)$ of image $n$ is
+With images $x$ (N, C, H, W), O filters $w$ (O, C, K, K) for windows of K x K pixels in
+all C channels, one bias $b$ for each filter, stride $S$ and padding $P$, the value of
+filter $o$ at position $(i, j)$ of image $n$ is
 
 $$
 y[n, o, i, j] = b[o] +
 \sum_{c, u, v} w[o, c, u, v] \; x[n, c, \; S i + u - P, \; S j + v - P]
 $$
 
-where $x$ is 0 outside the image. (Strictly, this is a *cross-correlation*. The
-convolution of mathematics flips the filter: it has $-u$ and $-v$ for $u$ and $v$. Since
-the weights are learned, the flip makes no difference, and all libraries omit it.)
+where c runs over all channels, u and v from 0 to K - 1, and $x$ is 0 outside the image.
+(Strictly, this is a *cross-correlation*. The convolution of mathematics flips the
+filter: it has $-u$ and $-v$ for $u$ and $v$. Since the weights are learned, the flip
+makes no difference, and the libraries for neural networks omit it.)
 
-Of AlexNet's multiplications, 92 % are in convolutions (lesson 15 counts them), and the
-fastest operation of a numerical library is the matrix multiplication. This lesson
-computes the one by the other, with a method called *im2col* (image to columns).
+Of AlexNet's multiplications, 92 % are in convolutions (lesson 15 counts them), and no
+operation of a numerical library executes more multiplications in a second than the
+matrix multiplication. This lesson computes the one by the other, with a method called
+*im2col* (image to columns).
 """
 
 # %%
@@ -90,8 +93,9 @@ lesson.claim("in one dimension it is NumPy's convolve with the filter flipped", 
 # %% [markdown]
 # ## How large is the output?
 #
-# A row of H pixels with P zeros at each end has H + 2P elements. Window i has K
-# elements and begins at S i, for i = 0, 1, 2, ... It must end within the row:
+# Consider one axis, the height: H pixels with P zeros at each end are H + 2P elements.
+# Window i has K elements and begins at S i, for i = 0, 1, 2, ... It must end within
+# them:
 #
 # $$
 # S i + K \le H + 2P
@@ -105,6 +109,8 @@ lesson.claim("in one dimension it is NumPy's convolve with the filter flipped", 
 # $$
 # OH = \left\lfloor \frac{H + 2P - K}{S} \right\rfloor + 1
 # $$
+#
+# and OW likewise, from W.
 #
 # The paper says (section 3.5) that its first layer filters a 224 x 224 image with
 # filters of 11 x 11 and stride 4. In its figure 2 the output is 55 x 55. The paper
@@ -130,13 +136,13 @@ for variant, size in ("paper", 224), ("original", 224), ("caffe", 227):
     print(f"  {variant:<9} {size} pixels, padding {conv1.padding}: {out}")
 
 # %% answer [markdown]
-# Padding 2 gives 55, and padding 3 as well. Without padding the quotient is not an
-# integer, and rounded down it gives 54. The code of 2012 had no padding: it rounded the
-# quotient *up*, so the last window extends past the right and lower edge, where it
-# reads zeros (`ceil_mode` in tinyalex). Caffe cuts out 227 x 227 pixels instead, for
-# which the division has no remainder. torchvision (PyTorch's collection of networks,
-# lesson 0) and the "paper" variant of tinyalex have padding 2. All of these are called
-# AlexNet.
+# Paddings 2 and 3 both give 55; their quotients, 54.25 and 54.75, are rounded down to
+# 54. Without padding the quotient is 53.25, and the size 54. The code of 2012 had no
+# padding, but rounded the quotient *up*, to 54, so that the size is 55. The last window
+# then extends past the right and lower edge, where it reads zeros (`ceil_mode` in
+# tinyalex). Caffe cuts out 227 x 227 pixels instead, for which the division has no
+# remainder. torchvision (PyTorch's collection of networks, lesson 0) and the "paper"
+# variant of tinyalex have padding 2. All of these are called AlexNet.
 
 # %% claims
 of_paddings = [len(range(0, 224 + 2 * p - 11 + 1, 4)) for p in range(5)]
@@ -177,6 +183,10 @@ lesson.claim("rounding up is the same as 3 zeros at the right and at the bottom"
 # is the *dilation*: the distance between neighbouring pixels of a window. Here it is
 # always 1.
 #
+# (In programs the side K of the window is called `kernel` or `kernel_size`, since a
+# filter is also called a *kernel*. The module `tinyalex.kernels` is something else:
+# functions for the CPU and the GPU.)
+#
 # **Before you run this:** what are the shapes of the two matrices? And by what factor
 # will the two steps be faster than the loops: 2, 10, 100?
 
@@ -203,8 +213,8 @@ print(f"filters {rows.shape} @ columns {(c * k * k, n * oh * ow)} = maps {(o, n 
 
 
 def milliseconds(function, runs):
-    """The median time of a call."""
-    return 1000 * float(np.median(repeat(function, number=1, repeat=runs)))
+    """The shortest time of a call: other programs can only lengthen it."""
+    return 1000 * min(repeat(function, number=1, repeat=runs))
 
 
 slow = milliseconds(lambda: convolution(images, filters, bias), 3)
@@ -308,8 +318,9 @@ with ta.no_grad():
             print(f": {growth[name]:.2f} times as many")
 
 # %% answer [markdown]
-# The columns have $C K^2$ rows and one column for each of the $OH \cdot OW$ positions
-# of an image. A window position for every $S$ pixels means $OH \approx H / S$, so
+# The matrix of columns has $C K^2$ rows and one column for each of the $OH \cdot OW$
+# positions of an image. A window position for every $S$ pixels means $OH \approx H /
+# S$, so
 #
 # $$
 # \frac{C K^2 \cdot OH \cdot OW}{C \cdot H \cdot W} \approx \left( \frac{K}{S} \right)^2
@@ -327,9 +338,10 @@ lesson.claim(f"in all five layers (K / S)**2 is right within {error:.1%}", error
 # %% [markdown]
 # ## Break it
 #
-# The rows of `col` are in the order channel, row, column. Each filter must be flattened
-# in the same order. Some libraries store images with the channels last: row, column,
-# channel. A filter that was flattened for such a library arrives here.
+# The rows of `col` are numbered channel by channel, and within a channel row by row of
+# the window. Each filter must be flattened in the same order. Some libraries store
+# images with the channels last: row, column, channel. Below, filters that were
+# flattened in that order are multiplied by our `col`.
 #
 # The code compares the map with the right one by their *correlation* (lesson 17 defines
 # it): 1 if they agree up to a positive factor and a constant, about 0 if they have

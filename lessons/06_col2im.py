@@ -50,11 +50,12 @@ def col2im(col, shape, stride, padding):
 # %% [markdown]
 # ## One pixel, many windows
 #
-# im2col copies: each element $q$ of the columns is one pixel of the image. We write
-# from(q) for that pixel's index, so $\mathrm{col}[q] = x[\mathrm{from}(q)]$. If a pixel
-# increases by a small amount, each of its copies increases by the same amount, so the
-# derivative of each copy is 1. By the chain rule a value that is used several times
-# gets the sum over its uses, here its copies:
+# im2col copies: each element $q$ of the columns is one pixel of the image, or a zero of
+# the padding, whose gradient is not needed. For a pixel we write from(q) for its index,
+# so $\mathrm{col}[q] = x[\mathrm{from}(q)]$. If a pixel increases by a small amount,
+# each of its copies increases by the same amount, so the derivative of each copy is 1.
+# By the chain rule a value that is used several times gets the sum over its uses, here
+# its copies:
 #
 # $$
 # dx[p] = \sum_{q \, : \, \mathrm{from}(q) = p} dcol[q]
@@ -100,8 +101,10 @@ for name, of_layer in overlaps.items():
 # $$
 #
 # away from the edges. If K is a multiple of S this is K / S for every pixel. If not, it
-# is one more for some pixels than for others: in conv1, 2 or 3. In two dimensions the
-# counts of the two axes are multiplied.
+# is one more for some pixels than for others: in conv1, 2 or 3. With 3 x 3, stride 2
+# and no padding it is 2 for even h and 1 for odd h. In two dimensions the counts of the
+# two axes are multiplied, so the pixels in even rows and columns, away from the edges,
+# are in four windows, the most.
 
 # %% claims
 product = np.outer(counts[0], counts[:, 0])
@@ -139,11 +142,13 @@ lesson.show(figure, "06_col2im")
 # = \langle x, \mathrm{col2im}(c) \rangle
 # $$
 #
-# Two linear functions with this property for all x and c are *adjoint*. Every backward
-# pass of a linear function must have it: a small change $v$ of x changes the columns by
-# im2col(v), and the loss by $\langle \mathrm{im2col}(v), dcol \rangle$. The gradient
-# $dx$ is the array with $\langle v, dx \rangle$ equal to that for every v. So the
-# property is also a test, with random x and c and without any derivative.
+# A function A is *linear* if A(x + v) = A(x) + A(v) and A(t x) = t A(x) for each number
+# t. Two linear functions A and B are *adjoint* if $\langle A(x), c \rangle = \langle x,
+# B(c) \rangle$ for all x and c. The backward pass of a linear function must be its
+# adjoint: a small change $v$ of x changes the columns by im2col(v), and the loss by
+# $\langle \mathrm{im2col}(v), dcol \rangle$. The gradient $dx$ is the array with
+# $\langle v, dx \rangle$ equal to that for every v. So the equation is also a test,
+# with random x and c and without any derivative.
 #
 # **Before you run this:** the two sides are equal. But what is col2im(im2col(image)):
 # is it the image again?
@@ -181,10 +186,10 @@ lesson.claim(text, np.array_equal(backward, forward.T))
 # %% [markdown]
 # ## Three matrix multiplications
 #
-# Number the elements of a window by r and the positions by p, as in lesson 5. Each
-# weight w[o, r] is used once at each position, with the factor col[r, p], and each
-# element col[r, p] once by each filter, with the factor w[o, r]. So the chain rule has
-# a sum over positions for dw, and a sum over filters for dcol:
+# Number the elements of a window by r and the positions by p, as in lesson 5 (here p is
+# not a pixel). Each weight w[o, r] is used once at each position, with the factor
+# col[r, p], and each element col[r, p] once by each filter, with the factor w[o, r]. So
+# the chain rule has a sum over positions for dw, and a sum over filters for dcol:
 #
 # $$
 # y[o, p] = \sum_r w[o, r] \, col[r, p]
@@ -293,8 +298,9 @@ print(f"  cosine of the angle between this gradient and tinyalex's: {cosine:.2f}
 # the right result is the image times the overlap. And the wrong gradient has roughly
 # the right direction. The cosine is 1 for equal directions and 0 for perpendicular
 # ones, and a short step along the wrong gradient decreases the loss by this fraction of
-# the decrease that a step of the same length along the right one has (lesson 1). A
-# training step is the gradient times the learning rate, so a wrong length adds to this.
+# the decrease that a step of the same length along the right one has (lesson 1). In
+# training, a step is the gradient times the learning rate, so a gradient of the wrong
+# length makes the steps too long or too short as well.
 #
 # The symptom to remember: training works, but more slowly than it should; there is no
 # error, and all shapes are right. So gradients must be tested, with windows that

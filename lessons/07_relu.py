@@ -54,9 +54,9 @@ def derivative(name, x):
 
 
 x = np.linspace(-6, 6, 1201)  # in steps of 0.01
-slopes = {name: derivative(name, x) for name in ACTIVATIONS}
-for name, slope in slopes.items():
-    print(f"  {name:<8} at most {slope.max():.2f}, at x = 5 {slope[x.searchsorted(5)]:.4f}")
+derivatives = {name: derivative(name, x) for name in ACTIVATIONS}
+for name, values in derivatives.items():
+    print(f"  {name:<8} at most {values.max():.2f}, at x = 5 {values[x.searchsorted(5)]:.4f}")
 
 # %% answer [markdown]
 # With $s = \mathrm{sigmoid}(x)$ and $t = \tanh(x)$, the derivatives are
@@ -74,18 +74,18 @@ for name, slope in slopes.items():
 # %% claims
 s, t = 1 / (1 + np.exp(-x)), np.tanh(x)
 formulas = {"sigmoid": s * (1 - s), "tanh": 1 - t**2, "ReLU": (x > 0) * 1.0}
-same = all(np.allclose(slopes[name], formula) for name, formula in formulas.items())
+same = all(np.allclose(derivatives[name], formula) for name, formula in formulas.items())
 lesson.claim("backward() agrees with the three formulas", same)
-lesson.claim("that of sigmoid is a quarter at most", np.isclose(slopes["sigmoid"].max(), 0.25))
-same = np.array_equal(slopes["ReLU"], derivative("ReLU", 10 * x))
+lesson.claim("that of sigmoid is a quarter at most", np.isclose(derivatives["sigmoid"].max(), 0.25))
+same = np.array_equal(derivatives["ReLU"], derivative("ReLU", 10 * x))
 lesson.claim("that of ReLU is the same for 10x as for x", same)
 
 # %% [markdown]
 # ## Twenty layers
 #
-# On its way to the first layer, a gradient passes through all others. Let $z$ be a
-# layer's sums, $z_i = \sum_j w_{ij} x_j$, and $f(z_i)$ its outputs. Backward, the layer
-# computes
+# On its way to the first layer, a gradient passes through all others. Let $z$ be the
+# sums of a layer (a linear layer and its activation function) with n outputs, $z_i =
+# \sum_j w_{ij} x_j$, and $y_i = f(z_i)$ its outputs. Backward, the layer computes
 #
 # $$
 # dx_j = \sum_{i=1}^{n} w_{ij} \, f'(z_i) \, dy_i
@@ -105,9 +105,9 @@ lesson.claim("that of ReLU is the same for 10x as for x", same)
 # $$
 #
 # We stack twenty layers of n = 100 *units* (a unit is one output of a layer).
-# $\sigma^2$ is 1/n, and 2/n for ReLU, which sets half of the elements to 0; this is
-# He's initialisation of lesson 0, derived in lesson 12. With it, ReLU multiplies the
-# gradient by about $\sqrt{2 \cdot 1/2} = 1$ in each layer.
+# $\sigma^2$ is 1/n for sigmoid and tanh. For ReLU, which sets half of the elements to
+# 0, it is 2/n: He's initialisation (lesson 0), derived in lesson 12. With 2/n, ReLU
+# multiplies the gradient by about $\sqrt{2 \cdot 1/2} = 1$ in each layer.
 #
 # **Before you run this:** the mean of $f'^2$ is at most 1/16 for sigmoid. How large is
 # the gradient of the first sigmoid layer, compared with that of the last?
@@ -141,11 +141,14 @@ for name, activation in ACTIVATIONS.items():
 # %% answer [markdown]
 # The root of the mean of $f'^2$ is at most 1/4, and nineteen factors of 1/4 are about
 # $4 \cdot 10^{-12}$. This is the *vanishing gradient* problem, the reason not to use
-# sigmoid between layers. The claims below compare with the root of the product of all
-# factors of the formula. The gradient of the weights is also multiplied by the layer's
-# input (lesson 6), so the prediction has one more factor: the size of the first layer's
-# input, divided by that of layer 20's. For tanh it is well above 1, since tanh makes
-# the values smaller in each layer. The prediction is right within a factor of ten.
+# sigmoid between layers.
+#
+# The formula is about the gradients of the layers' inputs. The program prints those of
+# the weights, which are also multiplied by the layer's input (lesson 6). So the claims
+# below predict the root of the product of the nineteen factors, times one more: the
+# size of the input of layer 1, divided by that of the input of layer 20. For tanh this
+# last factor is well above 1, since tanh makes the values smaller in each layer. The
+# prediction is right within a factor of ten.
 #
 # But with suitable initial weights, the gradients of tanh do not vanish. So why was it
 # slower in 2012?
@@ -178,8 +181,8 @@ COLOURS = {"sigmoid": lesson.GREY, "tanh": lesson.RED, "ReLU": lesson.BLUE}
 figure = lesson.figure(10.5, 4)
 labels_of = {"xlabel": "x", "ylabel": "derivative"}
 axes = lesson.axes(figure, 1, 2, 1, title="Three derivatives", **labels_of)
-for name, slope in slopes.items():
-    axes.plot(x, slope, color=COLOURS[name], linewidth=2, label=name)
+for name, values in derivatives.items():
+    axes.plot(x, values, color=COLOURS[name], linewidth=2, label=name)
 labels_of = {"xlabel": "layer", "ylabel": "norm of the gradient", "xticks": (1, 5, 10, 15, 20)}
 title = "Gradients of the weights of twenty layers"
 axes = lesson.axes(figure, 1, 2, 2, title=title, yscale="log", **labels_of)
@@ -312,8 +315,9 @@ else:
     lesson.claim(f"with the recipe of 2012 {old}", factor["2012"] > 1.2)
     lesson.claim(f"with today's {new}: no advantage for ReLU", factor["today"] < 1.1)
     old, new = saturated("2012 tanh"), saturated("today tanh")
-    text = "{:.0%} of the derivatives of the first tanh are below 0.05 in the end, {:.0%} today"
-    lesson.claim(text.format(old, new), old > 0.8 > 0.3 > new)
+    text = "derivatives of the first tanh below 0.05 in the end:"
+    text = f"{text} {old:.0%} with the recipe of 2012, {new:.0%} with today's"
+    lesson.claim(text, old > 0.8 > 0.3 > new)
 
 # %% plot
 figure = lesson.figure(7.5, 4.2)
@@ -395,4 +399,5 @@ lesson.claim(text, tanh < relu - 0.01 and relu > 0.87)
 #    `my/`, `tinyalex learn check 7` checks it.
 # 2. The derivative of sigmoid is a quarter at most. Initialise its weights four times
 #    as large: do the gradients of the twenty layers recover? Why not fully?
-# 3. Add sigmoid to the comparison. What does it need to learn at all?
+# 3. Add sigmoid to the comparison. Which changes does it need before it learns
+#    anything?

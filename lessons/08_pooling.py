@@ -16,9 +16,9 @@ y_{\mathrm{mean}}[i, j] = \frac{1}{K^2} \sum_{u, v} x[S i + u, S j + v]
 $$
 
 with u and v from 0 to K - 1, for each channel of each image. AlexNet has three max
-pooling layers with K = 3 and S = 2 (section 3.4): since K > S, their windows overlap.
-We ask why, and what this means in the backward pass, in which each window distributes
-its gradient to its pixels.
+pooling layers with K = 3 and S = 2 (section 3.4): since K > S, their windows overlap
+(*overlapping pooling*). We ask why, and what this means in the backward pass, in which
+each window distributes its gradient to its pixels.
 """
 
 # %%
@@ -73,12 +73,14 @@ for name, pool in {"max": F.max_pool2d, "mean": F.avg_pool2d}.items():
 
 # %% answer [markdown]
 # To reduce an *image*, take the mean: it keeps the brightness, and an image of maxima
-# is too bright. A *feature map* is not an image. A large value means "the pattern is
-# here", a 0 means "not here". If an edge in the map is as thick as the window, its mean
-# is still large; if it is thinner, zeros are averaged into it. Each pooling makes the
-# map smaller, and with it the thickness of the edge in pixels, so more zeros are
-# averaged into it and the strongest response becomes smaller each time. The maximum
-# answers the question "is the pattern anywhere in this window?", and keeps the value.
+# is too bright. The mean also blurs: the differences between neighbouring pixels become
+# smaller than with the maximum, which keeps edges steep. A *feature map* is not an
+# image. A large value (a strong *response* of the filter) means "the pattern is here",
+# a 0 means "not here". If an edge in the map is as thick as the window, its mean is
+# still large; if it is thinner, zeros are averaged into it. Each pooling makes the map
+# smaller, and with it the thickness of the edge in pixels, so more zeros are averaged
+# into it and the strongest response becomes smaller each time. The maximum answers the
+# question "is the pattern anywhere in this window?", and keeps the value.
 
 # %% claims
 lesson.claim("the maximum keeps the strongest response unchanged", kept["max"] == [1, 1, 1, 1])
@@ -108,10 +110,11 @@ lesson.show(figure, "08_pooling")
 # The paper reports two errors on ImageNet's 1000 classes. The *top-1 error* is the
 # usual one: the label is not the most probable class. For the *top-5 error*, the label
 # is not even among the five most probable classes. Section 3.4 compares the two kinds
-# of windows: with overlap, top-1 and top-5 errors are lower by 0.4 % and 0.3 %. (The
-# errors that are recorded in the code of 2012 confirm it: 0.39 % and 0.30 %.) The only
-# reason that the paper gives is an observation during training: networks with overlap
-# are "slightly more difficult to overfit". To *overfit* is to fit the training images
+# of windows: with overlap, top-1 and top-5 errors are lower by 0.4 % and 0.3 %. Such
+# differences are in *percentage points*: 40.4 % and 40.0 % differ by 0.4. (The errors
+# that are recorded in the code of 2012 confirm it: 0.39 % and 0.30 %.) The only reason
+# that the paper gives is an observation during training: networks with overlap are
+# "slightly more difficult to overfit". To *overfit* is to fit the training images
 # better than others of the same kind. So small a difference cannot be seen in a short
 # run. Lesson 17 looks for it on CIFAR-10, with five seeds.
 #
@@ -119,8 +122,8 @@ lesson.show(figure, "08_pooling")
 # sensitive to small shifts of the image. When the image moves by one pixel, each window
 # loses a column of K pixels and gets a new one.
 #
-# **Before you run this:** for which of the two does the output change more? On noise,
-# in what fraction of the windows does the maximum change?
+# **Before you run this:** for which of the two does the output change more? On noise
+# (independent random pixels), in what fraction of the windows does the maximum change?
 
 # %%
 changed, relative = {}, {}
@@ -174,8 +177,9 @@ lesson.claim(f"both reduce conv1's 55 x 55 to the same size: {sizes}", sizes[2] 
 # the gradient of each window is 1. So the gradient of a pixel is a number of windows,
 # or a number of ninths.
 #
-# **Before you run this:** what is the largest gradient that a pixel can get, with each
-# of the three windows?
+# **Before you run this:** what is the largest gradient that a pixel can get, with max
+# pooling of 2 x 2, max pooling of 3 x 3 and average pooling of 3 x 3, all with stride
+# 2?
 
 
 # %%
@@ -195,10 +199,10 @@ for pool, kernel in ((F.max_pool2d, 2), (F.max_pool2d, 3), (F.avg_pool2d, 3)):
 
 # %% answer [markdown]
 # Windows of 2 x 2 do not overlap: a pixel is the maximum of one window at most. With 3
-# x 3 and stride 2, a pixel whose row and column are both even is in four windows
-# (lesson 6), and can be the maximum of all four. In average pooling it gets a ninth
-# from each of the four. In all three cases each window distributes its gradient
-# completely: the sums of dx and dy are equal.
+# x 3 and stride 2, a pixel whose row and column are both even is in four windows, away
+# from the edges (lesson 6), and can be the maximum of all four. In average pooling it
+# gets a ninth from each of the four. In all three cases each window distributes its
+# gradient completely: the sums of dx and dy are equal.
 
 # %% claims
 for (pool, kernel), (dx, windows) in of_noise.items():
@@ -243,10 +247,10 @@ lesson.claim("the ReLU before it does not", not of_both[sums <= 0].any())
 # %% [markdown]
 # ## Break it
 #
-# A max pooling of our own. Its backward pass finds each window's maximum, and puts the
-# window's gradient there. `max_pool` is the function that tinyalex's layer calls; it
-# returns the position of the maximum as u * K + v, with row u and column v within the
-# window.
+# A max pooling of our own. Its forward pass finds each window's maximum, and its
+# backward pass puts the window's gradient there. `max_pool` is the function that
+# tinyalex's layer calls; it fills `y` with the maxima, and `argmax` with their
+# positions as u * K + v, with row u and column v within the window.
 #
 # **Before you run this:** find the mistake. Which of the two windows, 2 x 2 and 3 x 3
 # with stride 2, will pass the gradient check of lesson 4?
@@ -288,9 +292,9 @@ for kernel in (2, 3):
 # strongest responses, and they get too small a gradient. With windows that do not
 # overlap the code is right.
 #
-# The symptom to remember: the sum of dx is smaller than the sum of dy. There is no
-# error, and all shapes are right. Two tests find the mistake: a gradient check with
-# windows that overlap, and a comparison of the two sums.
+# The symptom to remember: the sum of dx differs from the sum of dy (for positive dy, it
+# is smaller). There is no error, and all shapes are right. Two tests find the mistake:
+# a gradient check with windows that overlap, and a comparison of the two sums.
 
 # %% claims
 lesson.claim("without overlap the gradient check passes", reports[2].ok)

@@ -6,7 +6,7 @@ r"""
 
 After its first two convolutions AlexNet has a layer that later networks left out:
 *local response normalisation*, LRN (section 3.3). At one position of the image there is
-one value for each channel (feature map): the *responses* of the filters. LRN makes
+one value for each channel (feature map): the responses of the filters. LRN makes
 neighbouring channels compete. Each response is divided by a number that is large where
 the responses of the channels around it are large:
 
@@ -16,8 +16,8 @@ y[c] = x[c] \cdot s[c]^{-\beta}
 $$
 
 The window of channel c consists of the channels from c - n//2 to c + n//2 that exist.
-The idea comes from neurons, where an active one inhibits its neighbours. The paper uses
-k = 2, n = 5, $\alpha$ = 0.0001 and $\beta$ = 0.75, and reports that LRN lowers its
+The idea comes from nerve cells, where an active one inhibits its neighbours. The paper
+uses k = 2, n = 5, $\alpha$ = 0.0001 and $\beta$ = 0.75, and reports that LRN lowers its
 top-1 error by 1.4 % and its top-5 error by 1.2 % (lesson 8). Other layers with this
 name have other constants.
 """
@@ -73,8 +73,9 @@ lesson.claim(f"the others are divided by less, {outside:.2f} at most", outside <
 #
 # The responses above were chosen. Now we take those of AlexNet's first convolution on
 # images, with the paper's initial weights and its pixels from 0 to 255, minus the mean.
-# Many are 0, as they come from ReLU. We call those above 1 *usual*, and those above the
-# *quantile* 0.999 (the value that 99.9 % of all responses are below) *largest*.
+# Many responses are 0, since they come from ReLU. We call the responses above 1
+# *usual*, and those above the *quantile* 0.999 (the value that 99.9 % of all responses
+# are below) *largest*.
 #
 # **Before you run this:** between the smallest and the largest responses, how different
 # are the numbers that the paper's LRN divides by: 10 times, 2 times, a few percent?
@@ -96,19 +97,20 @@ def divided_by(y):
 print("x / y: usual {:.3f}, largest {:.3f}".format(*divided_by(norm(x).numpy())))
 
 # %% answer [markdown]
-# A few percent at most for usual responses, and less than a fifth for the largest. If
-# all responses in a window are about x, then $s = k + \alpha n x^2$, and the second
-# term is as large as the first only for
+# The usual responses are divided by $k^\beta$, the smallest possible number, or a few
+# percent more; the largest by less than a fifth more. If all responses in a window are
+# about x, then $s = k + \alpha n x^2$, and the second term is as large as the first
+# only for
 #
 # $$
 # x = \sqrt{\frac{k}{\alpha n}} = \sqrt{\frac{2}{0.0001 \cdot 5}} \approx 63
 # $$
 #
-# Below that, $s \approx k$, and LRN divides by $k^\beta = 2^{0.75} \approx 1.68$, the
-# same for all. At the start of training AlexNet's LRN is nearly a constant factor, and
-# a constant factor can be absorbed by the weights of the next layer. The competition in
-# the paper's formula has hardly any effect until training has made the responses
-# larger.
+# Far below that, $s \approx k$, and LRN divides by $k^\beta = 2^{0.75} \approx 1.68$,
+# the same for all. At the start of training AlexNet's LRN is nearly a constant factor,
+# and a constant factor can be absorbed by the weights of the next layer. The
+# competition in the paper's formula has hardly any effect until training has made the
+# responses larger.
 
 # %% claims
 constant, limit = norm.k**norm.beta, (norm.k / norm.alpha / norm.size) ** 0.5
@@ -147,30 +149,31 @@ lesson.show(figure, "09_lrn")
 # These are the facts, all about ImageNet (1.2 million photographs of 1000 classes),
 # with top-1 and top-5 errors (section 3.3 of the paper). The code of 2012 comes with a
 # file for each of its experiments, in which the authors noted the errors; the numbers
-# with # are their numbers of the experiments.
+# with # are the authors' numbers of their experiments.
 #
 # - The paper: 1.4 % and 1.2 % less with LRN.
 # - The code: 40.66 % and 18.21 % with LRN (#145), 42.03 % and 19.36 % without (#148).
 #   That confirms the paper, but #148 also omits a second kind of normalisation, over a
 #   window of pixels, that the paper does not mention.
 # - The code, with another sequence of learning rates during the training: 40.53 % and
-#   18.05 % with all norms (#170), 40.49 % and 18.12 % without those of the second layer
-#   (#167). They gain nothing.
+#   18.05 % with all normalisations (#170), 40.49 % and 18.12 % without those of the
+#   second layer (#167), which therefore gain nothing.
 # - The authors of VGG, a network of 2014 with up to 19 layers (section 2.1 of their
 #   paper): LRN "does not improve the performance".
 #
-# The paper also reports 11 % instead of 13 % on CIFAR-10, between networks that differ
-# in other ways too. None of these numbers isolates LRN. Lesson 17 compares a network
-# with and without it on CIFAR-10, with five seeds.
+# The paper also reports 11 % instead of 13 % on CIFAR-10. In the authors' files of
+# these two networks, the width of a layer and a weight decay (lesson 13) differ too.
+# None of these numbers isolates LRN. Lesson 17 compares a network with and without it
+# on CIFAR-10, with five seeds.
 #
 # ## Which LRN?
 #
 # Some libraries use the sum of the squares, others their mean, which makes alpha five
 # times smaller for n = 5. The defaults of TensorFlow (another library) differ in nearly
 # all constants; a popular version of AlexNet for Keras, a library on top of TensorFlow,
-# uses them. The table has the LRN of tinyalex's six variants of AlexNet that have one.
-# Its alpha is the factor of the *sum*. With 2 groups, the channels are split into two
-# halves, and a window does not extend into the other half.
+# uses them. Six of tinyalex's variants of AlexNet have an LRN; the table shows its
+# constants. The alpha of the table is the factor of the *sum*. With 2 groups, the
+# channels are split into two halves, and a window does not extend into the other half.
 #
 # | variant | LRN of | n | alpha | beta | k | groups |
 # |---|---|---|---|---|---|---|
@@ -204,13 +207,13 @@ for variant in models.VARIANTS:
         print(*(name for name in layers if name in ("conv1", "relu1", "norm1", "pool1")))
 
 # %% answer [markdown]
-# With the same k, the first five divide these responses by about the same number:
-# "paper", "original" and "single" by 1.7, Caffe's two networks by 1. The LRN of the
-# Keras version divides by far more, and differently for usual and large responses.
-# torchvision's AlexNet has none. In the code of 2012 the two *groups* are the two
-# halves of the network, one on each graphics card (lesson 20). And note the order: some
-# networks normalise before ReLU, where negative responses still exist and their squares
-# count.
+# For these responses only k matters in the first five: with k = 2 ("paper", "original",
+# "single") they are divided by about 1.7, with k = 1 (Caffe's two networks) by about 1.
+# The LRN of the Keras version divides by far more, and differently for usual and large
+# responses. torchvision's AlexNet has none. In the code of 2012 the two *groups* are
+# the two halves of the network, one on each graphics card (lesson 20). And note the
+# order: some networks normalise before ReLU, where negative responses still exist and
+# their squares count.
 
 # %% claims
 lesson.claim("torchvision's AlexNet has none", "torchvision" not in norms)
@@ -296,8 +299,9 @@ lesson.claim(text, deviation < 1e-3)
 # 2 \alpha \beta \, x[c] \, \frac{y[j]}{s[j]}
 # $$
 #
-# The second term is the *cross-channel term*. For positive x it is negative. The last
-# step, from these derivatives to dx, is exercise 1.
+# (The last form is for channels j whose window contains c; for all others the
+# derivative is 0.) The second term is the *cross-channel term*. For positive x it is
+# negative. The last step, from these derivatives to dx, is exercise 1.
 #
 # **Before you run this:** the strong channel increases a little. Does the *sum* of all
 # sixteen outputs increase?
@@ -321,8 +325,8 @@ print(f"  their sum {derivatives.sum():+.3f}")
 # \quad \text{for} \quad x = \sqrt{\frac{k}{\alpha \, (2 \beta - 1)}} = 200
 # $$
 #
-# with the paper's constants. A stronger response makes its own output smaller. With
-# $\beta = 0.5$, as in TensorFlow's defaults, there is no such point.
+# with the paper's constants. Beyond this point a stronger response makes its own output
+# smaller. With $\beta = 0.5$, as in TensorFlow's defaults, there is no such point.
 
 # %% claims
 step = 1e-4 * (channels == strong)[None, :, None]

@@ -10,10 +10,11 @@ measure is the gap between the loss on the training images and the loss on test 
 or between the two errors.
 
 AlexNet consists of five convolutions, conv1 to conv5, and three linear layers, fc6 to
-fc8. The paper's remedy (section 4.2) is *dropout*: in each training step each output of
-fc6 and fc7 is set to zero with a probability of one half. No unit can rely on the
-presence of particular other units, so each must be useful by itself. This is the idea;
-the lesson measures what dropout does.
+fc8 (fc: *fully connected*, another name of a linear layer). The paper's remedy (section
+4.2) is *dropout*: in each training step each output of fc6 and fc7 is set to zero with
+a probability of one half. No unit can rely on the presence of particular other units,
+so each must be useful by itself. This is the idea; the lesson measures what dropout
+does.
 """
 
 # %%
@@ -31,8 +32,8 @@ args = lesson.options(__doc__)
 # %% [markdown]
 # ## The layer
 #
-# For each value x a random number is drawn: the *mask* is 0 with the probability p, and
-# otherwise 1. In training, the layer multiplies x by the mask and divides it by 1 - p:
+# For each value x the layer draws its *mask*: 0 with the probability p, otherwise 1. In
+# training, the layer multiplies x by the mask and divides it by 1 - p:
 #
 # $$
 # y = \frac{mask \cdot x}{1 - p}
@@ -94,8 +95,8 @@ lesson.claim("with the factor 1 / (1 - p) the mean stays 1", abs(many.mean() - 1
 # ## With and without
 #
 # Two networks with the same initial weights are trained on the same small training set
-# in the same order, one with dropout after its two hidden layers. To be fair, three
-# rules:
+# in the same order, one with dropout after its two *hidden layers*, the layers with
+# weights before the last one. To be fair, three rules:
 #
 # - Each network may train for as many epochs as is best for *it*. We measure the error
 #   on 1000 *validation images* every fifth epoch, and choose the epoch with the lowest.
@@ -104,9 +105,10 @@ lesson.claim("with the factor 1 / (1 - p) the mean stays 1", abs(many.mean() - 1
 # - The comparison is repeated with three training sets and seeds, since one difference
 #   may be luck too.
 #
-# The networks have linear layers only, so that all this takes a few seconds: their
-# first layer averages each block of 2 x 2 pixels. `training.evaluate` computes the loss
-# and the error of a network in testing mode. (Momentum: lesson 13.)
+# The networks have no convolutions, and an average pooling first makes the images
+# smaller (16 x 16 pixels), so that all this takes only a few seconds.
+# `training.evaluate` computes the loss and the error of a network in testing mode.
+# (Momentum: lesson 13.)
 #
 # **Before you run this:** which of the two memorises its training images first? Which
 # has the lower test error at its best epoch? And which has the lower test loss?
@@ -180,18 +182,17 @@ lesson.show(figure, "10_dropout")
 # this takes several times as long: the paper reports that dropout roughly doubles the
 # number of iterations. A comparison after the same few epochs would be unfair to it.
 #
-# Without dropout, the test loss rises all the time, while the test error hardly
-# changes. The loss measures how confident a prediction is (lesson 11), and a network
-# that has memorised its training images is confident even where it is wrong. With
-# dropout it rises much less, and its lowest value is lower.
+# Without dropout, the test loss soon reaches its lowest value and then rises, while the
+# test error hardly changes. The loss measures how confident a prediction is (lesson
+# 11), and a network that has memorised its training images is confident even where it
+# is wrong. With dropout it rises much less, and its lowest value is lower.
 #
 # The errors at the best epochs tell less. On drawn images dropout has fewer errors. On
 # CIFAR-10 it does not: the differences are of both signs, and small. (By chance alone,
-# the error measured on 2000 images varies by about one *percentage point*, the
-# difference of 60 % and 61 %: lesson 14.) So on these real images dropout does not win
-# by error. What it does here is to prevent confident wrong predictions. The paper
-# needed it for a network of 60 million weights; lesson 17 tests it with convolutions
-# and more images.
+# the error measured on 2000 images varies by about one percentage point: lesson 14.) So
+# on these real images dropout does not win by error. What it does here is to prevent
+# confident wrong predictions. The paper needed it for a network of 60 million weights;
+# lesson 17 tests it with convolutions and more images.
 
 # %% claims
 memorised = all(log[2][1].error < 0.01 for log in logs[WITHOUT])
@@ -225,31 +226,32 @@ else:
 # ## Many networks in one
 #
 # Each mask selects a different *thinned* network with the same weights. The paper calls
-# testing with all weights a good approximation to the *geometric mean* of the
+# testing with all weights a reasonable approximation to the *geometric mean* of the
 # probabilities of very many thinned networks. The geometric mean of two numbers a and b
 # is sqrt(a b), and its logarithm is the mean of log a and log b.
 #
-# So we need the mean of log p. Softmax divides exponentials by their sum (lesson 11):
+# So we need the mean of log q, where q are the probabilities of the classes (p is that
+# of dropout). With the logits z, softmax is (lesson 0):
 #
 # $$
-# p_k = \frac{e^{x_k}}{\sum_j e^{x_j}}, \qquad \log p_k = x_k - \log \sum_j e^{x_j}
+# q_k = \frac{e^{z_k}}{\sum_j e^{z_j}}, \qquad \log q_k = z_k - \log \sum_j e^{z_j}
 # $$
 #
-# The last term is the same for all classes. So the mean of log p[k] is the mean of the
-# logits x[k], minus a number that is the same for all classes and has no effect when
+# The last term is the same for all classes. So the mean of log q[k] is the mean of the
+# logits z[k], minus a number that is the same for all classes and has no effect when
 # the probabilities are scaled so that their sum is 1.
 #
 # For the second dropout, before the last linear layer, the mean of the logits is
 # exactly the logits of testing. With the input h of the dropout and the layer's weights
-# W and bias b, the logits are linear in the mask, and the mean of mask / (1 - p) is 1.
-# With E for the mean over all masks:
+# W and bias b, the logits are a linear function of the mask plus a constant, and the
+# mean of mask / (1 - p) is 1. With E for the mean over all masks:
 #
 # $$
 # E\left[W \, \frac{mask \cdot h}{1 - p} + b\right] = W h + b
 # $$
 #
-# The first dropout is followed by a ReLU, which is not linear: there it is an
-# approximation.
+# The first dropout is followed by a linear layer and then by a ReLU, which is not
+# linear: there it is an approximation.
 #
 # **Before you run this:** which has the lowest test loss: one thinned network, the mean
 # of 50 of them, or the whole network in testing mode? And if only the second dropout is
@@ -340,9 +342,9 @@ lesson.show(figure, "10_dropout_testing")
 
 # %% answer [markdown]
 # The error hardly changes, and the loss is far too large. Each of the two layers after
-# a dropout gets values twice as large as in training. If all logits of an image grow,
-# their order mostly stays, and so does the prediction; but the network is
-# overconfident.
+# a dropout gets values that are, on average, twice as large as in training. If all
+# logits of an image grow, their order mostly stays, and so does the prediction; but the
+# network is overconfident.
 #
 # The symptom to remember: as many correct predictions as before, and a loss that is far
 # too large. If only the error is reported, this is not noticed.

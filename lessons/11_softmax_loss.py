@@ -50,7 +50,8 @@ scaled = pixels / pixels.std()  # divided by their standard deviation
 # `exp` grows fast. We take two logits, with the wrong class ahead of the right one by a
 # gap d, and compute the loss in three ways: by the first formula, as in a textbook;
 # with `F.softmax`, which subtracts the largest logit, and then the logarithm; and with
-# `F.cross_entropy`, which uses the second formula with the subtraction. All values are
+# `F.cross_entropy`, which uses the second formula with the subtraction.
+# (`F.log_softmax` returns log p of all classes in the same way.) All values are
 # float32.
 #
 # **Before you run this:** for a large gap d the loss is nearly d. At which gap will
@@ -184,9 +185,12 @@ lesson.claim("with scaled pixels all three agree", agree and finite)
 # f(x) = \frac{e^{-x^2 / 2v}}{\sqrt{2 \pi v}}
 # $$
 #
-# That is, a random number falls into a short interval dx at x with the probability
-# f(x) * dx. All these probabilities together are 1, so the integral of f is 1. The mean
-# of e**x is the integral of e**x times f(x):
+# That is, a random number falls into a short interval of length dx at x with the
+# probability f(x) * dx. Divide the whole line into such intervals: the sum of f(x) * dx
+# over all of them, for shorter and shorter dx, is the *integral* of f. All
+# probabilities together are 1, so the integral of f is 1. (If integrals are new to you,
+# take $E[e^x] = e^{v/2}$ as given.) The mean of e**x is the integral of e**x times
+# f(x):
 #
 # $$
 # E[e^x] = \int_{-\infty}^{\infty} f(x) \, e^x \, dx
@@ -263,9 +267,9 @@ for k, (start, small, v) in starts.items():
 # The gradient is the prediction minus the target. All exponentials have gone except
 # those in p, and each element is between -1 and 1.
 #
-# Another possible loss is the sum of the squares of the same difference. With two
-# classes, where p is the probability of the right one, it is 2 (1 - p)**2. The
-# derivative of p with respect to the right logit is p (1 - p), so
+# Another possible loss is the *squared error*, the sum of the squares of the same
+# difference. With two classes, where p is the probability of the right one, it is
+# 2 (1 - p)**2. The derivative of p with respect to the right logit is p (1 - p), so
 #
 # $$
 # \frac{\partial}{\partial x_r} 2 (1 - p)^2 = -4 (1 - p) \cdot p (1 - p)
@@ -367,7 +371,8 @@ for name, end in (("right", []), ("softmax twice", [nn.Softmax(1)])):
 # %% answer [markdown]
 # There is no error message, and the network learns. But probabilities are between 0 and
 # 1, so for the second softmax the gap is 1 at most, and no prediction can be confident.
-# The best first softmax, 1 for the right class and 0 for nine others, has the loss
+# If the first softmax returns the best possible result, 1 for the right class and 0 for
+# the nine others, the loss is
 #
 # $$
 # \log(e^1 + 9 e^0) - 1 = \log(e + 9) - 1

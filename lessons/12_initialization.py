@@ -34,12 +34,12 @@ print(f"16 images; the standard deviation of their pixels is {deviation:.0f}")
 # %% [markdown]
 # ## How large an output is
 #
-# An output y of a layer is a sum of n products w * x, for weights w and inputs x. The
-# number n is the *fan-in*: the number of inputs of a linear layer; of a convolution,
-# channels times the window's height and width. The weights are random, independent of
-# each other and of the inputs, with mean 0. Let E be the mean over all random weights.
-# In the square of the sum, the products of different weights have the mean 0, and only
-# the squares remain:
+# An output y of a layer is a sum of n products w * x, for weights w and inputs x. (The
+# bias is 0 here.) The number n is the *fan-in*: the number of inputs of a linear layer;
+# of a convolution, channels times the window's height and width. The weights are
+# random, independent of each other and of the inputs, with mean 0. Let E be the mean
+# over all random weights. In the square of the sum, the products of different weights
+# have the mean 0, and only the squares remain:
 #
 # $$
 # E[y^2] = \sum_{k=1}^{n} E[w_k^2] \, x_k^2 = n \, \sigma^2 \, \overline{x^2}
@@ -60,9 +60,9 @@ print(f"16 images; the standard deviation of their pixels is {deviation:.0f}")
 # $$
 #
 # This is *He's initialisation* (He et al. 2015); `init.kaiming_` computes it. The code
-# below takes the standard deviations of the initial weights of three AlexNets: with the
-# paper's sigma, with that of the code of 2012 (`models.alexnet("original")`), and with
-# He's. First, it tests the formula on ten layers in a row.
+# below first tests the formula on ten layers in a row. Then it computes the standard
+# deviations of the initial weights of three AlexNets: with the paper's sigma, with that
+# of the code of 2012 (`models.alexnet("original")`), and with He's.
 #
 # **Before you run this:** is the paper's 0.01 smaller than He's sigma, or larger? In
 # how many of the eight layers?
@@ -162,9 +162,11 @@ for layer in starts[HE]:
 
 # %% answer [markdown]
 # The pixels differ by a factor of 255, and the spread of the last layer differs by
-# nearly as much; the normalisation of lesson 9, which is not proportional to its input,
-# takes a part. The sigma of 0.01 only works with large pixels: sigma and pixel scale
-# must be chosen together. This is the second thing that is missing.
+# nearly as much. (Most of the rest is lost because of the biases of 1 in conv2: with
+# large pixels, some sums are negative nevertheless, and ReLU sets them to 0; with small
+# pixels, none is. A little is lost in the normalisation of lesson 9, which divides
+# large values by more.) The sigma of 0.01 only works with large pixels: sigma and pixel
+# scale must be chosen together. This is the second thing that is missing.
 #
 # Even with large pixels the paper's weights lose most of the signal from conv3 to
 # conv5. Those of the code of 2012 keep it there, and lose some in the linear layers,
@@ -230,6 +232,7 @@ def run(fill, scale, steps):
         fill(p) if p.ndim > 1 else init.zeros_(p)
     optimizer = optim.SGD(optim.paper_groups(net, lr=0.01), lr=0.01, momentum=0.9)
     options = {"transform": data.Normalize(mean, scale=scale), "device": args.device}
+    # drop_last: without the last, smaller batch
     loader, losses = data.Loader(train, 32, shuffle=True, drop_last=True, **options), []
     for images, labels in islice(forever(loader), steps):
         optimizer.zero_grad()
@@ -277,9 +280,10 @@ lesson.show(figure, "12_initialization")
 
 # %% answer [markdown]
 # The loss of small pixels with sigma 0.01 stays at log 10 = 2.303, that of a network
-# that ignores its input. In the backward pass the gradients are multiplied by the same
-# small weights, so the weights hardly change. When you see log K, check sigma and pixel
-# scale first. The training scripts of tinyalex warn about it.
+# that ignores its input: a *plateau*, a part of the curve in which the loss hardly
+# falls. In the backward pass the gradients are multiplied by the same small weights, so
+# the weights hardly change. When you see log K, check sigma and pixel scale first. The
+# training scripts of tinyalex warn about it.
 
 # %% claims
 chance = math.log(classes)

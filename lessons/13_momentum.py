@@ -84,9 +84,9 @@ lesson.claim("each step is longer than the one before", steps == sorted(steps))
 #
 # Weight decay can be predicted as well. Where the loss does not depend on a weight, its
 # gradient is 0 and only decay is left. Here d * w takes the place of g. It is nearly
-# constant over the few dozen steps that the series needs, so each step becomes
-# lr * d * w / (1 - m), multiplies w by 1 - lr * d / (1 - m), and after n steps there
-# remains
+# constant over a few dozen steps, after which the further terms of the series are
+# negligible. So each step becomes lr * d * w / (1 - m). It multiplies w by 1 - lr * d /
+# (1 - m), and after n steps there remains
 #
 # $$
 # w_n = \left(1 - \frac{lr \cdot d}{1 - m}\right)^n w_0
@@ -144,7 +144,8 @@ lesson.claim(text, abs(left - predicted) < 0.001)
 # The loss of a network is steep in some directions and nearly flat in others, like a
 # long and narrow valley. A valley of two weights: the loss is the sum of c * w**2 / 2,
 # with the *curvature* c = 1 for the first weight and c = 100 for the second. The
-# gradient is c * w, so a plain step multiplies each weight by a constant factor:
+# gradient is c * w, so a plain step, without momentum, multiplies each weight by a
+# constant factor:
 #
 # $$
 # w_{t+1} = (1 - lr \cdot c) \, w_t
@@ -167,15 +168,17 @@ lesson.claim(text, abs(left - predicted) < 0.001)
 # $$
 #
 # The product of its two solutions is the last term, m. They are complex numbers if the
-# discriminant is negative:
+# discriminant is negative. (A complex number a + b i is a point (a, b) of a plane, with
+# i * i = -1; its absolute value is its distance from 0. If complex numbers are new to
+# you, read on at the result, |r| = sqrt(m).) That is the case for
 #
 # $$
 # (1 + m - lr \cdot c)^2 < 4 m
 # $$
 #
-# That is, 1 + m - lr * c is between -2 sqrt(m) and 2 sqrt(m). Since 1 + m - 2 sqrt(m)
-# is (1 - sqrt(m))**2, and 1 + m + 2 sqrt(m) is (1 + sqrt(m))**2, this is a wide range
-# of rates:
+# Then 1 + m - lr * c is between -2 sqrt(m) and 2 sqrt(m). Since 1 + m - 2 sqrt(m) is
+# (1 - sqrt(m))**2, and 1 + m + 2 sqrt(m) is (1 + sqrt(m))**2, this is a wide range of
+# rates:
 #
 # $$
 # (1 - \sqrt{m})^2 < lr \cdot c < (1 + \sqrt{m})^2
@@ -243,19 +246,20 @@ axes.set_xlabel("weight 1")
 lesson.show(figure, "13_momentum")
 
 # %% answer [markdown]
-# 0.98**n = 1/100 has the solution n = log 100 / -log 0.98 = 228, and sqrt(0.9)**n =
-# 1/100 has n = 87. For 0.7 it is n = 26: faster. (The counts of the run differ a
-# little: an oscillation may be below the limit somewhat earlier or later than |r|**n,
-# and the program only tries 25 rates.) So the most momentum is not the best here. The
-# valley's best is the smallest m for which some rate is in both ranges. There the
-# lowest rate for c = 1 is the highest for c = 100:
-# (1 - sqrt(m))**2 / 1 = (1 + sqrt(m))**2 / 100, and m = (9 / 11)**2 = 0.67.
+# 0.98**n = 1/100 has the solution n = log 100 / -log 0.98 = 228, and
+# sqrt(0.9)**n = 1/100 has n = 87. For 0.7 it is n = 26: faster. (The counts of the run
+# differ a little: an oscillation may be below the limit somewhat earlier or later than
+# |r|**n, and the program only tries 25 rates.) So the most momentum is not the best
+# here. The valley's best is the smallest m for which some rate is in both ranges. For
+# this m, the lowest rate of the range for c = 1 is equal to the highest rate of the
+# range for c = 100: (1 - sqrt(m))**2 / 1 = (1 + sqrt(m))**2 / 100, and m =
+# (9 / 11)**2 = 0.67.
 #
 # It is often said that momentum helps since gradients across the valley cancel in v.
 # The figure shows something else: plain steps cross the valley in each step, but with
 # 0.9 and its best rate weight 2 swings slowly, for several steps in the same direction.
-# Momentum helps since both weights shrink by the same factor, while plain steps that
-# are stable across the valley are much too short along it.
+# Momentum helps since both weights shrink by the same factor, while plain steps whose
+# rate is low enough across the valley are much too short along it.
 
 # %% claims
 paths = {m: descend(rate, m) for m, rate in best.items()}
@@ -276,7 +280,8 @@ lesson.claim(f"{text}, {turns[0.9]} times with 0.9", turns[0.0] > 30 > 20 > turn
 # ## On images
 #
 # One linear layer is trained on batches of twenty images. The gradient of such a small
-# batch is noisy, and so are the weights. There are five runs:
+# batch is *noisy*: it differs at random from that of all images, and so the weights
+# vary too. There are five runs:
 #
 # - plain steps;
 # - plain steps with ten times the rate, which drops: the last quarter of the run has a
@@ -340,10 +345,11 @@ lesson.show(figure, "13_momentum_images")
 
 # %% answer [markdown]
 # The loss decreases at once when the rate drops, since a smaller rate means less noise
-# in the weights: each noisy gradient is multiplied by a smaller rate, and the mean over
-# more of them counts. But a low rate learns slowly, so it should be used late: the
-# paper reduces it when the validation error no longer improves, three times in all
-# (section 5). `optim.lr_scheduler.ReduceLROnPlateau` implements this rule.
+# in the weights: each noisy gradient moves the weights less. On the same distance more
+# gradients are added, and their noise partly cancels. But a low rate learns slowly, so
+# it should be used late: the paper reduces it when the validation error no longer
+# improves, three times in all (section 5). `optim.lr_scheduler.ReduceLROnPlateau`
+# implements this rule.
 #
 # Plain steps of the same rate end far behind. But with ten times the rate and the drop,
 # they come close to momentum. Here, most of what momentum seems to do is to make steps

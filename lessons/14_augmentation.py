@@ -31,12 +31,12 @@ args = lesson.options(__doc__)
 # that this increases the size of the training set by a factor of 2048 (section 4.1),
 # which is 32 * 32 * 2.
 #
-# `data.Augment`, which the training scripts use, computes such crops; `epoch` and
-# `first`, the index of the first image in its epoch, determine the random numbers. We
-# apply it many times and count. To identify each result, we make an image whose red
-# channel is the row index and whose green channel is the column index. To save time
-# both sizes are reduced by the same amount, so that there are as many positions as in
-# the paper.
+# `data.Augment`, which the training scripts use, computes such crops. Its random
+# numbers depend on `epoch` and on `first`, the position of the batch's first image in
+# that epoch. We apply it many times and count. To identify each result, we make an
+# image whose red channel is the row index and whose green channel is the column index.
+# To save time both sizes are reduced by the same amount, so that there are as many
+# positions as in the paper.
 #
 # **Before you run this:** how many positions are there for a crop in an image that is
 # 32 pixels larger?
@@ -104,8 +104,9 @@ lesson.claim(text, 0.3 < same / unrelated < 0.75)
 # one colour to each whole image. The *principal axes* are the directions in the space
 # of red, green and blue along which the pixels of the training images vary most: three
 # perpendicular vectors e of length 1. Let s be the standard deviation of all pixels
-# along an axis, and a a normal random number of standard deviation 0.1, drawn for each
-# image and axis. The colour is
+# along an axis, and let $a$ be a normally distributed random number with mean 0 and
+# standard deviation 0.1, another one for each image and axis. The colour is (in the
+# code of 2012; the text of the paper differs, see "Break it")
 #
 # $$
 # shift = a_1 s_1 e_1 + a_2 s_2 e_2 + a_3 s_3 e_3
@@ -117,8 +118,8 @@ lesson.claim(text, 0.3 < same / unrelated < 0.75)
 # of the covariance matrix of red, green and blue, and s**2, the variances along them,
 # are its eigenvalues. The lesson does not need this.)
 #
-# **Before you run this:** which colours does the longest axis connect? What causes most
-# of the variance of the pixels of photographs?
+# **Before you run this:** which colours does the axis with the largest s connect? What
+# causes most of the variance of the pixels of photographs?
 
 # %%
 axes = data.colour_axes(photos)
@@ -150,13 +151,14 @@ for epoch, colour in enumerate(colours):
 lesson.show(figure, "14_augmentation")
 
 # %% answer [markdown]
-# The longest axis goes from dark to light: red, green and blue have the same sign, and
-# most of the variance is brightness. The shifts are small. The figure below shows, for
-# the same crop, those of two standard deviations in both directions along each axis.
+# The axis with the largest s goes from dark to light: red, green and blue have the same
+# sign, and most of the variance is brightness. The shifts are small. The figure below
+# shows, for the same crop, those of two standard deviations in both directions along
+# each axis.
 
 # %% claims
 share = spread[-1] ** 2 / (spread**2).sum()
-text = "on the longest axis red, green and blue have the same sign"
+text = "on the axis with the largest s, red, green and blue have the same sign"
 lesson.claim(text, abs(np.sign(axes[-1]).sum()) == 3)
 lesson.claim(f"it has {share:.0%} of the variance", share > 0.6)
 lesson.claim("one colour is added to a whole image", shift.std(axis=(2, 3)).max() < 0.01)
@@ -200,8 +202,10 @@ lesson.show(figure, "14_augmentation_light")
 # \sqrt{\frac{e (1 - e)}{n}}
 # $$
 #
-# Two of them are a usual limit: larger differences are rarely due to the choice of the
-# test images (lesson 1: 95 % of a normal distribution are within two standard
+# Two standard errors are a usual limit. The mean of many independent values is nearly
+# normally distributed, whatever the distribution of the values (the *central limit
+# theorem*, which we do not prove). So larger differences are rarely due to the choice
+# of the test images (lesson 1: 95 % of a normal distribution are within two standard
 # deviations). For two networks on the same images take the differences of their z: 1, 0
 # or -1 for each image. The standard error of their mean is their standard deviation
 # divided by sqrt(n).

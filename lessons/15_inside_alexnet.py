@@ -274,7 +274,7 @@ lesson.claim("groups=2 is two convolutions, or one with zeros", same)
 # parameters: 3, 30, 300 or 3000 images?
 
 # %%
-steps = nn.module.trace(alexnet, (3, 224, 224))  # the rows of the summary, as objects
+steps = nn.tracing.trace(alexnet, (3, 224, 224))  # the rows of the summary, as objects
 stored = sum(math.prod(step.shape) for step in steps if step.name != "flatten")
 print(f"  activations of an image: {stored:,} values, {4e-6 * stored:.1f} MB")
 print(f"  of 128 images: {4e-6 * 128 * stored:,.0f} MB; parameters: {4e-6 * parameters:.0f} MB")
@@ -282,9 +282,9 @@ print(f"  of 128 images: {4e-6 * 128 * stored:,.0f} MB; parameters: {4e-6 * para
 # %% answer [markdown]
 # From about 32 images on. At the paper's batch size of 128, the activations of the
 # forward pass alone are about a third of the 3 GB of one GPU of 2012. Training needs
-# more: gradients, the velocity of lesson 13, and workspace. Lesson 20 measures all of
-# it. (tinyalex stores less than this sum, because it computes some pairs of layers in
-# one pass.)
+# more: gradients, the velocity of lesson 13, and memory for intermediate results.
+# Lesson 20 measures all of it. (tinyalex stores less than this sum, because it computes
+# some pairs of layers in one pass.)
 
 # %% claims
 equal = parameters / stored

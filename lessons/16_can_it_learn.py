@@ -7,10 +7,11 @@
 A training loop with a mistake in it rarely raises an exception. It runs and prints a
 loss, which is too high, or only a little too high. The cause may be the data, the
 initial weights, the learning rate, the loss function or the graph. This lesson collects
-five measurements, each of which takes seconds, and which together tell these causes
-apart. First they are made on a network that is trained correctly. Then you see the
-measurements of six trainings with one fault each, and name the faults before you read
-the code.
+five measurements (the loss before training, the spread of the logits, the size of a
+step, dead units, and the error on a few images), each of which takes seconds, and which
+together tell these causes apart. First they are made on a network that is trained
+correctly. Then you see the measurements of six trainings with one fault each, and name
+the faults before you read the code.
 """
 
 # %%
@@ -35,7 +36,12 @@ print(healthy.network())
 # (lesson 12), except that those of the last layer are smaller. Training is plain SGD
 # with a learning rate of 0.02, on pixels of mean 0 and standard deviation 1.
 #
-# ## 1. The loss before training
+# `patients.Healthy` describes a training without a fault. Its methods return the
+# network, the transform of the pixels, the labels of a batch and the loss; `rate` is
+# the learning rate. (A faulty training is a subclass that replaces one of them: a
+# *patient*.)
+#
+# ## Loss and spread before training
 #
 # Let the logits of an image be $z_1, \ldots, z_K$, for K classes. If all are equal,
 # softmax gives each class the probability 1/K, and the loss (log is the natural
@@ -87,8 +93,8 @@ print(f"loss {start:.3f}, log 10 = {math.log(10):.3f}, log 10 + v/2 = {math.log(
 # to undo this, and are often so large that they do damage.
 #
 # A loss of *exactly* log 10 is suspicious too: then the logits are all equal, and
-# perhaps do not depend on the image. The second measurement, from lesson 12, shows it:
-# the **spread** of the logits, their standard deviation from image to image.
+# perhaps do not depend on the image. The **spread** of the logits (lesson 12) shows it:
+# their standard deviation from image to image.
 
 # %% claims
 text = f"the loss before training, {start:.2f}, is log K + v/2 within 0.1"
@@ -96,11 +102,12 @@ lesson.claim(text, abs(start - math.log(10) - v / 2) < 0.1)
 lesson.claim("and at most 0.5 above log K", math.log(10) < start < math.log(10) + 0.5)
 
 # %% [markdown]
-# ## 2. The size of a step
+# ## The size of a step
 #
 # How large should a step be? The gradient alone does not tell, because its size depends
 # on the layer and on the loss. Compare the change of a layer's weights w with the
-# weights themselves, both by their norm (the square root of the sum of squares):
+# weights themselves, both by their norm (the square root of the sum of squares). This
+# is the *update-to-weight ratio*:
 #
 # $$
 # r = \frac{\lVert \Delta w \rVert}{\lVert w \rVert}
@@ -119,17 +126,20 @@ lesson.claim("and at most 0.5 above log K", math.log(10) < start < math.log(10) 
 # ten steps, and what they had learned from earlier batches is lost. A rule of thumb is
 # r between 1e-4 and 1e-2. It is measured for each layer, here in the first step.
 #
-# ## 3. Overfit 64 images
+# ## Overfit 64 images
 #
 # Train on 64 images only, always the same. This network has more than a hundred weights
 # for each image, so it can memorise the 64 labels. If it does not reach an error of
 # nearly 0, the cause is not that the images are difficult; there is a mistake. This is
 # the best single test of a training loop, because it uses all of its parts.
 #
-# `examine` does all measurements at once. **Dead units**: a filter is *dead* if its
-# ReLU is 0 at every position of every image. Then no gradient passes through it (lesson
-# 7), so it stays dead. The table has four numbers for it: of relu1 and relu2 before the
-# training, and of relu1 and relu2 after it.
+# ## Dead units
+#
+# All outputs of a filter have the same weights, so here a unit (lesson 7) is a whole
+# filter: it is *dead* if its ReLU is 0 at every position of every image. Then no
+# gradient passes through it (lesson 7), so it stays dead. `examine` does all
+# measurements at once. Its table has four numbers for dead units: of relu1 and relu2
+# before the training, and of relu1 and relu2 after it.
 #
 # **Before you run this:** three learning rates, 0.0001, 0.02 and 1. What will r be for
 # the first, if it is 0.002 for the second? Which of the three will learn the 64 labels?
@@ -206,10 +216,10 @@ lesson.claim(text, fast[2][2] > 3)
 # %% [markdown]
 # ## Six faults
 #
-# Six trainings, A to F. Each is the training above, with the rate 0.02 and with one
-# fault, all of which are common. Their code is in `tinyalex/course/patients.py`; do not
-# open it yet. Here are their measurements; for comparison, those of the training
-# without a fault are the line "lr 0.02" above.
+# Six trainings, A to F. Each is the training above with one fault. All faults are
+# common. Their code is in `tinyalex/course/patients.py`; do not open it yet. Here are
+# their measurements; for comparison, those of the training without a fault are the line
+# "lr 0.02" above.
 
 # %%
 print(TITLE)
@@ -275,14 +285,14 @@ for fault in patients.PATIENTS.values():
 #
 # for K = 10. If only the error is plotted, this looks like slow learning.
 #
-# **B: negative biases.** All units of the second ReLU are dead from the start, the
-# spread is 0, and so are the ratios of all weights. Only the last biases learn.
+# **B: negative biases.** All filters of conv2 are dead from the start, the spread is 0,
+# and so are the ratios of all weights. Only the last biases learn.
 #
 # **C: shuffled labels.** Everything is right before training: loss, spread, ratios,
-# dead units. But the loss stays near log 10. There is nothing to learn from labels that
-# belong to other images, and other ones at each step. If the measurements of the
-# network are right and it cannot overfit, look at the data: plot a batch as the network
-# receives it, with its labels as titles.
+# dead units. But the loss stays near log 10. There is nothing to learn: the labels are
+# assigned to the images of the batch at random, and differently in each step. If the
+# measurements of the network are right and it cannot overfit, look at the data: plot a
+# batch as the network receives it, with its labels as titles.
 #
 # **D: unscaled pixels.** The loss before training is far above log 10, the spread far
 # above 1. The first step then destroys the network: afterwards units are dead.
@@ -300,7 +310,7 @@ a = found["A"]
 text = f"A: the loss is never below {floor:.3f}; at the end it is {a[3][-1]:.2f}, with an error "
 lesson.claim(text + f"of {a[5]:.0%}", min(a[3]) > floor and a[5] < 0.8)
 b, f = found["B"], found["F"]
-text = "B: all units of relu2 are dead, and no weight changes"
+text = "B: all filters of conv2 are dead, and no weight changes"
 lesson.claim(text, b[1][1] == 1 and max(b[2]) == b[0] == 0)
 c = found["C"]
 same = abs(c[3][0] - good[3][0]) < 0.2 and np.allclose(c[2], good[2], rtol=0.8)
@@ -394,8 +404,9 @@ lesson.show(figure, "16_can_it_learn_offset")
 #    or weights. Exactly log K: see 3.
 # 3. The spread of the logits is not 0. Otherwise: small weights, dead units.
 # 4. Few units are dead. Otherwise: biases, or a rate that is too large.
-# 5. The ratio of the first step is between 1e-4 and 1e-2 in the hidden layers, and 0 in
-#    none. Otherwise: the rate, a detached layer, or vanishing gradients (lesson 7).
+# 5. The ratio of the first step is between 1e-4 and 1e-2 in all layers but the last,
+#    and in no layer 0. Otherwise: the rate, a detached layer, or vanishing gradients
+#    (lesson 7).
 # 6. After training on 64 images, the error on them is near 0. Otherwise: the loss
 #    function, labels that change, the rate.
 # 7. After a short training on all images, the test error is lower than that of

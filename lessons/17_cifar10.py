@@ -7,10 +7,10 @@
 The paper says that overlapping pooling reduces the top-1 error by 0.4 % (section 3.4).
 The lessons before this one compared networks too, with one or two runs each. Would the
 result be the same with other test images, and with another seed? An error that was
-measured has an error itself. In this lesson we compute it: first for one network, then
-for the difference of two. With this we judge an experiment on CIFAR-10: a small
-AlexNet, from which one of its parts is removed at a time. At the end we look at the
-most common way to get a good result that is not true.
+measured has an error itself. Lesson 14 computed it for one network; here we verify that
+formula, and then derive the error of the difference of two. With this we judge an
+experiment on CIFAR-10: a small AlexNet, from which one of its parts is removed at a
+time. At the end we look at the most common way to get a good result that is not true.
 """
 
 # %%
@@ -66,8 +66,9 @@ print(f"errors on {len(pool)} images: {errors.min():.1%} to {errors.max():.1%}")
 # from its mean, and its root is the *standard deviation*, the size of a typical
 # deviation. The variance is also the mean of the square minus the square of the mean.
 #
-# Let p be the error of a network on *all* images of this kind. We cannot measure p; we
-# test n images, chosen at random. Let w be 1 for an image with a wrong prediction,
+# Lesson 14 derived the standard error with z and e; here they are called w and p. Let p
+# be the error of a network on *all* images of this kind. We cannot measure p; we test n
+# images, chosen at random. Let w be 1 for an image with a wrong prediction,
 # otherwise 0. The mean of w over all images is p, and so is the mean of its square,
 # since 0 and 1 are their own squares. So the variance of w is $p - p^2$. The variance
 # of a sum of n independent values is the sum of their variances, and dividing by n
@@ -79,7 +80,8 @@ print(f"errors on {len(pool)} images: {errors.min():.1%} to {errors.max():.1%}")
 # $$
 #
 # To verify it, let the 6000 images be all images there are. Then p is known, and we can
-# test the first network as often as we like, each time on n other images.
+# test the first network as often as we like, each time on n images drawn at random. (An
+# image may be drawn more than once; so n can be larger than 6000.)
 #
 # **Before you run this:** how many times as many images halve the standard error? And
 # is the standard error with 100 images below 1 %, or above?
@@ -97,7 +99,7 @@ for n in (100, 400, 1600, 6400):
 # %% answer [markdown]
 # Four times as many images halve it, since n is under the root. With 100 images it is
 # nearly 5 %: two tests of the *same* network often differ by that much. The mean of
-# many independent values has nearly a normal distribution (lesson 1), so about two
+# many independent values has nearly a normal distribution (lesson 14), so about two
 # thirds of the measured errors are within one standard error of p, and 95 % within two.
 # The formula also says how many images a result needs. To know an error near 50 % up to
 # one standard error of 1 %, 2500 images are needed, and for 0.1 %, a quarter of a
@@ -157,13 +159,13 @@ print(f"standard deviation of A - B on {n} images: other images {other_images:.2
 print(f", the same images {same_images:.2%}, formula {predicted:.2%}")
 
 # %% answer [markdown]
-# rho is well above 0: mostly the same images are difficult for both. This part of the
-# variance is saved, and pairing costs nothing. Only the images on which exactly one of
-# the two is wrong make a difference; the others cancel. Let them be the part f of all
-# images. The difference of the two values of w is 1 or -1 for these images and 0 for
-# the others, so the mean of its square is f. If both networks have nearly the same p,
-# its mean is nearly 0, and f is its variance. So there is a simple rule: the standard
-# error of the difference is about $\sqrt{f / n}$.
+# rho is well above 0: mostly the same images are difficult for both. The fraction rho
+# of the variance is saved, and pairing costs nothing. Only the images on which exactly
+# one of the two is wrong make a difference; the others cancel. Let them be the part f
+# of all images. The difference of the two values of w is 1 or -1 for these images and 0
+# for the others, so the mean of its square is f. If both networks have nearly the same
+# p, its mean is nearly 0, and f is its variance. So there is a simple rule: the
+# standard error of the difference is about $\sqrt{f / n}$.
 
 # %% claims
 saved = 1 - (same_images / other_images) ** 2
@@ -193,16 +195,16 @@ lesson.claim(f"{text} is {expected:.2%}", abs(expected / predicted - 1) < 0.02)
 #
 # (N - 1 and not N, because the d are closer to their own mean D than to the true one.)
 # If s were known exactly, D would be within 1.96 se of the true difference in 95 % of
-# all cases: this holds for normal random numbers. But s is computed from the same five
-# values. Let us try it, with random numbers whose true mean is 0, a hundred thousand
-# times.
+# all cases: this holds for normal random numbers. But s is computed from the same N
+# values. Let us try it with N = 5, with random numbers whose true mean is 0, a hundred
+# thousand times.
 #
 # **Before you run this:** in what part of the cases is the true mean, 0, *outside* of
 # the interval D - 1.96 se to D + 1.96 se?
 
 # %%
 d = rng.standard_normal((100_000, 5))
-D, se = d.mean(axis=1), d.std(axis=1, ddof=1) / math.sqrt(5)
+D, se = d.mean(axis=1), d.std(axis=1, ddof=1) / math.sqrt(5)  # ddof=1: divide by N - 1
 outside = {t: (abs(D) > t * se).mean() for t in (1.96, 2.776)}
 for t, part in outside.items():
     print(f"  D - {t} se to D + {t} se: the true mean is outside in {part:.1%} of the cases")
@@ -307,7 +309,8 @@ lesson.show(figure, "17_cifar10")
 # the place of ReLU, without dropout and without augmentation, this network is *better*.
 # Without overlapping pooling it is worse, by a little, and the interval does not
 # contain 0. Without LRN it is worse by much more, with each of the five seeds, and the
-# interval contains 0: a null result.
+# interval contains 0: a *null result*, an experiment that shows no difference, which
+# does not prove that there is none.
 #
 # How can a large difference be less certain than a small one? The five differences
 # without LRN are very unequal: one seed made far more errors than the others, and this

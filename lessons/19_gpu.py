@@ -4,18 +4,18 @@
 
     python lessons/19_gpu.py [--seed 1] [--device cuda]
 
-A GPU executes the same small program in thousands of threads at once. tinyalex uses
-NumPy on a CPU, and on a GPU CuPy, a library with the same functions, and *kernels*
-written in CUDA C++ (the folder tinyalex/kernels/cuda). In this lesson we read one of
-these kernels, count how it accesses memory, and count what a training step asks of the
-GPU.
+A GPU executes the same small program many thousands of times at once; each execution is
+a *thread*. tinyalex uses NumPy on a CPU, and on a GPU CuPy, a library with the same
+functions, and *kernels* written in CUDA C++, NVIDIA's extension of C++ for its GPUs
+(the folder tinyalex/kernels/cuda). In this lesson we read one of these kernels, count
+how it accesses memory, and count what a training step asks of the GPU.
 
-No GPU is needed. The kernels are compiled for the CPU with g++, and CuPy runs on an
-*emulated* GPU (docs/emulator.md): it executes and counts everything that a GPU does,
-but slowly. So all numbers of this lesson are counts. None is a time, and none says how
-fast a GPU is. Without g++ or CuPy (`pip install -e '.[cuda-check]'`, Linux) a part of
-the claims is not checked. With `--device cuda`, on a machine with a GPU, the part from
-section 4 on runs on that GPU, which does not count.
+No GPU is needed. The kernels are compiled for the CPU with g++, a C++ compiler, and
+CuPy runs on an *emulated* GPU (docs/emulator.md): it executes and counts everything
+that a GPU does, but slowly. So all numbers of this lesson are counts. None is a time,
+and none says how fast a GPU is. Without g++ or CuPy (`pip install -e '.[cuda-check]'`,
+Linux) a part of the claims is not checked. With `--device cuda`, on a machine with a
+GPU, the part from section 4 on runs on that GPU, and nothing is counted there.
 """
 
 # %%
@@ -26,7 +26,7 @@ import numpy as np
 from tinyalex import device, nn, optim
 from tinyalex import functional as F
 from tinyalex.course import gpu as gpus
-from tinyalex.course import lesson
+from tinyalex.course import kernels_on_cpu, lesson
 
 args, gpu = gpus.options(__doc__)
 rng = np.random.default_rng(args.seed)
@@ -37,7 +37,7 @@ rng = np.random.default_rng(args.seed)
 # Here is ReLU (lesson 7), as tinyalex computes it on a GPU.
 
 # %%
-print(relu_source := gpus.kernel_source("activation.cu", "relu"))
+print(relu_source := kernels_on_cpu.kernel_source("activation.cu", "relu"))
 
 # %% [markdown]
 # The word `__global__` makes the function a kernel: the CPU *launches* it, and the GPU
@@ -54,7 +54,9 @@ print(relu_source := gpus.kernel_source("activation.cu", "relu"))
 #   is the only value that differs between the threads.
 # - `if (index >= n) return;` is the *bounds check*.
 # - The last two lines read one element, compute, and write one element. (`Wide<T>` is
-#   the type in which the kernel computes: float, if T is float.)
+#   the type in which the kernel computes: float, if T is float. `T(...)` converts to
+#   the type T, `a ? b : c` is Python's `b if a else c`, and `const` marks what is not
+#   changed.)
 #
 # The same in Python, with loops in the place of the grid, for n elements in blocks of
 # 256 threads:
@@ -163,7 +165,7 @@ lesson.claim("the formula is right for the strides 1 to 39", sectors(4 * WARP) =
 # that the arrays do not overlap. In the kernel, T is called `images`.)
 
 # %%
-print(source := gpus.kernel_source("columns.cu", "from_columns"))
+print(source := kernels_on_cpu.kernel_source("columns.cu", "from_columns"))
 
 # %% [markdown]
 # Here p changes fastest: neighbouring threads have neighbouring positions of one
@@ -186,10 +188,11 @@ for name, (p, o) in orders.items():
     print(f"  {name}: {predicted[name]} sectors per warp")
 
 # %% answer [markdown]
-# With o fastest, neighbouring threads are P elements apart in both arrays, which is
-# more than 8: each load and each store touches 32 sectors instead of 4. The number of
-# operations is the same, and so is the result. For conv1 with 128 images, the memory
-# must move up to eight times 297 MB instead of once.
+# With o fastest, neighbouring threads are T P elements apart in the array that is read,
+# and P in the one that is written (here T = 1). Both are more than 8: each load and
+# each store touches 32 sectors instead of 4. The number of operations is the same, and
+# so is the result. For conv1 with 128 images, the memory must move up to eight times
+# 297 MB instead of once.
 #
 # It is not always possible to have both sides coalesced. If the innermost axis changes,
 # as between (N, C, H, W) and (N, H, W, C), one side has a stride (exercise 3).
@@ -211,11 +214,13 @@ lesson.claim(f"conv1, 128 images: {conv1 / 1e6:.0f} MB, read and written", 296e6
 
 # %%
 counted, results = {}, np.zeros((2, T, O, P), "f")
-if not gpus.why_not_compiled():
-    more = gpus.kernel_source("columns.cu", "im2col") + relu_source.replace("relu(", "unchecked(")
+if not kernels_on_cpu.why_not_compiled():
+    more = kernels_on_cpu.kernel_source("columns.cu", "im2col") + relu_source.replace(
+        "relu(", "unchecked("
+    )
     more = more.replace("if (index >= n) return;", "")
     names = [f"{name}<float>" for name in ("from_columns", "other_order", "im2col", "unchecked")]
-    kernels = gpus.Kernels(source + other + more, *names)
+    kernels = kernels_on_cpu.Kernels(source + other + more, *names)
     product = rng.standard_normal((O, T, P)).astype("f")
     for order, kernel, y in zip(orders, names, results, strict=False):
         counted[order] = kernels.run(kernel, y.size, product, product, y, T, O, P, False, False)
@@ -242,7 +247,7 @@ if counted:
     text = "relu without the bounds check is detected: " + message.partition(": ")[2]
     lesson.claim(text, "out of bounds: element 1000" in message)
 else:
-    reason = gpus.why_not_compiled()
+    reason = kernels_on_cpu.why_not_compiled()
     lesson.skip("the counts of sectors are those of the formula", reason)
     lesson.skip("relu without the bounds check is detected", reason)
 
@@ -345,9 +350,9 @@ if not gpu.not_counted:
 
 # %% answer [markdown]
 # None: the number of launches does not depend on the batch. Each launch costs the CPU
-# the same, so a small batch wastes launches. The copied bytes are proportional to the
-# batch. (Images can also be sent as uint8, with a quarter of the bytes, and converted
-# to float32 on the GPU.)
+# the same time, so with a small batch this cost is shared by few images. The copied
+# bytes are proportional to the batch. (Images can also be sent as uint8, with a quarter
+# of the bytes, and converted to float32 on the GPU.)
 #
 # Reading the loss in every step makes the CPU wait 20 times instead of once. A program
 # that has to show the loss can add the losses of several steps on the GPU, and read the

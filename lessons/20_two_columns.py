@@ -7,8 +7,8 @@
 The network of the paper was trained on two GPUs. The filters of each layer are divided
 into two *columns*, one on each GPU. In conv2, conv4 and conv5 a filter reads only the
 maps of its own column; conv3 and the linear layers read those of both (section 3.5;
-lesson 15). The paper gives a reason: a GTX 580 has 3 GB of memory, and this limits the
-size of the network (section 3.2).
+lesson 15). The paper gives a reason: each of its GPUs, a GTX 580, has 3 GB of memory,
+and this limits the size of the network (section 3.2).
 
 In this lesson we check that reason. We compute the memory of a training step from the
 shapes, and count it; then the bytes that the two GPUs exchange, which we compare with
@@ -93,7 +93,7 @@ for name in sorted(kept, key=kept.get, reverse=True)[:6]:
 # %% answer [markdown]
 # At 128 images the larger part is that of the images, though the network has so many
 # parameters. Four fifths of it belong to conv1, conv2 and the layers after them: their
-# maps are large and have few weights. The linear layers are the opposite: they have
+# maps are large, and their weights few. The linear layers are the opposite: they have
 # 96 % of the parameters and keep almost nothing. The two parts are equal at a batch of
 # about 70 images.
 #
@@ -151,8 +151,8 @@ lesson.claim(f"equal parts at {fixed / per_image:.0f} images", 65 < fixed / per_
 # - At least two: the gradient of a layer's output, and the gradient of its input, which
 #   is computed from it. The largest pair is that of the layers of conv1.
 # - A program may keep a buffer for the gradient of each layer's output, as the code of
-#   2012 does, unless it is started with `--conserve-mem`. (We count none for ReLU,
-#   whose gradient can replace that of its output.)
+#   2012 does, unless it is started with `--conserve-mem`. (We count no buffer for ReLU:
+#   the gradient of its input can overwrite that of its output.)
 #
 # The other question is the *workspace*, the memory for intermediate results within a
 # layer. A convolution by im2col needs the columns of at least some images. The code of
@@ -179,13 +179,13 @@ for name, total in totals.items():
 
 # %% answer [markdown]
 # By this computation the whole network fits into one GTX 580 if the convolution needs
-# no workspace, as in 2012, even with a buffer for each gradient. It does not fit if the
-# columns of all 128 images exist at once; a program can make them for a few images at a
-# time. We left out the memory of CUDA itself, the next batch of images, gaps between
-# buffers, and a second normalization in conv2 that the code of 2012 has. So 3 GB are
-# tight, but by this computation they are not the only reason for two columns. The paper
-# states the limit in general ("networks which are too big to fit on one GPU", section
-# 3.2), and does not say how much memory its network needs.
+# no workspace, as in 2012, even with a buffer for each gradient. It does not fit if
+# im2col's columns of all 128 images exist at once; a program can make them for a few
+# images at a time. We left out the memory of CUDA itself, the next batch of images,
+# gaps between buffers, and a second normalization in conv2 that the code of 2012 has.
+# So 3 GB are tight, but by this computation they are not the only reason for two
+# columns. The paper states the limit in general ("networks which are too big to fit on
+# one GPU", section 3.2), and does not say how much memory its network needs.
 #
 # The other reason is time. The paper's network was trained for five to six days on two
 # GPUs (section 1). Each does half of the work; one such GPU would need about twice the
@@ -260,6 +260,7 @@ def two_columns(columns, x, cross):
     *exchanging, last = zip(*columns, strict=True)
     for segments in exchanging:
         a, b = (segment(h) for segment, h in zip(segments, inputs, strict=True))
+        # F.cat concatenates, here along axis 1: maps or units
         inputs = [F.cat([a, cross(b)], 1), F.cat([cross(a), b], 1)]
     a, b = (segment(h) for segment, h in zip(last, inputs, strict=True))
     return F.cat([a, Cross.apply(b)], 1)

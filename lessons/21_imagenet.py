@@ -34,7 +34,7 @@ args = lesson.options(__doc__)
 #
 # Photographs are stored as JPEG files. A step of training has three parts:
 #
-# - *decode*: compute the pixels from the files; these have 256 x 256 pixels, as
+# - *decode*: compute the pixels from the files. The images have 256 x 256 pixels, as
 #   `tinyalex prepare` stores them;
 # - *augment*: subtract the mean, and crop to 224 x 224 at random (lesson 14);
 # - *train*: forward, backward and update, for AlexNet with its 61 million weights.
@@ -85,11 +85,11 @@ for name, part in parts.items():
 
 # %% answer [markdown]
 # On a CPU it is the training step, by a wide margin: decoding and augmenting could be
-# several times slower without any loss, and a faster JPEG decoder would bring nothing.
-# This changes with the machine. A modern GPU trains hundreds of times as fast, and then
-# decoding is the bottleneck, unless many cores share it. (In 2012, the CPU augmented
-# the next batch while the GPUs trained, section 4.1.) So measure the parts one by one
-# before you make one of them faster.
+# several times slower, and training would take the same time; a faster JPEG decoder
+# would bring nothing. This changes with the machine. A modern GPU trains hundreds of
+# times as fast, and then decoding is the bottleneck, unless many cores share it. (In
+# 2012, the CPU augmented the next batch while the GPUs trained, section 4.1.) So
+# measure the parts one by one before you make one of them faster.
 
 # %% claims
 decode, augmented, step = (np.median(part) for part in times.values())
@@ -131,14 +131,14 @@ print(f"median {np.median(rates):.1f} images a second; days, by step: {np.sort(d
 rates_2012 = [E * 1.2e6 / (d * day) for d in (6, 5)]
 run = lesson.results("21_imagenet")
 if args.full:
-    run = ten_classes.experiment(Path("runs/lessons/21_imagenet.json"), where=args.device)
+    run = ten_classes.experiment(Path("runs/lessons/21_imagenet.json"), device_name=args.device)
 
 # %% answer [markdown]
 # On a CPU, months: the output has E N / r for each measured step. The two GPUs of 2012
 # trained more than 200 images a second.
 #
 # A few steps tell little about such a run. In the run of half an hour that follows
-# below, nothing was changed on the way, and still its epochs had very different rates:
+# below, nothing was changed on the way, and still its epochs had different rates:
 # other programs used the same computer at times. A duration that is computed from a few
 # seconds should be given with one digit: "about 4 hours", and not "4 hours 13 minutes".
 
@@ -193,20 +193,22 @@ for k in (1, 5):
 # the same images and the same number of views.
 #
 # Are ten views better than one here? The paper finds 37.5 % instead of 39.0 % (on
-# ILSVRC-2010; section 6). Here the difference is smaller than the standard error of
-# each. But both were measured on the same images, so this is a paired comparison
-# (lesson 17): if exactly one of the two is wrong on a part f of the n images, the
-# standard error of the difference is about $\sqrt{f / n}$. f was not recorded. With
-# n = 1000, even f = 5 % gives 0.7 %: the run does not show that ten views are better.
+# ILSVRC-2010; section 6), and here the difference is nearly twice as large. Both were
+# measured on the same images, so this is a paired comparison (lesson 17): if exactly
+# one of the two is wrong on a part f of the n images, the standard error of the
+# difference is about $\sqrt{f / n}$. f was not recorded, but it is at most the sum of
+# both errors. With this f the difference is less than two standard errors; with f =
+# 10 %, it is nearly three. So ten views are probably better here, and a record of f
+# would decide it.
 #
 # And one more thing that lesson 17 taught: the weights that were evaluated are those of
 # the best epoch, *chosen by the same 1000 images*. Both errors are a little too low.
 
 # %% claims
-se = np.sqrt(one["top1_error"] * (1 - one["top1_error"]) / one["images"])
 gain = one["top1_error"] - ten["top1_error"]
-text = f"ten views: {gain:+.1%} fewer errors, which is less than two standard errors ({se:.1%})"
-lesson.claim(text, abs(gain) < 2 * se)
+largest = np.sqrt((one["top1_error"] + ten["top1_error"]) / one["images"])
+text = f"ten views: {100 * gain:.1f} % fewer errors; its standard error is at most "
+lesson.claim(f"{text}{100 * largest:.1f} %", 0 < gain < 2 * largest)
 text = f"top-5 of ten classes: {ten['top5_error']:.1%}, less than 15.3 %, but guessing has 50 %"
 lesson.claim(text, ten["top5_error"] < 0.153)
 
@@ -233,6 +235,8 @@ lesson.claim(text, ten["top5_error"] < 0.153)
 # with one view.
 #
 # ## Why is the mean of networks better than a network?
+#
+# Networks whose predicted probabilities are averaged are called an *ensemble*.
 #
 # Let $p_m$ be the probability that network m gives to the right class of an image; the
 # loss is $-\log p_m$. For two networks, since a square is never negative,

@@ -26,7 +26,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
 LESSONS = Path(__file__).resolve().parent
-NOTEBOOKS = Path("runs/notebooks")
+NOTEBOOKS = LESSONS.parent / "runs" / "notebooks"
 EXECUTED = NOTEBOOKS / "executed"
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -82,9 +82,10 @@ def write(notebook: NotebookNode, target: Path) -> None:
 
 def outdated(folder: Path) -> list[Path]:
     """The lessons whose notebook in `folder` is missing or older than its sources."""
-    library = (LESSONS.parent / "tinyalex").rglob("*.py")
-    results = (LESSONS / "results").rglob("*")
-    newest = max(file.stat().st_mtime for file in (*library, *results))
+    folders = LESSONS.parent / "tinyalex", LESSONS / "results"
+    files = [file for folder in folders for file in folder.rglob("*")]
+    sources = [file for file in files if file.is_file() and file.parent.name != "__pycache__"]
+    newest = max(file.stat().st_mtime for file in sources)
 
     def is_outdated(lesson: Path) -> bool:
         notebook = folder / f"{lesson.stem}.ipynb"

@@ -10,13 +10,28 @@ import numpy as np
 
 import tinyalex as ta
 from tinyalex import kernels, ops
-from tinyalex.functional import activation, convolution, loss, normalization, pooling
+from tinyalex.functional import (
+    activation,
+    convolution,
+    locally_connected,
+    loss,
+    normalization,
+    pooling,
+)
 from tinyalex.functional.adaptive_pooling import AdaptiveAvgPool2d
+from tinyalex.functional.batch_normalization import BatchNorm, across
+from tinyalex.functional.binary_cross_entropy import BinaryCrossEntropyWithLogits
 from tinyalex.functional.dropout import Dropout
+from tinyalex.functional.gelu import GELU
 from tinyalex.functional.joining import Cat
+from tinyalex.functional.layer_normalization import LayerNorm
+from tinyalex.functional.leaky_relu import LeakyReLU
 from tinyalex.functional.linear import Linear
+from tinyalex.functional.negative_log_likelihood import NLLLoss
 from tinyalex.functional.padding import Pad
+from tinyalex.functional.regression_loss import L1Loss, MSELoss
 from tinyalex.functional.softmax import LogSoftmax, Softmax
+from tinyalex.functional.unit_vectors import Normalize
 from tinyalex.kernels.cpu.sliding_windows import offset_slices
 from tinyalex.kernels.geometry import Window
 
@@ -129,7 +144,7 @@ class MaxPoolAssigns(pooling.MaxPool2d):
 
 @mutant(
     "max-pooling with a gradient for all elements of a window",
-    "some elements",
+    "none",
     distinct(2, 2, 6, 6),
     **POOL,
 )
@@ -494,6 +509,64 @@ class AdaptiveAssigns(AdaptiveAvgPool2d):
         return dx
 
 
+def local_arguments():
+    """For 2 x 3 positions with stride 2 and padding 1."""
+    x, w, b = normal(2, 2, 3, 5), normal(2, 3, 2, 2, 2, 2), normal(2, 3, 2)
+    return [x, w, b], {"window": Window((2, 2), (2, 2), (1, 1))}
+
+
+LOCAL, LOCAL_OPTIONS = local_arguments()
+
+
+@mutant(
+    "a locally connected layer with a convolution's gradient of the bias",
+    "none",
+    *LOCAL,
+    **LOCAL_OPTIONS,
+)
+class LocalBiasShared(locally_connected.LocallyConnected2d):
+    def backward(self, dy):
+        dx, dw, db = super().backward(dy)
+        return dx, dw, np.broadcast_to(db.sum(axis=(0, 1)), db.shape).copy()
+
+
+@mutant(
+    "a locally connected layer with a convolution's gradient of the weight",
+    "none",
+    *LOCAL,
+    **LOCAL_OPTIONS,
+)
+class LocalWeightShared(locally_connected.LocallyConnected2d):
+    def backward(self, dy):
+        dx, dw, db = super().backward(dy)
+        return dx, np.broadcast_to(dw.sum(axis=(0, 1)), dw.shape).copy(), db
+
+
+@mutant(
+    "a locally connected layer whose backward pass uses the filters of one position",
+    "none",
+    *LOCAL,
+    **LOCAL_OPTIONS,
+)
+class LocalFirstFilters(locally_connected.LocallyConnected2d):
+    def backward(self, dy):
+        self.w = np.broadcast_to(self.w[:1, :1], self.w.shape)
+        return super().backward(dy)
+
+
+@mutant(
+    "a locally connected layer whose backward pass counts positions by columns",
+    "none",
+    *LOCAL,
+    **LOCAL_OPTIONS,
+)
+class LocalPositionsByColumns(locally_connected.LocallyConnected2d):
+    def backward(self, dy):
+        oh, ow, *rest = self.w.shape
+        self.w = self.w.reshape(ow, oh, *rest).swapaxes(0, 1)
+        return super().backward(dy)
+
+
 @mutant(
     "the spatial norm without the term of the neighbouring pixels",
     "wrong term",
@@ -531,6 +604,138 @@ class SoftmaxOverBatch(Softmax):
 class LogSoftmaxWithoutSum(LogSoftmax):
     def backward(self, dy):
         return dy.copy()
+
+
+class BatchNormInTraining(BatchNorm):
+    """BatchNorm that allocates the statistics of the batch."""
+
+    def forward(self, x, w, b):
+        mean, var = np.empty((2, x.shape[1]), x.dtype)
+        return super().forward(x, w, b, mean=mean, var=var, eps=1e-5, training=True)
+
+
+BATCH = normal(4, 2, 3, 3), np.array([0.5, 2.0]), normal(2)
+
+
+@mutant("batch normalization with the mean of the batch as a constant", "common term", *BATCH)
+class BatchNormConstantMean(BatchNormInTraining):
+    def backward(self, dy):
+        dx, dw, db = super().backward(dy)
+        mean = dy.mean(axis=(0, 2, 3))
+        return dx + across(mean * self.w / self.std, dy), dw, db
+
+
+@mutant("batch normalization with its variance as a constant", "constant statistics", *BATCH)
+class BatchNormConstantVariance(BatchNormInTraining):
+    def backward(self, dy):
+        dx, dw, db = super().backward(dy)
+        m = dy.size // dy.shape[1]
+        return dx + self.z * across(dw / m * self.w / self.std, dy), dw, db
+
+
+@mutant("batch normalization with all statistics as constants", "constant statistics", *BATCH)
+class BatchNormOfEvaluation(BatchNormInTraining):
+    def backward(self, dy):
+        self.training = False
+        return super().backward(dy)
+
+
+@mutant("layer normalization without its weight", "factor", normal(3, 4), np.full(4, 2.0), normal(4), axes=(-1,), eps=1e-5)  # fmt: skip
+class LayerNormWithoutWeight(LayerNorm):
+    def backward(self, dy):
+        dx, dw, db = super().backward(dy)
+        return dx / 2, dw, db
+
+
+@mutant("layer normalization whose means run over the batch", "none", normal(3, 4), None, None, axes=(-1,), eps=1e-5)  # fmt: skip
+class LayerNormOverBatch(LayerNorm):
+    def backward(self, dy):
+        self.axes = (0,)
+        return super().backward(dy)
+
+
+@mutant("a leaky ReLU without its small gradient", "missing elements", normal(4, 5), a=0.1)
+class LeakyReLUAsReLU(LeakyReLU):
+    def backward(self, dy):
+        return dy * self.positive
+
+
+@mutant("GELU without the derivative of its probability", "wrong term", normal(4, 5), approximate=False)  # fmt: skip
+class GELUWithoutDensity(GELU):
+    def backward(self, dy):
+        return dy * self.p
+
+
+@mutant("GELU by tanh without the derivative of the cubic", "wrong term", normal(4, 5), approximate=True)  # fmt: skip
+class GELUWithoutCubic(GELU):
+    def backward(self, dy):
+        return dy * (self.p + self.x * 2 * self.p * (1 - self.p))
+
+
+@mutant("a normalization to length 1 with the length as a constant", "constant statistics", normal(4, 6), axis=1, eps=1e-12)  # fmt: skip
+class NormalizeConstantLength(Normalize):
+    def backward(self, dy):
+        return dy / self.n
+
+
+@mutant("a squared error without the factor 2", "factor", normal(3, 4), normal(3, 4))
+class MSELossWithoutTwo(MSELoss):
+    def backward(self, dloss):
+        return self.difference * dloss, -self.difference * dloss
+
+
+@mutant("a squared error whose target has the gradient of its input", "sign", normal(3, 4), normal(3, 4))  # fmt: skip
+class MSELossSameSign(MSELoss):
+    def backward(self, dloss):
+        dx, _ = super().backward(dloss)
+        return dx, dx
+
+
+@mutant("an absolute error without the sign", "none", normal(3, 4), normal(3, 4))
+class L1LossWithoutSign(L1Loss):
+    def backward(self, dloss):
+        return dloss, -dloss
+
+
+class NegativeLogLikelihood(NLLLoss):
+    """NLLLoss that allocates the weights of the samples."""
+
+    def forward(self, x, t, w):
+        return super().forward(x, t, w, ignore=-1, counts=np.empty(len(x)))
+
+
+LIKELIHOOD = normal(4, 5), np.array([0, 1, 4, 2]), 1.5 + np.arange(5.0)
+
+
+@mutant("a negative log-likelihood with the wrong sign", "sign", *LIKELIHOOD)
+class NLLLossWithoutMinus(NegativeLogLikelihood):
+    def backward(self, dloss):
+        dx, dt, dw = super().backward(dloss)
+        return -dx, dt, dw
+
+
+@mutant("a negative log-likelihood without the weights of the classes", "factor by slice", *LIKELIHOOD)  # fmt: skip
+class NLLLossWithoutWeights(NegativeLogLikelihood):
+    def backward(self, dloss):
+        self.counts = np.ones_like(self.counts)
+        return super().backward(dloss)
+
+
+BINARY = normal(3, 4), RNG.random((3, 4)), np.array(3.0)
+
+
+@mutant("binary cross-entropy without the factor of the positive class", "none", *BINARY)
+class BinaryCrossEntropyWithoutFactor(BinaryCrossEntropyWithLogits):
+    def backward(self, dloss):
+        _, dt, _ = super().backward(dloss)
+        return dloss * (1 - self.one_minus_p - self.t), dt, None
+
+
+@mutant("binary cross-entropy with the derivative of the sigmoid as a factor", "none", *BINARY)
+class BinaryCrossEntropyOfSquares(BinaryCrossEntropyWithLogits):
+    def backward(self, dloss):
+        dx, dt, _ = super().backward(dloss)
+        return dx * self.one_minus_p * (1 - self.one_minus_p), dt, None
 
 
 @mutant("a centring whose backward pass does not centre", "common term", normal(3, 4))

@@ -1,5 +1,6 @@
 """`tinyalex learn assemble`: networks made of the learner's answers."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -9,7 +10,7 @@ from learner import EXERCISES, solution_of, verdict_on
 from tinyalex import cli, course
 from tinyalex.course import assembly
 from tinyalex.course.milestones import MILESTONES
-from tinyalex.course.own_parts import OWN
+from tinyalex.course.parts import ANSWER_PARTS
 
 
 @pytest.fixture(autouse=True)
@@ -46,8 +47,8 @@ def test_a_network_of_right_answers_ends_with_the_weights_of_tinyalexs_parts(num
 
 def test_every_part_of_a_milestone_needs_exercises_up_to_its_lesson():
     for number, milestone in MILESTONES.items():
-        assert max(max(OWN[name][0]) for name in milestone.parts) <= number
-    assert set(OWN) == {name for m in MILESTONES.values() for name in m.parts}
+        assert max(max(ANSWER_PARTS[name][0]) for name in milestone.parts) <= number
+    assert set(ANSWER_PARTS) == {name for m in MILESTONES.values() for name in m.parts}
 
 
 @pytest.mark.parametrize(
@@ -111,8 +112,65 @@ def test_an_exception_of_an_answer_is_reported_with_its_line():
     assert "tinyalex learn check 3" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("number", "name", "batch", "shape"),
+    [
+        (5, "im2col", "len(first)", "(75, 10240)"),
+        (6, "col2im", "others[0][0]", "(40, 8, 7, 7)"),
+        (8, "max_pool_backward", "len(first)", "(40, 32, 7, 7)"),
+    ],
+)
+def test_an_answer_that_returns_another_shape_is_named(number, name, batch, shape):
+    """Also if the function of exercise 2 calls it."""
+    for n in (2, 5, 6, 8):
+        answer(n)
+    transposed = f"""
+
+right = {name}
+
+
+def {name}(first, *others):
+    result = right(first, *others)
+    return result.T if {batch} == 40 else result
+"""
+    answer(number, solution_of(number) + transposed)
+    with pytest.raises(ValueError, match=rf"^your {name} \(exercise {number}\)") as error:
+        assembled(8)
+    assert f"expected shape {shape}, got shape (" in str(error.value)
+    assert f"`tinyalex learn check {number}`" in str(error.value)
+
+
+def test_the_gradient_of_an_answers_class_must_have_the_shape_of_its_input():
+    answer(2)
+    summed = """
+
+right = ReLU.backward
+ReLU.backward = lambda self, dy: right(self, dy).sum(axis=0) if len(dy) == 40 else right(self, dy)
+"""
+    answer(7, solution_of(7) + summed)
+    with pytest.raises(ValueError, match=r"^ReLU.backward: gradient 0 has shape \(32, 7, 7\)"):
+        assembled(8)
+
+
+def test_a_difference_that_is_not_a_number_is_shown(monkeypatch):
+    one_epoch = dataclasses.replace(MILESTONES[4], epochs=1)
+    monkeypatch.setitem(assembly.MILESTONES, 4, one_epoch)
+    with_nan = """
+
+right = unbroadcast
+
+
+def unbroadcast(dy, shape):
+    return right(dy, shape) * (float("nan") if dy.shape == (40, 10) else 1.0)
+"""
+    answer(3, solution_of(3) + with_nan)
+    assert "the weights differ by at most nan" in assembled(4)
+
+
 def test_the_command_trains_and_rejects_a_lesson_without_a_milestone(monkeypatch, capsys):
     monkeypatch.setattr(assembly, "IMAGES", 8)
+    assert cli.main(["learn", "assemble", "4"]) == 0
+    assert "on 8 images" in capsys.readouterr().out
     assert cli.main(["learn", "assemble", "5"]) == 2
     assert "lesson 5 has no milestone; expected one of 4, 8, 14." in capsys.readouterr().err
 

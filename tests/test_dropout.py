@@ -72,3 +72,20 @@ def test_a_scalar_can_be_dropped():
 def test_a_p_that_is_not_a_probability_raises():
     with pytest.raises(ValueError, match=r"p must be a probability from 0 to 1, got 1\.5"):
         F.dropout(np.ones(2), 1.5)
+
+
+def test_dropout2d_drops_whole_channels(dtype):
+    x = ta.Tensor(np.full((8, 16, 3, 2), 2, dtype), requires_grad=True)
+    y = F.dropout2d(x, 0.25)
+    y.backward(np.ones(y.shape, dtype))
+    factors = y.numpy()[:, :, 0, 0] / 2
+    assert (y.dtype, sorted(set(factors.ravel().tolist()))) == (dtype, [0, dtype.type(1 / 0.75)])
+    for array in (y.numpy() / 2, ta.Tensor(x.grad).numpy()):
+        np.testing.assert_array_equal(array, np.broadcast_to(factors[:, :, None, None], x.shape))
+
+
+def test_dropout2d_returns_its_input_in_evaluation_and_refuses_other_shapes():
+    x = ta.Tensor(np.ones((2, 3, 4, 4)))
+    assert nn.Dropout2d(0.5).eval()(x) is x
+    with pytest.raises(ValueError, match=r"dropout2d: input has shape \(2, 3\), expected"):
+        F.dropout2d(np.ones((2, 3)))

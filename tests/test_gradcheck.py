@@ -1,5 +1,7 @@
 """gradcheck: what it accepts, what it reports, and what it restores."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,8 @@ from tinyalex import functional as F
 from tinyalex import nn
 from tinyalex.functional.convolution import Conv2d, conv_shape
 from tinyalex.functional.linear import Linear
-from tinyalex.gradient_check import numerical
+from tinyalex.gradient_check import numerical, operations
+from tinyalex.gradient_check.hints import GUESSES
 
 
 class WrongAt(ta.Function):
@@ -537,7 +540,7 @@ INPUT = np.linspace(-1, 2, 12).reshape(3, 4)
 def test_the_operation_whose_backward_is_wrong_is_named(fast):
     report = reports(network(Apply(ReLU), Apply(Times3)), INPUT, fast=fast)
     summary, hint = report.operations
-    assert "Each of the 5 operations was checked alone" in summary
+    assert "Each of the 5 operations was checked in isolation" in summary
     assert "Times3 (operation 4 of 5) has a wrong backward pass; the other 4 are right." in summary
     assert hint.startswith("Times3 (operation 4 of 5), input x: Every element is 0.666667 times")
     assert f"{summary}\n{hint}" in str(report)
@@ -633,7 +636,98 @@ def test_a_right_network_and_a_single_operation_get_no_list_of_operations():
     assert reports(Times3, INPUT).operations == []
 
 
-def test_the_recording_of_operations_leaves_apply_unchanged():
-    before = ta.Function.__dict__["apply"]
-    reports(network(Apply(Times3)), INPUT, fast=True)
-    assert ta.Function.__dict__["apply"] is before
+times_3 = Times3.apply
+
+
+def test_a_wrong_operation_is_named_also_if_its_apply_was_stored_earlier():
+    report = reports(lambda x: times_3(x.tanh()), INPUT)
+    assert "Times3 (operation 2 of 2) has a wrong backward pass" in report.operations[0]
+
+
+def test_an_operation_of_another_thread_is_not_said_to_be_right():
+    def f(x):
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(times_3, x.tanh()).result().exp()
+
+    (text,) = reports(f, INPUT).operations
+    assert text == (
+        "2 of 3 operations were checked in isolation, on the inputs from this forward pass. "
+        "Times3 was run in another thread, or before the function was called."
+    )
+
+
+def test_an_operation_that_cannot_be_run_in_isolation_is_not_said_to_be_right():
+    runs = []
+
+    class NotAlone(Times3):
+        def forward(self, x):
+            if not runs:
+                raise ValueError("forward needs the rest of the network")
+            return 3 * x
+
+    def f(x):
+        runs.append(1)
+        y = NotAlone.apply(x.tanh())
+        runs.pop()
+        return y
+
+    (text,) = reports(f, INPUT).operations
+    assert text == (
+        "1 of 2 operations was checked in isolation, on the inputs from this forward pass. "
+        "NotAlone (operation 2 of 2) could not be run in isolation."
+    )
+
+
+def test_operations_are_recorded_only_while_their_network_is_called():
+    x = ta.Tensor([1.0], requires_grad=True)
+    with operations._recording() as (recorded, _):
+        x.tanh()
+    x.exp()
+    assert [operation.function.__name__ for operation in recorded] == ["Tanh"]
+
+
+def test_other_inputs_are_tried_for_single_operations_only(rng):
+    """In a network, each trial is a forward pass of all operations."""
+    w = rng.standard_normal((3, 2))
+
+    def f(x, w):
+        return Correlate.apply(x, w, kernel=NEITHER, reverse=NEITHER).tanh()
+
+    report = reports(f, [rng.standard_normal((5, 4)), w], fast=True)
+    assert report.rows[0].hint.kind == "wrong term"
+    assert "input x: This would be the right gradient if input w were" in report.operations[1]
+
+
+def test_a_forward_pass_that_rejects_a_changed_input_gets_a_hint(rng):
+    """The rows of a positive definite matrix in reverse order are no such matrix."""
+
+    class Factored(ta.Function):
+        def forward(self, x, a):
+            self.factor = np.linalg.cholesky(a)
+            return x @ self.factor
+
+        def backward(self, dy):
+            return dy @ self.factor, None  # factor for factor.T
+
+    a = 4 * np.eye(3) + rng.uniform(0, 1, (3, 3))
+    with pytest.raises(np.linalg.LinAlgError):
+        np.linalg.cholesky(a[::-1])
+    report = reports(Factored, [rng.standard_normal((2, 3)), a])
+    assert report.rows[0].hint.kind in GUESSES
+
+
+def test_a_gradient_that_is_right_in_its_first_digits_is_no_multiple(rng):
+    """As of a network in which the effect of a wrong operation is small."""
+
+    def backward(self, dy):
+        return dy * (1 + 1e-4 * np.tanh(self.x)) * self.factor
+
+    def forward(self, x, *, factor):
+        self.x, self.factor = x, factor
+        return factor * x
+
+    x = rng.standard_normal((4, 24))
+    f = layer(forward, backward)
+    hint = reports(lambda x: f.apply(x, factor=2.0), x).rows[0].hint
+    assert hint.kind == "wrong term"
+    assert "(cosine 1.0000, the same sign at 96 of 96)" in hint.text

@@ -43,6 +43,10 @@ RIGHT = {
         lambda x, w, b: F.conv2d(x, w, b, 2, 1, groups=2),
         [normal(r, 1, 4, 5, 4), normal(r, 2, 2, 3, 2), normal(r, 2)],
     ),
+    "locally_connected2d": lambda r: (
+        lambda x, w, b: F.locally_connected2d(x, w, b, 2, 1),
+        [normal(r, 2, 2, 3, 5), normal(r, 2, 3, 2, 2, 2, 2), normal(r, 2, 3, 2)],
+    ),
     "max_pool2d": lambda r: (lambda x: F.max_pool2d(x, 3, 2, 1), [normal(r, 1, 2, 5, 5)]),
     "avg_pool2d": lambda r: (lambda x: F.avg_pool2d(x, 3, 2, 1), [normal(r, 1, 2, 5, 5)]),
     "adaptive_avg_pool2d": lambda r: (

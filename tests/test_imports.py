@@ -14,7 +14,7 @@ PACKAGE = REPOSITORY / "tinyalex"
 
 # fmt: off
 ORDER = [
-    "installation", "device", "function", "kernels", "ops", "tensor", "serialization", "pickles", "functional", "gradient_check", "nn", "optim", "data", "models",
+    "installation", "device", "function", "kernels", "ops", "tensor", "serialization", "pickles", "functional", "gradient_check", "nn", "optim", "data", "utils", "models",
     "training", "parallel", "emulator", "plots", "course", "cli", "__main__",
 ]
 # fmt: on
@@ -22,15 +22,10 @@ ORDER = [
 
 NARROW = {
     "data": {
-        "installation",
-        "device",
-        "function",
-        "kernels",
-        "ops",
-        "tensor",
-        "serialization",
-        "pickles",
+        *("installation", "device", "function", "kernels", "ops", "tensor"),
+        *("serialization", "pickles"),
     },
+    "utils": {"device", "tensor", "data"},
     "optim": {"device", "function", "kernels", "ops", "tensor"},
 }
 """Packages that may import only these."""

@@ -173,10 +173,10 @@ def test_no_hint_of_gradcheck_where_the_learner_writes_no_backward(number):
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ("-col", "your col has the opposite sign"),
-        ("0 * col", "your col is 0"),
-        ("np.roll(col, 1)", "your col has the right values in another order"),
-        ("col * 1.5", "your col is 1.5 times the right one"),
+        ("-col", "Wherever your col is wrong, it has the opposite sign"),
+        ("0 * col", "Wherever your col is wrong, it is 0"),
+        ("np.roll(col, 1)", "it has the right values in another order"),
+        ("col * 1.5", "it is 1.5 times the right one"),
         ("col + 1", "by hand from the formula"),
     ],
 )

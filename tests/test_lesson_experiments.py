@@ -70,10 +70,11 @@ def fake_training(monkeypatch):
     """Runs that take no time: 0.03 is the better rate for tanh. Returns their list."""
     done = []
 
-    def train(variant, seed, lr, images, where):
+    def train(variant, seed, lr, images, device_name, measured):
         done.append((variant, seed, lr))
         error = 0.3 if (variant == "tanh") == (lr == 0.03) else 0.4
-        return {"validation_error": error, "test_error": 0.5}
+        errors = {"training_error": 0.2, "validation_error": error, "test_error": 0.5}
+        return {f"{name}_error": errors[f"{name}_error"] for name in measured}
 
     monkeypatch.setattr(ablations, "train", train)
     monkeypatch.setattr(data, "cifar10", lambda: data.shapes(40, 5))
@@ -84,6 +85,36 @@ def test_the_rate_is_chosen_by_the_validation_error(fake_training, tmp_path):
     ablations.experiment(tmp_path / "results.json")
     compared = {(variant, lr) for variant, seed, lr in fake_training if seed in ablations.SEEDS}
     assert compared == {(v, 0.03 if v == "tanh" else 0.01) for v in ablations.VARIANTS}
+
+
+def test_the_test_images_are_not_used_while_a_rate_is_chosen(fake_training, tmp_path, capsys):
+    content = ablations.experiment(tmp_path / "results.json")
+    tested = {run["phase"]: "test_error" in run for run in content["runs"]}
+    assert tested == {"rate": False, "compare": True}
+    chosen = [line for line in capsys.readouterr().out.splitlines() if "rate " in line]
+    assert len(chosen) == 4
+    assert all("validation error" in line for line in chosen)
+
+
+def test_only_the_measured_images_are_evaluated(few_images, monkeypatch):
+    monkeypatch.setattr(ablations, "EPOCHS", 1)
+    result = ablations.train("tanh", 0, 0.01, few_images, "cpu", ("training", "validation"))
+    measures = {
+        f"{name}_{kind}" for name in ("training", "validation") for kind in ("error", "loss")
+    }
+    assert set(result) == measures
+
+
+def test_an_experiment_is_not_continued_on_another_device(fake_training, tmp_path):
+    file = tmp_path / "results.json"
+    content = ablations.experiment(file)
+    assert ablations.experiment(file, "cuda") == content  # no run is missing
+    lesson.record(file, content | {"runs": content["runs"][:5], "date": "2012-12-03"})
+    with pytest.raises(
+        ValueError, match=r"its machine is '.*, cpu', that of this run is '.*, cuda'"
+    ):
+        ablations.experiment(file, "cuda")
+    assert len(ablations.experiment(file)["runs"]) == len(content["runs"])
 
 
 def test_an_interrupted_experiment_continues(fake_training, tmp_path, monkeypatch):
@@ -127,6 +158,8 @@ def test_ten_classes_are_trained_evaluated_and_recorded(tmp_path, monkeypatch):
     for views in ("one_view", "ten_views"):
         assert results[views].keys() == lesson.results("21_imagenet")[views].keys()
     assert [epoch["epoch"] for epoch in results["epochs"]] == [1]
+    resumed = ten_classes.experiment(file, (*options, "--output", output))
+    assert resumed == {key: value for key, value in results.items() if key != "seconds"}
 
 
 def test_a_failed_run_of_ten_classes_raises(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyalex.course import gpu as gpus
+from tinyalex.course import kernels_on_cpu
 from tinyalex.emulator import LaunchError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -60,17 +60,19 @@ def test_the_lesson_says_what_is_not_checked(program, variables, missing, count,
 
 
 def test_kernel_source_is_one_definition():
-    source = gpus.kernel_source("columns.cu", "im2col")
+    source = kernels_on_cpu.kernel_source("columns.cu", "im2col")
     assert source.startswith("template <typename T>\n__global__ void im2col(")
     assert source.count("__global__") == 1
     assert source.endswith("\n}\n")
     with pytest.raises(ValueError, match=r"columns\.cu has no kernel 'relu'"):
-        gpus.kernel_source("columns.cu", "relu")
+        kernels_on_cpu.kernel_source("columns.cu", "relu")
 
 
 @pytest.mark.cuda
 def test_kernels_count_sectors_and_check_bounds():
-    kernels = gpus.Kernels(gpus.kernel_source("activation.cu", "relu"), "relu<float>")
+    kernels = kernels_on_cpu.Kernels(
+        kernels_on_cpu.kernel_source("activation.cu", "relu"), "relu<float>"
+    )
     x = np.linspace(-1, 1, 64, dtype="f")
     y = np.zeros_like(x)
     assert kernels.run("relu<float>", 64, x, y, 64) == {"load": 4, "store": 4}

@@ -105,6 +105,84 @@ def test_to_converts_the_dtype_and_keeps_the_parameter_objects():
         net.to("int32")
 
 
+def with_buffers():
+    net = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+    net.register_buffer("count", np.array(3))
+    net[1].register_buffer("mean", np.ones(2, "f"))
+    net[1].register_buffer("scratch", np.zeros(2, "f"), persistent=False)
+    net.register_buffer("none", None)
+    return net
+
+
+def test_buffers_are_in_the_state_unless_they_are_not_persistent():
+    net = with_buffers()
+    assert [name for name, _ in net.named_buffers()] == ["count", "1.mean", "1.scratch"]
+    assert [b.shape for b in net.buffers()] == [(), (2,), (2,)]
+    assert list(net.state_dict()) == ["count", "0.weight", "0.bias", "1.mean"]
+    assert list(net.state_shapes()) == list(net.state_dict())
+    assert [name for name, _ in net.named_parameters()] == ["0.weight", "0.bias"]
+    assert net.none is None
+
+
+def test_buffers_are_loaded_and_keep_their_dtype():
+    net, other = with_buffers(), with_buffers()
+    other[1].mean = other[1].mean * 5  # an assigned tensor is the buffer
+    other.count.data += 4
+    net.load_state_dict(other.state_dict())
+    assert (net.count.item(), net.count.dtype.kind) == (7, "i")
+    assert net[1].mean.numpy().tolist() == [5, 5]
+
+
+def test_buffers_move_with_the_module_and_integers_stay_integers():
+    net = with_buffers().to("float64")
+    assert [b.dtype.kind for b in net.buffers()] == ["i", "f", "f"]
+    assert net[1].mean.dtype == np.float64
+
+
+def test_a_state_that_is_not_strict_may_lack_names_and_have_others():
+    net = with_buffers()
+    before = net.state_dict()
+    result = net.load_state_dict({"0.bias": [3.0, 4.0], "head.weight": np.ones(2)}, strict=False)
+    assert result.missing_keys == ["count", "0.weight", "1.mean"]
+    assert result.unexpected_keys == ["head.weight"]
+    np.testing.assert_array_equal(net[0].bias.numpy(), [3, 4])
+    np.testing.assert_array_equal(net[0].weight.numpy(), before["0.weight"])
+    with pytest.raises(ValueError, match=r"0.bias has shape \(3,\), expected \(2,\)"):
+        net.load_state_dict({"0.bias": np.ones(3)}, strict=False)
+
+
+def test_children_are_the_direct_submodules():
+    net = Net()
+    assert list(net.children()) == [net.features, *net.heads, net.drop]
+
+
+def test_apply_calls_a_function_with_submodules_before_the_module_that_has_them():
+    net, seen = Net(), []
+    assert net.apply(lambda module: seen.append(module)) is net
+    assert sorted(map(id, seen)) == sorted(map(id, net.modules()))
+    assert seen[-1] is net
+    assert seen.index(net.features) > seen.index(net.features[2])
+
+
+def test_parameters_that_require_no_gradient_get_none():
+    net = Net()
+    assert net.features.requires_grad_(False) is net.features
+    net(IMAGES).sum().backward()
+    without = [name for name, p in net.named_parameters() if p.grad is None]
+    assert without == ["features.0.weight"]
+    net.requires_grad_()
+    assert all(p.requires_grad for p in net.parameters())
+
+
+def test_the_dtype_and_device_methods_are_those_of_to():
+    net = with_buffers()
+    assert net.double().half().float().double() is net
+    assert {p.dtype for p in net.parameters()} == {np.dtype("f8")}
+    assert net.half()[0].weight.dtype == np.float16
+    assert net.float()[0].weight.dtype == np.float32
+    assert net.cpu()[0].weight.device == "cpu"
+
+
 def test_zero_grad_resets_all_gradients():
     net = Net()
     net(IMAGES).sum().backward()
@@ -160,7 +238,7 @@ def test_alexnet_for_cifar_halves_the_image_from_32_to_4():
 
 
 def test_an_unknown_network_raises():
-    with pytest.raises(ValueError, match="expected one of quick, alexnet, got 'resnet'"):
+    with pytest.raises(ValueError, match="expected one of quick, alexnet, 18pct, .*, got 'resnet'"):
         ta.models.cifar("resnet")
 
 
@@ -174,6 +252,21 @@ def test_sequential_of_an_object_that_is_not_a_module_raises():
 def test_sequential_can_be_indexed_sliced_and_iterated():
     net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 4))
     assert (len(net), net[0] is next(iter(net)), len(net[:2])) == (3, True, 2)
+
+
+def test_a_module_list_registers_its_modules_by_their_indices():
+    heads = nn.ModuleList([nn.Linear(2, 3)]).append(nn.ReLU()).extend([nn.Linear(3, 4)])
+    assert list(heads.state_dict()) == ["0.weight", "0.bias", "2.weight", "2.bias"]
+    assert (len(heads), heads[-1] is list(heads)[2]) == (3, True)
+    part = heads[1:]
+    assert (type(part), part[1] is heads[2]) == (nn.ModuleList, True)
+    with pytest.raises(TypeError, match="ModuleList: layer 3 is 5, expected a Module"):
+        heads.append(5)
+
+
+def test_identity_ignores_its_arguments_and_returns_its_input():
+    x = ta.Tensor([1.0])
+    assert nn.Identity(54, unused=True)(x) is x
 
 
 def test_a_module_without_forward_raises():
@@ -204,6 +297,10 @@ def test_repr_shows_the_submodules():
         (lambda: nn.LocalResponseNorm(5), "LocalResponseNorm(5, alpha=0.0001, beta=0.75, k=1.0, alpha_mode='mean', groups=1)"),
         (lambda: nn.SpatialResponseNorm(5), "SpatialResponseNorm(5, alpha=0.001, beta=0.75, k=1.0, alpha_mode='mean')"),
         (lambda: nn.Dropout(0.25), "Dropout(p=0.25)"),
+        (lambda: nn.BatchNorm2d(6), "BatchNorm2d(6, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)"),
+        (lambda: nn.LayerNorm(6), "LayerNorm((6,), eps=1e-05)"),
+        (lambda: nn.LeakyReLU(0.1), "LeakyReLU(negative_slope=0.1)"),
+        (lambda: nn.GELU(), "GELU(approximate='none')"),
     ],
     ids=lambda x: x if isinstance(x, str) else "",
 )  # fmt: skip
@@ -245,10 +342,17 @@ def test_the_same_seed_gives_the_same_weights():
     [
         (lambda p: nn.init.normal_(p, std=0.01), 0, 0.01),
         (nn.init.kaiming_normal_, 0, (2 / 400) ** 0.5),
+        (lambda p: nn.init.kaiming_normal_(p, 3.0, "fan_out"), 0, (0.2 / 12500) ** 0.5),
+        (lambda p: nn.init.kaiming_uniform_(p, nonlinearity="relu"), 0, (2 / 400) ** 0.5),
+        (nn.init.xavier_uniform_, 0, (2 / 12900) ** 0.5),
+        (lambda p: nn.init.xavier_normal_(p, gain=2.0), 0, 2 * (2 / 12900) ** 0.5),
         (lambda p: nn.init.constant_(p, 1), 1, 0),
         (lambda p: nn.init.torch_default_(p), 0, 1 / 400**0.5 / 3**0.5),
     ],
-    ids=["N(0, 0.01)", "He", "constant", "torch's default"],
+    ids=[
+        *("N(0, 0.01)", "He", "He, backward", "He, uniform", "Glorot", "Glorot, normal"),
+        *("constant", "torch's default"),
+    ],
 )
 def test_initial_values_have_their_distribution(fill, mean, std):
     p = nn.Parameter(np.zeros((500, 16, 5, 5), "f"))
@@ -271,6 +375,11 @@ def test_initial_values_do_not_repeat_after_training_steps():
     one = nn.Linear(3, 3)
     device.set_step(1)
     assert (nn.Linear(3, 3).weight.numpy() != one.weight.numpy()).any()
+
+
+def test_an_unknown_mode_of_he_raises():
+    with pytest.raises(ValueError, match="a mode of fan_in, fan_out and a nonlinearity of"):
+        nn.init.kaiming_normal_(nn.Parameter(np.zeros((3, 3))), mode="fan_avg")
 
 
 def test_fan_in_of_a_vector_raises():
@@ -317,7 +426,7 @@ def test_a_submodule_that_refers_to_its_parent_is_listed_once():
 def test_eval_mode_restores_the_mode_of_every_submodule():
     net = nn.Sequential(nn.Dropout(), nn.Dropout())
     net[1].eval()
-    with nn.module.eval_mode(net):
+    with nn.tracing.eval_mode(net):
         assert not any(module.training for module in net.modules())
     assert [module.training for module in net.modules()] == [True, True, False]
 

@@ -1,15 +1,20 @@
 """Batches, files and evaluations, divided between processes."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import parallel_steps
 import pytest
 from made_images import class_folders, image_bytes
 
 import tinyalex as ta
-from tinyalex import data, models, training
+from tinyalex import data, models, nn, training
 from tinyalex.data.order import shuffled_files
 from tinyalex.data.records import ByteRange
 from tinyalex.data.shards import write_shard
+from tinyalex.nn.partitioned import layers_of, segments_of
+from tinyalex.parallel.buckets import GradientBuckets
+from tinyalex.parallel.data import DataParallel
 from tinyalex.training.metrics import merge_evaluations, score
 
 
@@ -71,6 +76,22 @@ def test_evaluations_of_parts_are_merged():
     assert merged.loss == pytest.approx(whole.loss, rel=1e-12)
     assert merged.top5_error == pytest.approx(whole.top5_error, rel=1e-12)
     assert (merged.confusion == whole.confusion).all()
+
+
+def test_batch_norm_is_refused_in_several_processes():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    with pytest.raises(ValueError, match="parallel: 1 is a BatchNorm2d, which would normalize by"):
+        DataParallel(model, SimpleNamespace(size=2), SimpleNamespace(device="cpu"))
+    with pytest.raises(ValueError, match=r"1, BatchNorm2d, has buffers \(running_mean, "):
+        segments_of(layers_of(model), 0, 2)
+
+
+def test_frozen_parameters_have_no_bucket():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+    model[0].requires_grad_(False)
+    buckets = GradientBuckets(list(model.parameters()), SimpleNamespace(size=2))
+    buckets.__enter__()
+    assert set(buckets.bucket_of) == set(model[1].parameters())
 
 
 def test_a_loader_of_whole_batches_is_refused(tmp_path):

@@ -129,6 +129,71 @@ def test_sgd_with_a_constant_learning_rate(dtype, rng):
     np.testing.assert_allclose(mine.data, other.detach().numpy(), **TOLERANCE[str(dtype)])
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("SGD", {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.01, "nesterov": True}),
+        ("Adam", {"lr": 0.05, "weight_decay": 0.1}),
+        ("Adam", {"betas": (0.5, 0.6), "eps": 0.1}),
+        ("AdamW", {"lr": 0.05}),
+    ],
+)
+def test_optimizers_with_clipped_gradients(name, options, dtype, rng):
+    starts = [rng.standard_normal(shape).astype(dtype) for shape in ((5,), (2, 3))]
+    mine = [ta.Tensor(a.copy(), requires_grad=True) for a in starts]
+    other = [torch.tensor(a.copy(), requires_grad=True) for a in starts]
+    ours, theirs = (
+        getattr(optim, name)(mine, **options),
+        getattr(torch.optim, name)(other, **options),
+    )
+    for norm_type in (2.0, 1.0, float("inf")) * 2:
+        for p, q in zip(mine, other, strict=True):
+            p.grad = rng.standard_normal(p.shape).astype(dtype)
+            q.grad = torch.tensor(p.grad)
+        norm = nn.utils.clip_grad_norm_(mine, 1.5, norm_type)
+        expected = torch.nn.utils.clip_grad_norm_(other, 1.5, norm_type)
+        assert norm.dtype == dtype
+        assert norm.item() == pytest.approx(expected.item(), rel=1e-5)
+        ours.step()
+        theirs.step()
+    for p, q in zip(mine, other, strict=True):
+        np.testing.assert_allclose(p.data, q.detach().numpy(), **TOLERANCE[str(dtype)])
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("MultiStepLR", {"milestones": [2, 4], "gamma": 0.5}),
+        ("CosineAnnealingLR", {"T_max": 5, "eta_min": 0.01}),
+        ("ExponentialLR", {"gamma": 0.9}),
+        ("LambdaLR", {"lr_lambda": lambda epoch: (epoch + 1) / 5}),
+    ],
+)
+def test_schedules(name, options):
+    w, v = ta.Tensor([1.0], requires_grad=True), torch.ones(1, requires_grad=True)
+    ours, theirs = optim.SGD([w], lr=0.1), torch.optim.SGD([v], lr=0.1)
+    mine = getattr(optim.lr_scheduler, name)(ours, **options)
+    other = getattr(torch.optim.lr_scheduler, name)(theirs, **options)
+    for _ in range(9):
+        assert mine.get_last_lr() == pytest.approx(other.get_last_lr())
+        theirs.step()
+        mine.step()
+        other.step()
+
+
+def test_batch_norm_in_training_and_evaluation(rng):
+    ours, theirs = nn.BatchNorm2d(3).to("float64"), torch.nn.BatchNorm2d(3).double()
+    theirs.load_state_dict({n: torch.tensor(a) for n, a in ours.state_dict().items()})
+    for mode in (True, True, False):
+        ours.train(mode)
+        theirs.train(mode)
+        x = 2 + 3 * rng.standard_normal((4, 3, 5, 5))
+        y, z = ours(x), theirs(torch.tensor(x))
+        np.testing.assert_allclose(y.numpy(), z.detach().numpy(), rtol=1e-10, atol=1e-12)
+    for name, array in theirs.state_dict().items():
+        np.testing.assert_allclose(ours.state_dict()[name], array.numpy(), rtol=1e-10)
+
+
 @pytest.mark.parametrize("epochs", [1, 3])
 def test_step_lr_and_plateau_schedules(epochs):
     w, v = ta.Tensor([1.0], requires_grad=True), torch.ones(1, requires_grad=True)

@@ -190,8 +190,13 @@ def source(name):
 # Every page
 
 
+LAYER_MODULES = {
+    f"tinyalex.nn.{name}" for name in ("layers", "activations", "normalization", "losses")
+}
+
+
 def is_layer(value):
-    return value.__module__ == "tinyalex.nn.layers" if isinstance(value, type) else False
+    return isinstance(value, type) and value.__module__ in LAYER_MODULES
 
 
 def test_there_is_a_page_for_each_lesson_document_and_layer(pages):
@@ -452,6 +457,15 @@ def links(module, folder):
         ("lesson 1, `lesson 2`", "[lesson 1](project:lessons/01_gradient.md), `lesson 2`"),
         ("Lesson\n2", "[Lesson\n2](project:lessons/02_order.md)"),
         ("    lesson 1", "    lesson 1"),
+        ("```python\nnet[0](x)  # lesson 1\n```", "```python\nnet[0](x)  # lesson 1\n```"),
+        ("    net[0](x)", "    net[0](x)"),
+        ("`f[i](x)` and $w[i](x)$", "`f[i](x)` and $w[i](x)$"),
+        ("$$\nw[i](x)\n$$", "$$\nw[i](x)\n$$"),
+        ("# [a](../README.md), lesson 1", "# [a](project:index.md), lesson 1"),
+        (
+            "[![a](https://example.org/a.png)](../README.md)",
+            "[![a](https://example.org/a.png)](project:index.md)",
+        ),
         (
             "[`a`](../tinyalex/functional/convolution.py)",
             '<a class="reference internal" href="_modules/tinyalex/functional/convolution.html">'
@@ -461,6 +475,11 @@ def links(module, folder):
 )
 def test_links_between_files_become_links_between_pages(text, expected, module, tmp_path):
     assert links(module, tmp_path).rewrite(text, "docs/cuda.md", "cuda") == expected
+
+
+def test_the_front_page_needs_the_heading_above_which_its_cards_are(module):
+    with pytest.raises(ValueError, match=r"README.md has no heading '## Requirements\\n'"):
+        module("build").with_navigation("# tinyalex\n\nA text.\n", "index")
 
 
 def test_images_are_copied(module, tmp_path):

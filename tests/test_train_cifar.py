@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from made_images import red_and_green
 
-from tinyalex import models, nn
+from tinyalex import models, nn, serialization
 from tinyalex.training.history import CHECKPOINT
 from tinyalex.training.output_folder import LOCK, locked
 
@@ -31,7 +31,7 @@ def run(*options, **kwargs):
 
 
 def test_a_run_learns_and_writes_all_its_files(images, tmp_path):
-    result = run("--data", images, "--epochs", 3, "--batch-size", 8, "--output", tmp_path)
+    result = run("--data", images, "--stages", "2,1", "--batch-size", 8, "--output", tmp_path)
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert lines[-3].startswith("test error ")
@@ -45,7 +45,8 @@ def test_a_run_learns_and_writes_all_its_files(images, tmp_path):
     command = [sys.executable, "-m", "tinyalex", "predict", image, "--weights", weights]
     predicted = subprocess.run(command, capture_output=True, text=True).stdout
     assert predicted.splitlines()[1].split()[0] == "green"
-    assert sum(line.startswith("epoch ") for line in lines) == 3
+    rates = [line.split()[3] for line in lines if line.startswith("epoch ")]
+    assert rates == ["0.01", "0.01", "0.001"]
     assert sorted(f.name for f in tmp_path.iterdir()) == [
         "best.safetensors",
         "checkpoint.1.safetensors",
@@ -55,6 +56,7 @@ def test_a_run_learns_and_writes_all_its_files(images, tmp_path):
         "filters.png",
         "log.csv",
         "model.safetensors",
+        "preprocessing.safetensors",
     ]
 
 
@@ -80,6 +82,25 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bytes(images, tmp_path):
     assert (tmp_path / "reference/model.safetensors").read_bytes() == (
         tmp_path / "stopped/model.safetensors"
     ).read_bytes()
+
+
+def test_a_recipe_with_crops_trains_on_all_images_and_tests_ten_views(images, tmp_path):
+    options = ["--model", "13pct", "--lrn", "--no-validation", "--epochs", 1, "--batch-size", 16]
+    result = run("--data", images, *options, "--output", tmp_path)
+    assert result.returncode == 0, result.stderr
+    total = sum(1 for _ in (images / "train").glob("*/*"))
+    assert f"{total} training, 0 validation and " in result.stdout
+    assert " % (centre crop; below, ten views)" in result.stdout
+    assert result.stdout.splitlines()[-1].startswith("test error ")
+    best, last = (tmp_path / f"{name}.safetensors" for name in ("best", "model"))
+    assert best.read_bytes() == last.read_bytes()
+    assert serialization.load_metadata(best) == {
+        "variant": "cifar-13pct",
+        "lrn": "1",
+        "image_size": "24",
+    }
+    result = run("--data", images, *options, "--no-lrn", "--output", tmp_path, "--resume", "auto")
+    assert "lrn was True, now False" in result.stderr
 
 
 def test_a_finished_run_is_not_overwritten(images, tmp_path):
@@ -108,6 +129,13 @@ def test_a_finished_run_is_not_overwritten(images, tmp_path):
             ["--weight-decay", "inf"],
             "argument --weight-decay: expected a finite number of at least 0, got 'inf'",
         ),
+        (
+            ["--model", "13pct", "--augment", "flip"],
+            "--model 13pct is trained with crops of 24 x 24 pixels. Use --augment crop+flip, or",
+        ),
+        (["--data", "shapes", "--no-validation", "--patience", "3"], "need a validation error"),
+        (["--data", "shapes", "--lrn"], "'quick' does not have the option lrn"),
+        (["--stages", "3,0"], "argument --stages: expected an integer of at least 1, got '0'"),
         (["--lr", "0"], "argument --lr: expected a positive finite number, got '0'"),
         (["--lr", "-0.01"], "argument --lr: expected a positive finite number, got '-0.01'"),
         (["--lr", "nan"], "argument --lr: expected a positive finite number, got 'nan'"),

@@ -77,8 +77,7 @@ def test_official_tar_files_become_shards_a_network_and_its_evaluation(tmp_path)
         f"{views}  {of}" for views in ("one view ", "ten views") for of in (best, last, "all 2")
     ]
     losses = [
-        float(re.search(r": loss ([\d.]+), top-1 error .*, 4 images$", line)[1])
-        for line in scores
+        float(re.search(r": loss ([\d.]+), top-1 error .*, 4 images$", line)[1]) for line in scores
     ]
     with open(output / "log.csv", newline="") as file:
         assert losses[1] == pytest.approx(

@@ -81,6 +81,39 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bytes(tmp_path, steps, num
     assert [line.train_loss for line in log] == [line.train_loss for line in reference.log]
 
 
+def test_a_run_in_stages_without_validation_resumes_within_each_stage(tmp_path, monkeypatch):
+    def run(folder):
+        schedule = lambda optimizer: optim.lr_scheduler.Stages(optimizer, 4, (2, 1, 1))  # noqa: E731
+        return toy(tmp_path / folder, epochs=4, schedule=schedule, validation=False)
+
+    reference = run("reference")
+    reference.fit()
+    np.testing.assert_allclose([line.lr for line in reference.log], [0.05, 0.05, 0.005, 0.0005])
+    assert all(np.isnan([line.valid_error, line.valid_loss]).all() for line in reference.log)
+    assert "validation" not in str(reference.log[0])
+    for steps in (7, 12, 18):
+        stopped = run("stopped")
+        if stopped.checkpoint.exists():
+            stopped.resume(stopped.checkpoint)
+        interrupt_after(stopped, steps, monkeypatch)
+        with pytest.raises(training.Interrupted):
+            stopped.fit()
+    resumed = run("stopped")
+    resumed.resume(resumed.checkpoint)
+    resumed.fit()
+    weights = (tmp_path / "reference" / "model.safetensors").read_bytes()
+    for file in ("model.safetensors", "best.safetensors"):  # the latest are the best
+        assert (tmp_path / "stopped" / file).read_bytes() == weights
+
+
+@pytest.mark.parametrize(
+    "options", [{"patience": 3}, {"schedule": optim.lr_scheduler.ReduceLROnPlateau}]
+)
+def test_without_validation_there_is_no_patience_and_no_plateau(tmp_path, options):
+    with pytest.raises(ValueError, match="need a validation error, but valid is None"):
+        toy(tmp_path, epochs=1, validation=False, **options)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_handlers_are_restored_after_training(number, tmp_path):
     before = signal.getsignal(number)
@@ -117,6 +150,55 @@ def test_a_finished_run_can_be_resumed_for_more_epochs(tmp_path):
     longer = toy(tmp_path, epochs=3)
     longer.resume(longer.checkpoint)
     assert [line.epoch for line in longer.fit()] == [1, 2, 3]
+
+
+def with_adam_and_batch_norm(output, epochs):
+    loaders = toy(output, epochs=1)
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.LeakyReLU(), nn.Flatten(), nn.Linear(144, 2)
+    )
+    optimizer = optim.AdamW(model.parameters(), lr=0.01)
+    schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, 2)
+    return training.Trainer(
+        model, optimizer, schedule, loaders.train, loaders.valid, epochs=epochs, output=output,
+        metadata={},
+    )  # fmt: skip
+
+
+def test_a_run_with_adam_and_batch_norm_resumes_with_the_same_bytes(tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    with_adam_and_batch_norm(whole, 2).fit()
+    with_adam_and_batch_norm(parts, 1).fit()
+    resumed = with_adam_and_batch_norm(parts, 2)
+    resumed.resume(resumed.checkpoint)
+    assert resumed.optimizer.steps == [[5] * 6]
+    assert resumed.model[1].num_batches_tracked.item() == 5
+    resumed.fit()
+    one, other = ((folder / "model.safetensors").read_bytes() for folder in (whole, parts))
+    assert one == other
+
+
+def test_a_checkpoint_of_sgd_is_refused_for_adam(tmp_path):
+    toy(tmp_path, epochs=1).fit()
+    trainer = toy(tmp_path, epochs=2)
+    adam = optim.Adam(trainer.model.parameters())
+    trainer = training.Trainer(
+        trainer.model, adam, None, trainer.train, trainer.valid, epochs=2, output=tmp_path,
+        metadata={},
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="optimizer: mean is missing"):
+        trainer.resume(trainer.checkpoint)
+
+
+def test_a_divided_network_is_trained_with_sgd_only(tmp_path):
+    loaders = toy(tmp_path, epochs=1)
+    with nn.init.skipped():
+        model = ta.models.cifar("alexnet", column_lrn=True, devices=("cpu", "cpu"))
+    adam = optim.Adam(model.parameters())
+    with pytest.raises(ValueError, match="divided is trained with optim.SGD, got Adam"):
+        training.Trainer(
+            model, adam, None, loaders.train, loaders.valid, epochs=1, output=tmp_path, metadata={}
+        )
 
 
 def test_patience_stops_a_run_that_does_not_improve(tmp_path):

@@ -223,6 +223,13 @@ def test_the_error_names_the_variant_of_the_file(tmp_path):
     assert refused(tmp_path / "w").endswith("\nThe file is for variant 'caffe'.")
 
 
+def test_the_count_of_batch_norm_is_an_integer(tmp_path):
+    layer = nn.BatchNorm2d(3)
+    ta.save(tmp_path / "x.safetensors", layer.state_dict() | {"num_batches_tracked": np.array(7)})
+    models.load_weights(layer, tmp_path / "x.safetensors")
+    assert layer.num_batches_tracked.item() == 7
+
+
 def test_integers_are_refused(tmp_path):
     ta.save(tmp_path / "w", ARRAYS | {"fc.bias": np.arange(5)})
     assert refused(tmp_path / "w").endswith("\n  fc.bias is int64, expected a floating dtype")

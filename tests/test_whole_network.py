@@ -12,7 +12,7 @@ import pytest
 import tinyalex as ta
 from tinyalex import functional as F
 from tinyalex import models, nn
-from tinyalex.nn.module import hooked
+from tinyalex.nn.tracing import hooked
 
 
 class MaskedBy(ta.Function):

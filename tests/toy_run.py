@@ -6,7 +6,7 @@ import tinyalex as ta
 from tinyalex import data, nn, optim, training
 
 
-def toy(output, *, epochs, lr=0.05, schedule=None, **options):
+def toy(output, *, epochs, lr=0.05, schedule=None, validation=True, **options):
     """A convolutional net with dropout, on images of vertical and horizontal bars."""
     ta.manual_seed(5)
     rng = np.random.default_rng(0)
@@ -25,6 +25,7 @@ def toy(output, *, epochs, lr=0.05, schedule=None, **options):
     )
     optimizer = optim.SGD(optim.paper_groups(model, lr), lr=lr, momentum=0.9)
     mean = data.mean_image(images)
+    valid = data.Loader(dataset[80:], 16, transform=data.Normalize(mean, scale=1 / 64))
     return training.Trainer(
         model,
         optimizer,
@@ -32,7 +33,7 @@ def toy(output, *, epochs, lr=0.05, schedule=None, **options):
         data.Loader(
             dataset[:80], 16, shuffle=True, transform=data.Augment(mean, padding=1, scale=1 / 64)
         ),
-        data.Loader(dataset[80:], 16, transform=data.Normalize(mean, scale=1 / 64)),
+        valid if validation else None,
         epochs=epochs,
         output=output,
         metadata={"variant": "toy"},

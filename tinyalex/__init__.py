@@ -1,6 +1,6 @@
 """AlexNet from scratch, on NumPy and CuPy: autograd and layers, written by hand."""
 
-from tinyalex import data, functional, models, nn, optim
+from tinyalex import data, functional, models, nn, optim, utils
 from tinyalex.device import cuda_is_available, manual_seed
 from tinyalex.function import Function, no_grad
 from tinyalex.functional import flatten
@@ -29,4 +29,5 @@ __all__ = [
     "optim",
     "save",
     "set_fast",
+    "utils",
 ]

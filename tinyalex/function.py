@@ -6,7 +6,7 @@ derivatives are first order only.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ContextDecorator
 from typing import Any
 
@@ -34,6 +34,17 @@ class no_grad(ContextDecorator):  # noqa: N801 - used like a keyword: `with no_g
 def is_grad_enabled() -> bool:
     """False within `no_grad`."""
     return no_grad.depth.value == 0
+
+
+class _Observer(threading.local):
+    """Of this thread's operations, to which gradcheck subscribes."""
+
+    start: Callable[..., Callable[[Any], None]] | None = None
+    """Called with the class, the inputs and the options before each forward pass. What
+    it returns is called with the output, if that is a tensor."""
+
+
+observer = _Observer()
 
 
 class GraphTensor:
@@ -104,6 +115,7 @@ class Function:
         Returns a tensor if any input is a tensor, else the array that forward returns.
         """
         node = cls()
+        finish = observer.start and observer.start(cls, inputs, options)
         tensors = [x if isinstance(x, GraphTensor) else None for x in inputs]
         recording = is_grad_enabled()
         node.inputs = tuple(
@@ -127,6 +139,8 @@ class Function:
         if any(node.needs_input_grad):
             output.requires_grad, output.creator = True, node
             node._versions = [0 if t is None or t.creator else t.version for t in node.inputs]
+        if finish:
+            finish(output)
         return output
 
 

@@ -23,9 +23,21 @@ from links import REPOSITORY, Links, documents
 
 HERE = Path(__file__).resolve().parent
 
-GUIDES = ["training", "architecture", "cuda", "emulator", "scaling", "benchmarks", "security"]
+GUIDES = [
+    "training",
+    "cifar",
+    "architecture",
+    "cuda",
+    "emulator",
+    "scaling",
+    "benchmarks",
+    "security",
+]
 COURSE = ["lessons/index", "glossary", "symptoms"]
 PROJECT = ["contributing", "changelog", "security-policy", "benchmark-programs"]
+
+CARDS_BEFORE = "## Requirements\n"
+"""The heading of README.md above which the cards are shown."""
 
 CARDS = """\
 ::::::{{grid}} 1 1 3 3
@@ -114,14 +126,16 @@ def with_navigation(text: str, page: str) -> str:
     shown = {*COURSE, *GUIDES, *PROJECT, "index"}
     others = sorted(name for name in pages - shown if not name.startswith("lessons/"))
     parts = {
-        "Course": [name for name in COURSE if name in pages],
+        "Course": COURSE,
         "Reference": [f"reference/{name}" for name in ("layers/index", *reference_pages.PACKAGES)]
         + ["genindex"],
         "Guides": [*GUIDES, *others],
         "Project": PROJECT,
     }
     lessons = sum(name.startswith("lessons/") for name in pages) - 1
-    text = text.replace("## Requirements", CARDS.format(lessons=lessons) + "## Requirements", 1)
+    if CARDS_BEFORE not in text:
+        raise ValueError(f"README.md has no heading {CARDS_BEFORE!r}, above which the cards are.")
+    text = text.replace(CARDS_BEFORE, CARDS.format(lessons=lessons) + CARDS_BEFORE, 1)
     return text + "".join(contents(*part) for part in parts.items())
 
 

@@ -29,10 +29,11 @@ def page(executed: Path, lesson: Path) -> NotebookNode:
     number = int(lesson.stem[:2])
     title = notebook.cells[0].source.partition("\n")[0].removeprefix("# ")
     made = [new_markdown_cell(introduction(notebook.cells[0].source, lesson))]
-    state = Below()
+    position = Position()
     for cell in notebook.cells[1:]:
-        state.enter(cell)
-        made += markdown(cell, state) if cell.cell_type == "markdown" else code(cell, state, title)
+        position.enter(cell)
+        is_text = cell.cell_type == "markdown"
+        made += markdown(cell) if is_text else code(cell, position.below_question, title)
     if text := exercise_pages.markdown(number):
         made.append(new_markdown_cell(text))
     for i, cell in enumerate(made):
@@ -45,19 +46,19 @@ def page(executed: Path, lesson: Path) -> NotebookNode:
     return notebook
 
 
-class Below:
-    """Where a cell is: below a question, and whether the answer has been given."""
+class Position:
+    """Whether a cell is below a question, and whether the answer has been given."""
 
-    question = answered = False
+    below_question = answered = False
 
     def enter(self, cell: NotebookNode) -> None:
         title = cell.metadata.get("title")
         if cell.cell_type == "markdown" and title != "answer":
-            self.question, self.answered = bool(QUESTION.search(cell.source)), False
+            self.below_question, self.answered = bool(QUESTION.search(cell.source)), False
         elif title == "answer":
             self.answered = True
         elif self.answered and title != "claims":
-            self.question = self.answered = False
+            self.below_question = self.answered = False
 
 
 def introduction(source: str, lesson: Path) -> str:
@@ -74,7 +75,7 @@ def introduction(source: str, lesson: Path) -> str:
     return f"{title}\n\n{FENCE}{{div}} lesson-files\n{line}\n{FENCE}\n\n{text.strip()}"
 
 
-def markdown(cell: NotebookNode, state: Below) -> list[NotebookNode]:
+def markdown(cell: NotebookNode) -> list[NotebookNode]:
     source = cell.source
     if cell.metadata.get("title") == "answer":
         start = HEADING.search(source)
@@ -90,13 +91,16 @@ def dropdown(title: str, text: str, name: str) -> str:
     return f"{FENCE}{{dropdown}} {title}\n:class-container: {name}\n\n{text.strip()}\n{FENCE}"
 
 
-def code(cell: NotebookNode, state: Below, title: str) -> list[NotebookNode]:
-    """The cells that show a code cell: its code and its outputs, each folded or not."""
+def code(cell: NotebookNode, fold: bool, title: str) -> list[NotebookNode]:
+    """The cells that show a code cell: its code and its outputs, each folded or not.
+
+    fold  whether outputs are folded
+    """
     kind = cell.metadata.get("title", "code")
     outputs = [output for output in map(without_figure_path, cell.outputs) if output]
     if kind == "claims":
         outputs = [claims(output) for output in outputs]
-    shown = result(outputs, state.question, kind, title) if outputs else []
+    shown = result(outputs, fold, kind, title) if outputs else []
     source = new_code_cell(cell.source)
     if kind == "code":
         return [source, *shown]
@@ -104,13 +108,13 @@ def code(cell: NotebookNode, state: Below, title: str) -> list[NotebookNode]:
     return [*shown, source]
 
 
-def result(outputs: list[NotebookNode], hide: bool, kind: str, title: str) -> list[NotebookNode]:
+def result(outputs: list[NotebookNode], fold: bool, kind: str, title: str) -> list[NotebookNode]:
     """A cell that shows only outputs."""
     cell = new_code_cell("# not shown", outputs=outputs)
     names = {"code": "Output", "plot": "Figure", "claims": "Claims that this run has checked"}
     cell.metadata["tags"] = ["remove-input", f"{kind}-result"]
     cell.metadata["mystnb"] = {"image": {"alt": f"Figure of the lesson: {title}"}}
-    if hide:
+    if fold:
         folded(cell, names[kind], "hide-output", "below-question")
     return [cell]
 

@@ -35,13 +35,14 @@ def documents() -> dict[str, str]:
     return pages
 
 
-NOT_PROSE = re.compile(
-    r"""(^```.*?^```|^[ ]{4}.*?$|^:*\{[^\n]*$|^\#[^\n]*$|`[^`]+`|!?\[[^]]*\]\([^)]*\))""",
+PARTS = re.compile(
+    r"(?P<code>^```.*?^```|^[ ]{4}[^\n]*$|`[^`]+`|\$\$.*?\$\$|\$[^$\n]*(?:\n[^$\n]+)*?\$)"
+    rf"|(?P<link>{LINK.pattern})"
+    r"|(?P<line>^:*\{[^\n]*$|^\#[^\n]*$)"
+    r"|\b[Ll]esson\s+(?P<lesson>\d+)\b",
     re.DOTALL | re.MULTILINE,
 )
-"""Code, directives, headings and links."""
-
-LESSON = re.compile(r"\b[Ll]esson\s+(\d+)\b")
+"""Code and formulas; links; directives and headings; names of lessons."""
 
 
 class Links:
@@ -54,35 +55,36 @@ class Links:
     def __init__(self, source_pages: set[str], folder: Path) -> None:
         self.source_pages, self.folder = source_pages, folder
         self.pages, self.url = documents(), project_url()
+        self.lessons = [name for file, name in self.pages.items() if file.startswith("lessons/")]
 
     def rewrite(self, markdown: str, file: str, page: str) -> str:
-        """The text of `file`, as the text of `page`."""
+        """The text of `file`, as the text of `page`.
 
-        def replace(link: re.Match[str]) -> str:
+        It links to each lesson that it names, such as "lesson 4", except in headings.
+        """
+
+        def replace_link(link: re.Match[str]) -> str:
             target, _, anchor = link["target"].partition("#")
             if not target or re.match(r"[a-z]+:", target):
                 return link[0]
             path = posixpath.normpath(posixpath.join(posixpath.dirname(file), target))
             return self.link(link, path, anchor, page)
 
-        return self.with_links_to_lessons(LINK.sub(replace, markdown), page)
+        def replace(part: re.Match[str]) -> str:
+            if part["link"]:
+                return replace_link(part)
+            if part["line"]:
+                return LINK.sub(replace_link, part[0])
+            return self.link_to_lesson(part, page) if part["lesson"] else part[0]
 
-    def with_links_to_lessons(self, markdown: str, page: str) -> str:
-        """The text, with a link wherever it names a lesson, such as "lesson 4"."""
-        pages = {
-            int(page.removeprefix("lessons/")[:2]): page
-            for file, page in self.pages.items()
-            if file.startswith("lessons/")
-        }
+        return PARTS.sub(replace, markdown)
 
-        def replace(named: re.Match[str]) -> str:
-            target = pages.get(int(named[1]))
-            if target is None or target == page:
-                return named[0]
-            return f"[{named[0]}](project:{relative(target, page)}.md)"
-
-        parts = NOT_PROSE.split(markdown)
-        return "".join(part if i % 2 else LESSON.sub(replace, part) for i, part in enumerate(parts))
+    def link_to_lesson(self, named: re.Match[str], page: str) -> str:
+        pages = {int(name.removeprefix("lessons/")[:2]): name for name in self.lessons}
+        target = pages.get(int(named["lesson"]))
+        if target is None or target == page:
+            return named[0]
+        return f"[{named[0]}](project:{relative(target, page)}.md)"
 
     def link(self, link: re.Match[str], path: str, anchor: str, page: str) -> str:
         """A link on `page` to a file of the repository."""

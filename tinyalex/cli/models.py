@@ -17,7 +17,7 @@ from tinyalex.cli.options import Commands, add_command, file_path, positive_inte
 from tinyalex.kernels.fast_paths import switch
 from tinyalex.models import VARIANTS, alexnet, outline
 from tinyalex.models.alexnet_variants import AlexNet
-from tinyalex.nn.module import Step
+from tinyalex.nn.tracing import Step
 
 LETTERS: dict[type, str] = {
     nn.ZeroPad2d: "Z",

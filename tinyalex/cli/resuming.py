@@ -15,8 +15,8 @@ from tinyalex.training.trainer import Trainer
 HOW_TO_RESUME = "To resume, repeat the command with --resume auto"
 
 DEFAULTS = (
-    "data", "epochs", "patience", "skip_bad_steps", "checkpoint_every", "keep_checkpoints",
-    "workers",
+    "data", "epochs", "stages", "patience", "skip_bad_steps", "checkpoint_every",
+    "keep_checkpoints", "workers",
 )  # fmt: skip
 """Options that a resumed run may change. They are those of its checkpoint if they are
 not given; options of the machine (--device, --parallel, ...) are not."""
@@ -47,6 +47,8 @@ def parse_arguments(
     paths = [path] if path else history.existing(Path(args.output) / history.CHECKPOINT)
     stored = stored_options(paths, (*fixed, *DEFAULTS))
     known = {name: value for name, value in stored.items() if p.get_default(name) != value}
+    if getattr(args, "stages", None) is not None:
+        known.pop("epochs", None)  # they determine the number of epochs
     # Stored options are checked as given ones are, and given ones override them.
     completed, _ = p.parse_known_args([*map(_as_argument, known.items()), *given])
     completed.output = args.output
@@ -55,12 +57,15 @@ def parse_arguments(
 
 def _as_argument(option: tuple[str, Any]) -> str:
     name, value = option
-    flag = f"--{name.replace('_', '-')}"
-    return flag if value is True else f"{flag}={value}"
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{flag}" if value else f"--no-{flag}"
+    text = ",".join(map(str, value)) if isinstance(value, list) else value
+    return f"--{flag}={text}"
 
 
 def stored_options(paths: Iterable[Path], names: Iterable[str]) -> dict[str, Any]:
-    """The options in the first readable checkpoint, without flags that are not set.
+    """The options in the first readable checkpoint.
 
     Of a damaged or hostile file they may be any: the trainer checks the whole file.
     """
@@ -73,7 +78,7 @@ def stored_options(paths: Iterable[Path], names: Iterable[str]) -> dict[str, Any
             return {
                 name: stored[name]
                 for name in names
-                if isinstance(stored.get(name), (str, int, float)) and stored[name] is not False
+                if isinstance(stored.get(name), (str, int, float, list))
             }
     return {}
 

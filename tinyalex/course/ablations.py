@@ -3,13 +3,13 @@
     python lessons/17_cifar10.py --full        34 runs, each of one to two minutes
 
 First, the learning rate of the ReLU networks and that of the tanh network are chosen by
-the validation error in runs with a seed that is not used again. Then all variants are
-trained with the same five seeds.
+the validation error in runs with a seed that is not used again; these are not tested.
+Then all variants are trained with the same five seeds, and tested.
 """
 
 import json
-import platform
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from tinyalex import data, device, nn, optim, training
 from tinyalex import functional as F
+from tinyalex.course import lesson
 from tinyalex.nn import init
 
 ALL = "all five"
@@ -33,6 +34,10 @@ class Split(NamedTuple):
     training: data.Dataset
     validation: data.Dataset
     test: data.Dataset
+
+
+MEASURED = {"rate": ("training", "validation"), "compare": Split._fields}
+"""The sets of images on which a network is measured, by the phase of the experiment."""
 
 
 def network(variant: str) -> nn.Sequential:
@@ -52,16 +57,25 @@ def network(variant: str) -> nn.Sequential:
     return net
 
 
-def train(variant: str, seed: int, lr: float, images: Split, where: str) -> dict[str, float]:
-    """Trains a network; its errors and losses on the three sets."""
+def train(
+    variant: str,
+    seed: int,
+    lr: float,
+    images: Split,
+    device_name: str,
+    measured: Sequence[str] = Split._fields,
+) -> dict[str, float]:
+    """Trains a network; its errors and losses on the sets named `measured`."""
     device.manual_seed(seed)
-    net = network(variant).to(where)
+    net = network(variant).to(device_name)
     mean = data.mean_image(images.training.images)
     scale = float(1 / images.training.images.std())
     normalize = data.Normalize(mean, scale=scale)
     augment = data.Augment(mean, scale=scale, padding=4)
     transform = normalize if variant == "no augmentation" else augment
-    loader = data.Loader(images.training, BATCH, shuffle=True, transform=transform, device=where)
+    loader = data.Loader(
+        images.training, BATCH, shuffle=True, transform=transform, device=device_name
+    )
     optimizer = optim.SGD(net.parameters(), lr=lr, momentum=0.9, weight_decay=0.0005)
     for epoch in range(EPOCHS):
         if epoch == EPOCHS - 2:
@@ -72,8 +86,9 @@ def train(variant: str, seed: int, lr: float, images: Split, where: str) -> dict
             F.cross_entropy(net(x), labels).backward()
             optimizer.step()
     result: dict[str, float] = {}
-    for name, dataset in images._asdict().items():
-        batches = data.Loader(dataset, 256, transform=normalize, device=where)
+    for name in measured:
+        dataset = getattr(images, name)
+        batches = data.Loader(dataset, 256, transform=normalize, device=device_name)
         evaluation = training.evaluate(net, batches)
         result |= {f"{name}_error": evaluation.error, f"{name}_loss": evaluation.loss}
     return result
@@ -87,51 +102,57 @@ def split(cifar_train: data.Dataset, test: data.Dataset) -> Split:
 
 
 class Record:
-    """Results of runs in a JSON file. A run that it contains is not repeated."""
+    """Results of runs in a JSON file. A run that it contains is not repeated.
 
-    def __init__(self, file: Path, **about: str) -> None:
-        self.file = file
-        self.content: dict[str, Any] = {**about, "runs": []}
+    origin  how the runs are made. ValueError if runs are missing in a file whose others
+            were made differently, on another machine for example
+    """
+
+    def __init__(self, file: Path, origin: dict[str, str]) -> None:
+        self.file, self.origin = file, origin
+        self.content: dict[str, Any] = {**origin, "runs": []}
         if file.exists():
             self.content = json.loads(file.read_text(encoding="utf-8"))
 
-    def run(self, phase: str, variant: str, seed: int, lr: float, *of: Any) -> dict[str, Any]:
+    def run(
+        self, phase: str, variant: str, seed: int, lr: float, images: Split, device_name: str
+    ) -> dict[str, Any]:
         options = {"phase": phase, "variant": variant, "seed": seed, "lr": lr}
         for known in self.content["runs"]:
             if options.items() <= known.items():
                 return known
+        for key, text in self.origin.items():
+            if key != "date" and self.content.get(key) != text:
+                raise ValueError(
+                    f"{self.file}: its {key} is {self.content.get(key)!r}, that of this run is "
+                    f"{text!r}. Rename the file, to start a new one."
+                )
+        measured = MEASURED[phase]
         start = time.perf_counter()
-        result = options | train(variant, seed, lr, *of)
+        result = options | train(variant, seed, lr, images, device_name, measured)
         result["seconds"] = round(time.perf_counter() - start, 1)
-        print(f"  {phase} {variant}, seed {seed}, lr {lr}: ", end="")
-        print(f"test error {result['test_error']:.2%}, {result['seconds']} s", flush=True)
+        print(f"  {phase} {variant}, seed {seed}, lr {lr}: {measured[-1]} error ", end="")
+        print(f"{result[f'{measured[-1]}_error']:.2%}, {result['seconds']} s", flush=True)
         self.content["runs"].append(result)
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.file.with_suffix(".part")
-        partial.write_text(json.dumps(self.content, indent=1) + "\n", encoding="utf-8")
-        partial.replace(self.file)  # a run can be stopped at any time
+        lesson.record(self.file, self.content)  # the experiment can be stopped at any time
         return result
 
 
-def experiment(file: Path, where: str = "cpu") -> dict[str, Any]:
+def experiment(file: Path, device_name: str = "cpu") -> dict[str, Any]:
     """The content of `file` after all runs. If they were interrupted, it continues.
 
     CIFAR-10 is read from TINYALEX_DATA, or downloaded (170 MB).
     """
     images = split(*data.cifar10())
-    record = Record(
-        file,
-        command="python lessons/17_cifar10.py --full",
-        machine=f"{platform.machine()}, {device.cores()} cores, {where}",
-        date=time.strftime("%Y-%m-%d"),
-        images=", ".join(f"{len(d)} {name}" for name, d in images._asdict().items()),
-    )
+    origin = lesson.origin("python lessons/17_cifar10.py --full", device_name)
+    origin["images"] = ", ".join(f"{len(d)} {name}" for name, d in images._asdict().items())
+    record = Record(file, origin)
     rates = {}
     for variant in TUNED:
-        runs = [record.run("rate", variant, CHOOSING_SEED, lr, images, where) for lr in RATES]
+        runs = [record.run("rate", variant, CHOOSING_SEED, lr, images, device_name) for lr in RATES]
         rates[variant] = min(runs, key=lambda run: run["validation_error"])["lr"]
     for seed in SEEDS:
         for variant in VARIANTS:
             lr = rates.get(variant, rates[ALL])
-            record.run("compare", variant, seed, lr, images, where)
+            record.run("compare", variant, seed, lr, images, device_name)
     return record.content

@@ -17,8 +17,9 @@ from tinyalex import data, device
 from tinyalex import functional as F
 from tinyalex.course.commands import STATES
 from tinyalex.course.exercise import Exercise, exercises, load
+from tinyalex.course.expected import WrongShapeError, expect, right_elsewhere
 from tinyalex.course.milestones import HIDDEN, MILESTONES, Milestone
-from tinyalex.course.own_parts import OWN, TINYALEX, Parts
+from tinyalex.course.parts import ANSWER_PARTS, TINYALEX_PARTS, Parts
 from tinyalex.course.verdict import check
 from tinyalex.function import no_grad
 from tinyalex.tensor import Tensor
@@ -31,8 +32,8 @@ SCALE = 1 / 64
 class Run:
     """The training and the test of a milestone's network, on `images` images."""
 
-    def __init__(self, milestone: Milestone, own: Parts, images: int) -> None:
-        self.milestone, self.parts = milestone, TINYALEX | own
+    def __init__(self, milestone: Milestone, answers: Parts, images: int) -> None:
+        self.milestone, self.parts = milestone, TINYALEX_PARTS | answers
         self.train, self.test = data.shapes(images, max(1, images // 4), seed=0)
         self.mean = data.mean_image(self.train.images).mean(axis=(1, 2))
         random = device.generator("assemble", 0, seed=0)
@@ -83,6 +84,7 @@ class Run:
 
         start = bias.data.copy()
         numerical = numerical_gradient(loss_at, start.copy())
+        expect(start.shape, numerical, "numerical_gradient", 1)
         bias.data = start
         self.parts["backward"](self.parts["cross_entropy"](self.logits(x), labels))
         return float(np.abs(numerical - bias.grad).max())
@@ -108,28 +110,33 @@ class Run:
 
 
 def assemble(
-    number: int | None = None, *, images: int = IMAGES, report: Callable[[str], None] = print
+    number: int | None = None,
+    *,
+    images: int | None = None,
+    report: Callable[[str], None] = print,
 ) -> None:
     """Train the network of milestone `number`, by default the first that is not before
-    the last solved exercise, and `report` each line of the result.
+    the last solved exercise, on `images` images (default: IMAGES), and `report` each
+    line of the result.
 
     Raises ValueError for a number without a milestone, or if an answer, though right in
-    the cases of its exercise, raises an exception.
+    the cases of its exercise, raises an exception or returns an array of a wrong shape.
     """
+    images = images or IMAGES
     if number is not None and number not in MILESTONES:
         known = ", ".join(map(str, MILESTONES))
         raise ValueError(f"lesson {number} has no milestone; expected one of {known}.")
     last = number or max(MILESTONES)
-    answers = [e for e in exercises() if 1 <= e.number <= last]
-    states = {e.number: check(e).kind for e in answers}
-    right = [e for e in answers if states[e.number] == "right"]
+    considered = [e for e in exercises() if 1 <= e.number <= last]
+    states = {e.number: check(e).kind for e in considered}
+    right = [e for e in considered if states[e.number] == "right"]
     if number is None:
         solved = max((e.number for e in right), default=0)
         number = next(n for n in MILESTONES if n >= solved)
     milestone = MILESTONES[number]
     modules = {e.number: load(e.file) for e in right}
-    parts = {name: OWN[name] for name in milestone.parts}
-    own = {
+    parts = {name: ANSWER_PARTS[name] for name in milestone.parts}
+    answers = {
         name: make(*(modules[n] for n in needed))
         for name, (needed, make) in parts.items()
         if all(n in modules for n in needed)
@@ -139,16 +146,20 @@ def assemble(
         report(f"  {name:<14} {_origin(needed, states)}")
     report("")
     try:
-        trained = _train(milestone, own, images, modules.get(1), report)
+        trained = _train(milestone, answers, images, modules.get(1), report)
+    except WrongShapeError:
+        raise
     except Exception as error:
-        raise _located(error, right) from error
+        if located := _located(error, right):
+            raise located from error
+        raise
     reference = Run(milestone, {}, images)
     began = time.perf_counter()
     for _ in reference.epochs():
         pass
     seconds = time.perf_counter() - began
     pairs = zip(trained.weights.values(), reference.weights.values(), strict=True)
-    difference = max(float(np.abs(a.data - b.data).max()) for a, b in pairs)
+    difference = np.max([np.abs(a.data - b.data).max() for a, b in pairs])  # may be NaN
     report(
         f"\ntest error with tinyalex's own parts {100 * reference.error():.1f} %, after "
         f"{seconds:.1f} s\nthe weights differ by at most {difference:.0e}"
@@ -157,13 +168,13 @@ def assemble(
 
 def _train(
     milestone: Milestone,
-    own: Parts,
+    answers: Parts,
     images: int,
     first: ModuleType | None,
     report: Callable[[str], None],
 ) -> Run:
     """Train and test with the learner's parts; `first` is the answer to exercise 1."""
-    run = Run(milestone, own, images)
+    run = Run(milestone, answers, images)
     if first:
         difference = run.difference(first.numerical_gradient)
         report(f"your numerical gradient and `backward` differ by at most {difference:.0e}\n")
@@ -172,7 +183,7 @@ def _train(
         report(f"epoch {epoch:>2} of {milestone.epochs}   training loss {loss:.4f}")
     seconds = time.perf_counter() - began
     report(f"\ntest error {100 * run.error():.1f} %, after {seconds:.1f} s of training")
-    if "views" in own:
+    if "views" in answers:
         report(f"test error with your ten views {100 * run.error_of_ten_views():.1f} %")
     return run
 
@@ -186,16 +197,15 @@ def _origin(needed: tuple[int, ...], states: dict[int, str]) -> str:
     return f"tinyalex's ({'; '.join(reasons)})"
 
 
-def _located(error: Exception, answers: list[Exercise]) -> Exception:
-    """A ValueError that names the line, if the error comes from an answer."""
+def _located(error: Exception, answers: list[Exercise]) -> Exception | None:
+    """A ValueError that names the line, if an answer raises the error."""
     files = {str(e.file): e for e in answers}
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename in files]
-    if not frames:
-        return error
-    last = frames[-1]
+    frames = traceback.extract_tb(error.__traceback__)
+    last = next((frame for frame in reversed(frames) if frame.filename in files), None)
+    if last is None:
+        return None
     number = files[last.filename].number
     return ValueError(
         f"{last.filename}, line {last.lineno}: {last.line}\n{type(error).__name__}: {error}\n"
-        f"The answer is right in the cases of `tinyalex learn check {number}`, but not for this "
-        "network: print the shapes in this line."
+        f"{right_elsewhere(number)} Print the shapes in this line."
     )

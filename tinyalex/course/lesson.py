@@ -6,12 +6,14 @@
     lesson.show(figure, "01_gradient")              runs/lessons/01_gradient.png
     lesson.results("17_cifar10")                    recorded results of --full
 
-A lesson runs as a script and, cell by cell, as a notebook. Nothing is downloaded.
+A lesson runs as a script and, cell by cell, as a notebook. Without --full, nothing is
+downloaded.
 """
 
 import argparse
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,8 +23,10 @@ from tinyalex import data, device
 from tinyalex.course.exercise import REPOSITORY
 from tinyalex.data.download import cache_folder, data_folder
 from tinyalex.data.folders import image_files
+from tinyalex.device import processor
 from tinyalex.models.image_preprocessing import Preprocessing
 from tinyalex.plots import figures
+from tinyalex.serialization import atomic_write
 
 FIGURES = Path("runs/lessons")
 
@@ -160,6 +164,21 @@ def results(name: str) -> dict[str, Any]:
         f"there is no lessons/results/{name}.json: the results are not in the installed package.\n"
         "Clone tinyalex's repository, and run the lesson in its folder."
     )
+
+
+def origin(command: str, device_name: str) -> dict[str, str]:
+    """How, where and when results were made, which a record states."""
+    return {
+        "command": command,
+        "machine": f"{processor.model()}, {len(device.cores())} cores, {device_name}",
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def record(file: Path, content: dict[str, Any]) -> None:
+    """Write results atomically: a program that is stopped leaves a complete file."""
+    with atomic_write(file) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def images(train: int, test: int = 0) -> Images:

@@ -4,16 +4,14 @@ python lessons/21_imagenet.py --full       about 25 minutes on two idle cores
 """
 
 import csv
-import json
-import platform
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-from tinyalex import data, device
+from tinyalex import data
+from tinyalex.course import lesson
 from tinyalex.course.exercise import REPOSITORY
 from tinyalex.data.download import data_folder
 
@@ -36,29 +34,33 @@ SIZES = re.compile(r"^(\d+ training and \d+ validation images, \d+ classes)", re
 
 
 def experiment(
-    file: Path, options: tuple[str, ...] = OPTIONS, where: str = "cpu"
+    file: Path, options: tuple[str, ...] = OPTIONS, device_name: str = "cpu"
 ) -> dict[str, Any]:
     """Trains and evaluates a network, and writes the results to `file`.
 
-    A run that was interrupted is resumed.
+    A run that was interrupted is resumed, with the option --resume auto in addition to
+    the recorded command. Its time is not recorded: the last process knows only its own.
     """
     root = data_folder()
     images = root / FOLDER if root and (root / FOLDER).exists() else data.imagenette()
-    command = ["train_imagenet.py", "--data", str(images), *options, "--device", where]
-    script = REPOSITORY / command[0]
-    text = _run([sys.executable, str(script), *command[1:], "--resume", "auto"])
+    script = REPOSITORY / "train_imagenet.py"
+    arguments = [*options, "--device", device_name]
     output = Path(options[options.index("--output") + 1])
+    is_resumed = (output / "log.csv").exists()
+    text = _run(
+        [sys.executable, str(script), "--data", str(images), *arguments, "--resume", "auto"]
+    )
     with (output / "log.csv").open(encoding="utf-8") as log:
         epochs = [{key: float(x) for key, x in row.items()} for row in csv.DictReader(log)]
     sizes = SIZES.search(text)
+    command = " ".join(["python", script.name, "--data", images.name, *arguments])
     results: dict[str, Any] = {
-        "command": " ".join(["python", *command]),
-        "machine": f"{platform.machine()}, {device.cores()} cores, {where}",
-        "date": time.strftime("%Y-%m-%d"),
+        **lesson.origin(command, device_name),
         "images": sizes[1] if sizes else "",
         "epochs": epochs,
     }
-    if seconds := re.search(r"^time (\d+) s$", text, re.MULTILINE):
+    seconds = re.search(r"^time (\d+) s$", text, re.MULTILINE)
+    if seconds and not is_resumed:
         results["seconds"] = int(seconds[1])
     for score in SCORE.finditer(text):
         results[{"one": "one_view", "ten": "ten_views"}[score["views"]]] = {
@@ -67,8 +69,7 @@ def experiment(
             "top5_error": float(score["top5"]) / 100,
             "images": int(score["images"]),
         }
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    lesson.record(file, results)
     return results
 
 

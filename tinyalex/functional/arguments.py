@@ -49,13 +49,13 @@ def check_bias(op: str, w: Tensor, b: Tensor | None) -> None:
         )
 
 
-def float_tensors(op: str, *, optional: str = "", **arguments: Any) -> list[Any]:
+def float_tensors(op: str, *, optional: tuple[str, ...] = (), **arguments: Any) -> list[Any]:
     """The arguments as tensors of one floating dtype. Only `optional` may be None."""
     first: tuple[str, Tensor] | None = None
     tensors: list[Tensor | None] = []
     for name, x in arguments.items():
         if x is None:
-            if name != optional:
+            if name not in optional:
                 raise TypeError(f"{op}: {name} is None. Give a tensor or an array.")
             tensors.append(None)
             continue
@@ -73,6 +73,26 @@ def float_tensors(op: str, *, optional: str = "", **arguments: Any) -> list[Any]
             )
         tensors.append(tensor)
     return tensors
+
+
+def check_reduction(op: str, reduction: Any) -> None:
+    """Raises ValueError unless `reduction` is "mean", "sum" or "none"."""
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"{op}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}.")
+
+
+def check_same_shape(op: str, x: Tensor, t: Tensor) -> None:
+    """Raises ValueError unless the target has the shape of the input."""
+    if x.shape != t.shape:
+        raise ValueError(
+            f"{op}: input has shape {x.shape}, but target has {t.shape}. Reshape one of them: "
+            f"target.reshape({x.shape}); they are not broadcast."
+        )
+
+
+def reduce_losses(losses: Tensor, reduction: str) -> Tensor:
+    """The mean or the sum of the losses, or all of them for "none"."""
+    return losses if reduction == "none" else getattr(losses, reduction)()
 
 
 def with_batch(op: str, x: Tensor) -> tuple[Tensor, bool]:

@@ -181,7 +181,7 @@ def conv2d(
     >>> conv2d(x, w, stride=4, padding=2).shape
     (1, 96, 55, 55)
     """
-    x, w, b = float_tensors("conv2d", optional="bias", input=input, weight=weight, bias=bias)
+    x, w, b = float_tensors("conv2d", optional=("bias",), input=input, weight=weight, bias=bias)
     x, unbatched = with_batch("conv2d", x)
     _check_weight(x, w, b, groups)
     shape = conv_shape(x.shape, w.shape, stride, padding, dilation, groups, ceil_mode)

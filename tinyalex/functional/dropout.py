@@ -48,3 +48,19 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = F
         raise ValueError(f"dropout: p must be a probability from 0 to 1, got {p!r}.")
     (x,) = float_tensors("dropout", input=input)
     return Dropout.apply(x, p=p) if training and p > 0 else x
+
+
+def dropout2d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Zero each channel with probability `p`, and divide the others by 1 - p.
+
+    input (N, C, H, W). Neighbouring pixels are similar: if only some were dropped, the
+    others would still tell the next layer their values (Tompson et al. 2015).
+
+    Returns `input` if not `training`. `inplace` has no effect.
+    """
+    (x,) = float_tensors("dropout2d", input=input)
+    if x.ndim != 4:
+        raise ValueError(f"dropout2d: input has shape {x.shape}, expected (N, C, H, W).")
+    with device.on_device_of(x.data):
+        ones = device.xp(x.data).ones((*x.shape[:2], 1, 1), x.dtype)
+        return x * dropout(ones, p) if training and p > 0 else x

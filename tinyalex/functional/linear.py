@@ -62,7 +62,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
     >>> linear([1.0, 2.0], weight, bias).numpy().tolist()
     [1.0, 2.0, 13.0]
     """
-    x, w, b = float_tensors("linear", optional="bias", input=input, weight=weight, bias=bias)
+    x, w, b = float_tensors("linear", optional=("bias",), input=input, weight=weight, bias=bias)
     if w.ndim != 2:
         raise ValueError(f"linear: weight has shape {w.shape}, expected (out, in).")
     if x.ndim == 0 or x.shape[-1] != w.shape[1]:

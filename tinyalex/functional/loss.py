@@ -14,8 +14,9 @@ from tinyalex import device, kernels
 from tinyalex.device import Array
 from tinyalex.function import Function
 from tinyalex.functional.arguments import float_tensors
+from tinyalex.functional.class_targets import ClassArguments, class_arguments, flat, reduced
 from tinyalex.functional.softmax import log_probabilities
-from tinyalex.tensor import Tensor, as_tensor
+from tinyalex.tensor import Tensor
 
 
 def cross_entropy_naive(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -49,19 +50,6 @@ class SoftmaxCrossEntropy(Function):
         dx = device.xp(dloss).empty(self.p.shape, self.p.dtype)
         k.cross_entropy_backward(k.ready(dloss), self.p, self.t, self.counts, dx)
         return dx, None, None
-
-
-class WeightedMean(Function):
-    """y = (sum of x) / (sum of counts).  dx = dy / (sum of counts), 0 if that is 0"""
-
-    def forward(self, x: Array, counts: Array) -> Array:
-        self.shape, self.total = x.shape, counts.sum()
-        return x.sum() / self.total
-
-    def backward(self, dy: Array) -> tuple[Array, None]:
-        xp = device.xp(dy)
-        share = xp.where(self.total == 0, xp.zeros_like(dy), dy / self.total)
-        return xp.broadcast_to(share, self.shape), None
 
 
 class SoftCrossEntropy(Function):
@@ -113,81 +101,34 @@ def cross_entropy(
     2.3026
     """
     op = "cross_entropy"
-    x, w = float_tensors(op, optional="weight", input=input, weight=weight)
-    if isinstance(target, (list, tuple, int)):
-        target = Tensor(np.asarray(target), device=x.device)  # integers stay integers
-    t = as_tensor(target)
-    device.common(op, [x.data, t.data, None if w is None else w.data])
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"{op}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}.")
+    arguments = class_arguments(op, input, target, weight, reduction)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"{op}: label_smoothing must be from 0 to 1, got {label_smoothing!r}.")
-    if x.ndim == 0:
-        raise ValueError(f"{op}: input has shape (), expected logits (N, C), (C,) or (N, C, ...).")
-    if x.ndim == 1:
-        classes, positions = len(x), x.shape[:0]
+    if arguments.target.dtype.kind == "f":
+        losses, counts = _of_probabilities(arguments, label_smoothing)
     else:
-        classes, positions = x.shape[1], (len(x), *x.shape[2:])
-    if w is not None and w.shape != (classes,):
-        raise ValueError(
-            f"{op}: weight has shape {w.shape}, but input {x.shape} has {classes} classes. "
-            f"Give it the shape ({classes},)."
-        )
-    with device.on(x.device):
-        if w is None:
-            weights = device.xp(x.data).ones(classes, x.dtype)
-        else:
-            weights = kernels.of(w.data).ready(w.data)
-    if t.dtype.kind == "f":
-        losses, counts = _of_probabilities(x, t, weights, label_smoothing)
-    else:
-        ignore = operator.index(ignore_index)
-        losses, counts = _of_indices(x, t, weights, positions, ignore, label_smoothing)
-    if reduction == "none":
-        return losses.reshape(positions)
-    if reduction == "sum":
-        return losses.sum()
-    return WeightedMean.apply(losses, counts)
+        losses, counts = _of_indices(arguments, operator.index(ignore_index), label_smoothing)
+    return reduced(losses, counts, arguments.positions, reduction)
 
 
-def _flat(x: Tensor) -> Tensor:
-    """Logits or probabilities as (positions, C)."""
-    if x.ndim <= 2:
-        return x.reshape(-1, x.shape[-1])
-    return x.transpose(0, *range(2, x.ndim), 1).reshape(-1, x.shape[1])
-
-
-def _of_indices(
-    x: Tensor, t: Tensor, w: Array, positions: tuple[int, ...], ignore: int, smoothing: float
-) -> tuple[Tensor, Array]:
+def _of_indices(arguments: ClassArguments, ignore: int, smoothing: float) -> tuple[Tensor, Array]:
     """(losses, weights of the samples) for class indices."""
-    classes, labels = len(w), t.data
-    if t.shape != positions:
-        raise ValueError(
-            f"cross_entropy: target has shape {t.shape}, but input {x.shape} expects {positions}, "
-            "one class index per sample."
-        )
-    if labels.dtype.kind not in "iu":
-        raise TypeError(
-            f"cross_entropy: target is {t.dtype}, expected class indices from 0 to {classes - 1}, "
-            "or probabilities."
-        )
-    kernels.of(labels).check_labels(labels, ignore, classes)
+    labels, logits, w = arguments.labels(ignore), flat(arguments.x), arguments.weights
     with device.on_device_of(w):
-        xp, logits = device.xp(w), _flat(x)
-        labels = labels.reshape(-1).astype(np.int64, copy=False)
+        xp = device.xp(w)
         counts = xp.empty(len(labels), w.dtype)
         losses = SoftmaxCrossEntropy.apply(logits, labels, w, ignore=ignore, counts=counts)
         if smoothing:
-            uniform = xp.where((labels != ignore)[:, None], w / classes, 0)
+            uniform = xp.where((labels != ignore)[:, None], w / len(w), 0)
             uniform = uniform.astype(w.dtype, copy=False)
             smooth = SoftCrossEntropy.apply(logits, uniform, xp.ones_like(w))
             losses = losses * (1 - smoothing) + smooth * smoothing
     return losses, counts
 
 
-def _of_probabilities(x: Tensor, t: Tensor, w: Array, smoothing: float) -> tuple[Tensor, Array]:
+def _of_probabilities(arguments: ClassArguments, smoothing: float) -> tuple[Tensor, Array]:
     """(losses, weights of the samples) for probabilities."""
+    x, t, w = arguments.x, arguments.target, arguments.weights
     if t.shape != x.shape:
         raise ValueError(
             f"cross_entropy: target has shape {t.shape}, but probabilities need the shape of "
@@ -196,6 +137,6 @@ def _of_probabilities(x: Tensor, t: Tensor, w: Array, smoothing: float) -> tuple
     float_tensors("cross_entropy", input=x, target=t)
     if smoothing:
         t = t * (1 - smoothing) + smoothing / len(w)
-    losses = SoftCrossEntropy.apply(_flat(x), _flat(t), w)
+    losses = SoftCrossEntropy.apply(flat(x), flat(t), w)
     with device.on_device_of(w):
         return losses, device.xp(w).ones(losses.shape, w.dtype)

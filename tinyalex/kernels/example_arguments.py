@@ -239,6 +239,7 @@ def _activation(random: Random, dtype: np.dtype) -> Iterator[Example]:
         x, dy = random.standard_normal((2, *shape)).astype(dtype)
         x.ravel()[:3] = 0, np.nan, -np.inf
         yield Example("relu", label, (x, _empty(x.shape, dtype)), (1,))
+        yield Example("error_function", label, (x, _empty(x.shape, dtype)), (1,))
         yield Example("relu_backward", label, (dy, np.maximum(x, 0), _empty(x.shape, dtype)), (2,))
 
 
@@ -284,6 +285,11 @@ def _training(random: Random, dtype: np.dtype) -> Iterator[Example]:
     for label, decay in (("with decay", 0.0005), ("without", 0.0)):
         w, v, g = random.standard_normal((3, 7, 41)).astype(dtype)
         yield Example("sgd_update", label, (w, v, g, 0.01, 0.9, decay), (0, 1))
+        yield Example("sgd_update", f"{label}, nesterov", (w, v, g, 0.01, 0.9, decay, True), (0, 1))
+    for label, l2, decay in (("with decay in the gradient", 0.1, 0.0), ("decoupled", 0.0, 0.5)):
+        w, m, s, g = random.standard_normal((4, 7, 41)).astype(dtype)
+        factors = 0.01, 0.1, 0.05, 1e-8, l2, decay, 0.3, 0.1
+        yield Example("adam_update", label, (w, m, s * s, g, *factors), (0, 1, 2))
     if dtype == np.float32:
         w, v, g = random.standard_normal((3, 66000)).astype(dtype)
         yield Example("sgd_update", "many", (w, v, g, 0.01, 0.9, 0.0005), (0, 1))

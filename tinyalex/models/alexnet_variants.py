@@ -197,6 +197,7 @@ def keras(num_classes: int, image_size: int) -> AlexNet:
 
 NAMES: dict[type[Module], str] = {
     nn.Conv2d: "conv",
+    nn.LocallyConnected2d: "local",
     nn.ReLU: "relu",
     nn.MaxPool2d: "pool",
     nn.AvgPool2d: "pool",

@@ -1,11 +1,13 @@
-"""Networks for 32 x 32 images: cuda-convnet's fastest, and a small AlexNet."""
+"""Networks for CIFAR-10's images: cuda-convnet's fastest, and a small AlexNet."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from tinyalex import nn
+from tinyalex.functional.arguments import at_least_one
 from tinyalex.models.alexnet_variants import NORM, linear_layers, numbered
+from tinyalex.models.cifar_recipes import recipe_11pct, recipe_13pct, recipe_18pct
 from tinyalex.models.columns import Columns
 from tinyalex.nn import init
 
@@ -48,6 +50,13 @@ def alexnet(num_classes: int = 10, *, column_lrn: bool = False) -> nn.Sequential
     return nn.Sequential(features | linear_layers(features, num_classes, 32, width=1024))
 
 
+RECIPES: dict[str, tuple[Callable[..., nn.Sequential], int]] = {
+    "18pct": (recipe_18pct, 32),
+    "13pct": (recipe_13pct, 24),
+    "11pct": (recipe_11pct, 24),
+}
+"""cuda-convnet's networks with its initial weights, and the sizes of their images."""
+
 NETWORKS: dict[str, Callable[..., nn.Sequential]] = {"quick": quick, "alexnet": alexnet}
 
 
@@ -57,24 +66,43 @@ def cifar(
     *,
     column_lrn: bool = False,
     devices: Sequence[str] | None = None,
+    image_size: int | None = None,
+    lrn: bool | None = None,
 ) -> Any:
-    """The network "quick" or "alexnet": RGB images (N, 3, 32, 32) to (N, num_classes).
+    """A network for CIFAR-10: RGB images (N, 3, S, S) to (N, num_classes).
 
-    The initial weights are those of `nn.init.kaiming_`, for pixels of mean 0 and a
-    standard deviation near 1.
+    "quick" and "alexnet" have S = 32. Their initial weights are those of
+    `nn.init.kaiming_`, for pixels of mean 0 and a standard deviation near 1. "18pct",
+    "13pct" and "11pct" are cuda-convnet's networks with its initial weights, for pixels
+    of 0 to 255 minus the mean image.
 
     column_lrn  "alexnet": LRN stays within each of the two columns
     devices     "alexnet" with column_lrn=True: one for each column
+    image_size  S; by default 32, and 24 for "13pct" and "11pct", which are trained with
+                crops
+    lrn         "13pct" and "11pct": whether they have LRN; by default, only "11pct" has
 
     Raises ValueError for an unknown name, or options that the network does not have.
     """
-    if name not in NETWORKS:
-        raise ValueError(f"models.cifar: expected one of {', '.join(NETWORKS)}, got {name!r}.")
+    if name not in NETWORKS and name not in RECIPES:
+        names = ", ".join([*NETWORKS, *RECIPES])
+        raise ValueError(f"models.cifar: expected one of {names}, got {name!r}.")
     if column_lrn and name != "alexnet":
         raise ValueError(
             f"models.cifar: {name!r} has no columns for column_lrn=True. Use 'alexnet'."
         )
-    options = {"column_lrn": True} if column_lrn else {}
-    model = NETWORKS[name](num_classes, **options)
-    init.kaiming_(model)
+    if lrn is not None and name not in ("13pct", "11pct"):
+        raise ValueError(
+            f"models.cifar: {name!r} does not have the option lrn. '13pct' and '11pct' do."
+        )
+    if image_size not in (None, 32) and name not in RECIPES:
+        raise ValueError(f"models.cifar: {name!r} is for image_size=32, got {image_size!r}.")
+    if name in RECIPES:
+        build, size = RECIPES[name]
+        size = size if image_size is None else image_size
+        at_least_one("models.cifar", "image_size", size)
+        model = build(num_classes, size, **({} if lrn is None else {"lrn": lrn}))
+    else:
+        model = NETWORKS[name](num_classes, **({"column_lrn": True} if column_lrn else {}))
+        init.kaiming_(model)
     return model if devices is None else Columns(model, devices)

@@ -19,7 +19,7 @@ import numpy as np
 
 from tinyalex import nn, serialization
 from tinyalex.data.transforms import Normalize, TenViews
-from tinyalex.models.cifar_networks import NETWORKS, cifar
+from tinyalex.models.cifar_networks import NETWORKS, RECIPES, cifar
 from tinyalex.models.image_preprocessing import Preprocessing
 from tinyalex.models.weights import Weights, load_weights
 
@@ -84,20 +84,25 @@ def load_cifar(weights: str | os.PathLike[str], found: Weights) -> tuple[nn.Sequ
     Raises ValueError for another network, or metadata that are missing or wrong.
     """
     name = str(found.variant).removeprefix(PREFIX)
-    if name not in NETWORKS:
+    known = [*NETWORKS, *RECIPES]
+    if name not in known:
         raise ValueError(
             f"predict: {weights} has the weights of {str(found.variant)[:40]!r}; expected one of "
-            f"{', '.join(PREFIX + known for known in NETWORKS)}."
+            f"{', '.join(PREFIX + network for network in known)}."
         )
     preprocess = _preprocessing(Path(weights), found.metadata)
-    column_lrn = found.metadata.get("column_lrn") == "1" and name == "alexnet"
+    options: dict[str, Any] = {
+        option: found.metadata[option] == "1"
+        for option in ("column_lrn", "lrn")
+        if option in found.metadata
+    }
     with nn.init.skipped():
-        *_, weight, bias = cifar(name, 1).state_shapes()
+        *_, weight, bias = cifar(name, 1, image_size=preprocess.size, **options).state_shapes()
         shapes = [found.arrays[key].shape for key in (weight, bias) if key in found.arrays]
         # A small file could ask for a large network by one of them.
         if len(shapes) < 2 or len(shapes[0]) < 2 or shapes[1] != shapes[0][:1] or 0 in shapes[0]:
             raise ValueError(f"predict: {weights} does not have the last layer of {found.variant}.")
-        model = cifar(name, shapes[1][0], column_lrn=column_lrn)
+        model = cifar(name, shapes[1][0], image_size=preprocess.size, **options)
     load_weights(model, weights)
     return model, preprocess
 
@@ -113,7 +118,8 @@ def _preprocessing(file: Path, stored: Mapping[str, str]) -> MeanImage:
             scale, size = float(stored["scale"]), int(stored["image_size"][:5])
         elif beside.is_file():
             state = serialization.load(beside)
-            mean, scale, size = state["mean"], float(state["scale"]), 0
+            mean, scale = state["mean"], float(state["scale"])
+            size = int(stored.get("image_size", "0")[:5])
         else:
             raise ValueError(f"and there is no {beside}")
         side = mean.shape[-1]

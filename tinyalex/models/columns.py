@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, Self
 
 from tinyalex import device as devices
 from tinyalex import functional as F
@@ -71,7 +71,7 @@ class Columns(Partitioned):
                 outputs.append(segment(x))
         return outputs
 
-    def to(self, target: Any) -> "Columns":
+    def to(self, target: Any) -> Self:
         """Convert the dtype. Raises ValueError for a device: each column has one."""
         if isinstance(target, str) and target.split(":")[0] in ("cpu", "cuda", "auto"):
             raise ValueError(

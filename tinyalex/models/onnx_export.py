@@ -13,7 +13,8 @@ from tinyalex.functional.arguments import pair
 from tinyalex.kernels.geometry import Shape
 from tinyalex.models.alexnet_variants import AlexNet, Dropout2012
 from tinyalex.models.onnx_files import load_onnx
-from tinyalex.nn.module import Module, eval_mode
+from tinyalex.nn.module import Module
+from tinyalex.nn.tracing import eval_mode
 from tinyalex.serialization import atomic_write
 from tinyalex.tensor import Tensor
 

@@ -27,7 +27,8 @@ from tinyalex.models.alexnet_variants import AlexNet
 from tinyalex.models.cifar_weights import MeanImage
 from tinyalex.models.image_preprocessing import MAX_STORED_SIZE, read_image
 from tinyalex.models.weights import DOWNLOADS, Weights
-from tinyalex.nn.module import Module, run
+from tinyalex.nn.module import Module
+from tinyalex.nn.tracing import run
 
 MAX_NAME_LENGTH = 1000
 """Of the name of a class in the metadata, on average."""

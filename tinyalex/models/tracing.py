@@ -2,7 +2,8 @@
 
 from tinyalex.kernels.geometry import Shape
 from tinyalex.models.alexnet_variants import AlexNet
-from tinyalex.nn.module import Module, Step, trace
+from tinyalex.nn.module import Module
+from tinyalex.nn.tracing import Step, trace
 
 
 def outline(model: Module, input_shape: Shape | None = None) -> list[Step]:

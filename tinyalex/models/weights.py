@@ -15,6 +15,7 @@ from tinyalex import nn, serialization
 from tinyalex.data.text_files import printable
 from tinyalex.models.alexnet_variants import AlexNet
 from tinyalex.models.onnx_files import read_onnx
+from tinyalex.models.quantized_weights import QUANTIZED, dequantize
 from tinyalex.models.torch_files import read_pth, state_dict_in
 from tinyalex.nn.module import Module
 
@@ -60,7 +61,7 @@ def load_weights(model: Module, path: str | os.PathLike[str]) -> None:
         if name in own and array.shape != own[name]:
             renamed = f" for {name}" if name != given else ""
             wrong.append(f"{given} has shape {array.shape}, expected {own[name]}{renamed}")
-        elif name in own and array.dtype.kind != "f":
+        elif name in own and array.dtype.kind not in ("f" if own[name] else "fi"):
             wrong.append(f"{given} is {array.dtype}, expected a floating dtype")
     if wrong:
         lines = [f"load_weights: {str(path)!r} belongs to another network:"]
@@ -114,7 +115,10 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
 def _read_safetensors(path: str | os.PathLike[str]) -> Weights:
     try:
         metadata = serialization.load_metadata(path)
-        return Weights(state_dict_in(serialization.load(path), np.ndarray), metadata, by_name=True)
+        arrays = state_dict_in(serialization.load(path), np.ndarray)
+        if QUANTIZED in metadata:
+            arrays = dequantize(arrays, metadata)
+        return Weights(arrays, metadata, by_name=True)
     # TypeError, AttributeError: dtypes that NumPy does not have (bfloat16, float8). The
     # others: a header that does not match the file.
     except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:

@@ -1,38 +1,64 @@
 """Module, Parameter, layers and initial values, with torch's names and arguments."""
 
-from tinyalex.nn import init
+from tinyalex import functional
+from tinyalex.nn import init, utils
+from tinyalex.nn.activations import (
+    GELU,
+    LeakyReLU,
+    LogSoftmax,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)
+from tinyalex.nn.containers import Identity, ModuleList
 from tinyalex.nn.layers import (
     AdaptiveAvgPool2d,
     AvgPool2d,
     Conv2d,
-    CrossEntropyLoss,
     Dropout,
+    Dropout2d,
     Flatten,
     Linear,
-    LocalResponseNorm,
     MaxPool2d,
-    ReLU,
-    Sigmoid,
-    Softmax,
-    SpatialResponseNorm,
-    Tanh,
     ZeroPad2d,
 )
+from tinyalex.nn.locally_connected import LocallyConnected2d
+from tinyalex.nn.losses import BCEWithLogitsLoss, CrossEntropyLoss, L1Loss, MSELoss, NLLLoss
 from tinyalex.nn.module import Module
+from tinyalex.nn.normalization import (
+    BatchNorm2d,
+    LayerNorm,
+    LocalResponseNorm,
+    SpatialResponseNorm,
+)
 from tinyalex.nn.parameter import Parameter
 from tinyalex.nn.sequential import Sequential
 
 __all__ = [
+    "GELU",
     "AdaptiveAvgPool2d",
     "AvgPool2d",
+    "BCEWithLogitsLoss",
+    "BatchNorm2d",
     "Conv2d",
     "CrossEntropyLoss",
     "Dropout",
+    "Dropout2d",
     "Flatten",
+    "Identity",
+    "L1Loss",
+    "LayerNorm",
+    "LeakyReLU",
     "Linear",
     "LocalResponseNorm",
+    "LocallyConnected2d",
+    "LogSoftmax",
+    "MSELoss",
     "MaxPool2d",
     "Module",
+    "ModuleList",
+    "NLLLoss",
     "Parameter",
     "ReLU",
     "Sequential",
@@ -41,5 +67,7 @@ __all__ = [
     "SpatialResponseNorm",
     "Tanh",
     "ZeroPad2d",
+    "functional",
     "init",
+    "utils",
 ]

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from tinyalex.nn.layers import Conv2d, MaxPool2d, ReLU
+from tinyalex.nn.activations import ReLU
+from tinyalex.nn.layers import Conv2d, MaxPool2d
 from tinyalex.nn.module import Module
 
 

@@ -56,9 +56,35 @@ def ones_(tensor: Tensor) -> Tensor:
     return constant_(tensor, 1.0)
 
 
-def kaiming_normal_(tensor: Tensor) -> Tensor:
-    """He et al. 2015: N(0, 2/fan_in), which preserves the variance through ReLUs."""
-    return normal_(tensor, 0.0, math.sqrt(2.0 / fan_in(tensor)))
+def kaiming_normal_(
+    tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
+) -> Tensor:
+    """He et al. 2015: N(0, 2/fan_in), which preserves the variance through ReLUs.
+
+    a             of leaky ReLUs, y = a*x where x < 0: N(0, 2/(1 + a**2)/fan_in)
+    mode          "fan_out": preserve the variance of gradients, in the backward pass
+    nonlinearity  "leaky_relu" or "relu"; "linear": N(0, 1/fan_in)
+    """
+    return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity))
+
+
+def kaiming_uniform_(
+    tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
+) -> Tensor:
+    """As `kaiming_normal_`, but uniform with the same variance."""
+    bound = math.sqrt(3.0) * _kaiming_std(tensor, a, mode, nonlinearity)
+    return uniform_(tensor, -bound, bound)
+
+
+def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
+    gains = {"leaky_relu": 2.0 / (1.0 + a * a), "relu": 2.0, "linear": 1.0}
+    fans = {"fan_in": fan_in, "fan_out": fan_out}
+    if mode not in fans or nonlinearity not in gains:
+        raise ValueError(
+            f"kaiming: expected a mode of {', '.join(fans)} and a nonlinearity of "
+            f"{', '.join(gains)}, got {mode!r} and {nonlinearity!r}."
+        )
+    return math.sqrt(gains[nonlinearity] / fans[mode](tensor))
 
 
 def kaiming_(model: Any) -> None:
@@ -67,11 +93,15 @@ def kaiming_(model: Any) -> None:
         kaiming_normal_(p) if p.ndim > 1 else zeros_(p)
 
 
-def xavier_uniform_(tensor: Tensor) -> Tensor:
+def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     """Glorot and Bengio 2010: uniform within sqrt(6 / (fan_in + fan_out)) of 0."""
-    fan_out = tensor.shape[0] * math.prod(tensor.shape[2:])
-    bound = math.sqrt(6.0 / (fan_in(tensor) + fan_out))
+    bound = gain * math.sqrt(6.0 / (fan_in(tensor) + fan_out(tensor)))
     return uniform_(tensor, -bound, bound)
+
+
+def xavier_normal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+    """As `xavier_uniform_`, but normal with the same variance."""
+    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / (fan_in(tensor) + fan_out(tensor))))
 
 
 def torch_default_(weight: Tensor, bias: Tensor | None = None) -> None:
@@ -89,7 +119,19 @@ def fan_in(weight: Tensor) -> int:
             f"fan_in: expected a weight (out, in, ...) with at least two axes, got shape "
             f"{weight.shape}."
         )
-    return math.prod(weight.shape[1:])
+    return math.prod(_filters(weight)[1:])
+
+
+def _filters(weight: Tensor) -> tuple[int, ...]:
+    """(out, in, ...): for nn.LocallyConnected2d's weight, that of one position."""
+    return weight.shape[2:] if weight.ndim == 6 else weight.shape
+
+
+def fan_out(weight: Tensor) -> int:
+    """The number of outputs that an input affects, without stride: O*KH*KW."""
+    fan_in(weight)  # checks the axes
+    out, _, *window = _filters(weight)
+    return out * math.prod(window)
 
 
 def _fill_random(tensor: Tensor, draw: Callable[[np.random.Generator], np.ndarray]) -> Tensor:

@@ -88,40 +88,6 @@ class Linear(Module):
         return f"{self.weight.shape[1]}, {self.weight.shape[0]}"
 
 
-class ReLU(Module):
-    """`functional.relu`. `inplace` has no effect."""
-
-    def __init__(self, inplace: bool = False) -> None:
-        self.inplace = inplace
-
-    def forward(self, x: Any) -> Tensor:
-        return F.relu(x)
-
-
-class Tanh(Module):
-    """`functional.tanh`."""
-
-    def forward(self, x: Any) -> Tensor:
-        return F.tanh(x)
-
-
-class Sigmoid(Module):
-    """`functional.sigmoid`."""
-
-    def forward(self, x: Any) -> Tensor:
-        return F.sigmoid(x)
-
-
-class Softmax(Module):
-    """`functional.softmax` along axis `dim`. `CrossEntropyLoss` includes one."""
-
-    def __init__(self, dim: int) -> None:
-        self.dim = dim
-
-    def forward(self, x: Any) -> Tensor:
-        return F.softmax(x, self.dim)
-
-
 class MaxPool2d(Module):
     """`functional.max_pool2d`. The paper uses 3 x 3 with stride 2 (section 3.4)."""
 
@@ -204,60 +170,6 @@ class ZeroPad2d(Module):
         return f"{self.padding}"
 
 
-class LocalResponseNorm(Module):
-    """`functional.local_response_norm`. The paper uses size=5, alpha=1e-4, beta=0.75,
-    k=2 and alpha_mode="sum" (section 3.3)."""
-
-    def __init__(
-        self,
-        size: int,
-        alpha: float = 1e-4,
-        beta: float = 0.75,
-        k: float = 1.0,
-        *,
-        alpha_mode: str = "mean",
-        groups: int = 1,
-    ) -> None:
-        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
-        self.alpha_mode, self.groups = alpha_mode, groups
-
-    def forward(self, x: Any) -> Tensor:
-        options = self.size, self.alpha, self.beta, self.k
-        return F.local_response_norm(x, *options, alpha_mode=self.alpha_mode, groups=self.groups)
-
-    def extra_repr(self) -> str:
-        return f"{_norm_repr(self)}, groups={self.groups}"
-
-
-def _norm_repr(layer: "LocalResponseNorm | SpatialResponseNorm") -> str:
-    return (
-        f"{layer.size}, alpha={layer.alpha}, beta={layer.beta}, k={layer.k}, "
-        f"alpha_mode={layer.alpha_mode!r}"
-    )
-
-
-class SpatialResponseNorm(Module):
-    """`functional.spatial_response_norm`, from the 2012 code; not in the paper."""
-
-    def __init__(
-        self,
-        size: int,
-        alpha: float = 1e-3,
-        beta: float = 0.75,
-        k: float = 1.0,
-        *,
-        alpha_mode: str = "mean",
-    ) -> None:
-        self.size, self.alpha, self.beta, self.k, self.alpha_mode = size, alpha, beta, k, alpha_mode
-
-    def forward(self, x: Any) -> Tensor:
-        options = self.size, self.alpha, self.beta, self.k
-        return F.spatial_response_norm(x, *options, alpha_mode=self.alpha_mode)
-
-    def extra_repr(self) -> str:
-        return _norm_repr(self)
-
-
 class Dropout(Module):
     """`functional.dropout`, in training only. The paper uses p=0.5 (section 4.2)."""
 
@@ -271,6 +183,13 @@ class Dropout(Module):
         return f"p={self.p}"
 
 
+class Dropout2d(Dropout):
+    """`functional.dropout2d`, in training only: whole channels."""
+
+    def forward(self, x: Any) -> Tensor:
+        return F.dropout2d(x, self.p, self.training)
+
+
 class Flatten(Module):
     """`functional.flatten`, by default of all axes except the batch."""
 
@@ -279,21 +198,3 @@ class Flatten(Module):
 
     def forward(self, x: Any) -> Tensor:
         return F.flatten(x, self.start_dim, self.end_dim)
-
-
-class CrossEntropyLoss(Module):
-    """`functional.cross_entropy`, with the same options."""
-
-    def __init__(
-        self,
-        weight: Any = None,
-        ignore_index: int = -100,
-        reduction: str = "mean",
-        label_smoothing: float = 0.0,
-    ) -> None:
-        self.weight, self.ignore_index = weight, ignore_index
-        self.reduction, self.label_smoothing = reduction, label_smoothing
-
-    def forward(self, input: Any, target: Any) -> Tensor:
-        options = self.weight, self.ignore_index, self.reduction, self.label_smoothing
-        return F.cross_entropy(input, target, *options)

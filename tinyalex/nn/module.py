@@ -1,22 +1,24 @@
-"""Module: the base class of layers and networks; and the trace of an image's layers."""
+"""Module: the base class of layers and networks."""
 
-import threading
-from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from tinyalex import device as devices
 from tinyalex.device import Array
-from tinyalex.function import no_grad
 from tinyalex.kernels.geometry import Shape
+from tinyalex.nn import tracing
 from tinyalex.nn.parameter import Parameter
+from tinyalex.nn.tracing import ForwardHook
 from tinyalex.tensor import Tensor, as_tensor
 
-ForwardHook = Callable[["Module", tuple, Tensor], None]
+
+class IncompatibleKeys(NamedTuple):
+    """What `load_state_dict(strict=False)` left out."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
 
 
 class Module:
@@ -50,7 +52,16 @@ class Module:
             hook(self, inputs, output)
         return output
 
-    # Submodules and parameters
+    # Submodules
+
+    def add_module(self, name: str, module: Any) -> None:
+        """Set the attribute `name`. Raises TypeError for anything but a Module."""
+        if not isinstance(module, Module):
+            raise TypeError(
+                f"{type(self).__name__}: layer {name} is {module!r}, expected a Module: "
+                "nn.ReLU(), not F.relu or nn.ReLU."
+            )
+        setattr(self, name, module)
 
     def named_children(self) -> Iterator[tuple[str, "Module"]]:
         """The direct submodules."""
@@ -61,6 +72,9 @@ class Module:
                 for i, child in enumerate(value):
                     if isinstance(child, Module):
                         yield f"{name}.{i}", child
+
+    def children(self) -> Iterator["Module"]:
+        return (child for _, child in self.named_children())
 
     def named_modules(
         self, prefix: str = "", seen: "set[Module] | None" = None
@@ -77,41 +91,81 @@ class Module:
     def modules(self) -> Iterator["Module"]:
         return (module for _, module in self.named_modules())
 
+    def apply(self, fn: Callable[["Module"], Any]) -> Self:
+        """Call `fn` with each submodule, and after its submodules with a Module itself:
+        to set initial values."""
+        for module in reversed(list(self.modules())):
+            fn(module)
+        return self
+
+    # Parameters and buffers
+
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Each parameter once, by its first name."""
-        seen = set()
-        for prefix, module in self.named_modules():
-            for name, value in vars(module).items():
-                if isinstance(value, Parameter) and id(value) not in seen:
-                    seen.add(id(value))
-                    yield (f"{prefix}.{name}" if prefix else name), value
+        return self._named(
+            lambda module: {k: v for k, v in vars(module).items() if isinstance(v, Parameter)}
+        )
 
     def parameters(self) -> Iterator[Parameter]:
         return (p for _, p in self.named_parameters())
+
+    def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
+        """Set the attribute `name` to a tensor that is not trained, but moves with `to`
+        and, if `persistent`, is in the state: such as a running mean."""
+        setattr(self, name, None if tensor is None else as_tensor(tensor))
+        vars(self).setdefault("_buffers", {})[name] = persistent
+
+    def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
+        """Each buffer once, by its first name."""
+        return self._named(_buffers)
+
+    def buffers(self) -> Iterator[Tensor]:
+        return (b for _, b in self.named_buffers())
+
+    def _named(self, own: Callable[["Module"], dict[str, Any]]) -> Iterator[tuple[str, Any]]:
+        """The tensors `own(module)` of each Module, each once, by its first name."""
+        seen = set()
+        for prefix, module in self.named_modules():
+            for name, value in own(module).items():
+                if id(value) not in seen:
+                    seen.add(id(value))
+                    yield (f"{prefix}.{name}" if prefix else name), value
 
     def zero_grad(self) -> None:
         """Reset all gradients to None, before each backward(), which adds to them."""
         for p in self.parameters():
             p.grad = None
 
-    def train(self, mode: bool = True) -> "Module":
-        """Set training or evaluation mode, for Dropout, in all submodules."""
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Whether parameters get gradients: False freezes a part of a network."""
+        for p in self.parameters():
+            p.requires_grad = requires_grad
+        return self
+
+    # Modes, devices, dtypes
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training or evaluation mode, for Dropout and BatchNorm2d, in all
+        submodules."""
         for module in self.modules():
             module.training = mode
         return self
 
-    def eval(self) -> "Module":
+    def eval(self) -> Self:
         return self.train(False)
 
-    def to(self, target: Any) -> "Module":
-        """Move all parameters to a device ("cuda" or "auto"), or convert their dtype.
+    def to(self, target: Any) -> Self:
+        """Move parameters and buffers to a device ("cuda" or "auto"), or convert their
+        dtype (of buffers, only floating ones).
 
-        The Parameter objects stay the same, so an optimizer continues to update them.
+        The tensors stay the same objects, so an optimizer continues to update them.
         """
         change = self._change(target)
         for p in self.parameters():
             p.data = change(p.data)
             p.grad = None if p.grad is None else change(p.grad)
+        for b in self.buffers():
+            b.data = change(b.data)
         return self
 
     def _change(self, target: Any) -> Callable[[Array], Array]:
@@ -130,34 +184,63 @@ class Module:
 
         def convert(x: Array) -> Array:
             with devices.on_device_of(x):
-                return x.astype(dtype)
+                return x.astype(dtype) if x.dtype.kind == "f" else x
 
         return convert
 
+    def cpu(self) -> Self:
+        return self.to("cpu")
+
+    def cuda(self, device: int = 0) -> Self:
+        return self.to(f"cuda:{device}")
+
+    def float(self) -> Self:
+        return self.to(np.float32)
+
+    def double(self) -> Self:
+        return self.to(np.float64)
+
+    def half(self) -> Self:
+        return self.to(np.float16)
+
     # State
 
+    def _named_state(self) -> Iterator[tuple[str, Tensor]]:
+        """Parameters and persistent buffers, in torch's order."""
+
+        def own(module: "Module") -> dict[str, Tensor]:
+            saved = {k: b for k, b in _buffers(module).items() if vars(module)["_buffers"][k]}
+            return {k: v for k, v in vars(module).items() if isinstance(v, Parameter)} | saved
+
+        return self._named(own)
+
     def state_dict(self) -> dict[str, np.ndarray]:
-        """A copy of every parameter, as a NumPy array, by name."""
-        return {name: p.numpy().copy() for name, p in self.named_parameters()}
+        """Copies of all parameters and persistent buffers, NumPy arrays, by name."""
+        return {name: x.numpy().copy() for name, x in self._named_state()}
 
     def state_shapes(self) -> dict[str, Shape]:
         """The shapes of the arrays in `state_dict`, by name."""
-        return {name: p.shape for name, p in self.named_parameters()}
+        return {name: x.shape for name, x in self._named_state()}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Set the parameters from arrays or tensors with the same names and shapes.
+    def load_state_dict(self, state: dict[str, Any], strict: bool = True) -> IncompatibleKeys:
+        """Set parameters and buffers from arrays or tensors with the same names and
+        shapes.
 
-        Raises ValueError, which lists every mismatch, before any parameter is changed.
+        strict  False: leave out names that only one side has, and return them
+
+        Raises ValueError, which lists every mismatch, before anything is changed.
         """
         own = self.state_shapes()
         arrays = {
             name: x.numpy() if isinstance(x, Tensor) else devices.to_numpy(x)
             for name, x in state.items()
         }
-        wrong = [f"{name} is missing" for name in own if name not in arrays]
+        missing = [name for name in own if name not in arrays]
+        unexpected = [name for name in arrays if name not in own]
+        wrong = [f"{name} is missing" for name in missing] if strict else []
         for name, array in arrays.items():
             if name not in own:
-                wrong.append(f"{name} is not a parameter of this network")
+                wrong += [f"{name} is not a parameter of this network"] if strict else []
             elif array.shape != own[name]:
                 wrong.append(f"{name} has shape {array.shape}, expected {own[name]}")
         if wrong:
@@ -165,11 +248,12 @@ class Module:
                 f"{type(self).__name__}.load_state_dict: this state belongs to another network:\n  "
                 + "\n  ".join(wrong)
             )
-        self._set_parameters(arrays)
+        self._set_state(arrays if not missing else self.state_dict() | arrays)
+        return IncompatibleKeys(missing, unexpected)
 
-    def _set_parameters(self, arrays: dict[str, np.ndarray]) -> None:
-        for name, p in self.named_parameters():
-            p.data = devices.to(arrays[name].astype(p.dtype), p.device)
+    def _set_state(self, arrays: dict[str, np.ndarray]) -> None:
+        for name, x in self._named_state():
+            x.data = devices.to(arrays[name].astype(x.dtype), x.device)
 
     # Inspection
 
@@ -217,154 +301,10 @@ class Module:
                        which it is fused
         device, dtype  of that column; by default, those of the parameters
         """
-        steps = trace(self, input_shape)
-        rows: list[tuple] = [("name", "layer", "output", "parameters", "multiply-adds")]
-        for step in steps:
-            layer, shape = type(step.module).__name__, " x ".join(map(str, step.shape))
-            counts = f"{step.parameters:,}", f"{step.multiply_adds:,}"
-            rows.append((step.name, layer, shape, *counts))
-        parameters = sum(p.size for p in self.parameters())
-        multiply_adds = sum(step.multiply_adds for step in steps)
-        rows.append(("", "total", "", f"{parameters:,}", f"{multiply_adds:,}"))
-        lines = ["{:<20} {:<18} {:<16} {:>12} {:>15}".format(*row) for row in rows]
-        if batch_size is not None:
-            first = next(self.parameters(), Tensor([]))
-            where = devices.check(device) if device == "auto" else device or first.device
-            options = batch_size, np.dtype(dtype or first.dtype), where
-            plan = ["algorithm", *self._plan(steps, input_shape, *options), ""]
-            lines = [f"{line}  {text}".rstrip() for line, text in zip(lines, plan, strict=True)]
-        return "\n".join(lines)
-
-    def _plan(
-        self,
-        steps: "list[Step]",
-        input_shape: Shape,
-        batch_size: int,
-        dtype: np.dtype,
-        device: str,
-    ) -> Iterator[str]:
-        names = {step.module: step.name for step in steps}
-        with _recorded_stages() as fused_with:
-            run(self, np.zeros((1, *input_shape)))
-        for step in steps:
-            computed_by = fused_with[step.module].pop(0) if fused_with[step.module] else None
-            if computed_by is not None:
-                yield f"fused with {names[computed_by]}"
-            elif step.input_shape:
-                shape = batch_size, *step.input_shape
-                yield step.module.algorithm(shape, dtype, device, step.wants_dx)
-            else:
-                yield ""
+        return tracing.summary(self, input_shape, batch_size, device, dtype)
 
 
-@dataclass(frozen=True)
-class Step:
-    """A layer with the shapes of its input and output, without N.
-
-    `wants_dx`: whether its input requires a gradient.
-    """
-
-    name: str
-    module: Module
-    input_shape: Shape
-    shape: Shape
-    wants_dx: bool
-
-    @property
-    def parameters(self) -> int:
-        """Elements of the layer's own parameters."""
-        return sum(p.size for p in _owns(self.module))
-
-    @property
-    def multiply_adds(self) -> int:
-        """Multiply-adds for one image."""
-        return self.module.multiply_adds((1, *self.shape))
-
-
-def trace(model: Module, input_shape: Shape) -> list[Step]:
-    """The layers that process an image of this shape, in order. A layer: a Module with
-    parameters of its own or without submodules."""
-    steps: list[Step] = []
-
-    def record(name: str) -> ForwardHook:
-        def hook(module: Module, inputs: tuple, output: Tensor) -> None:
-            x = as_tensor(inputs[0]) if inputs else Tensor([])
-            step = Step(name, module, x.shape[1:], output.shape[1:], x.requires_grad)
-            steps.append(step)
-
-        return hook
-
-    layers = [
-        (name, module)
-        for name, module in model.named_modules()
-        if _owns(module) or not any(module.named_children())
-    ]
-    with hooked([(module, record(name)) for name, module in layers]), eval_mode(model):
-        model(_like_parameters(model, np.zeros((1, *input_shape))))
-    return steps
-
-
-class _Recording(threading.local):
-    stages: "defaultdict[Module, list[Module | None]] | None" = None
-
-
-_recording = _Recording()
-
-
-@contextmanager
-def _recorded_stages() -> Iterator["defaultdict[Module, list[Module | None]]"]:
-    """A context that yields, for each layer of a Sequential, a list with an entry for
-    each time it was computed: the layer that it was fused with, or None."""
-    stages = _recording.stages = defaultdict(list)
-    try:
-        yield stages
-    finally:
-        _recording.stages = None
-
-
-def note_stage(layer: Module, fused: Module | None) -> None:
-    """Called by Sequential: it has computed a layer, and another one with it."""
-    if (stages := _recording.stages) is not None:
-        stages[layer].append(None)
-        if fused is not None:
-            stages[fused].append(layer)
-
-
-@contextmanager
-def hooked(hooks: list[tuple[Module, ForwardHook]]) -> Iterator[None]:
-    """A context in which the forward hooks are registered."""
-    with ExitStack() as removals:
-        for module, hook in hooks:
-            removals.callback(module.register_forward_hook(hook))
-        yield
-
-
-def run(model: Module, images: Any) -> Tensor:
-    """The model's output in evaluation mode, without a graph.
-
-    The images are converted to the dtype and the device of the model's parameters.
-    """
-    with no_grad(), eval_mode(model):
-        return model(_like_parameters(model, images))
-
-
-def _like_parameters(model: Module, images: Any) -> Tensor:
-    first = next(model.parameters(), Tensor([]))
-    return Tensor(np.asarray(images, first.dtype), device=first.device)
-
-
-@contextmanager
-def eval_mode(model: Module) -> Iterator[None]:
-    """A context in which `model` is in evaluation mode; restores the modes."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
-
-def _owns(module: Module) -> list[Parameter]:
-    """The parameters of a Module, excluding submodules."""
-    return [p for p in vars(module).values() if isinstance(p, Parameter)]
+def _buffers(module: Module) -> dict[str, Tensor]:
+    """The buffers of a Module, excluding submodules and those that are None."""
+    names = vars(module).get("_buffers", {})
+    return {name: getattr(module, name) for name in names if getattr(module, name) is not None}

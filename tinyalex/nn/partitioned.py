@@ -11,8 +11,9 @@ import numpy as np
 
 from tinyalex import device
 from tinyalex.kernels.geometry import Shape
-from tinyalex.nn.layers import Conv2d, Dropout, Linear, LocalResponseNorm
+from tinyalex.nn.layers import Conv2d, Dropout, Linear
 from tinyalex.nn.module import Module
+from tinyalex.nn.normalization import LocalResponseNorm
 from tinyalex.nn.parameter import Parameter
 from tinyalex.nn.sequential import Sequential
 
@@ -39,7 +40,9 @@ def part_of(layer: Module, part: int, parts: int) -> Module:
         if isinstance(value, Parameter):
             start, stop = device.section(len(value), part, parts)
             with device.on_device_of(value.data):
-                setattr(result, name, Parameter(value.data[start:stop].copy()))
+                own = Parameter(value.data[start:stop].copy())
+            own.requires_grad = value.requires_grad
+            setattr(result, name, own)
     if isinstance(result, (Conv2d, LocalResponseNorm)) and result.groups > 1:
         result.groups //= parts
     return result
@@ -71,9 +74,9 @@ class Partitioned(Module):
             section.of(whole[section.name])[...] = array
         return whole
 
-    def _set_parameters(self, arrays: dict[str, np.ndarray]) -> None:
+    def _set_state(self, arrays: dict[str, np.ndarray]) -> None:
         own = {name: section.of(arrays[section.name]) for name, section in self.sections.items()}
-        super()._set_parameters(own)
+        super()._set_state(own)
 
 
 def layers_of(network: Sequential) -> Layers:
@@ -93,11 +96,17 @@ def segments_of(layers: Layers, part: int, parts: int) -> list[Layers]:
 
     The parts meet before a convolution without groups, before linear layers, and at the
     end; if a dropout precedes the layer, before the dropout, whose mask is then that of
-    the whole network. Raises ValueError if a normalization crosses the parts.
+    the whole network. Raises ValueError if a normalization crosses the parts, or for a
+    layer with buffers.
     """
     segments: list[Layers] = [{}]
     is_divided = False  # whether the layer's input has the channels of one part
     for name, layer in layers.items():
+        if buffers := ", ".join(buffer for buffer, _ in layer.named_buffers()):
+            raise ValueError(
+                f"{name}, {type(layer).__name__}, has buffers ({buffers}), which are not divided. "
+                "Use a network without it, or do not divide the network."
+            )
         if isinstance(layer, LocalResponseNorm) and is_divided and layer.groups % parts:
             raise ValueError(
                 f"{name} normalizes across the columns, which are on different devices. Build "

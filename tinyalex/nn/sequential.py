@@ -5,7 +5,8 @@ from typing import Any
 
 from tinyalex.kernels.fast_paths import switch
 from tinyalex.nn.fusion import fuse
-from tinyalex.nn.module import Module, note_stage
+from tinyalex.nn.module import Module
+from tinyalex.nn.tracing import note_stage
 
 
 class Sequential(Module):
@@ -25,12 +26,7 @@ class Sequential(Module):
         else:
             named = {str(i): layer for i, layer in enumerate(layers)}
         for name, layer in named.items():
-            if not isinstance(layer, Module):
-                raise TypeError(
-                    f"Sequential: layer {name} is {layer!r}, expected a Module: "
-                    "nn.ReLU(), not F.relu or nn.ReLU."
-                )
-            setattr(self, name, layer)
+            self.add_module(name, layer)
 
     def forward(self, x: Any) -> Any:
         if not switch.enabled:

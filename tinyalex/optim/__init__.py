@@ -1,6 +1,8 @@
-"""Stochastic gradient descent as in the paper, and learning rate schedules."""
+"""Stochastic gradient descent as in the paper, Adam, and learning rate schedules."""
 
 from tinyalex.optim import lr_scheduler
+from tinyalex.optim.adam import Adam, AdamW
+from tinyalex.optim.optimizer import Optimizer
 from tinyalex.optim.sgd import SGD, paper_groups
 
-__all__ = ["SGD", "lr_scheduler", "paper_groups"]
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "lr_scheduler", "paper_groups"]

@@ -72,15 +72,16 @@ class GradientBuckets:
     def __enter__(self) -> None:
         if self.comm.size == 1:
             return
-        if any(p.grad is not None for p in self.parameters):
+        parameters = [p for p in self.parameters if p.requires_grad]
+        if any(p.grad is not None for p in parameters):
             raise RuntimeError(
                 "gradients of several processes cannot be added to those of an earlier backward "
                 "pass. Call optimizer.zero_grad() before each step."
             )
-        self.buckets = list(map(Bucket, _in_groups(self.parameters)))
+        self.buckets = list(map(Bucket, _in_groups(parameters)))
         self.bucket_of = {p: bucket for bucket in self.buckets for p in bucket.parameters}
         self.started = 0
-        for p in self.parameters:
+        for p in parameters:
             self.removals.callback(p.register_hook(partial(self._store, p)))
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:

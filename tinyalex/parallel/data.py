@@ -6,7 +6,7 @@ from typing import Any
 from tinyalex import device
 from tinyalex import functional as F
 from tinyalex.device import Array
-from tinyalex.nn import Module, Parameter
+from tinyalex.nn import BatchNorm2d, Module, Parameter
 from tinyalex.parallel.buckets import GradientBuckets
 from tinyalex.parallel.communicator import Communicator
 from tinyalex.training.metrics import (
@@ -40,6 +40,13 @@ class DataParallel(Scheme):
         comm: Communicator,
         shared: Iterable[Parameter] | None = None,
     ) -> None:
+        for name, module in model.named_modules():
+            if isinstance(module, BatchNorm2d) and world.size > 1:
+                raise ValueError(
+                    f"parallel: {name or 'the network'} is a BatchNorm2d, which would normalize by "
+                    "the statistics of each process's part of the batch. Train in one process, or "
+                    "without batch normalization."
+                )
         super().__init__(model, comm.device)
         self.world, self.comm = world, comm
         self.shard = comm.rank, comm.size

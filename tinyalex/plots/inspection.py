@@ -11,7 +11,8 @@ import numpy as np
 
 from tinyalex import nn
 from tinyalex.functional import softmax
-from tinyalex.nn.module import Module, hooked, run
+from tinyalex.nn.module import Module
+from tinyalex.nn.tracing import hooked, run
 from tinyalex.tensor import Tensor
 
 BATCH_SIZE = 32

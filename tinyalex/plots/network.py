@@ -11,7 +11,8 @@ import numpy as np
 from tinyalex import nn
 from tinyalex.functional.arguments import pair
 from tinyalex.models.tracing import outline
-from tinyalex.nn.module import Module, Step
+from tinyalex.nn.module import Module
+from tinyalex.nn.tracing import Step
 from tinyalex.plots.figures import INK, TEXT, new_figure, save
 
 COLUMNS, SHARED = ("#8fb4dd", "#eab37c"), "#c3c8cf"

@@ -10,7 +10,7 @@ from tinyalex import device, serialization
 from tinyalex.kernels.geometry import Shape
 from tinyalex.nn import Module
 from tinyalex.nn.partitioned import Partitioned
-from tinyalex.optim import SGD
+from tinyalex.optim import SGD, Optimizer
 from tinyalex.optim.lr_scheduler import Scheduler
 from tinyalex.training.checkpoint_contents import ENTRIES, mismatches
 from tinyalex.training.history import CHECKPOINT
@@ -30,11 +30,16 @@ class Run:
     def __init__(
         self,
         model: Module,
-        optimizer: SGD,
+        optimizer: Optimizer,
         scheduler: Any,
         options: dict[str, Any] | None,
         defaults: dict[str, Any] | None = None,
     ) -> None:
+        if isinstance(model, Partitioned) and not isinstance(optimizer, SGD):
+            raise ValueError(
+                f"Trainer: a network whose parameters are divided is trained with optim.SGD, got "
+                f"{type(optimizer).__name__}. Use SGD, or --parallel data."
+            )
         self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
         self.options, self.defaults = options or {}, defaults or {}
         self.progress = Progress()
@@ -76,8 +81,8 @@ class Run:
             wrong = mismatches(
                 state,
                 self.model.state_shapes(),
-                self._velocity_shapes(),
-                self.optimizer.param_groups,
+                self._array_shapes(),
+                self.optimizer.values(),
                 # One of the user's own may have any state.
                 self.scheduler.state_dict() if isinstance(self.scheduler, Scheduler) else None,
             )
@@ -141,12 +146,16 @@ class Run:
             }
         self.optimizer.load_state_dict(state)
 
-    def _velocity_shapes(self) -> list[list[Shape]]:
-        """The shapes of the velocities in a checkpoint."""
-        if not isinstance(self.model, Partitioned):
-            return [[v.shape for v in group] for group in self.optimizer.velocity]
-        shapes = self.model.state_shapes()
-        return [[shapes[name] for name in names] for names in self._whole_names()]
+    def _array_shapes(self) -> dict[str, list[list[Shape]]]:
+        """The shapes of the optimizer's arrays in a checkpoint."""
+        if isinstance(self.model, Partitioned):
+            shapes = self.model.state_shapes()
+            whole = [[shapes[name] for name in names] for names in self._whole_names()]
+            return {"velocity": whole}
+        return {
+            name: [[a.shape for a in group] for group in getattr(self.optimizer, name)]
+            for name in self.optimizer.arrays
+        }
 
     def _group_names(self) -> list[list[str]]:
         """The names of the parameters in each of the optimizer's groups."""

@@ -11,8 +11,8 @@ from tinyalex.training.progress import Epoch, Progress
 
 ENTRIES = {"seed", "model", "best", "optimizer", "scheduler", "progress", "log", "options"}
 
-ADDED_LATER = {"waited", "valid_top5_error", "skipped", "skipped_in_succession"}
-"""Fields of Progress and Epoch that checkpoints of earlier versions lack."""
+ADDED_LATER = {"waited", "valid_top5_error", "skipped", "skipped_in_succession", "nesterov"}
+"""What checkpoints of earlier versions lack, in Progress, Epoch and SGD's groups."""
 
 ANYTHING = object
 
@@ -20,25 +20,24 @@ ANYTHING = object
 def mismatches(
     state: dict[str, Any],
     shapes: dict[str, Shape],
-    velocities: list[list[Shape]],
-    groups: list[dict[str, Any]],
+    arrays: dict[str, list[list[Shape]]],
+    values: dict[str, Any],
     schedule: dict[str, Any] | None,
 ) -> list[str]:
     """Each value that is missing, unknown, or of another type or shape than expected.
 
-    state       has ENTRIES
-    shapes      of the network's parameters
-    velocities  shapes, for each of the optimizer's groups
-    groups      the optimizer's, with their options
-    schedule    the state of the run's learning rate schedule, if it is to be checked
+    state     has ENTRIES
+    shapes    of the network's parameters and buffers
+    arrays    shapes of the optimizer's arrays, for each group
+    values    the rest of the optimizer's state
+    schedule  the state of the run's learning rate schedule, if it is to be checked
     """
-    options = [{name: float for name in group if name != "params"} for group in groups]
     log = state["log"]
     expected = {
         "seed": int,
         "model": shapes,
         "best": shapes if state["best"] else {},  # {} in the first epoch
-        "optimizer": {"velocity": velocities, "param_groups": options},
+        "optimizer": arrays | _numbers_like(values),
         "progress": _types(Progress),
         "log": [_types(Epoch)] * (len(log) if isinstance(log, list) else 0),
     }
@@ -54,14 +53,17 @@ def _types(record: type) -> dict[str, Any]:
 
 
 def _numbers_like(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _numbers_like(item) for name, item in value.items()}
     if isinstance(value, list):
         return [_numbers_like(item) for item in value]
-    return float if type(value) in (int, float) else ANYTHING
+    return {int: float, float: float, bool: bool}.get(type(value), ANYTHING)
 
 
 def _compare(name: str, expected: Any, given: Any) -> Iterator[str]:
-    """Yields the differences between a value and its description: a shape, int (from
-    0), float (also for these), ANYTHING, or a dict or list of descriptions."""
+    """Yields the differences between a value and its description: a shape, bool, int
+    (from 0), float (also for these), ANYTHING, or a dict or list of descriptions. An
+    array of shape () may have integers: BatchNorm2d counts its batches."""
     match expected:
         case dict() if isinstance(given, dict):
             for key in expected.keys() | given.keys():
@@ -74,12 +76,14 @@ def _compare(name: str, expected: Any, given: Any) -> Iterator[str]:
         case list() if isinstance(given, list) and len(given) == len(expected):
             for i, (one, other) in enumerate(zip(expected, given, strict=True)):
                 yield from _compare(f"{name}: {i}", one, other)
-        case tuple() if isinstance(given, np.ndarray) and given.dtype.kind == "f":
+        case tuple() if isinstance(given, np.ndarray) and given.dtype.kind in (
+            "f" if expected else "fi"
+        ):
             if given.shape != expected:
                 yield f"{name} has shape {given.shape}, expected {expected}"
-        case type() if expected is ANYTHING or type(given) is expected is float:
+        case type() if expected is ANYTHING or type(given) is expected in (float, bool):
             pass
-        case type() if type(given) is int and 0 <= given < 2**64:
+        case type() if expected is not bool and type(given) is int and 0 <= given < 2**64:
             pass
         case _:
             yield f"{name} is {_describe(given)}, expected {_describe(expected)}"
@@ -96,5 +100,5 @@ def _describe(value: Any) -> str:
         case np.ndarray():
             return f"an array of {value.dtype}"
         case type():
-            return "an integer of at least 0" if value is int else "a number"
+            return {int: "an integer of at least 0", bool: "a bool"}.get(value, "a number")
     return repr(value)[:60]

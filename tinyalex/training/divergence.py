@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from tinyalex import device
 from tinyalex.device import Array
 from tinyalex.nn import Module
-from tinyalex.nn.module import ForwardHook, hooked
+from tinyalex.nn.tracing import ForwardHook, hooked
 from tinyalex.tensor import Tensor
 from tinyalex.training.scheme import Scheme
 

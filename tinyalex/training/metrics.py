@@ -11,7 +11,7 @@ from tinyalex import device
 from tinyalex import functional as F
 from tinyalex.device import Array
 from tinyalex.function import no_grad
-from tinyalex.nn.module import eval_mode
+from tinyalex.nn.tracing import eval_mode
 
 TOP = 5
 """The k of the top-k error of ImageNet's challenge."""

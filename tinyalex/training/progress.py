@@ -18,7 +18,8 @@ class Epoch:
     """A line of the log: mean losses and error rates (0 to 1).
 
     `seconds` and `images_per_second` are those of training, without validation. They
-    include `waited`, the seconds of waiting for data.
+    include `waited`, the seconds of waiting for data. Results of validation are NaN if
+    there is none.
     """
 
     epoch: int
@@ -33,11 +34,14 @@ class Epoch:
     waited: float = math.nan
 
     def __str__(self) -> str:
+        valid = ""
+        if not math.isnan(self.valid_error):
+            error = 100 * self.valid_error
+            valid = f"validation loss {self.valid_loss:.4f} error {error:5.2f} %  "
         return (
             f"epoch {self.epoch:3d}  lr {self.lr:.2g}  "
             f"train loss {self.train_loss:.4f} error {100 * self.train_error:5.2f} %  "
-            f"validation loss {self.valid_loss:.4f} error {100 * self.valid_error:5.2f} %  "
-            f"{self.images_per_second:.0f} images/s"
+            f"{valid}{self.images_per_second:.0f} images/s"
         )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tinyalex import device
-from tinyalex.optim import SGD
+from tinyalex.optim import Optimizer
 from tinyalex.training import divergence
 from tinyalex.training.progress import Progress
 from tinyalex.training.scheme import Scheme, StepResult
@@ -20,7 +20,7 @@ class StepCheck:
                 losses not on a GPU, which each step would have to wait for.
     """
 
-    def __init__(self, scheme: Scheme, optimizer: SGD, checkpoint: Path, skip: int) -> None:
+    def __init__(self, scheme: Scheme, optimizer: Optimizer, checkpoint: Path, skip: int) -> None:
         self.scheme, self.optimizer = scheme, optimizer
         self.checkpoint, self.skip = checkpoint, skip
 
@@ -72,13 +72,13 @@ class StepCheck:
         return FloatingPointError(text)
 
 
-def _advice(optimizer: SGD, step: int, what: str) -> str:
+def _advice(optimizer: Optimizer, step: int, what: str) -> str:
     if what == "images":
         return "The images of this batch are not finite. Check them, and their preprocessing."
     if step == 0:
         return "No update has been made. Check the images, their scale and the initial weights."
     for group in optimizer.param_groups:
-        lr, decay, limit = group["lr"], group["weight_decay"], 2 * (1 + group["momentum"])
+        lr, decay, limit = group["lr"], group["weight_decay"], 2 * (1 + group.get("momentum", 0))
         if decay > lr and lr * decay >= 1:
             return (
                 f"Each step subtracts lr * weight_decay = {lr * decay:.3g} times the weights; from "

@@ -17,11 +17,12 @@ from tinyalex import device, serialization
 from tinyalex.data import Loader
 from tinyalex.device import Array
 from tinyalex.nn import Module
-from tinyalex.optim import SGD
+from tinyalex.optim import Optimizer
 from tinyalex.optim.lr_scheduler import ReduceLROnPlateau
 from tinyalex.serialization import atomic_write
 from tinyalex.training import divergence, history
 from tinyalex.training.checkpoint import CHECKPOINT, Run
+from tinyalex.training.metrics import Evaluation
 from tinyalex.training.output_folder import checked
 from tinyalex.training.plateau import Plateau
 from tinyalex.training.progress import Epoch, PendingResults, progress_bar
@@ -47,10 +48,13 @@ class Trainer(Run):
         log.csv                 a line for each epoch
         checkpoint.safetensors  to resume from: weights, optimizer, schedule, seed, log;
                                 the one before is checkpoint.1.safetensors (history.py)
-        best.safetensors        the weights with the lowest validation error so far
+        best.safetensors        the weights with the lowest validation error so far;
+                                without validation, the latest
         model.safetensors       the weights at the end
 
     scheduler     from optim.lr_scheduler, or None
+    valid         images for validation after each epoch; None: no validation, and the
+                  log has NaN
     epochs        total number of epochs
     metadata      of the weights files: the network's `variant`, ...
     patience      stop when the validation error has not fallen for this many epochs
@@ -72,10 +76,10 @@ class Trainer(Run):
     def __init__(
         self,
         model: Module,
-        optimizer: SGD,
+        optimizer: Optimizer,
         scheduler: Any,
         train: Loader,
-        valid: Loader,
+        valid: Loader | None,
         *,
         epochs: int,
         output: str | os.PathLike[str],
@@ -90,11 +94,16 @@ class Trainer(Run):
         after_epoch: Callable[[list[Epoch]], None] = lambda log: None,
     ) -> None:
         super().__init__(model, optimizer, scheduler, options, defaults)
+        if valid is None and (patience is not None or isinstance(scheduler, ReduceLROnPlateau)):
+            raise ValueError(
+                "Trainer: patience and ReduceLROnPlateau need a validation error, but valid is "
+                "None. Give a Loader of held out images."
+            )
         self.train, self.valid, self.epochs = train, valid, epochs
         self.output, self.metadata, self.patience = Path(output), metadata, patience
         self.scheme = scheme or Scheme(model, train.device)
         for loader in (train, valid):
-            if loader.shard != self.scheme.shard:
+            if loader is not None and loader.shard != self.scheme.shard:
                 raise ValueError(
                     f"Trainer: expected loaders with shard={self.scheme.shard}, the part of each "
                     f"batch for this process, got {loader.shard}. Give data.Loader(..., "
@@ -218,11 +227,7 @@ class Trainer(Run):
         """Validate, log, update the schedule and the best weights, save."""
         progress = self.progress
         lr = self.optimizer.param_groups[0]["lr"]
-        valid = self.scheme.evaluate(progress_bar(self.valid, desc="validation"))
-        if not np.isfinite(valid.loss):
-            repeat = partial(self.scheme.evaluate, self.valid)
-            found = divergence.find_first(self.scheme, repeat)
-            raise self._check.error(valid.loss, progress.step, found)
+        valid = self._validate()
         images = progress.images or math.nan
         self.log.append(
             Epoch(
@@ -230,11 +235,11 @@ class Trainer(Run):
                 lr=lr,
                 train_loss=progress.loss / images,
                 train_error=progress.wrong / images,
-                valid_loss=valid.loss,
-                valid_error=valid.error,
+                valid_loss=valid.loss if valid else math.nan,
+                valid_error=valid.error if valid else math.nan,
                 images_per_second=progress.images / progress.seconds,
                 seconds=progress.seconds,
-                valid_top5_error=valid.top5_error,
+                valid_top5_error=valid.top5_error if valid else math.nan,
                 waited=progress.waited,
             )
         )
@@ -242,17 +247,29 @@ class Trainer(Run):
             self._print(f"skipped steps: {progress.skipped} (loss or gradients not finite)")
         progress.start_epoch()
         if isinstance(self.scheduler, ReduceLROnPlateau):
+            assert valid is not None
             self.scheduler.step(valid.error)
         elif self.scheduler is not None:
             self.scheduler.step()
-        if valid.error < progress.best_error:
-            progress.best_error, progress.best_epoch = valid.error, len(self.log)
+        if valid is None or valid.error < progress.best_error:
+            progress.best_error = valid.error if valid else math.inf
+            progress.best_epoch = len(self.log)
             best = self.model.state_dict()
             self.best = best if self.scheme.is_main else {}
             self._save_weights("best.safetensors", best)
         self.save_checkpoint()
         self._report()
         self._print(str(self.log[-1]))
+
+    def _validate(self) -> Evaluation | None:
+        if self.valid is None:
+            return None
+        result = self.scheme.evaluate(progress_bar(self.valid, desc="validation"))
+        if not np.isfinite(result.loss):
+            repeat = partial(self.scheme.evaluate, self.valid)
+            found = divergence.find_first(self.scheme, repeat)
+            raise self._check.error(result.loss, self.progress.step, found)
+        return result
 
     def _print(self, line: str) -> None:
         if self.scheme.is_main:

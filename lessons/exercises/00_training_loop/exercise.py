@@ -20,8 +20,8 @@ def train(net, loss_function, batches, lr, epochs):
 
         p = p - lr * gradient of this batch's loss
 
-    The mean loss of an epoch is the mean over its batches, each with the parameters
-    that it had before its own step.
+    The mean loss of an epoch is the mean over its batches; each loss is computed before
+    that batch's own step.
 
     A weight of 0 and the targets 1 and 3: the loss is 1, the gradient -2; after the
     step the weight is 0.2, the second loss 7.84.

@@ -1,6 +1,6 @@
 """Exercise 1: the gradient of any function, by finite differences.
 
-Lesson 1 perturbed one weight. Here each element of an array is perturbed.
+Lesson 1 changed one weight. Here each element of an array is changed.
 """
 
 import numpy as np

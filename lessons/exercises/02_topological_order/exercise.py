@@ -19,7 +19,7 @@ class Node:
 
 
 def backward(root):
-    """Set the `grad` of `root`, which is 1, and of all Nodes it was computed from.
+    """Set `root.grad` to 1, and compute the `grad` of all Nodes it was computed from.
 
         grad of a Node = sum over all its uses of   derivative there * grad of the user
 

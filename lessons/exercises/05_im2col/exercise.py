@@ -16,11 +16,13 @@ def im2col(x, kernel, stride, padding):
         OH = floor((H + 2*padding - kernel) / stride) + 1    window positions from top
                                                              to bottom; OW likewise
 
-    x    (N, C, H, W)
-    col  (C*kernel*kernel, N*OH*OW)
+    x       (N, C, H, W)
+    kernel  K, the side of the square window, in pixels
+    col     (C*kernel*kernel, N*OH*OW)
 
-    The rows of col are the elements of the window: channel by channel, in each row by
-    row. Its columns are the positions: image by image, in each row by row.
+    The rows of col are the elements of the window: channel by channel, and within a
+    channel row by row. Its columns are the positions: image by image, and within an
+    image row by row.
 
     >>> x = np.array([[[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]]]])
     >>> im2col(x, kernel=2, stride=1, padding=0)

@@ -13,9 +13,10 @@ def col2im(col, shape, kernel, stride, padding):
                         h = i*stride + u - padding
                         w = j*stride + v - padding
 
-    col    (C*kernel*kernel, N*OH*OW), as im2col returns it: rows (c, u, v),
-           columns (n, i, j)
-    shape  (N, C, H, W), that of the result
+    col     (C*kernel*kernel, N*OH*OW), as im2col returns it: rows (c, u, v),
+            columns (n, i, j)
+    shape   (N, C, H, W), that of the result
+    kernel  K, the side of the square window, in pixels
 
     Elements that were copied from the border of zeros are omitted.
 

@@ -19,6 +19,7 @@ def max_pool_backward(dy, x, kernel, stride):
     the gradient: row by row, from left to right in each.
 
     dy (N, C, OH, OW), x (N, C, H, W) -> dx (N, C, H, W)
+    kernel: K, the side of the square window, in pixels
 
     Here 9 is the maximum of both windows:
 

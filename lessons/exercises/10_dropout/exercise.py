@@ -1,6 +1,6 @@
 """Exercise 10: dropout, forward and backward.
 
-Lesson 10 dropped half of the activations, and compared two ways to scale the others.
+Lesson 10 dropped half of the values, and compared two ways to scale the others.
 """
 
 import numpy as np

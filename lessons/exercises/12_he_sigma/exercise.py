@@ -1,6 +1,6 @@
 """Exercise 12: the standard deviation of a layer's initial weights.
 
-Lesson 12 measured the standard deviation of the activations, layer by layer.
+Lesson 12 measured the standard deviation of each layer's outputs.
 """
 
 import math
@@ -11,8 +11,8 @@ def he_sigma(shape):
 
         sigma = sqrt(2 / fan_in)
 
-    fan_in is the number of products that one output sums. Their variances add up, and
-    ReLU halves the mean square of the inputs: hence the 2.
+    fan_in is the number of products that one output sums. Their mean squares add up,
+    and ReLU halves the mean square of the inputs: hence the 2.
 
     shape  of the weight: (out, in) of a linear layer, (O, C, KH, KW) of a convolution
 

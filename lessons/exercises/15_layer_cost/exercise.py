@@ -16,8 +16,9 @@ def layer_cost(size, c, f, k, stride=1, padding=0, groups=1):
 
     out            the size of the output, rounded down
     parameters     the elements of the weight (f, c/groups, k, k), and a bias per filter
-    multiply_adds  multiplications of a weight and a pixel, or a zero of the padding, in
-                   all output values of the image. Biases are not counted
+    multiply_adds  multiplications of a weight by an input value, for all output values
+                   of the image. Zeros of the padding count as input values; biases are
+                   not counted
 
     A linear layer has k = size, and its output has size 1. The three formulas are not
     given here: derive them, or look at lesson 15.

@@ -1,7 +1,7 @@
 """Exercise 17: the difference of two methods, with its t interval.
 
-Lesson 17 trained two methods with the same five seeds, and asked whether the difference
-of their errors is real.
+Lesson 17 compared a network with five variants of it, each with the same five seeds,
+and asked whether the differences of their errors are real.
 """
 
 import numpy as np

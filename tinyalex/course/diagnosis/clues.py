@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from typing import TypeVar
 
 
 def clues(source: str) -> list[str]:
@@ -20,7 +21,11 @@ def _clues_in(node: ast.AST) -> Iterator[str]:
                 f"`{ast.unparse(node)}` is divided by {n!r}, and is not a root: `**` comes before "
                 f"`/`. Write ** (1/{n!r})."
             )
-        case ast.Compare(ast.BinOp(a, ast.Mult(), b), _, [ast.Constant(0)]):
+        case ast.Compare(
+            ast.BinOp(a, ast.Mult(), ast.Name() as b),
+            [ast.Lt() | ast.LtE() | ast.Gt() | ast.GtE()],
+            [ast.Constant(0)],
+        ):
             left, right = ast.unparse(a), ast.unparse(b)
             rest = ast.unparse(node)[len(ast.unparse(node.left)) :]
             yield (
@@ -48,27 +53,47 @@ def lines_that_modify(source: str) -> list[tuple[int, str]]:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
         return []
-    found = []
-    shared = {"self"}  # names and attributes that hold an argument's array
-    for function in ast.walk(tree):
-        if isinstance(function, ast.FunctionDef):
-            shared |= {argument.arg for argument in function.args.args}
-    for node in sorted(ast.walk(tree), key=lambda node: getattr(node, "lineno", 0)):
-        match node:
-            case ast.Assign([ast.Name() | ast.Attribute() as target], value):
-                if ast.unparse(value) in shared:
-                    shared.add(ast.unparse(target))
+    found: dict[tuple[int, str], None] = {}
+    attributes: set[str] = set()  # those that hold an argument's array, in all methods
+    for function in sorted(_nodes(tree, ast.FunctionDef), key=lambda node: node.lineno):
+        shared = attributes | {argument.arg for argument in function.args.args}
+        for node in sorted(_nodes(function, ast.stmt), key=lambda node: node.lineno):
+            if any(_modifies(node, shared)):
+                found[node.lineno, ast.unparse(node)] = None
+        attributes = {name for name in shared if "." in name}
+    return sorted(found)
+
+
+Node = TypeVar("Node", bound=ast.AST)
+
+
+def _nodes(tree: ast.AST, kind: type[Node]) -> list[Node]:
+    return [node for node in ast.walk(tree) if isinstance(node, kind)]
+
+
+def _modifies(node: ast.stmt, shared: set[str]) -> Iterator[bool]:
+    """Whether each target of an assignment modifies one of the arrays in `shared`.
+
+    Names that the statement assigns are added to `shared`, or removed from it.
+    """
+    match node:
+        case ast.AugAssign(ast.Subscript(target) | target):
+            yield ast.unparse(target) in shared
+        case ast.Assign(targets, value):
+            held = ast.unparse(value) in shared
+            for target in targets:
+                if isinstance(target, ast.Tuple):
+                    yield from (_assigned(part, False, shared) for part in target.elts)
                 else:
-                    shared.discard(ast.unparse(target))
-            case ast.Assign(targets):
-                for whole in targets:
-                    for part in whole.elts if isinstance(whole, ast.Tuple) else [whole]:
-                        if isinstance(part, ast.Subscript) and ast.unparse(part.value) in shared:
-                            found.append((node.lineno, ast.unparse(node)))
-            case ast.AugAssign(ast.Name() | ast.Attribute() as target):
-                if ast.unparse(target) in shared:
-                    found.append((node.lineno, ast.unparse(node)))
-            case ast.AugAssign(ast.Subscript(value)):
-                if ast.unparse(value) in shared:
-                    found.append((node.lineno, ast.unparse(node)))
-    return found
+                    yield _assigned(target, held, shared)
+
+
+def _assigned(target: ast.expr, held: bool, shared: set[str]) -> bool:
+    """Whether the assignment to `target` modifies an array of `shared`.
+
+    held  whether the value is such an array
+    """
+    if isinstance(target, ast.Subscript):
+        return ast.unparse(target.value) in shared
+    (shared.add if held else shared.discard)(ast.unparse(target))
+    return False

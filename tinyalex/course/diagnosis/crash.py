@@ -27,6 +27,9 @@ ADVICE = {
 }
 """By the name of the exception, if no message below matches."""
 
+NOT_BROADCAST = r"operands could not be broadcast together with shapes \(([\d,]*)\) \(([\d,]*)\)"
+"""The message on two shapes, which get advice of their own."""
+
 MESSAGES = {
     r"NoneType": "A value in this line is None. Did a function or method return nothing? list.sort "
     "and list.append do.",
@@ -40,7 +43,6 @@ MESSAGES = {
     r"too many values to unpack \(expected (\d+)": "There are only {0} names on the left, and more "
     "elements on the right. If they are the sizes of a shape: its length differs from case to "
     "case. An index or a slice, such as shape[0] and shape[1:], works for all.",
-    r"operands could not be broadcast together with shapes \(([\d,]*)\) \(([\d,]*)\)": "shapes",
     r"could not broadcast input array from shape \(([\d,]*)\) into shape \(([\d,]*)\)": "The "
     "right-hand side has shape ({0}), but the elements that it is assigned to have shape ({1}). "
     "Is the wrong axis summed, or the wrong part indexed?",
@@ -118,10 +120,10 @@ MESSAGES = {
 
 def advice_on(error: BaseException) -> str:
     message = str(error)
+    if found := re.search(NOT_BROADCAST, message):
+        return _advice_on_shapes(*found.groups())
     for pattern, text in MESSAGES.items():
         if found := re.search(pattern, message):
-            if text == "shapes":
-                return _advice_on_shapes(*found.groups())
             return text.format(*found.groups())
     default = "Print the values in this line before it runs."
     return ADVICE.get(type(error).__name__, default)

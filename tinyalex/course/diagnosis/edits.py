@@ -121,7 +121,7 @@ def _edits_of_product(node: Product, known: Vocabulary) -> Iterator[Edit]:
         twice = product((*before, (exponent, factor), (exponent, factor), *after))
         role = "the factor" if exponent > 0 else "the division by"
         yield Edit(missing, f"{role} {_code(factor)} is missing in {_code(node)}")
-        wrong, right = ("divided", "multiplied")[:: int(exponent)]
+        wrong, right = ("divided", "multiplied") if exponent > 0 else ("multiplied", "divided")
         text = f"{_code(node)} is {wrong} by {_code(factor)} and should be {right} by it"
         yield Edit(inverse, text, rare=True)
         yield Edit(twice, f"{_code(factor)} occurs twice in {_code(node)}")
@@ -154,10 +154,10 @@ def _factors_moved_inside(node: Product, known: Vocabulary) -> Iterator[Edit]:
             yield Edit(product(rest), text)
 
 
-def _moved(factor: Node, call: Call, place: str, wrong: str, right: str) -> str:
+def _moved(factor: Node, call: Call, side: str, wrong: str, right: str) -> str:
     name = write(factor)
     return (
-        f"`{name}` is {place} of `{call.function}(...)`, so it is `{name}[{wrong}]` and should be "
+        f"`{name}` is {side} of `{call.function}(...)`, so it is `{name}[{wrong}]` and should be "
         f"`{name}[{right}]`"
     )
 

@@ -92,8 +92,12 @@ BUILT_IN = {
 }
 
 
+PRIME = "\u02b9"
+"""A letter in Python's names, for the "'" of the names in a formula."""
+
+
 def parse(source: str) -> Node:
-    return _tree(ast.parse(source, mode="eval").body)
+    return _tree(ast.parse(source.replace("'", PRIME), mode="eval").body)
 
 
 def _tree(node: ast.expr) -> Node:
@@ -118,7 +122,7 @@ def _tree(node: ast.expr) -> Node:
         case ast.Call(ast.Name(function), arguments):
             return Call(function, tuple(map(_tree, arguments)))
         case ast.Name(name):
-            return Name(name)
+            return Name(name.replace(PRIME, "'"))
         case ast.Constant(value) if isinstance(value, (int, float)):
             return Number(value)
     raise ValueError(f"cannot use {ast.unparse(node)!r} in a formula")
@@ -181,7 +185,7 @@ def write(node: Node) -> str:
             return text[1:] if factors[0][0] > 0 else "1" + text
         case Power(base, exponent):
             base_text = _inner(base, Sum, Product, Power)
-            if isinstance(exponent, Sum) and len(exponent.terms) == 1:
+            if _is_signed_name_or_number(exponent):
                 return f"{base_text}**{write(exponent)}"
             return f"{base_text}**{_inner(exponent, Sum, Product)}"
         case Compare(symbol, left, right):
@@ -192,8 +196,13 @@ def write(node: Node) -> str:
 
 def _inner(node: Node, *bracketed: type) -> str:
     text = write(node)
-    is_plain = isinstance(node, Compare) or not isinstance(node, bracketed)
-    return text if is_plain and not isinstance(node, Compare) else f"({text})"
+    has_brackets = isinstance(node, (Compare, *bracketed)) or text.startswith("-")
+    return f"({text})" if has_brackets else text
+
+
+def _is_signed_name_or_number(node: Node) -> bool:
+    terms = terms_of(node)
+    return len(terms) == 1 and isinstance(terms[0][1], (Name, Number))
 
 
 def names_in(node: Node) -> set[str]:

@@ -72,20 +72,18 @@ class Formula:
         constants: Callable[[dict[str, Any]], dict[str, Any]] = lambda inputs: {},
     ) -> None:
         lines = [line.split("=", 1) for line in text.strip().splitlines()]
-        self.program = tuple(Statement(a.strip(), parse(_plain(b.strip()))) for a, b in lines)
+        self.program = tuple(Statement(a.strip(), parse(b.strip())) for a, b in lines)
         self.operations = BUILT_IN | (operations or {})
         self.constants = constants
         self.alternatives = {
-            _plain(name): {
-                parse(_plain(expression)): remark for expression, remark in others.items()
-            }
+            name: {parse(expression): remark for expression, remark in others.items()}
             for name, others in (alternatives or {}).items()
         }
 
     def results(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """The values that the right formula assigns."""
         values = self._run(self.program, inputs | self.constants(inputs))
-        return {_result(statement): values[_variable(statement)] for statement in self.program}
+        return {_result(statement): values[statement.target] for statement in self.program}
 
     def explain(self, attempt: Attempt) -> str | None:
         if attempt.result not in map(_result, self.program):
@@ -96,7 +94,7 @@ class Formula:
     def _run(self, program: Program, names: dict[str, Any]) -> dict[str, Any]:
         names = dict(names)
         for statement in program:
-            names[_variable(statement)] = evaluate(statement.value, names, self.operations)
+            names[statement.target] = evaluate(statement.value, names, self.operations)
         return names
 
     # Mistakes in the formula
@@ -111,7 +109,7 @@ class Formula:
         wrong = {r for r in assigned if not all(t.is_right(r) for t in attempt.trials)}
         if not wrong:
             return None
-        for results in {frozenset(wrong): None, frozenset({attempt.result}): None}:
+        for results in dict.fromkeys([frozenset(wrong), frozenset({attempt.result})]):
             if found := self._search(known, attempt.trials, results):
                 return self._described(*found)
         return None
@@ -120,7 +118,7 @@ class Formula:
         """The targets of the statements on which the results depend."""
         needed = set(results)
         for statement in reversed(self.program):
-            if _result(statement) in needed or _variable(statement) in needed:
+            if _result(statement) in needed or statement.target in needed:
                 needed |= names_in(statement.value) | {statement.target}
         return needed
 
@@ -141,8 +139,8 @@ class Formula:
                     result = _result(statement)
                     if result in results and not (
                         result in trial.got
-                        and _equal_at_first(values[_variable(statement)], trial.got[result])
-                        and equal(values[_variable(statement)], trial.got[result])
+                        and _equal_at_first(values[statement.target], trial.got[result])
+                        and equal(values[statement.target], trial.got[result])
                     ):
                         return False
             return True
@@ -169,7 +167,7 @@ class Formula:
         same = 0
         while same < len(program) and program[same] is self.program[same]:
             same += 1
-        later = {_variable(statement) for statement in program[same:]}
+        later = {statement.target for statement in program[same:]}
         known = {name: value for name, value in values.items() if name not in later}
         return self._run(program[same:], known)
 
@@ -192,11 +190,11 @@ class Formula:
         for i, (target, value) in reversed(list(enumerate(program[:end]))):
             if target not in targets:
                 continue
-            place = f", in `{_shown(program[i])}`" if target not in self._final else ""
+            label = f", in `{program[i]}`" if target not in self._final else ""
             scaled = () if isinstance(value, (Sum, Product)) else scalings(value, known)
             for edit in (*edits(value, known), *scaled):
                 changed = (*program[:i], Statement(target, edit.node), *program[i + 1 :])
-                yield ProgramEdit(changed, edit.text + place, edit.rare, i)
+                yield ProgramEdit(changed, edit.text + label, edit.rare, i)
         if last is None:
             yield from self._edits_everywhere(program, known)
 
@@ -225,15 +223,15 @@ class Formula:
     def _final(self) -> set[str]:
         """The variables that no other statement uses."""
         used = set().union(*(names_in(statement.value) for statement in self.program))
-        return {s.target for s in self.program if _variable(s) not in used}
+        return {s.target for s in self.program if s.target not in used}
 
     def _described(self, wrong: Program, texts: list[str]) -> str:
         sentences = [text if text[0] == "`" else text[0].upper() + text[1:] for text in texts]
-        parts = [" ".join(map(_ended, map(_primed, sentences)))]
+        parts = [" ".join(map(_ended, sentences))]
         lines = [
-            f"    {_shown(changed)}"
+            f"    {changed}"
             for statement, changed in zip(self.program, wrong, strict=True)
-            if _shown(statement) != _shown(changed)
+            if str(statement) != str(changed)
         ]
         if lines:
             parts = [f"{parts[0]} Your results are those of", "\n".join(lines)]
@@ -249,8 +247,7 @@ class Formula:
             if all(trial.is_right(result) or result not in trial.got for trial in attempt.trials):
                 continue
             values = [self._values(trial) for trial in attempt.trials]
-            text = terms.explain(statement.value, result, attempt.trials, values, self.operations)
-            return text and _primed(text)
+            return terms.explain(statement.value, result, attempt.trials, values, self.operations)
         return None
 
 
@@ -267,22 +264,6 @@ def _equal_at_first(value: Any, got: np.ndarray) -> bool:
 
 def _result(statement: Statement) -> str:
     return statement.target.removesuffix("'")
-
-
-def _variable(statement: Statement) -> str:
-    return _plain(statement.target)
-
-
-def _plain(text: str) -> str:
-    return text.replace("'", "_new")
-
-
-def _shown(statement: Statement) -> str:
-    return _primed(str(statement))
-
-
-def _primed(text: str) -> str:
-    return text.replace("_new", "'")
 
 
 def _ended(sentence: str) -> str:

@@ -1,4 +1,4 @@
-"""Simple relations between a learner's result and the right one, in all cases."""
+"""Simple relations between a wrong result and the right one."""
 
 from collections.abc import Callable
 from itertools import permutations
@@ -9,7 +9,6 @@ from tinyalex.course.diagnosis.attempt import Attempt, equal
 
 MIN_ELEMENTS = 6
 """In smaller results a relation may be a coincidence."""
-
 
 MAX_ELEMENTS = 10_000
 
@@ -28,9 +27,9 @@ def relation(attempt: Attempt) -> str | None:
         return None
     for words, holds in RELATIONS.items():
         if all(holds(got, right) for got, right in pairs):
-            return f"In all cases, {words.format(name=name)}."
+            return f"Wherever your {name} is wrong, it {words}."
     if factor := _common_factor(pairs):
-        return f"In all cases, your {name} is {factor:.6g} times the right one."
+        return f"Wherever your {name} is wrong, it is {factor:.6g} times the right one."
     return None
 
 
@@ -51,8 +50,8 @@ def _transposed(got: np.ndarray, right: np.ndarray) -> bool:
 
 
 RELATIONS: dict[str, Callable[[np.ndarray, np.ndarray], bool]] = {
-    "your {name} is 0": lambda got, right: not got.any(),
-    "your {name} has the opposite sign": lambda got, right: equal(-got, right),
-    "your {name} has the right values, but two axes are exchanged": _transposed,
-    "your {name} has the right values in another order": _reordered,
+    "is 0": lambda got, right: not got.any(),
+    "has the opposite sign": lambda got, right: equal(-got, right),
+    "has the right values, but two axes are exchanged": _transposed,
+    "has the right values in another order": _reordered,
 }

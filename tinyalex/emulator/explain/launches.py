@@ -85,6 +85,9 @@ def typical_calls() -> Iterator[tuple[str, str, tuple[Any, ...]]]:
 
     # Optimizer and augmentation
     yield "sgd_update", "65536 weights", (*normal(3, 256 * 256), 0.01, 0.9, 0.0005)
+    weights, mean, square, grad = normal(4, 256 * 256)
+    factors = 1e-3, 0.1, 1e-3, 1e-8, 0.0, 0.0, 0.1, 1e-3
+    yield "adam_update", "65536 weights", (weights, mean, square**2, grad, *factors)
     images, mean = random.integers(0, 256, (1, 1, 256, 256), np.uint8), normal(1, 256, 256)
     for title, mirror in (("227 x 227 crop, one channel", 0), ("mirrored, 227 x 227 crop", 1)):
         crop = np.array([[14, 9, mirror]], np.int32)

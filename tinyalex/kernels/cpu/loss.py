@@ -3,12 +3,12 @@
 import numpy as np
 
 
-def check_labels(labels: np.ndarray, ignore: int, classes: int) -> None:
+def check_labels(op: str, labels: np.ndarray, ignore: int, classes: int) -> None:
     """Raises ValueError unless all labels but `ignore` are from 0 to classes - 1."""
     valid = labels[labels != ignore]
     if valid.size and not (0 <= valid.min() and valid.max() < classes):
         raise ValueError(
-            f"cross_entropy: target has values {valid.min()} to {valid.max()}, but input has the "
+            f"{op}: target has values {valid.min()} to {valid.max()}, but input has the "
             f"classes 0 to {classes - 1}. Number the classes from 0, and give other samples the "
             f"label ignore_index={ignore}."
         )

@@ -1,4 +1,6 @@
-"""The parameter update of SGD in NumPy."""
+"""The parameter update of SGD in NumPy, and the loop over blocks of parameters."""
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -9,24 +11,48 @@ MIN_PARALLEL_ELEMENTS = 1 << 15
 
 
 def sgd_update(
-    w: np.ndarray, velocity: np.ndarray, grad: np.ndarray, lr: float, momentum: float, decay: float
+    w: np.ndarray,
+    velocity: np.ndarray,
+    grad: np.ndarray,
+    lr: float,
+    momentum: float,
+    decay: float,
+    nesterov: bool = False,
 ) -> None:
-    """velocity = momentum*velocity - decay*lr*w - lr*grad, then w += velocity."""
-    arrays = w, velocity, grad
-    if all(a.flags.c_contiguous for a in arrays):
-        w, velocity, grad = (a.reshape(-1) for a in arrays)
-    else:
-        w, velocity, grad = map(np.atleast_1d, arrays)
+    """velocity = momentum*velocity - decay*lr*w - lr*grad, then w += velocity; for
+    nesterov, w += momentum*velocity - decay*lr*w - lr*grad."""
 
-    def block(lo: int, hi: int, scratch: device.Scratch) -> None:
-        part, v = w[lo:hi], velocity[lo:hi]
-        change = scratch.take("change", part.shape, w.dtype)
+    def block(parts: list[np.ndarray], scratch: device.Scratch) -> None:
+        w, v, grad = parts
+        change = scratch.take("change", w.shape, w.dtype)
         v *= momentum
         if decay:
-            v -= np.multiply(part, decay * lr, out=change)
-        v -= np.multiply(grad[lo:hi], lr, out=change)
-        part += v
+            v -= np.multiply(w, decay * lr, out=change)
+        v -= np.multiply(grad, lr, out=change)
+        if nesterov:
+            if decay:
+                change += decay * lr * w
+            w -= change
+            w += np.multiply(v, momentum, out=change)
+        else:
+            w += v
+
+    for_blocks(block, w, velocity, grad)
+
+
+def for_blocks(
+    block: Callable[[list[np.ndarray], device.Scratch], None], *arrays: np.ndarray
+) -> None:
+    """Call `block(parts, scratch)` with the same part of each array, in threads."""
+    if all(a.flags.c_contiguous for a in arrays):
+        arrays = tuple(a.reshape(-1) for a in arrays)
+    else:
+        arrays = tuple(map(np.atleast_1d, arrays))
+    first = arrays[0]
+
+    def body(lo: int, hi: int, scratch: device.Scratch) -> None:
+        block([a[lo:hi] for a in arrays], scratch)
 
     # One tile instead of single_threaded, which would limit BLAS needlessly.
-    tiles = [(0, len(w))] if w.size <= MIN_PARALLEL_ELEMENTS else None
-    device.for_tiles(w, 8 * w[:1].nbytes, block, tiles=tiles)
+    tiles = [(0, len(first))] if first.size <= MIN_PARALLEL_ELEMENTS else None
+    device.for_tiles(first, 8 * first[:1].nbytes, body, tiles=tiles)

@@ -172,7 +172,11 @@ def relu_backward(dy: Array, y: Array, dx: Array) -> None:
     launch("activation.cu", "relu_backward", dy.size, dy, y, dx, dy.size)
 
 
-def check_labels(labels: Array, ignore: int, classes: int) -> None:
+def error_function(x: Array, y: Array) -> None:
+    launch("error_function.cu", "error_function", x.size, x, y, x.size)
+
+
+def check_labels(op: str, labels: Array, ignore: int, classes: int) -> None:
     """No check, which would synchronise. The loss of an invalid label is NaN."""
 
 
@@ -198,9 +202,34 @@ def random_mask(
 
 
 def sgd_update(
-    w: Array, velocity: Array, grad: Array, lr: float, momentum: float, decay: float
+    w: Array,
+    velocity: Array,
+    grad: Array,
+    lr: float,
+    momentum: float,
+    decay: float,
+    nesterov: bool = False,
 ) -> None:
-    launch("sgd.cu", "sgd_update", w.size, w, velocity, ready(grad), w.size, lr, momentum, decay)
+    options = lr, momentum, decay, nesterov
+    launch("sgd.cu", "sgd_update", w.size, w, velocity, ready(grad), w.size, *options)
+
+
+def adam_update(
+    w: Array,
+    mean: Array,
+    square: Array,
+    grad: Array,
+    lr: float,
+    a1: float,
+    a2: float,
+    eps: float,
+    l2: float,
+    decay: float,
+    c1: float,
+    c2: float,
+) -> None:
+    arrays, factors = (w, mean, square, ready(grad)), (lr, a1, a2, eps, l2, decay, c1, c2)
+    launch("adam.cu", "adam_update", w.size, *arrays, w.size, *factors)
 
 
 def augment(

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from tinyalex import nn
 from tinyalex.kernels.geometry import Shape
 from tinyalex.models import outline
-from tinyalex.nn.module import Module, Step
+from tinyalex.nn.module import Module
+from tinyalex.nn.tracing import Step
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """The parts of a network: tinyalex's own, and those that call the learner's answers.
 
-A part is an operation on tensors, with a few exceptions (see TINYALEX). Each function
-here takes answers, which are functions or a Function's class, and returns the part.
-Arrays are float64.
+A part is an operation on tensors, with a few exceptions (see TINYALEX_PARTS). Each
+function here takes answers, which are functions or a Function's class, and returns the
+part. Arrays are float64. What an answer returns must have the right shape.
 """
 
 import math
@@ -13,7 +13,9 @@ import numpy as np
 
 from tinyalex import functional as F
 from tinyalex import optim
-from tinyalex.function import Function, GraphTensor
+from tinyalex.course.derivatives import backward
+from tinyalex.course.expected import expect
+from tinyalex.function import Function
 from tinyalex.tensor import Tensor
 
 LR, MOMENTUM, DECAY = 0.01, 0.9, 0.0005
@@ -22,51 +24,6 @@ Answer = Callable[..., Any]
 Operation = Callable[..., Any]
 Parts = dict[str, Any]
 Weights = dict[str, Tensor]
-
-
-class Derivative:
-    """The derivative of a Function's output with respect to one of its inputs.
-
-    Exercise 2 multiplies it by the gradient of the output: for arrays, that product is
-    what the Function's `backward` returns for this input.
-    """
-
-    __array_ufunc__ = None  # array * Derivative calls __rmul__, not once per element
-
-    def __init__(self, function: Function, index: int) -> None:
-        self.function, self.index = function, index
-
-    def __mul__(self, grad: Any) -> Any:
-        shares = self.function.backward(np.asarray(grad))
-        return shares[self.index] if isinstance(shares, tuple) else shares
-
-    __rmul__ = __mul__
-
-
-def backward(node_class: Any, answer: Answer) -> Operation:
-    """`loss.backward()` by exercise 2: its Nodes have the edges of the loss's graph."""
-
-    def run(loss: Tensor) -> None:
-        nodes: dict[Any, Any] = {}
-        leaves: list[tuple[Any, Any]] = []
-
-        def node_of(tensor: GraphTensor) -> Any:
-            function = tensor.creator
-            key = function or tensor
-            if key not in nodes:
-                inputs = function.inputs if function else None
-                used = [(i, x) for i, x in enumerate(inputs or ()) if x is not None]
-                derivatives = [Derivative(function, i) for i, _ in used] if function else []
-                nodes[key] = node_class([node_of(x) for _, x in used], derivatives)
-                if not function:
-                    leaves.append((tensor, nodes[key]))
-            return nodes[key]
-
-        answer(node_of(loss))
-        for leaf, node in leaves:
-            leaf.accumulate_grad(node.grad)
-
-    return run
 
 
 def add(unbroadcast: Answer) -> Operation:
@@ -78,7 +35,7 @@ def add(unbroadcast: Answer) -> Operation:
             return x + b
 
         def backward(self, dy: np.ndarray) -> Any:
-            return dy, unbroadcast(dy, self.shape)
+            return dy, expect(self.shape, unbroadcast(dy, self.shape), "unbroadcast", 3)
 
     return Add.apply
 
@@ -87,7 +44,8 @@ def prelu(answer: Any) -> Operation:
     """Exercise 4's layer, whose channels are axis 1 of (N, C, H, W), on (N, C)."""
 
     def apply(x: Tensor, a: Tensor) -> Any:
-        return answer.apply(x.reshape(*x.shape, 1, 1), a).reshape(x.shape)
+        images = x.reshape(*x.shape, 1, 1)
+        return expect(images.shape, answer.apply(images, a), "PReLU", 4).reshape(x.shape)
 
     return apply
 
@@ -100,22 +58,32 @@ def conv2d(im2col: Answer, col2im: Answer) -> Operation:
             self.window = w.shape[2], stride, padding
             self.x, self.w = x, w.reshape(len(w), -1)
             self.weight_shape = w.shape
-            y = self.w @ im2col(x, *self.window)
-            height = (x.shape[2] + 2 * padding - w.shape[2]) // stride + 1
-            return y.reshape(len(w), len(x), height, -1).swapaxes(0, 1)
+            height, width = ((n + 2 * padding - w.shape[2]) // stride + 1 for n in x.shape[2:])
+            self.col_shape = self.w.shape[1], len(x) * height * width
+            y = self.w @ self.columns()
+            return y.reshape(len(w), len(x), height, width).swapaxes(0, 1)
+
+        def columns(self) -> np.ndarray:
+            col: np.ndarray = expect(self.col_shape, im2col(self.x, *self.window), "im2col", 5)
+            return col
 
         def backward(self, dy: np.ndarray) -> Any:
             dy = dy.swapaxes(0, 1).reshape(len(self.w), -1)
-            dw = (dy @ im2col(self.x, *self.window).T).reshape(self.weight_shape)
+            dw = (dy @ self.columns().T).reshape(self.weight_shape)
             dx = None
             if self.needs_input_grad[0]:
                 dx = col2im(self.w.T @ dy, self.x.shape, *self.window)
+                expect(self.x.shape, dx, "col2im", 6)
             return dx, dw
 
     def apply(x: Any, w: Tensor, b: Tensor, stride: int, padding: int) -> Any:
         return Convolution.apply(x, w, stride=stride, padding=padding) + b.reshape(-1, 1, 1)
 
     return apply
+
+
+def relu(answer: Any) -> Operation:
+    return lambda x: expect(x.shape, answer.apply(x), "ReLU", 7)
 
 
 def max_pool2d(max_pool_backward: Answer) -> Operation:
@@ -127,7 +95,8 @@ def max_pool2d(max_pool_backward: Answer) -> Operation:
             return F.max_pool2d(x, kernel, stride).numpy()
 
         def backward(self, dy: np.ndarray) -> Any:
-            return max_pool_backward(dy, self.x, *self.window)
+            dx = max_pool_backward(dy, self.x, *self.window)
+            return expect(self.x.shape, dx, "max_pool_backward", 8)
 
     return lambda x, kernel, stride: MaxPool.apply(x, kernel=kernel, stride=stride)
 
@@ -141,13 +110,17 @@ def lrn(lrn_backward: Answer) -> Operation:
             return F.local_response_norm(x, **constants, alpha_mode="sum").numpy()
 
         def backward(self, dy: np.ndarray) -> Any:
-            return lrn_backward(dy, self.x, **self.constants)
+            dx = lrn_backward(dy, self.x, **self.constants)
+            return expect(self.x.shape, dx, "lrn_backward", 9)
 
     return LRN.apply
 
 
 def dropout(answer: Any) -> Operation:
-    return lambda x, p, u: answer.apply(x, p=p, u=u, training=True)
+    def apply(x: Tensor, p: float, u: np.ndarray) -> Any:
+        return expect(x.shape, answer.apply(x, p=p, u=u, training=True), "Dropout", 10)
+
+    return apply
 
 
 def cross_entropy(softmax_cross_entropy: Answer) -> Operation:
@@ -156,7 +129,8 @@ def cross_entropy(softmax_cross_entropy: Answer) -> Operation:
 
         def forward(self, logits: np.ndarray, *, target: np.ndarray) -> np.ndarray:
             loss, self.dlogits = softmax_cross_entropy(logits, target)
-            return np.asarray(loss)
+            expect(logits.shape, self.dlogits, "softmax_cross_entropy", 11)
+            return np.asarray(expect((), loss, "softmax_cross_entropy", 11))
 
         def backward(self, dloss: np.ndarray) -> Any:
             return dloss * self.dlogits
@@ -173,6 +147,17 @@ def tinyalex_step(weights: Weights) -> Callable[[], None]:
     return optim.SGD(weights.values(), LR, momentum=MOMENTUM, weight_decay=DECAY).step
 
 
+def sigma(he_sigma: Answer) -> Operation:
+    return lambda shape: expect((), he_sigma(shape), "he_sigma", 12)
+
+
+def views(ten_views: Answer) -> Operation:
+    def cropped(image: np.ndarray, size: int) -> Any:
+        return expect((10, len(image), size, size), ten_views(image, size), "ten_views", 14)
+
+    return cropped
+
+
 def step(momentum_step: Callable[..., Any]) -> Callable[[Weights], Callable[[], None]]:
     def prepare(weights: Weights) -> Callable[[], None]:
         velocities = {name: np.zeros(w.shape) for name, w in weights.items()}
@@ -180,14 +165,16 @@ def step(momentum_step: Callable[..., Any]) -> Callable[[Weights], Callable[[], 
         def step() -> None:
             for name, w in weights.items():
                 arrays = w.data, velocities[name], w.grad
-                w.data, velocities[name] = momentum_step(*arrays, LR, MOMENTUM, DECAY)
+                new = momentum_step(*arrays, LR, MOMENTUM, DECAY)
+                expect((2, *w.shape), np.asarray(new), "momentum_step", 13)
+                w.data, velocities[name] = new
 
         return step
 
     return prepare
 
 
-TINYALEX: Parts = {
+TINYALEX_PARTS: Parts = {
     "backward": lambda loss: loss.backward(),
     "add": lambda x, b: x + b,
     "prelu": tinyalex_prelu,
@@ -205,18 +192,18 @@ TINYALEX: Parts = {
 of initial weights of a shape; `step` takes the weights and returns the function that
 updates them; `views` is only an answer's: without it, one view is tested."""
 
-OWN: dict[str, tuple[tuple[int, ...], Callable[..., Any]]] = {
+ANSWER_PARTS: dict[str, tuple[tuple[int, ...], Callable[..., Any]]] = {
     "backward": ((2,), lambda m: backward(m.Node, m.backward)),
     "add": ((3,), lambda m: add(m.unbroadcast)),
     "prelu": ((4,), lambda m: prelu(m.PReLU)),
     "conv2d": ((5, 6), lambda m, n: conv2d(m.im2col, n.col2im)),
-    "relu": ((7,), lambda m: m.ReLU.apply),
+    "relu": ((7,), lambda m: relu(m.ReLU)),
     "max_pool2d": ((8,), lambda m: max_pool2d(m.max_pool_backward)),
     "lrn": ((9,), lambda m: lrn(m.lrn_backward)),
     "dropout": ((10,), lambda m: dropout(m.Dropout)),
     "cross_entropy": ((11,), lambda m: cross_entropy(m.softmax_cross_entropy)),
-    "sigma": ((12,), lambda m: m.he_sigma),
+    "sigma": ((12,), lambda m: sigma(m.he_sigma)),
     "step": ((13,), lambda m: step(m.momentum_step)),
-    "views": ((14,), lambda m: m.ten_views),
+    "views": ((14,), lambda m: views(m.ten_views)),
 }
 """For each part, the exercises that it needs, and a function of their modules."""

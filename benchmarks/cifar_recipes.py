@@ -1,0 +1,196 @@
+#!/usr/bin/env python3
+"""Which test errors have trained networks, and rounded to small files?
+
+    python benchmarks/cifar_recipes.py runs/cifar-18pct runs/cifar-11pct
+
+Reads finished runs of train_cifar.py with cuda-convnet's recipes: the log, and the
+final weights, with which it computes the test errors. `--weights DIR` also writes the
+weights, rounded to files of less than 1 MB, and their preprocessing.
+"""
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+from typing import Any
+
+import machine
+import numpy as np
+import report
+
+from tinyalex import data, models, nn, serialization, training
+from tinyalex.cli.options import file_path
+from tinyalex.models.quantized_weights import dequantize, quantize
+from tinyalex.plots.figures import INK, new_figure
+
+LEVELS = {
+    "18pct": {},
+    "13pct": {"conv1": 255, "conv2": 255, "local3": 83, "local4": 83, "fc": 255},
+    "11pct": {"conv1": 255, "conv2": 255, "local3": 9, "local4": 11, "fc": 255},
+}
+"""Levels of the weights of each layer in small files; others become float16."""
+
+PUBLISHED = {"18pct": (18, 140), "13pct": (13, 160), "11pct": (11, 520)}
+"""cuda-convnet's test error in percent, and epochs (docs/cifar.md)."""
+
+
+def main() -> int:
+    args = arguments()
+    _, test = data.shapes() if args.data == "shapes" else data.cifar10(args.data)
+    test = test[: args.subset]
+    runs = [measure(Path(run), test, args.weights) for run in args.runs]
+    found = {"images": len(test), "machine": machine.describe(), "runs": runs}
+    text = as_text(found)
+    print(text)
+    report.write_json(args.output, args.name, found)
+    report.write_text(args.output, args.name, text)
+    draw(runs, args.output / f"{args.name}.png")
+    return 0
+
+
+def measure(run: Path, test: data.Dataset, weights_folder: Path | None) -> dict[str, Any]:
+    """The log of a run, the test errors of its weights, and those of a small file."""
+    weights = models.read_weights(run / "model.safetensors")
+    recipe = (weights.variant or "").removeprefix("cifar-")
+    if recipe not in LEVELS:
+        raise ValueError(
+            f"{run} is a run of {weights.variant!r}, expected train_cifar.py --model with one of "
+            f"{', '.join(LEVELS)}."
+        )
+    preprocessing = serialization.load(run / "preprocessing.safetensors")
+    levels = {f"{layer}.weight": count for layer, count in LEVELS[recipe].items()}
+    arrays, entry = quantize(weights.arrays, levels)
+    file_size = None
+    if weights_folder is not None:
+        folder = weights_folder / run.name
+        folder.mkdir(parents=True, exist_ok=True)
+        small = folder / "best.safetensors"
+        serialization.save(small, arrays, weights.metadata | entry)
+        serialization.save(folder / "preprocessing.safetensors", preprocessing)
+        file_size = small.stat().st_size
+    with open(run / "log.csv", newline="", encoding="utf-8") as file:
+        log = [{name: float(text) for name, text in line.items()} for line in csv.DictReader(file)]
+    return {
+        "run": run.name,
+        "recipe": recipe,
+        "lrn": any(isinstance(m, nn.LocalResponseNorm) for m in network(weights).modules()),
+        "epochs": len(log),
+        "hours": sum(line["seconds"] for line in log) / 3600,
+        "images_per_second": float(np.median([line["images_per_second"] for line in log])),
+        "train_error": log[-1]["train_error"],
+        "errors": errors(network(weights), test, preprocessing, weights.metadata),
+        "small": errors(
+            network(weights._replace(arrays=dequantize(arrays, entry))),
+            test,
+            preprocessing,
+            weights.metadata,
+        ),
+        "small_bytes": file_size,
+        "log": [
+            {name: line[name] for name in ("epoch", "lr", "train_error", "valid_error")}
+            for line in log
+        ],
+    }
+
+
+def network(weights: Any) -> Any:
+    """The network of a weights file."""
+    metadata, classes = weights.metadata, len(weights.arrays["fc.bias"])
+    options = {"lrn": metadata["lrn"] == "1"} if "lrn" in metadata else {}
+    with nn.init.skipped():
+        model = models.cifar(metadata["variant"].removeprefix("cifar-"), classes, **options)
+    model.load_state_dict(weights.arrays)
+    return model
+
+
+def errors(
+    model: Any, test: data.Dataset, preprocessing: dict[str, Any], metadata: dict[str, str]
+) -> list[float]:
+    """The test error of the whole image, or of the centre and of ten views."""
+    mean, scale = preprocessing["mean"], float(preprocessing["scale"])
+    size = int(metadata["image_size"]) if "image_size" in metadata else None
+    transforms: list[Any] = [data.Normalize(mean, scale, size)]
+    if size is not None:
+        transforms.append(data.TenViews(mean, scale, size=size))
+    return [
+        training.evaluate(model, data.Loader(test, 50, transform=transform)).error
+        for transform in transforms
+    ]
+
+
+def as_text(found: dict[str, Any]) -> str:
+    head = [
+        "run",
+        "LRN",
+        "epochs",
+        "hours",
+        "images/s",
+        "training error",
+        "test error, centre",
+        "ten views",
+        "small file",
+        "its test error",
+        "published",
+        "its epochs",
+    ]
+    rows = [
+        [
+            run["run"],
+            "yes" if run["lrn"] else "no",
+            str(run["epochs"]),
+            f"{run['hours']:.1f}",
+            f"{run['images_per_second']:.0f}",
+            percent(run["train_error"]),
+            percent(run["errors"][0]),
+            percent(run["errors"][1]) if len(run["errors"]) > 1 else "",
+            f"{run['small_bytes'] / 1000:.0f} kB" if run["small_bytes"] else "",
+            percent(run["small"][-1]),
+            f"{PUBLISHED[run['recipe']][0]} %",
+            str(PUBLISHED[run["recipe"]][1]),
+        ]
+        for run in found["runs"]
+    ]
+    note = f"Test errors are of {found['images']} images; the training error is the last epoch's."
+    return "\n".join([report.table(head, rows), "", note, "", machine.as_text(found["machine"])])
+
+
+def percent(error: float) -> str:
+    return f"{100 * error:.2f} %"
+
+
+def draw(runs: list[dict[str, Any]], path: Path) -> None:
+    """The training error by epoch, with the test error as a point at the end."""
+    figure = new_figure(8.2, 4.2)
+    axes = figure.add_subplot()
+    for i, run in enumerate(runs):
+        epochs = [line["epoch"] for line in run["log"]]
+        values = [100 * line["train_error"] for line in run["log"]]
+        (line,) = axes.plot(epochs, values, linewidth=1.6, label=run["run"], color=f"C{i}")
+        axes.plot(epochs[-1], 100 * run["errors"][-1], "o", color=line.get_color())
+    axes.set_title("training error, and the final test error, %", loc="left", fontsize=10)
+    axes.set_xlabel("epoch", color=INK)
+    axes.set_ylim(bottom=0)
+    axes.grid(axis="y", color="#eeeeee")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    report.write_figure(figure, path)
+
+
+def arguments() -> argparse.Namespace:
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    p.add_argument("runs", nargs="+", metavar="RUN", help="output folders of train_cifar.py")
+    p.add_argument("--data", type=file_path, help="as in train_cifar.py")
+    p.add_argument("--subset", type=int, help="use the first N test images only")
+    p.add_argument("--weights", type=Path, metavar="DIR", help="write the small files here")
+    p.add_argument("--output", type=Path, default=report.RESULTS)
+    p.add_argument("--name", default="cifar-recipes")
+    return p.parse_args()
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (ValueError, OSError) as error:
+        sys.exit(f"cifar_recipes.py: {error}")

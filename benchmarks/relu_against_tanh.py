@@ -1,0 +1,199 @@
+#!/usr/bin/env python3
+"""How many epochs until 25 % training error, with ReLU and with tanh?
+
+    python benchmarks/relu_against_tanh.py
+
+Figure 1 of the paper (section 3.1): a network of four layers on CIFAR-10, the best
+learning rate for each activation, no regularization. Here, three convolutions with
+pooling and a linear layer; batches of 128, momentum 0.9, no decay, no augmentation, a
+constant rate. Initial weights are N(0, 2/fan_in) with ReLU and N(0, 1/fan_in) with
+tanh. The error is that of each tenth of an epoch, before the update with its images. A
+rate that takes longer than the best one so far is stopped.
+"""
+
+import argparse
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import machine
+import numpy as np
+import report
+
+import tinyalex as ta
+from tinyalex import data, nn, optim
+from tinyalex import functional as F
+from tinyalex.cli.options import file_path, positive_integer, positive_number
+from tinyalex.plots.figures import INK, new_figure
+from tinyalex.training import count_errors
+
+ACTIVATIONS: dict[str, tuple[type[nn.Module], float]] = {
+    "relu": (nn.ReLU, 2.0),
+    "tanh": (nn.Tanh, 1.0),
+}
+"""The layer, and the variance of initial weights times fan_in."""
+
+WINDOWS = 10
+"""Measurements of the training error in each epoch."""
+
+
+def main() -> int:
+    args = arguments()
+    train, _ = data.shapes() if args.data == "shapes" else data.cifar10(args.data)
+    train = train[: args.subset]
+    found: dict[str, Any] = {
+        "target": args.target,
+        "images": len(train),
+        "machine": machine.describe(),
+        "runs": [],
+    }
+    for activation in ACTIVATIONS:
+        limit = float(args.epochs)
+        for lr in args.rates:
+            run = train_until(train, activation, lr, args.target, limit, args.seed)
+            found["runs"].append(run)
+            limit = min(limit, run["epochs"] or limit)
+            print(describe(run), flush=True)
+            report.write_json(args.output, args.name, found)
+    text = as_text(found)
+    print(text)
+    report.write_text(args.output, args.name, text)
+    draw(found, args.output / f"{args.name}.png")
+    return 0
+
+
+def network(activation: str, classes: int) -> nn.Sequential:
+    layer, gain = ACTIVATIONS[activation]
+    sizes = (3, 32, 32, 64)
+    layers: list[nn.Module] = []
+    for channels, filters in pairwise(sizes):
+        layers += [nn.Conv2d(channels, filters, 5, padding=2), layer()]
+        layers += [nn.MaxPool2d(3, 2, ceil_mode=True)]
+    model = nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * 4 * 4, classes))
+    for p in model.parameters():
+        nn.init.zeros_(p) if p.ndim == 1 else nn.init.normal_(
+            p, 0.0, (gain / nn.init.fan_in(p)) ** 0.5
+        )
+    return model
+
+
+def train_until(
+    train: data.Dataset, activation: str, lr: float, target: float, limit: float, seed: int
+) -> dict[str, Any]:
+    """Training errors until one is at most `target`, or for `limit` epochs."""
+    ta.manual_seed(seed)
+    model = network(activation, len(train.classes))
+    optimizer = optim.SGD(model.parameters(), lr=lr, momentum=0.9)
+    transform = data.Normalize(data.mean_image(train.images), float(1 / train.images.std()))
+    loader = data.Loader(train, 128, shuffle=True, transform=transform)
+    ends = {len(loader) * (i + 1) // WINDOWS for i in range(WINDOWS)}
+    curve: list[list[float]] = []
+    epoch, finite = 0, True
+    while finite and epoch < limit and not is_done(curve, target):
+        wrong = images = 0
+        for step, (x, labels) in enumerate(loader.epoch(epoch), 1):
+            optimizer.zero_grad()
+            logits = model(x)
+            loss = F.cross_entropy(logits, labels)
+            loss.backward()
+            optimizer.step()
+            wrong, images = wrong + int(count_errors(logits.data, labels)), images + len(labels)
+            finite = bool(np.isfinite(loss.item()))
+            if step in ends:
+                curve.append([epoch + step / len(loader), wrong / images])
+                wrong = images = 0
+            too_late = epoch + step / len(loader) >= limit
+            if not finite or too_late or is_done(curve, target):
+                break
+        epoch += 1
+    reached = curve[-1][0] if finite and is_done(curve, target) else None
+    return {"activation": activation, "lr": lr, "epochs": reached, "curve": curve}
+
+
+def is_done(curve: list[list[float]], target: float) -> bool:
+    return bool(curve) and curve[-1][1] <= target
+
+
+def describe(run: dict[str, Any]) -> str:
+    reached = "not reached" if run["epochs"] is None else f"{run['epochs']:.1f} epochs"
+    return f"{run['activation']}, learning rate {run['lr']:g}: {reached}"
+
+
+def best(found: dict[str, Any], activation: str) -> dict[str, Any] | None:
+    """The run that reached the target first."""
+    runs = [r for r in found["runs"] if r["activation"] == activation and r["epochs"] is not None]
+    return min(runs, key=lambda run: run["epochs"], default=None)
+
+
+def as_text(found: dict[str, Any]) -> str:
+    rows = [
+        [
+            run["activation"],
+            f"{run['lr']:g}",
+            "" if run["epochs"] is None else f"{run['epochs']:.1f}",
+            "best" if run is best(found, run["activation"]) else "",
+        ]
+        for run in found["runs"]
+    ]
+    target = f"{100 * found['target']:g} %"
+    head = ["activation", "learning rate", f"epochs to {target} training error", ""]
+    lines = [report.table(head, rows), ""]
+    relu, tanh = (best(found, name) for name in ("relu", "tanh"))
+    if relu and tanh:
+        lines.append(
+            f"tanh takes {tanh['epochs'] / relu['epochs']:.1f} times as many epochs as ReLU."
+        )
+    lines.append(f"{found['images']} training images. An empty cell: stopped, or not finite.")
+    return "\n".join([*lines, "", machine.as_text(found["machine"])])
+
+
+def draw(found: dict[str, Any], path: Path) -> None:
+    """Training error by epoch: the best rate of each activation; others thinner."""
+    figure = new_figure(7, 4)
+    axes = figure.add_subplot()
+    colours = {"relu": report.OURS, "tanh": report.OTHER}
+    for run in found["runs"]:
+        if run["curve"]:
+            epochs, values = zip(*run["curve"], strict=True)
+            is_best = run is best(found, run["activation"])
+            label = f"{run['activation']}, rate {run['lr']:g}" if is_best else None
+            axes.plot(
+                epochs,
+                [100 * value for value in values],
+                color=colours[run["activation"]],
+                linewidth=2 if is_best else 0.6,
+                label=label,
+            )
+    axes.axhline(100 * found["target"], color=INK, linewidth=0.8, linestyle=":")
+    axes.set_title("training error, %", loc="left", fontsize=10)
+    axes.set_xlabel("epoch", color=INK)
+    axes.set_ylim(bottom=0)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    report.write_figure(figure, path)
+
+
+def arguments() -> argparse.Namespace:
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    p.add_argument("--data", type=file_path, help="as in train_cifar.py")
+    p.add_argument("--subset", type=positive_integer, help="use the first N images only")
+    p.add_argument("--target", type=positive_number, default=0.25, help="default: 0.25")
+    p.add_argument(
+        "--rates",
+        type=lambda text: [positive_number(rate) for rate in text.split(",")],
+        default=[0.01, 0.02, 0.005, 0.04],
+        metavar="A,B,...",
+        help="learning rates to choose from (default: 0.01,0.02,0.005,0.04)",
+    )
+    p.add_argument("--epochs", type=positive_integer, default=60, help="at most (default: 60)")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--output", type=Path, default=report.RESULTS)
+    p.add_argument("--name", default="relu-against-tanh")
+    return p.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""What optimizers share: groups of parameters with their options, and saved states."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from tinyalex import device
+from tinyalex.device import Array
+from tinyalex.tensor import Tensor
+
+
+class Optimizer:
+    """Updates parameters from their gradients. A subclass defines `update`.
+
+    params    tensors; or groups with their own options, dicts {"params": tensors,
+              "lr": ..., ...}
+    defaults  the options of groups that do not give them
+    """
+
+    arrays: tuple[str, ...] = ()
+    """The attributes with an array for each parameter: a list for each group."""
+
+    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
+        self.name, self.defaults = type(self).__name__, defaults
+        self.param_groups: list[dict[str, Any]] = []
+        for name in self.arrays:
+            setattr(self, name, [])
+        groups = list(params)
+        if not groups:
+            raise ValueError(
+                f"{self.name}: got no parameters. Pass model.parameters(), or groups of them."
+            )
+        for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:
+            self.add_param_group(group)
+        if not any(p.requires_grad for group in self.param_groups for p in group["params"]):
+            first = self.param_groups[0]["params"][:1]
+            raise self._not_trainable(*first)
+
+    def add_param_group(self, group: dict[str, Any]) -> None:
+        """Add a group of parameters, such as those of a layer that was frozen."""
+        params = group["params"]
+        params = [params] if isinstance(params, Tensor) else list(params)
+        group = {**self.defaults, **group, "params": params}
+        self._check(group)
+        self.param_groups.append(group)
+        for name in self.arrays:
+            getattr(self, name).append([_zeros_like(p) for p in params])
+
+    def _check(self, group: dict[str, Any]) -> None:
+        expected = list(self.defaults)
+        if unknown := group.keys() - {"params", *expected}:
+            raise ValueError(
+                f"{self.name}: expected a group with params, {', '.join(expected[:-1])} and "
+                f"{expected[-1]}, got also {', '.join(map(repr, sorted(unknown)))}."
+            )
+        for name in expected:
+            values = group[name] if isinstance(group[name], (tuple, list)) else [group[name]]
+            if not all(value >= 0 for value in values):
+                raise ValueError(f"{self.name}: {name} must be at least 0, got {group[name]!r}.")
+        for p in group["params"]:
+            if not isinstance(p, Tensor) or p.creator is not None:
+                raise self._not_trainable(p)
+        ids = [id(p) for g in (*self.param_groups, group) for p in g["params"]]
+        if len(set(ids)) < len(ids):
+            raise ValueError(
+                f"{self.name}: a parameter is given twice, and each step would update it twice. "
+                "Give each in one group."
+            )
+
+    def _not_trainable(self, p: Any = None) -> TypeError:
+        return TypeError(f"{self.name}: expected leaf tensors with requires_grad=True, got {p!r}.")
+
+    @np.errstate(all="ignore")  # too high a rate causes overflow, which the loss shows
+    def step(self) -> None:
+        """Update every parameter that has a gradient."""
+        for g, group in enumerate(self.param_groups):
+            for i, p in enumerate(group["params"]):
+                if p.grad is None:
+                    continue
+                with device.on_device_of(p.data):
+                    self.update(p, group, (g, i))
+                p.version += 1
+
+    def update(self, p: Tensor, options: dict[str, Any], at: tuple[int, int]) -> None:
+        """Change `p.data`. `at` has the index of the group, and that of p in it."""
+        raise NotImplementedError
+
+    def stored(self, name: str, p: Tensor, at: tuple[int, int]) -> Array:
+        """The array `name` of a parameter, on its device and in its dtype, which
+        model.to() may have changed."""
+        group, i = getattr(self, name)[at[0]], at[1]
+        group[i] = device.to(group[i], p.device).astype(p.dtype, copy=False)
+        return group[i]
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Reset all gradients to None, or to zeros, before each backward(), which adds
+        to them."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.grad = None if set_to_none or p.grad is None else _zeros_like(p)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Copies of the arrays, and the groups' options."""
+        state: dict[str, Any] = {
+            name: [[device.to_numpy(a).copy() for a in group] for group in getattr(self, name)]
+            for name in self.arrays
+        }
+        return state | self.values()
+
+    def values(self) -> dict[str, Any]:
+        """The part of the state that is not arrays."""
+        groups = [
+            {name: value for name, value in group.items() if name != "params"}
+            for group in self.param_groups
+        ]
+        return {"param_groups": groups}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Resume from the `state_dict()` of an optimizer with the same parameters.
+
+        Raises ValueError for other shapes, before any change.
+        """
+        for name in self.arrays:
+            if name not in state:
+                raise ValueError(
+                    f"{self.name}.load_state_dict: {name} is missing. The state, with "
+                    f"{', '.join(state)}, belongs to another optimizer."
+                )
+            expected, given = (
+                [[a.shape for a in group] for group in groups]
+                for groups in (getattr(self, name), state[name])
+            )
+            if expected != given:
+                raise ValueError(
+                    f"{self.name}.load_state_dict: expected {name} of shapes {expected}, got "
+                    f"{given}. The state belongs to another network."
+                )
+        for own, loaded in zip(self.param_groups, state["param_groups"], strict=True):
+            own.update(loaded)
+        for name in self.arrays:
+            for arrays, loaded in zip(getattr(self, name), state[name], strict=True):
+                for a, array in zip(arrays, loaded, strict=True):
+                    with device.on_device_of(a):
+                        a[...] = device.to(device.to_numpy(array).astype(a.dtype), device.of(a))
+
+
+def _zeros_like(p: Tensor) -> Array:
+    with device.on_device_of(p.data):
+        return device.xp(p.data).zeros_like(p.data)
