@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyalex import data, device, models, optim, parallel, plots, serialization, training
+from tinyalex import data, device, models, optim, parallel, plots, training
 from tinyalex.cli import resuming, training_scripts
 from tinyalex.cli.options import file_path, number_from_zero, positive_integer, positive_number
 from tinyalex.models import cifar_weights
@@ -35,7 +35,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "lr": 0.01,
         "weight_decay": 0.004,  # cuda-convnet's, for its convolutions
         "augment": "flip",  # cuda-convnet used no augmentation for this net
-        "stages": (3, 1),
+        "stages": "3,1",
     },
     "alexnet": {
         "epochs": 10,
@@ -43,7 +43,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "lr": 0.01,  # section 5
         "weight_decay": 0.0005,  # section 5
         "augment": "crop+flip",  # section 4.1
-        "stages": (3, 1),
+        "stages": "3,1",
     },
     # cuda-convnet's, from its parameter files and the notes in them.
     "18pct": {
@@ -52,7 +52,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "lr": 0.001,
         "weight_decay": {"conv1": 0.004, "conv2": 0.004, "conv3": 0.004, "fc": 1.0},
         "augment": "none",
-        "stages": (120, 10, 10),
+        "stages": "120,10,10",
         "scale": 1.0,
     },
     "13pct": {
@@ -61,7 +61,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "lr": 0.001,
         "weight_decay": {"local3": 0.004, "local4": 0.004, "fc": 0.004},
         "augment": "crop+flip",
-        "stages": (140, 10, 10),
+        "stages": "140,10,10",
         "scale": 1.0,
         "crop": 24,
         "lrn": False,
@@ -72,7 +72,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "lr": 0.001,
         "weight_decay": {"local3": 0.004, "local4": 0.004, "fc": 0.01},
         "augment": "crop+flip",
-        "stages": (500, 10, 10),
+        "stages": "500,10,10",
         "scale": 1.0,
         "crop": 24,
         "lrn": True,
@@ -90,7 +90,7 @@ crop   S: the network's images are crops of S x S pixels; in testing, the predic
 
 # fmt: off
 FIXED = (
-    "model", "column_lrn", "batch_size", "lr", "weight_decay", "augment", "schedule",
+    "model", "column_lrn", "batch_size", "lr", "weight_decay", "augment", "schedule", "stages",
     "subset", "seed", "no_validation", "lrn",
 )
 # fmt: on
@@ -107,13 +107,15 @@ def default(name: str) -> str:
 
 def as_text(value: Any) -> str:
     """A default, for --help."""
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
     return "that of each layer" if isinstance(value, dict) else str(value)
 
 
-def stages(text: str) -> tuple[int, ...]:
-    return tuple(map(positive_integer, text.split(",")))
+def stages(text: str) -> str:
+    return ",".join(str(positive_integer(epochs)) for epochs in text.split(","))
+
+
+def lengths(stages: str) -> list[int]:
+    return list(map(int, stages.split(",")))
 
 
 def arguments() -> argparse.Namespace:
@@ -169,7 +171,7 @@ def arguments() -> argparse.Namespace:
     training_scripts.add_run_options(p, "runs/cifar-MODEL")
     args = resuming.parse_arguments(p, FIXED, lambda args: f"runs/cifar-{args.model}")
     if args.stages is not None and args.epochs is None:
-        args.epochs = sum(args.stages)
+        args.epochs = sum(lengths(args.stages))
     for name, value in (NOT_OPTIONS | RECIPES[args.model]).items():
         if getattr(args, name, None) is None:
             setattr(args, name, value)
@@ -261,7 +263,9 @@ def train_and_test(args: argparse.Namespace, setup: training_scripts.Setup, outp
     trainer = training.Trainer(
         model,
         optimizer,
-        optim.lr_scheduler.named(args.schedule, optimizer, args.epochs, stages=args.stages),
+        optim.lr_scheduler.named(
+            args.schedule, optimizer, args.epochs, stages=lengths(args.stages)
+        ),
         loader(train, args.batch_size, shuffle=True, transform=augment),
         loader(valid, 256, transform=normalize) if len(valid) else None,
         output=output,
@@ -271,10 +275,6 @@ def train_and_test(args: argparse.Namespace, setup: training_scripts.Setup, outp
         after_epoch=draw_curves,
     )
     resuming.resume(trainer, args.resume)
-    # Not earlier: a rejected resume must not overwrite the file of the other run.
-    preprocessing = {"mean": mean, "scale": np.float32(scale)}
-    if scheme.is_main:
-        serialization.save(output / "preprocessing.safetensors", preprocessing)
     try:
         trainer.fit()
     except training.Interrupted:

@@ -224,8 +224,8 @@ print(f"loops {slow:.1f} ms; im2col {copying:.2f} ms + matmul {product:.2f} ms",
 print(f"; conv2d {library:.2f} ms")
 
 # %% answer [markdown]
-# By a factor of about ten to a hundred, depending on the computer and on what else it
-# does; the claim below has the factor of this run.
+# By a factor of tens to hundreds, depending on the computer; the claim below has the
+# factor of this run.
 #
 # The number of multiplications is the same. In the loops Python executes several calls
 # for each output element; in the two steps it executes a few calls in total, and

@@ -215,10 +215,8 @@ lesson.claim(f"conv1, 128 images: {conv1 / 1e6:.0f} MB, read and written", 296e6
 # %%
 counted, results = {}, np.zeros((2, T, O, P), "f")
 if not kernels_on_cpu.why_not_compiled():
-    more = kernels_on_cpu.kernel_source("columns.cu", "im2col") + relu_source.replace(
-        "relu(", "unchecked("
-    )
-    more = more.replace("if (index >= n) return;", "")
+    unchecked = relu_source.replace("relu(", "unchecked(").replace("if (index >= n) return;", "")
+    more = kernels_on_cpu.kernel_source("columns.cu", "im2col") + unchecked
     names = [f"{name}<float>" for name in ("from_columns", "other_order", "im2col", "unchecked")]
     kernels = kernels_on_cpu.Kernels(source + other + more, *names)
     product = rng.standard_normal((O, T, P)).astype("f")

@@ -469,6 +469,148 @@ class ExpDivides(ops.Exp):
         return dy / self.y
 
 
+@mutant("a square root without the factor 1/2", "factor", 1 + np.abs(normal(3, 4)))
+class SqrtWithoutHalf(ops.Sqrt):
+    def backward(self, dy):
+        return dy / self.y
+
+
+@mutant("an inverse square root with the square of y", "wrong term", 1 + np.abs(normal(3, 4)))
+class RsqrtSquared(ops.Rsqrt):
+    def backward(self, dy):
+        return -0.5 * dy * self.y**2
+
+
+@mutant("log(1 + x) with the derivative of log(x)", "wrong term", 1 + np.abs(normal(3, 4)))
+class Log1pAsLog(ops.Log1p):
+    def backward(self, dy):
+        return dy / self.x
+
+
+@mutant("an absolute value without the sign", "missing elements", normal(3, 4))
+class AbsWithoutSign(ops.Abs):
+    def backward(self, dy):
+        return dy * (self.x > 0)
+
+
+@mutant("a square with the derivative x", "factor", normal(3, 4))
+class SquareHalf(ops.Square):
+    def backward(self, dy):
+        return dy * self.x
+
+
+@mutant("a sine with the derivative of the cosine", "none", normal(3, 4))
+class SinAsCos(ops.Sin):
+    def backward(self, dy):
+        return -dy * np.sin(self.x)
+
+
+@mutant("a cosine with the wrong sign", "sign", normal(3, 4))
+class CosWithoutMinus(ops.Cos):
+    def backward(self, dy):
+        return dy * np.sin(self.x)
+
+
+@mutant("a rounding with the gradient of x", "not masked", 0.2 + distinct(3, 4))
+class RoundAsIdentity(ops.Round):
+    def backward(self, dy):
+        return dy.copy()
+
+
+@mutant("a maximum of two that ignores which is larger", "not masked", distinct(3, 4), normal(4))
+class MaximumUnmasked(ops.Maximum):
+    def dx(self, dz, x, y):
+        return dz.copy()
+
+
+@mutant("a minimum with the gradients of the maximum", "exchanged", normal(3, 4), normal(3, 4))
+class MinimumAsMaximum(ops.Minimum):
+    dx, dy = ops.Maximum.dx, ops.Maximum.dy
+
+
+@mutant("a remainder without the gradient of y", "zero", 5 + normal(3, 4), 1.3 + np.zeros((3, 4)))
+class RemainderOfConstant(ops.Remainder):
+    def dy(self, dz, x, y):
+        return np.zeros_like(dz)
+
+
+@mutant(
+    "where with exchanged gradients",
+    "exchanged",
+    RNG.random((3, 4)) < 0.5,
+    normal(3, 4),
+    normal(3, 4),
+)
+class WhereExchanged(ops.Where):
+    def backward(self, dz):
+        _, dx, dy = super().backward(dz)
+        return None, dy, dx
+
+
+@mutant("a clamp without its mask", "not masked", 3 * normal(3, 4), low=-1, high=1)
+class ClampUnmasked(ops.Clamp):
+    def backward(self, dy):
+        return dy.copy()
+
+
+@mutant(
+    "a variance that divides by the count",
+    "factor",
+    normal(3, 4),
+    axis=1,
+    keepdims=False,
+    correction=1,
+)
+class VarBiased(ops.Var):
+    def backward(self, dy):
+        return super().backward(dy) * 3 / 4
+
+
+@mutant(
+    "a standard deviation without its own division",
+    "factor by slice",
+    normal(3, 4),
+    axis=1,
+    keepdims=False,
+    correction=1,
+)
+class StdAsVar(ops.Std):
+    def backward(self, dy):
+        return ops.Var.backward(self, dy)
+
+
+@mutant("a norm without the division by y", "factor by slice", normal(3, 4), axis=1, keepdims=False)
+class NormUndivided(ops.Norm):
+    def backward(self, dy):
+        return super().backward(dy * self.y)
+
+
+@mutant(
+    "a minimum along an axis with the gradient of the maximum",
+    "other mask",
+    distinct(3, 4),
+    axis=1,
+    keepdims=False,
+)
+class MinAsMax(ops.Min):
+    def forward(self, x, **options):
+        y = super().forward(x, **options)
+        self.is_max = x == x.max(axis=1, keepdims=True)
+        return y
+
+
+@mutant("a cumulative sum that is not reversed", "none", normal(3, 4), axis=1)
+class CumSumForward(ops.CumSum):
+    def backward(self, dy):
+        return dy.cumsum(axis=1)
+
+
+@mutant("a repetition whose gradient is not added", "none", normal(1, 4), shape=(3, 4))
+class ExpandFirst(ops.Expand):
+    def backward(self, dy):
+        return dy[:1].copy()
+
+
 @mutant("a reshape that is inverted in column-major order", "reordered", normal(3, 4), shape=(12,))
 class ReshapeColumnMajor(ops.Reshape):
     def backward(self, dy):

@@ -53,7 +53,7 @@ MUTANTS = [
         ("the gradient where y is negative", "<= 0 ? T(0.0f)", ">= 0 ? T(0.0f)"),
     ),
     *_mutants("adam.cu", "adam_update",
-        ("the mean is not corrected", "(m / c1)", "m"),
+        ("the mean is not corrected", "(m / c1) / (root", "m / (root"),
         ("the square is not corrected", "root(s / c2)", "root(s)"),
         ("no square root", "(root(s / c2) + eps)", "(s / c2 + eps)"),
         ("the square of the gradient without decay", "g * g - s", "Wide<T>(grad[index]) * Wide<T>(grad[index]) - s"),

@@ -30,7 +30,7 @@ def programs(page):
 
 
 LAYER, ALEXNET = programs(README)
-NETWORK, NETWORK_WITH_BUG = programs(TRAINING)
+NETWORK, NETWORK_WITH_BUG, SCRIPT_FOR_PYTORCH = programs(TRAINING)
 
 
 def run(program, folder=None):
@@ -108,6 +108,12 @@ def test_gradcheck_accepts_the_layer_without_its_bug():
 
 def test_the_network_trains_a_step_and_prints_its_summary():
     assert "fused with features.2" in run(NETWORK)
+
+
+def test_the_script_written_for_pytorch_trains_and_names_what_is_missing():
+    error, missing = run(SCRIPT_FOR_PYTORCH).splitlines()
+    assert float(error.removeprefix("error ").removesuffix("%")) < 20
+    assert missing.startswith("Tensor has no `scatter_`: use")
 
 
 def test_gradcheck_names_the_wrong_operation_with_the_sentences_of_the_page():

@@ -14,7 +14,8 @@ PACKAGE = REPOSITORY / "tinyalex"
 
 # fmt: off
 ORDER = [
-    "installation", "device", "function", "kernels", "ops", "tensor", "serialization", "pickles", "functional", "gradient_check", "nn", "optim", "data", "utils", "models",
+    "installation", "device", "dtypes", "equivalents", "cuda", "function", "kernels", "ops", "methods", "tensor", "creation", "serialization", "pickles", "functional", "functions",
+    "gradient_check", "nn", "optim", "data", "utils", "models",
     "training", "parallel", "emulator", "plots", "course", "cli", "__main__",
 ]
 # fmt: on
@@ -22,11 +23,17 @@ ORDER = [
 
 NARROW = {
     "data": {
-        *("installation", "device", "function", "kernels", "ops", "tensor"),
-        *("serialization", "pickles"),
+        "installation",
+        "device",
+        "function",
+        "kernels",
+        "ops",
+        "tensor",
+        "serialization",
+        "pickles",
     },
     "utils": {"device", "tensor", "data"},
-    "optim": {"device", "function", "kernels", "ops", "tensor"},
+    "optim": {"device", "equivalents", "function", "kernels", "ops", "tensor"},
 }
 """Packages that may import only these."""
 

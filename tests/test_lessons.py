@@ -51,7 +51,7 @@ def code_lines(body):
     return [
         line
         for number, line in lines
-        if number not in omitted and line.strip(" #")[:1] and not line.strip().startswith("#")
+        if number not in omitted and line.strip() and not line.strip().startswith("#")
     ]
 
 

@@ -206,7 +206,9 @@ def test_a_state_of_another_network_raises():
 
 def test_a_state_of_another_optimizer_raises():
     w = parameter(1.0)
-    with pytest.raises(ValueError, match="mean is missing. The state, with velocity, param_groups"):
+    with pytest.raises(
+        ValueError, match="a state with mean, square, steps, got velocity, param_groups. It belongs"
+    ):
         optim.Adam([w]).load_state_dict(optim.SGD([w], lr=0.1).state_dict())
 
 
@@ -366,6 +368,14 @@ def test_schedules_are_made_by_their_names():
     assert made["dexp"].epochs == 8
     with pytest.raises(ValueError, match="expected one of constant, step, plateau, dexp, got 'x'"):
         lr_scheduler.named("x", optimizer, 8)
+
+
+def test_a_schedule_names_a_group_that_was_added_later():
+    optimizer = optimizer_with_groups()
+    schedule = lr_scheduler.StepLR(optimizer, 1)
+    optimizer.add_param_group({"params": [parameter(1.0)]})
+    with pytest.raises(ValueError, match="StepLR: the optimizer has 3 groups of parameters, but 2"):
+        schedule.step()
 
 
 def test_schedules_name_invalid_arguments():

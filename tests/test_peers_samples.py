@@ -59,6 +59,67 @@ OURS = {
     "T": lambda x: x.T,
     "flatten": F.flatten,
     "cat": F.cat,
+    **{
+        name: getattr(ta, name)
+        for name in (
+            *(
+                "abs",
+                "all",
+                "allclose",
+                "amin",
+                "any",
+                "argmax",
+                "argmin",
+                "argsort",
+                "bmm",
+                "ceil",
+            ),
+            *("chunk", "clamp", "clone", "cos", "cumsum", "dot", "eq", "equal", "flip", "floor"),
+            *("gather", "ge", "gt", "index_select", "isclose", "isfinite", "isinf", "isnan", "le"),
+            *(
+                "log1p",
+                "logical_and",
+                "logical_not",
+                "logical_or",
+                "lt",
+                "masked_fill",
+                "maximum",
+                "minimum",
+                "mm",
+                "mv",
+                "ne",
+            ),
+            *("norm", "ones_like", "remainder", "round", "rsqrt", "sign", "sin", "sort", "split"),
+            *("sqrt", "square", "squeeze", "stack", "std", "t", "topk", "transpose"),
+            *("unbind", "unsqueeze", "var", "zeros_like", "full_like"),
+        )
+    },
+    "where": lambda x, mask, y: ta.where(mask, x, y),
+    "__rmod__": lambda x, y: y % x,
+    "__rand__": lambda x, y: y & x,
+    "__ror__": lambda x, y: y | x,
+    "__rxor__": lambda x, y: y ^ x,
+    "bitwise_not": lambda x: ~x,
+    "floor_divide": lambda x, y: x // y,
+    "contiguous": lambda x: x.contiguous(),
+    "expand": lambda x, shape: x.expand(shape),
+    "expand_as": lambda x, y: x.expand_as(y),
+    "max_binary": ta.max,
+    "max_reduction_with_dim": ta.max,
+    "min_binary": ta.min,
+    "min_reduction_no_dim": ta.min,
+    "min_reduction_with_dim": ta.min,
+    "norm_fro": ta.norm,
+    "norm_inf": ta.norm,
+    "repeat": lambda x, sizes: x.repeat(sizes),
+    "split_list_args": ta.split,
+    "split_with_sizes": ta.split,
+    "squeeze_multiple": ta.squeeze,
+    "std_unbiased": ta.std,
+    "tile": lambda x, sizes: x.repeat((1,) * (x.ndim - len(sizes)) + tuple(sizes)),
+    "var_unbiased": ta.var,
+    "view": lambda x, shape: x.view(shape),
+    "view_as": lambda x, y: x.view_as(y),
     "tanh": F.tanh,
     "sigmoid": F.sigmoid,
     "softmax": F.softmax,
@@ -91,6 +152,11 @@ OURS = {
 """The operations for our tensors, by the names of torch's samples."""
 
 UNSUPPORTED = {
+    "clamp": "clamp: limits must be numbers or None, got a Tensor",
+    "cumsum": "Reductions.cumsum() got an unexpected keyword argument 'dtype'",
+    "gather": "gather: an index of shape (2, 0) does not match a tensor of shape (5,)",
+    "norm": "norm: p must be a positive number, infinity or 'fro'",
+    "norm_inf": "norm: p must be a positive number, infinity or 'fro', got -inf",
     "softmax_with_dtype": "softmax() got an unexpected keyword argument 'dtype'",
     "log_softmax_with_dtype": "log_softmax() got an unexpected keyword argument 'dtype'",
     "nn_functional_batch_norm": "batch_norm: input has shape (0,), expected (N, C)",
@@ -102,6 +168,9 @@ UNSUPPORTED = {
     "nn_functional_pad_circular": "pad: mode='circular' is not supported",
 }
 """The errors for samples that tinyalex does not support. All others must be equal."""
+
+NUMBERS_ALLOWED = ["isclose", "logical_and", "logical_or", "maximum", "minimum"]
+"""Operations that accept a number instead of the second tensor, unlike torch's."""
 
 SAMPLED = {
     op.formatted_name: op
@@ -129,25 +198,35 @@ def test_samples_have_torchs_values_gradients_and_errors(name, tell):
 
 
 def samples(op):
-    return op.sample_inputs("cpu", torch.float64, requires_grad=True)
+    dtype = torch.float64 if torch.float64 in op.dtypes else torch.int64
+    return op.sample_inputs("cpu", dtype, requires_grad=op.supports_autograd)
 
 
 def run(name, sample):
     """Compare a sample: "equal" or "unsupported"; raises otherwise."""
     theirs = ((sample.input, *sample.args), sample.kwargs)
+    for leaf in pytree.tree_leaves(theirs):
+        if isinstance(leaf, torch.Tensor):
+            leaf.grad = None  # samples may share tensors
     args, options = ours = pytree.tree_map(to_ours, theirs)
     try:
-        y = OURS[name](*args, **options)
+        ours_out = OURS[name](*args, **options)
     except (TypeError, ValueError, IndexError) as error:
         if name in UNSUPPORTED and str(error).startswith(UNSUPPORTED[name]):
             return "unsupported"
         raise
-    z = SAMPLED[name](*theirs[0], **theirs[1])
-    assert (y.dtype, y.shape) == (np.float64, tuple(z.shape))
-    assert_close(y.numpy(), z)
-    cotangent = np.random.default_rng(0).standard_normal(y.shape)
-    y.backward(cotangent)
-    z.backward(torch.tensor(cotangent))
+    theirs_out = SAMPLED[name](*theirs[0], **theirs[1])
+    random = np.random.default_rng(0)
+    for y, z in zip(pytree.tree_leaves(ours_out), pytree.tree_leaves(theirs_out), strict=True):
+        if isinstance(z, bool):
+            assert y is z
+            continue
+        assert (y.dtype, y.shape) == (z.detach().numpy().dtype, tuple(z.shape))
+        assert_close(y.numpy(), z)
+        if z.requires_grad:
+            cotangent = random.standard_normal(y.shape)
+            y.backward(cotangent, retain_graph=True)
+            z.backward(torch.tensor(cotangent), retain_graph=True)
     for a, b in zip(pytree.tree_leaves(ours), pytree.tree_leaves(theirs), strict=True):
         if isinstance(a, ta.Tensor) and a.requires_grad:
             # If an input has no effect, one returns no gradient, the other zeros.
@@ -160,7 +239,7 @@ def run(name, sample):
 
 def refuse(name, sample):
     """Check that torch's error is raised here too, unless it does not apply."""
-    if isinstance(sample.input, int):
+    if isinstance(sample.input, int) or (name in NUMBERS_ALLOWED and sample.args == (2,)):
         return "errors apart (a number instead of a tensor)"
     if missing := sample.kwargs.keys() & {"out", "dtype"}:
         return f"errors apart ({min(missing)}=)"
@@ -177,6 +256,8 @@ def refuse(name, sample):
 
 def to_ours(x):
     """A tensor of torch as ours, with its strides; anything else unchanged."""
+    if isinstance(x, torch.dtype):
+        return np.dtype(str(x).removeprefix("torch."))
     return (
         ta.Tensor(x.detach().numpy(), requires_grad=x.requires_grad)
         if isinstance(x, torch.Tensor)

@@ -36,7 +36,6 @@ def parse(*given, output=None):
     p.add_argument("--lr", type=float)
     p.add_argument("--subset", type=int)
     p.add_argument("--epochs", type=int)
-    p.add_argument("--stages")
     p.add_argument("--lrn", action=argparse.BooleanOptionalAction)
     training_scripts.add_run_options(p, "runs/MODEL")
     given = [*given, *([] if output is None else ["--output", str(output)])]
@@ -65,13 +64,10 @@ def test_options_that_are_given_are_kept(finished):
     assert (args.epochs, args.lr, args.data, args.patience) == (9, 0.5, "others", 5)
 
 
-def test_flags_and_lists_are_read_and_stages_determine_the_epochs(tmp_path):
-    stored = {"options": {"lrn": False}, "defaults": {"epochs": 4, "stages": [3, 1]}}
-    ta.save(tmp_path / history.CHECKPOINT, stored)
-    args = parse("--resume", "auto", output=tmp_path)
-    assert (args.epochs, args.stages, args.lrn) == (4, "3,1", False)
-    args = parse("--resume", "auto", "--stages", "5,1", "--lrn", output=tmp_path)
-    assert (args.epochs, args.stages, args.lrn) == (None, "5,1", True)
+def test_flags_that_were_switched_off_stay_off(tmp_path):
+    ta.save(tmp_path / history.CHECKPOINT, {"options": {"lrn": False, "column_lrn": False}})
+    assert parse("--resume", "auto", output=tmp_path).lrn is False
+    assert parse("--resume", "auto", "--lrn", output=tmp_path).lrn is True
 
 
 def test_the_path_of_a_checkpoint_determines_the_folder_too(finished, tmp_path):

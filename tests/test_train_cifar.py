@@ -56,7 +56,6 @@ def test_a_run_learns_and_writes_all_its_files(images, tmp_path):
         "filters.png",
         "log.csv",
         "model.safetensors",
-        "preprocessing.safetensors",
     ]
 
 

@@ -16,24 +16,50 @@ from tinyalex import device
 from tinyalex.device import Array
 
 
+class _Modes(threading.local):
+    """Whether operations record a graph: a thread's setting, and those around it."""
+
+    def __init__(self) -> None:
+        self.stack = [True]
+
+
+_modes = _Modes()
+
+
 class no_grad(ContextDecorator):  # noqa: N801 - used like a keyword: `with no_grad():`
-    """A context in which operations record no graph."""
+    """A context, or a decorator, in which operations record no graph."""
 
-    class _Depth(threading.local):
-        value = 0
-
-    depth = _Depth()
+    mode = False
 
     def __enter__(self) -> None:
-        self.depth.value += 1
+        _modes.stack.append(self.mode)
 
     def __exit__(self, *error: object) -> None:
-        self.depth.value -= 1
+        _modes.stack.pop()
+
+
+class enable_grad(no_grad):  # noqa: N801 - as no_grad
+    """A context, or a decorator, in which operations record a graph."""
+
+    mode = True
+
+
+class set_grad_enabled:  # noqa: N801 - as no_grad
+    """Record a graph from here on, or not; as a context, until its end."""
+
+    def __init__(self, mode: bool) -> None:
+        self.before, _modes.stack[-1] = _modes.stack[-1], bool(mode)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *error: object) -> None:
+        _modes.stack[-1] = self.before
 
 
 def is_grad_enabled() -> bool:
-    """False within `no_grad`."""
-    return no_grad.depth.value == 0
+    """Whether operations record a graph: False within `no_grad`."""
+    return _modes.stack[-1]
 
 
 class _Observer(threading.local):
@@ -55,6 +81,21 @@ class GraphTensor:
     """How often `data` has been changed."""
     requires_grad: bool
     creator: "Function | None" = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.data.shape
+
+    @property
+    def ndim(self) -> int:
+        return self.data.ndim
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.data.dtype
+
+    def __len__(self) -> int:
+        return len(self.data)
 
     @property
     def result_class(self) -> Any:

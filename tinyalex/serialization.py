@@ -31,13 +31,15 @@ class DamagedFileError(ValueError):
 
 
 def save(
-    path: PathLike,
+    path: Any,
     state: Any,
     metadata: dict[str, str] | None = None,
     *,
     before_replace: Callable[[], None] | None = None,
 ) -> None:
     """Write `state` to a file atomically: an interrupted save leaves the old file.
+
+    The order of torch, save(state, path), is accepted too.
 
     state           a dict of tensors or arrays; or nested dicts (with string keys) and
                     lists of tensors, arrays, numbers, strings and None
@@ -50,6 +52,8 @@ def save(
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
+    if isinstance(state, (str, os.PathLike)) and not isinstance(path, (str, os.PathLike)):
+        path, state = state, path
     tensors: dict[str, np.ndarray] = {}
     structure = _flatten(state, "", tensors)
     is_flat = isinstance(state, dict) and all(map(_is_array, state.values()))
@@ -77,8 +81,11 @@ def _sort_metadata(path: Path) -> None:
             file.write(text.encode().ljust(length))
 
 
-def load(path: PathLike) -> Any:
+def load(path: PathLike, map_location: str | None = None, weights_only: bool = True) -> Any:
     """The state that `save` wrote, or the dict of arrays in another safetensors file.
+
+    map_location  the device of the arrays; by default they are NumPy arrays
+    weights_only  has no effect: the file contains no code
 
     Raises FileNotFoundError, or DamagedFileError (a ValueError) for a file that is not
     safetensors, is truncated, or has been changed since `save` wrote it. Files without
@@ -90,6 +97,9 @@ def load(path: PathLike) -> Any:
             f"load: {str(path)!r} is damaged: its contents do not match its checksum. Use an "
             "earlier copy."
         )
+    if map_location is not None:
+        name = device.check(map_location)
+        tensors = {key: device.to(array, name) for key, array in tensors.items()}
     return _structure(path, header, tensors) if STRUCTURE in header else tensors
 
 
@@ -148,9 +158,15 @@ def _open(path: PathLike, read: Callable[[Any], Any]) -> Any:
         with safe_open(path, framework="numpy") as file:
             return read(file)
     except SafetensorError as error:
+        with open(path, "rb") as archive:
+            is_torchs = archive.read(2) == b"PK"
         raise DamagedFileError(
             f"load: {str(path)!r} is not a complete safetensors file ({error}). "
-            "Save or download it again."
+            + (
+                "It seems to be torch's: use models.load_weights(model, path)."
+                if is_torchs
+                else "Save or download it again."
+            )
         ) from None
 
 
@@ -182,9 +198,10 @@ def _flatten(value: Any, name: str, tensors: dict[str, np.ndarray]) -> Any:
         return {"list": [_flatten(v, f"{prefix}{i}", tensors) for i, v in enumerate(value)]}
     if value is None or isinstance(value, (bool, int, float, str)):
         return {"value": value}
+    advice = " Give its state_dict()." if hasattr(value, "state_dict") else ""
     raise TypeError(
         f"save: {where} is a {type(value).__name__}. Expected tensors, arrays, numbers, strings, "
-        "None, lists, or dicts with string keys."
+        f"None, lists, or dicts with string keys.{advice}"
     )
 
 

@@ -1,33 +1,23 @@
 """Tensor: an array, its gradient, and the Function that made it."""
 
-import operator
-from collections.abc import Callable
-from typing import Any
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import numpy as np
 
 from tinyalex import device as devices
-from tinyalex import function, ops
+from tinyalex import function
 from tinyalex.device import Array
-from tinyalex.function import Function, GraphTensor
+from tinyalex.equivalents import attribute_error
+from tinyalex.function import Function
+from tinyalex.methods import Conversions, Reductions
+from tinyalex.methods.reductions import ValuesAndIndices
 
 GradHook = Callable[[Array], Array | None]
-Operator = Callable[["Tensor", Any], "Tensor"]
 
 
-def _operators(op: type[Function]) -> tuple[Operator, Operator]:
-    """The methods that compute `self op other` and `other op self`."""
-
-    def method(self: "Tensor", other: Any) -> "Tensor":
-        return _binary(op, self, other)
-
-    def reflected(self: "Tensor", other: Any) -> "Tensor":
-        return _binary(op, other, self)
-
-    return method, reflected
-
-
-class Tensor(GraphTensor):
+class Tensor(Reductions, Conversions):
     """An array with a gradient and the graph of operations that computed it.
 
     array          Python numbers and lists become float32; an array keeps its dtype and
@@ -50,7 +40,11 @@ class Tensor(GraphTensor):
 
     def __init__(self, array: Any, requires_grad: bool = False, device: str | None = None) -> None:
         source = array.data if isinstance(array, Tensor) else array
-        data = devices.asarray(source) if devices.is_array(source) else _from_python(source)
+        data = (
+            devices.asarray(source)
+            if devices.is_array(source)
+            else from_python(source).astype(np.float32)
+        )
         if data.dtype.kind not in "fiub":
             raise TypeError(
                 f"Tensor: {data.dtype} is not supported, expected a floating, integer or bool "
@@ -61,11 +55,13 @@ class Tensor(GraphTensor):
                 data = devices.to(data, devices.check(device))
         elif not isinstance(array, Tensor) and devices.of(data) == "cpu":
             data = devices.to(data, devices.default())
-        if requires_grad and data.dtype.kind != "f":
+        if not isinstance(requires_grad, (bool, np.bool_)):
             raise TypeError(
-                f"Tensor: requires_grad=True needs a floating dtype, got {data.dtype}. "
-                "Convert the array first: array.astype('float32')."
+                f"Tensor: requires_grad must be a bool, got {requires_grad!r}. For a tensor of a "
+                "shape, use ta.zeros(2, 3)."
             )
+        if requires_grad:
+            _check_differentiable(data)
         self._data: Array = data
         self.version = 0
         self.grad: Array | None = None
@@ -98,32 +94,13 @@ class Tensor(GraphTensor):
         self._data = array
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        return self.data.shape
-
-    @property
-    def ndim(self) -> int:
-        return self.data.ndim
-
-    @property
-    def size(self) -> int:
-        return self.data.size
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.data.dtype
-
-    @property
-    def device(self) -> str:
-        return devices.of(self.data)
+    def device(self) -> devices.Device:  # type: ignore[override]
+        return devices.Device(devices.of(self._data))
 
     @property
     def result_class(self) -> "type[Tensor]":
         """The class of an operation's output, also for a subclass such as Parameter."""
         return Tensor
-
-    def __len__(self) -> int:
-        return len(self.data)
 
     def __repr__(self) -> str:
         name = type(self).__name__
@@ -132,25 +109,6 @@ class Tensor(GraphTensor):
         if self.creator is not None:
             origin = f", creator={type(self.creator).__name__}"
         return f"{name}({values}, dtype={self.dtype}{origin})"
-
-    def __bool__(self) -> bool:
-        return bool(self.data)
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def item(self) -> float:
-        """The only element, as a Python number. Raises ValueError if there are more."""
-        if self.size != 1:
-            raise ValueError(
-                f"item(): expected one element, got a tensor of shape {self.shape}. "
-                "Reduce it first, or use .numpy()."
-            )
-        return self.data.item()
-
-    def numpy(self) -> np.ndarray:
-        """The data as a C-contiguous NumPy array, which may share memory with it."""
-        return devices.to_numpy(self.data)
 
     # The graph
 
@@ -175,7 +133,9 @@ class Tensor(GraphTensor):
                     )
                 dy = devices.asarray(devices.xp(self.data).ones_like(self.data))
             else:
-                given = grad if isinstance(grad, Tensor) else Tensor(grad, device=self.device)
+                given = (
+                    grad if isinstance(grad, Tensor) else Tensor(grad, device=devices.of(self.data))
+                )
                 dy = devices.asarray(given.data, self.dtype)
             devices.common("backward: grad", [self.data, dy])
             if dy.shape != self.shape:
@@ -215,70 +175,75 @@ class Tensor(GraphTensor):
         """A tensor with the same array, without the graph."""
         return Tensor(self)
 
-    def to(self, device: str) -> "Tensor":
-        """The tensor on `device`, itself if it is there. Its gradient is moved back."""
-        name = devices.check(device)
-        return self if name == self.device else ops.Move.apply(self, device=name)
-
-    def astype(self, dtype: Any) -> "Tensor":
-        """The tensor in another dtype. Gradients pass between floating dtypes only."""
-        dtype = np.dtype(dtype).newbyteorder("=")
-        if dtype.kind == "f":
-            return ops.Cast.apply(self, dtype=dtype)
-        with devices.on_device_of(self.data):
-            return Tensor(self.data.astype(dtype), device=self.device)
-
-    # Arithmetic
-
-    __add__, __radd__ = _operators(ops.Add)
-    __sub__, __rsub__ = _operators(ops.Subtract)
-    __mul__, __rmul__ = _operators(ops.Multiply)
-    __truediv__, __rtruediv__ = _operators(ops.Divide)
-    __pow__, __rpow__ = _operators(ops.Power)
-    __matmul__, __rmatmul__ = _operators(ops.MatMul)
-
-    def __neg__(self) -> "Tensor":
-        if self.dtype == bool:
-            raise TypeError("-: not defined for a bool tensor. Convert it: -x.astype('float32').")
-        return self * -1
-
-    def exp(self) -> "Tensor":
-        return ops.Exp.apply(self)
-
-    def log(self) -> "Tensor":
-        return ops.Log.apply(self)
-
-    def tanh(self) -> "Tensor":
-        return ops.Tanh.apply(self)
-
-    # Reductions: axis is an integer, a tuple of integers, or None for all axes
-
-    def sum(self, axis: Any = None, keepdims: bool = False) -> "Tensor":
-        return ops.Sum.apply(self, axis=axis, keepdims=keepdims)
-
-    def mean(self, axis: Any = None, keepdims: bool = False) -> "Tensor":
-        return ops.Mean.apply(self, axis=axis, keepdims=keepdims)
-
-    def max(self, axis: Any = None, keepdims: bool = False) -> "Tensor":
-        """The maximum. Equal maxima share the gradient evenly."""
-        return ops.Max.apply(self, axis=axis, keepdims=keepdims)
-
-    # Shape
-
-    def reshape(self, *shape: Any) -> "Tensor":
-        """The same elements, in C order: `reshape(2, 3)` or `reshape((2, -1))`."""
-        return ops.Reshape.apply(self, shape=_integers(shape))
-
-    def transpose(self, *axes: Any) -> "Tensor":
-        """Axis i of the result is axis axes[i] of this tensor; reversed by default."""
-        return ops.Transpose.apply(self, axes=_integers(axes) if axes else None)
+    def requires_grad_(self, requires_grad: bool = True) -> "Tensor":
+        """Set `requires_grad` of a leaf, and return the tensor."""
+        if self.creator is not None:
+            raise ValueError(
+                "requires_grad_: expected a leaf; this tensor is the result of an operation. Use "
+                "x.detach().requires_grad_()."
+            )
+        if requires_grad:
+            _check_differentiable(self.data)
+        self.requires_grad = requires_grad
+        return self
 
     @property
-    def T(self) -> "Tensor":  # noqa: N802 - NumPy's name
-        return self.transpose()
+    def is_leaf(self) -> bool:
+        """Whether the tensor is not the result of an operation with a gradient."""
+        return self.creator is None
 
-    def __getitem__(self, index: Any) -> "Tensor":
-        return ops.Index.apply(self, index=_without_tensors(index))
+    def unpackable(self, values: "Tensor", pair: Callable[[], ValuesAndIndices]) -> "Tensor":
+        return Unpackable(values, pair)
+
+    def __getattr__(self, name: str) -> Any:
+        raise attribute_error("Tensor", name, self)
+
+
+class Unpackable(Tensor):
+    """The result of x.max(1): a tensor that unpacks as torch's result.
+
+    >>> x = Tensor([[1.0, 2.0], [4.0, 3.0]])
+    >>> x.max(1).numpy().tolist()
+    [2.0, 4.0]
+    >>> values, indices = x.max(1)
+    >>> indices.numpy().tolist()
+    [1, 0]
+    """
+
+    def __init__(self, tensor: Tensor, pair: Callable[[], ValuesAndIndices]) -> None:
+        super().__init__(tensor)
+        self.requires_grad, self.creator = tensor.requires_grad, tensor.creator
+        self._pair = pair
+
+    @property
+    def values(self) -> Tensor:
+        return self._pair().values
+
+    @property
+    def indices(self) -> Tensor:
+        return self._pair().indices
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._pair())
+
+    def __getitem__(self, index: Any) -> Tensor:
+        if isinstance(index, int) and index in (0, 1):
+            warnings.warn(
+                f"max: out.max(1)[{index}] is element {index} of the maxima, as in NumPy. For "
+                f"torch's values and indices, use out.max(dim=1)[{index}]; for the element, "
+                f"out.max(axis=1)[{index}].",
+                stacklevel=2,
+            )
+        return super().__getitem__(index)
+
+
+AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Tensor])
+
+
+def tensor_method(function: AnyFunction) -> AnyFunction:
+    """A decorator of functions in `functional`: relu(x) can be written x.relu() too."""
+    setattr(Tensor, function.__name__, function)
+    return function
 
 
 def as_tensor(x: Any) -> Tensor:
@@ -286,17 +251,27 @@ def as_tensor(x: Any) -> Tensor:
     return x if isinstance(x, Tensor) else Tensor(x)
 
 
-def _from_python(values: Any) -> Array:
+def from_python(values: Any) -> Array:
+    """Numbers as an array. Raises TypeError or ValueError for other values."""
     try:
         array = np.asarray(values)
         if array.dtype.kind not in "fiub":  # NumPy would convert "1" to 1.0, and None to NaN
-            raise TypeError(f"its dtype would be {array.dtype}")
-        return array.astype(np.float32)
+            advice = "; give real and imaginary parts" * (array.dtype.kind == "c")
+            raise TypeError(f"its dtype would be {array.dtype}{advice}")
+        return array
     except (TypeError, ValueError) as error:
         raise type(error)(
             "Tensor: expected a number, a regular nested list of numbers, or an array, "
             f"got {values!r} ({error})."
         ) from None
+
+
+def _check_differentiable(data: Array) -> None:
+    if data.dtype.kind != "f":
+        raise TypeError(
+            f"Tensor: requires_grad=True needs a floating dtype, got {data.dtype}. "
+            "Convert the array first: array.astype('float32')."
+        )
 
 
 def _check_hook_result(changed: Any, grad: Array) -> None:
@@ -307,33 +282,3 @@ def _check_hook_result(changed: Any, grad: Array) -> None:
             f"register_hook: the hook must return None, or an array {grad.dtype} {grad.shape} "
             f"that replaces the gradient, got {got}."
         )
-
-
-def _binary(op: type[Function], x: Any, y: Any) -> Any:
-    """`op` on two operands. Python numbers do not change the dtype of the result."""
-    for operand in (x, y):
-        known = isinstance(operand, (Tensor, int, float, list, tuple))
-        if not known and not devices.is_array(operand):
-            return NotImplemented
-    device = (x if isinstance(x, Tensor) else y).device
-    return op.apply(_operand(x, device), _operand(y, device))
-
-
-def _operand(x: Any, device: str) -> Any:
-    """Lists become tensors on the other operand's device; arrays, Tensor(x)."""
-    if isinstance(x, (list, tuple)):
-        return Tensor(x, device=device)
-    return as_tensor(x) if devices.is_array(x) and x.shape else x
-
-
-def _integers(arguments: tuple) -> tuple[int, ...]:
-    """The integers of f(2, 3) or f((2, 3))."""
-    if len(arguments) == 1 and isinstance(arguments[0], (tuple, list)):
-        (arguments,) = arguments
-    return tuple(map(operator.index, arguments))
-
-
-def _without_tensors(index: Any) -> Any:
-    if isinstance(index, Tensor):
-        return index.data
-    return tuple(map(_without_tensors, index)) if isinstance(index, tuple) else index

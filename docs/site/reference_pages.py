@@ -12,6 +12,7 @@ from sphinx.pycode import ModuleAnalyzer
 
 from tinyalex import functional, nn, ops
 from tinyalex.function import Function
+from tinyalex.tensor import Tensor
 
 LAYERS = {
     "convolution": "Convolution",
@@ -41,7 +42,21 @@ LAYERS = {
 
 PACKAGES = {
     "tensor": ("Tensor", ["tinyalex.Tensor"]),
-    "function": ("Function", ["tinyalex.Function", "tinyalex.no_grad"]),
+    "creation": ("New tensors", ["tinyalex.creation"]),
+    "functions": (
+        "Functions of tensors",
+        [
+            *("tinyalex.cat", "tinyalex.stack", "tinyalex.where", "tinyalex.max", "tinyalex.min"),
+            *("tinyalex.transpose", "tinyalex.is_tensor"),
+        ],
+    ),
+    "function": (
+        "Function",
+        [
+            *("tinyalex.Function", "tinyalex.no_grad", "tinyalex.enable_grad"),
+            *("tinyalex.set_grad_enabled", "tinyalex.is_grad_enabled"),
+        ],
+    ),
     "gradcheck": (
         "gradcheck",
         [
@@ -300,7 +315,9 @@ def described(name: str, resolve: plain_text.Resolve) -> list[str]:
     """The directive of an object, with its docstring."""
     value = find(name)
     if inspect.isclass(value):
-        return [f".. autoclass:: {name}", "   :members:", ""]
+        # The methods of Tensor are those of its base classes, one for each topic.
+        inherited = ["   :inherited-members: GraphTensor"] if value is Tensor else []
+        return [f".. autoclass:: {name}", "   :members:", *inherited, ""]
     if callable(value):
         return [f".. autofunction:: {name}", ""]
     text = plain_text.to_rst(text_of_constant(name), resolve)

@@ -15,8 +15,8 @@ from tinyalex.training.trainer import Trainer
 HOW_TO_RESUME = "To resume, repeat the command with --resume auto"
 
 DEFAULTS = (
-    "data", "epochs", "stages", "patience", "skip_bad_steps", "checkpoint_every",
-    "keep_checkpoints", "workers",
+    "data", "epochs", "patience", "skip_bad_steps", "checkpoint_every", "keep_checkpoints",
+    "workers",
 )  # fmt: skip
 """Options that a resumed run may change. They are those of its checkpoint if they are
 not given; options of the machine (--device, --parallel, ...) are not."""
@@ -47,8 +47,6 @@ def parse_arguments(
     paths = [path] if path else history.existing(Path(args.output) / history.CHECKPOINT)
     stored = stored_options(paths, (*fixed, *DEFAULTS))
     known = {name: value for name, value in stored.items() if p.get_default(name) != value}
-    if getattr(args, "stages", None) is not None:
-        known.pop("epochs", None)  # they determine the number of epochs
     # Stored options are checked as given ones are, and given ones override them.
     completed, _ = p.parse_known_args([*map(_as_argument, known.items()), *given])
     completed.output = args.output
@@ -60,8 +58,7 @@ def _as_argument(option: tuple[str, Any]) -> str:
     flag = name.replace("_", "-")
     if isinstance(value, bool):
         return f"--{flag}" if value else f"--no-{flag}"
-    text = ",".join(map(str, value)) if isinstance(value, list) else value
-    return f"--{flag}={text}"
+    return f"--{flag}={value}"
 
 
 def stored_options(paths: Iterable[Path], names: Iterable[str]) -> dict[str, Any]:
@@ -78,7 +75,7 @@ def stored_options(paths: Iterable[Path], names: Iterable[str]) -> dict[str, Any
             return {
                 name: stored[name]
                 for name in names
-                if isinstance(stored.get(name), (str, int, float, list))
+                if isinstance(stored.get(name), (str, int, float))
             }
     return {}
 

@@ -7,8 +7,13 @@ A device is "cpu", "cuda" (the first GPU) or "cuda:1". CuPy is imported, and CUD
 initialized, when a GPU is first requested: after that, a process can no longer fork.
 """
 
+import sys
+from types import ModuleType
+from typing import Any
+
 from tinyalex.device.arrays import (
     Array,
+    Device,
     asarray,
     common,
     current,
@@ -60,6 +65,7 @@ from tinyalex.device.tiles import (
 
 __all__ = [
     "Array",
+    "Device",
     "Nccl",
     "Scratch",
     "allow_tf32",
@@ -102,3 +108,13 @@ __all__ = [
     "workers",
     "xp",
 ]  # fmt: skip
+
+
+class _Callable(ModuleType):
+    """In torch, `device` is a class: `ta.device("cuda")` makes a Device."""
+
+    def __call__(self, *args: Any, **options: Any) -> Device:
+        return Device(*args, **options)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -27,6 +27,41 @@ def gpu_index(name: str) -> int:
     return int(name.partition(":")[2] or 0)
 
 
+class Device(str):
+    """The name of a device, with torch's attributes.
+
+    type   "cpu" or "cuda"
+    index  the number of a GPU; None on the CPU
+
+    The device need not exist: `Tensor.to` and others check that.
+
+    >>> device = Device("cuda:1")
+    >>> device, device.type, device.index
+    ('cuda:1', 'cuda', 1)
+    """
+
+    def __new__(cls, name: str, index: int | None = None) -> "Device":
+        return super().__new__(cls, canonical(name if index is None else f"{name}:{index}"))
+
+    @property
+    def type(self) -> str:
+        return self.partition(":")[0]
+
+    @property
+    def index(self) -> int | None:  # type: ignore[override]  # not str.index
+        return None if self == "cpu" else gpu_index(self)
+
+
+def canonical(name: str) -> str:
+    """The name that `of` returns, for a device that need not exist."""
+    kind, _, number = name.partition(":") if isinstance(name, str) else ("", "", "")
+    if name == "cpu":
+        return "cpu"
+    if kind != "cuda" or not (name == "cuda" or number.isdigit()):
+        raise ValueError(f"device: expected 'auto', 'cpu', 'cuda' or 'cuda:1', got {name!r}.")
+    return gpu_name(int(number or 0))
+
+
 def is_array(x: object) -> bool:
     """Whether `x` is a NumPy or CuPy array. NumPy scalars count as 0-d arrays."""
     return isinstance(x, (np.ndarray, np.generic)) or _is_on_gpu(x)

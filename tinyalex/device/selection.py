@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tinyalex.device.arrays import gpu_index, gpu_library, gpu_name, on
+from tinyalex.device.arrays import canonical, gpu_index, gpu_library, on
 from tinyalex.device.availability import why_no_cuda
 
 
@@ -14,19 +14,17 @@ def check(name: str) -> str:
     """
     if name == "auto":
         return "cuda" if cuda_is_available() else "cpu"
-    kind, _, number = name.partition(":") if isinstance(name, str) else ("", "", "")
-    if name == "cpu":
+    found = canonical(name)
+    if found == "cpu":
         return "cpu"
-    if kind != "cuda" or not (name == "cuda" or number.isdigit()):
-        raise ValueError(f"device: expected 'auto', 'cpu', 'cuda' or 'cuda:1', got {name!r}.")
     if reason := why_no_cuda():
         raise RuntimeError(
             f"device {name!r}: {reason}\nUse 'cpu' or 'auto'; `tinyalex doctor` shows the details."
         )
-    if int(number or 0) >= gpu_count():
+    if gpu_index(found) >= gpu_count():
         gpus = f"{gpu_count()} GPU{'s' * (gpu_count() > 1)}"
         raise ValueError(f"device {name!r}: this machine has {gpus}, counted from 'cuda:0'.")
-    return gpu_name(int(number or 0))
+    return found
 
 
 def gpu_count() -> int:

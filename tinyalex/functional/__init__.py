@@ -1,5 +1,8 @@
 """The layers as functions. Names, arguments and results are torch.nn.functional's."""
 
+import sys
+
+from tinyalex.equivalents import module_getattr
 from tinyalex.functional.activation import relu, sigmoid, tanh
 from tinyalex.functional.adaptive_pooling import adaptive_avg_pool2d
 from tinyalex.functional.batch_normalization import batch_norm
@@ -54,3 +57,5 @@ __all__ = [
     "spatial_response_norm",
     "tanh",
 ]
+
+__getattr__ = module_getattr(sys.modules[__name__])

@@ -9,7 +9,7 @@ from tinyalex import device, kernels, ops
 from tinyalex.device import Array
 from tinyalex.function import Function
 from tinyalex.functional.arguments import float_tensors
-from tinyalex.tensor import Tensor
+from tinyalex.tensor import Tensor, tensor_method
 
 
 def relu_naive(x: np.ndarray) -> np.ndarray:
@@ -37,6 +37,7 @@ class ReLU(Function):
         return dx
 
 
+@tensor_method
 def relu(input: Any, inplace: bool = False) -> Tensor:
     """max(0, input), for any shape. `inplace` has no effect.
 
@@ -75,6 +76,7 @@ class Sigmoid(Function):
         return dy * self.y * (1 - self.y)
 
 
+@tensor_method
 def sigmoid(input: Any) -> Tensor:
     """1 / (1 + e**-input), for any shape."""
     return Sigmoid.apply(*float_tensors("sigmoid", input=input))

@@ -49,8 +49,13 @@ def check_bias(op: str, w: Tensor, b: Tensor | None) -> None:
         )
 
 
-def float_tensors(op: str, *, optional: tuple[str, ...] = (), **arguments: Any) -> list[Any]:
-    """The arguments as tensors of one floating dtype. Only `optional` may be None."""
+def float_tensors(
+    op: str, *, optional: tuple[str, ...] = (), integers: bool = False, **arguments: Any
+) -> list[Any]:
+    """The arguments as tensors of one floating dtype. Only `optional` may be None.
+
+    integers  whether the dtype may also be one of integers or bools
+    """
     first: tuple[str, Tensor] | None = None
     tensors: list[Tensor | None] = []
     for name, x in arguments.items():
@@ -60,7 +65,7 @@ def float_tensors(op: str, *, optional: tuple[str, ...] = (), **arguments: Any) 
             tensors.append(None)
             continue
         tensor = as_tensor(x)
-        if tensor.dtype.kind != "f":
+        if tensor.dtype.kind != "f" and not integers:
             raise TypeError(
                 f"{op}: {name} is {tensor.dtype}, but must be floating. "
                 f"Convert it: {name}.astype('float32')."

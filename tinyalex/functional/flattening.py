@@ -4,9 +4,10 @@ import math
 from typing import Any
 
 from tinyalex.ops.reduction import axis_of
-from tinyalex.tensor import Tensor, as_tensor
+from tinyalex.tensor import Tensor, as_tensor, tensor_method
 
 
+@tensor_method
 def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Merge axes start_dim to end_dim (both included) into one.
 

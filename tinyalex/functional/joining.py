@@ -29,14 +29,16 @@ class Cat(Function):
 def cat(tensors: Sequence[Any], dim: int = 0) -> Tensor:
     """The tensors, concatenated along axis `dim`.
 
-    Other axes must have the same sizes. As in torch, tensors of shape (0,) are skipped.
+    Dtypes, and the sizes of other axes, must be equal. As in torch, tensors of shape
+    (0,) are skipped.
 
     >>> cat([[[1.0, 2.0]], [[3.0, 4.0]]], 1).numpy().tolist()
     [[1.0, 2.0, 3.0, 4.0]]
     """
     if not isinstance(tensors, (list, tuple)) or not tensors:
         raise ValueError(f"cat: expected a list of at least one tensor, got {tensors!r}.")
-    parts = float_tensors("cat", **{f"tensor {i}": t for i, t in enumerate(tensors)})
+    named = {f"tensor {i}": t for i, t in enumerate(tensors)}
+    parts = float_tensors("cat", integers=True, **named)
     full = [(i, part) for i, part in enumerate(parts) if part.shape != (0,)] or [(0, parts[0])]
     index, first = full[0]
     if first.ndim == 0:

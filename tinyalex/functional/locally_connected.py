@@ -65,10 +65,10 @@ class LocallyConnected2d(Function):
         def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
             col = self.columns(scratch, hi - lo)
             k.im2col(x[lo:hi], col, *window)
-            product = xp.matmul(by_position(col).swapaxes(2, 3), as_columns(w))
+            out = xp.moveaxis(y[lo:hi], (2, 3), (0, 1))  # a view (OH, OW, T, O)
+            xp.matmul(by_position(col).swapaxes(2, 3), as_columns(w), out=out)
             if b is not None:
-                product += b[:, :, None]
-            xp.moveaxis(y[lo:hi], (2, 3), (0, 1))[...] = product
+                out += b[:, :, None]
 
         device.for_tiles(x, self.bytes_each(), tile)
         return y
@@ -89,7 +89,7 @@ class LocallyConnected2d(Function):
             if want_db:
                 db = dproduct.sum(axis=3)
             if dx is not None:
-                by_position(col)[...] = xp.matmul(as_columns(w), dproduct)
+                xp.matmul(as_columns(w), dproduct, out=by_position(col))
                 k.col2im(col, dx[lo:hi], *window)
             return dw, db
 

@@ -10,7 +10,7 @@ from tinyalex.device import Array
 from tinyalex.function import Function
 from tinyalex.functional.arguments import float_tensors
 from tinyalex.ops.reduction import axis_of
-from tinyalex.tensor import Tensor
+from tinyalex.tensor import Tensor, tensor_method
 
 
 def softmax_naive(x: np.ndarray) -> np.ndarray:
@@ -60,6 +60,7 @@ def log_probabilities(x: Array, axis: int) -> Array:
     return x - xp.log(xp.exp(x).sum(axis=axis, keepdims=True))
 
 
+@tensor_method
 def softmax(input: Any, dim: int) -> Tensor:
     """exp(input), divided by its sum along axis `dim`.
 
@@ -69,6 +70,7 @@ def softmax(input: Any, dim: int) -> Tensor:
     return _along("softmax", Softmax, input, dim)
 
 
+@tensor_method
 def log_softmax(input: Any, dim: int) -> Tensor:
     """The logarithm of softmax(input, dim), computed without underflow."""
     return _along("log_softmax", LogSoftmax, input, dim)

@@ -84,30 +84,38 @@ def load_cifar(weights: str | os.PathLike[str], found: Weights) -> tuple[nn.Sequ
     Raises ValueError for another network, or metadata that are missing or wrong.
     """
     name = str(found.variant).removeprefix(PREFIX)
-    known = [*NETWORKS, *RECIPES]
-    if name not in known:
+    if name not in NETWORKS and name not in RECIPES:
         raise ValueError(
             f"predict: {weights} has the weights of {str(found.variant)[:40]!r}; expected one of "
-            f"{', '.join(PREFIX + network for network in known)}."
+            f"{', '.join(PREFIX + known for known in (*NETWORKS, *RECIPES))}."
         )
-    preprocess = _preprocessing(Path(weights), found.metadata)
-    options: dict[str, Any] = {
-        option: found.metadata[option] == "1"
-        for option in ("column_lrn", "lrn")
-        if option in found.metadata
-    }
+    preprocess = preprocessing_of(Path(weights), found.metadata)
+    options: dict[str, Any] = {}
+    if name == "alexnet":
+        options["column_lrn"] = found.metadata.get("column_lrn") == "1"
+    elif name in ("13pct", "11pct") and "lrn" in found.metadata:
+        options["lrn"] = found.metadata["lrn"] == "1"
+    if name in RECIPES and preprocess.size != RECIPES[name][1]:
+        raise ValueError(
+            f"predict: {weights} is for images of {preprocess.size} x {preprocess.size}, but "
+            f"{found.variant} has {RECIPES[name][1]} x {RECIPES[name][1]}."
+        )
     with nn.init.skipped():
-        *_, weight, bias = cifar(name, 1, image_size=preprocess.size, **options).state_shapes()
+        *_, weight, bias = cifar(name, 1).state_shapes()
         shapes = [found.arrays[key].shape for key in (weight, bias) if key in found.arrays]
         # A small file could ask for a large network by one of them.
         if len(shapes) < 2 or len(shapes[0]) < 2 or shapes[1] != shapes[0][:1] or 0 in shapes[0]:
             raise ValueError(f"predict: {weights} does not have the last layer of {found.variant}.")
-        model = cifar(name, shapes[1][0], image_size=preprocess.size, **options)
+        model = cifar(name, shapes[1][0], **options)
     load_weights(model, weights)
     return model, preprocess
 
 
-def _preprocessing(file: Path, stored: Mapping[str, str]) -> MeanImage:
+def preprocessing_of(file: Path, stored: Mapping[str, str]) -> MeanImage:
+    """The preprocessing in the metadata of a weights file, or beside it in earlier runs.
+
+    Raises ValueError if it is missing or wrong.
+    """
     beside = file.with_name(PREPROCESSING)
     try:
         if "mean" in stored:

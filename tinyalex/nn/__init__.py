@@ -1,6 +1,9 @@
 """Module, Parameter, layers and initial values, with torch's names and arguments."""
 
+import sys
+
 from tinyalex import functional
+from tinyalex.equivalents import module_getattr
 from tinyalex.nn import init, utils
 from tinyalex.nn.activations import (
     GELU,
@@ -71,3 +74,5 @@ __all__ = [
     "init",
     "utils",
 ]
+
+__getattr__ = module_getattr(sys.modules[__name__])

@@ -1,4 +1,4 @@
-"""+ - * / ** @ with broadcasting, on arrays and Python numbers; exp, log and tanh."""
+"""Operations of two arrays or numbers, with broadcasting; where, clamp and tanh."""
 
 import operator
 from typing import Any
@@ -109,6 +109,116 @@ class Power(Binary):
         return xp.where(is_constant, 0, grad).astype(dz.dtype, copy=False)
 
 
+class Remainder(Binary):
+    """z = x - floor(x / y) * y, which has the sign of y
+
+    dx = dz
+    dy = -dz * floor(x / y)
+    """
+
+    value = staticmethod(operator.mod)
+
+    def dx(self, dz: Array, x: Any, y: Any) -> Array:
+        return dz
+
+    def dy(self, dz: Array, x: Any, y: Any) -> Array:
+        return -dz * (x // y)
+
+
+class Maximum(Binary):
+    """z = the larger of x and y. Equal ones share the gradient evenly, as in torch.
+
+    dx = dz where x > y, dz / 2 where x = y, else 0
+    dy = dz - dx
+    """
+
+    def value(self, x: Any, y: Any) -> Array:
+        return _library(x, y).maximum(x, y)
+
+    def dx(self, dz: Array, x: Any, y: Any) -> Array:
+        return dz * self.share(x > y, x == y).astype(dz.dtype)
+
+    def dy(self, dz: Array, x: Any, y: Any) -> Array:
+        return dz * self.share(y > x, x == y).astype(dz.dtype)
+
+    @staticmethod
+    def share(larger: Array, equal: Array) -> Array:
+        return larger + 0.5 * equal
+
+
+class Minimum(Maximum):
+    """z = the smaller of x and y. The gradients are those of Maximum, with < for >."""
+
+    def value(self, x: Any, y: Any) -> Array:
+        return _library(x, y).minimum(x, y)
+
+    def dx(self, dz: Array, x: Any, y: Any) -> Array:
+        return super().dy(dz, x, y)
+
+    def dy(self, dz: Array, x: Any, y: Any) -> Array:
+        return super().dx(dz, x, y)
+
+
+def without_gradient(name: str, value: Any) -> type[Binary]:
+    """An operation whose results are bools or integers, and so have no gradient."""
+    return type(name, (Binary,), {"value": staticmethod(value)})
+
+
+Equal = without_gradient("Equal", operator.eq)
+NotEqual = without_gradient("NotEqual", operator.ne)
+Less = without_gradient("Less", operator.lt)
+LessEqual = without_gradient("LessEqual", operator.le)
+Greater = without_gradient("Greater", operator.gt)
+GreaterEqual = without_gradient("GreaterEqual", operator.ge)
+And = without_gradient("And", operator.and_)
+Or = without_gradient("Or", operator.or_)
+Xor = without_gradient("Xor", operator.xor)
+FloorDivide = without_gradient("FloorDivide", operator.floordiv)
+
+
+class Where(Function):
+    """z = x where the condition holds, else y
+
+    dx = dz where the condition holds, else 0
+    dy = dz - dx
+    """
+
+    def forward(self, condition: Array, x: Any, y: Any) -> Array:
+        self.condition, self.x, self.y = condition, x, y
+        shapes = [device.asarray(a).shape for a in (condition, x, y)]
+        if not broadcastable(*shapes):
+            raise ValueError(
+                f"where: shapes {shapes[0]}, {shapes[1]} and {shapes[2]} do not broadcast. From "
+                "the last axis on, sizes must be equal, or 1 or missing. Reshape them."
+            )
+        return device.xp(condition).where(condition, x, y)
+
+    def backward(self, dz: Array) -> tuple[None, Array | None, Array | None]:
+        xp, (_, want_dx, want_dy) = device.xp(dz), self.needs_input_grad
+        zero = xp.zeros((), dz.dtype)
+        dx = unbroadcast(xp.where(self.condition, dz, zero), self.x) if want_dx else None
+        dy = unbroadcast(xp.where(self.condition, zero, dz), self.y) if want_dy else None
+        return None, dx, dy
+
+
+class Clamp(Function):
+    """y = x, limited to low ... high, of which one may be None
+
+    dx = dy where low <= x <= high, else 0
+    """
+
+    def forward(self, x: Array, *, low: float | None, high: float | None) -> Array:
+        self.inside = device.xp(x).ones(x.shape, bool)
+        if low is not None:
+            self.inside &= x >= low
+        if high is not None:
+            self.inside &= x <= high
+        return device.xp(x).clip(x, low, high)
+
+    def backward(self, dy: Array) -> Array:
+        return dy * self.inside
+
+
 class MatMul(Function):
     """z = x @ y: matrix multiplication over the last two axes; the others broadcast
 
@@ -140,28 +250,6 @@ class MatMul(Function):
         return dx, dy
 
 
-class Exp(Function):
-    """y = e**x.  dx = dy * y"""
-
-    def forward(self, x: Array) -> Array:
-        self.y = device.xp(x).exp(x)
-        return self.y
-
-    def backward(self, dy: Array) -> Array:
-        return dy * self.y
-
-
-class Log(Function):
-    """y = log(x).  dx = dy / x"""
-
-    def forward(self, x: Array) -> Array:
-        self.x = x
-        return device.xp(x).log(x)
-
-    def backward(self, dy: Array) -> Array:
-        return dy / self.x
-
-
 class Tanh(Function):
     """y = tanh(x).  dx = dy * (1 - y**2)"""
 
@@ -171,3 +259,8 @@ class Tanh(Function):
 
     def backward(self, dy: Array) -> Array:
         return dy * (1 - self.y * self.y)
+
+
+def _library(x: Any, y: Any) -> Any:
+    """The array library of the one that is an array, or of both."""
+    return device.xp(x if device.is_array(x) else y)

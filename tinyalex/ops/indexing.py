@@ -11,7 +11,7 @@ class Index(Function):
     """y = x[index]. The gradients of an element selected several times are added."""
 
     def forward(self, x: Array, *, index: Any) -> Array:
-        self.like, self.index = x, _on_device_of(x, index)
+        self.like, self.index = x, index_for(x, index)
         return x[self.index]
 
     def backward(self, dy: Array) -> Array:
@@ -24,10 +24,10 @@ class Index(Function):
         return dx
 
 
-def _on_device_of(x: Array, index: Any) -> Any:
+def index_for(x: Array, index: Any) -> Any:
     """The index, with its arrays on the device of `x`."""
     if isinstance(index, tuple):
-        return tuple(_on_device_of(x, part) for part in index)
+        return tuple(index_for(x, part) for part in index)
     return device.to(index, device.of(x)) if device.is_array(index) and index.ndim > 0 else index
 
 

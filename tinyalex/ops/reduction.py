@@ -1,4 +1,4 @@
-"""sum, mean and max over one axis, several, or all of them."""
+"""sum, mean, variance, norm, max and min over one axis, several, or all; cumsum."""
 
 import math
 import operator
@@ -37,6 +37,14 @@ def axes_of(op: str, axis: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
     return axes if shape else ()
 
 
+def check_floating(op: str, x: Array) -> None:
+    """Raises TypeError for integers and bools."""
+    if x.dtype.kind != "f":
+        raise TypeError(
+            f"{op}: the tensor is {x.dtype}, but must be floating. Convert it: .astype('float32')."
+        )
+
+
 class Sum(Function):
     """y = sum of x along `axis`.  dx = dy"""
 
@@ -52,17 +60,58 @@ class Mean(Function):
     """y = (sum of x along `axis`) / count.  dx = dy / count"""
 
     def forward(self, x: Array, *, axis: Any, keepdims: Any) -> Array:
-        if x.dtype.kind != "f":
-            raise TypeError(
-                f"mean: the tensor is {x.dtype}, but must be floating. "
-                "Convert it: .astype('float32')."
-            )
+        check_floating("mean", x)
         self.shape, self.axes = x.shape, axes_of("mean", axis, x.shape)
-        self.count = math.prod(x.shape[a] for a in self.axes)
+        self.count = _count(x.shape, self.axes)
         return device.asarray(x.sum(axis=self.axes, keepdims=keepdims)) / self.count
 
     def backward(self, dy: Array) -> Array:
         return broadcast_back(dy / self.count, self.shape, self.axes)
+
+
+class Var(Function):
+    """y = (sum of (x - mean)**2 along `axis`) / (count - correction)
+
+    dx = dy * 2 * (x - mean) / (count - correction)
+
+    A correction of 1 gives the unbiased estimate of a distribution's variance.
+    """
+
+    def forward(self, x: Array, *, axis: Any, keepdims: Any, correction: float) -> Array:
+        check_floating(type(self).__name__.lower(), x)
+        self.shape, self.axes = x.shape, axes_of(type(self).__name__.lower(), axis, x.shape)
+        mean = x.sum(axis=self.axes, keepdims=True) / max(1, _count(x.shape, self.axes))
+        self.centred = x - mean
+        self.count = max(0, _count(x.shape, self.axes) - correction)
+        total = (self.centred * self.centred).sum(axis=self.axes, keepdims=keepdims)
+        return device.asarray(total) / self.count
+
+    def backward(self, dy: Array) -> Array:
+        return broadcast_back(2 * dy, self.shape, self.axes) * self.centred / self.count
+
+
+class Std(Var):
+    """y = the square root of Var.  dx = dy / (2*y) * (dx of Var), and 0 where y is 0"""
+
+    def forward(self, x: Array, **options: Any) -> Array:
+        self.y = device.xp(x).sqrt(super().forward(x, **options))
+        return self.y
+
+    def backward(self, dy: Array) -> Array:
+        return super().backward(_divide_or_zero(dy, 2 * self.y))
+
+
+class Norm(Function):
+    """y = sqrt(sum of x**2 along `axis`).  dx = dy * x / y, and 0 where y is 0"""
+
+    def forward(self, x: Array, *, axis: Any, keepdims: Any) -> Array:
+        check_floating("norm", x)
+        self.x, self.axes = x, axes_of("norm", axis, x.shape)
+        self.y = device.xp(x).sqrt((x * x).sum(axis=self.axes, keepdims=keepdims))
+        return self.y
+
+    def backward(self, dy: Array) -> Array:
+        return self.x * broadcast_back(_divide_or_zero(dy, self.y), self.x.shape, self.axes)
 
 
 class Max(Function):
@@ -71,14 +120,16 @@ class Max(Function):
     Equal maxima share the gradient evenly, as in torch.amax.
     """
 
+    name = "max"
+
     def forward(self, x: Array, *, axis: Any, keepdims: Any) -> Array:
-        self.axes = axes_of("max", axis, x.shape)
+        self.axes = axes_of(self.name, axis, x.shape)
         if any(x.shape[a] == 0 for a in self.axes):
             raise ValueError(
-                f"max: a tensor of shape {x.shape} has no elements along axis={axis}, "
-                "and so no maximum."
+                f"{self.name}: a tensor of shape {x.shape} has no elements along axis={axis}, "
+                f"and so no {self.name}imum."
             )
-        y = x.max(axis=self.axes, keepdims=True)
+        y = getattr(x, self.name)(axis=self.axes, keepdims=True)
         self.is_max = x == y
         if keepdims:
             return y
@@ -87,3 +138,32 @@ class Max(Function):
     def backward(self, dy: Array) -> Array:
         share = self.is_max / self.is_max.sum(axis=self.axes, keepdims=True)
         return broadcast_back(dy, self.is_max.shape, self.axes) * share.astype(dy.dtype)
+
+
+class Min(Max):
+    """y = min of x along `axis`. The gradient is as that of Max."""
+
+    name = "min"
+
+
+class CumSum(Function):
+    """y[i] = sum of x[j] for j <= i.  dx[j] = sum of dy[i] for i >= j, along `axis`"""
+
+    def forward(self, x: Array, *, axis: int) -> Array:
+        self.axis = axis
+        return x.cumsum(axis=axis).reshape(x.shape)
+
+    def backward(self, dy: Array) -> Array:
+        if dy.ndim == 0:
+            return dy
+        xp = device.xp(dy)
+        return xp.flip(xp.flip(dy, self.axis).cumsum(axis=self.axis), self.axis)
+
+
+def _count(shape: tuple[int, ...], axes: tuple[int, ...]) -> int:
+    """The number of elements that are reduced to one."""
+    return math.prod(shape[a] for a in axes)
+
+
+def _divide_or_zero(a: Array, b: Array) -> Array:
+    return device.xp(b).where(b == 0, 0, a / b).astype(a.dtype, copy=False)

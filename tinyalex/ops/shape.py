@@ -1,10 +1,11 @@
-"""Operations that preserve values: reshape, transpose, change of dtype or device."""
+"""Operations that preserve values: changes of shape, dtype or device."""
 
 from typing import Any
 
 from tinyalex import device as devices
 from tinyalex.device import Array
 from tinyalex.function import Function
+from tinyalex.ops.broadcasting import unbroadcast
 
 
 class Reshape(Function):
@@ -39,6 +40,23 @@ class Transpose(Function):
 
     def backward(self, dy: Array) -> Array:
         return dy.transpose(sorted(range(len(self.axes)), key=self.axes.__getitem__))
+
+
+class Expand(Function):
+    """x, repeated along new axes and those of size 1. The gradients are added."""
+
+    def forward(self, x: Array, *, shape: tuple[int, ...]) -> Array:
+        self.like = x
+        try:
+            return devices.xp(x).broadcast_to(x, shape)
+        except ValueError:
+            raise ValueError(
+                f"expand: shape {x.shape} does not expand to {shape}. From the last axis on, each "
+                "size must be kept (-1 keeps it too) or be 1; new axes come first."
+            ) from None
+
+    def backward(self, dy: Array) -> Array:
+        return unbroadcast(dy, self.like)
 
 
 class Cast(Function):

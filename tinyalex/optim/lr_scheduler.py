@@ -33,8 +33,15 @@ class Scheduler:
         return self.factor
 
     def _apply(self, factor: float) -> None:
+        groups = self.optimizer.param_groups
+        if len(groups) != len(self.initial):
+            raise ValueError(
+                f"{type(self).__name__}: the optimizer has {len(groups)} groups of parameters, but "
+                f"{len(self.initial)} initial rates are known. Add groups before the schedule is "
+                "created; load the state of a schedule with as many groups."
+            )
         self.factor = factor
-        for group, lr in zip(self.optimizer.param_groups, self.initial, strict=True):
+        for group, lr in zip(groups, self.initial, strict=True):
             group["lr"] = self.floor + (lr - self.floor) * factor
 
     def get_last_lr(self) -> list[float]:

@@ -119,14 +119,14 @@ class Optimizer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume from the `state_dict()` of an optimizer with the same parameters.
 
-        Raises ValueError for other shapes, before any change.
+        Raises ValueError for other names or shapes, before any change.
         """
+        if missing := [name for name in (*self.arrays, *self.values()) if name not in state]:
+            raise ValueError(
+                f"{self.name}.load_state_dict: expected a state with {', '.join(missing)}, got "
+                f"{', '.join(state)}. It belongs to another optimizer."
+            )
         for name in self.arrays:
-            if name not in state:
-                raise ValueError(
-                    f"{self.name}.load_state_dict: {name} is missing. The state, with "
-                    f"{', '.join(state)}, belongs to another optimizer."
-                )
             expected, given = (
                 [[a.shape for a in group] for group in groups]
                 for groups in (getattr(self, name), state[name])

@@ -22,7 +22,7 @@ def _clues_in(node: ast.AST) -> Iterator[str]:
                 f"`/`. Write ** (1/{n!r})."
             )
         case ast.Compare(
-            ast.BinOp(a, ast.Mult(), ast.Name() as b),
+            ast.BinOp(a, ast.Mult(), ast.Name() | ast.Attribute() as b),
             [ast.Lt() | ast.LtE() | ast.Gt() | ast.GtE()],
             [ast.Constant(0)],
         ):

@@ -1,0 +1,34 @@
+"""Operands of an operator, and results without a gradient."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinyalex import device as devices
+from tinyalex.device import Array
+from tinyalex.function import Function, GraphTensor
+
+
+def constant(x: GraphTensor, compute: Callable[[Array], Any]) -> Any:
+    """`compute` of the array of `x`, as a tensor that needs no gradient."""
+    with devices.on_device_of(x.data), np.errstate(all="ignore"):
+        array = devices.asarray(compute(x.data))
+    return x.result_class(array, device=devices.of(array))
+
+
+def binary(op: type[Function], x: Any, y: Any) -> Any:
+    """`op` on two operands. Python numbers do not change the dtype of the result."""
+    for operand in (x, y):
+        known = isinstance(operand, (GraphTensor, int, float, list, tuple))
+        if not known and not devices.is_array(operand):
+            return NotImplemented
+    tensor = x if isinstance(x, GraphTensor) else y
+    return op.apply(_operand(x, tensor), _operand(y, tensor))
+
+
+def _operand(x: Any, like: GraphTensor) -> Any:
+    """Lists become tensors on the other operand's device; arrays, Tensor(x)."""
+    if isinstance(x, (list, tuple)):
+        return like.result_class(x, device=devices.of(like.data))
+    return like.result_class(x) if devices.is_array(x) and x.shape else x
