@@ -12,6 +12,7 @@ from PIL import Image
 
 import tinyalex as ta
 from tinyalex import models, nn
+from tinyalex.models.prediction import load_classifier
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 
@@ -254,8 +255,7 @@ def test_layer_times_restores_the_library(scripts):
 
     from tinyalex import Function, models
     from tinyalex import functional as F
-    from tinyalex.models.prediction import load_classifier
-from tinyalex.nn import Module
+    from tinyalex.nn import Module
 
     before = Function.__dict__["apply"], Module.__dict__["__call__"]
     model = models.cifar("quick")

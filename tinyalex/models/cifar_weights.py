@@ -112,7 +112,7 @@ def load_cifar(weights: str | os.PathLike[str], found: Weights) -> tuple[nn.Sequ
 
 
 def preprocessing_of(file: Path, stored: Mapping[str, str]) -> MeanImage:
-    """The preprocessing in the metadata of a weights file, or beside it in earlier runs.
+    """The preprocessing in the metadata of a weights file, or in a file of its folder.
 
     Raises ValueError if it is missing or wrong.
     """
