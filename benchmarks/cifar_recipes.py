@@ -5,7 +5,7 @@
 
 Reads finished runs of train_cifar.py with cuda-convnet's recipes: the log, and the
 final weights, with which it computes the test errors. `--weights DIR` also writes the
-weights, rounded to files of less than 1 MB, and their preprocessing.
+weights, rounded to files of less than 1 MB, which `tinyalex predict` accepts.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import report
 
 from tinyalex import data, models, nn, serialization, training
 from tinyalex.cli.options import file_path
+from tinyalex.models import cifar_weights
 from tinyalex.models.quantized_weights import dequantize, quantize
 from tinyalex.plots.figures import INK, new_figure
 
@@ -57,7 +58,7 @@ def measure(run: Path, test: data.Dataset, weights_folder: Path | None) -> dict[
             f"{run} is a run of {weights.variant!r}, expected train_cifar.py --model with one of "
             f"{', '.join(LEVELS)}."
         )
-    preprocessing = serialization.load(run / "preprocessing.safetensors")
+    preprocess = cifar_weights.preprocessing_of(run / "model.safetensors", weights.metadata)
     levels = {f"{layer}.weight": count for layer, count in LEVELS[recipe].items()}
     arrays, entry = quantize(weights.arrays, levels)
     file_size = None
@@ -65,8 +66,10 @@ def measure(run: Path, test: data.Dataset, weights_folder: Path | None) -> dict[
         folder = weights_folder / run.name
         folder.mkdir(parents=True, exist_ok=True)
         small = folder / "best.safetensors"
-        serialization.save(small, arrays, weights.metadata | entry)
-        serialization.save(folder / "preprocessing.safetensors", preprocessing)
+        stored = cifar_weights.metadata(
+            recipe, test.classes, preprocess.mean, preprocess.scale, preprocess.size
+        )
+        serialization.save(small, arrays, stored | weights.metadata | entry)
         file_size = small.stat().st_size
     with open(run / "log.csv", newline="", encoding="utf-8") as file:
         log = [{name: float(text) for name, text in line.items()} for line in csv.DictReader(file)]
@@ -78,12 +81,11 @@ def measure(run: Path, test: data.Dataset, weights_folder: Path | None) -> dict[
         "hours": sum(line["seconds"] for line in log) / 3600,
         "images_per_second": float(np.median([line["images_per_second"] for line in log])),
         "train_error": log[-1]["train_error"],
-        "errors": errors(network(weights), test, preprocessing, weights.metadata),
+        "errors": errors(network(weights), test, preprocess),
         "small": errors(
             network(weights._replace(arrays=dequantize(arrays, entry))),
             test,
-            preprocessing,
-            weights.metadata,
+            preprocess,
         ),
         "small_bytes": file_size,
         "log": [
@@ -103,14 +105,11 @@ def network(weights: Any) -> Any:
     return model
 
 
-def errors(
-    model: Any, test: data.Dataset, preprocessing: dict[str, Any], metadata: dict[str, str]
-) -> list[float]:
+def errors(model: Any, test: data.Dataset, preprocess: cifar_weights.MeanImage) -> list[float]:
     """The test error of the whole image, or of the centre and of ten views."""
-    mean, scale = preprocessing["mean"], float(preprocessing["scale"])
-    size = int(metadata["image_size"]) if "image_size" in metadata else None
+    mean, scale, size = preprocess.mean, preprocess.scale, preprocess.size
     transforms: list[Any] = [data.Normalize(mean, scale, size)]
-    if size is not None:
+    if size < mean.shape[1]:
         transforms.append(data.TenViews(mean, scale, size=size))
     return [
         training.evaluate(model, data.Loader(test, 50, transform=transform)).error

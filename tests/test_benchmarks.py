@@ -12,6 +12,7 @@ from PIL import Image
 
 import tinyalex as ta
 from tinyalex import models, nn
+from tinyalex.models.prediction import load_classifier
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 
@@ -344,6 +345,9 @@ def test_recipes_are_tested_as_trained_and_rounded(tmp_path):
     with nn.init.skipped():
         other = models.cifar("11pct")
     models.load_weights(other, tmp_path / "small" / "two" / "best.safetensors")
+    loaded, options = load_classifier(tmp_path / "small" / "two" / "best.safetensors")
+    assert (len(options["names"]), options["preprocess"].size) == (10, 24)
+    assert str(loaded) == str(other)
     for name, weight in model.state_dict().items():
         error = np.linalg.norm(other.state_dict()[name] - weight)
         assert error <= 0.25 * np.linalg.norm(weight), name

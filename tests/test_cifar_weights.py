@@ -24,8 +24,8 @@ def saved(tmp_path, rng):
     model = models.cifar("quick", 3)
     mean = rng.uniform(50, 200, (3, 32, 32)).astype("f")
 
-    def save(name="quick", size=None, **changed):
-        entries = cifar_weights.metadata(name, NAMES, mean, 1 / 60, size) | changed
+    def save(name="quick", **changed):
+        entries = cifar_weights.metadata(name, NAMES, mean, 1 / 60) | changed
         entries = {key: text for key, text in entries.items() if text is not None}
         ta.save(tmp_path / "w.safetensors", model.state_dict(), entries)
         return tmp_path / "w.safetensors"
@@ -51,15 +51,19 @@ def test_a_prediction_is_that_of_the_test(saved, images, tmp_path):
         np.testing.assert_array_equal(prediction.image, image.transpose(1, 2, 0))
 
 
-def test_a_crop_and_ten_views_are_those_of_training(saved, images, tmp_path):
-    _, mean, save = saved
-    _, options = load_classifier(save(size=24))
-    preprocess = options["preprocess"]
-    file = file_of(images[0], tmp_path / "a.png")
-    np.testing.assert_array_equal(preprocess(file), data.Normalize(mean, 1 / 60, 24)(images[:1]))
-    np.testing.assert_array_equal(
-        preprocess.views(file), data.TenViews(mean, 1 / 60, size=24)(images[:1])[0]
-    )
+def test_a_crop_and_ten_views_are_those_of_training(images, tmp_path, rng):
+    model, mean = models.cifar("13pct", 3, lrn=True), rng.uniform(50, 200, (3, 32, 32)).astype("f")
+    entries = cifar_weights.metadata("13pct", NAMES, mean, 1.0, 24, lrn="1")
+    ta.save(tmp_path / "w.safetensors", model.state_dict(), entries)
+    loaded, options = load_classifier(tmp_path / "w.safetensors")
+    assert str(loaded) == str(model)  # with LRN, which is no default
+    file, preprocess = file_of(images[0], tmp_path / "a.png"), options["preprocess"]
+    centre, views = data.Normalize(mean, 1.0, 24), data.TenViews(mean, 1.0, size=24)
+    np.testing.assert_array_equal(preprocess(file), centre(images[:1]))
+    np.testing.assert_array_equal(preprocess.views(file), views(images[:1])[0])
+    predicted = dict(predict(loaded, file, views=10, **options).classes)
+    expected = softmax(model.eval()(views(images[:1])[0]), 1).numpy().mean(axis=0)
+    np.testing.assert_allclose([predicted[name] for name in NAMES], expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("size", [(32, 32), (301, 200), (10, 90)])

@@ -36,11 +36,12 @@ def parse(*given, output=None):
     p.add_argument("--lr", type=float)
     p.add_argument("--subset", type=int)
     p.add_argument("--epochs", type=int)
+    p.add_argument("--lrn", action=argparse.BooleanOptionalAction)
     training_scripts.add_run_options(p, "runs/MODEL")
     given = [*given, *([] if output is None else ["--output", str(output)])]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["script.py", *map(str, given)])
-        return resuming.parse_arguments(p, OPTIONS, lambda args: f"runs/{args.model}")
+        return resuming.parse_arguments(p, [*OPTIONS, "lrn"], lambda args: f"runs/{args.model}")
 
 
 def test_the_default_output_has_the_name_of_the_model():
@@ -61,6 +62,12 @@ def test_options_that_are_given_are_kept(finished):
     given = "--epochs", 9, "--lr", 0.5, "--data", "others", "--resume", "auto"
     args = parse(*given, output=finished)
     assert (args.epochs, args.lr, args.data, args.patience) == (9, 0.5, "others", 5)
+
+
+def test_flags_that_were_switched_off_stay_off(tmp_path):
+    ta.save(tmp_path / history.CHECKPOINT, {"options": {"lrn": False, "column_lrn": False}})
+    assert parse("--resume", "auto", output=tmp_path).lrn is False
+    assert parse("--resume", "auto", "--lrn", output=tmp_path).lrn is True
 
 
 def test_the_path_of_a_checkpoint_determines_the_folder_too(finished, tmp_path):

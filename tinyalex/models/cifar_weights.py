@@ -89,7 +89,7 @@ def load_cifar(weights: str | os.PathLike[str], found: Weights) -> tuple[nn.Sequ
             f"predict: {weights} has the weights of {str(found.variant)[:40]!r}; expected one of "
             f"{', '.join(PREFIX + known for known in (*NETWORKS, *RECIPES))}."
         )
-    preprocess = _preprocessing(Path(weights), found.metadata)
+    preprocess = preprocessing_of(Path(weights), found.metadata)
     options: dict[str, Any] = {}
     if name == "alexnet":
         options["column_lrn"] = found.metadata.get("column_lrn") == "1"
@@ -111,7 +111,11 @@ def load_cifar(weights: str | os.PathLike[str], found: Weights) -> tuple[nn.Sequ
     return model, preprocess
 
 
-def _preprocessing(file: Path, stored: Mapping[str, str]) -> MeanImage:
+def preprocessing_of(file: Path, stored: Mapping[str, str]) -> MeanImage:
+    """The preprocessing in the metadata of a weights file, or in a file of its folder.
+
+    Raises ValueError if it is missing or wrong.
+    """
     beside = file.with_name(PREPROCESSING)
     try:
         if "mean" in stored:
@@ -122,7 +126,8 @@ def _preprocessing(file: Path, stored: Mapping[str, str]) -> MeanImage:
             scale, size = float(stored["scale"]), int(stored["image_size"][:5])
         elif beside.is_file():
             state = serialization.load(beside)
-            mean, scale, size = state["mean"], float(state["scale"]), 0
+            mean, scale = state["mean"], float(state["scale"])
+            size = int(stored.get("image_size", "0")[:5])
         else:
             raise ValueError(f"and there is no {beside}")
         side = mean.shape[-1]
