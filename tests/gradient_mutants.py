@@ -20,13 +20,13 @@ from tinyalex.functional import (
 )
 from tinyalex.functional.adaptive_pooling import AdaptiveAvgPool2d
 from tinyalex.functional.batch_normalization import BatchNorm, across
-from tinyalex.functional.binary_cross_entropy import BinaryCrossEntropyWithLogits
 from tinyalex.functional.dropout import Dropout
 from tinyalex.functional.gelu import GELU
 from tinyalex.functional.joining import Cat
 from tinyalex.functional.layer_normalization import LayerNorm
 from tinyalex.functional.leaky_relu import LeakyReLU
 from tinyalex.functional.linear import Linear
+from tinyalex.functional.logistic_loss import BinaryCrossEntropyWithLogits
 from tinyalex.functional.negative_log_likelihood import NLLLoss
 from tinyalex.functional.padding import Pad
 from tinyalex.functional.regression_loss import L1Loss, MSELoss

@@ -7,7 +7,7 @@ import tinyalex as ta
 from tinyalex import functional as F
 from tinyalex import nn
 from tinyalex.device import to_numpy
-from tinyalex.functional.binary_cross_entropy import binary_cross_entropy_with_logits_naive
+from tinyalex.functional.logistic_loss import binary_cross_entropy_with_logits_naive
 from tinyalex.functional.negative_log_likelihood import nll_loss_naive
 from tinyalex.functional.regression_loss import l1_loss_naive, mse_loss_naive
 

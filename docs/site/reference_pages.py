@@ -32,7 +32,7 @@ LAYERS = {
     "one_hot_vectors": "One-hot vectors",
     "loss": "Cross-entropy loss",
     "negative_log_likelihood": "Negative log-likelihood",
-    "binary_cross_entropy": "Binary cross-entropy",
+    "logistic_loss": "Binary cross-entropy",
     "regression_loss": "Squared and absolute errors",
     "flattening": "Flattening",
     "padding": "Padding",

@@ -6,7 +6,6 @@ from tinyalex.equivalents import module_getattr
 from tinyalex.functional.activation import relu, sigmoid, tanh
 from tinyalex.functional.adaptive_pooling import adaptive_avg_pool2d
 from tinyalex.functional.batch_normalization import batch_norm
-from tinyalex.functional.binary_cross_entropy import binary_cross_entropy_with_logits
 from tinyalex.functional.convolution import conv2d
 from tinyalex.functional.dropout import dropout, dropout2d
 from tinyalex.functional.flattening import flatten
@@ -16,6 +15,7 @@ from tinyalex.functional.layer_normalization import layer_norm
 from tinyalex.functional.leaky_relu import leaky_relu
 from tinyalex.functional.linear import linear
 from tinyalex.functional.locally_connected import locally_connected2d
+from tinyalex.functional.logistic_loss import binary_cross_entropy_with_logits
 from tinyalex.functional.loss import cross_entropy
 from tinyalex.functional.negative_log_likelihood import nll_loss
 from tinyalex.functional.normalization import local_response_norm, spatial_response_norm
