@@ -14,7 +14,8 @@ import numpy as np
 from tinyalex import device
 from tinyalex.function import Function
 from tinyalex.gradient_check import contract
-from tinyalex.gradient_check.hints import Case, Hint, diagnose
+from tinyalex.gradient_check.case import Case
+from tinyalex.gradient_check.hints import Hint, diagnose
 from tinyalex.gradient_check.numerical import KINK, WRONG, NumericalGradient, cotangent_seed
 from tinyalex.gradient_check.operations import find_wrong_operations, is_single
 from tinyalex.gradient_check.report import GradcheckError, Report, Row
