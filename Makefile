@@ -80,8 +80,7 @@ test-cuda: $(VENV)/.cuda ## check the CUDA code without a GPU (needs g++; instal
 	$(BIN)/python -m pytest $(PROCESSES) -m cuda --ignore-glob='tests/test_peers*.py' --no-skips
 	$(EMULATED) -m emulated
 	TINYALEX_DEVICE=cuda $(EMULATED) -m gpu
-	TINYALEX_DEVICE=cuda TINYALEX_EMULATOR_ORDER=1 TINYALEX_EMULATOR_LAZY=1 $(EMULATED) -m gpu
-	TINYALEX_DEVICE=cuda:1 TINYALEX_EMULATOR_ORDER=7 TINYALEX_EMULATOR_POOL=0 $(EMULATED) -m gpu
+	TINYALEX_DEVICE=cuda:1 TINYALEX_EMULATOR_ORDER=7 TINYALEX_EMULATOR_LAZY=1 TINYALEX_EMULATOR_POOL=0 $(EMULATED) -m gpu
 	TINYALEX_DEVICE=cuda TINYALEX_EMULATOR_CHECK=1 $(EMULATED) -m gpu $(CHECKED)
 
 coverage: RUN := $(BIN)/coverage run

@@ -6,8 +6,6 @@ from ported_expressions import REFUSED, SUPPORTED, environment, plain, run
 
 import tinyalex as ta
 
-pytestmark = pytest.mark.anywhere
-
 EXPRESSIONS = [source for group in SUPPORTED.values() for source in group]
 
 

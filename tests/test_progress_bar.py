@@ -17,18 +17,22 @@ import pty
 import struct
 import termios
 
+END = "(end)"
+
 
 @pytest.fixture
 def terminal():
     """A terminal of 80 columns: a file to write to, and what was written."""
     reading, writing = pty.openpty()
     fcntl.ioctl(writing, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
-    os.set_blocking(reading, False)
     with open(writing, "w") as file:
 
         def lines():
-            file.flush()
-            text = os.read(reading, 1 << 20).decode()
+            print(END, file=file, flush=True)
+            text = ""
+            while END not in text:  # the kernel passes on what was written in parts
+                text += os.read(reading, 1 << 16).decode()
+            text = text.partition(END)[0]
             return [line for line in re.split(r"[\r\n]|\x1b\[A", text) if line.strip()]
 
         yield file, lines

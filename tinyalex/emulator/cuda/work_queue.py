@@ -113,5 +113,6 @@ def _do(number: int) -> None:
     for n, earlier in list(pending.items()):
         if n < number and n in pending and task.depends_on(earlier):
             _do(n)
-    del pending[number]
-    task.run()
+    # An earlier task may have dropped an array, whose release waits for this one.
+    if pending.pop(number, None) is not None:
+        task.run()
