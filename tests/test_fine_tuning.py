@@ -126,7 +126,7 @@ def test_pixels_are_scaled_as_in_testing():
     np.testing.assert_allclose(augment(images, epoch=0, first=0), test(images), rtol=1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.fuzz
 def test_a_run_is_fine_tuned_evaluated_and_resumed(tmp_path):
     def done(*arguments):
         command = [sys.executable, SCRIPT, *map(str, arguments), "--output", tmp_path / "tuned"]

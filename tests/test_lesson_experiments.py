@@ -146,6 +146,7 @@ def test_the_recorded_results_of_lesson_17_are_those_of_the_whole_experiment(mon
     assert ablations.experiment(file) == recorded
 
 
+@pytest.mark.fuzz
 def test_ten_classes_are_trained_evaluated_and_recorded(tmp_path, monkeypatch):
     class_folders(tmp_path / ten_classes.FOLDER, classes=("a", "b", "c", "d", "e", "f"))
     monkeypatch.setenv("TINYALEX_DATA", str(tmp_path))

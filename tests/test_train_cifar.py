@@ -162,6 +162,7 @@ def test_two_runs_in_a_folder_and_changed_images_are_refused(images, tmp_path):
     assert "pictures: a hash of the data set, whose images have changed" in result.stderr
 
 
+@pytest.mark.fuzz
 def test_each_model_has_an_output_folder_of_its_own(images, tmp_path):
     """The commands of the README, one after the other; then both are resumed."""
     options = ["--data", images, "--epochs", "1", "--batch-size", "8"]

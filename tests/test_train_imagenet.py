@@ -183,7 +183,7 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bytes_and_names_unreadable
     assert "3 images\nleft out: val/cat/0.jpg: not a readable image" in tested
 
 
-@pytest.mark.slow
+@pytest.mark.fuzz
 def test_class_folders_are_split_in_the_same_way_when_a_run_is_resumed(tmp_path):
     photos = tmp_path / "photos"
     class_folders(tmp_path / "x", train=20, val=0).joinpath("train").rename(photos)
