@@ -202,7 +202,9 @@ def resolver() -> plain_text.Resolve:
 
 def source_pages() -> set[str]:
     """The modules that define documented objects: the site shows their source."""
-    return {value.__module__ for value in documented().values() if hasattr(value, "__module__")}
+    inherited = [base for base in Tensor.__mro__ if base is not object]
+    values = [*documented().values(), *inherited]
+    return {value.__module__ for value in values if hasattr(value, "__module__")}
 
 
 # Pages
