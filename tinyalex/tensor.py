@@ -192,7 +192,7 @@ class Tensor(Reductions, Conversions):
         """Whether the tensor is not the result of an operation with a gradient."""
         return self.creator is None
 
-    def unpackable(self, values: "Tensor", pair: Callable[[], ValuesAndIndices]) -> "Tensor":
+    def _unpackable(self, values: "Tensor", pair: Callable[[], ValuesAndIndices]) -> "Tensor":
         return Unpackable(values, pair)
 
     def __getattr__(self, name: str) -> Any:

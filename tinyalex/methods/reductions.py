@@ -159,9 +159,9 @@ class Reductions(Arithmetic, Shapes):
                 raise TypeError(f"{op.name}: dim must be an integer. For several, use axis=.")
             return pair()
         values = op.apply(self, axis=along, keepdims=keep)
-        return self.unpackable(values, pair) if is_single and not numpys else values
+        return self._unpackable(values, pair) if is_single and not numpys else values
 
-    def unpackable(self, values: Any, pair: Callable[[], ValuesAndIndices]) -> Any:
+    def _unpackable(self, values: Any, pair: Callable[[], ValuesAndIndices]) -> Any:
         """The tensor `values`, which unpacks to those of `pair`."""
         return values
 
