@@ -72,9 +72,9 @@ def test_max_and_min_with_torchs_arguments_are_values_and_indices(name, x):
         assert indices.dtype == np.int64
     pair = getattr(t, name)(dim=1)
     np.testing.assert_array_equal(pair[1].numpy(), pair.indices.numpy())
-    _unpackable = getattr(t, name)(1)
-    np.testing.assert_array_equal(_unpackable.indices.numpy(), positions)
-    np.testing.assert_array_equal(_unpackable.values.numpy(), getattr(x, name)(1))
+    result = getattr(t, name)(1)
+    np.testing.assert_array_equal(result.indices.numpy(), positions)
+    np.testing.assert_array_equal(result.values.numpy(), getattr(x, name)(1))
     assert ta.gradcheck(lambda t: getattr(t, name)(dim=1).values ** 2, x).ok
 
 
