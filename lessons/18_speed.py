@@ -215,10 +215,8 @@ for top, style, name, side in roofs:
     axes.text(1000, top / 1e9, name, va=side, ha="right", **style)
 for n, (intensity, measured) in linear.items():
     axes.plot(intensity, measured / 1e9, "o", color=lesson.GREEN)
-    text = f"fc7, N = {n}"
-    axes.annotate(
-        text, (intensity, measured / 1e9), (7, -12), textcoords="offset points", fontsize=9
-    )
+    options = {"textcoords": "offset points", "fontsize": 9, "ha": "right"}
+    axes.annotate(f"fc7, N = {n}", (intensity, measured / 1e9), (-8, 2), **options)
 for name, (intensity, measured) in versions.items():
     axes.plot(intensity, measured / 1e9, "o", color=lesson.RED)
     left = name in ("tiles", "Winograd")
