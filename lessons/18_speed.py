@@ -216,7 +216,7 @@ for top, style, name, side in roofs:
 for n, (intensity, measured) in linear.items():
     axes.plot(intensity, measured / 1e9, "o", color=lesson.GREEN)
     options = {"textcoords": "offset points", "fontsize": 9, "ha": "right"}
-    axes.annotate(f"fc7, N = {n}", (intensity, measured / 1e9), (-8, 2), **options)
+    axes.annotate(f"fc7, N = {n}", (intensity, measured / 1e9), (-6, -14), **options)
 for name, (intensity, measured) in versions.items():
     axes.plot(intensity, measured / 1e9, "o", color=lesson.RED)
     left = name in ("tiles", "Winograd")
