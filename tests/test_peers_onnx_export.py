@@ -314,7 +314,8 @@ def test_the_error_lists_weights_that_do_not_fit(tmp_path):
         loaded(path, outputs=4)
     assert str(info.value) == (
         f"load_weights: {str(path)!r} belongs to another network:\n"
-        "  w has shape (2, 3), expected (4, 3) for 0.weight\n  b has shape (2,), expected (4,) for 0.bias"
+        "  w has shape (2, 3), expected (4, 3) for 0.weight\n  b has shape (2,), expected (4,) for 0.bias\n"
+        "Only the number of classes differs. Give num_classes=2."
     )
     model = nn.Sequential(nn.Linear(3, 2, bias=False))
     with pytest.raises(ValueError, match="\n  'b' is not a parameter of this network"):

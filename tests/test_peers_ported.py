@@ -41,9 +41,18 @@ def test_an_expression_has_torchs_value(source, tmp_path):
     assert_equal(*both(source, tmp_path))
 
 
+@pytest.fixture
+def torchs_settings():
+    """Restores what expressions set for the whole process."""
+    benchmark, dtype = torch.backends.cudnn.benchmark, torch.get_default_dtype()
+    # torch's own tests, which test_peers_samples.py imports, disable these assignments.
+    with torch.backends.__allow_nonbracketed_mutation():
+        yield
+        torch.backends.cudnn.benchmark = benchmark
+    torch.set_default_dtype(dtype)
+
+
 @pytest.mark.filterwarnings("ignore")  # deprecations of torch
 @pytest.mark.parametrize("source", REFUSED)
-def test_torch_runs_what_is_refused_here(source, tmp_path):
-    cudnn = torch.backends.cudnn.benchmark
+def test_torch_runs_what_is_refused_here(source, torchs_settings, tmp_path):
     run(source, environment(torch, tmp_path / "model.pt"))
-    torch.backends.cudnn.benchmark = cudnn
