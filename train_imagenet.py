@@ -229,7 +229,7 @@ def train(
         together=args.together,
     )
     if scale is None:
-        augment = fine_tuning.Scaled(augment, preprocessing)
+        augment = evaluation.Scaled(augment, preprocessing)
     network.preprocessing, network.classes = preprocessing, classes
     network.mean_image = evaluation.digest(mean) if args.mean == "image" else None
     metadata = network.metadata()

@@ -119,7 +119,7 @@ def test_pixels_are_scaled_as_in_testing():
     )
     mean = model.preprocessing.in_bytes()[0]
     images = np.random.default_rng(0).integers(0, 256, (2, 3, 67, 67), np.uint8)
-    augment = fine_tuning.Scaled(
+    augment = evaluation.Scaled(
         data.Augment(mean, padding=0, flip=False, size=67), model.preprocessing
     )
     test = evaluation.Views(model.preprocessing, mean, ten=False)

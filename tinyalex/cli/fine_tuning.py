@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from tinyalex import device, models, nn, optim
+from tinyalex import models, nn, optim
 from tinyalex.cli import imagenet_evaluation as evaluation
 from tinyalex.cli.imagenet_network import Start
 from tinyalex.cli.options import file_path, positive_number
@@ -134,17 +134,3 @@ def groups(model: Any, lr: float, head_lr: float, weight_decay: float) -> list[d
             if params:
                 found.append(group | {"params": params, "lr": group["lr"] * factor})
     return found
-
-
-class Scaled:
-    """A transform of pixels, then divided by the deviations of the three channels."""
-
-    def __init__(self, transform: Any, preprocessing: models.Preprocessing) -> None:
-        self.transform = transform
-        self.deviation = preprocessing.in_bytes()[1][:, None, None]
-        self.reverse_channels = preprocessing.channels == "BGR"
-
-    def __call__(self, images: Any, *, epoch: int = 0, first: int = 0) -> Any:
-        x = self.transform(images, epoch=epoch, first=first)
-        x /= device.to(self.deviation, device.of(x))
-        return x[..., ::-1, :, :] if self.reverse_channels else x

@@ -19,22 +19,30 @@ FIGURE_IMAGES = 8
 """Validation images in the figure of predictions."""
 
 
-class Views:
+class Scaled:
+    """A transform of pixels, then divided by the deviations of the three channels."""
+
+    def __init__(self, transform: Any, preprocessing: models.Preprocessing) -> None:
+        self.transform = transform
+        self.deviation = preprocessing.in_bytes()[1][:, None, None]
+        self.reverse_channels = preprocessing.channels == "BGR"
+
+    def __call__(self, images: Any, *, epoch: int = 0, first: int = 0) -> Any:
+        x = self.transform(images, epoch=epoch, first=first)
+        x /= device.to(self.deviation, device.of(x))
+        return x[..., ::-1, :, :] if self.reverse_channels else x
+
+
+class Views(Scaled):
     """Crops images (N, 3, R, R) for testing: the centre, or ten views (section 4.1)."""
 
     def __init__(
         self, preprocessing: models.Preprocessing, mean: np.ndarray | None, ten: bool
     ) -> None:
-        colour, deviation = preprocessing.in_bytes()
+        colour = preprocessing.in_bytes()[0]
         crop = data.TenViews if ten else data.Normalize
-        self.crop = crop(colour if mean is None else mean, size=preprocessing.size)
-        self.deviation = deviation[:, None, None]
-        self.reverse_channels = preprocessing.channels == "BGR"
-
-    def __call__(self, images: Any, *, epoch: int = 0, first: int = 0) -> Any:
-        x = self.crop(images)
-        x /= device.to(self.deviation, device.of(x))
-        return x[..., ::-1, :, :] if self.reverse_channels else x
+        transform = crop(colour if mean is None else mean, size=preprocessing.size)
+        super().__init__(transform, preprocessing)
 
 
 def digest(mean: np.ndarray) -> str:
