@@ -1,6 +1,7 @@
 """Emulator launches: rejected arguments, memory reports, cached builds, the engine."""
 
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -139,6 +140,25 @@ def test_launches_from_several_threads_do_not_interfere():
     for thread in threads:
         thread.join()
     np.testing.assert_array_equal(results, np.full((4, 20), 256))
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="reads Linux's /proc")
+def test_libraries_share_the_stacks_of_waiting_threads():
+    source = """
+    extern "C" __global__ void reverse%d(const int* x, int* y) {
+      __shared__ int all[1024];
+      all[threadIdx.x] = x[threadIdx.x];
+      __syncthreads();
+      y[threadIdx.x] = all[1023 - threadIdx.x];
+    }
+    """
+    x, mappings = np.arange(1024, dtype=np.int32), []
+    for i in range(3):
+        y = np.empty_like(x)
+        Module(source % i, "reverse.cu").get_function(f"reverse{i}")((1,), (1024,), (x, y))
+        np.testing.assert_array_equal(y, x[::-1])
+        mappings.append(len(Path("/proc/self/maps").read_text().splitlines()))
+    assert mappings[2] - mappings[0] < 100
 
 
 # The memory report

@@ -3,6 +3,12 @@
 import ctypes
 
 
+class Stacks(ctypes.Structure):
+    """Mirrors on_cpu::Stacks."""
+
+    _fields_ = (("start", ctypes.c_void_p * 1024), ("count", ctypes.c_uint))
+
+
 class Launch(ctypes.Structure):
     """Mirrors on_cpu::Launch."""
 
@@ -16,6 +22,7 @@ class Launch(ctypes.Structure):
         ("waits", ctypes.c_uint64),
         ("error", ctypes.c_char * 512),
         ("code", ctypes.c_void_p * 2),
+        ("stacks", ctypes.POINTER(Stacks)),
         ("arena", ctypes.c_void_p),
         ("arena_bytes", ctypes.c_size_t),
         ("arrays", ctypes.c_void_p),

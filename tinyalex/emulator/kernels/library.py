@@ -10,11 +10,14 @@ from typing import Any
 from tinyalex.emulator.errors import LaunchError, LimitError
 from tinyalex.emulator.kernels import arguments
 from tinyalex.emulator.kernels.arena import Arena
-from tinyalex.emulator.kernels.launch import Launch
+from tinyalex.emulator.kernels.launch import Launch, Stacks
 from tinyalex.emulator.kernels.memory_reports import memory_sites, source_lines
 
 _launch_lock = threading.Lock()
 """A compiled library keeps the state of a launch in global variables."""
+
+_stacks = Stacks()
+"""Lent to each launch; the libraries allocate them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +48,7 @@ class CompiledKernel:
         if arena:
             launch.arena, launch.arena_bytes = arena.address, arena.nbytes
             launch.arrays, launch.array_count = ctypes.addressof(arena.spans), len(arena.spans)
+        launch.stacks = ctypes.pointer(_stacks)
         with _launch_lock:
             failed = self._function(ctypes.addressof(launch), slots)
             sites = memory_sites(self.loaded) if self.counts_memory else None

@@ -88,7 +88,14 @@ constexpr bool kMayEndBeforeBarrier = true;
 constexpr bool kMayEndBeforeBarrier = false;
 #endif
 
-// A launch. Mirrored by `Launch` and `ArraySpan` in launch.py and arena.py.
+// The stacks of fibers. The host lends them to one launch at a time, of any library: a
+// process loads thousands of libraries, and its number of memory mappings is limited.
+struct Stacks {
+  char* start[kMaxThreads];
+  unsigned count;
+};
+
+// A launch. Mirrored by `Launch`, `Stacks` and `ArraySpan` in launch.py and arena.py.
 struct Launch {
   struct ArraySpan {
     size_t start, bytes;
@@ -102,6 +109,7 @@ struct Launch {
   uint64_t waits;  // out: number of waits at barriers
   char error[512];
   void* code[2];  // out: addresses of the instructions in error
+  Stacks* stacks;
   // For a checked launch: all arrays are in one arena, separated by gaps.
   unsigned char* arena;
   size_t arena_bytes;
@@ -182,11 +190,6 @@ static inline void prepare_context(Context& context, char* stack, void (*entry)(
 }
 #endif
 
-struct Fiber {
-  Context context;
-  char* stack;
-};
-
 // The emulated multiprocessor: one block at a time
 
 enum State : uint8_t { kNew, kRunning, kAtBlockBarrier, kAtWarpBarrier, kEnded };
@@ -198,8 +201,10 @@ struct Multiprocessor {
   bool failed = false;
 
   Context host;
-  Fiber* fiber = nullptr;  // the current one; null while the host runs
-  std::vector<Fiber*> fibers, idle;
+  Context* fiber = nullptr;     // the current one; null while the host runs
+  Context fibers[kMaxThreads];  // of this launch
+  unsigned fiber_count = 0;
+  std::vector<Context*> idle;
 
   std::vector<std::pair<void*, size_t>> shared;  // static arrays reached so far: start, bytes
   size_t* static_bytes = nullptr;                // of those of the current kernel
@@ -212,7 +217,7 @@ struct Multiprocessor {
   unsigned sequence[kMaxThreads];
 
   State state[kMaxThreads];
-  Fiber* fiber_of[kMaxThreads];    // of a waiting thread
+  Context* fiber_of[kMaxThreads];  // of a waiting thread
   Location location[kMaxThreads];  // of its barrier
   unsigned mask[kMaxThreads];      // the lanes it waits for
   bool ready[kMaxThreads];
@@ -235,11 +240,11 @@ static inline void set_thread(unsigned thread) {
   threadIdx = {thread % blockDim.x, row % blockDim.y, row / blockDim.y};
 }
 
-static void leave_fiber() { switch_context(sm.fiber->context, sm.host); }
+static void leave_fiber() { switch_context(*sm.fiber, sm.host); }
 
-static void enter_fiber(Fiber* fiber) {
+static void enter_fiber(Context* fiber) {
   sm.fiber = fiber;
-  switch_context(sm.host, fiber->context);
+  switch_context(sm.host, *fiber);
   sm.fiber = nullptr;
 }
 
@@ -279,21 +284,34 @@ static void fiber_body() {
   }
 }
 
-static Fiber* idle_fiber() {
+// The stack of the i-th fiber; null if there is no memory for it.
+static char* stack_of(unsigned i) {
+  Stacks& stacks = *sm.launch->stacks;
+  if (i == stacks.count) {
+    constexpr size_t guard_bytes = 4096;  // a stack overflow faults here
+    constexpr int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    void* memory = mmap(nullptr, kStackBytes + guard_bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (memory == MAP_FAILED) return nullptr;
+    mprotect(memory, guard_bytes, PROT_NONE);
+    stacks.start[stacks.count++] = static_cast<char*>(memory) + guard_bytes;
+  }
+  return stacks.start[i];
+}
+
+// A fiber that runs no thread; null, and a report, if there is no memory for its stack.
+static Context* idle_fiber() {
   if (!sm.idle.empty()) {
-    Fiber* fiber = sm.idle.back();
+    Context* fiber = sm.idle.back();
     sm.idle.pop_back();
     return fiber;
   }
-  constexpr size_t guard_bytes = 4096;  // a stack overflow faults here
-  constexpr int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-  void* memory = mmap(nullptr, kStackBytes + guard_bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
-  if (memory == MAP_FAILED) abort();
-  mprotect(memory, guard_bytes, PROT_NONE);
-  auto* fiber = new Fiber;
-  fiber->stack = static_cast<char*>(memory) + guard_bytes;
-  prepare_context(fiber->context, fiber->stack, fiber_body);
-  sm.fibers.push_back(fiber);
+  char* stack = stack_of(sm.fiber_count);
+  if (!stack) {
+    report("no memory for the stack of thread %u of %u", sm.fiber_count, sm.thread_count);
+    return nullptr;
+  }
+  Context* fiber = &sm.fibers[sm.fiber_count++];
+  prepare_context(*fiber, stack, fiber_body);
   return fiber;
 }
 
@@ -375,7 +393,8 @@ static void run_block() {
   for (auto [start, bytes] : sm.shared) memset(start, kUnwritten, bytes);
   memset(sm.dynamic_shared, kUnwritten, shared_bytes);
   check_block_begins();
-  while (sm.next < sm.thread_count && !sm.failed) enter_fiber(idle_fiber());
+  while (sm.next < sm.thread_count && !sm.failed)
+    if (Context* fiber = idle_fiber()) enter_fiber(fiber);
   while (!sm.failed && find_ready_threads()) {
     for (unsigned t = 0; t < sm.thread_count; ++t)
       if (sm.ready[t]) memcpy(sm.delivered[t], sm.sent[t], kMessageBytes);
@@ -423,6 +442,8 @@ static int run(Launch* launch, void (*run_thread)(void**), void** arguments,
   sm.arguments = arguments;
   sm.static_bytes = static_bytes;
   sm.failed = false;
+  sm.fiber_count = 0;
+  sm.idle.clear();
   if (!fits_shared_memory()) return true;
   sm.permuted = launch->order != 0;
   sm.thread_count = blockDim.x * blockDim.y * blockDim.z;
@@ -454,11 +475,6 @@ static int run(Launch* launch, void (*run_thread)(void**), void** arguments,
 #endif
   free(sm.dynamic_shared);
   sm.dynamic_shared = nullptr;
-  if (sm.failed) {
-    // Reset the fibers that were stopped within a thread.
-    for (auto* fiber : sm.fibers) prepare_context(fiber->context, fiber->stack, fiber_body);
-    sm.idle = sm.fibers;
-  }
   return sm.failed;
 }
 
