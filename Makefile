@@ -65,7 +65,7 @@ test-site: site ## build the site, and check every page in Chromium (which must 
 	$(BIN)/python -m pytest -m site tests/test_site.py --no-skips
 
 test-parallel: $(VENV)/.parallel ## train with several processes (installs mpi4py and mpich)
-	$(BIN)/python -m pytest -m parallel tests/test_parallel*.py tests/test_scale.py tests/test_benchmarks.py --no-skips
+	$(BIN)/python -m pytest $(PROCESSES) -m parallel tests/test_parallel*.py tests/test_scale.py tests/test_benchmarks.py --no-skips
 
 test-fuzz: $(VENV)/.fuzz ## read mutated files of each format; kill, stop and resume runs; train 2,000 steps
 	$(BIN)/python -m pytest $(PROCESSES) -m fuzz --ignore-glob='tests/test_peers*.py' $(NO_SKIPS)

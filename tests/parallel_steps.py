@@ -31,7 +31,7 @@ def network(name):
     return models.alexnet(name, CLASSES, 67, **options), 67
 
 
-def images(size, count=27):
+def images(size, count=15):
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (count, 3, size, size), dtype=np.uint8)
     return data.Dataset(pixels, rng.integers(0, CLASSES, count), tuple("abcde"))

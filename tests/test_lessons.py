@@ -196,22 +196,22 @@ def source(cell, key="source"):
     return "".join(cell[key])
 
 
-TRAIN_LONG = {
-    "00_learning",
-    "07_relu",
+TRAIN_LONG = {"00_learning", "07_relu", "14_augmentation", "16_can_it_learn", "17_cifar10"}
+"""Lessons that train networks for too long on emulated GPUs."""
+
+MANY_LAUNCHES = {
+    "01_gradient",
     "10_dropout",
+    "11_softmax_loss",
     "12_initialization",
     "13_momentum",
-    "14_augmentation",
-    "16_can_it_learn",
-    "17_cifar10",
     "21_imagenet",
 }
-"""Lessons that train networks for too long on emulated GPUs."""
+"""Lessons with tens of thousands of short kernels: minutes each on emulated GPUs."""
 
 
 @pytest.mark.emulated
-@every_lesson
+@pytest.mark.parametrize("name", [name for name in LESSONS if name not in MANY_LAUNCHES])
 def test_a_lesson_runs_on_cuda(name, tmp_path):
     program = [REPOSITORY / "tests" / "short_lesson.py"] if name in TRAIN_LONG else []
     command = [sys.executable, "-W", "error", *program, LESSONS[name], "--device", "cuda"]

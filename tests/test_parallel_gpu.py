@@ -30,7 +30,7 @@ def test_two_gpus_compute_what_one_cpu_does():
     for gpus in (None, GPUS):
         network, size = parallel_steps.network("alexnet")
         model, name = (network, "cpu") if gpus is None else (models.Columns(network, gpus), "cuda")
-        results.append(parallel_steps.train(training.Scheme(model, name), "float64", size, 10))
+        results.append(parallel_steps.train(training.Scheme(model, name), "float64", size, 4))
     found = parallel_steps.differences(*results)
     assert found["parameters"] < 1e-9
     assert found["velocities"] < 1e-9
@@ -89,7 +89,7 @@ def test_operations_over_nccl_equal_numpy_and_gradients_are_right(ranks, lazy):
 @pytest.mark.parametrize("scheme", ["data", "columns", "hybrid"])
 def test_a_scheme_over_nccl_trains_as_one_gpu_does(ranks, scheme):
     program, settings = TESTS / "parallel_steps.py", {"TINYALEX_EMULATOR_DEVICES": str(ranks)}
-    output, _ = run(ranks, program, scheme, "alexnet", "float64", "cuda", 10, **settings)
+    output, _ = run(ranks, program, scheme, "alexnet", "float64", "cuda", 4, **settings)
     found = json.loads(output)
     assert found["parameters"] < 1e-9
     assert found["velocities"] < 1e-9

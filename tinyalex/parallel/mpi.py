@@ -10,9 +10,10 @@ import numpy as np
 from tinyalex import device
 
 SPIN_SECONDS = 1e-4
-POLL_SECONDS = 2e-5
-"""A wait polls for SPIN_SECONDS, then sleeps between polls: MPI's own waits keep a core
-busy, which another rank or this rank's backward pass may need."""
+LONGEST_SLEEP_SECONDS = 1e-3
+"""A wait polls for SPIN_SECONDS, then sleeps between polls, each time for a tenth of the
+time it has waited: MPI's own waits keep a core busy, which another rank or this rank's
+backward pass may need."""
 
 
 class Mpi:
@@ -112,5 +113,6 @@ class Mpi:
 def _wait(request: Any) -> None:
     began = time.perf_counter()
     while not request.Test():
-        if time.perf_counter() - began > SPIN_SECONDS:
-            time.sleep(POLL_SECONDS)
+        waited = time.perf_counter() - began
+        if waited > SPIN_SECONDS:
+            time.sleep(min(waited / 10, LONGEST_SLEEP_SECONDS))
