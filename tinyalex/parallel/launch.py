@@ -1,5 +1,6 @@
 """The start and the end of a run with several processes."""
 
+import atexit
 import sys
 import time
 from collections.abc import Iterator
@@ -41,7 +42,9 @@ def connect(device_name: str = "auto") -> Communicator:
         ) from error
     global _errors
     world = MPI.COMM_WORLD
-    _errors = _errors or world.Dup()
+    if _errors is None:
+        _errors = world.Dup()
+        atexit.register(_wait_for_all, world.Dup())
     local = world.Split_type(MPI.COMM_TYPE_SHARED)
     if MPI.Query_thread() < MPI.THREAD_MULTIPLE:
         raise RuntimeError(
@@ -120,6 +123,13 @@ def _all_arrive(comm: Any) -> bool:
             return False
         time.sleep(0.01)
     return True
+
+
+def _wait_for_all(comm: Any) -> None:
+    """Let the last rank finish on all cores: MPI's own wait at the end keeps one busy."""
+    request = comm.Ibarrier()
+    while not request.Test():
+        time.sleep(0.01)
 
 
 @contextmanager

@@ -11,9 +11,9 @@ from tinyalex import device
 
 SPIN_SECONDS = 1e-4
 LONGEST_SLEEP_SECONDS = 1e-3
-"""A wait polls for SPIN_SECONDS, then sleeps between polls, each time for a tenth of the
-time it has waited: MPI's own waits keep a core busy, which another rank or this rank's
-backward pass may need."""
+"""A wait polls for SPIN_SECONDS, then sleeps between polls, for a tenth of the time
+waited: MPI's own waits keep a core busy, which another rank or this rank's backward
+pass may need."""
 
 
 class Mpi:
