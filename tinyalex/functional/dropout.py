@@ -33,10 +33,17 @@ class Dropout(Function):
         kernels.of(x).random_mask(mask, 1 - p, key, *counter, first=device.first_sample())
         self.mask = mask.reshape(x.shape)
         self.scale = 1 / (1 - p) if p < 1 else 0.0
-        return x * self.mask * self.scale
+        return self._scaled(x)
 
     def backward(self, dy: Array) -> Array:
-        return dy * self.mask * self.scale
+        return self._scaled(dy)
+
+    def _scaled(self, x: Array) -> Array:
+        k = kernels.of(x)
+        x = k.ready(x)
+        y = k.like(x)
+        k.scale_kept(x, self.mask, y, self.scale)
+        return y
 
 
 def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:

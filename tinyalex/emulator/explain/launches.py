@@ -75,6 +75,8 @@ def typical_calls() -> Iterator[tuple[str, str, tuple[Any, ...]]]:
     yield "relu", "after conv2, 64 channels", (x, zeros(*x.shape))
     yield "relu_backward", "after conv2, 64 channels", (dy, np.maximum(x, 0), zeros(*x.shape))
     yield "random_mask", "fc6, eight images", (np.zeros((8, 4096), bool), 0.5, (1, 2), 0, 0, 0)
+    x, mask = normal(8, 4096), random.random((8, 4096)) < 0.5
+    yield "scale_kept", "fc6, eight images", (x, mask, zeros(*x.shape), 2.0)
 
     # Loss
     title, x, loss = "1000 classes, eight images", normal(8, 1000), zeros(8)

@@ -17,7 +17,7 @@ from tinyalex.kernels.cpu.columns import (
     to_columns,
 )
 from tinyalex.kernels.cpu.convolution.selection import convolution_algorithm
-from tinyalex.kernels.cpu.dropout import random_mask
+from tinyalex.kernels.cpu.dropout import random_mask, scale_kept
 from tinyalex.kernels.cpu.error_function import error_function
 from tinyalex.kernels.cpu.gemm import matmul
 from tinyalex.kernels.cpu.loss import check_labels, cross_entropy, cross_entropy_backward
@@ -41,6 +41,6 @@ __all__ = [
     "check_labels", "col2im", "columns", "convolution_algorithm", "cross_entropy",
     "cross_entropy_backward", "error_function", "from_columns", "im2col", "like", "lrn",
     "lrn_backward", "matmul", "matrix", "max_pool", "max_pool_backward", "positions",
-    "random_mask", "ready", "relu", "relu_backward", "sgd_update", "spatial_norm",
-    "spatial_norm_backward", "to_columns",
+    "random_mask", "ready", "relu", "relu_backward", "scale_kept", "sgd_update",
+    "spatial_norm", "spatial_norm_backward", "to_columns",
 ]  # fmt: skip

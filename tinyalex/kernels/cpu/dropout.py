@@ -1,4 +1,4 @@
-"""Dropout masks in NumPy."""
+"""Dropout in NumPy."""
 
 import math
 
@@ -18,3 +18,9 @@ def random_mask(
     words = device.random_words(key, step, call, range(first, first + len(mask)), -(-units // 2))
     drawn = words.astype("<u8", copy=False).view("<u4")[:, :units]
     mask[...] = (drawn < min(round(keep * 2**32), 2**32)).reshape(mask.shape)
+
+
+def scale_kept(x: np.ndarray, mask: np.ndarray, y: np.ndarray, scale: float) -> None:
+    """y = scale * x where the mask is True, else 0 * x."""
+    np.multiply(x, mask, out=y)
+    y *= scale

@@ -201,6 +201,10 @@ def random_mask(
     launch("dropout.cu", "random_mask", samples * blocks, mask, samples, units, blocks, *counters)
 
 
+def scale_kept(x: Array, mask: Array, y: Array, scale: float) -> None:
+    launch("dropout.cu", "scale_kept", x.size, x, mask, y, x.size, scale)
+
+
 def sgd_update(
     w: Array,
     velocity: Array,

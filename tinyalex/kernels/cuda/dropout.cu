@@ -1,3 +1,6 @@
+// instantiate: scale_kept<T>
+#include "common.cuh"
+
 // Philox4x64-10 (Salmon et al. 2011): random numbers as a function of a counter. Ten rounds turn
 // the counter (1 + block, sample, step, call) into four words of 64 bits. NumPy's Philox returns
 // the same words, so a mask depends neither on the device nor on the tiles of a batch.
@@ -24,7 +27,7 @@ extern "C" __global__ void random_mask(bool* __restrict__ mask, int samples, int
                                        int first, unsigned long long threshold,
                                        unsigned long long key0, unsigned long long key1,
                                        unsigned long long step, unsigned long long call) {
-  int index = blockIdx.x * blockDim.x + threadIdx.x;
+  int index = thread_index();
   if (index >= samples * blocks) return;
   const int block = index % blocks, sample = index / blocks;
 
@@ -35,4 +38,13 @@ extern "C" __global__ void random_mask(bool* __restrict__ mask, int samples, int
     const unsigned long long bits = words[i / 2] >> (32 * (i % 2)) & 0xffffffffull;
     if (unit < units) mask[sample * units + unit] = bits < threshold;
   }
+}
+
+// y = scale * x where the mask is true, else 0 * x. Both directions of dropout: scale is 1 / (1 - p).
+template <typename T>
+__global__ void scale_kept(const T* __restrict__ x, const bool* __restrict__ mask,
+                           T* __restrict__ y, int n, Wide<T> scale) {
+  int index = thread_index();
+  if (index >= n) return;
+  y[index] = T(Wide<T>(x[index]) * (mask[index] ? scale : Wide<T>(0)));
 }

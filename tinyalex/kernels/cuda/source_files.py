@@ -101,13 +101,14 @@ def _parameter(declaration: str) -> Parameter:
 
 @cache
 def instantiations(file: str, real: str) -> tuple[str, ...]:
-    """NVRTC's name expressions for the kernel templates of a file with T = `real`.
+    """NVRTC's name expressions for the kernel templates of a file with T = `real`; none
+    if that is "", for a kernel that is not a template.
 
     A file begins with the list `// instantiate: lrn<T>, max_pool<T, int>`, which
     continues on the next line after a comma.
     """
     found = re.match(r"// instantiate: (.*(?:(?<=,)\n//.*)*)\n", _read(file))
-    if not found:
+    if not (found and real):
         return ()
     names = found[1].replace("\n//", "").replace("<T", f"<{real}")
     return tuple(re.split(r",\s*(?![^<]*>)", names))
