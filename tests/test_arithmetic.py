@@ -172,3 +172,37 @@ def test_named_operations_reject_other_objects():
         ta.Tensor([1.0]).maximum("a")
     with pytest.raises(ValueError, match=r"where: shapes \(2,\), \(3,\) and \(\) do not broadcast"):
         ta.where(np.array([True, False]), np.ones(3), 0.0)
+
+
+def test_the_gradient_of_a_quotient_neither_overflows_nor_underflows():
+    for size in (1e-25, 1e25):
+        x, y = ta.full((1,), size), ta.full((1,), size, requires_grad=True)
+        (x / y).sum().backward()
+        np.testing.assert_allclose(to_numpy(y.grad), -1 / np.float32(size), rtol=1e-6)
+
+
+def test_the_size_of_a_tensor_does_not_change_a_dtype():
+    x = ta.ones(4)
+    assert (x.sum() / x.size).dtype == (x * x.size(0)).dtype == (x.size * x).dtype == np.float32
+
+
+def test_all_operators_in_place_change_a_parameter():
+    for change, expected in (
+        (lambda w: w.__ipow__(2), 9),
+        (lambda w: w.__imod__(2), 1),
+        (lambda w: w.__ifloordiv__(2), 1),
+    ):
+        w = ta.nn.Parameter(np.full(2, 3.0))
+        with ta.no_grad():
+            assert change(w) is w
+        assert w.tolist() == [expected, expected]
+
+
+def test_methods_have_the_names_of_their_class_in_errors():
+    with pytest.raises(TypeError, match=r"Tensor\.round\(\) got an unexpected keyword"):
+        ta.ones(2).round(decimals=1)
+
+
+def test_a_list_is_an_operand_of_logical_and():
+    assert ta.ones(2).logical_and([0, 1]).tolist() == [False, True]
+    assert ta.zeros(2).logical_or([0, 1]).tolist() == [False, True]

@@ -132,3 +132,24 @@ def test_random_numbers_have_their_distributions():
 def test_a_generator_is_refused_with_the_seed_as_the_equivalent():
     with pytest.raises(TypeError, match=r"generator= is not supported.*ta\.manual_seed\(n\)"):
         ta.randn(2, generator=object())
+
+
+def test_without_a_dtype_new_tensors_are_float32():
+    for x in (ta.zeros(2, dtype=None), ta.randn(2, dtype=None), ta.eye(2, dtype=None)):
+        assert x.dtype == np.float32
+    assert ta.zeros_like(ta.ones(2), requires_grad=True).requires_grad
+    assert ta.linspace(0, 1, 3, requires_grad=True).requires_grad
+    with pytest.raises(ValueError, match="arange: step must not be 0"):
+        ta.arange(0, 1, 0)
+
+
+def test_uniform_numbers_are_below_1_in_each_dtype():
+    assert ta.rand(100_000, dtype=ta.float16).numpy().max() < 1
+
+
+def test_numbers_in_where_keep_their_values_and_the_dtype_of_the_tensor():
+    mask = ta.tensor([True, False])
+    assert ta.where(mask, 0.1, ta.zeros(2, dtype=ta.float64)).tolist() == [0.1, 0]
+    assert ta.where(mask, 16777217, ta.tensor([1, 2])).tolist() == [16777217, 2]
+    assert ta.where(mask, 1, 0).dtype == np.int64
+    assert ta.where(mask, 1.5, ta.tensor([1, 2])).dtype == np.float32

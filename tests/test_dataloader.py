@@ -101,3 +101,14 @@ def test_a_random_split_has_each_sample_once():
 def test_invalid_arguments_are_named(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_a_subclass_of_tensordataset_gets_single_samples():
+    class Reversed(TensorDataset):
+        def __getitem__(self, index):
+            x, y = super().__getitem__(index)
+            return x.flip(0), y
+
+    dataset = Reversed(ta.arange(6).reshape(3, 2), ta.arange(3))
+    (x, y), *_ = DataLoader(dataset, 3)
+    assert (x.tolist(), y.tolist()) == ([[1, 0], [3, 2], [5, 4]], [0, 1, 2])

@@ -546,3 +546,23 @@ def test_a_sequential_fuses_relu_and_max_pooling_with_the_same_bits(rng):
 
 class SubclassOfReLU(nn.ReLU):
     """A subclass of ReLU is not fused."""
+
+
+def test_to_takes_torchs_arguments():
+    layer = nn.Linear(2, 3)
+    assert layer.to("cpu", ta.float64).weight.dtype == np.float64
+    assert layer.to(device="cpu", dtype=ta.float32).weight.dtype == np.float32
+    layer.weight.grad = layer.weight.data
+    layer.zero_grad(set_to_none=False)
+    assert device.to_numpy(layer.weight.grad).tolist() == [[0, 0]] * 3
+    assert not nn.Parameter(np.ones(2), requires_grad=False).requires_grad
+
+
+def test_layers_are_appended_inserted_and_replaced():
+    net = nn.Sequential(nn.Linear(2, 3)).append(nn.ReLU())
+    assert [type(layer).__name__ for layer in net] == ["Linear", "ReLU"]
+    layers = nn.ModuleList([nn.Tanh(), nn.ReLU()])
+    layers.insert(1, nn.Linear(2, 3))
+    layers[-1] = nn.Sigmoid()
+    assert [type(layer).__name__ for layer in layers] == ["Tanh", "Linear", "Sigmoid"]
+    assert [name for name, _ in layers.named_parameters()] == ["1.weight", "1.bias"]

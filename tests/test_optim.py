@@ -305,7 +305,7 @@ def test_the_plateau_schedule_stops_at_min_lr():
     schedule = lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, min_lr=0.01)
     for _ in range(5):
         schedule.step(1.0)
-    assert rates(optimizer)[1] == pytest.approx(0.02)
+    assert rates(optimizer) == pytest.approx([0.005, 0.01])  # in proportion
 
 
 def test_the_discrete_exponential_ends_at_its_target_in_equal_levels():
@@ -416,3 +416,15 @@ def test_velocities_follow_the_dtype_of_a_module():
         p.grad = p.data * 2
     optimizer.step()
     assert {v.dtype for group in optimizer.velocity for v in group} == {np.dtype("float64")}
+
+
+def test_the_plateau_schedule_keeps_a_number_not_the_graph_of_a_loss():
+    w = parameter(1.0)
+    schedule = lr_scheduler.ReduceLROnPlateau(optim.SGD([w], lr=0.1))
+    schedule.step((w * 2).sum())
+    assert isinstance(schedule.state_dict()["best"], float)
+
+
+def test_a_group_without_parameters_is_refused():
+    with pytest.raises(ValueError, match="SGD: a group needs the key 'params', got 'param'"):
+        optim.SGD([{"param": [parameter(1.0)]}], lr=0.1)

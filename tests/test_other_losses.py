@@ -132,3 +132,12 @@ def test_a_target_of_another_shape_is_named(f):
 def test_invalid_arguments_are_named(call, message):
     with pytest.raises((TypeError, ValueError), match=message):
         call(np.zeros((3, 2)))
+
+
+def test_the_weights_of_losses_are_buffers():
+    loss = nn.BCEWithLogitsLoss(pos_weight=ta.tensor([2.0])).double()
+    assert list(loss.state_dict()) == ["pos_weight"]
+    assert loss(np.ones(2), np.ones(2)).dtype == np.float64
+    assert list(nn.CrossEntropyLoss(np.ones(3)).state_dict()) == ["weight"]
+    assert list(nn.CrossEntropyLoss().state_dict()) == []
+    assert nn.NLLLoss(np.ones(3, "f")).double().weight.dtype == np.float64

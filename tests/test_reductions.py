@@ -176,3 +176,17 @@ def test_max_with_torchs_keywords_gives_the_gradient_to_one_of_equal_maxima():
     x = ta.Tensor([[3.0, 1.0, 3.0]], requires_grad=True)
     x.max(dim=1).values.backward()
     assert to_numpy(x.grad).tolist() == [[1, 0, 0]]
+
+
+@pytest.mark.parametrize("p", [0.5, 1, 1.5, 3])
+def test_the_norm_of_a_zero_vector_has_gradients_of_zero(p, rng):
+    x = ta.Tensor(rng.standard_normal((3, 4)), requires_grad=True)
+    assert ta.gradcheck(lambda x: x.norm(p, 1), [x.numpy()]).ok
+    zero = ta.zeros(2, requires_grad=True)
+    zero.norm(p).backward()
+    assert to_numpy(zero.grad).tolist() == [0, 0]
+
+
+def test_means_of_float16_do_not_overflow():
+    ones = ta.ones(100_000, dtype=ta.float16)
+    assert (ones.mean().item(), ones.var().item(), ones.mean().dtype) == (1, 0, np.float16)

@@ -135,3 +135,34 @@ def test_the_gradient_of_a_repeated_tensor_is_added():
     x = ta.Tensor([[1.0], [2.0]], requires_grad=True)
     (x.expand(2, 3) * ta.Tensor([1.0, 2.0, 3.0])).sum().backward()
     assert to_numpy(x.grad).tolist() == [[6], [6]]
+
+
+def test_two_axes_are_exchanged_by_negative_numbers_or_by_name():
+    x = ta.Tensor(np.arange(6.0).reshape(2, 3))
+    for y in (x.transpose(-2, -1), x.transpose(0, -1), x.transpose(dim0=0, dim1=1)):
+        np.testing.assert_array_equal(y.numpy(), x.numpy().T)
+    with pytest.raises(TypeError, match="give both dim0 and dim1"):
+        x.transpose(dim0=0)
+
+
+def test_a_tuple_of_positions_within_an_index_may_repeat_some():
+    x = ta.ones(3, 2, requires_grad=True)
+    x[(0, 0, 1), :].sum().backward()
+    assert to_numpy(x.grad).tolist() == [[2, 2], [1, 1], [0, 0]]
+
+
+def test_a_value_with_a_gradient_is_not_assigned():
+    w, out = ta.ones(3, requires_grad=True), ta.zeros(3)
+    with pytest.raises(RuntimeError, match="value needs a gradient, which assignments do not pass"):
+        out[0] = w.sum()
+    out[0] = w.sum().detach()
+    assert out.tolist() == [3, 0, 0]
+
+
+def test_no_slices_are_unbound_from_an_empty_axis():
+    assert ta.zeros(0, 3).unbind() == ()
+    assert len(ta.zeros(0, 3).unbind(1)) == 3
+    with pytest.raises(ValueError, match=r"split: a tensor of shape \(\) has no axis to split"):
+        ta.tensor(1.0).split(1)
+    with pytest.raises(ValueError, match=r"unsqueeze: dim=5 .* shape \(2, 3\). Use -3 to 2"):
+        ta.ones(2, 3).unsqueeze(5)

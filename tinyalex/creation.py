@@ -56,24 +56,24 @@ def from_numpy(array: np.ndarray) -> Tensor:
 
 
 def zeros(
-    *size: Any, dtype: Any = np.float32, device: str | None = None, requires_grad: bool = False
+    *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
     """Zeros: zeros(2, 3) or zeros((2, 3))."""
-    return full(_shape(size), 0, dtype, device, requires_grad)
+    return full(_shape(size), 0.0, dtype, device, requires_grad)
 
 
 def ones(
-    *size: Any, dtype: Any = np.float32, device: str | None = None, requires_grad: bool = False
+    *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
     """Ones: ones(2, 3) or ones((2, 3))."""
-    return full(_shape(size), 1, dtype, device, requires_grad)
+    return full(_shape(size), 1.0, dtype, device, requires_grad)
 
 
 def empty(
-    *size: Any, dtype: Any = np.float32, device: str | None = None, requires_grad: bool = False
+    *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
     """Zeros: memory that is not initialized would make results random."""
-    return full(_shape(size), 0, dtype, device, requires_grad)
+    return full(_shape(size), 0.0, dtype, device, requires_grad)
 
 
 def full(
@@ -88,22 +88,26 @@ def full(
     return Tensor(np.full(_shape((size,)), fill_value, dtype), requires_grad, device)
 
 
-def zeros_like(input: Any, dtype: Any = None, device: str | None = None) -> Tensor:
+def zeros_like(input: Any, **options: Any) -> Tensor:
     """Zeros with the shape, dtype and device of a tensor."""
-    return full_like(input, 0, dtype, device)
+    return full_like(input, 0, **options)
 
 
-def ones_like(input: Any, dtype: Any = None, device: str | None = None) -> Tensor:
+def ones_like(input: Any, **options: Any) -> Tensor:
     """Ones with the shape, dtype and device of a tensor."""
-    return full_like(input, 1, dtype, device)
+    return full_like(input, 1, **options)
 
 
 def full_like(
-    input: Any, fill_value: float, dtype: Any = None, device: str | None = None
+    input: Any,
+    fill_value: float,
+    dtype: Any = None,
+    device: str | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """A constant with the shape, dtype and device of a tensor."""
     x = as_tensor(input)
-    return full(x.shape, fill_value, dtype or x.dtype, device or x.device)
+    return full(x.shape, fill_value, dtype or x.dtype, device or x.device, requires_grad)
 
 
 def arange(
@@ -117,6 +121,8 @@ def arange(
 ) -> Tensor:
     """start, start + step, ... below end; arange(n) counts from 0 to n - 1."""
     start, end = (0, start) if end is None else (start, end)
+    if step == 0:
+        raise ValueError("arange: step must not be 0.")
     if dtype is None:
         is_integral = all(isinstance(n, (int, np.integer)) for n in (start, end, step))
         dtype = np.int64 if is_integral else np.float32
@@ -126,22 +132,40 @@ def arange(
 
 
 def linspace(
-    start: float, end: float, steps: int, *, dtype: Any = np.float32, device: str | None = None
+    start: float,
+    end: float,
+    steps: int,
+    *,
+    dtype: Any = None,
+    device: str | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """`steps` numbers at equal distances, the first `start`, the last `end`."""
-    return Tensor(np.linspace(start, end, steps, dtype=dtype), device=device)
+    values = np.linspace(start, end, steps, dtype=dtype or np.float32)
+    return Tensor(values, requires_grad, device)
 
 
 def eye(
-    n: int, m: int | None = None, *, dtype: Any = np.float32, device: str | None = None
+    n: int,
+    m: int | None = None,
+    *,
+    dtype: Any = None,
+    device: str | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """The identity matrix, of n rows and m (by default n) columns."""
-    return Tensor(np.eye(n, m, dtype=dtype), device=device)
+    return Tensor(np.eye(n, m, dtype=dtype or np.float32), requires_grad, device)
 
 
 def rand(*size: Any, **options: Any) -> Tensor:
     """Random numbers, uniform in [0, 1)."""
-    return _random(_shape(size), lambda random, shape: random.random(shape), **options)
+
+    def draw(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        # Otherwise a number just below 1 would be rounded to 1.
+        dtype = np.dtype(options.get("dtype") or np.float32)
+        return np.minimum(random.random(shape), np.nextafter(dtype.type(1), dtype.type(0)))
+
+    return _random(_shape(size), draw, **options)
 
 
 def randn(*size: Any, **options: Any) -> Tensor:
@@ -180,7 +204,7 @@ def _random(
     shape: tuple[int, ...],
     draw: Draw,
     *,
-    dtype: Any = np.float32,
+    dtype: Any = None,
     device: str | None = None,
     requires_grad: bool = False,
     generator: None = None,
@@ -192,7 +216,7 @@ def _random(
         )
     step, call = devices.draw("tensor")
     values = draw(devices.generator("tensor", step, sample=call), shape)
-    return Tensor(values.astype(dtype), requires_grad, device)
+    return Tensor(values.astype(dtype or np.float32), requires_grad, device)
 
 
 def _shape(size: tuple) -> tuple[int, ...]:

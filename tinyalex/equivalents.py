@@ -16,6 +16,7 @@ LOWER_PRECISION = (
     "float16 needs a scaled loss, which tinyalex does not compute: train in float32. For faster "
     "matrix products on a GPU, use tinyalex.device.allow_tf32()"
 )
+SOFTPLUS = "use x.clamp(min=0) + (-x.abs()).exp().log1p()"
 NUMPYS = "it has no gradient here: compute it on x.numpy() with numpy.{}"
 
 TENSOR = {
@@ -27,14 +28,14 @@ TENSOR = {
     "cumprod": NUMPYS.format("cumprod"),
     "data_ptr": "use x.data, the array",
     "diag": "use x[range(n), range(n)]",
-    "erf": "of layers, nn.GELU uses it",
+    "erf": "there is none; nn.GELU computes it internally",
     "fill_": "use ta.full_like(x, value), or ta.nn.init.constant_(x, value)",
     "grad_fn": "use x.creator",
     "histc": NUMPYS.format("histogram"),
     "index_add_": "use y = x[index]: its backward pass adds",
     "inverse": NUMPYS.format("linalg.inv"),
     "is_contiguous": "how elements are stored is not visible",
-    "logsumexp": "use m + (x - m).exp().sum(dim).log() with m = x.amax(), or -F.log_softmax",
+    "logsumexp": "use m + (x - m).exp().sum(dim, True).log() with m = x.amax(dim, True)",
     "median": NUMPYS.format("median"),
     "mT": "use x.swapaxes(-1, -2)",
     "narrow": "use x[:, start:start + length]",
@@ -56,6 +57,7 @@ TENSOR = {
     "trace": "use x[range(n), range(n)].sum()",
     "tril": "use x * numpy.tril(numpy.ones(x.shape, 'float32'))",
     "triu": "use x * numpy.triu(numpy.ones(x.shape, 'float32'))",
+    "where": "use ta.where(condition, x, other)",
     "type_as": "use x.to(y)",
     "uniform_": "use ta.rand(shape), or ta.nn.init.uniform_(x, a, b)",
     "unfold": "use slices; nn.Conv2d computes its patches itself",
@@ -81,6 +83,7 @@ TINYALEX = {
     "diag": "use x[range(n), range(n)]; for a diagonal matrix, ta.eye(n) * x",
     "distributed": "use mpirun and --parallel, or tinyalex.parallel: docs/scaling.md",
     "einsum": "use matmul (@), transposed and with sums: x @ w for 'ij,jk->ik'",
+    "Generator": "use ta.manual_seed(n): random numbers are a function of the seed",
     "fft": NUMPYS.format("fft"),
     "hub": "use models.alexnet() and models.load_weights(model, path)",
     "jit": "nothing to compile; to run a network elsewhere, use models.export_onnx(model, path)",
@@ -137,7 +140,7 @@ NN = {
     "ConvTranspose2d": "there is no transposed convolution: use x.repeat or Conv2d",
     "DataParallel": "use mpirun and --parallel, or tinyalex.parallel: docs/scaling.md",
     "ELU": "use LeakyReLU or GELU",
-    "Embedding": "its gradient is sparse, and AlexNet has none: use F.one_hot(y, n) and Linear",
+    "Embedding": "its gradient is sparse: use F.one_hot(y, n).float() @ weight",
     "GroupNorm": "use LocalResponseNorm, BatchNorm2d or LayerNorm",
     "GRU": RECURRENT,
     "GRUCell": RECURRENT,
@@ -154,7 +157,7 @@ NN = {
     "RNN": RECURRENT,
     "SiLU": "use x * x.sigmoid()",
     "SmoothL1Loss": "use MSELoss or L1Loss",
-    "Softplus": "use (1 + x.exp()).log()",
+    "Softplus": SOFTPLUS,
     "SyncBatchNorm": "use BatchNorm2d: each process has its own statistics",
     "Transformer": ATTENTION,
     "TransformerEncoder": ATTENTION,
@@ -169,7 +172,7 @@ FUNCTIONAL = {
     "conv1d": ONE_AXIS.format("conv2d with a kernel of (1, k)"),
     "conv_transpose2d": "there is no transposed convolution: use x.repeat or conv2d",
     "elu": "use leaky_relu or gelu",
-    "embedding": "use one_hot(y, n) @ weight",
+    "embedding": "use one_hot(y, n).float() @ weight",
     "grid_sample": "tinyalex.data augments images before they become tensors",
     "interpolate": "repeat pixels: x.unsqueeze(3).unsqueeze(5), then repeat and reshape; or "
     "resize images with Pillow",
@@ -178,7 +181,7 @@ FUNCTIONAL = {
     "scaled_dot_product_attention": ATTENTION,
     "silu": "use x * x.sigmoid()",
     "smooth_l1_loss": "use mse_loss or l1_loss",
-    "softplus": "use (1 + x.exp()).log()",
+    "softplus": SOFTPLUS,
     "upsample": "repeat pixels: x.unsqueeze(3).unsqueeze(5), then repeat and reshape",
 }
 
@@ -190,6 +193,27 @@ OPTIM = {
     "swa_utils": "average state_dict() of several epochs",
 }
 
+LR_SCHEDULER = dict.fromkeys(
+    (
+        *("ConstantLR", "CosineAnnealingWarmRestarts", "CyclicLR", "LinearLR", "MultiplicativeLR"),
+        *("OneCycleLR", "PolynomialLR", "SequentialLR"),
+    ),
+    "use LambdaLR(optimizer, lambda epoch: factor), or CosineAnnealingLR",
+)
+
+DATA = {
+    "ConcatDataset": "a Dataset of your own has __len__ and __getitem__; tensors are joined by "
+    "ta.cat",
+    "IterableDataset": "a DataLoader needs __len__ and __getitem__: loop over the batches yourself",
+    "WeightedRandomSampler": "give Subset(dataset, indices) indices drawn with these weights",
+}
+
+INIT = {
+    "dirac_": "use ta.nn.init.constant_(weight, 0), and weight.data[i, i, row, column] = 1",
+    "orthogonal_": "use weight.data = array, with an array from numpy.linalg.qr",
+    "trunc_normal_": "use ta.nn.init.normal_(tensor, mean, std)",
+}
+
 TABLES = {
     "Tensor": TENSOR,
     "tinyalex": TINYALEX,
@@ -197,6 +221,9 @@ TABLES = {
     "tinyalex.nn": NN,
     "tinyalex.functional": FUNCTIONAL,
     "tinyalex.optim": OPTIM,
+    "tinyalex.optim.lr_scheduler": LR_SCHEDULER,
+    "tinyalex.utils.data": DATA,
+    "tinyalex.nn.init": INIT,
 }
 """The equivalents, by the class or the module that does not have the name."""
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinyalex import ops
+from tinyalex.creation import tensor
 from tinyalex.functional.joining import cat
 from tinyalex.methods.reductions import ValuesAndIndices
 from tinyalex.tensor import Tensor, as_tensor
@@ -79,17 +80,20 @@ def where(condition: Any, input: Any, other: Any) -> Tensor:
     [1.0, 0.0]
     """
     mask = as_tensor(condition)
-    x, y = _as_dtype_of(input, other, mask), _as_dtype_of(other, input, mask)
+    x, y = _beside(input, other, mask), _beside(other, input, mask)
+    if isinstance(input, float) or isinstance(other, float):
+        x, y = (t if t.dtype.kind == "f" else t.float() for t in (x, y))
     return ops.Where.apply(mask.bool(), x, y)
 
 
-def _as_dtype_of(x: Any, other: Any, mask: Tensor) -> Tensor:
-    """`x` as a tensor; a Python number has the dtype of `other` if that can hold it."""
+def _beside(x: Any, other: Any, mask: Tensor) -> Tensor:
+    """`x` as a tensor. A Python number has the dtype of `other` if that can hold it,
+    else, or beside another number, the dtype of `ta.tensor`."""
     if not isinstance(x, (int, float)):
         return as_tensor(x)
-    number = Tensor(x, device=mask.device)
-    dtype = as_tensor(other).dtype
-    return number if isinstance(x, float) and dtype.kind != "f" else number.astype(dtype)
+    dtype = None if isinstance(other, (int, float)) else as_tensor(other).dtype
+    fits = dtype is not None and (isinstance(x, int) or dtype.kind == "f")
+    return tensor(x, dtype if fits else None, mask.device)
 
 
 def is_tensor(obj: object) -> bool:

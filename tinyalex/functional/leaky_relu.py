@@ -19,7 +19,7 @@ def leaky_relu_naive(x: np.ndarray, a: float) -> np.ndarray:
 class LeakyReLU(Function):
     """y = x where x > 0, else a*x.  dx = dy where x > 0, else a*dy
 
-    Stores which x are positive: y does not tell if a is 0 or negative.
+    Stores which x are positive: if a <= 0, the sign of y does not determine it.
     """
 
     def forward(self, x: Array, *, a: float) -> Array:

@@ -38,7 +38,7 @@ class BinaryCrossEntropyWithLogits(Function):
         dt   = dloss * (-x + (c - 1) * s)
 
     s = max(-x, 0) + log(1 + e**-|x|): the exponent is never positive, so that nothing
-    overflows, and log1p keeps what is small beside 1.
+    overflows, and log1p is accurate where e**-|x| is much smaller than 1.
 
     x, t, loss of any shape; c broadcasts to it.
     """

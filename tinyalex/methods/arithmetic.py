@@ -70,8 +70,7 @@ def _named(operation: Method) -> Method:
     def method(self: GraphTensor, other: Any) -> Any:
         return operation(self, other)
 
-    method.__name__ = operation.__name__
-    return method
+    return _documented(method, operation.__name__, operation.__doc__)
 
 
 def _function(op: type[Function]) -> Callable[[Any], Any]:
@@ -80,13 +79,16 @@ def _function(op: type[Function]) -> Callable[[Any], Any]:
     def method(self: GraphTensor) -> Any:
         return op.apply(self)
 
-    method.__name__ = op.__name__.lower()
+    return _documented(method, op.__name__.lower(), op.__doc__)
+
+
+def _documented(method: Callable[..., Any], name: str, doc: str | None) -> Callable[..., Any]:
+    method.__name__, method.__qualname__, method.__doc__ = name, f"Tensor.{name}", doc
     return method
 
 
 def _larger_or_smaller(op: type[Function]) -> Method:
     def method(self: GraphTensor, other: Any) -> Any:
-        """The larger (or smaller) of two elements. Equal ones share the gradient."""
         result = binary(op, self, other)
         if result is NotImplemented:
             raise TypeError(
@@ -95,8 +97,8 @@ def _larger_or_smaller(op: type[Function]) -> Method:
             )
         return result
 
-    method.__name__ = op.__name__.lower()
-    return method
+    doc = "The larger (or smaller) of two elements. Equal ones share the gradient."
+    return _documented(method, op.__name__.lower(), doc)
 
 
 class Arithmetic(GraphTensor):
@@ -113,6 +115,9 @@ class Arithmetic(GraphTensor):
     __isub__ = _in_place(operator.sub)
     __imul__ = _in_place(operator.mul)
     __itruediv__ = _in_place(operator.truediv)
+    __ifloordiv__ = _in_place(operator.floordiv)
+    __imod__ = _in_place(operator.mod)
+    __ipow__ = _in_place(operator.pow)
 
     __eq__ = _comparison("==", ops.Equal)
     __ne__ = _comparison("!=", ops.NotEqual)
@@ -136,6 +141,9 @@ class Arithmetic(GraphTensor):
         """self + alpha * other"""
         return self + (other if alpha == 1 else other * alpha)
 
+    def __pos__(self) -> Any:
+        return self
+
     def __neg__(self) -> Any:
         if self.dtype == bool:
             raise TypeError("-: not defined for a bool tensor. Convert it: -x.astype('float32').")
@@ -155,11 +163,11 @@ class Arithmetic(GraphTensor):
 
     def logical_and(self, other: Any) -> Any:
         """Whether both elements are True, or not zero."""
-        return (self != 0) & (other != 0)
+        return (self != 0) & _is_nonzero(other, self)
 
     def logical_or(self, other: Any) -> Any:
         """Whether one of two elements is True, or not zero."""
-        return (self != 0) | (other != 0)
+        return (self != 0) | _is_nonzero(other, self)
 
     def logical_not(self) -> Any:
         """Whether the element is False, or zero."""
@@ -217,3 +225,7 @@ class Arithmetic(GraphTensor):
     def equal(self, other: Any) -> bool:
         """Whether shapes and all elements are equal."""
         return self.shape == other.data.shape and bool((self == other).data.all())
+
+
+def _is_nonzero(x: Any, like: GraphTensor) -> Any:
+    return (like.result_class(x) if isinstance(x, (list, tuple)) else x) != 0

@@ -88,12 +88,11 @@ class Reductions(Arithmetic, Shapes):
         """(sum of |x|**p)**(1/p); the largest |x| if p is infinite."""
         if p in (2, "fro"):
             return ops.Norm.apply(self, axis=axis, keepdims=keepdims)
-        magnitudes = ops.Abs.apply(self)
         if p == math.inf:
-            return ops.Max.apply(magnitudes, axis=axis, keepdims=keepdims)
+            return ops.Max.apply(ops.Abs.apply(self), axis=axis, keepdims=keepdims)
         if not isinstance(p, (int, float)) or p <= 0:
             raise ValueError(f"norm: p must be a positive number, infinity or 'fro', got {p!r}.")
-        return ops.Sum.apply(magnitudes**p, axis=axis, keepdims=keepdims) ** (1 / p)
+        return ops.PNorm.apply(self, axis=axis, keepdims=keepdims, p=p)
 
     @_torchs_keywords
     def any(self, axis: Any = None, keepdims: bool = False) -> Self:

@@ -8,6 +8,7 @@ import numpy as np
 from tinyalex import device as devices
 from tinyalex.device import Array
 from tinyalex.function import Function, GraphTensor
+from tinyalex.methods.shapes import Size
 
 
 def constant(x: GraphTensor, compute: Callable[[Array], Any]) -> Any:
@@ -28,7 +29,9 @@ def binary(op: type[Function], x: Any, y: Any) -> Any:
 
 
 def _operand(x: Any, like: GraphTensor) -> Any:
-    """Lists become tensors on the other operand's device; arrays, Tensor(x)."""
+    """Lists and arrays as tensors; lists are placed on the other operand's device."""
+    if isinstance(x, Size):
+        return int(x)  # NumPy would take it for an int64
     if isinstance(x, (list, tuple)):
         return like.result_class(x, device=devices.of(like.data))
     return like.result_class(x) if devices.is_array(x) and x.shape else x

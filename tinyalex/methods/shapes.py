@@ -61,7 +61,12 @@ class Shapes(GraphTensor):
 
     def unsqueeze(self, dim: int) -> Self:
         """With a new axis of size 1, which has the number `dim` in the result."""
-        axis = axis_of("unsqueeze", "dim", dim, (*self.shape, 1))
+        if not -self.ndim - 1 <= operator.index(dim) <= self.ndim:
+            raise ValueError(
+                f"unsqueeze: dim={dim} is out of range for a tensor of shape {self.shape}. Use "
+                f"{-self.ndim - 1} to {self.ndim}."
+            )
+        axis = dim % (self.ndim + 1)
         return self.reshape(*self.shape[:axis], 1, *self.shape[axis:])
 
     def squeeze(self, dim: Any = None) -> Self:
@@ -74,14 +79,19 @@ class Shapes(GraphTensor):
         ]
         return self.reshape([n for i, n in enumerate(self.shape) if n != 1 or i not in chosen])
 
-    def transpose(self, *axes: Any) -> Self:
+    def transpose(self, *axes: Any, dim0: int | None = None, dim1: int | None = None) -> Self:
         """Axis i of the result is axis axes[i] of this tensor; reversed by default.
 
-        With three or more axes, `transpose(1, 2)` exchanges two of them, as in torch.
-        With two axes, `transpose(0, 1)` keeps their order: use `x.T` or `x.t()`.
+        `transpose(1, 2)` of three or more axes, `transpose(-2, -1)` and
+        `transpose(dim0=0, dim1=1)` exchange two axes, as in torch. `transpose(0, 1)` of
+        a matrix keeps their order, as in NumPy: use `x.T` or `x.t()`.
         """
+        if dim0 is not None or dim1 is not None:
+            if axes or dim0 is None or dim1 is None:
+                raise TypeError("transpose: give both dim0 and dim1, and nothing else.")
+            return self.swapaxes(dim0, dim1)
         order = _integers(axes) if axes else None
-        if order is not None and len(axes) == 2 < self.ndim:
+        if order is not None and len(axes) == 2 and (self.ndim > 2 or min(order) < 0):
             return self.swapaxes(*order)
         if axes == (0, 1) and self.ndim == 2:
             warnings.warn(
@@ -154,6 +164,8 @@ class Shapes(GraphTensor):
     def split(self, split_size: Any, dim: int = 0) -> tuple[Self, ...]:
         """Consecutive parts along an axis, of one size or of the sizes in a list."""
         axis = axis_of("split", "dim", dim, self.shape)
+        if self.ndim == 0:
+            raise ValueError("split: a tensor of shape () has no axis to split.")
         total = self.shape[axis]
         if isinstance(split_size, (list, tuple)):
             sizes = list(split_size)
@@ -180,6 +192,8 @@ class Shapes(GraphTensor):
 
     def unbind(self, dim: int = 0) -> tuple[Self, ...]:
         """The slices along an axis, without it."""
+        if self.shape[axis_of("unbind", "dim", dim, self.shape)] == 0:
+            return ()
         return tuple(part.squeeze(dim) for part in self.split(1, dim))
 
     def contiguous(self) -> Self:
@@ -226,6 +240,11 @@ class Shapes(GraphTensor):
             raise RuntimeError(
                 "x[index] = value: x needs a gradient, which assignments do not pass on. Use "
                 "ta.where(mask, value, x), or assign within ta.no_grad()."
+            )
+        if isinstance(value, GraphTensor) and value.requires_grad and is_grad_enabled():
+            raise RuntimeError(
+                "x[index] = value: value needs a gradient, which assignments do not pass on. Use "
+                "ta.where, ta.stack or ta.cat, or assign value.detach()."
             )
         array = value.data if isinstance(value, GraphTensor) else value
         if devices.is_array(array):

@@ -1,11 +1,12 @@
 """Networks with columns, each on a device of its own (section 3.5)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Any, Self
+from typing import Any
 
 from tinyalex import device as devices
 from tinyalex import functional as F
+from tinyalex.device import Array
 from tinyalex.nn import Sequential
 from tinyalex.nn.partitioned import Partitioned, Section, column_segments
 from tinyalex.tensor import Tensor, as_tensor
@@ -71,12 +72,11 @@ class Columns(Partitioned):
                 outputs.append(segment(x))
         return outputs
 
-    def to(self, target: Any) -> Self:
-        """Convert the dtype. Raises ValueError for a device: each column has one."""
+    def _change(self, target: Any) -> Callable[[Array], Array]:
+        """Raises ValueError for a device: each column has one."""
         if isinstance(target, str) and target.split(":")[0] in ("cpu", "cuda", "auto"):
             raise ValueError(
                 f"{type(self).__name__}.to: expected a floating dtype, got {target!r}. The columns "
                 f"are on {', '.join(self.devices)}; build the network on other devices instead."
             )
-        super().to(target)
-        return self
+        return super()._change(target)

@@ -30,6 +30,15 @@ class ModuleList(Module):
             self.append(module)
         return self
 
+    def insert(self, index: int, module: Any) -> None:
+        modules = list(self)
+        modules.insert(index, module)
+        for i, each in enumerate(modules):
+            self.add_module(str(i), each)
+
+    def __setitem__(self, index: int, module: Any) -> None:
+        self.add_module(str(range(len(self))[index]), module)
+
     def __len__(self) -> int:
         return len(list(self.children()))
 

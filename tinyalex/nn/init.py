@@ -5,6 +5,7 @@ filled always gets the same values.
 """
 
 import math
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +13,10 @@ from typing import Any
 import numpy as np
 
 from tinyalex import device
+from tinyalex.equivalents import module_getattr
 from tinyalex.tensor import Tensor
+
+__getattr__ = module_getattr(sys.modules[__name__])
 
 _skipping = False
 

@@ -1,4 +1,4 @@
-"""The losses as Modules."""
+"""The losses as Modules. Weights are buffers: they move with `to`."""
 
 from typing import Any
 
@@ -10,6 +10,8 @@ from tinyalex.tensor import Tensor
 class CrossEntropyLoss(Module):
     """`functional.cross_entropy`, with the same options."""
 
+    weight: Tensor | None
+
     def __init__(
         self,
         weight: Any = None,
@@ -17,8 +19,9 @@ class CrossEntropyLoss(Module):
         reduction: str = "mean",
         label_smoothing: float = 0.0,
     ) -> None:
-        self.weight, self.ignore_index = weight, ignore_index
-        self.reduction, self.label_smoothing = reduction, label_smoothing
+        self.register_buffer("weight", weight)
+        self.ignore_index, self.reduction = ignore_index, reduction
+        self.label_smoothing = label_smoothing
 
     def forward(self, input: Any, target: Any) -> Tensor:
         options = self.weight, self.ignore_index, self.reduction, self.label_smoothing
@@ -28,10 +31,13 @@ class CrossEntropyLoss(Module):
 class NLLLoss(Module):
     """`functional.nll_loss` of log-probabilities, as `LogSoftmax` returns them."""
 
+    weight: Tensor | None
+
     def __init__(
         self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean"
     ) -> None:
-        self.weight, self.ignore_index, self.reduction = weight, ignore_index, reduction
+        self.register_buffer("weight", weight)
+        self.ignore_index, self.reduction = ignore_index, reduction
 
     def forward(self, input: Any, target: Any) -> Tensor:
         return F.nll_loss(input, target, self.weight, self.ignore_index, self.reduction)
@@ -60,8 +66,13 @@ class L1Loss(Module):
 class BCEWithLogitsLoss(Module):
     """`functional.binary_cross_entropy_with_logits`, with the same options."""
 
+    weight: Tensor | None
+    pos_weight: Tensor | None
+
     def __init__(self, weight: Any = None, reduction: str = "mean", pos_weight: Any = None) -> None:
-        self.weight, self.reduction, self.pos_weight = weight, reduction, pos_weight
+        self.register_buffer("weight", weight)
+        self.register_buffer("pos_weight", pos_weight)
+        self.reduction = reduction
 
     def forward(self, input: Any, target: Any) -> Tensor:
         options = self.weight, self.reduction, self.pos_weight

@@ -131,10 +131,11 @@ class Module:
                     seen.add(id(value))
                     yield (f"{prefix}.{name}" if prefix else name), value
 
-    def zero_grad(self) -> None:
-        """Reset all gradients to None, before each backward(), which adds to them."""
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Reset all gradients to None, or to zeros, before each backward(), which adds
+        to them."""
         for p in self.parameters():
-            p.grad = None
+            p.grad = None if set_to_none or p.grad is None else 0 * p.grad
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Whether parameters get gradients: False freezes a part of a network."""
@@ -154,18 +155,19 @@ class Module:
     def eval(self) -> Self:
         return self.train(False)
 
-    def to(self, target: Any) -> Self:
+    def to(self, *targets: Any, device: Any = None, dtype: Any = None) -> Self:
         """Move parameters and buffers to a device ("cuda" or "auto"), or convert their
-        dtype (of buffers, only floating ones).
+        dtype (of buffers, only floating ones), or both: to("cuda", "float32").
 
         The tensors stay the same objects, so an optimizer continues to update them.
         """
-        change = self._change(target)
-        for p in self.parameters():
-            p.data = change(p.data)
-            p.grad = None if p.grad is None else change(p.grad)
-        for b in self.buffers():
-            b.data = change(b.data)
+        changes = [self._change(t) for t in (*targets, device, dtype) if t is not None]
+        for change in changes:
+            for p in self.parameters():
+                p.data = change(p.data)
+                p.grad = None if p.grad is None else change(p.grad)
+            for b in self.buffers():
+                b.data = change(b.data)
         return self
 
     def _change(self, target: Any) -> Callable[[Array], Array]:

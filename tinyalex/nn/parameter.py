@@ -7,9 +7,9 @@ from tinyalex.tensor import Tensor
 
 
 class Parameter(Tensor):
-    """A tensor that a Module owns and training changes."""
+    """A tensor that a Module owns and training changes, if `requires_grad`."""
 
-    def __init__(self, array: Any) -> None:
-        super().__init__(array, requires_grad=True)
+    def __init__(self, array: Any, requires_grad: bool = True) -> None:
+        super().__init__(array, requires_grad)
         with device.on_device_of(self.data):
             self.data = kernels.of(self.data).ready(self.data)  # the optimizer writes to it

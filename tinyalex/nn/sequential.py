@@ -1,7 +1,7 @@
 """Sequential: a chain of layers."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 from tinyalex.kernels.fast_paths import switch
 from tinyalex.nn.fusion import fuse
@@ -27,6 +27,11 @@ class Sequential(Module):
             named = {str(i): layer for i, layer in enumerate(layers)}
         for name, layer in named.items():
             self.add_module(name, layer)
+
+    def append(self, layer: Any) -> Self:
+        """Add a last layer, named by its index."""
+        self.add_module(str(len(self)), layer)
+        return self
 
     def forward(self, x: Any) -> Any:
         if not switch.enabled:

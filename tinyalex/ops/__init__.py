@@ -20,7 +20,6 @@ from tinyalex.ops.arithmetic import (
     Power,
     Remainder,
     Subtract,
-    Tanh,
     Where,
     Xor,
 )
@@ -38,15 +37,16 @@ from tinyalex.ops.elementwise import (
     Sin,
     Sqrt,
     Square,
+    Tanh,
 )
 from tinyalex.ops.indexing import Index
-from tinyalex.ops.reduction import CumSum, Max, Mean, Min, Norm, Std, Sum, Var
+from tinyalex.ops.reduction import CumSum, Max, Mean, Min, Norm, PNorm, Std, Sum, Var
 from tinyalex.ops.shape import Cast, Expand, Move, Reshape, Transpose
 
 __all__ = [
     "Abs", "Add", "And", "Cast", "Ceil", "Clamp", "Cos", "CumSum", "Divide", "Equal", "Exp",
     "Expand", "Floor", "FloorDivide", "Greater", "GreaterEqual", "Index", "Less", "LessEqual",
     "Log", "Log1p", "MatMul", "Max", "Maximum", "Mean", "Min", "Minimum", "Move", "Multiply",
-    "Norm", "NotEqual", "Or", "Power", "Remainder", "Reshape", "Round", "Rsqrt", "Sign", "Sin",
-    "Sqrt", "Square", "Std", "Subtract", "Sum", "Tanh", "Transpose", "Var", "Where", "Xor",
+    "Norm", "NotEqual", "Or", "PNorm", "Power", "Remainder", "Reshape", "Round", "Rsqrt", "Sign",
+    "Sin", "Sqrt", "Square", "Std", "Subtract", "Sum", "Tanh", "Transpose", "Var", "Where", "Xor",
 ]  # fmt: skip

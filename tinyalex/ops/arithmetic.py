@@ -1,4 +1,4 @@
-"""Operations of two arrays or numbers, with broadcasting; where, clamp and tanh."""
+"""Operations of two arrays or numbers, with broadcasting; where and clamp."""
 
 import operator
 from typing import Any
@@ -84,7 +84,7 @@ class Divide(Binary):
         return dz / y
 
     def dy(self, dz: Array, x: Any, y: Any) -> Array:
-        return -dz * x / (y * y)
+        return -dz * (x / y) / y  # y*y could overflow
 
 
 class Power(Binary):
@@ -160,7 +160,7 @@ class Minimum(Maximum):
 
 
 def without_gradient(name: str, value: Any) -> type[Binary]:
-    """An operation whose results are bools or integers, and so have no gradient."""
+    """An operation without a gradient: its results are bools, or constant in steps."""
     return type(name, (Binary,), {"value": staticmethod(value)})
 
 
@@ -248,17 +248,6 @@ class MatMul(Function):
         dx = unbroadcast(dz @ y.swapaxes(-1, -2), x).reshape(self.x.shape) if want_dx else None
         dy = unbroadcast(x.swapaxes(-1, -2) @ dz, y).reshape(self.y.shape) if want_dy else None
         return dx, dy
-
-
-class Tanh(Function):
-    """y = tanh(x).  dx = dy * (1 - y**2)"""
-
-    def forward(self, x: Array) -> Array:
-        self.y = device.xp(x).tanh(x)
-        return self.y
-
-    def backward(self, dy: Array) -> Array:
-        return dy * (1 - self.y * self.y)
 
 
 def _library(x: Any, y: Any) -> Any:

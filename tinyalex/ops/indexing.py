@@ -32,9 +32,9 @@ def index_for(x: Array, index: Any) -> Any:
 
 
 def _may_repeat(index: Any) -> bool:
-    """Whether the index may repeat an element, as lists and integer arrays may."""
+    """Whether the index may repeat an element, as sequences and integer arrays may."""
     parts = index if isinstance(index, tuple) else (index,)
     return any(
-        isinstance(p, list) or (device.is_array(p) and p.ndim > 0 and p.dtype != bool)
+        isinstance(p, (list, tuple)) or (device.is_array(p) and p.ndim > 0 and p.dtype != bool)
         for p in parts
     )

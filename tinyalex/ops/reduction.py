@@ -4,6 +4,8 @@ import math
 import operator
 from typing import Any
 
+import numpy as np
+
 from tinyalex import device
 from tinyalex.device import Array
 from tinyalex.function import Function
@@ -63,7 +65,8 @@ class Mean(Function):
         check_floating("mean", x)
         self.shape, self.axes = x.shape, axes_of("mean", axis, x.shape)
         self.count = _count(x.shape, self.axes)
-        return device.asarray(x.sum(axis=self.axes, keepdims=keepdims)) / self.count
+        total = x.sum(axis=self.axes, keepdims=keepdims, dtype=_sum_dtype(x))
+        return (device.asarray(total) / self.count).astype(x.dtype, copy=False)
 
     def backward(self, dy: Array) -> Array:
         return broadcast_back(dy / self.count, self.shape, self.axes)
@@ -80,11 +83,13 @@ class Var(Function):
     def forward(self, x: Array, *, axis: Any, keepdims: Any, correction: float) -> Array:
         check_floating(type(self).__name__.lower(), x)
         self.shape, self.axes = x.shape, axes_of(type(self).__name__.lower(), axis, x.shape)
-        mean = x.sum(axis=self.axes, keepdims=True) / max(1, _count(x.shape, self.axes))
-        self.centred = x - mean
+        wide = _sum_dtype(x)
+        total = x.sum(axis=self.axes, keepdims=True, dtype=wide)
+        self.centred = x - (total / max(1, _count(x.shape, self.axes))).astype(x.dtype, copy=False)
         self.count = max(0, _count(x.shape, self.axes) - correction)
-        total = (self.centred * self.centred).sum(axis=self.axes, keepdims=keepdims)
-        return device.asarray(total) / self.count
+        squares = self.centred * self.centred
+        total = squares.sum(axis=self.axes, keepdims=keepdims, dtype=wide)
+        return (device.asarray(total) / self.count).astype(x.dtype, copy=False)
 
     def backward(self, dy: Array) -> Array:
         return broadcast_back(2 * dy, self.shape, self.axes) * self.centred / self.count
@@ -112,6 +117,24 @@ class Norm(Function):
 
     def backward(self, dy: Array) -> Array:
         return self.x * broadcast_back(_divide_or_zero(dy, self.y), self.x.shape, self.axes)
+
+
+class PNorm(Function):
+    """y = (sum of |x|**p along `axis`)**(1/p).  dx = dy * sign(x) * (|x| / y)**(p - 1),
+    and 0 where x is 0"""
+
+    def forward(self, x: Array, *, axis: Any, keepdims: Any, p: float) -> Array:
+        check_floating("norm", x)
+        self.x, self.axes, self.p = x, axes_of("norm", axis, x.shape), p
+        self.y = (abs(x) ** p).sum(axis=self.axes, keepdims=keepdims) ** (1 / p)
+        return self.y
+
+    def backward(self, dy: Array) -> Array:
+        xp, x = device.xp(dy), self.x
+        y = broadcast_back(self.y, x.shape, self.axes)
+        share = xp.where(x == 0, 0, abs(_divide_or_zero(x, y)) ** (self.p - 1))
+        dx = broadcast_back(dy, x.shape, self.axes) * xp.sign(x) * share
+        return dx.astype(dy.dtype, copy=False)
 
 
 class Max(Function):
@@ -158,6 +181,11 @@ class CumSum(Function):
             return dy
         xp = device.xp(dy)
         return xp.flip(xp.flip(dy, self.axis).cumsum(axis=self.axis), self.axis)
+
+
+def _sum_dtype(x: Array) -> np.dtype:
+    """float32 for float16, whose largest number is 65504."""
+    return np.promote_types(x.dtype, np.float32)
 
 
 def _count(shape: tuple[int, ...], axes: tuple[int, ...]) -> int:

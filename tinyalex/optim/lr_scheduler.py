@@ -2,11 +2,15 @@
 
 import bisect
 import math
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 from typing import Any
 
+from tinyalex.equivalents import module_getattr
 from tinyalex.optim.optimizer import Optimizer
+
+__getattr__ = module_getattr(sys.modules[__name__])
 
 
 class Scheduler:
@@ -156,7 +160,7 @@ class ReduceLROnPlateau(Scheduler):
     improving with the current learning rate" (section 5). A metric improves if it is
     less than (1 - threshold) times the best one; with mode="max", if it is more than
     (1 + threshold) times that. The largest of the groups' rates does not fall below
-    `min_lr`.
+    `min_lr`: the last factor leads to it.
     """
 
     saved = (*Scheduler.saved, "best", "bad_epochs")
@@ -184,15 +188,15 @@ class ReduceLROnPlateau(Scheduler):
 
     def step(self, metrics: float) -> None:  # type: ignore[override]
         self.epoch += 1
+        metrics = float(metrics)  # a tensor would keep its graph
         if self._improves(metrics):
             self.best, self.bad_epochs = metrics, 0
         else:
             self.bad_epochs += 1
         if self.bad_epochs > self.patience:
             self.bad_epochs = 0
-            factor = self.factor * self.drop
-            if max(self.initial) * factor >= self.min_lr:
-                self._apply(factor)
+            lowest = self.min_lr / max(self.initial) if self.min_lr else 0.0
+            self._apply(max(self.factor * self.drop, min(lowest, self.factor)))
 
     def _improves(self, metrics: float) -> bool:
         if self.mode == "min":

@@ -39,6 +39,10 @@ class Optimizer:
 
     def add_param_group(self, group: dict[str, Any]) -> None:
         """Add a group of parameters, such as those of a layer that was frozen."""
+        if "params" not in group:
+            raise ValueError(
+                f"{self.name}: a group needs the key 'params', got {', '.join(map(repr, group))}."
+            )
         params = group["params"]
         params = [params] if isinstance(params, Tensor) else list(params)
         group = {**self.defaults, **group, "params": params}

@@ -126,7 +126,7 @@ def _all_arrive(comm: Any) -> bool:
 
 
 def _wait_for_all(comm: Any) -> None:
-    """Let the last rank finish on all cores: MPI's own wait at the end keeps one busy."""
+    """Leave the cores to the last rank: MPI's own wait at the end keeps one busy."""
     request = comm.Ibarrier()
     while not request.Test():
         time.sleep(0.01)

@@ -5,6 +5,7 @@ ahead.
 """
 
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import Any
@@ -14,7 +15,10 @@ import numpy as np
 from tinyalex import device
 from tinyalex.data.checks import check_integer, is_integer
 from tinyalex.data.order import shuffled
+from tinyalex.equivalents import module_getattr
 from tinyalex.tensor import Tensor, as_tensor
+
+__getattr__ = module_getattr(sys.modules[__name__])
 
 
 class Dataset:
@@ -133,7 +137,7 @@ class DataLoader:
         order = shuffled(n, next(self._epochs), None) if self.shuffle else np.arange(n)
         for first in range(0, len(self) * self.batch_size, self.batch_size):
             rows = order[first : first + self.batch_size]
-            if isinstance(self.dataset, TensorDataset) and self.collate_fn is None:
+            if type(self.dataset) is TensorDataset and self.collate_fn is None:
                 yield self.dataset[rows]
             else:
                 yield (self.collate_fn or collate)([self.dataset[i] for i in rows.tolist()])
