@@ -111,8 +111,7 @@ class Conv2d(ConvFunction):
                 for dwg, cg, pg in self.by_group(dw, k.matrix(col), k.matrix(dproduct)):
                     xp.matmul(cg, pg.T, out=dwg[0])
             if want_db:
-                dpositions = k.matrix(dproduct)
-                db = dpositions @ xp.ones(dpositions.shape[1], dy.dtype)
+                db = k.row_sums(k.matrix(dproduct))
             if dx is not None:
                 for wg, cg, pg in self.by_group(as_rows(w), k.matrix(col), k.matrix(dproduct)):
                     xp.matmul(wg.T, pg, out=cg)

@@ -14,6 +14,7 @@ from tinyalex.kernels.cpu.columns import (
     im2col,
     matrix,
     positions,
+    row_sums,
     to_columns,
 )
 from tinyalex.kernels.cpu.convolution.selection import convolution_algorithm
@@ -41,6 +42,6 @@ __all__ = [
     "check_labels", "col2im", "columns", "convolution_algorithm", "cross_entropy",
     "cross_entropy_backward", "error_function", "from_columns", "im2col", "like", "lrn",
     "lrn_backward", "matmul", "matrix", "max_pool", "max_pool_backward", "positions",
-    "random_mask", "ready", "relu", "relu_backward", "scale_kept", "sgd_update",
-    "spatial_norm", "spatial_norm_backward", "to_columns",
+    "random_mask", "ready", "relu", "relu_backward", "row_sums", "scale_kept",
+    "sgd_update", "spatial_norm", "spatial_norm_backward", "to_columns",
 ]  # fmt: skip

@@ -36,6 +36,11 @@ def matrix(a: np.ndarray) -> np.ndarray:
     return np.moveaxis(a, -3, -1).reshape(math.prod(rows), oh * ow * t, copy=False)
 
 
+def row_sums(a: np.ndarray) -> np.ndarray:
+    """The sum of each row of a matrix, by BLAS, which is faster than NumPy's sum."""
+    return a @ np.ones(a.shape[1], a.dtype)
+
+
 def im2col(
     x: np.ndarray, col: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
 ) -> None:

@@ -55,6 +55,10 @@ def matrix(a: Array) -> Array:
     return a.reshape(math.prod(a.shape[:-3]), math.prod(a.shape[-3:]))
 
 
+def row_sums(a: Array) -> Array:
+    return a.sum(axis=1)
+
+
 def matmul(a: Array, b: Array, out: Array) -> None:
     device.xp(a).matmul(a, b, out=out)
 
