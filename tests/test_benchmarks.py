@@ -317,6 +317,34 @@ def test_relu_and_tanh_train_until_the_target(tmp_path):
     assert "epochs to 85 % training error" in printed
 
 
+def test_rates_without_a_result_are_labelled(scripts, tmp_path, monkeypatch, recwarn):
+    import relu_against_tanh as benchmark
+
+    run = {"activation": "relu", "lr": 0.1, "epochs": None, "diverged": False, "limit": 4.0}
+    runs = [run | {"curve": [[0.1, 0.9]]}, run | {"lr": 9.0, "diverged": True, "curve": []}]
+    runs += [r | {"activation": "tanh"} for r in runs]
+    found = {"target": 0.25, "images": 9, "machine": benchmark.machine.describe(), "runs": runs}
+    text = benchmark.as_text(found)
+    assert text.count("> 4.0") == text.count("diverged") == 2
+    figures = []
+    monkeypatch.setattr(benchmark.report, "write_figure", lambda figure, _: figures.append(figure))
+    benchmark.draw(found, tmp_path / "a.png")
+    (axes,) = figures[0].axes
+    labels = [label.get_text() for label in axes.get_legend().get_texts()]
+    assert labels == ["relu, rate 0.1", "tanh, rate 0.1"]
+    benchmark.draw(found | {"runs": runs[1::2]}, tmp_path / "a.png")  # all diverged
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("script", ["relu_against_tanh.py", "cifar_recipes.py"])
+def test_wrong_data_end_in_a_message(script, tmp_path):
+    command = [sys.executable, BENCHMARKS / script, "--data", tmp_path / "none"]
+    command += ["run"] if script == "cifar_recipes.py" else []
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"{script}: cifar10: there is no ")
+
+
 def finished_run(folder, recipe, **options):
     """The output folder of train_cifar.py, with an untrained network."""
     folder.mkdir()
@@ -351,6 +379,32 @@ def test_recipes_are_tested_as_trained_and_rounded(tmp_path):
     for name, weight in model.state_dict().items():
         error = np.linalg.norm(other.state_dict()[name] - weight)
         assert error <= 0.25 * np.linalg.norm(weight), name
+
+
+def test_small_files_of_recipes_have_different_names_and_less_than_1_mb(
+    scripts, tmp_path, monkeypatch
+):
+    import cifar_recipes
+
+    def main(*runs):
+        options = ("--data=shapes", "--subset=2", "--weights=small", "--output=out")
+        monkeypatch.setattr("sys.argv", ["cifar_recipes.py", *runs, *options])
+        return cifar_recipes.main()
+
+    finished_run(tmp_path / "one", "18pct")
+    (tmp_path / "other").mkdir()
+    finished_run(tmp_path / "other" / "one", "18pct")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"expected folders with different names, .*'one', 'one'"):
+        main("one", "other/one")
+    monkeypatch.setattr(cifar_recipes, "MAX_SMALL_BYTES", 10_000)
+    with pytest.raises(ValueError, match=r"best\.safetensors has 1.*, expected less than 10,000"):
+        main("one")
+    monkeypatch.setattr(cifar_recipes, "MAX_SMALL_BYTES", 1_000_000)
+    (tmp_path / "small" / "one" / "best.safetensors").unlink()
+    monkeypatch.chdir(tmp_path / "one")
+    main(".")
+    assert (tmp_path / "one" / "small" / "one" / "best.safetensors").is_file()
 
 
 @pytest.mark.parallel
