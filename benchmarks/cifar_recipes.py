@@ -31,6 +31,8 @@ LEVELS = {
 }
 """Levels of the weights of each layer in small files; others become float16."""
 
+MAX_SMALL_BYTES = 1_000_000
+
 PUBLISHED = {"18pct": (18, 140), "13pct": (13, 160), "11pct": (11, 520)}
 """cuda-convnet's test error in percent, and epochs (docs/cifar.md)."""
 
@@ -39,7 +41,13 @@ def main() -> int:
     args = arguments()
     _, test = data.shapes() if args.data == "shapes" else data.cifar10(args.data)
     test = test[: args.subset]
-    runs = [measure(Path(run), test, args.weights) for run in args.runs]
+    folders = [Path(run).resolve() for run in args.runs]
+    names = [folder.name for folder in folders]
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"expected folders with different names, which the small files have, got {names}."
+        )
+    runs = [measure(folder, test, args.weights) for folder in folders]
     found = {"images": len(test), "machine": machine.describe(), "runs": runs}
     text = as_text(found)
     print(text)
@@ -51,14 +59,15 @@ def main() -> int:
 
 def measure(run: Path, test: data.Dataset, weights_folder: Path | None) -> dict[str, Any]:
     """The log of a run, the test errors of its weights, and those of a small file."""
-    weights = models.read_weights(run / "model.safetensors")
+    file = run / "model.safetensors"
+    weights = models.read_weights(file)
     recipe = (weights.variant or "").removeprefix("cifar-")
     if recipe not in LEVELS:
         raise ValueError(
             f"{run} is a run of {weights.variant!r}, expected train_cifar.py --model with one of "
             f"{', '.join(LEVELS)}."
         )
-    preprocess = cifar_weights.preprocessing_of(run / "model.safetensors", weights.metadata)
+    network, preprocess = cifar_weights.load_cifar(file, weights)
     levels = {f"{layer}.weight": count for layer, count in LEVELS[recipe].items()}
     arrays, entry = quantize(weights.arrays, levels)
     file_size = None
@@ -71,38 +80,30 @@ def measure(run: Path, test: data.Dataset, weights_folder: Path | None) -> dict[
         )
         serialization.save(small, arrays, stored | weights.metadata | entry)
         file_size = small.stat().st_size
+        if file_size >= MAX_SMALL_BYTES:
+            raise ValueError(
+                f"{small} has {file_size:,} bytes, expected less than {MAX_SMALL_BYTES:,}."
+            )
     with open(run / "log.csv", newline="", encoding="utf-8") as file:
         log = [{name: float(text) for name, text in line.items()} for line in csv.DictReader(file)]
+    trained = errors(network, test, preprocess)
+    network.load_state_dict(dequantize(arrays, entry))
     return {
         "run": run.name,
         "recipe": recipe,
-        "lrn": any(isinstance(m, nn.LocalResponseNorm) for m in network(weights).modules()),
+        "lrn": any(isinstance(m, nn.LocalResponseNorm) for m in network.modules()),
         "epochs": len(log),
         "hours": sum(line["seconds"] for line in log) / 3600,
         "images_per_second": float(np.median([line["images_per_second"] for line in log])),
         "train_error": log[-1]["train_error"],
-        "errors": errors(network(weights), test, preprocess),
-        "small": errors(
-            network(weights._replace(arrays=dequantize(arrays, entry))),
-            test,
-            preprocess,
-        ),
+        "errors": trained,
+        "small": errors(network, test, preprocess),
         "small_bytes": file_size,
         "log": [
             {name: line[name] for name in ("epoch", "lr", "train_error", "valid_error")}
             for line in log
         ],
     }
-
-
-def network(weights: Any) -> Any:
-    """The network of a weights file."""
-    metadata, classes = weights.metadata, len(weights.arrays["fc.bias"])
-    options = {"lrn": metadata["lrn"] == "1"} if "lrn" in metadata else {}
-    with nn.init.skipped():
-        model = models.cifar(metadata["variant"].removeprefix("cifar-"), classes, **options)
-    model.load_state_dict(weights.arrays)
-    return model
 
 
 def errors(model: Any, test: data.Dataset, preprocess: cifar_weights.MeanImage) -> list[float]:

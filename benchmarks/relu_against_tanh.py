@@ -108,7 +108,14 @@ def train_until(
                 break
         epoch += 1
     reached = curve[-1][0] if finite and is_done(curve, target) else None
-    return {"activation": activation, "lr": lr, "epochs": reached, "curve": curve}
+    return {
+        "activation": activation,
+        "lr": lr,
+        "epochs": reached,
+        "diverged": not finite,
+        "limit": limit,
+        "curve": curve,
+    }
 
 
 def is_done(curve: list[list[float]], target: float) -> bool:
@@ -116,8 +123,15 @@ def is_done(curve: list[list[float]], target: float) -> bool:
 
 
 def describe(run: dict[str, Any]) -> str:
-    reached = "not reached" if run["epochs"] is None else f"{run['epochs']:.1f} epochs"
-    return f"{run['activation']}, learning rate {run['lr']:g}: {reached}"
+    unit = "" if run["diverged"] else " epochs"
+    return f"{run['activation']}, learning rate {run['lr']:g}: {epochs(run)}{unit}"
+
+
+def epochs(run: dict[str, Any]) -> str:
+    """The epochs to the target, or why they are unknown."""
+    if run["diverged"]:
+        return "diverged"
+    return f"> {run['limit']:.1f}" if run["epochs"] is None else f"{run['epochs']:.1f}"
 
 
 def best(found: dict[str, Any], activation: str) -> dict[str, Any] | None:
@@ -131,7 +145,7 @@ def as_text(found: dict[str, Any]) -> str:
         [
             run["activation"],
             f"{run['lr']:g}",
-            "" if run["epochs"] is None else f"{run['epochs']:.1f}",
+            epochs(run),
             "best" if run is best(found, run["activation"]) else "",
         ]
         for run in found["runs"]
@@ -144,7 +158,7 @@ def as_text(found: dict[str, Any]) -> str:
         lines.append(
             f"tanh takes {tanh['epochs'] / relu['epochs']:.1f} times as many epochs as ReLU."
         )
-    lines.append(f"{found['images']} training images. An empty cell: stopped, or not finite.")
+    lines.append(f"{found['images']} training images. > N: stopped after N epochs.")
     return "\n".join([*lines, "", machine.as_text(found["machine"])])
 
 
@@ -153,24 +167,29 @@ def draw(found: dict[str, Any], path: Path) -> None:
     figure = new_figure(7, 4)
     axes = figure.add_subplot()
     colours = {"relu": report.OURS, "tanh": report.OTHER}
-    for run in found["runs"]:
-        if run["curve"]:
-            epochs, values = zip(*run["curve"], strict=True)
-            is_best = run is best(found, run["activation"])
-            label = f"{run['activation']}, rate {run['lr']:g}" if is_best else None
-            axes.plot(
-                epochs,
-                [100 * value for value in values],
-                color=colours[run["activation"]],
-                linewidth=2 if is_best else 0.6,
-                label=label,
-            )
+    drawn = [run for run in found["runs"] if run["curve"]]
+    labelled = [
+        best(found, name) or next((run for run in drawn if run["activation"] == name), None)
+        for name in ACTIVATIONS
+    ]
+    for run in drawn:
+        times, values = zip(*run["curve"], strict=True)
+        is_best = run is best(found, run["activation"])
+        label = f"{run['activation']}, rate {run['lr']:g}" if run in labelled else None
+        axes.plot(
+            times,
+            [100 * value for value in values],
+            color=colours[run["activation"]],
+            linewidth=2 if is_best else 0.6,
+            label=label,
+        )
     axes.axhline(100 * found["target"], color=INK, linewidth=0.8, linestyle=":")
     axes.set_title("training error, %", loc="left", fontsize=10)
     axes.set_xlabel("epoch", color=INK)
     axes.set_ylim(bottom=0)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    if drawn:
+        axes.legend(frameon=False)
     report.write_figure(figure, path)
 
 
@@ -196,4 +215,7 @@ def arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except (ValueError, OSError) as error:
+        sys.exit(f"relu_against_tanh.py: {error}")

@@ -216,3 +216,9 @@ def seeded():
 def rng(request):
     """NumPy's generator, seeded by the name of the test."""
     return np.random.default_rng(zlib.crc32(request.node.name.encode()))
+
+
+@pytest.fixture
+def scripts(monkeypatch):
+    """Makes the modules in benchmarks/ importable."""
+    monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))

@@ -8,13 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmark_scripts import BENCHMARKS, run
 from PIL import Image
-
-import tinyalex as ta
-from tinyalex import models, nn
-from tinyalex.models.prediction import load_classifier
-
-BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 
 MACHINE = {
     "cpu",
@@ -39,18 +34,6 @@ CONTENDER = {
 }
 
 
-def run(script, *options, folder):
-    """The script's output, and the JSON that it wrote."""
-    command = [sys.executable, BENCHMARKS / script, *options, "--output", folder, "--name", "found"]
-    done = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, cwd=folder
-    )
-    assert done.returncode == 0, done.stderr
-    assert (folder / "found.png").read_bytes().startswith(b"\x89PNG")
-    assert (folder / "found.md").read_text(encoding="utf-8").strip() in done.stdout
-    return done.stdout, json.loads((folder / "found.json").read_text(encoding="utf-8"))
-
-
 def step(*options, folder):
     return run(
         "alexnet_step.py",
@@ -62,12 +45,6 @@ def step(*options, folder):
         *options,
         folder=folder,
     )
-
-
-@pytest.fixture
-def scripts(monkeypatch):
-    """Makes the modules in benchmarks/ importable."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
 
 
 def test_a_framework_that_is_not_installed_is_reported_and_left_out(tmp_path):
@@ -301,56 +278,6 @@ def test_winograd_is_compared_with_im2col_and_float64(tmp_path):
     assert max(im2col["errors"]) < min(winograd["errors"]) < 1e-5
     assert len(found["rows"]) == 10
     assert "| conv5 | im2col " in printed
-
-
-def test_relu_and_tanh_train_until_the_target(tmp_path):
-    options = ("--data=shapes", "--subset=256", "--target=0.85", "--rates=0.02,0.01", "--epochs=4")
-    printed, found = run("relu_against_tanh.py", *options, folder=tmp_path)
-    assert [(r["activation"], r["lr"]) for r in found["runs"]] == [
-        (name, lr) for name in ("relu", "tanh") for lr in (0.02, 0.01)
-    ]
-    assert any(r["epochs"] is not None for r in found["runs"])
-    for r in found["runs"]:
-        errors = [error for _, error in r["curve"]]
-        assert all(error > 0.85 for error in errors[:-1])
-        assert r["epochs"] is None or errors[-1] <= 0.85
-    assert "epochs to 85 % training error" in printed
-
-
-def finished_run(folder, recipe, **options):
-    """The output folder of train_cifar.py, with an untrained network."""
-    folder.mkdir()
-    model = models.cifar(recipe, **options)
-    metadata = {"variant": f"cifar-{recipe}"}
-    if recipe != "18pct":
-        metadata |= {"image_size": "24", "lrn": str(int(options["lrn"]))}
-    ta.save(folder / "model.safetensors", model.state_dict(), metadata)
-    mean = np.full((3, 32, 32), 120, np.float32)
-    ta.save(folder / "preprocessing.safetensors", {"mean": mean, "scale": np.float32(1)})
-    head = "epoch,lr,train_error,valid_error,images_per_second,seconds"
-    (folder / "log.csv").write_text(f"{head}\n1,0.1,0.9,nan,5,1800\n2,0.01,0.5,nan,7,1800\n")
-    return model
-
-
-def test_recipes_are_tested_as_trained_and_rounded(tmp_path):
-    finished_run(tmp_path / "one", "18pct")
-    model = finished_run(tmp_path / "two", "11pct", lrn=True)
-    options = ("one", "two", "--data=shapes", "--subset=30", "--weights=small")
-    printed, found = run("cifar_recipes.py", *options, folder=tmp_path)
-    one, two = found["runs"]
-    assert [len(one["errors"]), len(two["errors"]), one["lrn"], two["lrn"]] == [1, 2, False, True]
-    assert (two["epochs"], two["hours"], two["train_error"]) == (2, 1, 0.5)
-    assert one["small_bytes"] < two["small_bytes"] < 1_000_000
-    assert "| two" in printed
-    with nn.init.skipped():
-        other = models.cifar("11pct")
-    models.load_weights(other, tmp_path / "small" / "two" / "best.safetensors")
-    loaded, options = load_classifier(tmp_path / "small" / "two" / "best.safetensors")
-    assert (len(options["names"]), options["preprocess"].size) == (10, 24)
-    assert str(loaded) == str(other)
-    for name, weight in model.state_dict().items():
-        error = np.linalg.norm(other.state_dict()[name] - weight)
-        assert error <= 0.25 * np.linalg.norm(weight), name
 
 
 @pytest.mark.parallel

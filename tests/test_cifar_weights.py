@@ -9,6 +9,7 @@ from tinyalex import cli, data, models
 from tinyalex.functional import softmax
 from tinyalex.models import cifar_weights
 from tinyalex.models.prediction import load_classifier, load_network, predict
+from tinyalex.training.checkpoint import Run
 
 NAMES = ("ant", "bee", "cow")
 
@@ -88,8 +89,17 @@ def test_columns_are_an_option_of_the_network(tmp_path):
 def test_files_without_a_mean_image_need_that_of_the_run(saved, images, tmp_path):
     _, mean, save = saved
     old = save(classes=None, mean=None, scale=None, image_size=None)
-    with pytest.raises(ValueError, match="does not contain the preprocessing .*\n.*train again"):
+    with pytest.raises(ValueError, match="no usable preprocessing") as error:
         load_classifier(old)
+    assert str(error.value) == (
+        f"predict: {old} has no usable preprocessing (a mean image and a scale): neither in its "
+        f"metadata nor in {tmp_path / 'preprocessing.safetensors'}.\nCopy preprocessing.safetensors "
+        "from the folder of its run, or train again."
+    )
+    for scale in (np.float32(0), np.zeros((2, 2), "f")):
+        ta.save(tmp_path / "preprocessing.safetensors", {"mean": mean, "scale": scale})
+        with pytest.raises(ValueError, match=r": in .*preprocessing\.safetensors, .*\nCopy"):
+            load_classifier(old)
     ta.save(tmp_path / "preprocessing.safetensors", {"mean": mean, "scale": np.float32(1 / 60)})
     loaded, options = load_classifier(old)
     file = file_of(images[0], tmp_path / "a.png")
@@ -98,25 +108,92 @@ def test_files_without_a_mean_image_need_that_of_the_run(saved, images, tmp_path
 
 
 @pytest.mark.parametrize(
-    "changed",
+    ("changed", "message"),
     [
-        {"mean": "%"},
-        {"mean": ""},
-        {"mean": "AAAA" * 8},
-        {"mean": "AAAA" * 10**6},
-        {"scale": "nan"},
-        {"scale": "0"},
-        {"scale": None},
-        {"image_size": "33"},
-        {"image_size": "-1"},
-        {"image_size": "9" * 5000},
-        {"image_size": "x"},
+        ({"mean": "%"}, "there is no square mean image"),
+        ({"mean": ""}, "there is no square mean image"),
+        ({"mean": "AAAA" * 8}, "there is no square mean image"),
+        ({"mean": "AAAA" * 10**6}, "there is no square mean image"),
+        ({"mean": "////" * 4096}, "the mean image has values other than numbers"),
+        ({"scale": None}, "or no scale"),
+        ({"scale": "nan"}, "the scale is nan"),
+        ({"scale": "0"}, "the scale is 0; expected more than 0"),
+        ({"scale": "1e300"}, r"the scale is 1e\+300; .* at most 1e\+06"),
     ],
 )
-def test_wrong_metadata_are_refused(saved, changed):
+def test_a_wrong_preprocessing_is_refused(saved, changed, message):
     _, _, save = saved
-    with pytest.raises(ValueError, match="does not contain the preprocessing of its training"):
+    with pytest.raises(ValueError, match=rf"no usable .*: in its metadata, .*{message}") as error:
         load_classifier(save(**changed))
+    assert "Error" not in str(error.value)
+    assert "Copy" not in str(error.value)  # metadata precede the file in the folder
+
+
+@pytest.mark.parametrize("size", ["16", "33", "-1", "9" * 5000, "x", "000032", "0", "", "\u0663"])
+def test_images_of_another_size_than_the_networks_are_refused(saved, size):
+    _, _, save = saved
+    with pytest.raises(ValueError, match=r"but cifar-quick has images of 32 x 32") as error:
+        load_classifier(save(image_size=size))
+    assert len(str(error.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("name", "option"), [("alexnet", "column_lrn"), ("13pct", "lrn"), ("11pct", "lrn")]
+)
+def test_options_of_a_network_are_0_or_1(saved, name, option):
+    _, _, save = saved
+    with pytest.raises(ValueError, match=f"expected {option} in the metadata .* got 'true'"):
+        load_classifier(save(name, **{option: "true"}))
+
+
+@pytest.mark.parametrize(("classes", "inputs"), [(50_000, 1), (3, 50_000), (0, 64), (50_000, 0)])
+def test_a_last_layer_with_other_inputs_is_refused_before_the_network_is_built(
+    saved, monkeypatch, classes, inputs
+):
+    model, _, save = saved
+    arrays = model.state_dict()
+    arrays |= {"fc2.weight": np.ones((classes, inputs), "f"), "fc2.bias": np.ones(classes, "f")}
+    assert_no_large_network(save(), arrays, monkeypatch)
+
+
+def test_a_last_layer_with_strides_of_0_is_refused_before_the_network_is_built(saved, monkeypatch):
+    model, _, save = saved
+    one = np.ones(1, "f")
+    last = {
+        "fc2.weight": np.broadcast_to(one, (10**9, 64)),
+        "fc2.bias": np.broadcast_to(one, 10**9),
+    }
+    assert_no_large_network(save(), model.state_dict() | last, monkeypatch)
+
+
+def assert_no_large_network(file, arrays, monkeypatch):
+    found = models.read_weights(file)._replace(arrays=arrays)
+    built = cifar_weights.cifar
+
+    def build(name, classes, **options):
+        assert classes == 1
+        return built(name, classes, **options)
+
+    monkeypatch.setattr(cifar_weights, "cifar", build)
+    with pytest.raises(ValueError, match="does not have the last layer of cifar-quick"):
+        cifar_weights.load_cifar(file, found)
+
+
+def test_of_a_run_the_file_for_predictions_is_named(saved, tmp_path):
+    model, _, save = saved
+    save().rename(tmp_path / "best.safetensors")
+    with pytest.raises(ValueError, match=r"regular file\. Give .*best\.safetensors\.$"):
+        load_classifier(tmp_path)
+    (tmp_path / "best.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"is not a regular file\.$"):
+        load_classifier(tmp_path)
+    optimizer = ta.optim.SGD(model.parameters(), lr=0.1)
+    run = Run(model, optimizer, None, {})
+    ta.save(tmp_path / "checkpoint.safetensors", run.state_dict())
+    with pytest.raises(
+        ValueError, match=r"is a checkpoint\. Give best\.safetensors or model\.safetensors in its"
+    ):
+        load_classifier(tmp_path / "checkpoint.safetensors")
 
 
 def test_other_networks_options_and_names_are_refused(saved):

@@ -351,9 +351,12 @@ def test_another_path_than_a_folder_is_refused(tmp_path):
 # Two folders of classes
 
 
-@pytest.mark.parametrize("other", ["test", "val"])
-def test_train_and_test_become_two_datasets(tmp_path, other):
-    for split, colour in (("train", RED), (other, BLUE)):
+@pytest.mark.parametrize(
+    ("first", "other"),
+    [("train", "test"), ("train", "val"), ("train", "validation"), ("Train", "Valid")],
+)
+def test_train_and_test_become_two_datasets(tmp_path, first, other):
+    for split, colour in ((first, RED), (other, BLUE)):
         save(tmp_path / split / "a" / "1.png", colour)
         save(tmp_path / split / "b" / "1.png", colour)
     train, test = image_folders(tmp_path, size=2)

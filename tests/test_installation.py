@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -37,6 +38,15 @@ def test_the_current_folder_may_have_been_deleted(tmp_path, monkeypatch):
 def test_an_installed_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(installation, "CHECKOUT", tmp_path)
     assert pip_install("onnx") == "pip install 'tinyalex[onnx]'"
+
+
+def test_a_path_with_quotes_is_quoted(tmp_path, monkeypatch):
+    checkout = tmp_path / "it's here"
+    checkout.mkdir()
+    (checkout / "pyproject.toml").touch()
+    monkeypatch.setattr(installation, "CHECKOUT", checkout)
+    monkeypatch.chdir(tmp_path)
+    assert shlex.split(pip_install("mpi")) == ["pip", "install", "-e", f"{checkout}[mpi]"]
 
 
 def test_each_extra_in_a_message_exists():

@@ -158,7 +158,7 @@ def test_other_folders_are_refused(tmp_path):
         find_images(tmp_path / "nowhere")
     with pytest.raises(
         ValueError,
-        match=r"expected in .* the folders train/ and val/.*\n.*ILSVRC2012_img_train.tar",
+        match=r"found no folder .*\nExpected in .* the folders train/ and val/.*\n.*ILSVRC2012_img_train.tar",
     ):
         find_images(tmp_path)
     class_folders(tmp_path)

@@ -2,6 +2,8 @@
 
 import argparse
 import gzip
+import io
+import tarfile
 
 import pytest
 from made_images import class_folders, image_bytes, tar_of
@@ -40,6 +42,19 @@ def test_a_tenth_of_each_class_is_held_out(tmp_path):
     more = data.find_images(tmp_path, val_fraction=0.5)
     assert [sum(r.label == k for r in more.val) for k in range(3)] == [10, 2, 16]
     assert set(names(source.val)) < set(names(more.val))
+
+
+def test_new_images_change_the_split_of_few_others(tmp_path):
+    before = data.find_images(photos(tmp_path, cat=200, dog=200))
+    for i in range(20):
+        (tmp_path / "cat" / f"0{i}.jpg").write_bytes(image_bytes(i))
+    after = data.find_images(tmp_path)
+    # The number of held-out images increases by two, and new images take some places.
+    assert len(set(names(before.train)) & set(names(after.val))) <= 3
+    assert len(set(names(before.val)) & set(names(after.train))) <= 3
+    assert [n for n in names(after.val) if "dog" in n] == [
+        n for n in names(before.val) if "dog" in n
+    ]
 
 
 def test_at_least_one_image_of_each_class_is_for_training(tmp_path):
@@ -88,12 +103,93 @@ def test_a_tar_of_class_folders_is_split_like_the_folders(tmp_path, prefix):
     assert data.StoredImages(source.val, source.classes, 8).in_memory().images.shape == (3, 3, 8, 8)
 
 
-@pytest.mark.parametrize("val", ["val", "test"])
-def test_a_tar_may_have_validation_images(tmp_path, val):
-    members = files("x/train/", cat=3, dog=3) | files(f"x/{val}/", cat=1, dog=1)
+def unpacked(root, members):
+    """The same files in folders."""
+    for name, content in members.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+    return root
+
+
+@pytest.fixture(params=["folder", "tar"])
+def found(tmp_path, request):
+    """find_images for files in folders, or in an archive of them."""
+
+    def find(members):
+        if request.param == "folder":
+            return data.find_images(unpacked(tmp_path / "photos", members))
+        (tmp_path / "photos.tar").write_bytes(tar_of(members))
+        return data.find_images(tmp_path / "photos.tar")
+
+    return find
+
+
+@pytest.mark.parametrize(
+    ("train", "val"),
+    [("train", "val"), ("train", "test"), ("train", "valid"), ("train", "validation"),
+     ("Train", "Valid"), ("TRAIN", "Val")],
+)  # fmt: skip
+def test_validation_images_have_a_folder_of_one_of_several_names(found, train, val):
+    source = found(files(f"{train}/", cat=3, dog=3) | files(f"{val}/", cat=1, dog=1))
+    assert (len(source.train), len(source.val), source.is_split) == (6, 2, False)
+    assert source.classes == ("cat", "dog")
+
+
+def test_the_images_in_test_are_not_for_validation_if_there_is_val(found):
+    splits = {"train": 3, "val": 2, "test": 1}
+    source = found(
+        {
+            name: content
+            for split, count in splits.items()
+            for name, content in files(f"{split}/", cat=count, dog=count).items()
+        }
+    )
+    assert (len(source.train), len(source.val)) == (6, 4)
+
+
+def test_folders_that_are_not_splits_are_ignored_if_train_has_class_folders(found):
+    source = found(files("train/", cat=5, dog=5) | files("more/", a=2, b=2))
+    assert (source.classes, source.is_split) == (("cat", "dog"), True)
+
+
+@pytest.mark.parametrize("stray", ["logo.jpg", "photos/readme.jpg"])
+def test_images_outside_the_class_folders_of_a_tar_are_ignored(tmp_path, stray):
+    members = files("photos/", cat=3, dog=2) | {stray: image_bytes(1)}
     (tmp_path / "x.tar").write_bytes(tar_of(members))
     source = data.find_images(tmp_path / "x.tar")
-    assert (len(source.train), len(source.val), source.is_split) == (6, 2, False)
+    assert source.classes == ("cat", "dog")
+    assert len(source.train + source.val) == 5
+
+
+@pytest.mark.parametrize(
+    "members",
+    [files(cat=3), files("train/", cat=3), files(cat=3) | files("cat/", old=1, new=1)],
+)
+def test_one_folder_with_images_is_refused_by_its_name(found, members):
+    with pytest.raises(ValueError, match=r"^found one folder with images \(cat\); two or more are"):
+        found(members)
+
+
+def test_no_folder_with_images_is_refused(found):
+    with pytest.raises(ValueError, match=r"^found no folder with images.\nExpected in .*photos"):
+        found({"a.jpg": image_bytes(1)})
+
+
+def test_of_a_name_that_a_tar_has_twice_the_last_file_counts(tmp_path):
+    names_and_seeds = [("cat/0.jpg", 1), ("cat/1.jpg", 2), ("dog/0.jpg", 3), ("dog/1.jpg", 4)]
+    file = tmp_path / "x.tar"
+    with tarfile.open(file, "w") as tar:
+        for name, seed in [*names_and_seeds, ("./cat/0.jpg", 5)]:
+            content = image_bytes(seed)
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    source = data.find_images(file)
+    contents = {record.name: record.stored.read() for record in source.train + source.val}
+    assert contents == {
+        name.replace("cat/0", "./cat/0"): image_bytes(5 if name == "cat/0.jpg" else seed)
+        for name, seed in names_and_seeds
+    }
 
 
 def test_another_file_is_named_as_a_file(tmp_path):
@@ -107,7 +203,9 @@ def test_another_file_is_named_as_a_file(tmp_path):
     with pytest.raises(ValueError, match=r"is a file, compressed with gzip.\nUnpack it"):
         data.find_images(file)
     file.write_bytes(tar_of({"a.jpg": b"", "notes.txt": b""}))
-    with pytest.raises(ValueError, match=r"expected in .*photo.jpg a folder of images for each"):
+    with pytest.raises(
+        ValueError, match=r"found no folder with images.\nExpected in .*photo.jpg a"
+    ):
         data.find_images(file)
     file.write_bytes(tar_of(files(cat=2))[:700])
     with pytest.raises(ValueError, match="is not a complete tar archive"):

@@ -1,6 +1,7 @@
 """The command that installs the optional packages, for error messages."""
 
 from pathlib import Path
+from shlex import quote
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 """The folder of this package: a clone of the repository, or site-packages."""
@@ -17,4 +18,5 @@ def pip_install(extra: str) -> str:
         return f"pip install 'tinyalex[{extra}]'"
     here = Path(project.name)
     is_here = here.exists() and here.samefile(project)
-    return f"pip install -e '{'.' if is_here else CHECKOUT}[{extra}]'"
+    folder = "." if is_here else CHECKOUT
+    return f"pip install -e {quote(f'{folder}[{extra}]')}"

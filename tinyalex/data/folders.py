@@ -1,5 +1,6 @@
 """image_folder and image_folders: datasets from folders named after the classes."""
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ SUFFIXES = {
     ".pbm",
 }  # fmt: skip
 """Of images. Other files in a class folder are ignored."""
+
+TRAIN, VALIDATION, TEST = "train", ("val", "valid", "validation"), "test"
+"""The names of the folders with class folders, in any case."""
 
 
 def image_folder(path: str | Path, size: int | tuple[int, int] | None = None) -> Dataset:
@@ -55,6 +59,8 @@ def image_folders(
     path: str | Path, size: int | tuple[int, int] | None = None
 ) -> tuple[Dataset, Dataset]:
     """(train, test) from `train/` and `test/` (or `val/`), each as for `image_folder`.
+
+    `valid/` and `validation/` are other names of `val/`; capitals are accepted.
 
     Raises FileNotFoundError if one of them is missing, ValueError if they have
     different classes or, without `size`, images of different sizes.
@@ -106,18 +112,29 @@ def class_names(folder: Path) -> tuple[str, ...]:
     )
 
 
-def train_and_test(
-    folder: Path, tests: tuple[str, ...] = ("test", "val")
-) -> tuple[Path, Path] | None:
-    """train/ and the first of `tests` with class folders, or None.
+def train_and_test(folder: Path) -> tuple[Path, Path] | None:
+    """train/ and test/, or else val/, with class folders; None if one is missing."""
+    if not folder.is_dir():
+        return None
+    train, test = split_folders(folder, (TEST, *VALIDATION))
+    return None if train is None or test is None else (train, test)
+
+
+def split_folders(folder: Path, others: tuple[str, ...]) -> tuple[Path | None, Path | None]:
+    """train/ and the first of `others` with class folders, each None if there is none.
 
     ImageNet's test/ has no class folders, as it has no labels.
     """
-    splits = [folder / name for name in ("train", *tests)]
-    with_classes = [split for split in splits if split.is_dir() and class_names(split)]
-    if len(with_classes) < 2 or with_classes[0] != splits[0]:
-        return None
-    return with_classes[0], with_classes[1]
+    splits = [name for name in class_names(folder) if name.lower() in (TRAIN, *others)]
+    with_classes = [name for name in splits if class_names(folder / name)]
+    train, other = (folder / name if name else None for name in split_names(with_classes, others))
+    return train, other
+
+
+def split_names(folders: Iterable[str], others: tuple[str, ...]) -> tuple[str | None, str | None]:
+    """Which name is "train", and which is the first of `others`, in any case."""
+    by_name = {name.lower(): name for name in sorted(folders)}  # train/ precedes Train/
+    return by_name.get(TRAIN), next((by_name[o] for o in others if o in by_name), None)
 
 
 def image_files(folder: Path) -> list[Path]:

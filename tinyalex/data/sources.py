@@ -7,15 +7,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinyalex.data import ilsvrc
-from tinyalex.data.folders import class_names, train_and_test
+from tinyalex.data.folders import TEST, VALIDATION, split_folders
 from tinyalex.data.records import ImageRecord
 from tinyalex.data.shards import INDEX, PLAN, read_index, read_shards
 from tinyalex.data.splitting import (
     VAL_FRACTION,
-    has_class_folders,
     in_archive,
     in_class_folders,
     stratified_split,
+    too_few,
+    with_images,
 )
 from tinyalex.data.text_files import printable, read_text
 
@@ -83,7 +84,8 @@ class SplitSource(Source):
 def find_images(path: str | Path, *, val_fraction: float | None = None) -> Source:
     """The images in a folder, which contains one of
 
-    - `train/` and `val/` (or `test/`), each with a folder for each class;
+    - `train/` and `val/` (or `valid/`, `validation/`, `test/`), each with a folder for
+      each class;
     - a folder for each class, or such folders in `train/`: then `val_fraction` of the
       images of each class are held out for validation, by default a tenth;
     - ILSVRC2012's tars, or their unpacked files (val/ without class folders), or
@@ -92,7 +94,8 @@ def find_images(path: str | Path, *, val_fraction: float | None = None) -> Sourc
       or without a `classes.txt`;
 
     or in an uncompressed tar archive of class folders, with or without `train/` and
-    `val/`.
+    `val/`. Their names may have capitals. With both `val/` and `test/`, the images in
+    `test/` are not used.
 
     Classes are numbered in the order of their names. Raises FileNotFoundError or
     ValueError for files that are missing or do not match, or a `val_fraction` for a
@@ -115,8 +118,9 @@ def find_images(path: str | Path, *, val_fraction: float | None = None) -> Sourc
 
 
 def _find_images(root: Path, val_fraction: float | None) -> Source:
-    has_folders = (root / "train").is_dir()
-    if (root / ilsvrc.TRAIN).exists() or ((root / ilsvrc.VAL).exists() and not has_folders):
+    if (root / ilsvrc.TRAIN).exists() or (
+        (root / ilsvrc.VAL).exists() and not (root / "train").is_dir()
+    ):
         return _with_labels(*ilsvrc.from_tars(root))
     for folder in (root / ilsvrc.UNPACKED, root):
         if ilsvrc.is_unpacked(folder):
@@ -127,16 +131,17 @@ def _find_images(root: Path, val_fraction: float | None) -> Source:
         return _from_shards(tuple(index["classes"]), shards)._replace(note=index)
     if any(root.glob("*train*.tar")):
         return _from_shards(_read_names(root / "classes.txt"), sorted(root.glob("*.tar")))
-    if (splits := train_and_test(root, ("val", "test"))) is not None:
-        return _with_labels(*(in_class_folders(root, split) for split in splits))
     # A folder train/ of images is one of the classes; train/ of class folders is not.
-    folder = root / "train" if has_folders and class_names(root / "train") else root
-    if has_class_folders(folder):
+    train, val = split_folders(root, (*VALIDATION, TEST))
+    if train is not None and val is not None:
+        return _with_labels(*(in_class_folders(root, split) for split in (train, val)))
+    folder = train or root
+    if len(found := with_images(folder)) > 1:
         return _held_out(in_class_folders(root, folder), val_fraction)
     raise ValueError(
-        f"expected in {root} the folders train/ and val/, each with a folder for each class; "
-        "a folder for each class;\nshards, *train*.tar and *val*.tar; or the files "
-        f"{ilsvrc.TRAIN}, {ilsvrc.VAL} and {ilsvrc.DEVKIT} (or {ilsvrc.KAGGLE}).\n"
+        f"{too_few(found)}.\nExpected in {root} the folders train/ and val/, each with a "
+        "folder for each class; a folder for each class;\nshards, *train*.tar and *val*.tar; or "
+        f"the files {ilsvrc.TRAIN}, {ilsvrc.VAL} and {ilsvrc.DEVKIT} (or {ilsvrc.KAGGLE}).\n"
         "Give the folder that contains them."
     )
 

@@ -20,8 +20,8 @@ import numpy as np
 from tinyalex import nn, serialization
 from tinyalex.data.transforms import Normalize, TenViews
 from tinyalex.models.cifar_networks import NETWORKS, RECIPES, cifar
-from tinyalex.models.image_preprocessing import Preprocessing
-from tinyalex.models.weights import Weights, load_weights
+from tinyalex.models.image_preprocessing import MAX_VALUE, Preprocessing
+from tinyalex.models.weights import Weights, extent, load_weights
 
 PREFIX = "cifar-"
 
@@ -89,58 +89,108 @@ def load_cifar(weights: str | os.PathLike[str], found: Weights) -> tuple[nn.Sequ
             f"predict: {weights} has the weights of {str(found.variant)[:40]!r}; expected one of "
             f"{', '.join(PREFIX + known for known in (*NETWORKS, *RECIPES))}."
         )
-    preprocess = preprocessing_of(Path(weights), found.metadata)
-    options: dict[str, Any] = {}
-    if name == "alexnet":
-        options["column_lrn"] = found.metadata.get("column_lrn") == "1"
-    elif name in ("13pct", "11pct") and "lrn" in found.metadata:
-        options["lrn"] = found.metadata["lrn"] == "1"
-    if name in RECIPES and preprocess.size != RECIPES[name][1]:
-        raise ValueError(
-            f"predict: {weights} is for images of {preprocess.size} x {preprocess.size}, but "
-            f"{found.variant} has {RECIPES[name][1]} x {RECIPES[name][1]}."
-        )
+    options = _options(weights, name, found.metadata)
     with nn.init.skipped():
-        *_, weight, bias = cifar(name, 1).state_shapes()
-        shapes = [found.arrays[key].shape for key in (weight, bias) if key in found.arrays]
-        # A small file could ask for a large network by one of them.
-        if len(shapes) < 2 or len(shapes[0]) < 2 or shapes[1] != shapes[0][:1] or 0 in shapes[0]:
-            raise ValueError(f"predict: {weights} does not have the last layer of {found.variant}.")
-        model = cifar(name, shapes[1][0], **options)
+        own = cifar(name, 1, **options).state_shapes()
+        size = RECIPES[name][1] if name in RECIPES else 32
+        preprocess = _preprocessing(Path(weights), found, size)
+        model = cifar(name, _num_classes(weights, found, own), **options)
     load_weights(model, weights)
     return model, preprocess
 
 
-def preprocessing_of(file: Path, stored: Mapping[str, str]) -> MeanImage:
+def _options(
+    weights: str | os.PathLike[str], name: str, stored: Mapping[str, str]
+) -> dict[str, Any]:
+    """The option in the metadata that this network has."""
+    option = {"alexnet": "column_lrn", "13pct": "lrn", "11pct": "lrn"}.get(name)
+    if option is None or option not in stored:
+        return {}
+    if stored[option] not in ("0", "1"):
+        raise ValueError(
+            f"predict: expected {option} in the metadata of {weights} to be '0' or '1', got "
+            f"{stored[option][:40]!r}."
+        )
+    return {option: stored[option] == "1"}
+
+
+def _num_classes(
+    weights: str | os.PathLike[str], found: Weights, own: Mapping[str, tuple[int, ...]]
+) -> int:
+    """The outputs of the last layer in a file, for a network that has the shapes `own`
+    with one class.
+
+    Raises ValueError if the file does not contain that layer: before the network is
+    built, as a small file could ask for a large one.
+    """
+    *_, weight, bias = own
+    arrays = [found.arrays[name] for name in (weight, bias) if name in found.arrays]
+    count = (*arrays[-1].shape, 0)[0] if arrays else 0
+    shapes = [(count, *own[weight][1:]), (count,)]
+    if (
+        count == 0
+        or [array.shape for array in arrays] != shapes
+        # With strides of 0, a small storage can have a huge shape.
+        or any(extent(array) < array.nbytes for array in arrays)
+    ):
+        raise ValueError(f"predict: {weights} does not have the last layer of {found.variant}.")
+    return count
+
+
+def _preprocessing(file: Path, found: Weights, size: int) -> MeanImage:
     """The preprocessing in the metadata of a weights file, or in a file of its folder.
+
+    size  the side of the network's images
 
     Raises ValueError if it is missing or wrong.
     """
-    beside = file.with_name(PREPROCESSING)
-    try:
-        if "mean" in stored:
-            text = stored["mean"][: 6 * 3 * MAX_SIDE**2]
-            mean: Any = np.frombuffer(base64.b64decode(text, validate=True), "<f4")
-            side = math.isqrt(mean.size // 3)
-            mean = mean.reshape(3, side, side)
-            scale, size = float(stored["scale"]), int(stored["image_size"][:5])
-        elif beside.is_file():
-            state = serialization.load(beside)
-            mean, scale = state["mean"], float(state["scale"])
-            size = int(stored.get("image_size", "0")[:5])
-        else:
-            raise ValueError(f"and there is no {beside}")
-        side = mean.shape[-1]
-        if mean.shape != (3, side, side) or not 0 < side <= MAX_SIDE:
-            raise ValueError(f"a mean image of the shape {mean.shape}")
-        if not np.isfinite(mean).all() or not (math.isfinite(scale) and scale > 0):
-            raise ValueError("a mean or a scale that is not finite")
-        if not 0 <= size <= side:
-            raise ValueError(f"an image_size of {size} for a mean image of {side} x {side}")
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+    stored, beside = found.metadata, file.with_name(PREPROCESSING)
+    is_stored = "mean" in stored
+    missing = f"predict: {file} has no usable preprocessing (a mean image and a scale)"
+    if not is_stored and not beside.is_file():
         raise ValueError(
-            f"predict: {file} does not contain the preprocessing of its training, a mean image and "
-            f"a scale ({type(error).__name__}: {error}).\nCopy {PREPROCESSING} from the folder of "
-            "its run, or train again."
-        ) from None
-    return MeanImage(np.ascontiguousarray(mean, np.float32), scale, size or None)
+            f"{missing}: neither in its metadata nor in {beside}.\nCopy {PREPROCESSING} from the "
+            "folder of its run, or train again."
+        )
+    try:
+        mean, scale = _decoded(stored) if is_stored else _loaded(beside)
+    except (ValueError, TypeError, LookupError, AttributeError):
+        mean, scale = np.empty(0), 0.0
+    if message := _wrong(mean, scale):
+        where = "in its metadata" if is_stored else f"in {beside}"
+        advice = "" if is_stored else f"\nCopy {PREPROCESSING} from the folder of its run again."
+        raise ValueError(f"{missing}: {where}, {message}.{advice}")
+    side = mean.shape[-1]
+    text = stored.get("image_size", str(side))
+    if text != str(size) or side < size:
+        raise ValueError(
+            f"predict: {file} is for images of size {text[:40]!r} and has a mean image of {side} x "
+            f"{side}, but {found.variant} has images of {size} x {size}."
+        )
+    return MeanImage(np.ascontiguousarray(mean, np.float32), scale, size)
+
+
+def _decoded(stored: Mapping[str, str]) -> tuple[np.ndarray, float]:
+    """(mean, scale) in metadata."""
+    text = stored["mean"][: 6 * 3 * MAX_SIDE**2]
+    mean = np.frombuffer(base64.b64decode(text, validate=True), "<f4")
+    side = math.isqrt(mean.size // 3)
+    return mean.reshape(3, side, side), float(stored["scale"])
+
+
+def _loaded(file: Path) -> tuple[np.ndarray, float]:
+    """(mean, scale) in a file."""
+    state = serialization.load(file)
+    return np.asarray(state["mean"]), float(state["scale"])
+
+
+def _wrong(mean: np.ndarray, scale: float) -> str | None:
+    """What is wrong with a preprocessing."""
+    side = (0, *mean.shape)[-1]
+    if mean.shape != (3, side, side) or not 0 < side <= MAX_SIDE:
+        return f"there is no square mean image of at most {MAX_SIDE} x {MAX_SIDE}, or no scale"
+    if mean.dtype.kind not in "fiu" or not (abs(mean) <= MAX_VALUE).all():
+        return f"the mean image has values other than numbers of at most {MAX_VALUE:g}"
+    if not 0 < scale <= MAX_VALUE:
+        return f"the scale is {scale:g}; expected more than 0 and at most {MAX_VALUE:g}"
+    return None

@@ -26,7 +26,7 @@ from tinyalex.models import (
 from tinyalex.models.alexnet_variants import AlexNet
 from tinyalex.models.cifar_weights import MeanImage
 from tinyalex.models.image_preprocessing import MAX_STORED_SIZE, read_image
-from tinyalex.models.weights import DOWNLOADS, Weights
+from tinyalex.models.weights import DOWNLOADS, Weights, extent, is_checkpoint
 from tinyalex.nn.module import Module
 from tinyalex.nn.tracing import run
 
@@ -209,21 +209,13 @@ def _check_sizes(
     # 1/32 of the image's, minus 2. fc8 has 4096 inputs. Values have at least 2 bytes.
     side = 0 if image_size is None or variant == "torchvision" else max(image_size // 32 - 2, 0)
     expected_bytes = 2 * 4096 * max(256 * side**2, num_classes)
-    stored_bytes = max(map(_extent, arrays.values()))
+    stored_bytes = max(map(extent, arrays.values()))
     if expected_bytes > stored_bytes:
         size = "" if image_size is None else f" for images of {image_size} x {image_size} pixels"
         raise ValueError(
             f"predict: expected the weights of a network with {num_classes} classes{size}, but the "
             f"largest array in {file} has {stored_bytes:,} bytes."
         )
-
-
-def _extent(array: np.ndarray) -> int:
-    """The bytes from an array's first to its last element; strides can be 0."""
-    if array.size == 0:
-        return 0
-    pairs = zip(array.shape, array.strides, strict=True)
-    return array.itemsize + sum((n - 1) * abs(stride) for n, stride in pairs)
 
 
 def _classes(file: str | os.PathLike[str], text: str, count: int) -> tuple[str, ...]:
@@ -267,6 +259,10 @@ def _variant(file: str | os.PathLike[str], weights: Weights, requested: str | No
             f"{stored!r}. Omit it."
         )
     variant = stored or requested
+    if variant is None and is_checkpoint(file):
+        raise ValueError(
+            f"{file} is a checkpoint. Give best.safetensors or model.safetensors in its folder."
+        )
     if variant is None:
         raise ValueError(f"predict: {file} does not name its variant. Give one of {known}.")
     return variant

@@ -97,7 +97,9 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
     if not Path(path).exists():
         raise FileNotFoundError(f"load_weights: there is no file {str(path)!r}.")
     if not Path(path).is_file():
-        raise ValueError(f"load_weights: {str(path)!r} is not a regular file.")
+        best = Path(path, "best.safetensors")
+        advice = f" Give {best}." if best.is_file() else ""
+        raise ValueError(f"load_weights: {str(path)!r} is not a regular file.{advice}")
     with open(path, "rb") as file:
         head = file.read(9)
     if head[4:] == b"\0\0\0\0{":  # the length of the header, and its JSON
@@ -125,6 +127,23 @@ def _read_safetensors(path: str | os.PathLike[str]) -> Weights:
         raise ValueError(
             f"load_weights: cannot read {str(path)!r} as a safetensors state: {error}."
         ) from error
+
+
+def is_checkpoint(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is a checkpoint of tinyalex."""
+    try:
+        values = serialization.load_values(path)
+    except ValueError:  # another format
+        return False
+    return isinstance(values, dict) and "optimizer" in values
+
+
+def extent(array: np.ndarray) -> int:
+    """The bytes from an array's first to its last element; strides can be 0."""
+    if array.size == 0:
+        return 0
+    pairs = zip(array.shape, array.strides, strict=True)
+    return array.itemsize + sum((n - 1) * abs(stride) for n, stride in pairs)
 
 
 def _by_parameter(weights: Weights, own: Collection[str]) -> dict[str, tuple[str, np.ndarray]]:
