@@ -86,7 +86,7 @@ def load_cifar(weights: str | os.PathLike[str], found: Weights) -> tuple[nn.Sequ
     name = str(found.variant).removeprefix(PREFIX)
     if name not in NETWORKS and name not in RECIPES:
         raise ValueError(
-            f"predict: {weights} has the weights of {str(found.variant)[:40]!r}; expected one of "
+            f"{weights} has the weights of {str(found.variant)[:40]!r}; expected one of "
             f"{', '.join(PREFIX + known for known in (*NETWORKS, *RECIPES))}."
         )
     preprocess = preprocessing_of(Path(weights), found.metadata)
@@ -97,7 +97,7 @@ def load_cifar(weights: str | os.PathLike[str], found: Weights) -> tuple[nn.Sequ
         options["lrn"] = found.metadata["lrn"] == "1"
     if name in RECIPES and preprocess.size != RECIPES[name][1]:
         raise ValueError(
-            f"predict: {weights} is for images of {preprocess.size} x {preprocess.size}, but "
+            f"{weights} is for images of {preprocess.size} x {preprocess.size}, but "
             f"{found.variant} has {RECIPES[name][1]} x {RECIPES[name][1]}."
         )
     with nn.init.skipped():
@@ -105,7 +105,7 @@ def load_cifar(weights: str | os.PathLike[str], found: Weights) -> tuple[nn.Sequ
         shapes = [found.arrays[key].shape for key in (weight, bias) if key in found.arrays]
         # A small file could ask for a large network by one of them.
         if len(shapes) < 2 or len(shapes[0]) < 2 or shapes[1] != shapes[0][:1] or 0 in shapes[0]:
-            raise ValueError(f"predict: {weights} does not have the last layer of {found.variant}.")
+            raise ValueError(f"{weights} does not have the last layer of {found.variant}.")
         model = cifar(name, shapes[1][0], **options)
     load_weights(model, weights)
     return model, preprocess
@@ -139,7 +139,7 @@ def preprocessing_of(file: Path, stored: Mapping[str, str]) -> MeanImage:
             raise ValueError(f"an image_size of {size} for a mean image of {side} x {side}")
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise ValueError(
-            f"predict: {file} does not contain the preprocessing of its training, a mean image and "
+            f"{file} does not contain the preprocessing of its training, a mean image and "
             f"a scale ({type(error).__name__}: {error}).\nCopy {PREPROCESSING} from the folder of "
             "its run, or train again."
         ) from None
