@@ -1,6 +1,7 @@
 """Shared by train_cifar.py and train_imagenet.py: options, devices, errors."""
 
 import argparse
+import io
 import os
 import shlex
 import sys
@@ -139,7 +140,7 @@ class Setup:
         else:
             self.device = self.world.device
             if self.world.rank > 0:
-                sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until the end
+                sys.stdout = open(os.devnull, "w", errors="ignore")  # noqa: SIM115 - until the end
             if self.scheme == "columns":
                 parallel.check_columns(self.world)
         if args.tf32 and self.device != "cpu":
@@ -251,6 +252,8 @@ def run(main: Callable[[], int]) -> NoReturn:
     An error in one of several processes ends all of them.
     """
     name = Path(sys.argv[0]).name
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be any bytes
     try:
         sys.exit(main())
     except SystemExit as error:
