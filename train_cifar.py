@@ -27,6 +27,7 @@ from tinyalex import data, device, models, optim, parallel, plots, training
 from tinyalex.cli import resuming, training_scripts
 from tinyalex.cli.options import file_path, number_from_zero, positive_integer, positive_number
 from tinyalex.models import cifar_weights
+from tinyalex.training.plateau import COMMON_REMEDIES
 
 RECIPES: dict[str, dict[str, Any]] = {
     "quick": {
@@ -214,7 +215,7 @@ def main() -> int:
             f"--model {args.model} is trained with crops of {args.crop} x {args.crop} pixels. "
             "Use --augment crop+flip, or none for the centre."
         )
-    if args.no_validation and (args.patience is not None or args.schedule == "plateau"):
+    if args.no_validation and (args.patience or args.schedule == "plateau"):
         raise ValueError(
             "--patience and --schedule plateau need a validation error. Leave out --no-validation."
         )
@@ -272,6 +273,7 @@ def train_and_test(args: argparse.Namespace, setup: training_scripts.Setup, outp
         metadata=cifar_weights.metadata(args.model, train.classes, mean, scale, crop, **options),
         scheme=scheme,
         **training_scripts.trainer_options(args, FIXED, data_digest),
+        remedies=COMMON_REMEDIES,
         after_epoch=draw_curves,
     )
     resuming.resume(trainer, args.resume)
@@ -299,7 +301,7 @@ def train_and_test(args: argparse.Namespace, setup: training_scripts.Setup, outp
     )
     print(f"time {time.perf_counter() - began:.0f} s")
     print(f"test error {100 * result.error:.2f} %")
-    print(training_scripts.next_steps(args, setup, result))
+    print(training_scripts.next_steps(args, setup, trainer, result))
     return 0
 
 

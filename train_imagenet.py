@@ -34,10 +34,9 @@ from pathlib import Path
 from typing import Any
 
 from tinyalex import data, models, nn, optim, parallel, plots, serialization, training
-from tinyalex.cli import fine_tuning, resuming, training_scripts
+from tinyalex.cli import fine_tuning, imagenet_network, resuming, training_scripts
 from tinyalex.cli import imagenet_evaluation as evaluation
 from tinyalex.cli.imagenet_images import find_images, load_if_small, measure
-from tinyalex.cli.imagenet_network import untrained
 from tinyalex.cli.options import (
     file_path,
     fraction,
@@ -46,7 +45,7 @@ from tinyalex.cli.options import (
     positive_number,
 )
 from tinyalex.models.image_preprocessing import MAX_STORED_SIZE
-from tinyalex.models.weights import DOWNLOADS
+from tinyalex.training.plateau import COMMON_REMEDIES
 
 # fmt: off
 FIXED = (
@@ -102,7 +101,6 @@ def arguments() -> argparse.Namespace:
     p.add_argument(
         "--init",
         choices=["own", "he"],
-        default="own",
         help="initial weights: the variant's own (default; section 5), or He's",
     )
     p.add_argument("--epochs", type=positive_integer, default=90, help="default: 90 (section 5)")
@@ -132,7 +130,6 @@ def arguments() -> argparse.Namespace:
     p.add_argument(
         "--mean",
         choices=["image", "colour"],
-        default="image",
         help="subtract the mean image (default; section 2) or the mean colour",
     )
     p.add_argument(
@@ -185,11 +182,15 @@ def arguments() -> argparse.Namespace:
     )
     args = resuming.parse_arguments(p, FIXED, default_output)
     if args.data is None:
+        resuming.require_run(args)
         p.error("the following arguments are required: --data")
     if args.image_size is not None and args.image_size > MAX_STORED_SIZE:
         p.error(f"argument --image-size: expected at most {MAX_STORED_SIZE}, got {args.image_size}")
     args.pretrained = fine_tuning.read(args)
     args.variant, args.lr = args.variant or "paper", args.lr or 0.01  # section 5
+    args.mean = args.mean or "image"
+    if args.pretrained is None:
+        args.init = args.init or "own"
     preprocessing = models.preprocessing(args.variant, args.image_size)
     if args.image_size is not None:
         with nn.init.skipped():
@@ -214,7 +215,7 @@ def train(
     colours = measure(args, source, train_images)
     classes = evaluation.readable_names(source.classes)
     if args.pretrained is None:
-        start = untrained(args, len(classes), colours)
+        start = imagenet_network.untrained(args, len(classes), colours)
     else:
         start = fine_tuning.start(args, classes, setup)
     network, preprocessing, mean, scale = start
@@ -267,7 +268,10 @@ def train(
         output=output,
         metadata=metadata,
         scheme=scheme,
-        **training_scripts.trainer_options(args, FIXED, source.digest()),
+        **training_scripts.trainer_options(
+            args, FIXED, source.digest(), fine_tuning.of_weights(args)
+        ),
+        remedies=imagenet_network.REMEDIES if args.weights is None else COMMON_REMEDIES,
         after_epoch=plot,
     )
     resuming.resume(trainer, args.resume)
@@ -276,7 +280,8 @@ def train(
         serialization.save(output / evaluation.MEAN, {"mean": mean})
     if source.is_split and scheme.is_main:
         with serialization.atomic_write(output / "validation.txt") as unfinished:
-            unfinished.write_text("".join(f"{record.name}\n" for record in source.val))
+            names = "".join(f"{record.name}\n" for record in source.val)
+            unfinished.write_text(names, encoding="utf-8", errors="surrogateescape")
     trainer.fit()
     if isinstance(scheme, parallel.DataParallel):
         # Also: when it returns on any rank, rank 0 has written all files.
@@ -284,18 +289,12 @@ def train(
     return trainer
 
 
-def check_files(args: argparse.Namespace) -> None:
-    """Raises FileNotFoundError if weights do not exist."""
-    for file in args.evaluate or ():
-        if file not in DOWNLOADS and not Path(file).is_file():
-            raise FileNotFoundError(f"there is no file {file!r}. Check --evaluate.")
-
-
 def main() -> int:
     args = arguments()
     began = time.perf_counter()
     setup = training_scripts.Setup(args)
-    check_files(args)
+    for file in args.evaluate or ():
+        evaluation.check_file(file, "--evaluate")
     if setup.has_columns and args.variant == "paper":
         args.column_lrn = True
     if args.column_lrn and args.variant != "paper":
@@ -328,7 +327,7 @@ def main() -> int:
     )
     _, results = evaluation.report([best], source, args, setup)
     print(f"time {time.perf_counter() - began:.0f} s")
-    print(training_scripts.next_steps(args, setup, results[0]))
+    print(training_scripts.next_steps(args, setup, trainer, results[0]))
     return 0
 
 

@@ -92,7 +92,7 @@ def test_files_without_a_mean_image_need_that_of_the_run(saved, images, tmp_path
     with pytest.raises(ValueError, match="no usable preprocessing") as error:
         load_classifier(old)
     assert str(error.value) == (
-        f"predict: {old} has no usable preprocessing (a mean image and a scale): neither in its "
+        f"{old} has no usable preprocessing (a mean image and a scale): neither in its "
         f"metadata nor in {tmp_path / 'preprocessing.safetensors'}.\nCopy preprocessing.safetensors "
         "from the folder of its run, or train again."
     )

@@ -4,6 +4,7 @@ No traceback, no hang, a status of 0, 1 or 2, and no file outside the current fo
 """
 
 import importlib.util
+import io
 import os
 import signal
 import sys
@@ -63,7 +64,7 @@ POSITIONAL = {
 
 RUN_OPTIONS = [
     "--seed", "--device", "--devices", "--parallel", "--output", "--resume", "--patience",
-    "--checkpoint-every", "--keep-checkpoints",
+    "--skip-bad-steps", "--checkpoint-every", "--keep-checkpoints",
     "--epochs", "--batch-size", "--lr", "--weight-decay", "--schedule", "--data",
 ]  # fmt: skip
 SCRIPTS = {
@@ -71,7 +72,7 @@ SCRIPTS = {
     "train_imagenet": [
         *RUN_OPTIONS, "--val-fraction", "--classes", "--images-per-class", "--variant", "--image-size", "--resize",
         "--init", "--mean", "--colour-noise", "--noise-until", "--together", "--divide",
-        "--workers", "--evaluate", "--views",
+        "--workers", "--evaluate", "--views", "--weights", "--head-lr",
     ],
 }  # fmt: skip
 
@@ -188,6 +189,8 @@ def test_options_of_training_scripts(name, capfd):
         ("train_cifar", ["--devices=cpu,cpu", "--parallel=data"], "Leave out --devices"),
         ("train_imagenet", ["--resume=nothing"], "there is no file 'nothing'"),
         ("train_imagenet", ["--evaluate", "nothing"], "there is no file 'nothing'"),
+        ("train_imagenet", ["--evaluate", "folder"], "--evaluate folder is not a file"),
+        ("train_imagenet", ["--weights", "nothing"], "no file 'nothing'. Check --weights"),
         ("train_imagenet", ["--image-size=10"], "image_size=10 is too small"),
         ("train_imagenet", ["--resize=9000"], "resize of at most 8192"),
         ("train_imagenet", ["--resize=200"], "cannot be cropped from resize=200"),
@@ -200,6 +203,15 @@ def test_wrong_options_are_named_before_data_are_read(name, options, message, ca
     error = capfd.readouterr().err
     assert message in error
     assert "missing" not in error
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_names_that_cannot_be_encoded_are_printed(encoding, monkeypatch):
+    output = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", output)
+    assert status_of(training_scripts.run, lambda: print("\udce9.jpg")) is None
+    output.flush()
+    assert output.buffer.getvalue() == b"\\udce9.jpg\n"
 
 
 def test_wrong_options_of_predict_are_named_before_weights_are_read(capfd):

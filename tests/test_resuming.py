@@ -1,12 +1,15 @@
 """--resume: options of the checkpoint, those that are given, where a run continues."""
 
 import argparse
+import re
 import sys
 
+import numpy as np
 import pytest
 from toy_run import toy
 
 import tinyalex as ta
+from tinyalex import training
 from tinyalex.cli import resuming, training_scripts
 from tinyalex.training import history
 
@@ -137,6 +140,42 @@ def test_the_run_prints_where_it_continues(finished, tmp_path, capsys):
     )
     resuming.resume(toy(tmp_path, epochs=2), "auto")
     assert capsys.readouterr().out == f"{tmp_path} contains no run to resume: this is a new one.\n"
+
+
+def test_a_run_that_is_out_of_patience_says_so(tmp_path, capsys):
+    toy(tmp_path, epochs=9, lr=0.0, patience=1).fit()
+    stopped = toy(tmp_path, epochs=9, patience=1)
+    resuming.resume(stopped, "auto")
+    said = "from a run whose validation error has not fallen for 1 epochs (--patience)."
+    assert f"{said} To train longer, give --patience 0.\n" in capsys.readouterr().out
+    resuming.resume(toy(tmp_path, epochs=2, patience=1), "auto")
+    assert "give --patience 0 and more --epochs.\n" in capsys.readouterr().out
+    args = argparse.Namespace(epochs=9, output="out", parallel=None, device=None, devices=None)
+    args.tf32 = False
+    setup = argparse.Namespace(shard=(0, 1))
+    result = training.Evaluation(0.1, 0.0, np.eye(2, dtype=int) * 50, 0.0)
+    steps = training_scripts.next_steps(args, setup, stopped, result)
+    assert "--output out --epochs 18 --patience 0    # trains longer" in steps
+    assert "--patience" not in training_scripts.next_steps(
+        args, setup, toy(tmp_path, epochs=9), result
+    )
+
+
+def test_patience_and_skipped_steps_can_be_switched_off(tmp_path):
+    stored = {"patience": 5, "skip_bad_steps": 3}
+    ta.save(tmp_path / history.CHECKPOINT, {"options": {}, "defaults": stored})
+    given = "--patience", 0, "--skip-bad-steps", 0, "--epochs", 1, "--resume", "auto"
+    args = parse(*given, output=tmp_path)
+    made = training_scripts.trainer_options(args, (), "")
+    assert (made["patience"], made["skip_bad_steps"]) == (None, 0)
+
+
+def test_a_folder_without_a_run_is_named(finished, tmp_path):
+    missing = re.escape(f"{tmp_path} contains no run to resume. Give its folder (--output), or")
+    with pytest.raises(FileNotFoundError, match=missing):
+        resuming.require_run(parse("--resume", "auto", output=tmp_path))
+    resuming.require_run(parse("--resume", "auto", output=finished))
+    resuming.require_run(parse(output=tmp_path))
 
 
 def test_the_command_that_resumes_names_the_folder_and_the_devices(monkeypatch):

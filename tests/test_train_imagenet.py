@@ -187,16 +187,19 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bytes_and_names_unreadable
 def test_class_folders_are_split_in_the_same_way_when_a_run_is_resumed(tmp_path):
     photos = tmp_path / "photos"
     class_folders(tmp_path / "x", train=20, val=0).joinpath("train").rename(photos)
+    for file in photos.glob("cat/*"):
+        file.rename(file.with_name(f"\udce9{file.name}"))  # not UTF-8
     output = tmp_path / "out"
     options = ("--data", photos, *SMALL, "--init", "he", "--mean", "colour", "--output", output)
     out = done(*options, "--epochs", 1, "--val-fraction", 0.3)
     assert f"{photos}: 2 classes (cat, dog), 14 training and 6 validation images (0.3 of" in out
-    held_out = (output / "validation.txt").read_text()
+    held_out = (output / "validation.txt").read_bytes()
+    assert b"cat/\xe9" in held_out
     assert len(held_out.splitlines()) == 6
     resumed = done("--resume", "auto", "--output", output, "--epochs", 2)
     assert "14 training and 6 validation images (0.3 of each class)" in resumed
     assert f"Resuming {output}/checkpoint.safetensors at epoch 2, step 3\n" in resumed
-    assert (output / "validation.txt").read_text() == held_out
+    assert (output / "validation.txt").read_bytes() == held_out
     refused = run("--resume", "auto", "--output", output, "--val-fraction", 0.2)
     assert "val_fraction was 0.3, now 0.2" in refused.stderr
 
@@ -228,7 +231,9 @@ def test_class_folders_are_split_in_the_same_way_when_a_run_is_resumed(tmp_path)
         (["--data", "PHOTOS", "--evaluate", "no/such/file"], "there is no file 'no/such/file'"),
         (["--data", "PHOTOS", "--variant", "vgg"], "invalid choice: 'vgg'"),
         ([], "the following arguments are required: --data"),
-        (["--resume", "auto"], "the following arguments are required: --data"),
+        (["--resume", "auto"], "/out contains no run to resume. Give its folder (--output), or"),
+        (["--data", "PHOTOS", "--evaluate", "PHOTOS"], "photos is not a file. Give a file of"),
+        (["--data", "PHOTOS", "--weights", "no.pth"], "no file 'no.pth'. Check --weights"),
         (["--data", "PHOTOS", "--val-fraction", "0.2"], "has validation images of its own"),
         (
             ["--data", "PHOTOS", "--val-fraction", "1"],

@@ -403,6 +403,25 @@ def test_an_error_of_guessing_gets_advice(wrong, is_guess):
         assert "more epochs" in advice
 
 
+def test_advice_has_the_remedies_of_the_script(tmp_path):
+    remedies = {"colour": "another one"}
+    result = training.Evaluation(2.3, 0.9, np.full((10, 10), 1), 0.5)
+    advice = training.guessing_advice(result, remedies)
+    assert "  colour            another one\n  length            more epochs" in advice
+    assert "  colour            another one" in Plateau(10, remedies).advice()
+    assert "initial weights" not in advice
+    assert toy(tmp_path, epochs=1, remedies=remedies).remedies == remedies
+
+
+@pytest.mark.parametrize("error", [0.0, 0.5, 1.0])
+def test_an_error_of_few_images_is_not_called_guessing(error):
+    result = training.Evaluation(0.7, error, np.eye(2, dtype=int), 0.0)
+    advice = training.guessing_advice(result)
+    assert "cannot be compared with guessing" in advice
+    assert "for each of the 2 images, has an error of 50.00 % (standard error 35.36)" in advice
+    assert "Try:" not in advice
+
+
 def test_the_most_frequent_class_is_the_guess():
     confusion = np.array([[90, 0], [10, 0]])
     assert "an error of 10.00 %" in training.guessing_advice(

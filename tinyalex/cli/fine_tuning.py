@@ -1,8 +1,8 @@
 """Fine-tuning (train_imagenet.py --weights): training begins with trained weights.
 
 The network has the sizes and the preprocessing of the weights. Its last layer is
-replaced if the classes differ. --head-lr is the learning rate of the last layer, --lr
-that of all others, which --freeze excludes from training.
+replaced unless the classes are the same. --head-lr is the learning rate of the last
+layer, --lr that of all others, of which --freeze excludes some from training.
 """
 
 import argparse
@@ -16,13 +16,15 @@ from tinyalex.cli.options import file_path, positive_number
 from tinyalex.cli.training_scripts import Setup
 from tinyalex.models.prediction import load_network
 
-OPTIONS = ("weights", "freeze", "head_lr")
+OPTIONS = ("freeze", "head_lr")
+"""Options that must stay the same when a run is resumed. The path of the weights may
+change: see `of_weights`."""
 
 LR = 0.001
 """The default of --lr: a tenth of the paper's, so that the features are kept."""
 
 HEAD_FACTOR = 10
-"""The default of --head-lr, in units of --lr: a new layer has random weights."""
+"""The default of --head-lr for a new layer, with random weights, in units of --lr."""
 
 
 def add_options(p: argparse.ArgumentParser) -> None:
@@ -31,7 +33,7 @@ def add_options(p: argparse.ArgumentParser) -> None:
         type=file_path,
         metavar="FILE",
         help='fine-tune: begin with the weights in a file, or with "torchvision" (downloaded once, '
-        "244 MB); the last layer is new if the classes differ",
+        "244 MB); the last layer is new unless the classes are the same",
     )
     p.add_argument(
         "--freeze",
@@ -41,7 +43,8 @@ def add_options(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--head-lr",
         type=positive_number,
-        help=f"with --weights: learning rate of the last layer (default: {HEAD_FACTOR} times --lr)",
+        help="with --weights: learning rate of the last layer (default: --lr, or "
+        f"{HEAD_FACTOR} times --lr if the layer is new)",
     )
 
 
@@ -56,24 +59,46 @@ def read(args: argparse.Namespace) -> models.AlexNet | None:
             if getattr(args, name) is not None:
                 raise ValueError(f"--{name.replace('_', '-')} needs --weights FILE.")
         return None
+    if args.init is not None:
+        raise ValueError("--init is for new networks. Leave out --init or --weights.")
+    evaluation.check_file(args.weights, "--weights")
     pretrained = load_network(args.weights, args.variant, args.image_size)
     preprocessing = preprocessing_of(pretrained)
-    for name, given, own in (
-        ("--image-size", args.image_size, preprocessing.size),
-        ("--resize", args.resize, preprocessing.resize),
+    args.variant, args.squash = pretrained.variant, preprocessing.squash
+    for name, own in (
+        ("image_size", preprocessing.size),
+        ("resize", preprocessing.resize),
+        ("mean", "colour" if pretrained.mean_image is None else "image"),
+        ("column_lrn", pretrained.options.get("column_lrn") or None),
     ):
+        given = getattr(args, name)
         if given not in (None, own):
-            raise ValueError(
-                f"{name} {given}: {args.weights} was trained with {own}. Leave the option out."
-            )
-    args.variant = pretrained.variant
-    args.image_size, args.resize = preprocessing.size, preprocessing.resize
-    args.column_lrn = args.column_lrn or pretrained.options.get("column_lrn")
-    args.squash = preprocessing.squash
-    args.mean = "colour" if pretrained.mean_image is None else "image"
+            raise ValueError(_contradiction(args, f"--{name.replace('_', '-')}", given, own))
+        setattr(args, name, own)
     args.lr = LR if args.lr is None else args.lr
-    args.head_lr = HEAD_FACTOR * args.lr if args.head_lr is None else args.head_lr
     return pretrained
+
+
+def _contradiction(args: argparse.Namespace, option: str, given: Any, own: Any) -> str:
+    value, known = (f" {given}", f"with {own}") if own is not None else ("", "without it")
+    advice = "Leave the option out"
+    if args.resume is not None:
+        advice += ", or give the weights that the run began with (--weights)"
+    return f"{option}{value}: {args.weights} was trained {known}. {advice}."
+
+
+def of_weights(args: argparse.Namespace) -> dict[str, Any]:
+    """What --weights determines besides the options: the same when a run is resumed.
+
+    Not the weights themselves, which are in the checkpoint, nor their path.
+    """
+    if args.pretrained is None:
+        return {}
+    preprocessing = preprocessing_of(args.pretrained).to_text()
+    return {
+        "preprocessing of --weights": preprocessing,
+        "mean image of --weights": args.pretrained.mean_image,
+    }
 
 
 def preprocessing_of(network: models.AlexNet) -> models.Preprocessing:
@@ -81,12 +106,17 @@ def preprocessing_of(network: models.AlexNet) -> models.Preprocessing:
 
 
 def start(args: argparse.Namespace, classes: tuple[str, ...], setup: Setup) -> Start:
-    """The network for `classes`, with the preprocessing of the weights."""
+    """The network for `classes`, with the preprocessing of the weights.
+
+    Sets args.head_lr, if it is not given.
+    """
     pretrained = args.pretrained
     preprocessing = preprocessing_of(pretrained)
     image = evaluation.read_mean(pretrained, Path(args.weights))
     mean = preprocessing.in_bytes()[0] if image is None else image
     network = replace_last_layer(pretrained, classes)
+    if args.head_lr is None:
+        args.head_lr = args.lr if network is pretrained else HEAD_FACTOR * args.lr
     if args.freeze:
         freeze(network, setup)
     return Start(network, preprocessing, mean, None)
@@ -95,11 +125,14 @@ def start(args: argparse.Namespace, classes: tuple[str, ...], setup: Setup) -> S
 def replace_last_layer(pretrained: models.AlexNet, classes: tuple[str, ...]) -> models.AlexNet:
     """A network for `classes`, with all trained weights but those of the last layer.
 
-    If its classes are the same, or unknown and of the same number, the last layer is
-    kept: then this is the network itself.
+    If the weights are for the same classes, the last layer is kept: then this is the
+    network itself. 1000 classes without names are ImageNet's.
     """
     *_, last_bias = pretrained.parameters()
-    if len(last_bias) == len(classes) and pretrained.classes in (None, classes):
+    learned = pretrained.classes
+    if learned is None and len(last_bias) == len(models.class_names()):
+        learned = models.class_names()
+    if learned == classes:
         print(f"fine-tuning: all layers, for the same {len(classes)} classes")
         return pretrained
     size = pretrained.image_size
@@ -107,8 +140,8 @@ def replace_last_layer(pretrained: models.AlexNet, classes: tuple[str, ...]) -> 
     *features, weight, bias = pretrained.state_dict().items()
     network.load_state_dict(dict(features), strict=False)
     print(
-        f"fine-tuning: a new last layer, for {len(classes)} classes instead of {len(last_bias)} "
-        f"({weight[0]}, {bias[0]})"
+        f"fine-tuning: a new last layer, for {len(classes)} classes instead of {len(last_bias)}"
+        f"{' others' if len(classes) == len(last_bias) else ''} ({weight[0]}, {bias[0]})"
     )
     return network
 

@@ -12,6 +12,7 @@ from tinyalex import data, device, models, parallel, plots, serialization, train
 from tinyalex.cli.training_scripts import Setup
 from tinyalex.data.text_files import printable
 from tinyalex.models.prediction import load_network
+from tinyalex.models.weights import DOWNLOADS
 
 MEAN = "mean.safetensors"
 
@@ -43,6 +44,16 @@ class Views(Scaled):
         crop = data.TenViews if ten else data.Normalize
         transform = crop(colour if mean is None else mean, size=preprocessing.size)
         super().__init__(transform, preprocessing)
+
+
+def check_file(file: str, option: str) -> None:
+    """Raises FileNotFoundError or ValueError if an option's weights are not a file."""
+    path = Path(file)
+    if path.is_file() or (file in DOWNLOADS and not path.exists()):
+        return
+    if path.exists():
+        raise ValueError(f"{option} {file} is not a file. Give a file of weights.")
+    raise FileNotFoundError(f"there is no file {file!r}. Check {option}.")
 
 
 def digest(mean: np.ndarray) -> str:

@@ -7,6 +7,13 @@ import numpy as np
 
 from tinyalex import models, nn
 from tinyalex.cli.imagenet_images import Colours
+from tinyalex.training.plateau import COMMON_REMEDIES
+
+REMEDIES = {
+    "initial weights": "He's, for few images (--init he)",
+    "biases": "0.1 instead of the paper's 1 (--variant caffe)",
+} | COMMON_REMEDIES
+"""What to try if an untrained network does not learn."""
 
 
 class Start(NamedTuple):

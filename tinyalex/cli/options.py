@@ -35,8 +35,18 @@ MAX_INTEGER = 10**9
 
 
 def positive_integer(text: str) -> int:
-    if not text.isdecimal() or (len(text) <= 10 and int(text) == 0):
-        raise argparse.ArgumentTypeError(f"expected an integer of at least 1, got {quoted(text)}")
+    return _integer(text, 1)
+
+
+def integer_from_zero(text: str) -> int:
+    return _integer(text, 0)
+
+
+def _integer(text: str, least: int) -> int:
+    if not text.isdecimal() or (len(text) <= 10 and int(text) < least):
+        raise argparse.ArgumentTypeError(
+            f"expected an integer of at least {least}, got {quoted(text)}"
+        )
     if len(text) > 10 or int(text) > MAX_INTEGER:
         raise argparse.ArgumentTypeError(
             f"expected an integer of at most {MAX_INTEGER:,}, got {quoted(text)}"

@@ -16,7 +16,7 @@ HOW_TO_RESUME = "To resume, repeat the command with --resume auto"
 
 DEFAULTS = (
     "data", "epochs", "patience", "skip_bad_steps", "checkpoint_every", "keep_checkpoints",
-    "workers",
+    "workers", "weights",
 )  # fmt: skip
 """Options that a resumed run may change. They are those of its checkpoint if they are
 not given; options of the machine (--device, --parallel, ...) are not."""
@@ -51,6 +51,15 @@ def parse_arguments(
     completed, _ = p.parse_known_args([*map(_as_argument, known.items()), *given])
     completed.output = args.output
     return completed
+
+
+def require_run(args: argparse.Namespace) -> None:
+    """Raises FileNotFoundError if --resume auto finds no checkpoint."""
+    if args.resume == "auto" and not history.existing(Path(args.output) / history.CHECKPOINT):
+        raise FileNotFoundError(
+            f"{args.output} contains no run to resume. Give its folder (--output), or --data for a "
+            "new run."
+        )
 
 
 def _as_argument(option: tuple[str, Any]) -> str:
@@ -113,7 +122,13 @@ def resume(trainer: Trainer, checkpoint: str | None) -> None:
 
 
 def describe_position(trainer: Trainer, path: Path) -> str:
-    done = len(trainer.log)
+    done, patience = len(trainer.log), trainer.patience
+    if trainer.is_out_of_patience:
+        more = "--patience 0" if done < trainer.epochs else "--patience 0 and more --epochs"
+        return (
+            f"{path} is from a run whose validation error has not fallen for {patience} epochs "
+            f"(--patience). To train longer, give {more}."
+        )
     if done >= trainer.epochs:
         return f"{path} is from the end of epoch {done}. To train longer, give more --epochs."
     return f"Resuming {path} at epoch {done + 1}, step {trainer.progress.step}"

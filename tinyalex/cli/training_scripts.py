@@ -1,11 +1,12 @@
 """Shared by train_cifar.py and train_imagenet.py: options, devices, errors."""
 
 import argparse
+import io
 import os
 import shlex
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,11 +14,18 @@ from typing import Any, NoReturn
 import numpy as np
 
 from tinyalex import device, models, parallel
-from tinyalex.cli.options import file_path, positive_integer, positive_number, quoted, seed
+from tinyalex.cli.options import (
+    file_path,
+    integer_from_zero,
+    positive_integer,
+    positive_number,
+    quoted,
+    seed,
+)
 from tinyalex.cli.resuming import DEFAULTS, HOW_TO_RESUME, resume_command
 from tinyalex.data.text_files import printable_lines
 from tinyalex.nn import Sequential
-from tinyalex.training import Evaluation, guessing_advice, history
+from tinyalex.training import Evaluation, Trainer, guessing_advice, history
 from tinyalex.training.checkpoint import DATA_DIGEST
 from tinyalex.training.output_folder import locked
 from tinyalex.training.scheme import Scheme
@@ -95,17 +103,17 @@ def add_run_options(p: argparse.ArgumentParser, output: str) -> None:
     )
     p.add_argument(
         "--patience",
-        type=positive_integer,
+        type=integer_from_zero,
         metavar="N",
-        help="stop when the validation error has not fallen for N epochs",
+        help="stop when the validation error has not fallen for N epochs (default, and 0: do not)",
     )
     p.add_argument(
         "--skip-bad-steps",
-        type=positive_integer,
+        type=integer_from_zero,
         default=0,
         metavar="N",
         help="make no update in steps whose loss or gradients are not finite, up to N in "
-        "succession (default: such a loss ends the run); on a GPU, each step is waited for",
+        "succession (default, 0: such a loss ends the run); on a GPU, each step is waited for",
     )
 
 
@@ -132,7 +140,7 @@ class Setup:
         else:
             self.device = self.world.device
             if self.world.rank > 0:
-                sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until the end
+                sys.stdout = open(os.devnull, "w", errors="ignore")  # noqa: SIM115 - until the end
             if self.scheme == "columns":
                 parallel.check_columns(self.world)
         if args.tf32 and self.device != "cpu":
@@ -197,20 +205,25 @@ def make_output_folder(output: Path, resume: str | None) -> None:
 
 
 def trainer_options(
-    args: argparse.Namespace, fixed: Iterable[str], data_digest: str
+    args: argparse.Namespace,
+    fixed: Iterable[str],
+    data_digest: str,
+    others: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Arguments of Trainer.
 
-    fixed  the options that must stay the same when the run is resumed; the images must
-           too
+    fixed   the options that must stay the same when the run is resumed; the images must
+            too
+    others  values by name that must stay the same, and are not options
     """
+    options = {name: getattr(args, name) for name in fixed} | dict(others or {})
     return {
         "epochs": args.epochs,
-        "patience": args.patience,
+        "patience": args.patience or None,
         "skip_bad_steps": args.skip_bad_steps,
         "save_interval_seconds": 60 * args.checkpoint_every,
         "keep_checkpoints": args.keep_checkpoints,
-        "options": {name: getattr(args, name) for name in fixed} | {DATA_DIGEST: data_digest},
+        "options": options | {DATA_DIGEST: data_digest},
         "defaults": {name: getattr(args, name) for name in DEFAULTS if hasattr(args, name)},
     }
 
@@ -221,14 +234,14 @@ def how_to_resume(args: argparse.Namespace, setup: Setup) -> str:
     return f"\nStopped, and saved in {args.output}. To resume:\n  {command}"
 
 
-def next_steps(
-    args: argparse.Namespace, setup: Setup, result: Evaluation, image: str = "photo.jpg"
-) -> str:
+def next_steps(args: argparse.Namespace, setup: Setup, trainer: Trainer, result: Evaluation) -> str:
     """What to type after a run, and advice if its error is that of guessing."""
-    longer = resume_command(args, setup.shard[1], "--epochs", str(2 * args.epochs))
-    advice = guessing_advice(result)
+    options = ["--epochs", str(2 * args.epochs)]
+    options += ["--patience", "0"] if trainer.is_out_of_patience else []
+    longer = resume_command(args, setup.shard[1], *options)
+    advice = guessing_advice(result, trainer.remedies)
     return (f"{advice}\n" if advice else "") + (
-        f"next: tinyalex predict {image} --weights {shlex.quote(args.output)}/best.safetensors\n"
+        f"next: tinyalex predict photo.jpg --weights {shlex.quote(args.output)}/best.safetensors\n"
         f"      {longer}    # trains longer"
     )
 
@@ -239,6 +252,8 @@ def run(main: Callable[[], int]) -> NoReturn:
     An error in one of several processes ends all of them.
     """
     name = Path(sys.argv[0]).name
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be any bytes
     try:
         sys.exit(main())
     except SystemExit as error:

@@ -86,7 +86,7 @@ def load_cifar(weights: str | os.PathLike[str], found: Weights) -> tuple[nn.Sequ
     name = str(found.variant).removeprefix(PREFIX)
     if name not in NETWORKS and name not in RECIPES:
         raise ValueError(
-            f"predict: {weights} has the weights of {str(found.variant)[:40]!r}; expected one of "
+            f"{weights} has the weights of {str(found.variant)[:40]!r}; expected one of "
             f"{', '.join(PREFIX + known for known in (*NETWORKS, *RECIPES))}."
         )
     options = _options(weights, name, found.metadata)
@@ -108,7 +108,7 @@ def _options(
         return {}
     if stored[option] not in ("0", "1"):
         raise ValueError(
-            f"predict: expected {option} in the metadata of {weights} to be '0' or '1', got "
+            f"expected {option} in the metadata of {weights} to be '0' or '1', got "
             f"{stored[option][:40]!r}."
         )
     return {option: stored[option] == "1"}
@@ -133,7 +133,7 @@ def _num_classes(
         # With strides of 0, a small storage can have a huge shape.
         or any(extent(array) < array.nbytes for array in arrays)
     ):
-        raise ValueError(f"predict: {weights} does not have the last layer of {found.variant}.")
+        raise ValueError(f"{weights} does not have the last layer of {found.variant}.")
     return count
 
 
@@ -146,7 +146,7 @@ def _preprocessing(file: Path, found: Weights, size: int) -> MeanImage:
     """
     stored, beside = found.metadata, file.with_name(PREPROCESSING)
     is_stored = "mean" in stored
-    missing = f"predict: {file} has no usable preprocessing (a mean image and a scale)"
+    missing = f"{file} has no usable preprocessing (a mean image and a scale)"
     if not is_stored and not beside.is_file():
         raise ValueError(
             f"{missing}: neither in its metadata nor in {beside}.\nCopy {PREPROCESSING} from the "
@@ -164,7 +164,7 @@ def _preprocessing(file: Path, found: Weights, size: int) -> MeanImage:
     text = stored.get("image_size", str(side))
     if text != str(size) or side < size:
         raise ValueError(
-            f"predict: {file} is for images of size {text[:40]!r} and has a mean image of {side} x "
+            f"{file} is for images of size {text[:40]!r} and has a mean image of {side} x "
             f"{side}, but {found.variant} has images of {size} x {size}."
         )
     return MeanImage(np.ascontiguousarray(mean, np.float32), scale, size)

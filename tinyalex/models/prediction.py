@@ -131,7 +131,7 @@ def load_classifier(
         return _load_alexnet(path, found, variant, image_size), {}
     if variant is not None or image_size is not None:
         raise ValueError(
-            f"predict: the weights in {weights} are of {printable(str(found.variant))!r}. Omit the "
+            f"the weights in {weights} are of {printable(str(found.variant))!r}. Omit the "
             "variant and the image size."
         )
     model, preprocess = cifar_weights.load_cifar(path, found)
@@ -150,7 +150,7 @@ def _read(
         variant, weights = variant or str(weights), fetch_weights(str(weights))
     found = read_weights(weights)
     if not found.arrays:
-        raise ValueError(f"predict: {weights} contains no weights. Save a model's state_dict().")
+        raise ValueError(f"{weights} contains no weights. Save a model's state_dict().")
     return weights, found, variant
 
 
@@ -188,7 +188,7 @@ def _image_size(file: str | os.PathLike[str], text: str) -> int:
     is_number = text.isascii() and text.isdigit() and len(text) <= 4
     if not is_number or not 0 < int(text) <= MAX_STORED_SIZE:
         raise ValueError(
-            f"predict: expected the image_size in the metadata of {file} to be an integer from 1 "
+            f"expected the image_size in the metadata of {file} to be an integer from 1 "
             f"to {MAX_STORED_SIZE}, got {text[:40]!r}. Give --image-size (image_size= in Python)."
         )
     return int(text)
@@ -213,7 +213,7 @@ def _check_sizes(
     if expected_bytes > stored_bytes:
         size = "" if image_size is None else f" for images of {image_size} x {image_size} pixels"
         raise ValueError(
-            f"predict: expected the weights of a network with {num_classes} classes{size}, but the "
+            f"expected the weights of a network with {num_classes} classes{size}, but the "
             f"largest array in {file} has {stored_bytes:,} bytes."
         )
 
@@ -229,7 +229,7 @@ def _classes(file: str | os.PathLike[str], text: str, count: int) -> tuple[str, 
     is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
     if not is_list or len(names) != count:
         raise ValueError(
-            f"predict: expected the names of {count} classes in the metadata of {file}, got "
+            f"expected the names of {count} classes in the metadata of {file}, got "
             f"{text[:200]!r}. Write the file again with the metadata of its network."
         )
     return tuple(map(printable, names))
@@ -250,12 +250,12 @@ def _variant(file: str | os.PathLike[str], weights: Weights, requested: str | No
     known = ", ".join(VARIANTS)
     if stored is not None and stored not in VARIANTS:
         raise ValueError(
-            f"predict: expected the weights of an AlexNet ({known}), but those in {file} are "
+            f"expected the weights of an AlexNet ({known}), but those in {file} are "
             f"of {stored[:40]!r}."
         )
     if stored is not None and requested not in (None, stored):
         raise ValueError(
-            f"predict: variant {requested!r} was requested, but the weights in {file} are of "
+            f"variant {requested!r} was requested, but the weights in {file} are of "
             f"{stored!r}. Omit it."
         )
     variant = stored or requested
@@ -264,7 +264,7 @@ def _variant(file: str | os.PathLike[str], weights: Weights, requested: str | No
             f"{file} is a checkpoint. Give best.safetensors or model.safetensors in its folder."
         )
     if variant is None:
-        raise ValueError(f"predict: {file} does not name its variant. Give one of {known}.")
+        raise ValueError(f"{file} does not name its variant. Give one of {known}.")
     return variant
 
 

@@ -5,7 +5,7 @@ import io
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from tinyalex.training import divergence, history
 from tinyalex.training.checkpoint import CHECKPOINT, Run
 from tinyalex.training.metrics import Evaluation
 from tinyalex.training.output_folder import checked
-from tinyalex.training.plateau import Plateau
+from tinyalex.training.plateau import REMEDIES, Plateau
 from tinyalex.training.progress import Epoch, PendingResults, progress_bar
 from tinyalex.training.scheme import Scheme, StepResult
 from tinyalex.training.signals import Interrupted, deferred_interrupts
@@ -69,6 +69,7 @@ class Trainer(Run):
                   between checkpoints within an epoch; None: SAVE_INTERVAL_SECONDS
     keep_checkpoints
                   the number of checkpoints that are kept, at least 1
+    remedies      {topic: what to try} if the network does not learn
     after_epoch   called with the log after each epoch, for example to plot it; with
                   several processes, in each
     """
@@ -91,6 +92,7 @@ class Trainer(Run):
         scheme: Scheme | None = None,
         save_interval_seconds: float | None = None,
         keep_checkpoints: int = history.KEEP_CHECKPOINTS,
+        remedies: Mapping[str, str] = REMEDIES,
         after_epoch: Callable[[list[Epoch]], None] = lambda log: None,
     ) -> None:
         super().__init__(model, optimizer, scheduler, options, defaults)
@@ -109,7 +111,7 @@ class Trainer(Run):
                     f"batch for this process, got {loader.shard}. Give data.Loader(..., "
                     "shard=scheme.shard)."
                 )
-        self.after_epoch = after_epoch
+        self.remedies, self.after_epoch = remedies, after_epoch
         self.save_interval_seconds, self.keep_checkpoints = save_interval_seconds, keep_checkpoints
         self._has_checkpoint = False
         """Whether `checkpoint` is intact and of this run. If not, it is overwritten."""
@@ -130,7 +132,7 @@ class Trainer(Run):
         checkpoint is written; FloatingPointError if the loss is not finite.
         """
         with deferred_interrupts() as stop_requested:
-            while len(self.log) < self.epochs and not self._out_of_patience():
+            while len(self.log) < self.epochs and not self.is_out_of_patience:
                 self._train_epoch(stop_requested)
                 self._finish_epoch()
         self._save_weights("model.safetensors", self.model.state_dict())
@@ -138,7 +140,9 @@ class Trainer(Run):
         self._report()
         return self.log
 
-    def _out_of_patience(self) -> bool:
+    @property
+    def is_out_of_patience(self) -> bool:
+        """Whether the validation error has not fallen for `patience` epochs."""
         if self.patience is None or not self.log:
             return False
         return len(self.log) - self.progress.best_epoch >= self.patience
@@ -197,7 +201,7 @@ class Trainer(Run):
             self.optimizer.step()
             self._pending.add(result.loss, result.errors, result.images)
             if self._plateau is None:
-                self._plateau = Plateau(result.classes)
+                self._plateau = Plateau(result.classes, self.remedies)
         self.progress.step += 1
 
     def _compute_gradients(self, images: Array, labels: Array) -> StepResult | None:
@@ -289,7 +293,7 @@ class Trainer(Run):
             writer.writeheader()
             writer.writerows(map(asdict, self.log))
             with atomic_write(checked(self.output) / "log.csv") as unfinished:
-                unfinished.write_text(text.getvalue())
+                unfinished.write_text(text.getvalue(), encoding="utf-8")
         self.after_epoch(self.log)
 
     def save_checkpoint(self) -> None:
