@@ -32,7 +32,7 @@ NARROW = {
         "serialization",
         "pickles",
     },
-    "utils": {"device", "equivalents", "tensor", "data"},
+    "utils": {"creation", "device", "equivalents", "tensor", "data"},
     "optim": {"device", "equivalents", "function", "kernels", "ops", "tensor"},
 }
 """Packages that may import only these."""

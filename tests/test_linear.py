@@ -53,3 +53,10 @@ def test_flatten_names_axes_out_of_range():
         F.flatten(np.zeros((2, 3)), 3)
     with pytest.raises(ValueError, match="start_dim=1 is after end_dim=0"):
         F.flatten(np.zeros((2, 3)), 1, 0)
+
+
+def test_images_that_became_float64_are_explained():
+    layer = ta.nn.Linear(3, 2)
+    with pytest.raises(TypeError, match=r"integers / 255 are float64; x\.float\(\) / 255 is float32"):
+        layer(ta.tensor([[1, 2, 3]]) / 255)
+    assert layer(ta.tensor([[1, 2, 3]]).float() / 255).dtype == np.float32

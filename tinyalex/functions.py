@@ -8,7 +8,7 @@ from tinyalex import ops
 from tinyalex.creation import tensor
 from tinyalex.functional.joining import cat
 from tinyalex.methods.reductions import ValuesAndIndices
-from tinyalex.tensor import Tensor, as_tensor
+from tinyalex.tensor import Tensor, wrap
 
 METHODS = (
     *("abs", "add", "all", "allclose", "amax", "amin", "any", "argmax", "argmin", "argsort"),
@@ -28,7 +28,7 @@ def of_methods() -> dict[str, Callable[..., Any]]:
     def function(name: str) -> Callable[..., Any]:
         @functools.wraps(getattr(Tensor, name))
         def call(input: Any, *args: Any, **options: Any) -> Any:
-            return getattr(as_tensor(input), name)(*args, **options)
+            return getattr(wrap(input), name)(*args, **options)
 
         call.__name__ = name
         return call
@@ -38,12 +38,12 @@ def of_methods() -> dict[str, Callable[..., Any]]:
 
 def max(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """The maximum; along an axis (values, indices); of two tensors, their `maximum`."""
-    return _extremum(as_tensor(input).max, dim, keepdim)
+    return _extremum(wrap(input).max, dim, keepdim)
 
 
 def min(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """The minimum; along an axis (values, indices); of two tensors, their `minimum`."""
-    return _extremum(as_tensor(input).min, dim, keepdim)
+    return _extremum(wrap(input).min, dim, keepdim)
 
 
 def _extremum(method: Callable[..., Any], dim: Any, keepdim: bool) -> Tensor | ValuesAndIndices:
@@ -54,7 +54,7 @@ def _extremum(method: Callable[..., Any], dim: Any, keepdim: bool) -> Tensor | V
 
 def transpose(input: Any, dim0: int, dim1: int) -> Tensor:
     """With two axes exchanged. (The method `transpose` lists all axes, as in NumPy.)"""
-    return as_tensor(input).swapaxes(dim0, dim1)
+    return wrap(input).swapaxes(dim0, dim1)
 
 
 def stack(tensors: Sequence[Any], dim: int = 0) -> Tensor:
@@ -63,7 +63,7 @@ def stack(tensors: Sequence[Any], dim: int = 0) -> Tensor:
     >>> stack([[1.0, 2.0], [3.0, 4.0]], 1).numpy().tolist()
     [[1.0, 3.0], [2.0, 4.0]]
     """
-    parts = [as_tensor(t) for t in tensors]
+    parts = [wrap(t) for t in tensors]
     for i, part in enumerate(parts):
         if part.shape != parts[0].shape:
             raise ValueError(
@@ -79,7 +79,7 @@ def where(condition: Any, input: Any, other: Any) -> Tensor:
     >>> where([True, False], [1.0, 2.0], 0.0).numpy().tolist()
     [1.0, 0.0]
     """
-    mask = as_tensor(condition)
+    mask = wrap(condition)
     x, y = _beside(input, other, mask), _beside(other, input, mask)
     if isinstance(input, float) or isinstance(other, float):
         x, y = (t if t.dtype.kind == "f" else t.float() for t in (x, y))
@@ -90,8 +90,8 @@ def _beside(x: Any, other: Any, mask: Tensor) -> Tensor:
     """`x` as a tensor. A Python number has the dtype of `other` if that can hold it,
     else, or beside another number, the dtype of `ta.tensor`."""
     if not isinstance(x, (int, float)):
-        return as_tensor(x)
-    dtype = None if isinstance(other, (int, float)) else as_tensor(other).dtype
+        return wrap(x)
+    dtype = None if isinstance(other, (int, float)) else wrap(other).dtype
     fits = dtype is not None and (isinstance(x, int) or dtype.kind == "f")
     return tensor(x, dtype if fits else None, mask.device)
 

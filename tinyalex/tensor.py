@@ -246,7 +246,7 @@ def tensor_method(function: AnyFunction) -> AnyFunction:
     return function
 
 
-def as_tensor(x: Any) -> Tensor:
+def wrap(x: Any) -> Tensor:
     """`x` itself if it is a tensor, else Tensor(x)."""
     return x if isinstance(x, Tensor) else Tensor(x)
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from tinyalex.kernels.geometry import Pair, Shape, Window
-from tinyalex.tensor import Tensor, as_tensor
+from tinyalex.tensor import Tensor, wrap
 
 
 def pair(op: str, name: str, value: Any, minimum: int) -> Pair:
@@ -64,7 +64,7 @@ def float_tensors(
                 raise TypeError(f"{op}: {name} is None. Give a tensor or an array.")
             tensors.append(None)
             continue
-        tensor = as_tensor(x)
+        tensor = wrap(x)
         if tensor.dtype.kind != "f" and not integers:
             raise TypeError(
                 f"{op}: {name} is {tensor.dtype}, but must be floating. "
@@ -75,6 +75,8 @@ def float_tensors(
             raise TypeError(
                 f"{op}: {first[0]} is {first[1].dtype}, but {name} is {tensor.dtype}. "
                 "Convert one of them with astype, or a whole module with module.to(dtype)."
+                + " As in NumPy, integers / 255 are float64; x.float() / 255 is float32."
+                * (first[1].dtype == np.float64)
             )
         tensors.append(tensor)
     return tensors

@@ -8,7 +8,7 @@ from tinyalex import device, kernels
 from tinyalex.device import Array
 from tinyalex.function import Function
 from tinyalex.functional.arguments import check_reduction, float_tensors
-from tinyalex.tensor import Tensor, as_tensor
+from tinyalex.tensor import Tensor, wrap
 
 
 class ClassArguments(NamedTuple):
@@ -49,7 +49,7 @@ def class_arguments(
     x, w = float_tensors(op, optional=("weight",), input=input, weight=weight)
     if isinstance(target, (list, tuple, int)):
         target = Tensor(np.asarray(target), device=x.device)  # integers stay integers
-    t = as_tensor(target)
+    t = wrap(target)
     device.common(op, [x.data, t.data, None if w is None else w.data])
     check_reduction(op, reduction)
     if x.ndim == 0:

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from tinyalex.ops.reduction import axis_of
-from tinyalex.tensor import Tensor, as_tensor, tensor_method
+from tinyalex.tensor import Tensor, tensor_method, wrap
 
 
 @tensor_method
@@ -15,7 +15,7 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     >>> flatten(np.zeros((8, 256, 6, 6)), 1).shape
     (8, 9216)
     """
-    x = as_tensor(input)
+    x = wrap(input)
     start = axis_of("flatten", "start_dim", start_dim, x.shape)
     end = axis_of("flatten", "end_dim", end_dim, x.shape)
     if start > end:

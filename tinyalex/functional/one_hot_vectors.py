@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from tinyalex import device
-from tinyalex.tensor import Tensor, as_tensor
+from tinyalex.tensor import Tensor, wrap
 
 
 def one_hot(tensor: Any, num_classes: int = -1) -> Tensor:
@@ -19,7 +19,7 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Tensor:
     >>> one_hot([0, 2]).numpy().tolist()
     [[1, 0, 0], [0, 0, 1]]
     """
-    labels = as_tensor(np.asarray(tensor) if isinstance(tensor, (list, tuple, int)) else tensor)
+    labels = wrap(np.asarray(tensor) if isinstance(tensor, (list, tuple, int)) else tensor)
     if labels.dtype.kind not in "iu":
         raise TypeError(f"one_hot: expected integers, got {labels.dtype}. Use astype('int64').")
     with device.on(labels.device):

@@ -9,7 +9,7 @@ from tinyalex import functional as F
 from tinyalex.device import Array
 from tinyalex.nn import Sequential
 from tinyalex.nn.partitioned import Partitioned, Section, column_segments
-from tinyalex.tensor import Tensor, as_tensor
+from tinyalex.tensor import Tensor, wrap
 
 
 class Columns(Partitioned):
@@ -54,7 +54,7 @@ class Columns(Partitioned):
         }
 
     def forward(self, x: Any) -> Tensor:
-        x = as_tensor(x)
+        x = wrap(x)
         inputs = [x.to(name) for name in self.devices]
         *segments, last = self.segments
         for parallel in segments:

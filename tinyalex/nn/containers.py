@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Self
 
 from tinyalex.nn.module import Module
-from tinyalex.tensor import Tensor, as_tensor
+from tinyalex.tensor import Tensor, wrap
 
 
 class ModuleList(Module):
@@ -58,4 +58,4 @@ class Identity(Module):
         pass
 
     def forward(self, x: Any) -> Tensor:
-        return as_tensor(x)
+        return wrap(x)

@@ -11,7 +11,7 @@ from tinyalex.kernels.geometry import Shape
 from tinyalex.nn import tracing
 from tinyalex.nn.parameter import Parameter
 from tinyalex.nn.tracing import ForwardHook
-from tinyalex.tensor import Tensor, as_tensor
+from tinyalex.tensor import Tensor, wrap
 
 
 class IncompatibleKeys(NamedTuple):
@@ -112,7 +112,7 @@ class Module:
     def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
         """Set the attribute `name` to a tensor that is not trained, but moves with `to`
         and, if `persistent`, is in the state: such as a running mean."""
-        setattr(self, name, None if tensor is None else as_tensor(tensor))
+        setattr(self, name, None if tensor is None else wrap(tensor))
         vars(self).setdefault("_buffers", {})[name] = persistent
 
     def named_buffers(self) -> Iterator[tuple[str, Tensor]]:

@@ -8,7 +8,7 @@ from tinyalex import functional as F
 from tinyalex.functional.arguments import at_least_one
 from tinyalex.nn.module import Module
 from tinyalex.nn.parameter import Parameter
-from tinyalex.tensor import Tensor, as_tensor
+from tinyalex.tensor import Tensor, wrap
 
 
 class LocalResponseNorm(Module):
@@ -100,7 +100,7 @@ class BatchNorm2d(Module):
         self.register_buffer("num_batches_tracked", np.array(0) if tracked else None)
 
     def forward(self, x: Any) -> Tensor:
-        x = as_tensor(x)
+        x = wrap(x)
         if x.ndim != 4:
             raise ValueError(f"BatchNorm2d: input has shape {x.shape}, expected (N, C, H, W).")
         updates = self.training and self.track_running_stats

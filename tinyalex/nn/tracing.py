@@ -16,7 +16,7 @@ from tinyalex import device as devices
 from tinyalex.function import no_grad
 from tinyalex.kernels.geometry import Shape
 from tinyalex.nn.parameter import Parameter
-from tinyalex.tensor import Tensor, as_tensor
+from tinyalex.tensor import Tensor, wrap
 
 ForwardHook = Callable[[Any, tuple, Any], None]
 """Called with a Module, its inputs and its output."""
@@ -93,7 +93,7 @@ def trace(model: Any, input_shape: Shape) -> list[Step]:
 
     def record(name: str) -> ForwardHook:
         def hook(module: Any, inputs: tuple, output: Tensor) -> None:
-            x = as_tensor(inputs[0]) if inputs else Tensor([])
+            x = wrap(inputs[0]) if inputs else Tensor([])
             step = Step(name, module, x.shape[1:], output.shape[1:], x.requires_grad)
             steps.append(step)
 

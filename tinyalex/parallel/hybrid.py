@@ -17,7 +17,7 @@ from tinyalex.parallel.communicator import Communicator
 from tinyalex.parallel.data import DataParallel
 from tinyalex.parallel.distributed import DistributedNetwork
 from tinyalex.parallel.exchange import with_exchanges
-from tinyalex.tensor import Tensor, as_tensor
+from tinyalex.tensor import Tensor, wrap
 from tinyalex.training.metrics import count_errors
 from tinyalex.training.scheme import StepResult
 
@@ -50,7 +50,7 @@ class HybridNetwork(DistributedNetwork):
         return self[self.cut :]
 
     def forward(self, x: Any) -> Tensor:
-        features = self.convolutional(as_tensor(x)).data
+        features = self.convolutional(wrap(x)).data
         counts = self.comm.gather_integers(len(features))[:, 0].tolist()
         logits = [self.linear(part) for part in broadcast_parts(features, counts, self.comm)]
         return logits[self.comm.rank]
@@ -92,7 +92,7 @@ class HybridParallel(DataParallel):
         if total == 0:
             return None
         all_labels = self._gather_labels(labels, counts)
-        features = network.convolutional(as_tensor(images))
+        features = network.convolutional(wrap(images))
         losses: list[Any] = []
         errors: list[Any] = []
         grads: list[Array] = []

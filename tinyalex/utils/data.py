@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from tinyalex import device
+from tinyalex.creation import as_tensor
 from tinyalex.data.checks import check_integer, is_integer
 from tinyalex.data.order import shuffled
 from tinyalex.equivalents import module_getattr
-from tinyalex.tensor import Tensor, as_tensor
+from tinyalex.tensor import Tensor
 
 __getattr__ = module_getattr(sys.modules[__name__])
 
