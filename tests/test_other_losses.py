@@ -141,3 +141,10 @@ def test_the_weights_of_losses_are_buffers():
     assert list(nn.CrossEntropyLoss(np.ones(3)).state_dict()) == ["weight"]
     assert list(nn.CrossEntropyLoss().state_dict()) == []
     assert nn.NLLLoss(np.ones(3, "f")).double().weight.dtype == np.float64
+
+
+@pytest.mark.parametrize("name", ["weight", "pos_weight"])
+def test_factors_larger_than_the_input_are_refused(name):
+    x = np.ones(3, "f")
+    with pytest.raises(ValueError, match=rf"{name} has shape \(4, 3\), which does not broadcast"):
+        bce(x, x, **{name: np.ones((4, 3), "f")})

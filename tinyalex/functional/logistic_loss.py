@@ -14,6 +14,7 @@ from tinyalex.functional.arguments import (
     float_tensors,
     reduce_losses,
 )
+from tinyalex.ops.broadcasting import broadcastable_to
 from tinyalex.tensor import Tensor
 
 
@@ -86,6 +87,12 @@ def binary_cross_entropy_with_logits(
     )
     check_reduction(op, reduction)
     check_same_shape(op, x, t)
+    for name, factors in (("weight", w), ("pos_weight", c)):
+        if factors is not None and not broadcastable_to(factors.shape, x.shape):
+            raise ValueError(
+                f"{op}: {name} has shape {factors.shape}, which does not broadcast to that of "
+                f"input, {x.shape}. Give one factor, or one for each entry of the last axis."
+            )
     with device.on_device_of(x.data):
         factor = device.xp(x.data).ones((), x.dtype) if c is None else c.data
     losses = BinaryCrossEntropyWithLogits.apply(x, t, factor)

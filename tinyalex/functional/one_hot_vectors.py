@@ -30,7 +30,7 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Tensor:
         if low < 0 or high >= classes or classes < 1:
             raise ValueError(
                 f"one_hot: expected class indices from 0 to {classes - 1}, got {low} to {high}. "
-                "Give a larger num_classes."
+                f"{'Replace negative ones.' if low < 0 else 'Give a larger num_classes.'}"
             )
         indices = device.xp(labels.data).arange(classes)
         return Tensor((labels.data[..., None] == indices).astype(np.int64), device=labels.device)

@@ -25,6 +25,11 @@ def broadcast_back(dy: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> 
     return device.xp(dy).broadcast_to(dy.reshape(kept), shape)
 
 
+def broadcastable_to(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    """Whether an array of this shape can be broadcast to the target's."""
+    return broadcastable(shape, target) and np.broadcast_shapes(shape, target) == target
+
+
 def broadcastable(*shapes: tuple[int, ...]) -> bool:
     """Whether arrays of these shapes can be broadcast to a common shape."""
     try:
