@@ -63,6 +63,10 @@ def matmul(a: Array, b: Array, out: Array) -> None:
     device.xp(a).matmul(a, b, out=out)
 
 
+def matmul_transposed(a: Array, b: Array, out: Array) -> None:
+    matmul(a, b.T, out)
+
+
 def im2col(x: Array, col: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
     sizes = *x.shape, *kernel, *col.shape[4:], *stride, *padding, *dilation
     launch("columns.cu", "im2col", x.shape[1] * math.prod(col.shape[3:]), x, col, *sizes)
