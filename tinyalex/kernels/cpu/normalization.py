@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tinyalex.kernels.cpu.layout import parallel_rows, row_blocks
-from tinyalex.kernels.cpu.pooling import avg_pool, avg_pool_backward
+from tinyalex.kernels.cpu.layout import parallel_rows, row_blocks, to_hwnc
+from tinyalex.kernels.cpu.pooling import sum_shares, sum_windows
+from tinyalex.kernels.cpu.sliding_windows import windows_over
 
 
 def lrn(
@@ -66,12 +67,19 @@ def spatial_norm(
     x: np.ndarray, y: np.ndarray, s: np.ndarray, size: int, a: float, beta: float, k: float
 ) -> None:
     """s = k + a * (sum of x**2 over size x size pixels), y = x * s**-beta."""
-    # The sum over a window is average pooling with a divisor of 1.
-    ones = np.ones(x.shape[2:], x.dtype)
-    avg_pool(x * x, s, ones, (size, size), (1, 1), (size // 2, size // 2))
-    s *= a
-    s += k
-    np.divide(x, _power(s, beta, out=y), out=y)
+    before, height = size // 2, x.shape[2]
+
+    def run(own: slice) -> None:
+        for rows in row_blocks(x, own):
+            first, last = max(0, rows.start - before), min(height, rows.stop + size - 1 - before)
+            near, sums, yr = x[:, :, first:last], s[:, :, rows], y[:, :, rows]
+            border = before - rows.start + first, before
+            sum_windows(near * near, sums, (size, size), (1, 1), border)
+            sums *= a
+            sums += k
+            np.divide(x[:, :, rows], _power(sums, beta, out=yr), out=yr)
+
+    parallel_rows(x, x.nbytes, run)
 
 
 def spatial_norm_backward(
@@ -85,13 +93,22 @@ def spatial_norm_backward(
     beta: float,
 ) -> None:
     """dx as in `lrn_backward`, with the sum over pixels."""
-    # The sum over the windows that contain a position is the backward pass of that
-    # pooling.
-    ones = np.ones(x.shape[2:], x.dtype)
-    avg_pool_backward(dy * y / s, ones, dx, (size, size), (1, 1), (size // 2, size // 2))
-    dx *= x
-    dx *= -2 * a * beta
-    dx += dy / _power(s, beta)
+    kernel, step, padding = (size, size), (1, 1), (size // 2, size // 2)
+    dy = to_hwnc(dy)
+
+    def run(own: slice) -> None:
+        for part in row_blocks(dx, own):
+            rows, border = windows_over(part, dy.shape[2], kernel, step, padding, step)
+            share = dy[:, :, rows] * y[:, :, rows]
+            share /= s[:, :, rows]
+            dxr = dx[:, :, part]
+            sum_shares(share, dxr, kernel, step, border)
+            dxr *= x[:, :, part]
+            dxr *= -2 * a * beta
+            direct = _power(s[:, :, part], beta)
+            dxr += np.divide(dy[:, :, part], direct, out=direct)
+
+    parallel_rows(dx, dx.nbytes, run)
 
 
 def _channels_last(own: slice, *arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:

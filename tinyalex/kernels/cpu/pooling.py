@@ -202,14 +202,23 @@ def avg_pool(
 ) -> None:
     """y (N, C, OH, OW) = the sum of x over each window / divisor (OH, OW)."""
 
-    def run(rows: slice) -> None:
-        sums = y[:, :, rows]
-        sums.fill(0)
-        for _, seen, out in offset_slices(x, y, rows, kernel, stride, padding, (1, 1)):
-            sums[out] += seen
-        sums /= divisor[rows]
+    def run(own: slice) -> None:
+        for rows in row_blocks(y, own):
+            sums = y[:, :, rows]
+            # Starting at a later row is the same as shifting the image up.
+            border = padding[0] - rows.start * stride[0], padding[1]
+            sum_windows(x, sums, kernel, stride, border)
+            sums /= divisor[rows]
 
     parallel_rows(y, x.nbytes, run)
+
+
+def sum_windows(x: np.ndarray, sums: np.ndarray, kernel: Pair, stride: Pair, border: Pair) -> None:
+    """sums (N, C, OH, OW) = the sum of x over each window, with this padding."""
+    sums.fill(0)
+    every = slice(0, sums.shape[2])
+    for _, seen, out in offset_slices(x, sums, every, kernel, stride, border, (1, 1)):
+        sums[out] += seen
 
 
 def avg_pool_backward(
@@ -219,11 +228,18 @@ def avg_pool_backward(
     dy = to_hwnc(dy)
 
     def run(own: slice) -> None:
-        rows, border = windows_over(own, dy.shape[2], kernel, stride, padding, (1, 1))
-        pixels, share = dx[:, :, own], dy[:, :, rows] / divisor[rows]
-        pixels.fill(0)
-        every = slice(0, share.shape[2])
-        for _, seen, out in offset_slices(pixels, share, every, kernel, stride, border, (1, 1)):
-            seen += share[out]
+        for part in row_blocks(dx, own):
+            rows, border = windows_over(part, dy.shape[2], kernel, stride, padding, (1, 1))
+            share = dy[:, :, rows] / divisor[rows]
+            sum_shares(share, dx[:, :, part], kernel, stride, border)
 
     parallel_rows(dx, dx.nbytes, run)
+
+
+def sum_shares(share: np.ndarray, dx: np.ndarray, kernel: Pair, stride: Pair, border: Pair) -> None:
+    """The adjoint of `sum_windows`: dx[pixel] = the sum of the shares (N, C, OH, OW) of
+    all windows that contain the pixel."""
+    dx.fill(0)
+    every = slice(0, share.shape[2])
+    for _, seen, out in offset_slices(dx, share, every, kernel, stride, border, (1, 1)):
+        seen += share[out]
