@@ -57,6 +57,8 @@ def test_flatten_names_axes_out_of_range():
 
 def test_images_that_became_float64_are_explained():
     layer = ta.nn.Linear(3, 2)
-    with pytest.raises(TypeError, match=r"integers / 255 are float64; x\.float\(\) / 255 is float32"):
+    with pytest.raises(
+        TypeError, match=r"integers / 255 are float64; x\.float\(\) / 255 is float32"
+    ):
         layer(ta.tensor([[1, 2, 3]]) / 255)
     assert layer(ta.tensor([[1, 2, 3]]).float() / 255).dtype == np.float32
