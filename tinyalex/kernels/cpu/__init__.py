@@ -12,6 +12,7 @@ from tinyalex.kernels.cpu.columns import (
     columns,
     from_columns,
     im2col,
+    matmul_transposed,
     matrix,
     positions,
     row_sums,
@@ -20,7 +21,7 @@ from tinyalex.kernels.cpu.columns import (
 from tinyalex.kernels.cpu.convolution.selection import convolution_algorithm
 from tinyalex.kernels.cpu.dropout import random_mask, scale_kept
 from tinyalex.kernels.cpu.error_function import error_function
-from tinyalex.kernels.cpu.gemm import matmul, matmul_transposed
+from tinyalex.kernels.cpu.gemm import matmul
 from tinyalex.kernels.cpu.loss import check_labels, cross_entropy, cross_entropy_backward
 from tinyalex.kernels.cpu.memory_pool import activation, as_activation, like, ready
 from tinyalex.kernels.cpu.normalization import (

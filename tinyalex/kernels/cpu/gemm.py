@@ -79,11 +79,6 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     device.for_tiles(out, scratch_bytes, run, single_threaded=madds <= MIN_PARALLEL_MADDS)
 
 
-def matmul_transposed(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """out = a @ b.T, by (b @ a.T).T: BLAS is twice as fast if a has few rows."""
-    out[...] = (b @ a.T).T
-
-
 def _outer(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.Scratch) -> None:
     np.multiply(a, b, out=out)  # np.matmul does not call BLAS for this, and is slow
 
