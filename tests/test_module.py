@@ -552,7 +552,7 @@ def test_to_takes_torchs_arguments():
     layer = nn.Linear(2, 3)
     assert layer.to("cpu", ta.float64).weight.dtype == np.float64
     assert layer.to(device="cpu", dtype=ta.float32).weight.dtype == np.float32
-    layer.weight.grad = layer.weight.data
+    layer.weight.grad = layer.weight.data * np.float32(np.nan)
     layer.zero_grad(set_to_none=False)
     assert device.to_numpy(layer.weight.grad).tolist() == [[0, 0]] * 3
     assert not nn.Parameter(np.ones(2), requires_grad=False).requires_grad

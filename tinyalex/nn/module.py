@@ -135,7 +135,11 @@ class Module:
         """Reset all gradients to None, or to zeros, before each backward(), which adds
         to them."""
         for p in self.parameters():
-            p.grad = None if set_to_none or p.grad is None else 0 * p.grad
+            if set_to_none or p.grad is None:
+                p.grad = None
+            else:
+                with devices.on_device_of(p.grad):
+                    p.grad = devices.xp(p.grad).zeros_like(p.grad)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Whether parameters get gradients: False freezes a part of a network."""

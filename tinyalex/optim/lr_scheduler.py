@@ -160,7 +160,7 @@ class ReduceLROnPlateau(Scheduler):
     improving with the current learning rate" (section 5). A metric improves if it is
     less than (1 - threshold) times the best one; with mode="max", if it is more than
     (1 + threshold) times that. The largest of the groups' rates does not fall below
-    `min_lr`: the last factor leads to it.
+    `min_lr`; the others keep their ratios to it.
     """
 
     saved = (*Scheduler.saved, "best", "bad_epochs")
