@@ -57,7 +57,7 @@ args = lesson.options(__doc__)
 # \frac{\partial d}{\partial a} = 19 \cdot 3 + 19 \cdot 3 = 114
 # $$
 #
-# Since d = a**2 + a**4, this is 2 a + 4 a**3 = 6 + 108 = 114, as it should be. Note
+# Since $d = a^2 + a^4$, this is $2a + 4a^3 = 6 + 108 = 114$, as it should be. Note
 # that the derivative for a needs that for b, 19, which in turn needs that for c.
 
 # %% plot
@@ -362,8 +362,8 @@ print(f"{list(FUNCTIONS)}: right {right}, with the fault {faulty}")
 
 # %% answer [markdown]
 # Only the third. In tanh(tanh(x)) each tensor has one use, so the count is right. The
-# derivative of the product is tanh(x) + x (1 - tanh(x)**2), a contribution from each of
-# the two uses of x. In x * tanh(x), tanh(x) is appended to `ready` after x, so it is
+# derivative of the product is $\tanh x + x (1 - \tanh^2 x)$, a contribution from each
+# of the two uses of x. In x * tanh(x), tanh(x) is appended to `ready` after x, so it is
 # processed first, and its contribution to x arrives in time. In tanh(x) * x, it is x
 # that is processed first. It receives only tanh(x), and the second contribution is
 # lost.

@@ -364,4 +364,4 @@ lesson.claim(f"but the loss is {factor:.1f} times as large", factor > 1.4)
 # 3. Drop a fifth instead of half. By what factor must a 2012 layer multiply in testing
 #    then? Which p has the lowest test loss here, and which the lowest error?
 # 4. Derive the variance (lesson 1) of y for a constant x. For which p is it equal to
-#    x**2?
+#    $x^2$?

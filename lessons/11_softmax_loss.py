@@ -100,8 +100,8 @@ axes.legend(frameon=False)
 lesson.show(figure, "11_softmax_loss")
 
 # %% answer [markdown]
-# The textbook's method fails first: no float32 is above 3.4e38, which is e**88.7, and
-# the exponential of a larger logit is infinite: it *overflows*. With `F.softmax` no
+# The textbook's method fails first: no float32 is above 3.4e38, which is $e^{88.7}$,
+# and the exponential of a larger logit is infinite: it *overflows*. With `F.softmax` no
 # exponential is above 1, but now that of the right class becomes smaller and smaller,
 # until no float32 is small enough: it *underflows* to 0, and -log 0 is infinite. (Just
 # before, the loss may already be inexact: the smallest float32 numbers have few
@@ -171,15 +171,15 @@ lesson.claim("with scaled pixels all three agree", agree and finite)
 # 0). But the initial logits are not equal: they are random. We assume that they have a
 # normal distribution with mean 0 and variance v (lesson 1), and compute the mean of L,
 # written E[L], by its second formula. There the mean of the right logit is 0. The sum
-# of K exponentials is about K times the mean of e**x. For many classes it hardly varies
-# around this value, so we take the logarithm of that:
+# of K exponentials is about K times the mean of $e^x$. For many classes it hardly
+# varies around this value, so we take the logarithm of that:
 #
 # $$
 # E[L] \approx \log(K \cdot E[e^x])
 # $$
 #
-# The mean of e**x can be computed exactly. The bell curve of the normal distribution is
-# its *density*:
+# The mean of $e^x$ can be computed exactly. The bell curve of the normal distribution
+# is its *density*:
 #
 # $$
 # f(x) = \frac{e^{-x^2 / 2v}}{\sqrt{2 \pi v}}
@@ -189,7 +189,7 @@ lesson.claim("with scaled pixels all three agree", agree and finite)
 # probability f(x) * dx. Divide the whole line into such intervals: the sum of f(x) * dx
 # over all of them, for shorter and shorter dx, is the *integral* of f. All
 # probabilities together are 1, so the integral of f is 1. (If integrals are new to you,
-# take $E[e^x] = e^{v/2}$ as given.) The mean of e**x is the integral of e**x times
+# take $E[e^x] = e^{v/2}$ as given.) The mean of $e^x$ is the integral of $e^x$ times
 # f(x):
 #
 # $$
@@ -198,7 +198,7 @@ lesson.claim("with scaled pixels all three agree", agree and finite)
 #        = e^{v/2} \int_{-\infty}^{\infty} f(x - v) \, dx = e^{v/2}
 # $$
 #
-# (The exponents are equal: -(x - v)**2 / 2v = -x**2 / 2v + x - v/2. The last integral
+# (The exponents are equal: $-(x - v)^2 / 2v = -x^2 / 2v + x - v/2$. The last integral
 # is that of f, shifted by v, so it is 1.) So
 #
 # $$
@@ -269,7 +269,7 @@ for k, (start, small, v) in starts.items():
 #
 # Another possible loss is the *squared error*, the sum of the squares of the same
 # difference. With two classes, where p is the probability of the right one, it is
-# 2 (1 - p)**2. The derivative of p with respect to the right logit is p (1 - p), so
+# $2 (1 - p)^2$. The derivative of p with respect to the right logit is p (1 - p), so
 #
 # $$
 # \frac{\partial}{\partial x_r} 2 (1 - p)^2 = -4 (1 - p) \cdot p (1 - p)

@@ -97,8 +97,8 @@ for name, n in zip(initial["He"], fan_ins, strict=True):
 
 # %% answer [markdown]
 # With 0.05 instead of sqrt(2 / 500) = 0.0632 each of the ten layers multiplies the mean
-# square by 500 * 0.05**2 / 2 = 0.625. In AlexNet, the paper's sigma is smaller than
-# He's in all eight layers. So signals shrink from layer to layer.
+# square by $500 \cdot 0.05^2 / 2 = 0.625$. In AlexNet, the paper's sigma is smaller
+# than He's in all eight layers. So signals shrink from layer to layer.
 #
 # And the code of 2012 has, unlike the paper's text, a sigma of 0.03 in conv3, conv4 and
 # conv5: nearly He's. This is the first thing that is missing.

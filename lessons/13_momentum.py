@@ -142,7 +142,7 @@ lesson.claim(text, abs(left - predicted) < 0.001)
 # ## Why momentum?
 #
 # The loss of a network is steep in some directions and nearly flat in others, like a
-# long and narrow valley. A valley of two weights: the loss is the sum of c * w**2 / 2,
+# long and narrow valley. A valley of two weights: the loss is the sum of $c w^2 / 2$,
 # with the *curvature* c = 1 for the first weight and c = 100 for the second. The
 # gradient is c * w, so a plain step, without momentum, multiplies each weight by a
 # constant factor:
@@ -161,7 +161,7 @@ lesson.claim(text, abs(left - predicted) < 0.001)
 # $$
 #
 # We look for solutions that change by a constant factor r in each step. With w[t] =
-# r**t and a division by r**(t-1) this is a quadratic equation for r:
+# $r^t$ and a division by $r^{t-1}$ this is a quadratic equation for r:
 #
 # $$
 # r^2 - (1 + m - lr \cdot c) \, r + m = 0
@@ -177,7 +177,7 @@ lesson.claim(text, abs(left - predicted) < 0.001)
 # $$
 #
 # Then 1 + m - lr * c is between -2 sqrt(m) and 2 sqrt(m). Since 1 + m - 2 sqrt(m) is
-# (1 - sqrt(m))**2, and 1 + m + 2 sqrt(m) is (1 + sqrt(m))**2, this is a wide range of
+# $(1 - \sqrt m)^2$, and 1 + m + 2 sqrt(m) is $(1 + \sqrt m)^2$, this is a wide range of
 # rates:
 #
 # $$
@@ -185,14 +185,14 @@ lesson.claim(text, abs(left - predicted) < 0.001)
 # $$
 #
 # In this range the two solutions are a + b i and a - b i, with the same absolute value
-# |r| = sqrt(a**2 + b**2). Their product is a**2 + b**2, and it is m. So
+# $|r| = \sqrt{a^2 + b^2}$. Their product is $a^2 + b^2$, and it is m. So
 #
 # $$
 # |r| = \sqrt{m}
 # $$
 #
 # whatever the curvature and the rate. (The powers of a complex number r turn around 0
-# in the plane of a and b, while their distance from 0 is |r|**t. So the weight
+# in the plane of a and b, while their distance from 0 is $|r|^t$. So the weight
 # oscillates, and the oscillation shrinks by the factor |r| in each step.) If the rate
 # is in this range for both curvatures, both weights shrink equally fast.
 #
@@ -246,14 +246,14 @@ axes.set_xlabel("weight 1")
 lesson.show(figure, "13_momentum")
 
 # %% answer [markdown]
-# 0.98**n = 1/100 has the solution n = log 100 / -log 0.98 = 228, and
-# sqrt(0.9)**n = 1/100 has n = 87. For 0.7 it is n = 26: faster. (The counts of the run
-# differ a little: an oscillation may be below the limit somewhat earlier or later than
-# |r|**n, and the program only tries 25 rates.) So the most momentum is not the best
-# here. The valley's best is the smallest m for which some rate is in both ranges. For
-# this m, the lowest rate of the range for c = 1 is equal to the highest rate of the
-# range for c = 100: (1 - sqrt(m))**2 / 1 = (1 + sqrt(m))**2 / 100, and m =
-# (9 / 11)**2 = 0.67.
+# $0.98^n = 1/100$ has the solution n = log 100 / -log 0.98 = 228, and
+# $\sqrt{0.9}^n = 1/100$ has n = 87. For 0.7 it is n = 26: faster. (The counts of the
+# run differ a little: an oscillation may be below the limit somewhat earlier or later
+# than $|r|^n$, and the program only tries 25 rates.) So the most momentum is not the
+# best here. The valley's best is the smallest m for which some rate is in both ranges.
+# For this m, the lowest rate of the range for c = 1 is equal to the highest rate of the
+# range for c = 100: $(1 - \sqrt m)^2 / 1 = (1 + \sqrt m)^2 / 100$, and
+# $m = (9 / 11)^2 = 0.67$.
 #
 # It is often said that momentum helps since gradients across the valley cancel in v.
 # The figure shows something else: plain steps cross the valley in each step, but with

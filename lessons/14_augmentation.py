@@ -115,7 +115,7 @@ lesson.claim(text, 0.3 < same / unrelated < 0.75)
 # The axes are perpendicular, so the part of this along e[i] is a[i] * s[i]: over many
 # images its standard deviation is 0.1 * s[i]. (`data.colour_axes` returns the three
 # vectors s * e. For readers who know linear algebra: the vectors e are the eigenvectors
-# of the covariance matrix of red, green and blue, and s**2, the variances along them,
+# of the covariance matrix of red, green and blue, and $s^2$, the variances along them,
 # are its eigenvalues. The lesson does not need this.)
 #
 # **Before you run this:** which colours does the axis with the largest s connect? What
@@ -190,13 +190,15 @@ lesson.show(figure, "14_augmentation_light")
 #
 # How exact is a test error? If a network is wrong on a fraction e of all possible
 # images, the number z of errors on a single random image is 1 with the probability e,
-# otherwise 0. Its mean is e. Its variance is the mean of (z - e)**2 = z * z - 2 e z +
-# e**2, and since z * z = z, this is e - 2 e**2 + e**2 = e (1 - e).
+# otherwise 0. Its mean is e. Its variance is the mean of
+# $(z - e)^2 = z^2 - 2 e z + e^2$, and since $z^2 = z$, this is
+# $e - 2 e^2 + e^2 = e (1 - e)$.
 #
 # The variances of independent numbers are added: for their deviations a and b from the
-# mean, (a + b)**2 = a**2 + 2 a b + b**2, and the mean of a b is 0. So the sum of z over
+# mean, $(a + b)^2 = a^2 + 2 a b + b^2$, and the mean of a b is 0. So the sum of z over
 # n images has the variance n e (1 - e). The mean is 1/n of the sum, and its variance
-# 1/n**2 of that. The square root of this is the *standard error* of the measured error:
+# $1/n^2$ of that. The square root of this is the *standard error* of the measured
+# error:
 #
 # $$
 # \sqrt{\frac{e (1 - e)}{n}}

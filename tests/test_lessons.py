@@ -59,6 +59,16 @@ def code_lines(body):
 
 
 @every_lesson
+def test_powers_in_the_text_are_formulas(name):
+    """In Markdown, a**2 + a**4 is bold text."""
+    for _, kind, text in cells(TEXTS[name]):
+        if kind == "markdown":
+            lines = [line for line in text.splitlines() if not line.startswith("#     ")]
+            prose = re.sub(r"`[^`]*`|\$\$.*?\$\$|\$[^$]*\$", "", "\n".join(lines), flags=re.S)
+            assert re.findall(r"[\w)|]\*\*[\w(].*", prose) == []
+
+
+@every_lesson
 def test_each_cell_is_plain_or_an_answer_claims_or_a_plot(name):
     assert TEXTS[name].count("# %%") == len(cells(TEXTS[name]))
     for title, kind, body in cells(TEXTS[name]):
