@@ -62,12 +62,14 @@ from tinyalex.device.tiles import (
     single_threaded_blas,
     workers,
 )
+from tinyalex.device.uploads import Uploader
 
 __all__ = [
     "Array",
     "Device",
     "Nccl",
     "Scratch",
+    "Uploader",
     "allow_tf32",
     "asarray",
     "blas_libraries",
