@@ -118,9 +118,12 @@ def test_dropout_draws_the_same_masks_on_both_devices(device):
     masks = []
     for target in ("cpu", device):
         ta.manual_seed(3)
-        masks.append([F.dropout(ta.Tensor(x, device=target)).numpy() for _ in range(2)])
+        masks.append([])
+        for step in (0, 5, 2**33):
+            devices.set_step(step)
+            masks[-1] += [F.dropout(ta.Tensor(x, device=target)).numpy() for _ in range(2)]
     np.testing.assert_array_equal(*masks)
-    assert (masks[0][0] != masks[0][1]).any()
+    assert len({mask.tobytes() for mask in masks[0]}) == 6
 
 
 class Rows:

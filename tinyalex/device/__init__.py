@@ -38,6 +38,7 @@ from tinyalex.device.randomness import (
     seed,
     set_step,
     step,
+    step_array,
     uniform,
 )
 from tinyalex.device.selection import (
@@ -103,6 +104,7 @@ __all__ = [
     "set_step",
     "single_threaded_blas",
     "step",
+    "step_array",
     "to",
     "to_numpy",
     "uniform",
