@@ -26,6 +26,7 @@ from tinyalex.device.arrays import (
     xp,
 )
 from tinyalex.device.availability import why_no_cuda
+from tinyalex.device.graph import Graph
 from tinyalex.device.nccl import Nccl
 from tinyalex.device.randomness import (
     draw,
@@ -68,6 +69,7 @@ from tinyalex.device.uploads import Uploader
 __all__ = [
     "Array",
     "Device",
+    "Graph",
     "Nccl",
     "Scratch",
     "Uploader",

@@ -7,6 +7,8 @@ only if it has changed.
 
 import ctypes
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -51,10 +53,18 @@ def multiply(a: Array, b: Array, out: Array) -> None:
     )  # fmt: skip
 
 
-def set_workspace(memory: Any) -> None:
-    """Let cuBLAS use `memory`, in the current stream and this thread, and not its own:
-    until a product in another stream, or one by CuPy."""
-    _call("cublasSetWorkspace_v2", _handle(), memory.data.ptr, memory.nbytes)
+@contextmanager
+def workspace(memory: Any) -> Iterator[None]:
+    """A context in which cuBLAS uses `memory`, in the current stream and this thread.
+
+    Its own workspace may be allocated by a product, and belong to several streams.
+    """
+    handle = _handle()
+    _call("cublasSetWorkspace_v2", handle, memory.data.ptr, memory.nbytes)
+    try:
+        yield
+    finally:
+        _call("cublasSetStream_v2", handle, 0)  # resets the workspace
 
 
 def _check(a: Array, b: Array, out: Array) -> None:
