@@ -103,7 +103,16 @@ def test_inputs_of_another_shape_are_refused(device):
 # Training
 
 
-def trainer(device, output, **options):
+def with_momentum(model):
+    return optim.SGD(optim.paper_groups(model, 0.05), lr=0.05, momentum=0.9)
+
+
+def with_adam(model):
+    """Whose factors change in each step."""
+    return optim.Adam(model.parameters(), lr=0.01)
+
+
+def trainer(device, output, make_optimizer=with_momentum, **options):
     """Epochs of four whole batches and a smaller one; dropout, and a rate that falls
     after each epoch."""
     ta.manual_seed(5)
@@ -124,7 +133,7 @@ def trainer(device, output, **options):
         nn.Dropout(0.4),
         nn.Linear(20, 3),
     ).to(device)
-    optimizer = optim.SGD(optim.paper_groups(model, 0.05), lr=0.05, momentum=0.9)
+    optimizer = make_optimizer(model)
     return training.Trainer(
         model,
         optimizer,
@@ -139,7 +148,7 @@ def trainer(device, output, **options):
 
 
 def losses(trainer):
-    """Of each step. Checks that the steps after the first two are replayed."""
+    """Of each step; and the lengths of the batches for which the network's code ran."""
     found, passes = [], []
     step, compute = trainer.step, trainer.scheme.compute_gradients
 
@@ -156,9 +165,10 @@ def losses(trainer):
     return found, passes
 
 
-def test_training_with_a_graph_gives_the_same_bytes(device, tmp_path):
-    expected, _ = losses(trainer(device, tmp_path / "launches"))
-    found, passes = losses(trainer(device, tmp_path / "graph", graph=True))
+@pytest.mark.parametrize("optimizer", [with_momentum, with_adam])
+def test_training_with_a_graph_gives_the_same_bytes(device, tmp_path, optimizer):
+    expected, _ = losses(trainer(device, tmp_path / "launches", optimizer))
+    found, passes = losses(trainer(device, tmp_path / "graph", optimizer, graph=True))
     assert passes == [10, 10, 4, 4, 4]  # smaller batches are not captured
     assert len(found) == 15
     assert found == expected

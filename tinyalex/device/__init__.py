@@ -23,6 +23,7 @@ from tinyalex.device.arrays import (
     on_device_of,
     to,
     to_numpy,
+    write,
     xp,
 )
 from tinyalex.device.availability import why_no_cuda
@@ -112,6 +113,7 @@ __all__ = [
     "uniform",
     "why_no_cuda",
     "workers",
+    "write",
     "xp",
 ]  # fmt: skip
 

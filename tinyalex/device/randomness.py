@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyalex.device.arrays import Array, on, to
+from tinyalex.device.arrays import Array, to, write
 
 
 class _State(threading.local):
@@ -65,12 +65,7 @@ def step_array(name: str) -> Array:
         _state.step_arrays[name] = to(np.zeros(1, np.uint64), name), 0
     array, written = _state.step_arrays[name]
     if written != _state.step:
-        value = np.array([_state.step], np.uint64)
-        if name == "cpu":
-            array[...] = value
-        else:
-            with on(name):
-                array.set(value)
+        write(array, np.array([_state.step], np.uint64))
         _state.step_arrays[name] = array, _state.step
     return array
 
