@@ -82,6 +82,7 @@ MUTANTS = [
     *_mutants("dropout.cu", "random_mask",
         ("nine rounds", "round < 10", "round < 9"),
         ("one unit too many, the next sample's first", "unit < units", "unit <= units"),
+        ("the step left out", "sample, *step, call", "sample, 0ull, call"),
         ("the counter starts at 0", "1ull + block", "0ull + block"),
         ("keys swapped", "philox(words, key0, key1)", "philox(words, key1, key0)"),
         ("the upper half of a word first", "32 * (i % 2)", "32 * (1 - i % 2)"),

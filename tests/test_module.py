@@ -7,6 +7,7 @@ import pytest
 
 import tinyalex as ta
 from tinyalex import device, nn
+from tinyalex.nn.fusion import fuse
 
 pytestmark = pytest.mark.anywhere
 
@@ -534,8 +535,12 @@ def test_a_sequential_fuses_relu_and_max_pooling_with_the_same_bits(rng):
     assert names == ["MaxPool2d", "ReLU", "Conv2d"]
     for one, other in zip(together, apart, strict=True):
         np.testing.assert_array_equal(one, other)
-    assert run(nn.ReLU(), nn.MaxPool2d(2, dilation=2))[:2] == (["MaxPool2d", "Conv2d"], False)
-    assert run(nn.ReLU(), nn.AvgPool2d(2))[:2] == (["AvgPool2d", "Conv2d"], False)
+
+
+@pytest.mark.parametrize("pool", [nn.MaxPool2d(2, dilation=2), nn.AvgPool2d(2)])
+def test_other_pooling_is_not_fused_with_relu(pool):
+    stages = list(fuse([conv := nn.Conv2d(3, 4, 3), relu := nn.ReLU(), pool]))
+    assert [(stage.layer, stage.fused) for stage in stages] == [(conv, relu), (pool, None)]
 
 
 class SubclassOfReLU(nn.ReLU):

@@ -77,7 +77,7 @@ class Conv2d(ConvFunction):
     def forward(
         self, x: Array, w: Array, b: Array | None, *, shape: ConvShape, relu: bool = False
     ) -> Array:
-        k, xp = kernels.of(x), device.xp(x)
+        k = kernels.of(x)
         x, w, b = k.ready(x), k.ready(w), None if b is None else k.ready(b)
         y = k.activation((len(x), len(w), *shape.out), x.dtype)
         self.x, self.w, self.y, self.shape = x, w, y if relu else None, shape
@@ -86,7 +86,7 @@ class Conv2d(ConvFunction):
             col, product = self.workspace(scratch, hi - lo)
             k.im2col(x[lo:hi], col, *shape.window)
             for wg, cg, pg in self.by_group(as_rows(w), k.matrix(col), k.matrix(product)):
-                xp.matmul(wg, cg, out=pg)
+                k.matmul_in_tile(wg, cg, out=pg)
             k.from_columns(product, b, y[lo:hi], relu)
 
         device.for_tiles(x, self.bytes_each(), tile)
@@ -112,7 +112,7 @@ class Conv2d(ConvFunction):
                 db = k.row_sums(k.matrix(dproduct))
             if dx is not None:
                 for wg, cg, pg in self.by_group(as_rows(w), k.matrix(col), k.matrix(dproduct)):
-                    xp.matmul(wg.T, pg, out=cg)
+                    k.matmul_in_tile(wg.T, pg, out=cg)
                 k.col2im(col, dx[lo:hi], *window)
             return dw, db
 

@@ -297,7 +297,8 @@ def _dropout(random: Random, dtype: np.dtype) -> Iterator[Example]:
     if dtype == np.float32:
         cases += [("a long row", (1, 530000), 0.5, 0), ("many samples", (66000, 1), 0.5, 0)]
     for label, shape, keep, first in cases:
-        yield Example("random_mask", label, (_empty(shape, bool), keep, key, 7, 2, first), (0,))
+        mask, step = _empty(shape, bool), np.array([7], np.uint64)
+        yield Example("random_mask", label, (mask, keep, key, step, 2, first), (0,))
     for label, shape in (("", (3, 5, 61)), ("many", (66000, 1, 1))):
         x, mask = random.standard_normal(shape).astype(dtype), random.random(shape) < 0.5
         x.ravel()[:3] = 0, np.nan, -1

@@ -9,6 +9,7 @@ from tinyalex.emulator.cuda import memory, work_queue
 from tinyalex.emulator.cuda.api import (
     Handle,
     Pointer,
+    Size,
     Status,
     add,
     api,
@@ -306,6 +307,12 @@ def cublasSetStream_v2(handle: Handle, stream: Handle) -> None:
 @api
 def cublasGetStream_v2(handle: Handle, stream: Pointer) -> None:
     store_wide(stream, object_of(handle, Library).stream)
+
+
+@api
+def cublasSetWorkspace_v2(handle: Handle, workspace: Pointer, size: Size) -> None:
+    """It is not needed, but must be memory of the GPU."""
+    memory.require("the workspace", workspace, size, of_this_device(handle).device)
 
 
 @api

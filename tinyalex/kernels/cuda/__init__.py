@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinyalex import device
-from tinyalex.device import Array, Scratch
+from tinyalex.device import Array, Scratch, cublas
 from tinyalex.kernels.cuda.launching import BLOCK_THREADS, launch
 from tinyalex.kernels.cuda.source_files import ARRAYS
 from tinyalex.kernels.geometry import ConvShape, Pair, no_offset
@@ -61,7 +61,10 @@ def row_sums(a: Array) -> Array:
 
 
 def matmul(a: Array, b: Array, out: Array) -> None:
-    device.xp(a).matmul(a, b, out=out)
+    cublas.multiply(a, b, out)
+
+
+matmul_in_tile = matmul
 
 
 def matmul_transposed(a: Array, b: Array, out: Array) -> None:
@@ -210,7 +213,7 @@ def weighted_mean_backward(dy: Array, total: Array, dx: Array) -> None:
 
 
 def random_mask(
-    mask: Array, keep: float, key: tuple[int, int], step: int, call: int, first: int
+    mask: Array, keep: float, key: tuple[int, int], step: Array, call: int, first: int
 ) -> None:
     samples, units = len(mask), math.prod(mask.shape[1:])
     blocks = -(-units // 8)
