@@ -68,7 +68,7 @@ matmul_in_tile = matmul
 
 
 def matmul_transposed(a: Array, b: Array, out: Array) -> None:
-    matmul(a, b.T, out)
+    matmul(a, b.swapaxes(-1, -2), out)
 
 
 def im2col(x: Array, col: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
