@@ -2,7 +2,7 @@
 
 import ctypes
 
-from tinyalex.emulator.cuda import compiler, errors, memory
+from tinyalex.emulator.cuda import compiler, errors, memory, work_records
 from tinyalex.emulator.cuda.api import (
     INVALID_HANDLE,
     INVALID_IMAGE,
@@ -21,6 +21,7 @@ from tinyalex.emulator.cuda.api import (
     store,
     store_wide,
 )
+from tinyalex.emulator.cuda.array_arguments import ArrayArgument, PointerArgument
 from tinyalex.emulator.cuda.checked_arguments import CheckedArguments
 from tinyalex.emulator.cuda.runtime.devices import CAPABILITY, MULTIPROCESSORS, thread
 from tinyalex.emulator.cuda.runtime.streams import keeps_arguments, stream_of, submit
@@ -68,7 +69,7 @@ class Function:
         self.max_dynamic_shared = limits.SHARED_BYTES
         self._slots = ctypes.c_size_t * max(1, len(kernel.parameters))
         self._arrays = [
-            (i, _Pointer() if parameter.is_pointer else _CArray(int(parameter.code[1:])))
+            (i, PointerArgument() if parameter.is_pointer else ArrayArgument(parameter))
             for i, parameter in enumerate(kernel.parameters)
             if parameter.is_pointer or parameter.code.startswith("A")
         ]
@@ -98,6 +99,7 @@ class Function:
 
         def count() -> None:
             statistics.launches[kernel.name] += 1
+            work_records.note(lambda: work_records.Work(kernel.name, self._bytes(addresses)))
 
         def run() -> None:
             # Lazily or in a graph, memory may have been freed since the submission.
@@ -155,6 +157,11 @@ class Function:
                 blocks.append((i, found))
         return blocks
 
+    def _bytes(self, addresses: list[int]) -> int | None:
+        """Of the elements of the arrays; None if one is a pointer."""
+        sizes = [array.nbytes(addresses[i]) for i, array in self._arrays]
+        return None if None in sizes else sum(filter(None, sizes))
+
     def _copies(self, addresses: list[int]) -> list[ctypes.Array[ctypes.c_char]]:
         """Copies of the arguments' values, which CuPy does not keep."""
         sizes = (
@@ -165,34 +172,6 @@ class Function:
             ctypes.create_string_buffer(ctypes.string_at(address, size), size)
             for address, size in zip(addresses, sizes, strict=True)
         ]
-
-
-class _Pointer:
-    """An argument that is a pointer."""
-
-    def extent(self, address: int) -> tuple[int, int]:
-        """The first address and the bytes that are known to be accessed."""
-        return ctypes.c_size_t.from_address(address).value, 1
-
-
-class _CArray:
-    """CuPy's array: pointer, number of elements, shape, and strides in bytes."""
-
-    def __init__(self, size: int):
-        self._ndim = (size - 16) // 16
-        self._words = ctypes.c_ssize_t * (2 + 2 * self._ndim)
-
-    def extent(self, address: int) -> tuple[int, int]:
-        start, count, *sizes = self._words.from_address(address)
-        if count == 0:
-            return start, 0
-        first = last = start
-        for n, stride in zip(sizes[: self._ndim], sizes[self._ndim :], strict=True):
-            if stride < 0:
-                first += (n - 1) * stride
-            else:
-                last += (n - 1) * stride
-        return first, last - first + 1
 
 
 @api

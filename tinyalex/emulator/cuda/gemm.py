@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyalex.emulator.cuda import memory
+from tinyalex.emulator.cuda import memory, work_records
 from tinyalex.emulator.cuda.api import Status, object_of
 from tinyalex.emulator.cuda.runtime.devices import thread
 from tinyalex.emulator.cuda.runtime.streams import submit
@@ -105,6 +105,8 @@ def gemm(
 
     def count() -> None:
         statistics.gemms += 1
+        dtypes = a.dtype, b.dtype, c.dtype
+        work_records.note(lambda: work_records.matrix_multiplication(m, n, k, *dtypes))
 
     submit(
         blas.stream, "gemm", lambda: _multiply(x(), y(), out, *factors(), tf32=tf32), count=count

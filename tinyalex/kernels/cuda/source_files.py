@@ -34,11 +34,15 @@ C_NAMES = {dtype: c for c, dtype in DTYPES.items()}
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of a kernel; `type` without const and *: "T", "Wide<T>" or "int"."""
+    """A parameter of a kernel; `type` without const and *: "T", "Wide<T>" or "int".
+
+    is_const  an array that the kernel only reads
+    """
 
     name: str
     type: str
     is_array: bool
+    is_const: bool
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,8 @@ def signatures(file: str) -> dict[str, Signature]:
 def _parameter(declaration: str) -> Parameter:
     code = declaration.replace("__restrict__", "").replace("const ", "")
     *words, name = code.replace("*", " * ").split()
-    return Parameter(name, " ".join(word for word in words if word != "*"), "*" in words)
+    type_ = " ".join(word for word in words if word != "*")
+    return Parameter(name, type_, "*" in words, declaration.lstrip().startswith("const "))
 
 
 @cache
