@@ -10,13 +10,11 @@ LAUNCH_SECONDS = 20e-6
 addition of 100 x 100 elements in the comparison of https://github.com/cupy/cupy/pull/8457
 (CuPy 13 with Cython 3). It depends on the host, not on the card."""
 
-PRECISIONS = ("float32", "tf32", "half")
-
 
 @dataclass(frozen=True)
 class Card:
     """bandwidth  bytes/s of the memory
-    flops         FLOP/s of matrix products, by PRECISIONS. Half precision accumulates
+    flops         FLOP/s of matrix products, by precision. Half precision accumulates
                   in float32. None: the card does not have it
     source        of all numbers
     """

@@ -35,7 +35,8 @@ import recorded_step
 import report
 import requested_bytes
 from alexnet_step import positive
-from gpu_cards import CARDS, LAUNCH_SECONDS, PRECISIONS, Card
+from gpu_cards import CARDS, LAUNCH_SECONDS, Card
+from precision import PRECISIONS
 from recorded_step import Row
 
 SHOWN_KERNELS = 3
@@ -49,7 +50,7 @@ def main() -> int:
         raise ValueError(f"{card.name} has no {args.precision}. Use --precision float32 or half.")
     network = networks.describe(args.variant)
     recorded_step.install()
-    rows = recorded_step.record(network, args.batch, half=args.precision == "half")
+    rows = recorded_step.record(network, args.batch, kind=args.precision)
     found: dict[str, Any] = {
         "variant": args.variant,
         "batch": args.batch,

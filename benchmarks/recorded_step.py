@@ -5,15 +5,15 @@ Needs CuPy and g++, but no GPU. Call `install` before anything imports CuPy.
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import networks
 import numpy as np
+import precision
 from layer_passes import LayerPasses
 
-import tinyalex as ta
 from tinyalex import data, device, nn, optim
 from tinyalex import functional as F
 from tinyalex.kernels.cuda import launching, source_files
@@ -64,11 +64,6 @@ class Row:
         return sum(w.bytes for w in self.work)
 
 
-def why_no_half() -> str:
-    """Why half precision is not available; "" if it is."""
-    return "" if hasattr(ta, "autocast") else "half: not available: tinyalex has no autocast yet"
-
-
 def install() -> None:
     """Emulate GPUs with enough memory for any network that fits a card."""
     os.environ.setdefault("TINYALEX_EMULATOR_MEMORY_GIB", str(MEMORY_GIB))
@@ -83,19 +78,19 @@ def record(
     network: dict[str, Any],
     batch: int,
     *,
-    half: bool = False,
+    kind: str = "float32",
     launched: Launched = lambda *launch: None,
 ) -> list[Row]:
     """The rows of a step: zero_grad, forward, loss, backward, SGD with momentum.
 
-    half  the forward pass is computed under `autocast`
+    kind  one of PRECISIONS
 
     Nothing is computed: which kernels are launched, on arrays of which sizes, does not
     depend on values.
     """
     from tinyalex import emulator
 
-    if half and (reason := why_no_half()):
+    if reason := precision.why_not(kind):
         raise RuntimeError(reason)
     model, image = networks.build(network["variant"])
     with emulator.recording(execute=False) as work, _sized_kernels(work, launched):
@@ -107,7 +102,7 @@ def record(
         with _RecordedPasses(model, work) as rows:
             images = rows.observe(DATA, 0, lambda: augment(pixels, epoch=0, first=0))
             optimizer.zero_grad()
-            with ta.autocast() if half else nullcontext():
+            with precision.forward_context(kind):
                 loss = F.cross_entropy(model(images), labels)
             loss.backward()
         rows.observe(UPDATE, 1, optimizer.step)

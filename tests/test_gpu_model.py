@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from benchmark_scripts import run
 
+import tinyalex as ta
+
 pytestmark = pytest.mark.cuda
 
 
@@ -33,9 +35,9 @@ def test_the_model_counts_the_work_of_a_step_by_layer(tmp_path):
 def test_half_precision_needs_autocast(scripts, monkeypatch):
     import recorded_step
 
-    monkeypatch.delattr(recorded_step.ta, "autocast", raising=False)
+    monkeypatch.delattr(ta, "autocast", raising=False)
     with pytest.raises(RuntimeError, match="half: not available"):
-        recorded_step.record({"variant": "quick"}, 1, half=True)
+        recorded_step.record({"variant": "quick"}, 1, kind="half")
 
 
 def test_implicit_gemm_reads_the_image_once_per_tile_of_filters(scripts):
@@ -70,7 +72,8 @@ def test_the_first_convolution_has_no_gradient_of_its_input(scripts):
 
 
 def test_each_ceiling_has_a_source(scripts):
-    from gpu_cards import CARDS, PRECISIONS
+    from gpu_cards import CARDS
+    from precision import PRECISIONS
 
     assert list(CARDS) == ["h100", "a100", "t4", "rtx4090"]
     for card in CARDS.values():
