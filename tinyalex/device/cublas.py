@@ -91,7 +91,7 @@ def _check(a: Array, b: Array, out: Array) -> None:
 
 class _Matrix:
     """A matrix, or a stack, as cuBLAS takes it: `operation` is 0 if its transpose is
-    stored in Fortran order, as in a C-contiguous array, and 1 if the matrix itself is."""
+    stored in Fortran order, as in a C-contiguous array, and 1 if the matrix is."""
 
     def __init__(self, x: Any) -> None:
         flags = x.flags if x.ndim == 2 else x[0].flags
@@ -136,11 +136,12 @@ def _library() -> Any:
     windows = os.name == "nt"
     library = ctypes.CDLL(f"cublas64_{major}.dll" if windows else f"libcublas.so.{major}")
     integer, pointer = ctypes.c_int, ctypes.c_void_p
-    sizes, matrix = (pointer, *[integer] * 5), (pointer, integer, integer)
+    sizes: list[Any] = [pointer, *[integer] * 5]
+    matrix: list[Any] = [pointer, integer, integer]
     library.cublasGemmEx.argtypes = [
         *sizes, pointer, *matrix, *matrix, pointer, *matrix, integer, integer
     ]  # fmt: skip
-    stack = *matrix, ctypes.c_longlong
+    stack = [*matrix, ctypes.c_longlong]
     library.cublasGemmStridedBatchedEx.argtypes = [
         *sizes, pointer, *stack, *stack, pointer, *stack, *[integer] * 3
     ]  # fmt: skip
