@@ -86,6 +86,7 @@ def examples(dtype: Any) -> Iterator[Example]:
         _normalization,
         _sums,
         _activation,
+        _linear,
         _loss,
         _dropout,
         _training,
@@ -252,6 +253,19 @@ def _activation(random: Random, dtype: np.dtype) -> Iterator[Example]:
         yield Example("relu", label, (x, _empty(x.shape, dtype)), (1,))
         yield Example("error_function", label, (x, _empty(x.shape, dtype)), (1,))
         yield Example("relu_backward", label, (dy, np.maximum(x, 0), _empty(x.shape, dtype)), (2,))
+
+
+def _linear(random: Random, dtype: np.dtype) -> Iterator[Example]:
+    sizes = [(3, 70), (1, 5), (600, 3)]
+    for n, o in [*sizes, (2, 33000), (33000, 2)] if dtype == np.float32 else sizes:
+        z, dy = random.standard_normal((2, n, o)).astype(dtype)
+        bias, label = random.standard_normal(o).astype(dtype), f"{n} x {o}"
+        z[0, :2] = np.nan, -bias[-1]
+        yield Example("bias_relu", label, (z, bias, True), (0,))
+        yield Example("bias_relu", f"{label}, no ReLU", (z, bias, False), (0,))
+        yield Example("bias_relu", f"{label}, no bias", (z, None, True), (0,))
+        outputs = _empty((n, o), dtype), _empty((o,), dtype)
+        yield Example("bias_relu_backward", label, (dy, np.maximum(z, 0), *outputs), (2, 3))
 
 
 def _loss(random: Random, dtype: np.dtype) -> Iterator[Example]:

@@ -79,6 +79,12 @@ def typical_calls() -> Iterator[tuple[str, str, tuple[Any, ...]]]:
     x, mask = normal(8, 4096), random.random((8, 4096)) < 0.5
     yield "scale_kept", "fc6, eight images", (x, mask, zeros(*x.shape), 2.0)
 
+    # Fully connected layers
+    x, dy, bias = normal(8, 4096), normal(8, 4096), normal(4096)
+    yield "bias_relu", "fc6, eight images", (x, bias, True)
+    outputs = zeros(8, 4096), zeros(4096)
+    yield "bias_relu_backward", "fc6, eight images", (dy, np.maximum(x, 0), *outputs)
+
     # Loss
     title, x, loss = "1000 classes, eight images", normal(8, 1000), zeros(8)
     p, labels = np.full(x.shape, 1e-3, np.float32), np.arange(8) * 111

@@ -185,6 +185,16 @@ def relu_backward(dy: Array, y: Array, dx: Array) -> None:
     launch("activation.cu", "relu_backward", dy.size, dy, y, dx, dy.size)
 
 
+def bias_relu(y: Array, bias: Array | None, relu: bool) -> None:
+    pointer = y if bias is None else ready(bias)  # not read without a bias
+    launch("linear.cu", "bias_relu", y.size, y, pointer, *y.shape, bias is not None, relu)
+
+
+def bias_relu_backward(dy: Array, y: Array, dz: Array, dbias: Array) -> None:
+    threads = -(-y.shape[1] // 32) * BLOCK_THREADS
+    launch("linear.cu", "bias_relu_backward", threads, dy, y, dz, dbias, *y.shape)
+
+
 def error_function(x: Array, y: Array) -> None:
     launch("error_function.cu", "error_function", x.size, x, y, x.size)
 
