@@ -86,7 +86,7 @@ MUTANTS = [
     *_mutants("implicit_gemm.cu", "conv2d_input_grad",
         ("positions between two strides counted", "down % sh == 0 && ", ""),
         ("the weight of another channel", "* offsets + k % offsets]", "* offsets + k / filters]"),
-        ("one pixel too many", "if (pixel >= N * H * W) continue;", "if (pixel > N * H * W) continue;", "checks"),
+        ("filters of the first group", "tile.group * filters + k / offsets", "k / offsets"),
     ),
     *_mutants("implicit_gemm.cu", "conv2d_weight_grad",
         ("the segments overlap", "min(first + length, N * P)", "min(first + length + 1, N * P)"),
