@@ -81,6 +81,7 @@ def examples(dtype: Any) -> Iterator[Example]:
     """All examples with arrays of a floating dtype; reproducible."""
     for make in (
         _convolution,
+        _implicit_convolution,
         _max_pooling,
         _average_pooling,
         _normalization,
@@ -139,6 +140,29 @@ def _convolution(random: Random, dtype: np.dtype) -> Iterator[Example]:
         with_relu = special, bias, like_y, True
         yield Example("from_columns", f"{label} with bias and ReLU", with_relu, (2,))
         yield Example("to_columns", f"{label} masked by a ReLU", (y, like_product, rectified), (1,))
+
+
+def _implicit_convolution(random: Random, dtype: np.dtype) -> Iterator[Example]:
+    windows: dict[str, Any] = {label: (6, *window) for label, window in WINDOWS.items()}
+    if dtype == np.float32:
+        large = (1, 66, 18, 17), (2, 2), (1, 1), (0, 0), (1, 1)
+        windows |= {"several tiles": (65, *large), "a long row": (4, *LONG["a long row"])}
+    for label, (filters, shape, kernel, *rest) in windows.items():
+        groups = 2 if shape[1] % 2 == filters % 2 == 0 else 1
+        out = shape[0], filters, *_out(shape[2:], kernel, *rest)
+        x, w, dy, bias = (
+            (random.standard_normal(size) / 4).astype(dtype)
+            for size in (shape, (filters, shape[1] // groups, *kernel), out, filters)
+        )
+        y, dx, dw = (_empty(a.shape, dtype) for a in (dy, x, w))
+        options = (None, False) if groups > 1 else (bias, True)  # with bias and ReLU
+        arguments = x, w, options[0], y, *rest, groups, options[1]
+        yield Example("conv2d", label, arguments, (3,))
+        # The checked build takes too long for the others.
+        if kernel != (11, 11):
+            yield Example("conv2d_input_grad", label, (dy, w, dx, *rest, groups), (2,))
+        if label not in LONG:
+            yield Example("conv2d_weight_grad", label, (x, dy, dw, *rest, groups), (2,))
 
 
 def _max_pooling(random: Random, dtype: np.dtype) -> Iterator[Example]:

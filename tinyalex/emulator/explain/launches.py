@@ -44,6 +44,13 @@ def typical_calls() -> Iterator[tuple[str, str, tuple[Any, ...]]]:
     ):
         yield "im2col", title, (normal(*image), zeros(*columns), *window)
         yield "col2im", title, (normal(*columns), zeros(*image), *window)
+        filters = normal(8, image[1], *window[0])
+        arguments = normal(*image), filters, None, zeros(1, 8, *columns[4:]), *window[1:], 1
+        yield "conv2d", f"{title}, eight filters", arguments
+    title, (image, _, (_, *steps)) = "conv3, 3 x 3, four channels, 64 filters", conv3
+    x, w, y = normal(*image), normal(64, 4, 3, 3), normal(1, 64, 13, 13)
+    yield "conv2d_input_grad", title, (y, w, zeros(*x.shape), *steps, 1)
+    yield "conv2d_weight_grad", title, (x, y, zeros(*w.shape), *steps, 1)
     for layer, size in (("conv1", 55), ("conv3", 13)):
         title = f"{layer}, two images, eight filters"
         product, y = normal(8, 2, size, size), normal(2, 8, size, size)

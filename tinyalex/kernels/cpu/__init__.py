@@ -19,6 +19,11 @@ from tinyalex.kernels.cpu.columns import (
     row_sums,
     to_columns,
 )
+from tinyalex.kernels.cpu.convolution.implicit_gemm import (
+    conv2d,
+    conv2d_input_grad,
+    conv2d_weight_grad,
+)
 from tinyalex.kernels.cpu.convolution.selection import convolution_algorithm
 from tinyalex.kernels.cpu.dropout import random_mask, scale_kept
 from tinyalex.kernels.cpu.error_function import error_function
@@ -49,7 +54,8 @@ from tinyalex.kernels.cpu.sgd import sgd_update
 __all__ = [
     "activation", "adam_update", "as_activation", "augment", "avg_pool",
     "avg_pool_backward", "bias_relu", "bias_relu_backward", "check_labels", "col2im",
-    "columns", "convolution_algorithm", "cross_entropy", "cross_entropy_backward",
+    "columns", "conv2d", "conv2d_input_grad", "conv2d_weight_grad",
+    "convolution_algorithm", "cross_entropy", "cross_entropy_backward",
     "error_function", "from_columns", "im2col", "like", "lrn", "lrn_backward", "matmul",
     "matmul_in_tile", "matmul_transposed", "matrix", "max_pool", "max_pool_backward",
     "positions", "random_mask", "ready", "relu", "relu_backward", "row_sums",

@@ -59,9 +59,7 @@ def im2col(
     col[c, u, v, n, i, j] = x[n, c, i', j'], or 0 outside of x, where
     i' = i*stride + u*dilation - padding, and j' likewise.
     """
-    padded, image = _padded(x, kernel, col.shape[4:], stride, padding, dilation)
-    image[...] = x.swapaxes(0, 1)[:, :, : image.shape[2], : image.shape[3]]
-    col[...] = _windows(padded, kernel, col.shape[4:], stride, dilation)
+    col[...] = patches(x, kernel, col.shape[4:], stride, padding, dilation)
 
 
 def col2im(
@@ -81,7 +79,12 @@ def col2im(
 
 
 def _padded(
-    x: np.ndarray, kernel: Pair, out: tuple[int, ...], stride: Pair, padding: Pair, dilation: Pair
+    x: np.ndarray,
+    kernel: tuple[int, ...],
+    out: tuple[int, ...],
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(zeros (C, N, rows, cols) that span all windows, their view with x's pixels)"""
     n, c, h, w = x.shape
@@ -93,10 +96,17 @@ def _padded(
     return padded, padded[:, :, padding[0] : padding[0] + h, padding[1] : padding[1] + w]
 
 
-def _windows(
-    padded: np.ndarray, kernel: Pair, out: tuple[int, ...], stride: Pair, dilation: Pair
+def patches(
+    x: np.ndarray,
+    kernel: tuple[int, ...],
+    out: tuple[int, ...],
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
 ) -> np.ndarray:
-    """A view of `padded` (C, N, rows, cols) as (C, KH, KW, N, OH, OW)."""
+    """A view (C, KH, KW, N, OH, OW) of a padded copy of x."""
+    padded, image = _padded(x, kernel, out, stride, padding, dilation)
+    image[...] = x.swapaxes(0, 1)[:, :, : image.shape[2], : image.shape[3]]
     c, n, h, w = padded.strides
     steps = (c, h * dilation[0], w * dilation[1], n, h * stride[0], w * stride[1])
     shape = padded.shape[0], *kernel, padded.shape[1], *out

@@ -15,9 +15,10 @@ import numpy as np
 
 from tinyalex import device
 from tinyalex.device import Array, Scratch, cublas
+from tinyalex.kernels.cuda import selection
 from tinyalex.kernels.cuda.launching import BLOCK_THREADS, launch
 from tinyalex.kernels.cuda.source_files import ARRAYS
-from tinyalex.kernels.geometry import ConvShape, Pair, no_offset
+from tinyalex.kernels.geometry import ConvFunction, ConvShape, Pair, no_offset
 
 
 def activation(shape: tuple[int, ...], dtype: Any) -> Array:
@@ -95,8 +96,68 @@ def to_columns(dy: Array, product: Array, y: Array | None = None) -> None:
     launch("columns.cu", "to_columns", dy.size, dy, pointer, product, *sizes, relu)
 
 
-def convolution_algorithm(shape: ConvShape, dtype: Any, wants_dx: bool) -> None:
-    """None for im2col, the only algorithm on a GPU."""
+def conv2d(
+    x: Array,
+    w: Array,
+    bias: Array | None,
+    y: Array,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+    relu: bool = False,
+) -> None:
+    sizes = *_conv_sizes(x, w, y), *stride, *padding, *dilation, groups
+    blocks = _tiles(groups, len(w), len(y) * math.prod(y.shape[2:]))
+    has_bias, pointer = bias is not None, w if bias is None else bias  # not read without a bias
+    arguments = x, w, pointer, y, *sizes, has_bias, relu
+    launch("implicit_gemm.cu", "conv2d", blocks * BLOCK_THREADS, *arguments)
+
+
+def conv2d_input_grad(
+    dy: Array, w: Array, dx: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int
+) -> None:
+    sizes = *_conv_sizes(dx, w, dy), *stride, *padding, *dilation, groups
+    blocks = _tiles(groups, dx.shape[1], len(dx) * math.prod(dx.shape[2:]))
+    launch("implicit_gemm.cu", "conv2d_input_grad", blocks * BLOCK_THREADS, dy, w, dx, *sizes)
+
+
+def conv2d_weight_grad(
+    x: Array, dy: Array, dw: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int
+) -> None:
+    sizes = *_conv_sizes(x, dw, dy), *stride, *padding, *dilation, groups
+    positions = len(dy) * math.prod(dy.shape[2:])
+    tiles = _tiles(groups, len(dw), math.prod(dw.shape[1:]))
+    segments = max(1, min(MIN_BLOCKS // tiles, positions // MIN_SEGMENT))
+    length = -(-positions // segments)
+    parts = device.xp(dw).empty((segments, *dw.shape), np.result_type(dw.dtype, np.float32))
+    threads = segments * tiles * BLOCK_THREADS
+    launch("implicit_gemm.cu", "conv2d_weight_grad", threads, x, dy, parts, *sizes, length)
+    device.xp(dw).sum(parts, axis=0, dtype=parts.dtype, out=dw)
+
+
+TILE_ROWS, TILE_COLUMNS = BLOCK_THREADS // 4, BLOCK_THREADS
+"""ROWS and COLUMNS of implicit_gemm.cu."""
+
+MIN_BLOCKS, MIN_SEGMENT = 256, 64
+"""Positions are divided into segments for two blocks per multiprocessor of a large GPU.
+A segment has enough positions to be worth a sum over the segments."""
+
+
+def _conv_sizes(x: Array, w: Array, y: Array) -> tuple[int, ...]:
+    """N, C, H, W, O, KH, KW, OH, OW."""
+    return *x.shape, len(w), *w.shape[2:], *y.shape[2:]
+
+
+def _tiles(groups: int, rows: int, columns: int) -> int:
+    """The tiles of `groups` matrices, which have `rows` rows together."""
+    return groups * -(-(rows // groups) // TILE_ROWS) * -(-columns // TILE_COLUMNS)
+
+
+def convolution_algorithm(
+    shape: ConvShape, dtype: Any, name: str, wants_dx: bool
+) -> type[ConvFunction] | None:
+    return selection.convolution_algorithm(shape, dtype, name, wants_dx)
 
 
 def max_pool(
