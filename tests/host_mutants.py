@@ -80,7 +80,7 @@ MUTANTS = [
         ("velocities and gradients exchanged", "weights, velocities, grads, options=options)", "weights, grads, velocities, options=options)", f"{KERNEL}[sgd_update-one array float32]", "argument 0"),
         ("the options of the first 32 arrays for all", "options[i : i + ARRAYS], n)", "options, n)", f"{KERNEL}[sgd_update-33 arrays float32]", "argument 0"),
         ("one thread per sample, not one block", "n * BLOCK_THREADS, x, t", "n, x, t", f"{KERNEL}[cross_entropy-10 classes float32]", "argument 3"),
-        ("eight units per thread, rounded down", "blocks = -(-units // 8)", "blocks = units // 8", f"{KERNEL}[random_mask-half float32]", "argument 0"),
+        ("eight units per thread, rounded down", "octets = -(-units // 8)", "octets = units // 8", f"{KERNEL}[dropout-half float32]", "argument 1"),
         ("a size in bytes", '"relu", x.size, x, y, x.size)', '"relu", x.size, x, y, x.nbytes)', f"{KERNEL}[relu- float32]", "out of bounds", "cuda", "check"),
         ("labels checked on the host", '"""No check, which would synchronise. The loss of an invalid label is NaN."""', "assert (labels < classes).all()", STEP, "cuda/__init__.py"),
     ),

@@ -277,6 +277,14 @@ def _activation(random: Random, dtype: np.dtype) -> Iterator[Example]:
         yield Example("relu", label, (x, _empty(x.shape, dtype)), (1,))
         yield Example("error_function", label, (x, _empty(x.shape, dtype)), (1,))
         yield Example("relu_backward", label, (dy, np.maximum(x, 0), _empty(x.shape, dtype)), (2,))
+    wide = np.result_type(dtype, np.float32)
+    for n, c, *size in ((2, 3, 5, 4), (1, 2, 40, 30), (3, 1, 1, 1)):
+        x, dy = random.standard_normal((2, n, c, *size)).astype(dtype)
+        for y in (np.maximum(x, 0), None):
+            label = f"{n} x {c} maps{', with ReLU' * (y is not None)}"
+            # Without y, dz remains as it is.
+            outputs = _empty(x.shape, dtype) if y is not None else dy, _empty((c, n), wide)
+            yield Example("map_sums", label, (dy, y, *outputs), (2, 3) if y is not None else (3,))
 
 
 def _linear(random: Random, dtype: np.dtype) -> Iterator[Example]:
@@ -335,8 +343,9 @@ def _dropout(random: Random, dtype: np.dtype) -> Iterator[Example]:
     if dtype == np.float32:
         cases += [("a long row", (1, 530000), 0.5, 0), ("many samples", (66000, 1), 0.5, 0)]
     for label, shape, keep, first in cases:
-        mask, step = _empty(shape, bool), np.array([7], np.uint64)
-        yield Example("random_mask", label, (mask, keep, key, step, 2, first), (0,))
+        x, mask = random.standard_normal(shape).astype(dtype), _empty(shape, bool)
+        draw = keep, 1 / 0.3, key, np.array([7], np.uint64), 2, first
+        yield Example("dropout", label, (x, mask, _empty(shape, dtype), *draw), (1, 2))
     for label, shape in (("", (3, 5, 61)), ("many", (66000, 1, 1))):
         x, mask = random.standard_normal(shape).astype(dtype), random.random(shape) < 0.5
         x.ravel()[:3] = 0, np.nan, -1

@@ -246,6 +246,13 @@ def relu_backward(dy: Array, y: Array, dx: Array) -> None:
     launch("activation.cu", "relu_backward", dy.size, dy, y, dx, dy.size)
 
 
+def map_sums(dy: Array, y: Array | None, dz: Array, sums: Array) -> None:
+    n, c, *space = dy.shape
+    pointer, sizes = dy if y is None else y, (n, c, math.prod(space))
+    threads = n * c * BLOCK_THREADS
+    launch("activation.cu", "map_sums", threads, dy, pointer, dz, sums, *sizes, y is not None)
+
+
 def bias_relu(y: Array, bias: Array | None, relu: bool) -> None:
     pointer = y if bias is None else ready(bias)  # not read without a bias
     launch("linear.cu", "bias_relu", y.size, y, pointer, *y.shape, bias is not None, relu)
@@ -283,14 +290,22 @@ def weighted_mean_backward(dy: Array, total: Array, dx: Array) -> None:
     launch("loss.cu", "weighted_mean_backward", len(dx), dy, total, dx, len(dx))
 
 
-def random_mask(
-    mask: Array, keep: float, key: tuple[int, int], step: Array, call: int, first: int
+def dropout(
+    x: Array,
+    mask: Array,
+    y: Array,
+    keep: float,
+    scale: float,
+    key: tuple[int, int],
+    step: Array,
+    call: int,
+    first: int,
 ) -> None:
-    samples, units = len(mask), math.prod(mask.shape[1:])
-    blocks = -(-units // 8)
-    threshold = min(round(keep * 2**32), 2**32)
-    counters = first, threshold, *key, step, call
-    launch("dropout.cu", "random_mask", samples * blocks, mask, samples, units, blocks, *counters)
+    samples, units = len(x), math.prod(x.shape[1:])
+    octets = -(-units // 8)
+    sizes, threshold = (samples, units, octets, first), min(round(keep * 2**32), 2**32)
+    numbers = scale, threshold, *key, step, call
+    launch("dropout.cu", "dropout", samples * octets, x, mask, y, *sizes, *numbers)
 
 
 def scale_kept(x: Array, mask: Array, y: Array, scale: float) -> None:
