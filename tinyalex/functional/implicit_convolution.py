@@ -1,7 +1,5 @@
 """Convolution without im2col's matrix, for GPUs."""
 
-import numpy as np
-
 from tinyalex import device, kernels
 from tinyalex.device import Array
 from tinyalex.kernels.geometry import ConvFunction, ConvShape
@@ -41,14 +39,15 @@ class ImplicitConv2d(ConvFunction):
         (_, *steps), groups = self.shape.window, self.shape.groups
         want_dx, want_dw, want_db = self.needs_input_grad
         k, xp = kernels.of(dy), device.xp(dy)
-        dy, dx, dw = k.ready(dy), None, None
-        dz = dy if self.y is None else k.like(dy)
-        sums = xp.empty((dy.shape[1], len(dy)), np.result_type(dy.dtype, np.float32))
-        k.map_sums(dy, self.y, dz, sums)
+        dy = dz = k.ready(dy)
+        if self.y is not None:
+            dz = k.like(dy)
+            k.relu_backward(dy, self.y, dz)
+        dx = dw = None
         if want_dx:
             dx = k.activation(self.x.shape, dy.dtype)
             k.conv2d_input_grad(dz, self.w, dx, *steps, groups)
         if want_dw:
             dw = xp.empty(self.w.shape, self.w.dtype)
             k.conv2d_weight_grad(self.x, dz, dw, *steps, groups)
-        return dx, dw, sums.sum(axis=1).astype(dy.dtype, copy=False) if want_db else None
+        return dx, dw, dz.sum(axis=(0, 2, 3)) if want_db else None

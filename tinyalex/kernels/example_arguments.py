@@ -277,14 +277,6 @@ def _activation(random: Random, dtype: np.dtype) -> Iterator[Example]:
         yield Example("relu", label, (x, _empty(x.shape, dtype)), (1,))
         yield Example("error_function", label, (x, _empty(x.shape, dtype)), (1,))
         yield Example("relu_backward", label, (dy, np.maximum(x, 0), _empty(x.shape, dtype)), (2,))
-    wide = np.result_type(dtype, np.float32)
-    for n, c, *size in ((2, 3, 5, 4), (1, 2, 40, 30), (3, 1, 1, 1)):
-        x, dy = random.standard_normal((2, n, c, *size)).astype(dtype)
-        for y in (np.maximum(x, 0), None):
-            label = f"{n} x {c} maps{', with ReLU' * (y is not None)}"
-            # Without y, dz remains as it is.
-            outputs = _empty(x.shape, dtype) if y is not None else dy, _empty((c, n), wide)
-            yield Example("map_sums", label, (dy, y, *outputs), (2, 3) if y is not None else (3,))
 
 
 def _linear(random: Random, dtype: np.dtype) -> Iterator[Example]:

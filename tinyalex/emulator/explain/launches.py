@@ -81,8 +81,6 @@ def typical_calls() -> Iterator[tuple[str, str, tuple[Any, ...]]]:
     x, dy = normal(1, 64, 27, 27), normal(1, 64, 27, 27)
     yield "relu", "after conv2, 64 channels", (x, zeros(*x.shape))
     yield "relu_backward", "after conv2, 64 channels", (dy, np.maximum(x, 0), zeros(*x.shape))
-    outputs = zeros(64, 1), zeros(*x.shape)
-    yield "map_sums", "after conv2, 64 channels", (dy, np.maximum(x, 0), *outputs[::-1])
     x, mask = normal(8, 4096), random.random((8, 4096)) < 0.5
     draw = 0.5, 2.0, (1, 2), np.zeros(1, np.uint64), 0, 0
     yield "dropout", "fc6, eight images", (x, mask.copy(), zeros(*x.shape), *draw)

@@ -4,7 +4,7 @@ An activation is indexed (N, C, H, W) and stored as (H, W, N, C): in pooling,
 normalisation and ReLU, NumPy then loops over long contiguous rows of N*C values.
 """
 
-from tinyalex.kernels.cpu.activation import map_sums, relu, relu_backward
+from tinyalex.kernels.cpu.activation import relu, relu_backward
 from tinyalex.kernels.cpu.adam import adam_update
 from tinyalex.kernels.cpu.augmentation import augment
 from tinyalex.kernels.cpu.columns import (
@@ -57,7 +57,7 @@ __all__ = [
     "columns", "conv2d", "conv2d_input_grad", "conv2d_weight_grad",
     "convolution_algorithm", "cross_entropy", "cross_entropy_backward", "dropout",
     "error_function", "from_columns", "im2col", "like", "lrn", "lrn_backward",
-    "map_sums", "matmul", "matmul_in_tile", "matmul_transposed", "matrix", "max_pool",
+    "matmul", "matmul_in_tile", "matmul_transposed", "matrix", "max_pool",
     "max_pool_backward", "positions", "ready", "relu", "relu_backward", "row_sums",
     "scale_kept", "sgd_update", "spatial_norm", "spatial_norm_backward", "to_columns",
     "weighted_mean", "weighted_mean_backward",

@@ -31,15 +31,6 @@ def relu_backward(dy: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
         parallel_rows(y, y.nbytes, run)
 
 
-def map_sums(dy: np.ndarray, y: np.ndarray | None, dz: np.ndarray, sums: np.ndarray) -> None:
-    """sums (C, N) = the sum of each map of dy (N, C, H, W); with y, the output of a
-    ReLU, of dz = relu_grad(dy, y).
-    """
-    if y is not None:
-        relu_backward(dy, y, dz)
-    sums[...] = (dy if y is None else dz).sum(axis=(2, 3), dtype=sums.dtype).T
-
-
 def relu_grad(dy: np.ndarray, y: np.ndarray, out: np.ndarray) -> None:
     """out = dy where y > 0 or y is NaN, else 0, where y is the output of a ReLU."""
     zero_where(y <= 0, dy, out)

@@ -246,13 +246,6 @@ def relu_backward(dy: Array, y: Array, dx: Array) -> None:
     launch("activation.cu", "relu_backward", dy.size, dy, y, dx, dy.size)
 
 
-def map_sums(dy: Array, y: Array | None, dz: Array, sums: Array) -> None:
-    n, c, *space = dy.shape
-    pointer, sizes = dy if y is None else y, (n, c, math.prod(space))
-    threads = n * c * BLOCK_THREADS
-    launch("activation.cu", "map_sums", threads, dy, pointer, dz, sums, *sizes, y is not None)
-
-
 def bias_relu(y: Array, bias: Array | None, relu: bool) -> None:
     pointer = y if bias is None else ready(bias)  # not read without a bias
     launch("linear.cu", "bias_relu", y.size, y, pointer, *y.shape, bias is not None, relu)
