@@ -51,8 +51,17 @@ def test_a_graph_draws_another_dropout_mask_in_each_step(device):
         np.testing.assert_array_equal(drawn, F.dropout(*ones).numpy())
 
 
+def test_the_first_call_follows_the_work_before(device):
+    graph = Graph(lambda x: x + 1, device)
+    result = graph(*[x * 2 for x in arrays(device, np.ones(1000))])
+    graph._stream.synchronize()  # and not the stream of the product
+    assert (to_numpy(result) == 3).all()
+
+
 def test_the_memory_of_a_graph_is_its_own(device, rng):
-    """Arrays that are allocated between the calls do not overlap with its arrays."""
+    """Also if the GPU is full: then CuPy frees all memory that no array uses."""
+    import cupy
+
     x, w = arrays(device, rng.standard_normal((8, 8)), rng.standard_normal((8, 8)))
 
     def function(x):
@@ -64,6 +73,7 @@ def test_the_memory_of_a_graph_is_its_own(device, rng):
     others = []
     for i in range(5):
         np.testing.assert_array_equal(to_numpy(graph(x)), expected)
+        cupy.get_default_memory_pool().free_all_blocks()
         others += arrays(device, *[np.full((8, 8), i)] * 10)
     for i, other in enumerate(others):
         assert (to_numpy(other) == i // 10).all()
