@@ -134,7 +134,7 @@ MUTANTS = [
     *_mutants("tinyalex/device/graph.py",
         ("a graph that does not wait for its inputs", "        self._stream.wait_event(current.record())\n", "", f"{GRAPH}::test_the_first_call_follows_the_work_before", "assert", "cuda", "lazy"),
         ("a result used before it is computed", "        current.wait_event(self._stream.record())\n", "", f"{GRAPH}::test_a_graph_repeats_its_work_with_other_inputs", "assert", "cuda", "lazy"),
-        ("the memory of a graph given to others", "allocating = gpu_library().cuda.using_allocator(self._pool.malloc)", "allocating = suppress()", f"{GRAPH}::test_the_memory_of_a_graph_is_its_own", "is not memory of a GPU"),
+        ("the memory of a graph given to others", "allocating = gpu_library().cuda.using_allocator(self._pool.malloc)", "allocating = suppress()", f"{GRAPH}::test_a_graph_keeps_its_memory", "is not memory of a GPU"),
     ),
     *_mutants("tinyalex/training/captured_step.py",
         ("the mask of an earlier step", "        device.step_array(self.scheme.device)\n", "", f"{GRAPH}::test_training_with_a_graph_gives_the_same_bytes[with_momentum]", "H2D transfers are disallowed"),

@@ -58,8 +58,8 @@ def test_the_first_call_follows_the_work_before(device):
     assert (to_numpy(result) == 3).all()
 
 
-def test_the_memory_of_a_graph_is_its_own(device, rng):
-    """Also if the GPU is full: then CuPy frees all memory that no array uses."""
+def test_a_graph_keeps_its_memory(device, rng):
+    """Even if CuPy frees all memory that no array uses, as it does if a GPU is full."""
     import cupy
 
     x, w = arrays(device, rng.standard_normal((8, 8)), rng.standard_normal((8, 8)))
@@ -70,13 +70,9 @@ def test_the_memory_of_a_graph_is_its_own(device, rng):
         return x.data
 
     graph, expected = Graph(function, device), to_numpy(function(x))
-    others = []
-    for i in range(5):
+    for _ in range(4):
         np.testing.assert_array_equal(to_numpy(graph(x)), expected)
         cupy.get_default_memory_pool().free_all_blocks()
-        others += arrays(device, *[np.full((8, 8), i)] * 10)
-    for i, other in enumerate(others):
-        assert (to_numpy(other) == i // 10).all()
 
 
 def test_what_waits_for_the_gpu_is_not_captured(device):
