@@ -7,6 +7,7 @@ import pytest
 
 import tinyalex as ta
 from tinyalex import device as devices
+from tinyalex import emulator
 from tinyalex.device import cublas, to_numpy
 
 pytestmark = pytest.mark.gpu
@@ -37,6 +38,27 @@ def test_layouts_of_the_operands(device, rng, first, second):
         np.testing.assert_allclose(to_numpy(out), a @ b, rtol=1e-12)
 
 
+STACKS = {
+    "C": lambda x: x,
+    "transposed": lambda x: devices.xp(x).ascontiguousarray(x.swapaxes(1, 2)).swapaxes(1, 2),
+    "parts of matrices": lambda x: devices.xp(x).concatenate([x, x], axis=1)[:, : x.shape[1]],
+    "strided": lambda x: devices.xp(x).repeat(x, 2, axis=2)[..., ::2],
+}
+
+
+@pytest.mark.parametrize("second", STACKS)
+@pytest.mark.parametrize("first", STACKS)
+def test_stacks_of_matrices_are_one_product(device, rng, first, second):
+    a, b = rng.standard_normal((2, 3, 4)), rng.standard_normal((2, 4, 5))
+    out = empty(device, (2, 3, 5), a.dtype)
+    with devices.on(device):
+        a_, b_ = STACKS[first](devices.to(a, device)), STACKS[second](devices.to(b, device))
+        with emulator.counting() as counts:
+            cublas.multiply(a_, b_, out)
+    np.testing.assert_allclose(to_numpy(out), a @ b, rtol=1e-12)
+    assert counts.gemms == 1 or not emulator.is_installed()
+
+
 @pytest.mark.parametrize(
     ("dtype", "out_dtype", "rtol"),
     [("float16", "float16", 2**-11), ("float16", "float32", 1e-6), ("float32", "float32", 1e-6)],
@@ -62,9 +84,10 @@ def test_a_sum_of_no_terms_is_zero(device):
     [
         (lambda x: x[:2], ValueError, r"got \(2, 3\) @ \(3, 3\) = \(3, 3\)"),
         (lambda x: x[:, :2], ValueError, r"got \(3, 2\) @ \(3, 3\) = \(3, 3\)"),
+        (lambda x: x[None], ValueError, r"got \(1, 3, 3\) @ \(3, 3\) = \(3, 3\)"),
         (lambda x: x.astype("d"), TypeError, "expected one dtype, got float64 @ float32 = float32"),
     ],
-    ids=["rows", "columns", "dtype"],
+    ids=["rows", "columns", "stacks", "dtype"],
 )
 def test_operands_that_do_not_match_are_refused(device, change, error, message):
     x = empty(device, (3, 3), "f")

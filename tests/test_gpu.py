@@ -241,6 +241,28 @@ def test_a_training_step_neither_synchronizes_nor_copies_nor_allocates(device, t
     )
 
 
+MAX_PAPER_LAUNCHES = 84 + 32
+"""Kernels and matrix multiplications of a training step of `paper`."""
+
+
+@on_the_emulator
+def test_a_step_of_the_paper_network_needs_few_launches(device, tell):
+    with nn.init.skipped():
+        model = models.alexnet("paper", 1000, 67)
+    with emulator.recording(execute=False) as work, devices.on(device):
+        optimizer = optim.SGD(model.to(device).parameters(), lr=0.01, momentum=0.9)
+        images, labels = ta.Tensor(np.zeros((4, 3, 67, 67), "f")), np.zeros(4, np.int64)
+        labels = devices.to(labels, device)
+        with emulator.counting() as counts:
+            F.cross_entropy(model(images), labels).backward()
+            optimizer.step()
+    assert 0 < counts.launches.total() + counts.gemms <= MAX_PAPER_LAUNCHES, counts.report()
+    assert counts.gemms == sum(w.name == "gemm" for w in work)
+    tell(
+        f"paper, 67 x 67, on CUDA, per training step: {counts.launches.total()} launches and {counts.gemms} GEMMs"
+    )
+
+
 @on_the_emulator
 def test_train_cifar_trains_on_cuda_as_on_the_cpu(device, tmp_path):
     """Two epochs, 20 steps: the same losses to six digits."""

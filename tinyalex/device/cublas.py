@@ -27,11 +27,12 @@ DEFAULT_ALGORITHM = -1
 
 
 def multiply(a: Array, b: Array, out: Array) -> None:
-    """out = a @ b for matrices (M, K) and (K, N) on the current GPU.
+    """out = a @ b for matrices (M, K) and (K, N) on the current GPU, or stacks of as
+    many matrices, (G, M, K) and (G, K, N).
 
-    a and b have one dtype: float16, float32 or float64. They, or their transposes, are
-    C-contiguous; others are copied. out (M, N) is C-contiguous, of the same dtype, or
-    float32 for float16, whose products are added in float32.
+    a and b have one dtype: float16, float32 or float64. The matrices, or their
+    transposes, are C-contiguous; others are copied. out is C-contiguous, of the same
+    dtype, or float32 for float16, whose products are added in float32.
     """
     _check(a, b, out)
     if a.size == 0 or b.size == 0:
@@ -44,12 +45,13 @@ def multiply(a: Array, b: Array, out: Array) -> None:
     elif a.dtype.name == "float32" and _may_use_tf32():
         compute = COMPUTE_32F_FAST_TF32
     # What is C-contiguous here is the transpose to cuBLAS: out.T = b.T @ a.T.
-    (m, n), k = out.shape, len(b)
+    *stack, m, n = out.shape
     left, right, result = map(_Matrix, (b, a, out))
     _call(
-        "cublasGemmEx", _handle(), left.operation, right.operation, n, m, k,
+        "cublasGemmStridedBatchedEx" if stack else "cublasGemmEx",
+        _handle(), left.operation, right.operation, n, m, a.shape[-1],
         ctypes.byref(number(1)), *left.arguments, *right.arguments,
-        ctypes.byref(number(0)), *result.arguments, compute, DEFAULT_ALGORITHM,
+        ctypes.byref(number(0)), *result.arguments, *stack, compute, DEFAULT_ALGORITHM,
     )  # fmt: skip
 
 
@@ -69,10 +71,11 @@ def workspace(memory: Any) -> Iterator[None]:
 
 def _check(a: Array, b: Array, out: Array) -> None:
     """cuBLAS knows addresses only, and would read or write beyond the arrays."""
-    if a.shape[1:] != b.shape[:1] or out.shape != a.shape[:1] + b.shape[1:]:
+    (*stack, m, k), n = a.shape, b.shape[-1]
+    if len(stack) > 1 or b.shape != (*stack, k, n) or out.shape != (*stack, m, n):
         raise ValueError(
-            f"cublas.multiply: expected (M, K) @ (K, N) = (M, N), got {a.shape} @ {b.shape} = "
-            f"{out.shape}."
+            "cublas.multiply: expected (M, K) @ (K, N) = (M, N), or stacks of such matrices, got "
+            f"{a.shape} @ {b.shape} = {out.shape}."
         )
     is_wider = a.dtype == np.float16 and out.dtype == np.float32
     if a.dtype != b.dtype or (out.dtype != a.dtype and not is_wider):
@@ -87,16 +90,19 @@ def _check(a: Array, b: Array, out: Array) -> None:
 
 
 class _Matrix:
-    """A matrix as cuBLAS takes it: `operation` is 0 if its transpose is stored in
-    Fortran order, as in a C-contiguous array, and 1 if the matrix itself is."""
+    """A matrix, or a stack, as cuBLAS takes it: `operation` is 0 if its transpose is
+    stored in Fortran order, as in a C-contiguous array, and 1 if the matrix is."""
 
     def __init__(self, x: Any) -> None:
-        if not (x.flags.c_contiguous or x.flags.f_contiguous):
+        flags = x.flags if x.ndim == 2 else x[0].flags
+        if not (flags.c_contiguous or flags.f_contiguous):
             x = x.copy()
+            flags = x.flags
         self.array = x  # the copy must exist until it is used
-        self.operation = int(not x.flags.c_contiguous)
-        ld = x.shape[self.operation - 1]
-        self.arguments = x.data.ptr, DATA_TYPES[x.dtype.name], ld
+        self.operation = int(not flags.c_contiguous)
+        ld = x.shape[-1] if self.operation == 0 else x.shape[-2]
+        between = [x.strides[0] // x.itemsize] if x.ndim == 3 else []
+        self.arguments = x.data.ptr, DATA_TYPES[x.dtype.name], ld, *between
 
 
 def _may_use_tf32() -> bool:
@@ -130,9 +136,14 @@ def _library() -> Any:
     windows = os.name == "nt"
     library = ctypes.CDLL(f"cublas64_{major}.dll" if windows else f"libcublas.so.{major}")
     integer, pointer = ctypes.c_int, ctypes.c_void_p
-    matrix = pointer, integer, integer
+    sizes: list[Any] = [pointer, *[integer] * 5]
+    matrix: list[Any] = [pointer, integer, integer]
     library.cublasGemmEx.argtypes = [
-        pointer, *[integer] * 5, pointer, *matrix, *matrix, pointer, *matrix, integer, integer
+        *sizes, pointer, *matrix, *matrix, pointer, *matrix, integer, integer
+    ]  # fmt: skip
+    stack = [*matrix, ctypes.c_longlong]
+    library.cublasGemmStridedBatchedEx.argtypes = [
+        *sizes, pointer, *stack, *stack, pointer, *stack, *[integer] * 3
     ]  # fmt: skip
     library.cublasSetWorkspace_v2.argtypes = [pointer, pointer, ctypes.c_size_t]
     library.cublasGetStream_v2.argtypes = library.cublasSetStream_v2.argtypes = [pointer, pointer]

@@ -114,7 +114,7 @@ def _add_typed(letter: str, dtype: Any) -> None:
         out = Matrix(c, dtype, ldc)
         for i in range(count):
             x, y, z = left.at(i * stride_a), right.at(i * stride_b), out.at(i * stride_c)
-            gemm(handle, m, n, k, alpha, x, y, beta, z, dtype)
+            gemm(handle, m, n, k, alpha, x, y, beta, z, dtype, batch=0 if i else count)
 
     def geam(
         handle: Handle,
@@ -250,7 +250,8 @@ def cublasGemmStridedBatchedEx(
     scalars, tf32 = _scalar_dtype(compute, out.dtype), compute == COMPUTE_32F_FAST_TF32
     for i in range(count):
         x, y, z = left.at(i * stride_a), right.at(i * stride_b), out.at(i * stride_c)
-        gemm(handle, m, n, k, alpha, x, y, beta, z, scalars, tf32)
+        batch = 0 if i else count
+        gemm(handle, m, n, k, alpha, x, y, beta, z, scalars, tf32, batch)
 
 
 @api

@@ -37,13 +37,13 @@ def matrix(a: np.ndarray) -> np.ndarray:
 
 
 def matmul_in_tile(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """out = a @ b for the matrices of a tile, of which each worker has one."""
+    """out = a @ b for stacks of matrices in a tile, of which each worker has one."""
     np.matmul(a, b, out=out)
 
 
 def matmul_transposed(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """out = a @ b.T, by (b @ a.T).T: BLAS is twice as fast if a has few rows."""
-    out[...] = (b @ a.T).T
+    """out = a @ b.T for stacks, by (b @ a.T).T, twice as fast if a has few rows."""
+    out[...] = (b @ a.swapaxes(-1, -2)).swapaxes(-1, -2)
 
 
 def row_sums(a: np.ndarray) -> np.ndarray:
