@@ -533,6 +533,11 @@ def test_uploads_arrive_in_order(device, rng):
     uploader.close()
 
 
+def test_an_empty_array_is_uploaded(device):
+    x = devices.Uploader(device).start(np.empty((0, 3), "f"))()
+    assert (devices.of(x), x.shape, x.dtype) == (device, (0, 3), "f")
+
+
 def test_an_array_on_the_device_is_not_uploaded(device):
     x = ta.Tensor([1.0]).data
     assert devices.Uploader(device).start(x)() is x
