@@ -134,6 +134,7 @@ def trainer(device, output, make_optimizer=with_momentum, **options):
         nn.LocalResponseNorm(3),
         nn.Conv2d(8, 8, 3, groups=2),
         nn.MaxPool2d(3, 2),
+        nn.LocallyConnected2d(8, 8, 3, padding=1, input_size=(3, 3)),
         nn.Flatten(),
         nn.Linear(72, 20),
         nn.Dropout(0.4),
