@@ -275,7 +275,7 @@ def test_train_cifar_trains_on_cuda_as_on_the_cpu(device, tmp_path):
     losses = {}
     for target in ("cpu", device):
         output = tmp_path / target.replace(":", "")
-        options_here = [*options, "--device", target, "--output", output]
+        options_here = [*options, "--device", target, "--output", output, "--graph"]
         result = subprocess.run(
             [sys.executable, root / "train_cifar.py", *options_here],
             capture_output=True,
@@ -321,6 +321,7 @@ def test_train_imagenet_runs_on_cuda(target, tmp_path):
     photos = class_folders(tmp_path / "photos", train=4, val=2)
     options = shlex.split("--image-size 67 --resize 72 --batch-size 2 --epochs 1")
     options += ["--data", photos, "--device", target, "--output", tmp_path / "out"]
+    options += ["--graph"] if target == "cuda" else []
     command = [sys.executable, root / "train_imagenet.py", *options]
     result = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
@@ -532,6 +533,11 @@ def test_uploads_arrive_in_order(device, rng):
     assert {devices.of(s) for s in sums} == {device}
     np.testing.assert_allclose([float(s) for s in sums], expected, rtol=1e-5)
     uploader.close()
+
+
+def test_an_empty_array_is_uploaded(device):
+    x = devices.Uploader(device).start(np.empty((0, 3), "f"))()
+    assert (devices.of(x), x.shape, x.dtype) == (device, (0, 3), "f")
 
 
 def test_an_array_on_the_device_is_not_uploaded(device):

@@ -37,7 +37,8 @@ def matrix(a: np.ndarray) -> np.ndarray:
 
 
 def matmul_in_tile(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """out = a @ b for stacks of matrices in a tile, of which each worker has one."""
+    """out = a @ b for stacks of matrices (..., M, K) and (..., K, N) in a tile: each
+    worker has one of the tiles."""
     np.matmul(a, b, out=out)
 
 

@@ -65,7 +65,12 @@ def matmul(a: Array, b: Array, out: Array) -> None:
     cublas.multiply(a, b, out)
 
 
-matmul_in_tile = matmul
+def matmul_in_tile(a: Array, b: Array, out: Array) -> None:
+    target = out if out.flags.c_contiguous else like(out)
+    stacks = (x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:]) for x in (a, b, target))
+    cublas.multiply(*stacks)
+    if target is not out:
+        out[...] = target
 
 
 def matmul_transposed(a: Array, b: Array, out: Array) -> None:
