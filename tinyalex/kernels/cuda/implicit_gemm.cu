@@ -23,20 +23,20 @@
 // warp read the same element of `rows`, a broadcast, and neighbouring elements of `columns`. A warp
 // stores 4 x 8 elements to `rows`, which its padding places in 32 different banks.
 //
-// Traffic of 256 positions in bytes, for elements of s bytes, O filters of one group and R pixels
-// of the image under the positions' windows, C*256 if stride and dilation are 1 and borders small:
+// Traffic of a block's 256 positions in bytes, without w, for elements of s bytes and O filters of
+// one group. R is the number of pixels under the windows of the positions: about C * 256 if stride
+// and dilation are 1.
 //
-//              im2col + GEMM                            implicit GEMM
-//    x         s*R      read by im2col                  s*R      from memory, read again by
-//                                                       s*256*K  loads for each 64 filters,
-//                                                                most of them from a cache
-//    columns   s*256*K  written by im2col
-//              s*256*K  read by the GEMM
+//              im2col + GEMM                          implicit GEMM
+//    x         s*R      read by im2col                s*R      read
+//    columns   s*256*K  written by im2col             s*256*K  read from x, for each 64 filters:
+//              s*256*K  read by the GEMM, for each             KH*KW windows share a pixel, which
+//                       of its tiles of filters                may still be in a cache
 //    product   s*256*O  written by the GEMM
 //              s*256*O  read by from_columns
-//    y         s*256*O  written by from_columns         s*256*O  written
+//    y         s*256*O  written by from_columns       s*256*O  written
 //
-// What it costs: an address and a test of the borders for each element that is loaded.
+// The cost is an address and a test of the borders for each element that is read from x.
 // `tinyalex explain conv2d` counts the sectors and the bank conflicts of each line.
 
 constexpr int ROWS = BLOCK_THREADS / 4, COLUMNS = BLOCK_THREADS, DEPTH = 8;
@@ -81,8 +81,8 @@ static __device__ __forceinline__ void multiply(int first, int last, int row_cou
   }
 }
 
-// The tile of a block. Blocks with the same columns follow each other, so that what they gather is
-// still in the L2 cache.
+// The tile of a block. Blocks with the same columns follow each other: what one has gathered may
+// still be in the L2 cache for the next.
 struct Tile {
   int group, first_row, row_count, first_column, segment;
 };
