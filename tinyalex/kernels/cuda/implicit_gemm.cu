@@ -143,6 +143,12 @@ __global__ void __launch_bounds__(BLOCK_THREADS) conv2d(
   }
 }
 
+// The i for which i * stride = distance; negative if there is none.
+static __device__ __forceinline__ int steps(int distance, int stride) {
+  if (stride == 1) return distance;  // without a division, which takes many instructions
+  return distance >= 0 && distance % stride == 0 ? distance / stride : -1;
+}
+
 // dx[n, c, h, w] = sum over o, u, v of w[o, c, u, v] * dy[n, o, i, j]
 //
 // where i*sh = h + ph - u*dh and j*sw = w + pw - v*dw; terms without such i and j are 0, and for
@@ -161,10 +167,9 @@ __global__ void __launch_bounds__(BLOCK_THREADS) conv2d_input_grad(
   const T* map = dy + (pixel / (H * W) * O + tile.group * filters) * OH * OW;
   int u = 0, v = 0;
   auto next_gradient = [&]() {
-    const int down = bottom - u * dh, across = right - v * dw;
-    const bool read = pixel < N * H * W && down >= 0 && down % sh == 0 && down / sh < OH &&
-                      across >= 0 && across % sw == 0 && across / sw < OW;
-    const Wide<T> gradient = read ? Wide<T>(map[down / sh * OW + across / sw]) : 0;
+    const int i = steps(bottom - u * dh, sh), j = steps(right - v * dw, sw);
+    const bool inside = pixel < N * H * W && i >= 0 && i < OH && j >= 0 && j < OW;
+    const Wide<T> gradient = inside ? Wide<T>(map[i * OW + j]) : 0;
     if (++v == KW) {
       v = 0;
       if (++u == KH) u = 0, map += OH * OW;
