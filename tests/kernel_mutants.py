@@ -85,7 +85,7 @@ MUTANTS = [
         ("summed in half precision", "using Sums = W[", "using Sums = __half[", "comparison", "float16"),
     ),
     *_mutants("implicit_gemm.cu", "conv2d_input_grad",
-        ("positions between two strides counted", "down % sh == 0 && ", ""),
+        ("positions between two strides counted", "distance % stride == 0", "true"),
         ("the weight of another channel", "* offsets + k % offsets]", "* offsets + k / filters]"),
         ("filters of the first group", "tile.group * filters + k / offsets", "k / offsets"),
     ),

@@ -20,6 +20,14 @@ from tinyalex.kernels.cuda.launching import BLOCK_THREADS, launch
 from tinyalex.kernels.cuda.source_files import ARRAYS
 from tinyalex.kernels.geometry import ConvFunction, ConvShape, Pair, no_offset
 
+TILE_ROWS, TILE_COLUMNS = BLOCK_THREADS // 4, BLOCK_THREADS
+"""ROWS and COLUMNS of implicit_gemm.cu."""
+
+WEIGHT_GRAD_BLOCKS, MIN_SEGMENT_POSITIONS = 256, 64
+"""The positions of a weight gradient are divided into segments, which have blocks of
+their own: about two blocks per multiprocessor of a large GPU. Shorter segments would
+cost more in the sum over segments."""
+
 
 def activation(shape: tuple[int, ...], dtype: Any) -> Array:
     import cupy
@@ -133,20 +141,12 @@ def conv2d_weight_grad(
     sizes = *_conv_sizes(x, dw, dy), *stride, *padding, *dilation, groups
     positions = len(dy) * math.prod(dy.shape[2:])
     tiles = _tiles(groups, len(dw), math.prod(dw.shape[1:]))
-    segments = max(1, min(MIN_BLOCKS // tiles, positions // MIN_SEGMENT))
+    segments = max(1, min(WEIGHT_GRAD_BLOCKS // tiles, positions // MIN_SEGMENT_POSITIONS))
     length = -(-positions // segments)
     parts = device.xp(dw).empty((segments, *dw.shape), np.result_type(dw.dtype, np.float32))
     threads = segments * tiles * BLOCK_THREADS
     launch("implicit_gemm.cu", "conv2d_weight_grad", threads, x, dy, parts, *sizes, length)
     device.xp(dw).sum(parts, axis=0, dtype=parts.dtype, out=dw)
-
-
-TILE_ROWS, TILE_COLUMNS = BLOCK_THREADS // 4, BLOCK_THREADS
-"""ROWS and COLUMNS of implicit_gemm.cu."""
-
-MIN_BLOCKS, MIN_SEGMENT = 256, 64
-"""Positions are divided into segments for two blocks per multiprocessor of a large GPU.
-A segment has enough positions to be worth a sum over the segments."""
 
 
 def _conv_sizes(x: Array, w: Array, y: Array) -> tuple[int, ...]:

@@ -23,20 +23,20 @@
 // warp read the same element of `rows`, a broadcast, and neighbouring elements of `columns`. A warp
 // stores 4 x 8 elements to `rows`, which its padding places in 32 different banks.
 //
-// Traffic of 256 positions in bytes, for elements of s bytes, O filters of one group and R pixels
-// of the image under the positions' windows, C*256 if stride and dilation are 1 and borders small:
+// Traffic of a block's 256 positions in bytes, without w, for elements of s bytes and O filters of
+// one group. R is the number of pixels under the windows of the positions: about C * 256 if stride
+// and dilation are 1.
 //
-//              im2col + GEMM                            implicit GEMM
-//    x         s*R      read by im2col                  s*R      from memory, read again by
-//                                                       s*256*K  loads for each 64 filters,
-//                                                                most of them from a cache
-//    columns   s*256*K  written by im2col
-//              s*256*K  read by the GEMM
+//              im2col + GEMM                          implicit GEMM
+//    x         s*R      read by im2col                s*R      read
+//    columns   s*256*K  written by im2col             s*256*K  read from x, for each 64 filters:
+//              s*256*K  read by the GEMM, for each             KH*KW windows share a pixel, which
+//                       of its tiles of filters                may still be in a cache
 //    product   s*256*O  written by the GEMM
 //              s*256*O  read by from_columns
-//    y         s*256*O  written by from_columns         s*256*O  written
+//    y         s*256*O  written by from_columns       s*256*O  written
 //
-// What it costs: an address and a test of the borders for each element that is loaded.
+// The cost is an address and a test of the borders for each element that is read from x.
 // `tinyalex explain conv2d` counts the sectors and the bank conflicts of each line.
 
 constexpr int ROWS = BLOCK_THREADS / 4, COLUMNS = BLOCK_THREADS, DEPTH = 8;
@@ -81,8 +81,8 @@ static __device__ __forceinline__ void multiply(int first, int last, int row_cou
   }
 }
 
-// The tile of a block. Blocks with the same columns follow each other, so that what they gather is
-// still in the L2 cache.
+// The tile of a block. Blocks with the same columns follow each other: what one has gathered may
+// still be in the L2 cache for the next.
 struct Tile {
   int group, first_row, row_count, first_column, segment;
 };
@@ -143,6 +143,12 @@ __global__ void __launch_bounds__(BLOCK_THREADS) conv2d(
   }
 }
 
+// The i for which i * stride = distance; negative if there is none.
+static __device__ __forceinline__ int steps(int distance, int stride) {
+  if (stride == 1) return distance;  // without a division, which takes many instructions
+  return distance >= 0 && distance % stride == 0 ? distance / stride : -1;
+}
+
 // dx[n, c, h, w] = sum over o, u, v of w[o, c, u, v] * dy[n, o, i, j]
 //
 // where i*sh = h + ph - u*dh and j*sw = w + pw - v*dw; terms without such i and j are 0, and for
@@ -161,10 +167,9 @@ __global__ void __launch_bounds__(BLOCK_THREADS) conv2d_input_grad(
   const T* map = dy + (pixel / (H * W) * O + tile.group * filters) * OH * OW;
   int u = 0, v = 0;
   auto next_gradient = [&]() {
-    const int down = bottom - u * dh, across = right - v * dw;
-    const bool read = pixel < N * H * W && down >= 0 && down % sh == 0 && down / sh < OH &&
-                      across >= 0 && across % sw == 0 && across / sw < OW;
-    const Wide<T> gradient = read ? Wide<T>(map[down / sh * OW + across / sw]) : 0;
+    const int i = steps(bottom - u * dh, sh), j = steps(right - v * dw, sw);
+    const bool inside = pixel < N * H * W && i >= 0 && i < OH && j >= 0 && j < OW;
+    const Wide<T> gradient = inside ? Wide<T>(map[i * OW + j]) : 0;
     if (++v == KW) {
       v = 0;
       if (++u == KH) u = 0, map += OH * OW;
