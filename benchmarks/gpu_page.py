@@ -61,8 +61,8 @@ def kernel_table(found: Found) -> str:
             r["primitive"],
             r["dtype"],
             str(r["examples"]),
-            f"{r['error']:.2g}",
-            "equal" if r["ok"] else "**differs**",
+            NOT_MEASURED if r["error"] is None else f"{r['error']:.2g}",
+            "equal" if r["ok"] else f"**{r.get('failed', 'differs')}**",
         ]
         for r in found["kernels"]
     ]

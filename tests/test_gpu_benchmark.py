@@ -168,3 +168,20 @@ def test_a_wrong_kernel_differs_from_numpy(scripts, monkeypatch):
     assert gpu_checks.excess(example, "cuda", 1e-5) == pytest.approx(500, rel=1e-3)
     monkeypatch.setattr(gpu_checks.cuda, "relu", lambda x, y: None)
     assert gpu_checks.excess(example, "cuda", 1e-5) == np.inf
+
+
+def test_a_kernel_that_fails_is_reported_with_the_reason(scripts, monkeypatch):
+    import gpu_checks
+    import gpu_page
+
+    def fail(x, y):
+        raise ValueError("no such kernel")
+
+    x = np.linspace(-1, 1, 7, dtype="f")
+    example = Example("relu", "seven", (x, np.full(7, np.nan, "f")), (1,))
+    monkeypatch.setattr(gpu_checks, "examples", lambda dtype: [example])
+    monkeypatch.setattr(gpu_checks.cuda, "relu", fail)
+    rows = gpu_checks.kernels("cuda", smoke=True)
+    assert not rows[0]["ok"]
+    table = gpu_page.kernel_table({"kernels": rows})
+    assert "- | **seven: ValueError: no such kernel** |" in table
