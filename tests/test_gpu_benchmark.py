@@ -1,6 +1,7 @@
 """benchmarks/gpu.py on emulated GPUs, whose times are left out."""
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
@@ -67,13 +68,18 @@ def timed(monkeypatch):
 
 @pytest.fixture(scope="module")
 def rows():
-    """The rows of two contenders, both tinyalex."""
+    """The rows of two contenders, both tinyalex; each step takes longer than the last."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(BENCHMARKS))
         import gpu_steps
+        import gpu_timing
         import networks
 
         patch.setattr(emulator, "is_installed", lambda: False)
+        clock = itertools.count(1)
+        patch.setattr(
+            gpu_timing, "seconds_between", lambda events: [next(clock) for _ in events[1:]]
+        )
         build = gpu_steps.build
         patch.setattr(gpu_steps, "build", lambda label, *rest: build("tinyalex", *rest))
         return gpu_steps.compare(networks.describe("quick"), "float32", OPTIONS)
@@ -81,7 +87,8 @@ def rows():
 
 def test_contenders_alternate_and_have_ratios_within_a_round(rows):
     ours, theirs = rows
-    assert len(ours["rounds"]) == len(theirs["rounds"]) == 2
+    in_turn = [row["rounds"][i] for i in (0, 1) for row in rows]
+    assert np.diff(in_turn).tolist() == [3, 3, 3]  # of three steps each
     assert ours["loss"] == theirs["loss"]
     pairs = np.divide(theirs["rounds"], ours["rounds"])
     np.testing.assert_allclose(theirs["ratio"]["pairs"], pairs)
