@@ -68,7 +68,7 @@ def timed(monkeypatch):
 
 @pytest.fixture(scope="module")
 def rows():
-    """The rows of two contenders, both tinyalex; each step takes longer than the last."""
+    """The rows of two contenders, both tinyalex; steps become longer and longer."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(BENCHMARKS))
         import gpu_steps
