@@ -166,6 +166,8 @@ def _sized_kernels(work: list[Any], launched: Launched) -> Iterator[None]:
                 function(grid, block, arguments)
                 only_read, written = {}, 0
                 for parameter, x in zip(parameters, arguments, strict=True):
+                    if parameter.is_list:
+                        continue  # of the update: see _set_update_bytes
                     if parameter.is_const:
                         only_read[x.data.ptr] = x.nbytes
                     elif parameter.is_array:
@@ -181,7 +183,7 @@ def _sized_kernels(work: list[Any], launched: Launched) -> Iterator[None]:
 
 
 def _set_update_bytes(rows: list[Row], model: nn.Module) -> None:
-    """Those of the update, from the shapes: a kernel may find its arrays in a table."""
+    """Those of the update, from the shapes: its kernel gets lists of arrays."""
     row = next(row for row in rows if row.layer == UPDATE)
     sizes = [p.data.nbytes for p in model.parameters()]
     whole = UPDATE_PASSES * sum(sizes)

@@ -71,6 +71,12 @@ def add_run_options(p: argparse.ArgumentParser, output: str) -> None:
         help="on a GPU: faster matrix multiplications, with 10 bits of mantissa instead of 23",
     )
     p.add_argument(
+        "--graph",
+        action="store_true",
+        help="on a GPU: capture a training step once, and repeat it by one launch "
+        "(docs/training.md)",
+    )
+    p.add_argument(
         "--output",
         type=file_path,
         metavar="DIR",
@@ -221,6 +227,7 @@ def trainer_options(
         "epochs": args.epochs,
         "patience": args.patience or None,
         "skip_bad_steps": args.skip_bad_steps,
+        "graph": args.graph,
         "save_interval_seconds": 60 * args.checkpoint_every,
         "keep_checkpoints": args.keep_checkpoints,
         "options": options | {DATA_DIGEST: data_digest},

@@ -68,11 +68,11 @@ def recording(execute: bool = True) -> Iterator[list[Work]]:
         recorder.work, recorder.executes = None, True
 
 
-def matrix_multiplication(m: int, n: int, k: int, *dtypes: object) -> Work:
-    """(m, k) @ (k, n). `dtypes`: of both operands and the result."""
-    sizes = m * k, k * n, m * n
+def multiplications(count: int, m: int, n: int, k: int, *dtypes: object) -> Work:
+    """`count` products (m, k) @ (k, n). `dtypes`: of both operands and the result."""
+    sizes = count * m * k, count * k * n, count * m * n
     moved = sum(
         size * np.dtype(dtype).itemsize  # type: ignore[call-overload]
         for size, dtype in zip(sizes, dtypes, strict=True)
     )
-    return Work("gemm", moved, 2 * m * n * k, np.dtype(dtypes[0]).name)  # type: ignore[call-overload]
+    return Work("gemm", moved, 2 * count * m * n * k, np.dtype(dtypes[0]).name)  # type: ignore[call-overload]
