@@ -39,8 +39,9 @@ def test_every_part_runs_and_has_no_times(tmp_path):
     assert all(row["ok"] for row in found["kernels"])
     assert [row["seconds"] for row in found["ceilings"]] == [None] * 4
     rows = {(row["precision"], row["label"]): row for row in found["steps"]}
-    assert len(rows) == 9
-    assert np.isfinite(rows["float32", "tinyalex"]["loss"])
+    assert len(rows) == 12
+    for label in ("tinyalex", "tinyalex graph"):
+        assert np.isfinite(rows["float32", label]["loss"])
     assert not any("seconds" in row or "ratio" in row for row in found["steps"])
     for label in ("torch eager", "torch.compile"):
         assert "pip install torch" in rows["tf32", label]["failed"]
