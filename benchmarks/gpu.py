@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measure a GPU in five minutes: values, ceilings, training, steps against PyTorch.
+"""Measure a GPU within --minutes: values, ceilings, training, steps against PyTorch.
 
     python benchmarks/gpu.py --out runs/gpu
 
