@@ -9,6 +9,7 @@ from tinyalex import kernels
 from tinyalex.device import Array
 from tinyalex.function import Function
 from tinyalex.functional.arguments import check_bias, float_tensors
+from tinyalex.ops.broadcasting import sum_over
 from tinyalex.tensor import Tensor
 
 
@@ -50,7 +51,7 @@ class Linear(Function):
             dx = dx.reshape(*dy.shape[:-1], self.w.shape[1])
         if dw is not None:
             k.matmul(flat.T, self.x, out=dw)
-        return dx, dw, flat.sum(axis=0) if want_db else None
+        return dx, dw, sum_over(flat, 0) if want_db else None
 
 
 def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:

@@ -21,7 +21,7 @@ from tinyalex.kernels.cpu.columns import (
 from tinyalex.kernels.cpu.convolution.selection import convolution_algorithm
 from tinyalex.kernels.cpu.dropout import random_mask, scale_kept
 from tinyalex.kernels.cpu.error_function import error_function
-from tinyalex.kernels.cpu.gemm import matmul
+from tinyalex.kernels.cpu.gemm import matmul, product
 from tinyalex.kernels.cpu.loss import check_labels, cross_entropy, cross_entropy_backward
 from tinyalex.kernels.cpu.memory_pool import activation, as_activation, like, ready
 from tinyalex.kernels.cpu.normalization import (
@@ -43,7 +43,7 @@ __all__ = [
     "avg_pool_backward", "check_labels", "col2im", "columns", "convolution_algorithm",
     "cross_entropy", "cross_entropy_backward", "error_function", "from_columns", "im2col",
     "like", "lrn", "lrn_backward", "matmul", "matmul_transposed", "matrix", "max_pool",
-    "max_pool_backward", "positions", "random_mask", "ready", "relu", "relu_backward",
+    "max_pool_backward", "positions", "product", "random_mask", "ready", "relu", "relu_backward",
     "row_sums", "scale_kept", "sgd_update", "spatial_norm", "spatial_norm_backward",
     "to_columns",
 ]  # fmt: skip

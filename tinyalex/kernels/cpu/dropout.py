@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from tinyalex import device
+from tinyalex.kernels.cpu.half_precision import in_float32
 
 
 def random_mask(
@@ -20,6 +21,7 @@ def random_mask(
     mask[...] = (drawn < min(round(keep * 2**32), 2**32)).reshape(mask.shape)
 
 
+@in_float32("y")
 def scale_kept(x: np.ndarray, mask: np.ndarray, y: np.ndarray, scale: float) -> None:
     """y = scale * x where the mask is True, else 0 * x."""
     np.multiply(x, mask, out=y)

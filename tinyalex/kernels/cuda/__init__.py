@@ -56,11 +56,22 @@ def matrix(a: Array) -> Array:
 
 
 def row_sums(a: Array) -> Array:
-    return a.sum(axis=1)
+    return a.sum(axis=1, dtype=device.sum_dtype(a.dtype))
 
 
 def matmul(a: Array, b: Array, out: Array) -> None:
-    device.xp(a).matmul(a, b, out=out)
+    if out.size == 1 and out.dtype == np.float16:
+        out[...] = product(a, b)
+    else:
+        device.xp(a).matmul(a, b, out=out)
+
+
+def product(x: Array, y: Array) -> Array:
+    is_dot = x.size == y.size and x.shape[-1:] == (x.size,)
+    if is_dot and x.dtype == y.dtype == np.float16:
+        # CuPy computes dot products without cuBLAS, and adds in their dtype.
+        return (x.astype(np.float32) @ y.astype(np.float32)).astype(np.float16)
+    return x @ y
 
 
 def matmul_transposed(a: Array, b: Array, out: Array) -> None:
