@@ -112,6 +112,54 @@ def test_a_read_only_array_may_be_read(scale):
     assert y.tolist() == [2] * 4
 
 
+ADD = """
+struct Terms { const float* of[3]; int size[3]; };
+struct Sums { float* of[3]; int size[3]; };
+
+// sums[i] += terms[i], for all arrays of a list.
+extern "C" __global__ void add(Terms terms, Sums sums, int extra) {
+  for (int i = 0; i < 3; ++i)
+    for (int j = 0; j < sums.size[i] + extra; ++j) sums.of[i][j] += terms.of[i][j];
+}
+"""
+LIST = np.dtype([("of", "u8", 3), ("size", "i4", 3)], align=True)
+
+
+def array_list(*arrays):
+    struct = np.zeros((), LIST)
+    for i, x in enumerate(arrays):
+        struct["of"][i], struct["size"][i] = x.ctypes.data, x.size
+    return struct[()]
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_lists_of_arrays_are_passed_by_value(check):
+    terms, sums = [np.full(n, n, "f") for n in (2, 5)], [np.ones(n, "f") for n in (2, 5)]
+    kernel = Module(ADD, "add.cu", check=check).get_function("add")
+    kernel((1,), (1,), (array_list(*terms), array_list(*sums), np.int32(0)))
+    assert [x.tolist() for x in sums] == [[3, 3], [6] * 5]
+
+
+def test_an_access_beyond_an_array_of_a_list_is_found():
+    x, y = np.ones(4, "f"), np.ones(4, "f")
+    add = Module(ADD, "add.cu", check=True).get_function("add")
+    message = r"reads 4 bytes out of bounds: element 4 of argument [01], which has 4 .*add.cu:8"
+    with pytest.raises(LaunchError, match=message):
+        add((1,), (1,), (array_list(x), array_list(y), np.int32(1)))
+    assert y.tolist() == [1, 1, 1, 1]
+
+
+def test_a_list_of_arrays_is_of_a_given_dtype():
+    add = Module(ADD, "add.cu").get_function("add")
+    assert "a list of const float32 arrays" in str(add.parameters[0])
+    x = np.ones(4, "f")
+    for wrong in (x, np.zeros((), [("of", "u8", 4), ("size", "i4", 4)])[()]):
+        with pytest.raises(
+            TypeError, match=r"add: argument 0 \(a list of const float32 arrays\): exp"
+        ):
+            add((1,), (1,), (wrong, array_list(x), np.int32(0)))
+
+
 def test_messages_name_all_types():
     with pytest.raises(TypeError) as caught:
         Module(TYPES, "types.cu").get_function("types")((1,), (1,), ())

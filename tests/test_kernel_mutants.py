@@ -1,5 +1,6 @@
 """Every mutant of kernel_mutants.py is detected: a wrong index, barrier or type."""
 
+import ctypes
 from collections import Counter
 
 import numpy as np
@@ -35,22 +36,33 @@ class Mutated:
         ).get_function(name)
 
         def run(grid, block, arguments):
-            copies = [with_margins(x) for x in arguments]
-            kernel(grid, block, tuple(copies), order=self.order)
-            for x, copy in zip(arguments, copies, strict=True):
-                if isinstance(x, np.ndarray):
-                    x[...] = copy
+            copies = []  # (array, its copy)
+            values = map(with_margins, arguments, kernel.parameters, [copies] * len(arguments))
+            kernel(grid, block, tuple(values), order=self.order)
+            for x, copy in copies:
+                x[...] = copy
 
         return run
 
 
-def with_margins(x):
-    """A copy of an array with margins, which absorb out-of-bounds writes."""
-    if not isinstance(x, np.ndarray):
+def with_margins(x, parameter, copies):
+    """An argument with copies of its arrays; margins absorb writes out of bounds."""
+    if isinstance(x, np.ndarray):
+        return copied(x, copies)
+    if parameter.arrays is None:
         return x
+    struct = np.array(x)
+    for pointer in parameter.arrays.pointers(0, struct.ctypes.data):
+        memory = (ctypes.c_char * pointer.bytes).from_address(pointer.word.value)
+        pointer.word.value = copied(np.frombuffer(memory, np.uint8), copies).ctypes.data
+    return struct[()]
+
+
+def copied(x, copies):
     memory = np.full(x.nbytes + 2 * MARGIN_BYTES, 0xC5, np.uint8)
     copy = memory[MARGIN_BYTES:-MARGIN_BYTES].view(x.dtype).reshape(x.shape)
     copy[...] = x
+    copies.append((x, copy))
     return copy
 
 

@@ -10,7 +10,7 @@ from tinyalex import emulator
 from tinyalex.kernels import cpu, cuda
 from tinyalex.kernels.cuda import source_files
 from tinyalex.kernels.cuda.launching import launch
-from tinyalex.kernels.example_arguments import examples
+from tinyalex.kernels.example_arguments import examples, on_arrays
 
 CALLS = {(str(e), dtype): e for dtype in ("float16", "float32", "float64") for e in examples(dtype)}
 TOLERANCE = {"float16": 2e-3, "float32": 1e-5, "float64": 1e-12}
@@ -24,22 +24,24 @@ def equals_numpy(call, device="cpu", primitives=cuda):
     expected = example.in_double().copies()
     with np.errstate(all="ignore"):
         getattr(cpu, example.primitive)(*expected)
-    given = example.copies()
-    got = [devices.to(x, device) if isinstance(x, np.ndarray) else x for x in given]
+    got = [on_arrays(lambda x: devices.to(x, device), x) for x in example.copies()]
     with np.errstate(all="ignore"):
         getattr(primitives, example.primitive)(*got)
     tolerance = TOLERANCE[call[1]]
-    for i, (mine, theirs) in enumerate(zip(got, expected, strict=True)):
-        if i in example.written:
-            np.testing.assert_allclose(
-                devices.to_numpy(mine),
-                theirs,
-                rtol=tolerance,
-                atol=tolerance,
-                err_msg=f"argument {i}",
-            )
-        elif isinstance(theirs, np.ndarray):
-            np.testing.assert_array_equal(devices.to_numpy(mine), example.arguments[i])
+    for i, each in enumerate(zip(got, expected, example.arguments, strict=True)):
+        for mine, theirs, before in zip(*map(arrays_of, each), strict=True):
+            mine = devices.to_numpy(mine)
+            if i in example.written:
+                np.testing.assert_allclose(
+                    mine, theirs, rtol=tolerance, atol=tolerance, err_msg=f"argument {i}"
+                )
+            else:
+                np.testing.assert_array_equal(mine, before)
+
+
+def arrays_of(argument):
+    """The arrays in an argument of a primitive."""
+    return argument if isinstance(argument, list) else [argument] * devices.is_array(argument)
 
 
 @pytest.mark.cuda
@@ -108,6 +110,16 @@ def test_launch_names_the_argument_that_does_not_match(arguments, message):
     with emulator.running(), pytest.raises((TypeError, ValueError)) as error:
         launch("activation.cu", "relu", 4, *arguments)
     assert message in str(error.value)
+
+
+@pytest.mark.cuda
+def test_launch_names_the_array_of_a_list_that_does_not_match():
+    arrays, options = [x(), x(dtype="float64")], x((2, 4))
+    with (
+        emulator.running(),
+        pytest.raises(TypeError, match=r"sgd_update: grads\[1\] must be float32"),
+    ):
+        launch("sgd.cu", "sgd_update", 8, [x(), x()], [x(), x()], arrays, options, 8)
 
 
 @pytest.mark.cuda

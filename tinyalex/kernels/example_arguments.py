@@ -3,7 +3,7 @@
 Tests compare the results of both devices; `explain` and `doctor` run them too.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,18 +29,25 @@ class Example:
 
     def copies(self) -> list[Any]:
         """The arguments, with arrays copied."""
-        return [x.copy() if isinstance(x, np.ndarray) else x for x in self.arguments]
+        return [on_arrays(np.copy, x) for x in self.arguments]
 
     def in_double(self) -> "Example":
         """The same call with floating arrays in float64."""
-        return replace(self, arguments=tuple(map(_double, self.arguments)))
+        return replace(self, arguments=tuple(on_arrays(_double, x) for x in self.arguments))
 
     def __str__(self) -> str:
         return f"{self.primitive}-{self.label}"
 
 
-def _double(x: Any) -> Any:
-    return x.astype(np.float64) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x
+def on_arrays(f: Callable[[np.ndarray], Any], x: Any) -> Any:
+    """f(x) of an array, and of each array in a list; other arguments themselves."""
+    if isinstance(x, list):
+        return [f(array) for array in x]
+    return f(x) if isinstance(x, np.ndarray) else x
+
+
+def _double(x: np.ndarray) -> np.ndarray:
+    return x.astype(np.float64) if x.dtype.kind == "f" else x
 
 
 WINDOWS = {
@@ -286,17 +293,30 @@ def _dropout(random: Random, dtype: np.dtype) -> Iterator[Example]:
 
 
 def _training(random: Random, dtype: np.dtype) -> Iterator[Example]:
-    for label, decay in (("with decay", 0.0005), ("without", 0.0)):
-        w, v, g = random.standard_normal((3, 7, 41)).astype(dtype)
-        yield Example("sgd_update", label, (w, v, g, 0.01, 0.9, decay), (0, 1))
-        yield Example("sgd_update", f"{label}, nesterov", (w, v, g, 0.01, 0.9, decay, True), (0, 1))
-    for label, l2, decay in (("with decay in the gradient", 0.1, 0.0), ("decoupled", 0.0, 0.5)):
-        w, m, s, g = random.standard_normal((4, 7, 41)).astype(dtype)
-        factors = 0.01, 0.1, 0.05, 1e-8, l2, decay, 0.3, 0.1
-        yield Example("adam_update", label, (w, m, s * s, g, *factors), (0, 1, 2))
-    if dtype == np.float32:
-        w, v, g = random.standard_normal((3, 66000)).astype(dtype)
-        yield Example("sgd_update", "many", (w, v, g, 0.01, 0.9, 0.0005), (0, 1))
+    wide = np.result_type(dtype, np.float32)
+
+    def lists(count: int, *shapes: tuple[int, ...]) -> list[list[np.ndarray]]:
+        """`count` lists of arrays of these shapes."""
+        return [
+            [random.standard_normal(shape).astype(dtype) for shape in shapes] for _ in range(count)
+        ]
+
+    sizes: dict[str, list[tuple[int, ...]]] = {
+        "one array": [(7, 41)],
+        "four arrays": [(7, 41), (300,), (0, 3), ()],
+        "33 arrays": [*[(2,)] * 32, (9,)],
+        "many weights": [(66000,)],
+    }
+    for label, shapes in sizes.items():
+        # lr, momentum, decay, nesterov
+        rows = [(0.01, 0.9, 0.0005, 0), (0.02, 0.9, 0.0, 0), (0.3, 0.5, 0.1, 1), (0.3, 0.5, 0, 1)]
+        options = np.array([rows[i % 5 % 4] for i in range(len(shapes))], wide)
+        yield Example("sgd_update", label, (*lists(3, *shapes), options), (0, 1))
+    weights, means, squares, grads = lists(4, (7, 41), (300,))
+    # lr, a1, a2, eps, l2, decay, c1, c2: decay in the gradient, then decoupled
+    rates = [(0.01, 0.1, 0.05, 1e-8, *decays, 0.3, 0.1) for decays in ((0.1, 0.0), (0.0, 0.5))]
+    arrays = weights, means, [s * s for s in squares], grads
+    yield Example("adam_update", "two arrays", (*arrays, np.array(rates, wide)), (0, 1, 2))
 
     def augment(label: str, *arguments: Any) -> Example:
         return Example("augment", label, arguments, (2,))

@@ -5,7 +5,7 @@ from typing import Any
 
 from tinyalex import kernels
 from tinyalex.device import Array
-from tinyalex.optim.optimizer import Optimizer
+from tinyalex.optim.optimizer import Optimizer, Place
 from tinyalex.tensor import Tensor
 
 
@@ -60,17 +60,20 @@ class Adam(Optimizer):
                 f"{group['betas']!r}. Give for example (0.9, 0.999)."
             )
 
-    def update(self, p: Tensor, options: dict[str, Any], at: tuple[int, int]) -> None:
-        mean, square = self.stored("mean", p, at), self.stored("square", p, at)
-        group, i = at
-        self.steps[group][i] += 1
-        b1, b2 = options["betas"]
-        corrections = 1 - b1 ** self.steps[group][i], 1 - b2 ** self.steps[group][i]
-        decay = options["weight_decay"]
+    def update(self, params: list[Tensor], places: list[Place]) -> None:
+        for group, i in places:
+            self.steps[group][i] += 1
+        weights, grads = [p.data for p in params], [p.grad for p in params]
+        means = self.stored("mean", params, places)
+        squares = self.stored("square", params, places)
+        k = kernels.of(weights[0])
+        k.adam_update(weights, means, squares, grads, self.options(params, places))
+
+    def row(self, place: Place) -> tuple[float, ...]:
+        group, t = self.param_groups[place.group], self.steps[place.group][place.number]
+        (b1, b2), decay = group["betas"], group["weight_decay"]
         decays = (0.0, decay) if self.is_decoupled else (decay, 0.0)
-        rates = options["lr"], 1 - b1, 1 - b2, options["eps"]
-        k = kernels.of(p.data)
-        k.adam_update(p.data, mean, square, p.grad, *rates, *decays, *corrections)
+        return group["lr"], 1 - b1, 1 - b2, group["eps"], *decays, 1 - b1**t, 1 - b2**t
 
     def values(self) -> dict[str, Any]:
         return super().values() | {"steps": [list(group) for group in self.steps]}

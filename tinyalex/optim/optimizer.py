@@ -1,7 +1,7 @@
 """What optimizers share: groups of parameters with their options, and saved states."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,8 +10,15 @@ from tinyalex.device import Array
 from tinyalex.tensor import Tensor
 
 
+class Place(NamedTuple):
+    """Of a parameter: the index of its group, and its number in that group."""
+
+    group: int
+    number: int
+
+
 class Optimizer:
-    """Updates parameters from their gradients. A subclass defines `update`.
+    """Updates parameters from their gradients. A subclass defines `update` and `row`.
 
     params    tensors; or groups with their own options, dicts {"params": tensors,
               "lr": ..., ...}
@@ -24,6 +31,7 @@ class Optimizer:
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         self.name, self.defaults = type(self).__name__, defaults
         self.param_groups: list[dict[str, Any]] = []
+        self._options: dict[tuple[str, np.dtype], tuple[np.ndarray, Array]] = {}
         for name in self.arrays:
             setattr(self, name, [])
         groups = list(params)
@@ -77,25 +85,46 @@ class Optimizer:
 
     @np.errstate(all="ignore")  # too high a rate causes overflow, which the loss shows
     def step(self) -> None:
-        """Update every parameter that has a gradient."""
+        """Update every parameter that has a gradient: on a GPU, in one launch for each
+        dtype."""
+        together: dict[tuple[str, np.dtype], list[tuple[Tensor, Place]]] = {}
         for g, group in enumerate(self.param_groups):
             for i, p in enumerate(group["params"]):
-                if p.grad is None:
-                    continue
-                with device.on_device_of(p.data):
-                    self.update(p, group, (g, i))
+                if p.grad is not None:
+                    together.setdefault((p.device, p.dtype), []).append((p, Place(g, i)))
+        for (name, _), updates in together.items():
+            params, places = map(list, zip(*updates, strict=True))
+            with device.on(name):
+                self.update(params, places)
+            for p in params:
                 p.version += 1
 
-    def update(self, p: Tensor, options: dict[str, Any], at: tuple[int, int]) -> None:
-        """Change `p.data`. `at` has the index of the group, and that of p in it."""
+    def update(self, params: list[Tensor], places: list[Place]) -> None:
+        """Change the parameters, which have one device and dtype."""
         raise NotImplementedError
 
-    def stored(self, name: str, p: Tensor, at: tuple[int, int]) -> Array:
-        """The array `name` of a parameter, on its device and in its dtype, which
+    def row(self, place: Place) -> tuple[float, ...]:
+        """The options of a parameter as numbers, for `update`."""
+        raise NotImplementedError
+
+    def options(self, params: list[Tensor], places: list[Place]) -> Array:
+        """The rows of the parameters, on their device; copied only after a change."""
+        key = params[0].device, params[0].dtype
+        rows = np.array([self.row(place) for place in places])
+        if key not in self._options or not np.array_equal(rows, self._options[key][0]):
+            # Half precision has too few bits for a learning rate.
+            wide = rows.astype(np.result_type(params[0].dtype, np.float32))
+            self._options[key] = rows, device.to(wide, params[0].device)
+        return self._options[key][1]
+
+    def stored(self, name: str, params: list[Tensor], places: list[Place]) -> list[Array]:
+        """The arrays `name` of parameters, on their device and in their dtype, which
         model.to() may have changed."""
-        group, i = getattr(self, name)[at[0]], at[1]
-        group[i] = device.to(group[i], p.device).astype(p.dtype, copy=False)
-        return group[i]
+        arrays = []
+        for p, (group, i) in zip(params, places, strict=True):
+            arrays.append(device.to(getattr(self, name)[group][i], p.device))
+            getattr(self, name)[group][i] = arrays[-1] = arrays[-1].astype(p.dtype, copy=False)
+        return arrays
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Reset all gradients to None, or to zeros, before each backward(), which adds

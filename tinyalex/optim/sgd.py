@@ -5,7 +5,7 @@ from typing import Any
 
 from tinyalex import kernels
 from tinyalex.device import Array
-from tinyalex.optim.optimizer import Optimizer
+from tinyalex.optim.optimizer import Optimizer, Place
 from tinyalex.tensor import Tensor
 
 
@@ -47,10 +47,15 @@ class SGD(Optimizer):
         options = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
         super().__init__(params, options | {"nesterov": nesterov})
 
-    def update(self, p: Tensor, options: dict[str, Any], at: tuple[int, int]) -> None:
-        rates = options["lr"], options["momentum"], options["weight_decay"]
-        velocity = self.stored("velocity", p, at)
-        kernels.of(p.data).sgd_update(p.data, velocity, p.grad, *rates, options["nesterov"])
+    def update(self, params: list[Tensor], places: list[Place]) -> None:
+        weights, grads = [p.data for p in params], [p.grad for p in params]
+        velocities = self.stored("velocity", params, places)
+        k = kernels.of(weights[0])
+        k.sgd_update(weights, velocities, grads, self.options(params, places))
+
+    def row(self, place: Place) -> tuple[float, ...]:
+        group = self.param_groups[place.group]
+        return group["lr"], group["momentum"], group["weight_decay"], group["nesterov"]
 
 
 def paper_groups(

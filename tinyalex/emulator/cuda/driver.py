@@ -1,6 +1,8 @@
 """CUDA's driver (libcuda): modules and launches."""
 
 import ctypes
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from tinyalex.emulator.cuda import compiler, errors, memory
 from tinyalex.emulator.cuda.api import (
@@ -21,7 +23,7 @@ from tinyalex.emulator.cuda.api import (
     store,
     store_wide,
 )
-from tinyalex.emulator.cuda.checked_arguments import CheckedArguments
+from tinyalex.emulator.cuda.checked_arguments import CheckedArguments, values
 from tinyalex.emulator.cuda.runtime.devices import CAPABILITY, MULTIPROCESSORS, thread
 from tinyalex.emulator.cuda.runtime.streams import keeps_arguments, stream_of, submit
 from tinyalex.emulator.cuda.settings import settings
@@ -29,6 +31,7 @@ from tinyalex.emulator.cuda.statistics import statistics
 from tinyalex.emulator.cuda.wheel import cuda_version
 from tinyalex.emulator.errors import LaunchError, LimitError
 from tinyalex.emulator.kernels import library, limits
+from tinyalex.emulator.kernels.arguments import Parameter
 
 CONTEXT = 0x100
 """The context of GPU 0; that of GPU 1 follows."""
@@ -68,9 +71,9 @@ class Function:
         self.max_dynamic_shared = limits.SHARED_BYTES
         self._slots = ctypes.c_size_t * max(1, len(kernel.parameters))
         self._arrays = [
-            (i, _Pointer() if parameter.is_pointer else _CArray(int(parameter.code[1:])))
+            (i, extents)
             for i, parameter in enumerate(kernel.parameters)
-            if parameter.is_pointer or parameter.code.startswith("A")
+            if (extents := _extents(parameter))
         ]
 
     def launch(
@@ -92,7 +95,8 @@ class Function:
                 f"{kernel.name} is launched on GPU {thread.device} in a stream of GPU {device}. "
                 "Make that GPU current",
             )
-        kept = self._copies(addresses) if keeps_arguments(stream) else None
+        # CuPy does not keep them.
+        kept = values(kernel.parameters, addresses) if keeps_arguments(stream) else None
         if kept is not None:
             addresses = [ctypes.addressof(buffer) for buffer in kept]
 
@@ -144,10 +148,11 @@ class Function:
     def _blocks(self, addresses: list[int]) -> list[tuple[int, memory.Block]]:
         """The memory of the arrays; a Status if the GPU cannot access it."""
         blocks = []
-        for i, array in self._arrays:
-            start, size = array.extent(addresses[i])
-            if start and size:
-                device = self.module.device
+        device = self.module.device
+        for i, extents in self._arrays:
+            for start, size in extents(addresses[i]):
+                if not (start and size):
+                    continue
                 found = memory.find(start)
                 if found is None or start + size > found.end or found.device != device:
                     what = f"{self.kernel.name}: argument {i}"
@@ -155,44 +160,36 @@ class Function:
                 blocks.append((i, found))
         return blocks
 
-    def _copies(self, addresses: list[int]) -> list[ctypes.Array[ctypes.c_char]]:
-        """Copies of the arguments' values, which CuPy does not keep."""
-        sizes = (
-            8 if parameter.is_pointer else int(parameter.code[1:])
-            for parameter in self.kernel.parameters
-        )
-        return [
-            ctypes.create_string_buffer(ctypes.string_at(address, size), size)
-            for address, size in zip(addresses, sizes, strict=True)
-        ]
+
+_Extents = Callable[[int], Iterable[tuple[int, int]]]
+"""From the address of an argument, the arrays that it names: the first address of each,
+and the bytes that are known to be accessed."""
 
 
-class _Pointer:
-    """An argument that is a pointer."""
+def _extents(parameter: Parameter) -> _Extents | None:
+    if parameter.is_pointer:
+        return lambda address: [(ctypes.c_size_t.from_address(address).value, 1)]
+    if parameter.code.startswith("A"):
+        return partial(_c_array, (parameter.bytes - 16) // 16)
+    if parameter.arrays:
+        pointers = partial(parameter.arrays.pointers, 0)
+        return lambda address: [(p.word.value, p.bytes) for p in pointers(address)]
+    return None
 
-    def extent(self, address: int) -> tuple[int, int]:
-        """The first address and the bytes that are known to be accessed."""
-        return ctypes.c_size_t.from_address(address).value, 1
 
-
-class _CArray:
+def _c_array(ndim: int, address: int) -> Iterable[tuple[int, int]]:
     """CuPy's array: pointer, number of elements, shape, and strides in bytes."""
-
-    def __init__(self, size: int):
-        self._ndim = (size - 16) // 16
-        self._words = ctypes.c_ssize_t * (2 + 2 * self._ndim)
-
-    def extent(self, address: int) -> tuple[int, int]:
-        start, count, *sizes = self._words.from_address(address)
-        if count == 0:
-            return start, 0
-        first = last = start
-        for n, stride in zip(sizes[: self._ndim], sizes[self._ndim :], strict=True):
-            if stride < 0:
-                first += (n - 1) * stride
-            else:
-                last += (n - 1) * stride
-        return first, last - first + 1
+    words = (ctypes.c_ssize_t * (2 + 2 * ndim)).from_address(address)
+    start, count, *sizes = words
+    if count == 0:
+        return []
+    first = last = start
+    for n, stride in zip(sizes[:ndim], sizes[ndim:], strict=True):
+        if stride < 0:
+            first += (n - 1) * stride
+        else:
+            last += (n - 1) * stride
+    return [(first, last - first + 1)]
 
 
 @api

@@ -1,6 +1,7 @@
 """Explain a kernel without a GPU: its source with the memory traffic of each line."""
 
 import textwrap
+from typing import Any
 
 from tinyalex.emulator import nvrtc
 from tinyalex.emulator.errors import CompileError
@@ -63,12 +64,15 @@ def _fill(text: str, indent: str = "") -> str:
 def _heading(file: str, name: str, launch: MeasuredLaunch) -> str:
     """The title, size and arguments of a launch."""
     parameters = source_files.signatures(file)[name].parameters
-    arguments = ", ".join(
-        f"{parameter.name} {value.shape}" if parameter.is_array else f"{parameter.name}={value}"
-        for parameter, value in zip(parameters, launch.arguments, strict=True)
-    )
+    arguments = ", ".join(map(_argument, parameters, launch.arguments))
     size = f"{launch.blocks:,} block{'s' * (launch.blocks > 1)} of {BLOCK_THREADS} threads"
     return f"  {launch.title}: {size}\n{_fill(arguments, '    ')}"
+
+
+def _argument(parameter: source_files.Parameter, value: Any) -> str:
+    if parameter.is_list:
+        return f"{parameter.name} of {' and '.join(str(n) for n in value['size'] if n)} elements"
+    return f"{parameter.name} {value.shape}" if parameter.is_array else f"{parameter.name}={value}"
 
 
 def _resources(file: str, kernel: str) -> str:

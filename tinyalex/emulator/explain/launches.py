@@ -86,10 +86,16 @@ def typical_calls() -> Iterator[tuple[str, str, tuple[Any, ...]]]:
     yield "cross_entropy_backward", title, (loss + 1, p, labels, loss + 1, zeros(*x.shape))
 
     # Optimizer and augmentation
-    yield "sgd_update", "65536 weights", (*normal(3, 256 * 256), 0.01, 0.9, 0.0005)
-    weights, mean, square, grad = normal(4, 256 * 256)
-    factors = 1e-3, 0.1, 1e-3, 1e-8, 0.0, 0.0, 0.1, 1e-3
-    yield "adam_update", "65536 weights", (weights, mean, square**2, grad, *factors)
+    title = "65536 weights and 256 biases"
+
+    def lists(count: int) -> list[list[np.ndarray]]:
+        return [[normal(256, 256), normal(256)] for _ in range(count)]
+
+    options = np.array([(0.01, 0.9, 0.0005, 0), (0.02, 0.9, 0, 0)], np.float32)
+    yield "sgd_update", title, (*lists(3), options)
+    weights, means, squares, grads = lists(4)
+    options = np.array([(1e-3, 0.1, 1e-3, 1e-8, 0, 0, 0.1, 1e-3)] * 2, np.float32)
+    yield "adam_update", title, (weights, means, [s**2 for s in squares], grads, options)
     images, mean = random.integers(0, 256, (1, 1, 256, 256), np.uint8), normal(1, 256, 256)
     for title, mirror in (("227 x 227 crop, one channel", 0), ("mirrored, 227 x 227 crop", 1)):
         crop = np.array([[14, 9, mirror]], np.int32)

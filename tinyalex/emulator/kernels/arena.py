@@ -2,11 +2,11 @@
 
 import ctypes
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinyalex.emulator.errors import LaunchError
-from tinyalex.emulator.kernels.arguments import Parameter
 
 GAP_BYTES = 1 << 16
 """An access further than this from an array may crash or hit another array."""
@@ -42,33 +42,51 @@ class ArraySpan(ctypes.Structure):
         return memory[self.start : self.end]
 
 
-class Arena:
-    """Copies of the arrays in `values`; overlapping arrays overlap here too."""
+class Pointer(NamedTuple):
+    """A pointer in the value of an argument.
 
-    def __init__(self, parameters: Sequence[Parameter], values: Sequence[np.ndarray]):
-        arguments = [i for i, parameter in enumerate(parameters) if parameter.is_pointer]
-        arguments.sort(key=lambda i: values[i].ctypes.data)
-        self._arrays = [values[i] for i in arguments]
-        self.spans = (ArraySpan * len(arguments))()
+    argument    its index
+    word        the pointer, at its place in the value
+    bytes       of the array
+    item_bytes  of an element
+    is_const    whether it points to const
+    """
+
+    argument: int
+    word: ctypes.c_size_t
+    bytes: int
+    item_bytes: int
+    is_const: bool
+
+
+class Arena:
+    """Copies of the arrays, at which the pointers then point; arrays that overlap do so
+    here too."""
+
+    def __init__(self, pointers: Sequence[Pointer]):
+        pointers = sorted(pointers, key=lambda pointer: pointer.word.value)
+        self.spans = (ArraySpan * len(pointers))()
         # The current group of overlapping arrays: arena offset, address, end.
         start, address, end = 0, 0, -1
         used = 0
-        for i, array, span in zip(arguments, self._arrays, self.spans, strict=True):
-            own = array.ctypes.data
+        for pointer, span in zip(pointers, self.spans, strict=True):
+            own = pointer.word.value
             if own >= end:  # starts a group
                 # Same misalignment as the array: a load of 16 bytes from x[1:] is an
                 # error.
                 start = -(-(used + GAP_BYTES) // ALIGNMENT_BYTES) * ALIGNMENT_BYTES + own % 16
                 address = own
-            end = max(end, own + array.nbytes)
+            end = max(end, own + pointer.bytes)
             used = start + end - address
-            span.start, span.bytes = start + own - address, array.nbytes
-            span.argument, span.item_bytes = i, max(1, array.itemsize)
-            span.is_const = parameters[i].is_const
+            span.start, span.bytes = start + own - address, pointer.bytes
+            span.argument, span.item_bytes = pointer.argument, max(1, pointer.item_bytes)
+            span.is_const = pointer.is_const
         memory = np.full(used + GAP_BYTES + ALIGNMENT_BYTES, FILL_BYTE, np.uint8)
         self._memory = memory[-memory.ctypes.data % ALIGNMENT_BYTES :]
-        for array, span in zip(self._arrays, self.spans, strict=True):
-            span.of(self._memory)[...] = _bytes(array)
+        self._arrays = [_bytes(pointer) for pointer in pointers]
+        for pointer, array, span in zip(pointers, self._arrays, self.spans, strict=True):
+            span.of(self._memory)[...] = array
+            pointer.word.value = self.address + span.start
 
     @property
     def address(self) -> int:
@@ -77,11 +95,6 @@ class Arena:
     @property
     def nbytes(self) -> int:
         return self._memory.nbytes
-
-    def addresses(self, values: Sequence[int]) -> list[int]:
-        """The addresses of the arguments, with those of the arrays' copies."""
-        starts = {span.argument: self.address + span.start for span in self.spans}
-        return [starts.get(i, address) for i, address in enumerate(values)]
 
     def copy_back(self, kernel: str) -> None:
         """Copy what the kernel wrote to the arrays.
@@ -103,11 +116,15 @@ class Arena:
         copies = list(zip(self._arrays, self.spans, strict=True))
         for array, span in copies:
             if not span.is_const:
-                _bytes(array)[...] = span.of(self._memory)
+                array[...] = span.of(self._memory)
         for array, span in copies:
-            if span.is_const and not np.array_equal(_bytes(array), span.of(self._memory)):
+            if span.is_const and not np.array_equal(array, span.of(self._memory)):
                 raise LaunchError(f"{kernel}: wrote argument {span.argument}, a pointer to const.")
 
 
-def _bytes(array: np.ndarray) -> np.ndarray:
-    return array.reshape(-1).view(np.uint8)
+def _bytes(pointer: Pointer) -> np.ndarray:
+    """The array's memory."""
+    if pointer.bytes == 0:
+        return np.empty(0, np.uint8)
+    memory: Any = (ctypes.c_char * pointer.bytes).from_address(pointer.word.value)
+    return np.frombuffer(memory, np.uint8)

@@ -1,8 +1,11 @@
 """Check a kernel's arguments. CuPy does not: a wrong type means wrong results."""
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
+
+from tinyalex.emulator.kernels.array_lists import ArrayList
 
 # fmt: off
 _C_NAMES = {
@@ -21,14 +24,24 @@ class Parameter:
     """A parameter of a kernel.
 
     `code` is NumPy's code of the type, or of the type that a pointer points to; for a
-    struct, V and its size in bytes.
+    struct, V and its size in bytes. `arrays` is the type of a list of arrays, else
+    None.
     """
 
     is_pointer: bool
     is_const: bool
     code: str
+    arrays: ArrayList | None = None
+
+    @property
+    def bytes(self) -> int:
+        """The size of the argument."""
+        return 8 if self.is_pointer else int(self.code[1:])
 
     def __str__(self) -> str:
+        if self.arrays:
+            const = "const " if self.arrays.is_const else ""
+            return f"a list of {const}{self.arrays.dtype} arrays"
         name = _C_NAMES.get(self.code, f"a struct of {self.code[1:]} bytes")
         return f"{'const ' if self.is_const else ''}{name}{'*' if self.is_pointer else ''}"
 
@@ -37,12 +50,24 @@ class Parameter:
         return _DTYPES.get(self.code)
 
 
+_TYPE = re.compile(
+    r"(?P<const>c?)(?P<pointer>\*?)(?P<code>\?1|\w+)"
+    r"(\[(?P<length>\d+)(?P<list_const>c?)\*(?P<of>\S+)\])?"
+)
+
+
 def parse_signature(signature: str) -> tuple[Parameter, ...]:
     """The parameters in the result of `Kernel::signature()`, as in "c*f4,*f4,i4"."""
-    codes = signature.split(",") if signature else []
-    return tuple(
-        Parameter("*" in code, code.startswith("c"), code.rpartition("*")[2]) for code in codes
-    )
+    return tuple(map(_parameter, signature.split(","))) if signature else ()
+
+
+def _parameter(text: str) -> Parameter:
+    found = _TYPE.fullmatch(text)
+    assert found is not None, text
+    arrays = None
+    if found["length"] and not found["pointer"]:
+        arrays = ArrayList(int(found["length"]), bool(found["list_const"]), _DTYPES[found["of"]])
+    return Parameter(bool(found["pointer"]), bool(found["const"]), found["code"], arrays)
 
 
 def check(
@@ -93,10 +118,12 @@ def _array(where: str, parameter: Parameter, array: object) -> np.ndarray:
 
 
 def _number(where: str, parameter: Parameter, value: object) -> np.ndarray:
+    if parameter.arrays:
+        return _list(where, parameter.arrays, value)
     expected = parameter.dtype
     if expected is None:
         raise TypeError(
-            f"{where} is passed by value, which works for numbers only. "
+            f"{where} is passed by value, which works for numbers and lists of arrays only. "
             "Pass a pointer, or the members one by one."
         )
     if type(value) in _PYTHON:
@@ -112,3 +139,12 @@ def _number(where: str, parameter: Parameter, value: object) -> np.ndarray:
             f"Pass np.{expected.name}(...)."
         )
     return np.array(value, dtype=expected)
+
+
+def _list(where: str, expected: ArrayList, value: object) -> np.ndarray:
+    if not isinstance(value, np.void) or value.dtype != expected.layout:
+        raise TypeError(
+            f"{where}: expected a NumPy scalar of dtype {expected.layout}, got type "
+            f"{type(value).__name__}."
+        )
+    return np.array(value)

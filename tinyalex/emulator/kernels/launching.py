@@ -2,11 +2,14 @@
 
 import ctypes
 import operator
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+import numpy as np
 
 from tinyalex.emulator.errors import LimitError
 from tinyalex.emulator.kernels import arguments, limits
-from tinyalex.emulator.kernels.arena import Arena
+from tinyalex.emulator.kernels.arena import Arena, Pointer
 from tinyalex.emulator.kernels.library import CompiledKernel
 from tinyalex.emulator.kernels.memory_reports import MemoryUse, memory_report
 
@@ -68,24 +71,26 @@ class Kernel:
             order,
         )
         compiled = self._compiled
-        values = arguments.check(self.name, self.parameters, tuple(args))
-        addresses = [value.ctypes.data for value in values]
-        arena = Arena(self.parameters, values) if compiled.is_checked else None
-        if arena:
-            addresses = arena.addresses(addresses)
-        # As for cuLaunchKernel: the address of each value, or of an array's pointer.
-        pointers = (ctypes.c_void_p * len(values))(*addresses)
-        first, step = ctypes.addressof(pointers), ctypes.sizeof(ctypes.c_void_p)
-        slots = (ctypes.c_void_p * len(values))(
-            *(
-                first + i * step if parameter.is_pointer else addresses[i]
-                for i, parameter in enumerate(self.parameters)
-            )
-        )
+        given = arguments.check(self.name, self.parameters, tuple(args))
+        # As for cuLaunchKernel: the address of each value, and a pointer is a value.
+        values = [
+            np.array(x.ctypes.data, np.uint64) if parameter.is_pointer else x
+            for x, parameter in zip(given, self.parameters, strict=True)
+        ]
+        slots = (ctypes.c_void_p * len(values))(*(value.ctypes.data for value in values))
+        arena = Arena(list(self._pointers(given, values))) if compiled.is_checked else None
         try:
             self._memory_sites = compiled.run(launch, ctypes.addressof(slots), arena)
         finally:
             self.waits = launch.waits
+
+    def _pointers(self, given: list[np.ndarray], values: list[np.ndarray]) -> Iterator[Pointer]:
+        for i, (x, value, parameter) in enumerate(zip(given, values, self.parameters, strict=True)):
+            if parameter.is_pointer:
+                word = ctypes.c_size_t.from_address(value.ctypes.data)
+                yield Pointer(i, word, x.nbytes, x.itemsize, parameter.is_const)
+            elif parameter.arrays:
+                yield from parameter.arrays.pointers(i, value.ctypes.data)
 
     def memory_report(self) -> list[MemoryUse]:
         """The last launch's memory traffic by source line; needs `stats=True`."""

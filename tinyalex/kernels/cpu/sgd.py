@@ -1,6 +1,7 @@
 """The parameter update of SGD in NumPy, and the loop over blocks of parameters."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -11,33 +12,35 @@ MIN_PARALLEL_ELEMENTS = 1 << 15
 
 
 def sgd_update(
-    w: np.ndarray,
-    velocity: np.ndarray,
-    grad: np.ndarray,
-    lr: float,
-    momentum: float,
-    decay: float,
-    nesterov: bool = False,
+    weights: list[np.ndarray],
+    velocities: list[np.ndarray],
+    grads: list[np.ndarray],
+    options: np.ndarray,
 ) -> None:
     """velocity = momentum*velocity - decay*lr*w - lr*grad, then w += velocity; for
-    nesterov, w += momentum*velocity - decay*lr*w - lr*grad."""
+    nesterov, w += momentum*velocity - decay*lr*w - lr*grad.
 
-    def block(parts: list[np.ndarray], scratch: device.Scratch) -> None:
-        w, v, grad = parts
-        change = scratch.take("change", w.shape, w.dtype)
-        v *= momentum
+    options (arrays, 4)  lr, momentum, decay and nesterov (0 or 1) of each array
+    """
+    for *arrays, row in zip(weights, velocities, grads, options.tolist(), strict=True):
+        for_blocks(partial(_update_block, row), *arrays)
+
+
+def _update_block(options: list[float], parts: list[np.ndarray], scratch: device.Scratch) -> None:
+    lr, momentum, decay, nesterov = options
+    w, v, grad = parts
+    change = scratch.take("change", w.shape, w.dtype)
+    v *= momentum
+    if decay:
+        v -= np.multiply(w, decay * lr, out=change)
+    v -= np.multiply(grad, lr, out=change)
+    if nesterov:
         if decay:
-            v -= np.multiply(w, decay * lr, out=change)
-        v -= np.multiply(grad, lr, out=change)
-        if nesterov:
-            if decay:
-                change += decay * lr * w
-            w -= change
-            w += np.multiply(v, momentum, out=change)
-        else:
-            w += v
-
-    for_blocks(block, w, velocity, grad)
+            change += decay * lr * w
+        w -= change
+        w += np.multiply(v, momentum, out=change)
+    else:
+        w += v
 
 
 def for_blocks(

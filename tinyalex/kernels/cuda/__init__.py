@@ -16,6 +16,7 @@ import numpy as np
 from tinyalex import device
 from tinyalex.device import Array, Scratch
 from tinyalex.kernels.cuda.launching import BLOCK_THREADS, launch
+from tinyalex.kernels.cuda.source_files import ARRAYS
 from tinyalex.kernels.geometry import ConvShape, Pair
 
 
@@ -225,34 +226,27 @@ def scale_kept(x: Array, mask: Array, y: Array, scale: float) -> None:
 
 
 def sgd_update(
-    w: Array,
-    velocity: Array,
-    grad: Array,
-    lr: float,
-    momentum: float,
-    decay: float,
-    nesterov: bool = False,
+    weights: list[Array], velocities: list[Array], grads: list[Array], options: Array
 ) -> None:
-    options = lr, momentum, decay, nesterov
-    launch("sgd.cu", "sgd_update", w.size, w, velocity, ready(grad), w.size, *options)
+    _update("sgd.cu", "sgd_update", weights, velocities, grads, options=options)
 
 
 def adam_update(
-    w: Array,
-    mean: Array,
-    square: Array,
-    grad: Array,
-    lr: float,
-    a1: float,
-    a2: float,
-    eps: float,
-    l2: float,
-    decay: float,
-    c1: float,
-    c2: float,
+    weights: list[Array],
+    means: list[Array],
+    squares: list[Array],
+    grads: list[Array],
+    options: Array,
 ) -> None:
-    arrays, factors = (w, mean, square, ready(grad)), (lr, a1, a2, eps, l2, decay, c1, c2)
-    launch("adam.cu", "adam_update", w.size, *arrays, w.size, *factors)
+    _update("adam.cu", "adam_update", weights, means, squares, grads, options=options)
+
+
+def _update(file: str, kernel: str, *lists: list[Array], options: Array) -> None:
+    """Launch a kernel once for up to ARRAYS arrays of each list."""
+    for i in range(0, len(lists[0]), ARRAYS):
+        parts = [[ready(a) for a in arrays[i : i + ARRAYS]] for arrays in lists]
+        n = sum(w.size for w in parts[0])
+        launch(file, kernel, n, *parts, options[i : i + ARRAYS], n)
 
 
 def augment(

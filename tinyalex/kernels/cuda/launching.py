@@ -11,12 +11,17 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 from tinyalex import device
 from tinyalex.kernels.cuda import source_files
-from tinyalex.kernels.cuda.source_files import BLOCK_THREADS, Parameter, Signature
+from tinyalex.kernels.cuda.source_files import ARRAYS, BLOCK_THREADS, Parameter, Signature
 
 MAX_ELEMENTS = 2**31 - BLOCK_THREADS
 """Elements per array, for int indices: long long divisions are much slower."""
+
+ARRAY_LIST = np.dtype([("of", np.uint64, (ARRAYS,)), ("size", np.int32, (ARRAYS,))])
+"""The struct Arrays of array_lists.cuh."""
 
 Load = Callable[[str, str, tuple[str, ...]], Any]
 """(source, file, name expressions) -> a module, whose `get_function(name)` returns a
@@ -27,8 +32,9 @@ def launch(file: str, name: str, threads: int, *arguments: Any) -> None:
     """Run kernel `name` of `file` with the thread indices 0 to `threads` - 1.
 
     Arguments are in the order of the parameters; Python numbers are cast to their
-    types. Raises TypeError or ValueError if an array has another dtype or device, is
-    too large or not C-contiguous.
+    types, and a list of arrays is passed as the struct `Arrays`. Raises TypeError or
+    ValueError if an array has another dtype or device, is too large or not
+    C-contiguous.
     """
     signature = source_files.signatures(file)[name]
     if len(arguments) != len(signature.parameters):
@@ -52,7 +58,11 @@ def _template_types(signature: Signature, arguments: tuple[Any, ...]) -> dict[st
     """The type of each template parameter: that of the first array that uses it."""
     types: dict[str, str] = {}
     for parameter, x in zip(signature.parameters, arguments, strict=True):
-        if not (parameter.is_array and parameter.type in signature.templates):
+        if parameter.is_list:
+            x = x[0]
+        elif not parameter.is_array:
+            continue
+        if parameter.type not in signature.templates:
             continue
         if not device.is_array(x):
             continue  # an error, which _checked raises
@@ -75,8 +85,23 @@ def _checked(x: Any, parameter: Parameter, types: dict[str, str], current: str, 
     wide = "double" if types.get("T") == "double" else "float"
     c_type = (types | {"Wide<T>": wide}).get(parameter.type, parameter.type)
     dtype = source_files.DTYPES[c_type]
-    if not parameter.is_array:
+    if parameter.is_array:
+        return _checked_array(x, dtype, current, where)
+    if not parameter.is_list:
         return dtype.type(x)
+    struct = np.zeros((), ARRAY_LIST)
+    for i, array in enumerate(x):
+        _checked_array(array, dtype, current, f"{where}[{i}]")
+        struct["of"][i], struct["size"][i] = _address(array), array.size
+    return struct[()]
+
+
+def _address(x: Any) -> int:
+    """Where the elements of an array are in memory."""
+    return x.ctypes.data if isinstance(x, np.ndarray) else x.data.ptr
+
+
+def _checked_array(x: Any, dtype: np.dtype, current: str, where: str) -> Any:
     if not device.is_array(x):
         raise TypeError(f"{where} must be an array, got a {type(x).__name__}.")
     if x.dtype != dtype:

@@ -16,6 +16,10 @@ BLOCK_THREADS = 256
 """Threads in a block: a multiple of the warp size 32; several blocks fit on a
 multiprocessor."""
 
+ARRAYS = 32
+"""The length of a list of arrays: four lists are a third of the 4096 bytes that the
+arguments of a launch may have."""
+
 REAL = {"float16": "__half", "float32": "float", "float64": "double"}
 """The types of a template's T, by dtype."""
 
@@ -34,11 +38,15 @@ C_NAMES = {dtype: c for c, dtype in DTYPES.items()}
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of a kernel; `type` without const and *: "T", "Wide<T>" or "int"."""
+    """A parameter of a kernel; `type` without const and *: "T", "Wide<T>" or "int".
+
+    is_list  whether it is Arrays<T>, up to ARRAYS arrays of `type`
+    """
 
     name: str
     type: str
     is_array: bool
+    is_list: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,7 +73,8 @@ def text(file: str) -> str:
 
     With -I instead, CuPy's cache of compiled kernels would not notice a changed header.
     """
-    lines = [f"#define BLOCK_THREADS {BLOCK_THREADS}"] if file.endswith(".cu") else []
+    sizes = {"BLOCK_THREADS": BLOCK_THREADS, "ARRAYS": ARRAYS}
+    lines = [f"#define {name} {size}" for name, size in sizes.items() if file.endswith(".cu")]
     lines.append(f'#line 1 "{file}"')
     for number, line in enumerate(_read(file).splitlines(), 1):
         if header := re.fullmatch(r'#include "(.*)"', line):
@@ -96,7 +105,10 @@ def signatures(file: str) -> dict[str, Signature]:
 def _parameter(declaration: str) -> Parameter:
     code = declaration.replace("__restrict__", "").replace("const ", "")
     *words, name = code.replace("*", " * ").split()
-    return Parameter(name, " ".join(word for word in words if word != "*"), "*" in words)
+    c_type = " ".join(word for word in words if word != "*")
+    if found := re.fullmatch(r"Arrays<(\w+)>", c_type):
+        return Parameter(name, found[1], is_array=False, is_list=True)
+    return Parameter(name, c_type, "*" in words)
 
 
 @cache

@@ -510,14 +510,27 @@ template <class T> struct TypeLetter {
                                                               : 'V';
 };
 
+// The type of the member `of` of a list of arrays (array_lists.py), else void.
+template <class T, class = void> struct ListOf { using type = void; };
+template <class T> struct ListOf<T, std::void_t<decltype(T::of), decltype(T::size)>> {
+  using type = decltype(T::of);
+  static_assert(sizeof(type) == offsetof(T, size) &&
+                    sizeof(T::size) == std::extent_v<type> * sizeof(int),
+                "a list of N arrays is struct { T* of[N]; int size[N]; }");
+};
+
 // NumPy's code of a type: "f4", "*i8" for a pointer, "c*f2" for a pointer to const,
-// "V24" for a struct of 24 bytes, "V0" for void.
+// "V24" for a struct of 24 bytes, "V48[4*f4]" for a list of 4 arrays, "V0" for void.
 template <class T> std::string type_code() {
+  using List = typename ListOf<T>::type;
   if constexpr (std::is_pointer_v<T>) {
     using Target = std::remove_pointer_t<T>;
     const std::string pointer = std::is_const_v<Target> ? "c*" : "*";
     if constexpr (std::is_void_v<Target>) return pointer + "V0";
     else return pointer + type_code<std::remove_cv_t<Target>>();
+  } else if constexpr (std::is_array_v<List>) {
+    const std::string size = std::to_string(sizeof(T)), length = std::to_string(std::extent_v<List>);
+    return "V" + size + "[" + length + type_code<std::remove_extent_t<List>>() + "]";
   } else {
     return TypeLetter<T>::value + std::to_string(sizeof(T));
   }
