@@ -298,7 +298,7 @@ REFUSED = {
     "torch.einsum('ij,jk->ik', x, w)": "matmul",
     "torch.compile(model)": "set_fast",
     "torch.jit.trace(model, x)": "export_onnx",
-    "torch.cuda.amp.GradScaler()": "autocast",
+    "torch.cuda.amp.GradScaler()": "ta.GradScaler",
     "torch.backends.cudnn.benchmark = True": "cuDNN",
     "torch.autograd.grad((w * w).sum(), w)": "backward()",
     "torch.tensor([1 + 2j])": "real and imaginary parts",

@@ -194,8 +194,10 @@ def test_a_run_trains_validates_and_saves(device, tmp_path):
 
 
 @on_the_emulator
-def test_a_training_step_neither_synchronizes_nor_copies_nor_allocates(device, tmp_path, tell):
+@pytest.mark.parametrize("amp", [False, True], ids=["float32", "half"])
+def test_a_training_step_neither_synchronizes_nor_copies_nor_allocates(device, tmp_path, tell, amp):
     trainer = small_run(device, tmp_path)
+    trainer.scheme.scaler = optim.GradScaler(enabled=amp)
     batches = list(trainer.train.epoch(0))
     trainer.step(*batches[0])
     trainer.step(*batches[1])
@@ -208,7 +210,7 @@ def test_a_training_step_neither_synchronizes_nor_copies_nor_allocates(device, t
     assert devices.memory(device)["holds"] == held
     own = sum(n for name, n in counts.launches.items() if not name.startswith("cupy_"))
     tell(
-        f"CIFAR quick network on CUDA, per training step: {counts.launches.total() / 4:.0f} launches, {own / 4:.0f} of them our kernels, and {counts.gemms / 4:.0f} GEMMs"
+        f"CIFAR quick network on CUDA{', in half precision' * amp}, per training step: {counts.launches.total() / 4:.0f} launches, {own / 4:.0f} of them our kernels, and {counts.gemms / 4:.0f} GEMMs"
     )
 
 

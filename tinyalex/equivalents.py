@@ -12,10 +12,7 @@ from typing import Any
 RECURRENT = "tinyalex has layers for images, and no recurrent networks"
 ATTENTION = "tinyalex has layers for images, and no attention: matmul and softmax compute it"
 ONE_AXIS = "layers are for images (N, C, H, W): insert an axis of size 1 and use {}"
-LOWER_PRECISION = (
-    "use ta.autocast(), and a loss scaled by a constant: (loss * 1024).backward(), then "
-    "p.grad /= 1024 for each parameter"
-)
+LOWER_PRECISION = "use ta.autocast() and ta.GradScaler()"
 SOFTPLUS = "use x.clamp(min=0) + (-x.abs()).exp().log1p()"
 NUMPYS = "it has no gradient here: compute it on x.numpy() with numpy.{}"
 

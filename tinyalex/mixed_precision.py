@@ -52,8 +52,7 @@ class autocast(casting):  # noqa: N801 - used like a keyword: `with autocast():`
     cache_enabled  has no effect: a parameter is cast at each use
 
     It affects forward passes in this thread. A backward pass computes in the dtypes of
-    its forward pass. Gradients below 6e-8 are 0 in float16: multiply the loss by a
-    constant such as 1024, and divide the gradients by it before the update.
+    its forward pass. Gradients below 6e-8 are 0 in float16: `GradScaler` prevents that.
 
     >>> import tinyalex as ta
     >>> x, w = ta.ones(2, 3), ta.ones(3, 4)

@@ -95,7 +95,8 @@ class Trainer(Run):
         remedies: Mapping[str, str] = REMEDIES,
         after_epoch: Callable[[list[Epoch]], None] = lambda log: None,
     ) -> None:
-        super().__init__(model, optimizer, scheduler, options, defaults)
+        scheme = scheme or Scheme(model, train.device)
+        super().__init__(model, optimizer, scheduler, options, defaults, scheme.scaler)
         if valid is None and (patience is not None or isinstance(scheduler, ReduceLROnPlateau)):
             raise ValueError(
                 "Trainer: patience and ReduceLROnPlateau need a validation error, but valid is "
@@ -103,7 +104,7 @@ class Trainer(Run):
             )
         self.train, self.valid, self.epochs = train, valid, epochs
         self.output, self.metadata, self.patience = Path(output), metadata, patience
-        self.scheme = scheme or Scheme(model, train.device)
+        self.scheme = scheme
         for loader in (train, valid):
             if loader is not None and loader.shard != self.scheme.shard:
                 raise ValueError(
@@ -198,7 +199,8 @@ class Trainer(Run):
         compute = partial(self._compute_gradients, images, labels)
         result = compute()
         if result is not None and self._check.allows_update(result, self.progress, compute):
-            self.optimizer.step()
+            self.scheme.scaler.step(self.optimizer)
+            self.scheme.scaler.update()
             self._pending.add(result.loss, result.errors, result.images)
             if self._plateau is None:
                 self._plateau = Plateau(result.classes, self.remedies)

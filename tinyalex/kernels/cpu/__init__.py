@@ -23,6 +23,7 @@ from tinyalex.kernels.cpu.dropout import random_mask, scale_kept
 from tinyalex.kernels.cpu.error_function import error_function
 from tinyalex.kernels.cpu.gemm import matmul, product
 from tinyalex.kernels.cpu.loss import check_labels, cross_entropy, cross_entropy_backward
+from tinyalex.kernels.cpu.loss_scale import find_not_finite, update_loss_scale
 from tinyalex.kernels.cpu.memory_pool import activation, as_activation, like, ready
 from tinyalex.kernels.cpu.normalization import (
     lrn,
@@ -39,11 +40,11 @@ from tinyalex.kernels.cpu.pooling import (
 from tinyalex.kernels.cpu.sgd import sgd_update
 
 __all__ = [
-    "activation", "adam_update", "as_activation", "augment", "avg_pool",
-    "avg_pool_backward", "check_labels", "col2im", "columns", "convolution_algorithm",
-    "cross_entropy", "cross_entropy_backward", "error_function", "from_columns", "im2col",
-    "like", "lrn", "lrn_backward", "matmul", "matmul_transposed", "matrix", "max_pool",
-    "max_pool_backward", "positions", "product", "random_mask", "ready", "relu", "relu_backward",
-    "row_sums", "scale_kept", "sgd_update", "spatial_norm", "spatial_norm_backward",
-    "to_columns",
+    "activation", "adam_update", "as_activation", "augment", "avg_pool", "avg_pool_backward",
+    "check_labels", "col2im", "columns", "convolution_algorithm", "cross_entropy",
+    "cross_entropy_backward", "error_function", "find_not_finite", "from_columns", "im2col", "like",
+    "lrn", "lrn_backward", "matmul", "matmul_transposed", "matrix", "max_pool", "max_pool_backward",
+    "positions", "product", "random_mask", "ready", "relu", "relu_backward", "row_sums",
+    "scale_kept", "sgd_update", "spatial_norm", "spatial_norm_backward", "to_columns",
+    "update_loss_scale",
 ]  # fmt: skip
