@@ -170,7 +170,7 @@ MUTANTS = [
         ("the last element is not read", "index >= n", "index >= n - 1"),
     ),
     *_mutants("loss_scale.cu", "update_loss_scale",
-        ("every thread", "if (thread_index() > 0) return;", "", "checks"),
+        ("every thread", "if (thread_index() > 0) return;", ""),
         ("the factor grows also after a gradient that is not finite", "found ? 0 : state[2] + 1", "state[2] + 1"),
         ("the factor overflows", "if (scale - scale == 0) state[0]", "state[0]"),
         ("the flag stays", "state[1] = 0;", ""),

@@ -356,6 +356,9 @@ def _loss_scale(lists: Callable[..., list[list[np.ndarray]]]) -> Iterator[Exampl
             grads[position].ravel()[position] = value
             where = "the first" if position == 0 else "the last"
             yield Example("find_not_finite", f"{label}, {where}", (grads, state(2, 0, 3)), (1,))
+    (grads,) = lists(1, (7, 41), (300,))
+    grads[1][::2] = np.nan
+    yield Example("find_not_finite", "several", (grads, state(2, 0, 3)), (1,))
     states = {
         "found": state(1024, 1, 5),
         "not found": state(1024, 0, 5),
