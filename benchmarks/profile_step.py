@@ -188,6 +188,11 @@ def work(network: dict[str, Any], batch: int) -> list[tuple[dict[str, Any], str,
     return [*rows, (update, "backward", 6 * size, 20 * size)]
 
 
+def row_name(row: dict[str, Any]) -> str:
+    """The layer, and the one that is fused with it."""
+    return row["layer"] + (f" + {row['with']}" if "with" in row else "")
+
+
 def as_text(found: dict[str, Any]) -> str:
     head = [
         "layer",
@@ -204,8 +209,7 @@ def as_text(found: dict[str, Any]) -> str:
     ]
     rows = []
     for p in found["passes"]:
-        name = p["layer"] + (f" + {p['with']}" if "with" in p else "")
-        cells = [name, p["pass"], f"{1e3 * p['seconds']:.2f}"]
+        cells = [row_name(p), p["pass"], f"{1e3 * p['seconds']:.2f}"]
         if p["bytes"] and p["seconds"]:
             cells += [
                 f"{p['flop'] / 1e9:.3g}",

@@ -119,13 +119,19 @@ def draw_bars(
 
 
 def draw_roofline(
-    peak: float, bandwidth: float, points: Sequence[dict[str, Any]], title: str, path: Path
+    peak: float,
+    bandwidth: float,
+    points: Sequence[dict[str, Any]],
+    title: str,
+    path: Path,
+    roofs: tuple[str, str] = ("sgemm", "memory"),
 ) -> None:
-    """A roofline plot: FLOP/s over FLOP/byte, on logarithmic axes."""
+    """A roofline plot: FLOP/s over FLOP/byte, on logarithmic axes. `roofs`: their
+    names."""
     figure = new_figure(11, 4.6)
     corner = peak / bandwidth
     low, high = (
-        min(p["intensity"] for p in points) / 2,
+        min([p["intensity"] / 2 for p in points] + [corner / 16]),
         max([p["intensity"] for p in points] + [corner]) * 5,
     )
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
@@ -136,8 +142,9 @@ def draw_roofline(
             color=INK,
             linewidth=1.4,
         )
-        _note(axes, f"sgemm {peak / 1e9:.0f} GFLOP/s", corner, peak, (-4, 2), ha="right")
-        _note(axes, f"memory {bandwidth / 1e9:.0f} GB/s", corner / 4, peak / 4, (-5, 5), ha="right")
+        speed, rate = f"{peak / 1e9:.0f} GFLOP/s", f"{bandwidth / 1e9:.0f} GB/s"
+        _note(axes, f"{roofs[0]} {speed}", corner, peak, (-4, 2), ha="right")
+        _note(axes, f"{roofs[1]} {rate}", corner / 4, peak / 4, (-5, 5), ha="right")
         groups = _neighbours([p for p in points if p["pass"] == which])
         for together in groups:
             for p in together:
@@ -163,6 +170,7 @@ def draw_roofline(
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlim(low, high)
+        axes.set_ylim(min(p["speed"] for p in points) / 3e9, 3 * peak / 1e9)
         axes.set_xlabel("floating-point operations a byte", fontsize=9, color=INK)
         axes.set_title(f"{title}, {which}", loc="left", fontsize=10, color=INK)
         axes.grid(color="#eeeeee")

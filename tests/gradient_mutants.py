@@ -328,7 +328,7 @@ class DropoutWithoutScale(Dropout):
 @mutant("dropout that draws a new mask in backward", "other mask", normal(6, 5), p=0.5)
 class DropoutNewMask(Dropout):
     def backward(self, dy):
-        kernels.of(dy).random_mask(self.mask, 0.5, (1, 2), 3, 4, first=0)
+        kernels.of(dy).random_mask(self.mask, 0.5, (1, 2), np.array([3]), 4, first=0)
         return super().backward(dy)
 
 

@@ -56,7 +56,8 @@ KERNEL = "test_kernels.py::test_a_kernel_on_the_device_equals_numpy"
 LAUNCH = "test_gpu.py::test_launch_rejects_arguments_that_cupy_would_misread"
 STEP = "test_gpu.py::test_a_training_step_neither_synchronizes_nor_copies_nor_allocates"
 RESULTS = "test_gpu.py::test_results_are_on_the_device_of_the_arguments"
-UPLOADS = "test_gpu.py::test_double_buffered_uploads_arrive_in_order"
+BATCHES = "test_gpu.py::test_a_loader_returns_the_same_batches_on_both_devices[at once]"
+UPLOADS = "test_gpu.py::test_uploads_arrive_in_order"
 
 PEER_ACCESS = "The device where the array resides (1) is different from the current device (0)"
 
@@ -106,14 +107,14 @@ MUTANTS = [
         ("a divisor cached for all GPUs", "str(x.dtype), x.device)", "str(x.dtype), 'cuda')", "test_pooling.py::test_an_average_divides_by_the_window_its_pixels_or_the_override", "divisor is on cuda, but the kernel runs on cuda:1", "cuda:1"),
     ),
     *_mutants("tinyalex/functional/class_targets.py",
-        ("a condition on the host", "share = xp.where(self.total == 0, xp.zeros_like(dy), dy / self.total)", "share = dy / self.total if self.total else xp.zeros_like(dy)", STEP, "functional/class_targets.py"),
+        ("a condition on the host", "        kernels.of(dy).weighted_mean_backward(dy, self.total, dx)", "        kernels.of(dy).weighted_mean_backward(dy, self.total, dx) if self.total else dx.fill(0)", STEP, "functional/class_targets.py"),
     ),
     *_mutants("tinyalex/data/loading.py",
-        ("a thread reads to the first GPU", "with devices.on(self.device):  # the", "if True:  # the", "test_gpu.py::test_a_loader_returns_the_same_batches_on_both_devices", PEER_ACCESS, "cuda:1"),
-        ("a thread transforms on the first GPU", "images, labels, *readable = batch\n        with devices.on(self.device):", "images, labels, *readable = batch\n        if True:", "test_gpu.py::test_a_loader_returns_the_same_batches_on_both_devices", "augment: images is on cuda:1, but the kernel runs on cuda.", "cuda:1"),
+        ("a thread reads to the first GPU", "with devices.on(self.device):  # the", "if True:  # the", BATCHES, PEER_ACCESS, "cuda:1"),
+        ("a thread transforms on the first GPU", "receive, labels, *readable = batch\n        with devices.on(self.device):", "receive, labels, *readable = batch\n        if True:", BATCHES, "augment: images is on cuda:1, but the kernel runs on cuda.", "cuda:1"),
     ),
     *_mutants("tinyalex/data/transforms.py",
-        ("shifts left on the host", "device.to(moves, name)", "moves", "test_gpu.py::test_a_loader_returns_the_same_batches_on_both_devices", "moves is on cpu, but the kernel runs on cuda"),
+        ("shifts left on the host", "device.to(moves, name)", "moves", BATCHES, "moves is on cpu, but the kernel runs on cuda"),
     ),
     *_mutants("tinyalex/training/scheme.py",
         ("the loss is read in each step", "loss.backward()\n", "loss.backward()\n        self.last_loss = float(loss)\n", STEP, "methods/conversions.py"),
@@ -129,12 +130,11 @@ MUTANTS = [
     *_mutants("tinyalex/optim/optimizer.py",
         ("updates on the first GPU", "with device.on(name):\n                self", "if True:\n                self", "test_gpu.py::test_a_module_moves_with_its_parameters_and_its_optimizer", "sgd_update: weights[0] is on cuda:1, but the kernel runs on cuda.", "cuda:1"),
     ),
-    *_mutants("tests/double_buffering.py",
-        ("a pinned buffer reused before its copy is done", "        self.copied[slot].synchronize()\n", "", UPLOADS, "Not equal to tolerance", "cuda", "lazy"),
-        ("an array used before it is copied", "        self.current.wait_event(self.copied[slot])\n", "", UPLOADS, "Not equal to tolerance", "cuda", "lazy"),
-        ("an array overwritten while it is used", "        self.stream.wait_event(self.used[slot])\n", "", UPLOADS, "Not equal to tolerance", "cuda", "lazy"),
-        ("an event recorded in the other stream", "self.copied[slot].record(self.stream)", "self.copied[slot].record(self.current)", UPLOADS, "Not equal to tolerance", "cuda", "lazy"),
-        ("a result read before the wait", "    uploader.current.synchronize()\n", "", UPLOADS, "Not equal to tolerance", "cuda", "lazy"),
+    *_mutants("tinyalex/device/uploads.py",
+        ("pinned memory reused before its copy is done", "        self.copied.synchronize()  # of the array before\n", "", UPLOADS, "Not equal to tolerance", "cuda", "lazy"),
+        ("an array used before it is copied", "        current.wait_event(self.copied)\n", "", UPLOADS, "Not equal to tolerance", "cuda", "lazy"),
+        ("an array overwritten while it is used", "        self.stream.wait_event(self.taken)\n", "", UPLOADS, "Not equal to tolerance", "cuda", "lazy"),
+        ("an event recorded in the other stream", "self.copied.record(self.stream)", "self.copied.record()", UPLOADS, "Not equal to tolerance", "cuda", "lazy"),
     ),
 ]
 # fmt: on

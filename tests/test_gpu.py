@@ -6,11 +6,13 @@ import re
 import shlex
 import subprocess
 import sys
+import threading
+from collections import deque
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
-from double_buffering import sums_of_squares
 from made_images import class_folders
 
 import tinyalex as ta
@@ -116,17 +118,31 @@ def test_dropout_draws_the_same_masks_on_both_devices(device):
     masks = []
     for target in ("cpu", device):
         ta.manual_seed(3)
-        masks.append([F.dropout(ta.Tensor(x, device=target)).numpy() for _ in range(2)])
+        masks.append([])
+        for step in (0, 5, 2**33):
+            devices.set_step(step)
+            masks[-1] += [F.dropout(ta.Tensor(x, device=target)).numpy() for _ in range(2)]
     np.testing.assert_array_equal(*masks)
-    assert (masks[0][0] != masks[0][1]).any()
+    assert len({mask.tobytes() for mask in masks[0]}) == 6
 
 
-def test_a_loader_returns_the_same_batches_on_both_devices(device):
+class Rows:
+    """A dataset in the host's memory, of which each batch is copied to a GPU."""
+
+    def __init__(self, dataset):
+        self.dataset, self.labels = dataset, dataset.labels
+
+    def take(self, rows):
+        return self.dataset.images[rows], self.labels[rows]
+
+
+@pytest.mark.parametrize("dataset", [lambda train: train, Rows], ids=["at once", "by batch"])
+def test_a_loader_returns_the_same_batches_on_both_devices(device, dataset):
     train, _ = data.shapes(30, 10)
     mean, axes = data.mean_image(train.images), data.colour_axes(train.images)
     transform = data.Augment(mean, scale=0.01, colours=axes)
     cpu_batches, gpu_batches = (
-        data.Loader(train, 8, shuffle=True, transform=transform, device=target)
+        data.Loader(dataset(train), 8, shuffle=True, transform=transform, device=target)
         for target in ("cpu", device)
     )
     for (x, labels), (gpu_x, gpu_labels) in zip(cpu_batches, gpu_batches, strict=True):
@@ -148,6 +164,16 @@ def test_small_tiles_give_the_same_gradients(device, rng, monkeypatch):
         gradients.append((to_numpy(x.grad), to_numpy(w.grad)))
     for one, two in zip(*gradients, strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-12, atol=1e-12)
+
+
+def test_leaving_a_loader_early_ends_its_uploads(device):
+    train, _ = data.shapes(30, 10)
+    loader = data.Loader(Rows(train), 2, device=device, prefetch=5)
+    batches = loader.epoch(0)
+    next(batches)
+    batches.close()
+    assert not [t for t in threading.enumerate() if t.name.startswith("tinyalex-loader")]
+    assert len(list(loader.epoch(0))) == 15
 
 
 def test_training_on_the_device_equals_training_on_the_cpu(device, tmp_path, by_im2col):
@@ -196,17 +222,20 @@ def test_a_run_trains_validates_and_saves(device, tmp_path):
 @on_the_emulator
 @pytest.mark.parametrize("amp", [False, True], ids=["float32", "half"])
 def test_a_training_step_neither_synchronizes_nor_copies_nor_allocates(device, tmp_path, tell, amp):
+    """Nor does the loader, whose images are on the device."""
     trainer = small_run(device, tmp_path)
     trainer.scheme.scaler = optim.GradScaler(enabled=amp)
-    batches = list(trainer.train.epoch(0))
-    trainer.step(*batches[0])
-    trainer.step(*batches[1])
+    trainer.train.prefetch = 0  # load in this thread
+    batches = trainer.train.epoch(0)
+    for batch in islice(batches, 2):
+        trainer.step(*batch)
     held = devices.memory(device)["holds"]
     with emulator.counting() as counts:
-        for batch in batches[2:6]:
+        for batch in islice(batches, 4):
             trainer.step(*batch)
     assert counts.synchronizations == {}
     assert counts.copied_bytes["to the host"] == counts.copied_bytes["between GPUs"] == 0
+    assert counts.copied_bytes["to the GPU"] < batch[0].size  # of 4 batches: their indices
     assert devices.memory(device)["holds"] == held
     own = sum(n for name, n in counts.launches.items() if not name.startswith("cupy_"))
     tell(
@@ -214,13 +243,26 @@ def test_a_training_step_neither_synchronizes_nor_copies_nor_allocates(device, t
     )
 
 
+MAX_PAPER_LAUNCHES = 84 + 32
+"""Kernels and matrix multiplications of a training step of `paper`."""
+
+
 @on_the_emulator
-def test_a_loader_does_not_synchronize(device, tmp_path):
-    trainer = small_run(device, tmp_path)
-    trainer.train.prefetch = 0  # load in this thread
-    with emulator.counting() as counts:
-        assert len(list(trainer.train.epoch(0))) == 10
-    assert counts.synchronizations == {}
+def test_a_step_of_the_paper_network_needs_few_launches(device, tell):
+    with nn.init.skipped():
+        model = models.alexnet("paper", 1000, 67)
+    with emulator.recording(execute=False) as work, devices.on(device):
+        optimizer = optim.SGD(model.to(device).parameters(), lr=0.01, momentum=0.9)
+        images, labels = ta.Tensor(np.zeros((4, 3, 67, 67), "f")), np.zeros(4, np.int64)
+        labels = devices.to(labels, device)
+        with emulator.counting() as counts:
+            F.cross_entropy(model(images), labels).backward()
+            optimizer.step()
+    assert 0 < counts.launches.total() + counts.gemms <= MAX_PAPER_LAUNCHES, counts.report()
+    assert counts.gemms == sum(w.name == "gemm" for w in work)
+    tell(
+        f"paper, 67 x 67, on CUDA, per training step: {counts.launches.total()} launches and {counts.gemms} GEMMs"
+    )
 
 
 @on_the_emulator
@@ -472,8 +514,26 @@ def test_results_are_on_the_device_of_the_arguments(device, results, rng):
     assert {devices.of(x) for x in results(rng)} == {device}
 
 
-def test_double_buffered_uploads_arrive_in_order(device, rng):
-    batches = rng.standard_normal((5, 1000), dtype="f")
+def test_uploads_arrive_in_order(device, rng):
+    """Of several lengths; each array is changed after its start."""
+    sizes = 500, 1000, 1000, 700, 1000, 800, 1000
+    arrays = [rng.standard_normal(size, dtype="f") for size in sizes]
+    expected = [(x**2).sum() for x in arrays]
+    uploader, sums, ahead = devices.Uploader(device), [], deque()
     with devices.on(device):
-        sums = sums_of_squares(batches)
-    np.testing.assert_allclose(sums, (batches**2).sum(axis=1), rtol=1e-5)
+        for x in arrays:
+            ahead.append(uploader.start(x))
+            x[:] = 0
+            if len(ahead) == 2:
+                y = ahead.popleft()()
+                sums.append((y * y).sum())
+        y = ahead.popleft()()
+        sums.append((y * y).sum())
+    assert {devices.of(s) for s in sums} == {device}
+    np.testing.assert_allclose([float(s) for s in sums], expected, rtol=1e-5)
+    uploader.close()
+
+
+def test_an_array_on_the_device_is_not_uploaded(device):
+    x = ta.Tensor([1.0]).data
+    assert devices.Uploader(device).start(x)() is x

@@ -7,6 +7,7 @@ import pytest
 
 import tinyalex as ta
 from tinyalex import device, nn
+from tinyalex.nn.fusion import fuse
 
 pytestmark = pytest.mark.anywhere
 
@@ -516,32 +517,30 @@ def test_a_sequential_fuses_relu_and_max_pooling_with_the_same_bits(rng):
         y = nn.Sequential(nn.Conv2d(3, 4, 3), *parts)
         y[0].load_state_dict({"weight": weight, "bias": np.full(4, 0.1, "f")})
         output = y(x)
-        names, has_relu = (
-            convolutions_in(output),
-            getattr(output.creator, "y", None) is not None,
-        )
+        names = convolutions_in(output)
         output.backward(
             ta.Tensor(np.random.default_rng(1).standard_normal(output.shape).astype("f")).data
         )
-        return (
-            names,
-            has_relu,
-            [ta.Tensor(a).numpy() for a in (output.data, x.grad, y[0].weight.grad, y[0].bias.grad)],
-        )
+        arrays = output.data, x.grad, y[0].weight.grad, y[0].bias.grad
+        return names, [ta.Tensor(a).numpy() for a in arrays]
 
     images, weight = (
         rng.standard_normal((2, 3, 9, 9)).astype("f"),
         rng.standard_normal((4, 3, 3, 3)).astype("f"),
     )
     images[0, 0, 4, 4] = np.nan
-    *how, together = run(nn.ReLU(), nn.MaxPool2d(3, 2, padding=1))
-    assert how == [["MaxPool2d", "Conv2d"], True]
-    *how, apart = run(SubclassOfReLU(), nn.MaxPool2d(3, 2, padding=1))
-    assert how == [["MaxPool2d", "ReLU", "Conv2d"], False]
+    names, together = run(nn.ReLU(), nn.MaxPool2d(3, 2, padding=1))
+    assert names == ["MaxPool2d", "Conv2d"]
+    names, apart = run(SubclassOfReLU(), nn.MaxPool2d(3, 2, padding=1))
+    assert names == ["MaxPool2d", "ReLU", "Conv2d"]
     for one, other in zip(together, apart, strict=True):
         np.testing.assert_array_equal(one, other)
-    assert run(nn.ReLU(), nn.MaxPool2d(2, dilation=2))[:2] == (["MaxPool2d", "Conv2d"], False)
-    assert run(nn.ReLU(), nn.AvgPool2d(2))[:2] == (["AvgPool2d", "Conv2d"], False)
+
+
+@pytest.mark.parametrize("pool", [nn.MaxPool2d(2, dilation=2), nn.AvgPool2d(2)])
+def test_other_pooling_is_not_fused_with_relu(pool):
+    stages = list(fuse([conv := nn.Conv2d(3, 4, 3), relu := nn.ReLU(), pool]))
+    assert [(stage.layer, stage.fused) for stage in stages] == [(conv, relu), (pool, None)]
 
 
 class SubclassOfReLU(nn.ReLU):

@@ -151,7 +151,7 @@ def test_a_run_that_is_out_of_patience_says_so(tmp_path, capsys):
     resuming.resume(toy(tmp_path, epochs=2, patience=1), "auto")
     assert "give --patience 0 and more --epochs.\n" in capsys.readouterr().out
     args = argparse.Namespace(epochs=9, output="out", parallel=None, device=None, devices=None)
-    args.tf32 = False
+    args.tf32 = args.graph = False
     setup = argparse.Namespace(shard=(0, 1))
     result = training.Evaluation(0.1, 0.0, np.eye(2, dtype=int) * 50, 0.0)
     steps = training_scripts.next_steps(args, setup, stopped, result)
@@ -179,10 +179,10 @@ def test_a_folder_without_a_run_is_named(finished, tmp_path):
 
 
 def test_the_command_that_resumes_names_the_folder_and_the_devices(monkeypatch):
-    args = parse("--device", "cuda:1", "--tf32", output="a b")
+    args = parse("--device", "cuda:1", "--tf32", "--graph", output="a b")
     monkeypatch.setattr(sys, "argv", ["train.py"])
     assert resuming.resume_command(args, 1, "--epochs", "9") == (
-        "python train.py --resume auto --output 'a b' --device cuda:1 --tf32 --epochs 9"
+        "python train.py --resume auto --output 'a b' --device cuda:1 --tf32 --graph --epochs 9"
     )
     args = parse("--parallel", "data", output="out")
     assert resuming.resume_command(args, 4) == (

@@ -502,3 +502,15 @@ def test_a_thread_begins_with_the_seed_of_the_main_thread():
 
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(draw).result() == draw()
+
+
+def test_a_graph_has_no_effect_on_the_cpu(tmp_path):
+    for name in ("with", "without"):
+        toy(tmp_path / name, epochs=1, graph=name == "with").fit()
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("with", "without")]
+    assert weights[0] == weights[1]
+
+
+def test_a_graph_and_skipped_steps_exclude_each_other(tmp_path):
+    with pytest.raises(ValueError, match="graph contains the update. Give graph=False, or skip"):
+        toy(tmp_path, epochs=1, graph=True, skip_bad_steps=1)

@@ -4,8 +4,11 @@ import importlib.metadata
 import time
 from typing import Any
 
+import gpu_timing
 import networks
 import numpy as np
+import precision
+from layer_passes import BACKWARD
 from layer_times import LayerTimes, synchronizer
 
 import tinyalex as ta
@@ -18,6 +21,9 @@ class Contender:
         self.model, _ = networks.build(network["variant"])
         self.device = device.check(args.device)
         self.wait = synchronizer(self.device)
+        self.precision = getattr(args, "precision", "float32")
+        if self.device != "cpu":
+            precision.switch(self.precision)
         self.steps = 0
 
     def weights(self) -> list[np.ndarray]:
@@ -33,17 +39,19 @@ class Contender:
         self.steps += 1
         device.set_step(self.steps)  # for dropout's masks
         self.optimizer.zero_grad()
-        F.cross_entropy(self.model(self.images), self.labels).backward()
+        with precision.forward_context(self.precision):
+            loss = F.cross_entropy(self.model(self.images), self.labels)
+        loss.backward()
         self.optimizer.step()
 
     def infer(self) -> None:
         self.model.eval()
-        with ta.no_grad():
+        with ta.no_grad(), precision.forward_context(self.precision):
             self.model(self.images)
 
     def loss(self, count: int) -> float:
         self.model.eval()
-        with ta.no_grad():
+        with ta.no_grad(), precision.forward_context(self.precision):
             return F.cross_entropy(self.model(self.images[:count]), self.labels[:count]).item()
 
     def layers(self) -> dict[str, list[float]]:
@@ -55,6 +63,15 @@ class Contender:
         self.optimizer.step()
         self.wait()
         return {**times.seconds, "update": [0.0, time.perf_counter() - began]}
+
+    def layer_events(self) -> dict[str, list[float]] | None:
+        """As `layers`, by CUDA events; None on an emulated GPU."""
+        self.model.train()
+        self.optimizer.zero_grad()
+        with gpu_timing.LayerEvents(self.model) as times:
+            F.cross_entropy(self.model(self.images), self.labels).backward()
+        times.observe("update", BACKWARD, self.optimizer.step)
+        return times.seconds()
 
     def peak_memory(self) -> int | None:
         if self.device == "cpu":

@@ -1,6 +1,8 @@
-"""PyTorch with its default settings, in NCHW or, with --channels-last, in NHWC."""
+"""PyTorch in NCHW or, with --channels-last, in NHWC; gpu_steps.py also asks for other
+precisions and for `torch.compile`."""
 
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -41,14 +43,19 @@ class Contender:
     def __init__(self, network: dict[str, Any], args: Any) -> None:
         torch.set_num_threads(args.threads)
         self.on_gpu = args.device != "cpu"
-        # Full float32 precision, as in tinyalex.
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+        precision = getattr(args, "precision", "float32")
+        tf32 = precision == "tf32"
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
         torch.backends.cudnn.benchmark = True
         self.names = [e["name"] for e in network["layers"]]
         self.model = nn.Sequential(
             *(module(e, inplace=args.mode != "layers") for e in network["layers"])
         )
         self.device, self.channels_last = args.device, args.channels_last
+        self.compiles = getattr(args, "compile", False)
+        self.autocast = partial(
+            torch.autocast, "cuda", dtype=torch.float16, enabled=precision == "half"
+        )
 
     def weights(self) -> list[np.ndarray]:
         return [p.detach().numpy() for p in self.model.parameters()]
@@ -64,11 +71,14 @@ class Contender:
             self.images = self.images.to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.SGD(self.model.parameters(), **settings)
         self.criterion = nn.CrossEntropyLoss()
+        self.forward = torch.compile(self.model) if self.compiles else self.model
 
     def train(self) -> None:
         self.model.train()
         self.optimizer.zero_grad()
-        self.criterion(self.model(self.images), self.labels).backward()
+        with self.autocast():
+            loss = self.criterion(self.forward(self.images), self.labels)
+        loss.backward()
         self.optimizer.step()
 
     def infer(self) -> None:
@@ -78,7 +88,7 @@ class Contender:
 
     def loss(self, count: int) -> float:
         self.model.eval()
-        with torch.no_grad():
+        with torch.no_grad(), self.autocast():
             return self.criterion(self.model(self.images[:count]), self.labels[:count]).item()
 
     def layers(self) -> dict[str, list[float]]:

@@ -21,7 +21,7 @@ DEFAULTS = (
 """Options that a resumed run may change. They are those of its checkpoint if they are
 not given; options of the machine (--device, --parallel, ...) are not."""
 
-MACHINE = ("device", "devices", "parallel", "tf32")
+MACHINE = ("device", "devices", "parallel", "tf32", "graph")
 
 
 def parse_arguments(

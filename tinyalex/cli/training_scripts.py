@@ -76,7 +76,13 @@ def add_run_options(p: argparse.ArgumentParser, output: str) -> None:
         action="store_true",
         default=None,
         help="half precision: matrix products in float16, added in float32, with a factor of the "
-        "loss that adapts itself; weights and their gradients stay float32",
+        "loss that adapts itself; weights and their gradients stay float32 (docs/training.md)",
+    )
+    p.add_argument(
+        "--graph",
+        action="store_true",
+        help="on a GPU: capture a training step once, and repeat it by one launch "
+        "(docs/training.md)",
     )
     p.add_argument(
         "--output",
@@ -241,6 +247,7 @@ def trainer_options(
         "epochs": args.epochs,
         "patience": args.patience or None,
         "skip_bad_steps": args.skip_bad_steps,
+        "graph": args.graph,
         "save_interval_seconds": 60 * args.checkpoint_every,
         "keep_checkpoints": args.keep_checkpoints,
         "options": options | {DATA_DIGEST: data_digest},

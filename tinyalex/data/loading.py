@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from itertools import count, islice
 
@@ -14,8 +15,9 @@ from tinyalex.data.dataset import ArrayDataset, Batch, RowDataset, StoredImages
 from tinyalex.data.order import shuffled, shuffled_files
 from tinyalex.device import Array
 
-_Read = tuple[Array, ...]
-"""Images and labels, and perhaps a mask of those that could be read."""
+_Read = tuple[Callable[[], Array], Array, *tuple[Array, ...]]
+"""A function that returns the images, which are being copied to the device; labels, and
+perhaps a mask of those that could be read."""
 
 _check = partial(check_integer, "Loader")
 
@@ -37,7 +39,8 @@ class Loader:
     shard       (i, k): part i of k of each batch, for k processes. Images have the same
                 index in the batch, and random values, as in the whole batch
     device      of the batches. `images` are copied to a GPU once, as bytes, if they fit
-                into half of its free memory; otherwise each batch is
+                into half of its free memory; otherwise each batch is, while the GPU
+                computes with those before
 
     `len(loader)` batches are an epoch. `for x, y in loader:` runs one: epoch 0 the
     first time, then epoch 1, and so on. `loader.epoch(e)` runs epoch e, with the same
@@ -127,10 +130,21 @@ class Loader:
 
     def _batches(self, epoch: int, order: np.ndarray, start: int) -> Iterator[Batch]:
         ranges = map(self._range, range(start, len(self)))
-        if self.prefetch == 0:
-            for rows in ranges:
-                yield self._transformed(epoch, rows.start, self._read(order[rows]))
-            return
+        with closing(devices.Uploader(self.device)) as uploader:
+            read = partial(self._read, uploader)
+            if self.prefetch == 0:
+                for rows in ranges:
+                    yield self._transformed(epoch, rows.start, read(order[rows]))
+            else:
+                yield from self._prefetched(epoch, order, ranges, read)
+
+    def _prefetched(
+        self,
+        epoch: int,
+        order: np.ndarray,
+        ranges: Iterator[slice],
+        read: Callable[[np.ndarray], _Read],
+    ) -> Iterator[Batch]:
         # One thread reads, the other transforms: each processes one batch at a time.
         # Both have the random streams of the thread that iterates.
         seed = devices.manual_seed, (devices.seed(),)
@@ -138,7 +152,7 @@ class Loader:
         transformer = ThreadPoolExecutor(1, "tinyalex-loader-transform", *seed)
 
         def prepare(rows: slice) -> Future[Batch]:
-            batch = reader.submit(self._read, order[rows])
+            batch = reader.submit(read, order[rows])
             return transformer.submit(lambda: self._transformed(epoch, rows.start, batch.result()))
 
         try:
@@ -158,14 +172,15 @@ class Loader:
         lo, hi = devices.section(count, *self.shard)
         return slice(first + lo, first + hi)
 
-    def _read(self, rows: np.ndarray) -> _Read:
+    def _read(self, uploader: devices.Uploader, rows: np.ndarray) -> _Read:
         with devices.on(self.device):  # the current device is a property of each thread
             images, labels, *readable = self._take(rows)
-            return devices.to(images, self.device), devices.to(labels, self.device), *readable
+            return uploader.start(images), devices.to(labels, self.device), *readable
 
     def _transformed(self, epoch: int, first: int, batch: _Read) -> Batch:
-        images, labels, *readable = batch
+        receive, labels, *readable = batch
         with devices.on(self.device):
+            images = receive()
             if self.transform is None:
                 x = images.astype(np.float32)
             else:
@@ -178,7 +193,9 @@ class Loader:
             return x, labels.astype(np.int64, copy=False)
 
 
-def _row_reader(dataset: ArrayDataset | RowDataset, device: str) -> Callable[[np.ndarray], _Read]:
+def _row_reader(
+    dataset: ArrayDataset | RowDataset, device: str
+) -> Callable[[np.ndarray], tuple[Array, ...]]:
     """A function that reads rows of the dataset, from the device if possible."""
     if isinstance(dataset, StoredImages):
         return dataset.read

@@ -24,9 +24,11 @@ from tinyalex.device.arrays import (
     sum_dtype,
     to,
     to_numpy,
+    write,
     xp,
 )
 from tinyalex.device.availability import why_no_cuda
+from tinyalex.device.graph import Graph
 from tinyalex.device.nccl import Nccl
 from tinyalex.device.randomness import (
     draw,
@@ -39,6 +41,7 @@ from tinyalex.device.randomness import (
     seed,
     set_step,
     step,
+    step_array,
     uniform,
 )
 from tinyalex.device.selection import (
@@ -63,12 +66,15 @@ from tinyalex.device.tiles import (
     single_threaded_blas,
     workers,
 )
+from tinyalex.device.uploads import Uploader
 
 __all__ = [
     "Array",
     "Device",
+    "Graph",
     "Nccl",
     "Scratch",
+    "Uploader",
     "allow_tf32",
     "asarray",
     "blas_libraries",
@@ -102,12 +108,14 @@ __all__ = [
     "set_step",
     "single_threaded_blas",
     "step",
+    "step_array",
     "sum_dtype",
     "to",
     "to_numpy",
     "uniform",
     "why_no_cuda",
     "workers",
+    "write",
     "xp",
 ]  # fmt: skip
 

@@ -112,6 +112,18 @@ def to(x: Array, name: str) -> Array:
         return gpu_library().asarray(x, order="C")
 
 
+def write(array: Any, values: np.ndarray) -> None:
+    """array[...] = values, of the same shape and dtype, in the memory of its device.
+
+    A GPU writes in the order of the current stream, and the host does not wait.
+    """
+    if of(array) == "cpu":
+        array[...] = values
+    else:
+        with on_device_of(array):
+            array.set(values)
+
+
 def to_numpy(x: Array) -> np.ndarray:
     """`x` as a C-contiguous NumPy array; a contiguous NumPy `x` is not copied."""
     if _is_on_gpu(x):

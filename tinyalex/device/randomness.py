@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from tinyalex.device.arrays import Array, to, write
+
 
 class _State(threading.local):
     """A thread's streams: two threads can train at once, each as it does alone."""
@@ -21,6 +23,7 @@ class _State(threading.local):
 
     def __init__(self) -> None:
         self.restart(_State.main_seed)
+        self.step_arrays: dict[str, tuple[Any, int]] = {}
 
     def restart(self, seed: int) -> None:
         self.seed, self.step, self.first_sample = seed, 0, 0
@@ -50,6 +53,21 @@ def seed() -> int:
 def step() -> int:
     """The training step."""
     return _state.step
+
+
+def step_array(name: str) -> Array:
+    """The training step in the memory of the device `name`: uint64 (1,).
+
+    A thread has one such array for each device. This function writes the step to it if
+    that has changed, in the current stream.
+    """
+    if name not in _state.step_arrays:
+        _state.step_arrays[name] = to(np.zeros(1, np.uint64), name), 0
+    array, written = _state.step_arrays[name]
+    if written != _state.step:
+        write(array, np.array([_state.step], np.uint64))
+        _state.step_arrays[name] = array, _state.step
+    return array
 
 
 def first_sample() -> int:

@@ -37,7 +37,15 @@ block never ends. Denormals are 0, also in double. Launches from several Python 
 run one after another. Tested with g++ on Linux, x86-64.
 """
 
-from tinyalex.emulator.cuda import Settings, Statistics, counting, install, is_installed
+from tinyalex.emulator.cuda import (
+    Settings,
+    Statistics,
+    Work,
+    counting,
+    install,
+    is_installed,
+    recording,
+)
 from tinyalex.emulator.errors import CompileError, LaunchError, LimitError
 from tinyalex.emulator.kernels.cupy_replacement import running
 from tinyalex.emulator.kernels.launching import Kernel
@@ -51,8 +59,10 @@ __all__ = [
     "Module",
     "Settings",
     "Statistics",
+    "Work",
     "counting",
     "install",
     "is_installed",
+    "recording",
     "running",
 ]

@@ -1,5 +1,6 @@
 """Losses of classifications: their arguments, and the mean over the samples."""
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,10 +66,16 @@ def class_arguments(
         )
     with device.on(x.device):
         if w is None:
-            weights = device.xp(x.data).ones(classes, x.dtype)
+            weights = _ones(classes, x.dtype.name, x.device)
         else:
             weights = kernels.of(w.data).ready(w.data)
     return ClassArguments(op, x, t, weights, positions)
+
+
+@lru_cache(16)
+def _ones(classes: int, dtype: str, device_name: str) -> Array:
+    """Weights of 1, which a training step need not compute again."""
+    return device.to(np.ones(classes, dtype), device_name)
 
 
 def flat(x: Tensor) -> Tensor:
@@ -79,16 +86,22 @@ def flat(x: Tensor) -> Tensor:
 
 
 class WeightedMean(Function):
-    """y = (sum of x) / (sum of counts).  dx = dy / (sum of counts), 0 if that is 0"""
+    """y = (sum of x) / (sum of counts).  dx = dy / (sum of counts), 0 if that is 0
+
+    x, counts (N,) -> y (). The sums of half precision are computed and kept in single.
+    """
 
     def forward(self, x: Array, counts: Array) -> Array:
-        self.shape, self.total = x.shape, counts.sum()
-        return x.sum() / self.total
+        k, xp = kernels.of(x), device.xp(x)
+        self.n, y = len(x), xp.empty((), x.dtype)
+        self.total = xp.empty((), np.result_type(x.dtype, np.float32))
+        k.weighted_mean(k.ready(x), counts, y, self.total)
+        return y
 
     def backward(self, dy: Array) -> tuple[Array, None]:
-        xp = device.xp(dy)
-        share = xp.where(self.total == 0, xp.zeros_like(dy), dy / self.total)
-        return xp.broadcast_to(share, self.shape), None
+        dx = device.xp(dy).empty(self.n, dy.dtype)
+        kernels.of(dy).weighted_mean_backward(dy, self.total, dx)
+        return dx, None
 
 
 def reduced(losses: Tensor, counts: Array, positions: tuple[int, ...], reduction: str) -> Tensor:

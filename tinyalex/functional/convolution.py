@@ -77,7 +77,7 @@ class Conv2d(ConvFunction):
     def forward(
         self, x: Array, w: Array, b: Array | None, *, shape: ConvShape, relu: bool = False
     ) -> Array:
-        k, xp = kernels.of(x), device.xp(x)
+        k = kernels.of(x)
         x, w, b = k.ready(x), k.ready(w), None if b is None else k.ready(b)
         y = k.activation((len(x), len(w), *shape.out), x.dtype)
         self.x, self.w, self.y, self.shape = x, w, y if relu else None, shape
@@ -85,8 +85,7 @@ class Conv2d(ConvFunction):
         def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
             col, product = self.workspace(scratch, hi - lo)
             k.im2col(x[lo:hi], col, *shape.window)
-            for wg, cg, pg in self.by_group(as_rows(w), k.matrix(col), k.matrix(product)):
-                xp.matmul(wg, cg, out=pg)
+            k.matmul_in_tile(*self.by_group(as_rows(w), k.matrix(col), k.matrix(product)))
             k.from_columns(product, b, y[lo:hi], relu)
 
         device.for_tiles(x, self.bytes_each(), tile)
@@ -106,13 +105,13 @@ class Conv2d(ConvFunction):
             if want_dw:
                 dw = xp.empty(w.shape, device.sum_dtype(w.dtype))
                 k.im2col(x[lo:hi], col, *window)
-                for dwg, cg, pg in self.by_group(as_rows(dw), k.matrix(col), k.matrix(dproduct)):
-                    k.matmul_transposed(pg, cg, out=dwg)
+                dwg, cg, pg = self.by_group(as_rows(dw), k.matrix(col), k.matrix(dproduct))
+                k.matmul_transposed(pg, cg, out=dwg)
             if want_db:
                 db = k.row_sums(k.matrix(dproduct))
             if dx is not None:
-                for wg, cg, pg in self.by_group(as_rows(w), k.matrix(col), k.matrix(dproduct)):
-                    xp.matmul(wg.T, pg, out=cg)
+                wg, cg, pg = self.by_group(as_rows(w), k.matrix(col), k.matrix(dproduct))
+                k.matmul_in_tile(wg.swapaxes(1, 2), pg, out=cg)
                 k.col2im(col, dx[lo:hi], *window)
             return dw, db
 
@@ -132,11 +131,10 @@ class Conv2d(ConvFunction):
         per_position = channels * math.prod(window.kernel) + filters
         return per_position * math.prod(out) * self.x.itemsize
 
-    def by_group(self, *matrices: Array) -> Iterator[tuple[Array, ...]]:
-        """For each group, its rows of each matrix."""
+    def by_group(self, *matrices: Array) -> Iterator[Array]:
+        """Each matrix (rows, columns) as a stack (G, rows / G, columns)."""
         groups = self.shape.groups
-        for g in range(groups):
-            yield tuple(m[g * len(m) // groups : (g + 1) * len(m) // groups] for m in matrices)
+        return (m.reshape(groups, len(m) // groups, m.shape[1]) for m in matrices)
 
 
 ConvFunction.im2col = Conv2d

@@ -29,8 +29,9 @@ class Dropout(Function):
 
     def forward(self, x: Array, *, p: float) -> Array:
         mask = device.xp(x).empty(x.shape or (1,), bool)
-        key, counter = device.key("dropout"), device.draw("dropout")
-        kernels.of(x).random_mask(mask, 1 - p, key, *counter, first=device.first_sample())
+        key, (_, call) = device.key("dropout"), device.draw("dropout")
+        step, first = device.step_array(device.of(x)), device.first_sample()
+        kernels.of(x).random_mask(mask, 1 - p, key, step, call, first)
         self.mask = mask.reshape(x.shape)
         self.scale = 1 / (1 - p) if p < 1 else 0.0
         return self._scaled(x)

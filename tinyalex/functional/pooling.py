@@ -52,30 +52,24 @@ class MaxPool2d(Function):
     its maximum; a pixel may be the maximum of several overlapping windows.
 
     Stores the kernel offset of each maximum, one byte per output (four for windows of
-    more than 256 pixels). With `relu`, the result is relu(y). It is stored too, and dy
-    is masked where it is <= 0.
+    more than 255 pixels). With `relu`, the result is relu(y); where it is 0, the offset
+    is one that no pixel has, so that none gets the gradient.
     """
 
     def forward(self, x: Array, *, window: Window, out: Pair, relu: bool = False) -> Array:
         k = kernels.of(x)
         x = k.ready(x)
         y = k.activation((*x.shape[:2], *out), x.dtype)
-        offset_type = np.uint8 if window.kernel[0] * window.kernel[1] <= 256 else np.int32
+        offset_type = np.uint8 if window.kernel[0] * window.kernel[1] <= 255 else np.int32
         argmax = k.activation(y.shape, offset_type) if self.needs_input_grad[0] else None
-        self.shape, self.window, self.argmax, self.y = x.shape, window, argmax, y if relu else None
-        k.max_pool(x, y, argmax, *window)
-        if relu:
-            k.relu(y, y)
+        self.shape, self.window, self.argmax = x.shape, window, argmax
+        k.max_pool(x, y, argmax, *window, relu)
         return y
 
     def backward(self, dy: Array) -> Array:
         k = kernels.of(dy)
-        upstream = dy = k.ready(dy)
-        if self.y is not None:
-            upstream = k.activation(dy.shape, dy.dtype)
-            k.relu_backward(dy, self.y, upstream)
         dx = k.activation(self.shape, dy.dtype)
-        k.max_pool_backward(upstream, self.argmax, dx, *self.window)
+        k.max_pool_backward(k.ready(dy), self.argmax, dx, *self.window)
         return dx
 
 

@@ -148,11 +148,15 @@ def _max_pooling(random: Random, dtype: np.dtype) -> Iterator[Example]:
         special = x.copy()
         special[random.random(shape) < 0.1] = np.nan
         special[0, 0] = -np.inf
-        index = np.dtype(np.uint8 if window[0][0] * window[0][1] <= 256 else np.int32)
+        index = np.dtype(np.uint8 if window[0][0] * window[0][1] <= 255 else np.int32)
         out = (*shape[:2], *_out(shape[2:], *window))
         for kind, image in (("", x), (", with NaN and -inf", special), (", rising", rising)):
             arguments = image, _empty(out, dtype), _empty(out, index), *window
             yield Example("max_pool", label + kind, arguments, (1, 2))
+        # With a border of negative numbers, which has windows whose ReLU is 0.
+        special[..., -4:] = -3
+        arguments = special, _empty(out, dtype), _empty(out, index), *window, True
+        yield Example("max_pool", label + ", with ReLU", arguments, (1, 2))
         dy = random.standard_normal(out).astype(dtype)
         for kind, image in (("", x), (", rising", rising)):
             y, argmax = np.empty(out, dtype), np.empty(out, index)
@@ -269,6 +273,14 @@ def _loss(random: Random, dtype: np.dtype) -> Iterator[Example]:
             cpu.cross_entropy(x, t, w, p, loss, weight, -100)
         dloss = random.standard_normal(n).astype(dtype)
         yield Example("cross_entropy_backward", label, (dloss, p, t, weight, dx), (4,))
+    wide = np.result_type(dtype, np.float32)
+    for n in (1, 700):
+        x, counts = random.standard_normal(n).astype(dtype), random.uniform(1, 300, n).astype(dtype)
+        outputs = _empty((), dtype), _empty((), wide)
+        yield Example("weighted_mean", f"{n} samples", (x, counts, *outputs), (2, 3))
+    for total in (0, 3e5):
+        dy, dx, divisor = np.array(7, dtype), _empty((300,), dtype), np.array(total, wide)
+        yield Example("weighted_mean_backward", f"total {total:g}", (dy, divisor, dx), (2,))
 
 
 def _dropout(random: Random, dtype: np.dtype) -> Iterator[Example]:
@@ -285,7 +297,8 @@ def _dropout(random: Random, dtype: np.dtype) -> Iterator[Example]:
     if dtype == np.float32:
         cases += [("a long row", (1, 530000), 0.5, 0), ("many samples", (66000, 1), 0.5, 0)]
     for label, shape, keep, first in cases:
-        yield Example("random_mask", label, (_empty(shape, bool), keep, key, 7, 2, first), (0,))
+        mask, step = _empty(shape, bool), np.array([7], np.uint64)
+        yield Example("random_mask", label, (mask, keep, key, step, 2, first), (0,))
     for label, shape in (("", (3, 5, 61)), ("many", (66000, 1, 1))):
         x, mask = random.standard_normal(shape).astype(dtype), random.random(shape) < 0.5
         x.ravel()[:3] = 0, np.nan, -1

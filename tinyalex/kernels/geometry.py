@@ -1,6 +1,8 @@
 """The shapes of sliding windows, as convolution and pooling pass them to kernels."""
 
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
 
 from tinyalex.function import Function
 
@@ -21,6 +23,11 @@ class Window(NamedTuple):
     stride: Pair
     padding: Pair
     dilation: Pair = (1, 1)
+
+
+def no_offset(dtype: Any) -> int:
+    """The offset in a window that stands for none of its elements."""
+    return int(np.iinfo(dtype).max)
 
 
 class ConvShape(NamedTuple):

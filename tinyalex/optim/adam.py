@@ -60,14 +60,15 @@ class Adam(Optimizer):
                 f"{group['betas']!r}. Give for example (0.9, 0.999)."
             )
 
+    def count(self, place: Place) -> None:
+        self.steps[place.group][place.number] += 1
+
     def update(self, params: list[Tensor], places: list[Place]) -> None:
-        for group, i in places:
-            self.steps[group][i] += 1
         weights, grads = [p.data for p in params], [p.grad for p in params]
         means = self.stored("mean", params, places)
         squares = self.stored("square", params, places)
         k = kernels.of(weights[0])
-        k.adam_update(weights, means, squares, grads, self.options(params, places))
+        k.adam_update(weights, means, squares, grads, self.options(params))
 
     def row(self, place: Place) -> tuple[float, ...]:
         group, t = self.param_groups[place.group], self.steps[place.group][place.number]

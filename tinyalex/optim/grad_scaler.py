@@ -82,7 +82,7 @@ class GradScaler:
         """Divide the gradients by the factor, to clip them before `step`."""
         if not self._enabled:
             return
-        if any(optimizer is other for other in self._unscaled):
+        if self._is_unscaled(optimizer):
             raise RuntimeError(
                 "GradScaler: unscale_ has already been called for this optimizer in this step. "
                 "Call update() after each step."
@@ -95,25 +95,31 @@ class GradScaler:
 
     def step(self, optimizer: Optimizer) -> None:
         """Update the parameters, if all gradients are finite."""
-        if not self._enabled:
+        if not self._enabled or isinstance(optimizer, SGD):
+            optimizer.prepare()
+            self.apply(optimizer)
+            return
+        if not self._is_unscaled(optimizer):
+            self.unscale_(optimizer)
+        if not float(self._state[1]):
             optimizer.step()
+
+    def apply(self, optimizer: Optimizer) -> None:
+        """The part of `step` after `optimizer.prepare()`, which a graph can repeat.
+        If enabled, for SGD only."""
+        if not self._enabled:
+            optimizer.apply()
             return
-        is_unscaled = any(optimizer is other for other in self._unscaled)
-        if not isinstance(optimizer, SGD):
-            if not is_unscaled:
-                self.unscale_(optimizer)
-            if not float(self._state[1]):
-                optimizer.step()
-            return
+        assert isinstance(optimizer, SGD)
         optimizer.scaling = self._state[:2]
-        if is_unscaled:
+        if self._is_unscaled(optimizer):
             with device.on_device_of(self._state):
                 optimizer.scaling = self._state[:2].copy()
                 optimizer.scaling[0] = 1
         else:
             self._find_not_finite(optimizer)
         try:
-            optimizer.step()
+            optimizer.apply()
         finally:
             optimizer.scaling = None
 
@@ -154,7 +160,11 @@ class GradScaler:
             )
         self.growth_factor, self.backoff_factor = state["growth_factor"], state["backoff_factor"]
         self.growth_interval = state["growth_interval"]
-        self._state = np.array([state["scale"], 0, state["_growth_tracker"]], np.float32)
+        values = np.array([state["scale"], 0, state["_growth_tracker"]], np.float32)
+        device.write(self._state, values)  # a graph reads the array
+
+    def _is_unscaled(self, optimizer: Optimizer) -> bool:
+        return any(optimizer is other for other in self._unscaled)
 
     def _find_not_finite(self, optimizer: Optimizer) -> None:
         params = _with_gradients(optimizer)

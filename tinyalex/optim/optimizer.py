@@ -83,21 +83,36 @@ class Optimizer:
     def _not_trainable(self, p: Any = None) -> TypeError:
         return TypeError(f"{self.name}: expected leaf tensors with requires_grad=True, got {p!r}.")
 
-    @np.errstate(all="ignore")  # too high a rate causes overflow, which the loss shows
     def step(self) -> None:
         """Update every parameter that has a gradient: on a GPU, in one launch for each
         dtype."""
-        together: dict[tuple[str, np.dtype], list[tuple[Tensor, Place]]] = {}
+        self.prepare()
+        self.apply()
+
+    def prepare(self) -> None:
+        """The part of a step that a CUDA graph does not repeat: which parameters have a
+        gradient, and their options, which are written to their devices."""
+        self._chosen: dict[tuple[str, np.dtype], tuple[list[Tensor], list[Place]]] = {}
         for g, group in enumerate(self.param_groups):
             for i, p in enumerate(group["params"]):
                 if p.grad is not None:
-                    together.setdefault((p.device, p.dtype), []).append((p, Place(g, i)))
-        for (name, _), updates in together.items():
-            params, places = map(list, zip(*updates, strict=True))
+                    params, places = self._chosen.setdefault((p.device, p.dtype), ([], []))
+                    params.append(p)
+                    places.append(Place(g, i))
+                    self.count(places[-1])
+                    p.version += 1
+        for (name, dtype), (_, places) in self._chosen.items():
+            self._write_options(name, dtype, places)
+
+    @np.errstate(all="ignore")  # too high a rate causes overflow, which the loss shows
+    def apply(self) -> None:
+        """Update the parameters that `prepare` has found."""
+        for (name, _), (params, places) in self._chosen.items():
             with device.on(name):
                 self.update(params, places)
-            for p in params:
-                p.version += 1
+
+    def count(self, place: Place) -> None:
+        """Called once per update of a parameter, before `row`."""
 
     def update(self, params: list[Tensor], places: list[Place]) -> None:
         """Change the parameters, which have one device and dtype."""
@@ -107,15 +122,23 @@ class Optimizer:
         """The options of a parameter as numbers, for `update`."""
         raise NotImplementedError
 
-    def options(self, params: list[Tensor], places: list[Place]) -> Array:
-        """The rows of the parameters, on their device; copied only after a change."""
-        key = params[0].device, params[0].dtype
+    def options(self, params: list[Tensor]) -> Array:
+        """The rows of parameters that are updated together, on their device."""
+        return self._options[params[0].device, params[0].dtype][1]
+
+    def _write_options(self, name: str, dtype: np.dtype, places: list[Place]) -> None:
+        """Write the rows to the device if they have changed, to the same memory."""
         rows = np.array([self.row(place) for place in places])
-        if key not in self._options or not np.array_equal(rows, self._options[key][0]):
-            # Half precision has too few bits for a learning rate.
-            wide = rows.astype(np.result_type(params[0].dtype, np.float32))
-            self._options[key] = rows, device.to(wide, params[0].device)
-        return self._options[key][1]
+        before, array = self._options.get((name, dtype), (None, None))
+        if before is not None and np.array_equal(rows, before):
+            return
+        # Half precision has too few bits for a learning rate.
+        wide = rows.astype(np.result_type(dtype, np.float32))
+        if array is not None and array.shape == wide.shape:
+            device.write(array, wide)
+        else:
+            array = device.to(wide, name)
+        self._options[name, dtype] = rows, array
 
     def stored(self, name: str, params: list[Tensor], places: list[Place]) -> list[Array]:
         """The arrays `name` of parameters, on their device and in their dtype, which

@@ -53,8 +53,7 @@ class SGD(Optimizer):
         weights, grads = [p.data for p in params], [p.grad for p in params]
         velocities = self.stored("velocity", params, places)
         k = kernels.of(weights[0])
-        options = self.options(params, places)
-        k.sgd_update(weights, velocities, grads, options, self.scaling)
+        k.sgd_update(weights, velocities, grads, self.options(params), self.scaling)
 
     def row(self, place: Place) -> tuple[float, ...]:
         group = self.param_groups[place.group]

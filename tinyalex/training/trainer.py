@@ -21,6 +21,7 @@ from tinyalex.optim import Optimizer
 from tinyalex.optim.lr_scheduler import ReduceLROnPlateau
 from tinyalex.serialization import atomic_write
 from tinyalex.training import divergence, history
+from tinyalex.training.captured_step import CapturedStep
 from tinyalex.training.checkpoint import CHECKPOINT, Run
 from tinyalex.training.metrics import Evaluation
 from tinyalex.training.output_folder import checked
@@ -61,6 +62,8 @@ class Trainer(Run):
     skip_bad_steps
                   make no update in steps whose loss or gradients are not finite, up to
                   this many in succession. Each step waits for the GPU if it is not 0
+    graph         capture the steps of whole batches in a CUDA graph: a launch repeats
+                  the work of a step, with the same results. No effect on the CPU
     options       settings that must be the same when a run is resumed
     defaults      other settings, which are stored in checkpoints for a resumed run
     scheme        how a step is computed; None: in this process. With several processes
@@ -87,6 +90,7 @@ class Trainer(Run):
         metadata: dict[str, str],
         patience: int | None = None,
         skip_bad_steps: int = 0,
+        graph: bool = False,
         options: dict[str, Any] | None = None,
         defaults: dict[str, Any] | None = None,
         scheme: Scheme | None = None,
@@ -112,6 +116,13 @@ class Trainer(Run):
                     f"batch for this process, got {loader.shard}. Give data.Loader(..., "
                     "shard=scheme.shard)."
                 )
+        if graph and skip_bad_steps:
+            raise ValueError(
+                "Trainer: with skip_bad_steps the host decides in each step whether to update, and "
+                "a graph contains the update. Give graph=False, or skip_bad_steps=0."
+            )
+        is_on_gpu = self.scheme.device != "cpu"
+        self._captured = CapturedStep(self.scheme, optimizer) if graph and is_on_gpu else None
         self.remedies, self.after_epoch = remedies, after_epoch
         self.save_interval_seconds, self.keep_checkpoints = save_interval_seconds, keep_checkpoints
         self._has_checkpoint = False
@@ -196,15 +207,26 @@ class Trainer(Run):
 
         An empty batch, none of whose images could be read, counts as a step too.
         """
-        compute = partial(self._compute_gradients, images, labels)
-        result = compute()
-        if result is not None and self._check.allows_update(result, self.progress, compute):
-            self.scheme.scaler.step(self.optimizer)
-            self.scheme.scaler.update()
+        if self._captured is not None and len(labels) == self.train.batch_size:
+            device.set_step(self.progress.step)
+            result: StepResult | None = self._captured(images, labels)
+        else:
+            result = self._launched(images, labels)
+        if result is not None:
             self._pending.add(result.loss, result.errors, result.images)
             if self._plateau is None:
                 self._plateau = Plateau(result.classes, self.remedies)
         self.progress.step += 1
+
+    def _launched(self, images: Array, labels: Array) -> StepResult | None:
+        """A step without a graph; None without an update."""
+        compute = partial(self._compute_gradients, images, labels)
+        result = compute()
+        if result is None or not self._check.allows_update(result, self.progress, compute):
+            return None
+        self.scheme.scaler.step(self.optimizer)
+        self.scheme.scaler.update()
+        return result
 
     def _compute_gradients(self, images: Array, labels: Array) -> StepResult | None:
         device.set_step(self.progress.step)

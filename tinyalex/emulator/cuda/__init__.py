@@ -23,13 +23,16 @@ execution, when it is waited for (work_queue.py).
 from tinyalex.emulator.cuda.installation import install, is_installed, subprocess_environment
 from tinyalex.emulator.cuda.settings import Settings, settings
 from tinyalex.emulator.cuda.statistics import Statistics, counting, statistics
+from tinyalex.emulator.cuda.work_records import Work, recording
 
 __all__ = [
     "Settings",
     "Statistics",
+    "Work",
     "counting",
     "install",
     "is_installed",
+    "recording",
     "settings",
     "statistics",
     "subprocess_environment",

@@ -9,6 +9,7 @@ from tinyalex.emulator.cuda import memory, work_queue
 from tinyalex.emulator.cuda.api import (
     Handle,
     Pointer,
+    Size,
     Status,
     add,
     api,
@@ -113,7 +114,7 @@ def _add_typed(letter: str, dtype: Any) -> None:
         out = Matrix(c, dtype, ldc)
         for i in range(count):
             x, y, z = left.at(i * stride_a), right.at(i * stride_b), out.at(i * stride_c)
-            gemm(handle, m, n, k, alpha, x, y, beta, z, dtype)
+            gemm(handle, m, n, k, alpha, x, y, beta, z, dtype, batch=0 if i else count)
 
     def geam(
         handle: Handle,
@@ -249,7 +250,8 @@ def cublasGemmStridedBatchedEx(
     scalars, tf32 = _scalar_dtype(compute, out.dtype), compute == COMPUTE_32F_FAST_TF32
     for i in range(count):
         x, y, z = left.at(i * stride_a), right.at(i * stride_b), out.at(i * stride_c)
-        gemm(handle, m, n, k, alpha, x, y, beta, z, scalars, tf32)
+        batch = 0 if i else count
+        gemm(handle, m, n, k, alpha, x, y, beta, z, scalars, tf32, batch)
 
 
 @api
@@ -306,6 +308,12 @@ def cublasSetStream_v2(handle: Handle, stream: Handle) -> None:
 @api
 def cublasGetStream_v2(handle: Handle, stream: Pointer) -> None:
     store_wide(stream, object_of(handle, Library).stream)
+
+
+@api
+def cublasSetWorkspace_v2(handle: Handle, workspace: Pointer, size: Size) -> None:
+    """It is not needed, but must be memory of the GPU."""
+    memory.require("the workspace", workspace, size, of_this_device(handle).device)
 
 
 @api

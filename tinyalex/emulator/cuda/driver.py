@@ -1,10 +1,8 @@
 """CUDA's driver (libcuda): modules and launches."""
 
 import ctypes
-from collections.abc import Callable, Iterable
-from functools import partial
 
-from tinyalex.emulator.cuda import compiler, errors, memory
+from tinyalex.emulator.cuda import array_arguments, compiler, errors, memory, work_records
 from tinyalex.emulator.cuda.api import (
     INVALID_HANDLE,
     INVALID_IMAGE,
@@ -31,7 +29,6 @@ from tinyalex.emulator.cuda.statistics import statistics
 from tinyalex.emulator.cuda.wheel import cuda_version
 from tinyalex.emulator.errors import LaunchError, LimitError
 from tinyalex.emulator.kernels import library, limits
-from tinyalex.emulator.kernels.arguments import Parameter
 
 CONTEXT = 0x100
 """The context of GPU 0; that of GPU 1 follows."""
@@ -71,9 +68,9 @@ class Function:
         self.max_dynamic_shared = limits.SHARED_BYTES
         self._slots = ctypes.c_size_t * max(1, len(kernel.parameters))
         self._arrays = [
-            (i, extents)
+            (i, array)
             for i, parameter in enumerate(kernel.parameters)
-            if (extents := _extents(parameter))
+            if (array := array_arguments.of(parameter))
         ]
 
     def launch(
@@ -102,6 +99,7 @@ class Function:
 
         def count() -> None:
             statistics.launches[kernel.name] += 1
+            work_records.note(lambda: work_records.Work(kernel.name, self._bytes(addresses)))
 
         def run() -> None:
             # Lazily or in a graph, memory may have been freed since the submission.
@@ -149,8 +147,8 @@ class Function:
         """The memory of the arrays; a Status if the GPU cannot access it."""
         blocks = []
         device = self.module.device
-        for i, extents in self._arrays:
-            for start, size in extents(addresses[i]):
+        for i, array in self._arrays:
+            for start, size in array.extents(addresses[i]):
                 if not (start and size):
                     continue
                 found = memory.find(start)
@@ -160,36 +158,10 @@ class Function:
                 blocks.append((i, found))
         return blocks
 
-
-_Extents = Callable[[int], Iterable[tuple[int, int]]]
-"""From the address of an argument, the arrays that it names: the first address of each,
-and the bytes that are known to be accessed."""
-
-
-def _extents(parameter: Parameter) -> _Extents | None:
-    if parameter.is_pointer:
-        return lambda address: [(ctypes.c_size_t.from_address(address).value, 1)]
-    if parameter.code.startswith("A"):
-        return partial(_c_array, (parameter.bytes - 16) // 16)
-    if parameter.arrays:
-        pointers = partial(parameter.arrays.pointers, 0)
-        return lambda address: [(p.word.value, p.bytes) for p in pointers(address)]
-    return None
-
-
-def _c_array(ndim: int, address: int) -> Iterable[tuple[int, int]]:
-    """CuPy's array: pointer, number of elements, shape, and strides in bytes."""
-    words = (ctypes.c_ssize_t * (2 + 2 * ndim)).from_address(address)
-    start, count, *sizes = words
-    if count == 0:
-        return []
-    first = last = start
-    for n, stride in zip(sizes[:ndim], sizes[ndim:], strict=True):
-        if stride < 0:
-            first += (n - 1) * stride
-        else:
-            last += (n - 1) * stride
-    return [(first, last - first + 1)]
+    def _bytes(self, addresses: list[int]) -> int | None:
+        """Of the elements of the arrays; None if one is a pointer."""
+        sizes = [array.nbytes(addresses[i]) for i, array in self._arrays]
+        return None if None in sizes else sum(filter(None, sizes))
 
 
 @api

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyalex.emulator.cuda import memory
+from tinyalex.emulator.cuda import memory, work_records
 from tinyalex.emulator.cuda.api import Status, object_of
 from tinyalex.emulator.cuda.runtime.devices import thread
 from tinyalex.emulator.cuda.runtime.streams import submit
@@ -94,8 +94,13 @@ def gemm(
     c: Matrix,
     scalars: Any,
     tf32: bool = False,
+    batch: int = 1,
 ) -> None:
-    """c = alpha * op(a) @ op(b) + beta * c, with op(a) (m, k) and op(b) (k, n)."""
+    """c = alpha * op(a) @ op(b) + beta * c, with op(a) (m, k) and op(b) (k, n).
+
+    batch  the number of products that are counted with this one, as one: those of the
+           same call. 0 for the others of the call
+    """
     blas = of_this_device(handle)
     if min(m, n, k) < 0:
         raise Status(INVALID_VALUE, f"expected sizes of at least 0, got m={m}, n={n}, k={k}")
@@ -104,7 +109,10 @@ def gemm(
     tf32 = tf32 or (blas.math_mode == TF32_TENSOR_OP_MATH and np.dtype(a.dtype) == np.float32)
 
     def count() -> None:
-        statistics.gemms += 1
+        if batch:
+            statistics.gemms += 1
+            dtypes = a.dtype, b.dtype, c.dtype
+            work_records.note(lambda: work_records.multiplications(batch, m, n, k, *dtypes))
 
     submit(
         blas.stream, "gemm", lambda: _multiply(x(), y(), out, *factors(), tf32=tf32), count=count

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyalex.emulator.cuda import work_records
 from tinyalex.emulator.cuda.api import ILLEGAL_ADDRESS, INVALID_VALUE, OUT_OF_MEMORY, Status
 from tinyalex.emulator.cuda.settings import settings
 from tinyalex.emulator.cuda.statistics import statistics
@@ -68,7 +69,8 @@ def allocate(size: int, device: int) -> int:
         raise Status(OUT_OF_MEMORY, "this machine has no more memory")
     block = Block(start + GUARD_BYTES, size, device)
     ctypes.memmove(start, GUARD, GUARD_BYTES)
-    ctypes.memset(block.address, FILL_BYTE, size)
+    if work_records.recorder.executes:
+        ctypes.memset(block.address, FILL_BYTE, size)
     ctypes.memmove(block.end, GUARD, GUARD_BYTES)
     _blocks[block.address] = block
     bisect.insort(_starts, block.address)

@@ -37,7 +37,7 @@ class Statistics:
     copied_bytes      by direction, those of COPIES
     synchronizations  by the line of the program that waited for a GPU, as in
                       "code/train.py:12"
-    gemms             matrix multiplications by cuBLAS; a batch counts one each
+    gemms             calls of cuBLAS that multiply matrices: a batch is one
     compiled          modules compiled, not found in a cache
     peak_bytes        by device: the largest memory allocated from it, CuPy's pool
                       included

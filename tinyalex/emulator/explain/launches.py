@@ -74,7 +74,8 @@ def typical_calls() -> Iterator[tuple[str, str, tuple[Any, ...]]]:
     x, dy = normal(1, 64, 27, 27), normal(1, 64, 27, 27)
     yield "relu", "after conv2, 64 channels", (x, zeros(*x.shape))
     yield "relu_backward", "after conv2, 64 channels", (dy, np.maximum(x, 0), zeros(*x.shape))
-    yield "random_mask", "fc6, eight images", (np.zeros((8, 4096), bool), 0.5, (1, 2), 0, 0, 0)
+    mask, step = np.zeros((8, 4096), bool), np.zeros(1, np.uint64)
+    yield "random_mask", "fc6, eight images", (mask, 0.5, (1, 2), step, 0, 0)
     x, mask = normal(8, 4096), random.random((8, 4096)) < 0.5
     yield "scale_kept", "fc6, eight images", (x, mask, zeros(*x.shape), 2.0)
 

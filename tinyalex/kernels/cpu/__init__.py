@@ -12,6 +12,7 @@ from tinyalex.kernels.cpu.columns import (
     columns,
     from_columns,
     im2col,
+    matmul_in_tile,
     matmul_transposed,
     matrix,
     positions,
@@ -22,7 +23,13 @@ from tinyalex.kernels.cpu.convolution.selection import convolution_algorithm
 from tinyalex.kernels.cpu.dropout import random_mask, scale_kept
 from tinyalex.kernels.cpu.error_function import error_function
 from tinyalex.kernels.cpu.gemm import matmul, product
-from tinyalex.kernels.cpu.loss import check_labels, cross_entropy, cross_entropy_backward
+from tinyalex.kernels.cpu.loss import (
+    check_labels,
+    cross_entropy,
+    cross_entropy_backward,
+    weighted_mean,
+    weighted_mean_backward,
+)
 from tinyalex.kernels.cpu.loss_scale import find_not_finite, update_loss_scale
 from tinyalex.kernels.cpu.memory_pool import activation, as_activation, like, ready
 from tinyalex.kernels.cpu.normalization import (
@@ -43,8 +50,8 @@ __all__ = [
     "activation", "adam_update", "as_activation", "augment", "avg_pool", "avg_pool_backward",
     "check_labels", "col2im", "columns", "convolution_algorithm", "cross_entropy",
     "cross_entropy_backward", "error_function", "find_not_finite", "from_columns", "im2col", "like",
-    "lrn", "lrn_backward", "matmul", "matmul_transposed", "matrix", "max_pool", "max_pool_backward",
-    "positions", "product", "random_mask", "ready", "relu", "relu_backward", "row_sums",
-    "scale_kept", "sgd_update", "spatial_norm", "spatial_norm_backward", "to_columns",
-    "update_loss_scale",
+    "lrn", "lrn_backward", "matmul", "matmul_in_tile", "matmul_transposed", "matrix", "max_pool",
+    "max_pool_backward", "positions", "product", "random_mask", "ready", "relu", "relu_backward",
+    "row_sums", "scale_kept", "sgd_update", "spatial_norm", "spatial_norm_backward", "to_columns",
+    "update_loss_scale", "weighted_mean", "weighted_mean_backward",
 ]  # fmt: skip

@@ -41,9 +41,14 @@ def matrix(a: np.ndarray) -> np.ndarray:
     return np.moveaxis(a, -3, -1).reshape(math.prod(rows), oh * ow * t, copy=False)
 
 
+def matmul_in_tile(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    """out = a @ b for stacks of matrices in a tile, of which each worker has one."""
+    np.matmul(a, b, out=out)
+
+
 def matmul_transposed(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """out = a @ b.T, by (b @ a.T).T: BLAS is twice as fast if a has few rows."""
-    out[...] = (b @ a.T).T
+    """out = a @ b.T for stacks, by (b @ a.T).T, twice as fast if a has few rows."""
+    out[...] = (b @ a.swapaxes(-1, -2)).swapaxes(-1, -2)
 
 
 def row_sums(a: np.ndarray) -> np.ndarray:

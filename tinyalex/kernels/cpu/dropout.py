@@ -9,14 +9,17 @@ from tinyalex.kernels.cpu.half_precision import in_float32
 
 
 def random_mask(
-    mask: np.ndarray, keep: float, key: tuple[int, int], step: int, call: int, first: int
+    mask: np.ndarray, keep: float, key: tuple[int, int], step: np.ndarray, call: int, first: int
 ) -> None:
     """mask[i] = the mask of sample first + i: units are True with probability `keep`.
 
+    step (1,), uint64: the training step, as device.step_array returns it.
     A unit uses 32 bits of its sample's uint64 word unit // 2, the lower half first.
     """
     units = math.prod(mask.shape[1:])
-    words = device.random_words(key, step, call, range(first, first + len(mask)), -(-units // 2))
+    words = device.random_words(
+        key, int(step[0]), call, range(first, first + len(mask)), -(-units // 2)
+    )
     drawn = words.astype("<u8", copy=False).view("<u4")[:, :units]
     mask[...] = (drawn < min(round(keep * 2**32), 2**32)).reshape(mask.shape)
 

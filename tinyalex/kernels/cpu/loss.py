@@ -39,6 +39,20 @@ def cross_entropy(
     loss[...] = np.where(counted, -weight * log_p[np.arange(len(x)), t], 0)
 
 
+def weighted_mean(x: np.ndarray, counts: np.ndarray, y: np.ndarray, total: np.ndarray) -> None:
+    """total = sum of counts, y = (sum of x) / total. x, counts (N,), y, total ().
+
+    total, and the sums, are float32 for half precision.
+    """
+    total[...] = counts.sum(dtype=total.dtype)
+    y[...] = x.sum(dtype=total.dtype) / total
+
+
+def weighted_mean_backward(dy: np.ndarray, total: np.ndarray, dx: np.ndarray) -> None:
+    """dx = dy / total, 0 if total is 0. dx (N,), dy, total ()."""
+    dx[...] = 0 if total == 0 else dy / total
+
+
 @in_float32("dx")
 def cross_entropy_backward(
     dloss: np.ndarray, p: np.ndarray, t: np.ndarray, weight: np.ndarray, dx: np.ndarray

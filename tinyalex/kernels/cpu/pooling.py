@@ -8,7 +8,7 @@ from tinyalex.kernels.cpu.half_precision import in_float32
 from tinyalex.kernels.cpu.layout import parallel_rows, row_blocks, to_hwnc
 from tinyalex.kernels.cpu.masking import zero_where
 from tinyalex.kernels.cpu.sliding_windows import offset_slices, windows_over
-from tinyalex.kernels.geometry import Pair
+from tinyalex.kernels.geometry import Pair, no_offset
 
 
 def max_pool(
@@ -19,13 +19,15 @@ def max_pool(
     stride: Pair,
     padding: Pair,
     dilation: Pair,
+    relu: bool = False,
 ) -> None:
     """y = the maximum of each window, argmax = its first kernel offset u*KW + v.
 
-    NaN counts as the maximum; of several NaN, argmax is the last.
+    NaN counts as the maximum; of several NaN, argmax is the last. With `relu`, y is the
+    ReLU of the maximum, and argmax is no_offset(its dtype) where that is 0.
 
     x (N, C, H, W), y (N, C, OH, OW); argmax like y, of an integer type that holds
-    KH*KW - 1, or None if no backward pass follows.
+    KH*KW, or None if no backward pass follows.
     """
     starts_inside = all(
         (out - 1) * step < size
@@ -43,8 +45,20 @@ def max_pool(
                 window = kernel, stride, padding, dilation
                 for offset, seen, out in offset_slices(x, y, rows, *window):
                     argmax[:, :, rows][out][np.isnan(seen)] = offset
+            if relu:
+                _apply_relu(y[:, :, rows], None if argmax is None else argmax[:, :, rows])
 
     parallel_rows(y, x.nbytes, run)
+
+
+def _apply_relu(y: np.ndarray, argmax: np.ndarray | None) -> None:
+    # NumPy compares four times as fast with an array of zeros as with a scalar.
+    zeros = np.zeros(y.shape[:2], y.dtype)[..., None, None]
+    if argmax is not None:
+        none = np.less_equal(y, zeros).astype(argmax.dtype)
+        none *= no_offset(argmax.dtype)
+        np.maximum(argmax, none, out=argmax)
+    np.maximum(y, zeros, out=y)
 
 
 def _max(

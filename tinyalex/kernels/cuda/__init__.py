@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from tinyalex import device
-from tinyalex.device import Array, Scratch
+from tinyalex.device import Array, Scratch, cublas
 from tinyalex.kernels.cuda.launching import BLOCK_THREADS, launch
 from tinyalex.kernels.cuda.source_files import ARRAYS
-from tinyalex.kernels.geometry import ConvShape, Pair
+from tinyalex.kernels.geometry import ConvShape, Pair, no_offset
 
 
 def activation(shape: tuple[int, ...], dtype: Any) -> Array:
@@ -62,10 +62,10 @@ def row_sums(a: Array) -> Array:
 
 
 def matmul(a: Array, b: Array, out: Array) -> None:
-    if out.size == 1 and out.dtype == np.float16:
-        out[...] = product(a, b)
-    else:
-        device.xp(a).matmul(a, b, out=out)
+    cublas.multiply(a, b, out)
+
+
+matmul_in_tile = matmul
 
 
 def product(x: Array, y: Array) -> Array:
@@ -77,7 +77,7 @@ def product(x: Array, y: Array) -> Array:
 
 
 def matmul_transposed(a: Array, b: Array, out: Array) -> None:
-    matmul(a, b.T, out)
+    matmul(a, b.swapaxes(-1, -2), out)
 
 
 def im2col(x: Array, col: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
@@ -116,11 +116,12 @@ def max_pool(
     stride: Pair,
     padding: Pair,
     dilation: Pair,
+    relu: bool = False,
 ) -> None:
     if argmax is None:
         argmax = device.xp(y).empty(y.shape, np.uint8)
     sizes = *_sizes(x, y, kernel), *stride, *padding, *dilation
-    launch("pooling.cu", "max_pool", y.size, x, y, argmax, *sizes)
+    launch("pooling.cu", "max_pool", y.size, x, y, argmax, *sizes, relu, no_offset(argmax.dtype))
 
 
 def max_pool_backward(
@@ -212,8 +213,16 @@ def cross_entropy_backward(dloss: Array, p: Array, t: Array, weight: Array, dx: 
     launch("loss.cu", "cross_entropy_backward", p.size, dloss, p, t, weight, dx, *p.shape)
 
 
+def weighted_mean(x: Array, counts: Array, y: Array, total: Array) -> None:
+    launch("loss.cu", "weighted_mean", BLOCK_THREADS, x, counts, y, total, len(x))
+
+
+def weighted_mean_backward(dy: Array, total: Array, dx: Array) -> None:
+    launch("loss.cu", "weighted_mean_backward", len(dx), dy, total, dx, len(dx))
+
+
 def random_mask(
-    mask: Array, keep: float, key: tuple[int, int], step: int, call: int, first: int
+    mask: Array, keep: float, key: tuple[int, int], step: Array, call: int, first: int
 ) -> None:
     samples, units = len(mask), math.prod(mask.shape[1:])
     blocks = -(-units // 8)

@@ -22,16 +22,18 @@ static __device__ void philox(unsigned long long c[4], unsigned long long k0,
 // mask[i, unit] = 32 random bits < threshold: true with probability threshold / 2^32 (section 4.2).
 //
 // mask (samples, units). A thread computes one block of a sample: four words, which are 8 units,
-// the lower half of a word first.
+// the lower half of a word first. The step is read from memory, so that a launch that is repeated
+// in a CUDA graph draws another mask in another step.
 extern "C" __global__ void random_mask(bool* __restrict__ mask, int samples, int units, int blocks,
                                        int first, unsigned long long threshold,
                                        unsigned long long key0, unsigned long long key1,
-                                       unsigned long long step, unsigned long long call) {
+                                       const unsigned long long* __restrict__ step,
+                                       unsigned long long call) {
   int index = thread_index();
   if (index >= samples * blocks) return;
   const int block = index % blocks, sample = index / blocks;
 
-  unsigned long long words[4] = {1ull + block, (unsigned long long)first + sample, step, call};
+  unsigned long long words[4] = {1ull + block, (unsigned long long)first + sample, *step, call};
   philox(words, key0, key1);
   for (int i = 0; i < 8; ++i) {
     const int unit = 8 * block + i;

@@ -1,4 +1,5 @@
-// instantiate: cross_entropy<T>, cross_entropy_backward<T>
+// instantiate: cross_entropy<T>, cross_entropy_backward<T>, weighted_mean<T>,
+//              weighted_mean_backward<T>
 #include "common.cuh"
 
 static __device__ __forceinline__ float exponential(float x) { return expf(x); }
@@ -85,4 +86,33 @@ __global__ void cross_entropy_backward(const T* __restrict__ dloss, const T* __r
   const int n = index / C, c = index % C;
   const Wide<T> onehot = t[n] == c ? Wide<T>(1) : Wide<T>(0);
   dx[index] = T(Wide<T>(dloss[n]) * Wide<T>(weight[n]) * (Wide<T>(p[index]) - onehot));
+}
+
+// total = sum of counts, y = (sum of x) / total. x, counts (N,), y, total (). One block.
+template <typename T>
+__global__ void __launch_bounds__(BLOCK_THREADS) weighted_mean(const T* __restrict__ x,
+                                                       const T* __restrict__ counts,
+                                                       T* __restrict__ y,
+                                                       Wide<T>* __restrict__ total, int N) {
+  __shared__ Wide<T> shared[BLOCK_THREADS];
+  Wide<T> sum = 0, weight = 0;
+  for (int n = threadIdx.x; n < N; n += BLOCK_THREADS) {
+    sum += Wide<T>(x[n]);
+    weight += Wide<T>(counts[n]);
+  }
+  sum = block_reduce(sum, shared, Sum());
+  weight = block_reduce(weight, shared, Sum());
+  if (threadIdx.x == 0) {
+    *y = T(sum / weight);
+    *total = weight;
+  }
+}
+
+// dx[n] = dy / total, 0 if total is 0. One thread per element.
+template <typename T>
+__global__ void weighted_mean_backward(const T* __restrict__ dy,
+                                       const Wide<T>* __restrict__ total, T* __restrict__ dx,
+                                       int N) {
+  int index = thread_index();
+  if (index < N) dx[index] = *total == 0 ? T(0.0f) : T(Wide<T>(*dy) / *total);
 }

@@ -6,11 +6,12 @@
 //
 // x (maps, H, W), y and argmax (maps, OH, OW), where maps = N*C. One thread per output. NaN counts
 // as the maximum; of several NaN, argmax is the last. The argmax of a window of -inf is its first
-// offset inside the image.
+// offset inside the image. With `relu`, y is the ReLU of the maximum, and argmax is `none` where
+// that is 0.
 template <typename T, typename A>
 __global__ void max_pool(const T* __restrict__ x, T* __restrict__ y, A* __restrict__ argmax,
                          int maps, int H, int W, int KH, int KW, int OH, int OW, int sh, int sw,
-                         int ph, int pw, int dh, int dw) {
+                         int ph, int pw, int dh, int dw, bool relu, int none) {
   int index = thread_index();
   if (index >= maps * OH * OW) return;
   const int j = index % OW, i = index / OW % OH, map = index / (OW * OH);
@@ -31,6 +32,10 @@ __global__ void max_pool(const T* __restrict__ x, T* __restrict__ y, A* __restri
         if (best == best) best = value;  // once NaN, always NaN
       }
     }
+  }
+  if (relu && best <= 0) {
+    best = 0;
+    offset = none;
   }
   y[index] = T(best);
   argmax[index] = A(offset < 0 ? 0 : offset);

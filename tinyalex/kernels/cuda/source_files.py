@@ -40,12 +40,14 @@ C_NAMES = {dtype: c for c, dtype in DTYPES.items()}
 class Parameter:
     """A parameter of a kernel; `type` without const and *: "T", "Wide<T>" or "int".
 
-    is_list  whether it is Arrays<T>, up to ARRAYS arrays of `type`
+    is_const  whether it is arrays that the kernel only reads
+    is_list   whether it is Arrays<T>, up to ARRAYS arrays of `type`
     """
 
     name: str
     type: str
     is_array: bool
+    is_const: bool
     is_list: bool = False
 
 
@@ -105,10 +107,10 @@ def signatures(file: str) -> dict[str, Signature]:
 def _parameter(declaration: str) -> Parameter:
     code = declaration.replace("__restrict__", "").replace("const ", "")
     *words, name = code.replace("*", " * ").split()
-    c_type = " ".join(word for word in words if word != "*")
+    c_type, is_const = " ".join(word for word in words if word != "*"), "const " in declaration
     if found := re.fullmatch(r"Arrays<(\w+)>", c_type):
-        return Parameter(name, found[1], is_array=False, is_list=True)
-    return Parameter(name, c_type, "*" in words)
+        return Parameter(name, found[1], False, is_const, is_list=True)
+    return Parameter(name, c_type, "*" in words, is_const)
 
 
 @cache

@@ -2,7 +2,7 @@
 
 import ctypes
 
-from tinyalex.emulator.cuda import memory, work_queue
+from tinyalex.emulator.cuda import memory, work_queue, work_records
 from tinyalex.emulator.cuda.api import (
     INVALID_VALUE,
     Handle,
@@ -90,6 +90,7 @@ def copy(target: int, source: int, size: int, kind: int, stream: int | None) -> 
 
     def count() -> None:
         statistics.copied_bytes[direction] += size
+        work_records.note(lambda: work_records.Work(f"copy {direction}", 2 * size))
 
     task = streams.submit(handle, f"copy {direction}", do, count=count, devices=devices)
     waits = target_block is None or (
@@ -138,7 +139,10 @@ def _set(target: int, value: int, size: int, stream: int) -> None:
     def do() -> None:
         ctypes.memset(target, value & 255, size)
 
-    streams.submit(stream, "memset", do)
+    def count() -> None:
+        work_records.note(lambda: work_records.Work("memset", size))
+
+    streams.submit(stream, "memset", do, count=count)
 
 
 @api

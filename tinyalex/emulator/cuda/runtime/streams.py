@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tinyalex.emulator.cuda import work_queue
+from tinyalex.emulator.cuda import work_queue, work_records
 from tinyalex.emulator.cuda.api import (
     INVALID_HANDLE,
     NOT_READY,
@@ -113,6 +113,8 @@ def submit(
                     "a Stream(non_blocking=True), and submit all work to it",
                 )
     count()
+    if not work_records.recorder.executes:
+        do = nothing
     number = LEGACY_STREAM if is_legacy else handle
     return work_queue.add(Task(do, stream.device, number, stream.is_blocking, after, devices))
 

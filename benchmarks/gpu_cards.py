@@ -1,0 +1,62 @@
+"""Ceilings of graphics cards, as their manufacturer states them, for gpu_model.py.
+
+Peaks are those of dense matrices; data sheets also give twice as much, for sparse ones.
+"""
+
+from dataclasses import dataclass
+
+LAUNCH_SECONDS = 20e-6
+"""The host's time for a call of CuPy that launches a kernel: the CPU time of an
+addition of 100 x 100 elements in the comparison of https://github.com/cupy/cupy/pull/8457
+(CuPy 13 with Cython 3). It depends on the host, not on the card."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """bandwidth  bytes/s of the memory
+    flops         FLOP/s of matrix products, by precision. Half precision accumulates
+                  in float32. None: the card does not have it
+    source        of all numbers
+    """
+
+    name: str
+    bandwidth: float
+    flops: dict[str, float | None]
+    source: str
+
+
+def _peaks(float32: float, tf32: float | None, half: float) -> dict[str, float | None]:
+    """From TFLOP/s."""
+    return {"float32": 1e12 * float32, "tf32": tf32 and 1e12 * tf32, "half": 1e12 * half}
+
+
+CARDS = {
+    "h100": Card(
+        "NVIDIA H100 SXM5, 80 GB",
+        3350e9,
+        _peaks(66.9, 494.7, 989.4),
+        "NVIDIA H100 Tensor Core GPU Architecture, whitepaper, and H100 data sheet (bandwidth); "
+        "read at https://glennklockwood.com/garden/processors/h100",
+    ),
+    "a100": Card(
+        "NVIDIA A100 SXM4, 80 GB",
+        2039e9,
+        _peaks(19.5, 156, 312),
+        "NVIDIA A100 data sheet, https://www.nvidia.com/content/dam/en-zz/Solutions/Data-Center/"
+        "a100/pdf/nvidia-a100-datasheet-us-nvidia-1758950-r4-web.pdf; "
+        "read at https://glennklockwood.com/garden/processors/A100",
+    ),
+    "t4": Card(
+        "NVIDIA T4",
+        320e9,
+        _peaks(8.1, None, 65),
+        "NVIDIA T4 data sheet; read at https://sysrqmts.com/en/gpus/nvidia/tesla/t4",
+    ),
+    "rtx4090": Card(
+        "NVIDIA GeForce RTX 4090",
+        1008e9,
+        _peaks(82.6, 82.6, 165.2),
+        "NVIDIA Ada GPU Architecture, whitepaper, appendix A; "
+        "read at https://waredb.com/processor/nvidia-geforce-rtx-4090",
+    ),
+}

@@ -1,0 +1,114 @@
+"""Values of every kernel compared with NumPy, and the ceilings of a card."""
+
+from typing import Any
+
+import gpu_timing
+import numpy as np
+import precision
+
+from tinyalex import device
+from tinyalex.kernels import cpu, cuda
+from tinyalex.kernels.example_arguments import Example, examples
+
+TOLERANCE = {"float16": 2e-3, "float32": 1e-5, "float64": 1e-12}
+"""Relative, and absolute, of each dtype: as in tests/test_kernels.py."""
+
+COPIED_BYTES = 1 << 30
+GEMM_SIZE = 8192
+"""Rows of the square matrices: 1.1 TFLOP, 0.8 GB in float32."""
+
+SMOKE_COPIED_BYTES, SMOKE_GEMM_SIZE = 1 << 16, 64
+
+CALLS = 20
+
+
+def kernels(name: str, smoke: bool) -> list[dict[str, Any]]:
+    """For each primitive: {"primitive", "dtype", "examples", "error", "ok"}.
+
+    error  the largest of all outputs, as a multiple of the tolerance; at most 1 is ok
+    smoke  only one example of each, in float32
+    """
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for dtype in ("float32",) if smoke else TOLERANCE:
+        for example in examples(dtype):
+            key = example.primitive, dtype
+            if smoke and key in rows:
+                continue
+            row = {"primitive": key[0], "dtype": dtype, "examples": 0, "error": 0.0, "ok": True}
+            row = rows.setdefault(key, row)
+            error = excess(example, name, TOLERANCE[dtype])
+            row["examples"] += 1
+            row["error"] = max(row["error"], error)
+            row["ok"] = row["ok"] and error <= 1
+    return list(rows.values())
+
+
+def excess(example: Example, name: str, tolerance: float) -> float:
+    """The largest difference between the kernel and NumPy in float64, as a multiple of
+    tolerance * (1 + |NumPy's|). Infinite for NaN or infinity in one of them only."""
+    expected = example.in_double().copies()
+    with np.errstate(all="ignore"):
+        getattr(cpu, example.primitive)(*expected)
+    given = [device.to(x, name) if isinstance(x, np.ndarray) else x for x in example.copies()]
+    with device.on(name):
+        getattr(cuda, example.primitive)(*given)
+    worst = 0.0
+    for i in example.written:
+        mine = np.asarray(device.to_numpy(given[i]), np.float64)
+        theirs = np.asarray(expected[i], np.float64)
+        with np.errstate(all="ignore"):
+            ratio = np.abs(mine - theirs) / (tolerance * (1 + np.abs(theirs)))
+        same = (mine == theirs) | (np.isnan(mine) & np.isnan(theirs))
+        ratio = np.where(same, 0.0, np.where(np.isfinite(ratio), ratio, np.inf))
+        worst = max(worst, float(ratio.max(initial=0.0)))
+    return worst
+
+
+def ceilings(name: str, smoke: bool) -> list[dict[str, Any]]:
+    """{"ceiling", "unit", "count", "seconds"} of a copy and of square matrix products,
+    or {"ceiling", "failed"}. count / seconds["median"] is the rate."""
+    size = SMOKE_GEMM_SIZE if smoke else GEMM_SIZE
+    rows = [_row("copy", lambda: _copy(SMOKE_COPIED_BYTES if smoke else COPIED_BYTES))]
+    for kind in precision.PRECISIONS:
+        rows.append(_row(f"GEMM {kind}", lambda kind=kind: _gemm(kind, size)))
+    precision.switch("float32")
+    return rows
+
+
+def _row(ceiling: str, measure: Any) -> dict[str, Any]:
+    import cupy
+
+    try:
+        return {"ceiling": ceiling, **measure()}
+    except Exception as error:  # of the driver, of memory, of cuBLAS
+        return {"ceiling": ceiling, "failed": f"{type(error).__name__}: {error}"}
+    finally:
+        cupy.get_default_memory_pool().free_all_blocks()
+
+
+def _copy(size: int) -> dict[str, Any]:
+    import cupy
+
+    source, target = cupy.zeros(size // 4, "f"), cupy.empty(size // 4, "f")
+    seconds = _timed(lambda: cupy.copyto(target, source))
+    return {"unit": "B", "count": 2 * size, "seconds": seconds}
+
+
+def _gemm(kind: str, size: int) -> dict[str, Any]:
+    import cupy
+
+    # A product of float16 arrays needs no autocast.
+    precision.switch("float32" if kind == "half" else kind)
+    random = np.random.default_rng(0).standard_normal((size, size), dtype=np.float32)
+    a = cupy.asarray(random).astype("e" if kind == "half" else "f")
+    c = cupy.empty_like(a)
+    return {
+        "unit": "FLOP",
+        "count": 2 * size**3,
+        "seconds": _timed(lambda: cupy.matmul(a, a, out=c)),
+    }
+
+
+def _timed(work: Any) -> dict[str, float] | None:
+    gpu_timing.warm_up(work, 0)
+    return gpu_timing.spread(gpu_timing.times(work, CALLS))

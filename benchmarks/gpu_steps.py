@@ -1,0 +1,198 @@
+#!/usr/bin/env python3
+"""Measure training steps of tinyalex and PyTorch on a GPU, alternating; print JSON.
+
+    python benchmarks/gpu_steps.py --variant paper --batch 128
+
+gpu.py runs this, in a process of its own for each network and batch size: an error of
+the GPU ends with the process. A line of output is one row, complete when it is printed:
+
+    {"precision", "label", "seconds": {median, shortest, longest}, "rounds", "loss",
+     "peak_memory", "ratio"}, or {"precision", "label", "failed"}
+    {"layers": {layer: [forward, backward]}}  of tinyalex, in float32
+
+All contenders of a precision are in this process, on the default stream. In each round
+each of them runs steps for some time, without a wait between them; CUDA events give the
+time of each step, whose median is that of the round. On an emulated GPU, steps run once
+and have no times.
+"""
+
+import argparse
+import gc
+import json
+import sys
+import types
+from statistics import median
+from typing import Any
+
+import contender
+import gpu_timing
+import machine
+import networks
+import numpy as np
+import precision
+import turns
+from alexnet_step import positive
+
+from tinyalex import device, emulator
+
+OURS, EAGER, COMPILED = turns.OURS, "torch eager", "torch.compile"
+
+LOSS_TOLERANCE = {"float32": 1e-3, "tf32": 1e-2, "half": 2e-2}
+"""Of the losses before training, which show that the networks are the same."""
+
+INSTALL = "install it: pip install torch --index-url https://download.pytorch.org/whl/cu130"
+
+Row = dict[str, Any]
+
+
+def main() -> None:
+    args = arguments()
+    args.device = device.check(args.device)
+    network = networks.describe(args.variant)
+    for kind in args.precisions.split(","):
+        for row in compare(network, kind, args):
+            print(json.dumps({"precision": kind, **row}), flush=True)
+    if args.layers:
+        print(json.dumps({"layers": layers(network, args)}), flush=True)
+
+
+def arguments() -> argparse.Namespace:
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    p.add_argument("--variant", choices=networks.VARIANTS, default="paper")
+    p.add_argument("--batch", type=positive, default=128)
+    p.add_argument("--device", default="cuda")
+    p.add_argument("--precisions", default=",".join(precision.PRECISIONS), metavar="A,B")
+    p.add_argument("--contenders", default=f"{OURS},{EAGER}", metavar="A,B")
+    p.add_argument("--rounds", type=positive, default=5)
+    p.add_argument("--seconds", type=float, default=0.2, help="of a round (default: 0.2)")
+    p.add_argument("--layers", action="store_true", help="also time tinyalex's layers")
+    return p.parse_args()
+
+
+def compare(network: dict[str, Any], kind: str, args: argparse.Namespace) -> list[Row]:
+    """A row for each contender. One that fails leaves the others' rows valid."""
+    rows: dict[str, Row] = {label: {"label": label} for label in args.contenders.split(",")}
+    running: dict[str, Any] = {}
+    counts: dict[str, int] = {}
+
+    def attempt(label: str, work: Any) -> None:
+        try:
+            work()
+        except Exception as error:  # of memory, of the GPU, of a compiler
+            rows[label] = {"label": label, "failed": f"{type(error).__name__}: {error}"}
+            running.pop(label, None)
+
+    def start(label: str) -> None:
+        running[label] = built = build(label, network, kind, args)
+        rows[label]["loss"] = built.loss(contender.CHECKED_IMAGES)
+        counts[label] = gpu_timing.warm_up(built.train, args.seconds)
+
+    def turn(label: str) -> None:
+        rows[label].setdefault("rounds", []).append(
+            gpu_timing.times(running[label].train, counts[label])
+        )
+
+    for label in list(rows):
+        attempt(label, lambda label=label: start(label))
+    for _ in range(1 if emulator.is_installed() else args.rounds):
+        for label in list(running):
+            attempt(label, lambda label=label: turn(label))
+    for label, built in running.items():
+        rows[label]["peak_memory"] = built.peak_memory()
+    finish(rows, running, kind)
+    running.clear()
+    free_memory()
+    return list(rows.values())
+
+
+def build(label: str, network: dict[str, Any], kind: str, args: argparse.Namespace) -> Any:
+    """A contender with the same weights, images and labels as the others."""
+    options = types.SimpleNamespace(
+        device=args.device,
+        threads=contender.cores(),
+        mode="train",
+        channels_last=True,
+        precision=kind,
+        compile=label == COMPILED,
+    )
+    if label == OURS:
+        from contenders.tinyalex_ import Contender
+    else:
+        if reason := why_no_torch():
+            raise RuntimeError(reason)
+        from contenders.torch_ import Contender  # type: ignore[assignment]
+    built = Contender(network, options)
+    rng = np.random.default_rng(0)
+    for view in built.weights():
+        contender.initialize(view, rng)
+    images = rng.standard_normal((args.batch, *network["image"]), dtype=np.float32)
+    labels = rng.integers(0, network["classes"], args.batch)
+    built.ready(images, labels, contender.SETTINGS)
+    return built
+
+
+def why_no_torch() -> str:
+    """Why PyTorch cannot use a GPU, and how to install it; "" if it can."""
+    version = machine.version("torch")
+    if version is None:
+        return f"PyTorch is missing; {INSTALL}"
+    if version.endswith("+cpu"):  # known without the seconds of an import
+        return f"PyTorch {version} is built without CUDA; {INSTALL}"
+    import torch
+
+    return "" if torch.cuda.is_available() else f"PyTorch {version} finds no GPU; {INSTALL}"
+
+
+def finish(rows: dict[str, Row], running: dict[str, Any], kind: str) -> None:
+    """Compare the losses, and summarize the rounds that were timed."""
+    ours = rows.get(OURS, {})
+    expected = ours.get("loss")
+    for label in running:
+        row = rows[label]
+        rounds = [median(taken) for taken in row.pop("rounds") if taken]
+        if expected is not None:
+            difference = abs(row["loss"] - expected)
+            if not difference <= LOSS_TOLERANCE[kind] * abs(expected):  # NaN fails as well
+                rows[label] = {
+                    "label": label,
+                    "failed": f"computes another network: its loss is {row['loss']}, "
+                    f"{OURS}'s {expected}",
+                }
+                continue
+        if rounds:
+            row["rounds"], row["seconds"] = rounds, gpu_timing.spread(rounds)
+    for label in running:
+        row = rows[label]
+        if label != OURS and "rounds" in row and "rounds" in ours:
+            row["ratio"] = turns.ratio(row["rounds"], ours["rounds"])
+
+
+def free_memory() -> None:
+    """Give memory back, so that the next peak is that of its own contender."""
+    import cupy
+
+    gc.collect()
+    cupy.get_default_memory_pool().free_all_blocks()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
+
+def layers(network: dict[str, Any], args: argparse.Namespace) -> dict[str, list[float]] | None:
+    """The medians of each layer's passes, and of the update; None if not timed."""
+    built = build(OURS, network, "float32", args)
+    gpu_timing.warm_up(built.train, 0)
+    steps = [built.layer_events() for _ in range(args.rounds)]
+    if any(step is None for step in steps):
+        return None
+    return {name: [median(step[name][i] for step in steps) for i in (0, 1)] for name in steps[0]}
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ValueError, OSError, RuntimeError) as error:
+        sys.exit(f"gpu_steps.py: {error}")

@@ -1,0 +1,39 @@
+"""The precisions of a training step, and how tinyalex is switched to each.
+
+float32  matrix products in full float32
+tf32     float32 storage; matrix products round their inputs to 10 bits of mantissa
+half     `autocast`: matrix products of float16, accumulated in float32
+"""
+
+from contextlib import AbstractContextManager, nullcontext
+
+import tinyalex as ta
+from tinyalex import device
+
+PRECISIONS = ("float32", "tf32", "half")
+
+
+def why_not(precision: str) -> str:
+    """Why tinyalex cannot compute in a precision; "" if it can."""
+    if precision == "half" and not hasattr(ta, "autocast"):
+        return "half: not available: this tinyalex has no autocast"
+    return ""
+
+
+def switch(precision: str) -> None:
+    """Set how float32 matrices are multiplied on the GPU.
+
+    Raises RuntimeError if tinyalex, or the GPU, does not have the precision.
+    """
+    if reason := why_not(precision):
+        raise RuntimeError(reason)
+    try:
+        device.allow_tf32(precision == "tf32")
+    except RuntimeError:  # a GPU without TF32
+        if precision == "tf32":
+            raise
+
+
+def forward_context(precision: str) -> AbstractContextManager:
+    """The context of the forward pass and the loss."""
+    return ta.autocast() if precision == "half" else nullcontext()

@@ -1,0 +1,239 @@
+"""CUDA graphs: captured work that is repeated."""
+
+import numpy as np
+import pytest
+
+import tinyalex as ta
+from tinyalex import data, emulator, models, nn, optim, training
+from tinyalex import device as devices
+from tinyalex import functional as F
+from tinyalex.device import Graph, to_numpy
+from tinyalex.training.captured_step import CapturedStep
+
+pytestmark = pytest.mark.gpu
+
+on_the_emulator = pytest.mark.skipif(
+    not emulator.is_installed(), reason="a GPU does not count launches"
+)
+
+
+def arrays(device, *values):
+    return [ta.Tensor(np.asarray(x, "f"), device=device).data for x in values]
+
+
+def test_a_graph_repeats_its_work_with_other_inputs(device, rng):
+    (total,) = arrays(device, np.zeros(3))
+    ran = []
+
+    def function(x):
+        ran.append(len(x))
+        total[...] += x * 2
+        return total.sum()
+
+    graph, expected = Graph(function, device), np.zeros(3)
+    for _ in range(4):
+        x = rng.integers(0, 9, 3)
+        expected += 2 * x
+        result = graph(*arrays(device, x))
+        assert float(result) == expected.sum()
+    np.testing.assert_array_equal(to_numpy(total), expected)
+    assert ran == [3, 3]
+
+
+def test_a_graph_draws_another_dropout_mask_in_each_step(device):
+    ones = arrays(device, np.ones((3, 50)))
+    graph = Graph(lambda x: F.dropout(x).data, device)
+    for step in (0, 1, 2, 9):
+        devices.set_step(step)
+        devices.step_array(device)
+        drawn = to_numpy(graph(*ones)).copy()
+        devices.set_step(step)
+        np.testing.assert_array_equal(drawn, F.dropout(*ones).numpy())
+
+
+def test_the_memory_of_a_graph_is_its_own(device, rng):
+    """Arrays that are allocated between the calls do not overlap with its arrays."""
+    x, w = arrays(device, rng.standard_normal((8, 8)), rng.standard_normal((8, 8)))
+
+    def function(x):
+        for _ in range(3):
+            x = F.relu(F.linear(x, w)) + 1
+        return x.data
+
+    graph, expected = Graph(function, device), to_numpy(function(x))
+    others = []
+    for i in range(5):
+        np.testing.assert_array_equal(to_numpy(graph(x)), expected)
+        others += arrays(device, *[np.full((8, 8), i)] * 10)
+    for i, other in enumerate(others):
+        assert (to_numpy(other) == i // 10).all()
+
+
+def test_what_waits_for_the_gpu_is_not_captured(device):
+    graph = Graph(lambda x: x * float(x.sum()), device)
+    x = arrays(device, [2.0])
+    assert float(graph(*x)[0]) == 4
+    for _ in range(2):  # the first error leaves no capture that has been begun
+        with pytest.raises(RuntimeError, match="Graph: this work cannot be captured: .*captur"):
+            graph(*x)
+    assert float((x[0] + 1)[0]) == 3
+
+
+def test_an_error_of_the_function_is_not_changed(device):
+    def function(x):
+        if done:
+            raise KeyError("no such layer")
+        done.append(x)
+
+    done, x = [], arrays(device, [2.0])
+    graph = Graph(function, device)
+    graph(*x)
+    with pytest.raises(KeyError, match="no such layer"):
+        graph(*x)
+    assert float((x[0] + 1)[0]) == 3
+
+
+def test_inputs_of_another_shape_are_refused(device):
+    graph = Graph(lambda x: x + 1, device)
+    graph(*arrays(device, [2.0, 3.0]))
+    with pytest.raises(ValueError, match=r"expected an input \(2,\) float32.*got \(1,\) float32"):
+        graph(*arrays(device, [2.0]))
+
+
+# Training
+
+
+def with_momentum(model):
+    return optim.SGD(optim.paper_groups(model, 0.05), lr=0.05, momentum=0.9)
+
+
+def with_adam(model):
+    """Whose factors change in each step."""
+    return optim.Adam(model.parameters(), lr=0.01)
+
+
+def trainer(device, output, make_optimizer=with_momentum, **options):
+    """Epochs of four whole batches and a smaller one; dropout, and a rate that falls
+    after each epoch."""
+    ta.manual_seed(5)
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (44, 3, 9, 9)).astype("u1"), rng.integers(0, 3, 44)
+    dataset = data.Dataset(images, labels, ("a", "b", "c"))
+    mean = data.mean_image(images)
+    augment = data.Augment(mean, padding=1, scale=1 / 64)
+    devices.set_default("cpu")
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.LocalResponseNorm(3),
+        nn.Conv2d(8, 8, 3, groups=2),
+        nn.MaxPool2d(3, 2),
+        nn.Flatten(),
+        nn.Linear(72, 20),
+        nn.Dropout(0.4),
+        nn.Linear(20, 3),
+    ).to(device)
+    optimizer = make_optimizer(model)
+    return training.Trainer(
+        model,
+        optimizer,
+        optim.lr_scheduler.StepLR(optimizer, 1, 0.7),
+        data.Loader(dataset, 10, shuffle=True, transform=augment, device=device),
+        data.Loader(dataset, 20, transform=data.Normalize(mean, 1 / 64), device=device),
+        epochs=3,
+        output=output,
+        metadata={},
+        **options,
+    )
+
+
+def losses(trainer):
+    """Of each step; and the lengths of the batches for which the network's code ran."""
+    found, passes = [], []
+    step, compute = trainer.step, trainer.scheme.compute_gradients
+
+    def noted(images, labels):
+        step(images, labels)
+        found.extend(loss for loss, _, _ in trainer._pending.read())
+
+    def counted(images, labels):
+        passes.append(len(labels))
+        return compute(images, labels)
+
+    trainer.step, trainer.scheme.compute_gradients = noted, counted
+    trainer.fit()
+    return found, passes
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "amp"),
+    [(with_momentum, False), (with_adam, False), (with_momentum, True)],
+    ids=["SGD", "Adam", "half"],
+)
+def test_training_with_a_graph_gives_the_same_bytes(device, tmp_path, optimizer, amp):
+    def steps(name, graph):
+        run = trainer(device, tmp_path / name, optimizer, graph=graph)
+        # Skips steps, and grows later.
+        run.scheme.scaler = optim.GradScaler(init_scale=2.0**19, growth_interval=3, enabled=amp)
+        return losses(run)
+
+    expected, _ = steps("launches", False)
+    found, passes = steps("graph", True)
+    assert passes == [10, 10, 4, 4, 4]  # smaller batches are not captured
+    assert len(found) == 15
+    assert found == expected
+    weights = [
+        (tmp_path / name / "model.safetensors").read_bytes() for name in ("launches", "graph")
+    ]
+    assert weights[0] == weights[1]
+
+
+@on_the_emulator
+def test_a_replayed_step_launches_what_a_step_does(device, tmp_path, tell):
+    counted = []
+    for is_captured in (False, True):
+        steps = trainer(device, tmp_path, graph=is_captured)
+        x, labels = next(steps.train.epoch(0))
+        for _ in range(3):
+            steps.step(x, labels)
+        held = devices.memory(device)["holds"]
+        with emulator.counting() as counts:
+            steps.step(x, labels)
+        assert counts.synchronizations == {}
+        assert devices.memory(device)["holds"] == held
+        counted.append(counts)
+    launched, replayed = counted
+    assert (replayed.launches, replayed.gemms) == (launched.launches, launched.gemms)
+    batch = x.nbytes + labels.nbytes
+    assert replayed.copied_bytes - launched.copied_bytes == {"on a GPU": batch}
+    with devices.on(device), emulator.counting() as inside:
+        steps._captured._graph._graph.launch()
+    results = replayed.launches.total() - inside.launches.total()
+    assert (results, inside.gemms) == (4, replayed.gemms)  # copies of the loss and the errors
+    tell(
+        f"A captured step of a small network: {inside.launches.total()} kernels and {inside.gemms} "
+        f"GEMMs in one launch, and {results} kernels beside it"
+    )
+
+
+class OfSeveralProcesses(training.Scheme):
+    """Communicates, in `compute_gradients`."""
+
+
+def test_a_scaler_with_adam_is_refused():
+    model = nn.Linear(2, 2)
+    scheme = training.Scheme(model, "cuda")
+    scheme.scaler = optim.GradScaler()
+    with pytest.raises(ValueError, match="graph: with a GradScaler, Adam waits for the GPU"):
+        CapturedStep(scheme, with_adam(model))
+
+
+@pytest.mark.parametrize("several", ["processes", "devices"])
+def test_steps_of_several_processes_or_devices_are_refused(device, several):
+    network, scheme = models.cifar("alexnet", column_lrn=True), training.Scheme
+    if several == "processes":
+        scheme = OfSeveralProcesses
+    else:
+        network = models.Columns(network, (device, device))
+    with pytest.raises(ValueError, match=f"graph: .*{several}|graph: .*--{several}"):
+        CapturedStep(scheme(network, device), optim.SGD(network.parameters(), lr=0.1))
