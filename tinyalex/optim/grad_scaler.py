@@ -95,14 +95,16 @@ class GradScaler:
 
     def step(self, optimizer: Optimizer) -> None:
         """Update the parameters, if all gradients are finite."""
-        if not self._enabled or isinstance(optimizer, SGD):
+        if not self._enabled:
+            optimizer.step()
+        elif isinstance(optimizer, SGD):
             optimizer.prepare()
             self.apply(optimizer)
-            return
-        if not self._is_unscaled(optimizer):
-            self.unscale_(optimizer)
-        if not float(self._state[1]):
-            optimizer.step()
+        else:
+            if not self._is_unscaled(optimizer):
+                self.unscale_(optimizer)
+            if not float(self._state[1]):
+                optimizer.step()
 
     def apply(self, optimizer: Optimizer) -> None:
         """The part of `step` after `optimizer.prepare()`, which a graph can repeat.
