@@ -92,7 +92,7 @@ crop   S: the network's images are crops of S x S pixels; in testing, the predic
 # fmt: off
 FIXED = (
     "model", "column_lrn", "batch_size", "lr", "weight_decay", "augment", "schedule", "stages",
-    "subset", "seed", "no_validation", "lrn",
+    "subset", "seed", "amp", "no_validation", "lrn",
 )
 # fmt: on
 """Options that must stay the same when a run is resumed; the images must too."""

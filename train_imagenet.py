@@ -51,7 +51,7 @@ from tinyalex.training.plateau import COMMON_REMEDIES
 FIXED = (
     "val_fraction", "classes", "images_per_class", "variant", "column_lrn", "image_size",
     "resize", "mean", "colour_noise", "noise_until", "together", "divide", "init",
-    "batch_size", "lr", "weight_decay", "schedule", "seed", *fine_tuning.OPTIONS,
+    "batch_size", "lr", "weight_decay", "schedule", "seed", "amp", *fine_tuning.OPTIONS,
 )
 # fmt: on
 """Options that must stay the same when a run is resumed; the images must too."""
@@ -252,7 +252,8 @@ def train(
     def plot(log: list[training.Epoch]) -> None:
         # Several processes may have to compute both.
         weights = model.state_dict()
-        predicted = evaluation.predict_some(scheme.model, valid_images, centre, scheme.device)
+        with scheme.precision():
+            predicted = evaluation.predict_some(scheme.model, valid_images, centre, scheme.device)
         if scheme.is_main:
             plots.draw_curves(log, output / "curves.png")
             plots.draw_filters(next(iter(weights.values())), output / "filters.png")

@@ -226,6 +226,9 @@ SUPPORTED = {
         "((x - out) ** 2).mean()",
         "-(F.log_softmax(out, dim=1)[torch.arange(len(y)), y]).mean()",
     ],
+    "autocast": [
+        "with torch.autocast('cpu', dtype=torch.float16):\n    z = torch.ones(2, 3) @ torch.ones(3, 4)\n    loss = F.mse_loss(z.float(), torch.zeros(2, 4))\n[z, loss]",
+    ],
     "optimizers": [
         "step(optim.SGD(model.parameters(), lr=0.1))",
         "step(optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4))",
@@ -295,8 +298,7 @@ REFUSED = {
     "torch.einsum('ij,jk->ik', x, w)": "matmul",
     "torch.compile(model)": "set_fast",
     "torch.jit.trace(model, x)": "export_onnx",
-    "torch.autocast('cpu')": "float16",
-    "torch.cuda.amp.GradScaler()": "float16",
+    "torch.cuda.amp.GradScaler()": "ta.GradScaler",
     "torch.backends.cudnn.benchmark = True": "cuDNN",
     "torch.autograd.grad((w * w).sum(), w)": "backward()",
     "torch.tensor([1 + 2j])": "real and imaginary parts",

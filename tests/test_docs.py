@@ -30,7 +30,7 @@ def programs(page):
 
 
 LAYER, ALEXNET = programs(README)
-NETWORK, NETWORK_WITH_BUG, SCRIPT_FOR_PYTORCH = programs(TRAINING)
+NETWORK, NETWORK_WITH_BUG, HALF_PRECISION, SCRIPT_FOR_PYTORCH = programs(TRAINING)
 
 
 def run(program, folder=None):
@@ -108,6 +108,10 @@ def test_gradcheck_accepts_the_layer_without_its_bug():
 
 def test_the_network_trains_a_step_and_prints_its_summary():
     assert "fused with features.2" in run(NETWORK)
+
+
+def test_the_step_in_half_precision_has_the_dtypes_in_its_comment():
+    assert run(HALF_PRECISION).strip() == HALF_PRECISION.strip().rpartition("# ")[2]
 
 
 def test_the_script_written_for_pytorch_trains_and_names_what_is_missing():

@@ -222,9 +222,11 @@ def test_a_run_trains_validates_and_saves(device, tmp_path):
 
 
 @on_the_emulator
-def test_a_training_step_neither_synchronizes_nor_copies_nor_allocates(device, tmp_path, tell):
+@pytest.mark.parametrize("amp", [False, True], ids=["float32", "half"])
+def test_a_training_step_neither_synchronizes_nor_copies_nor_allocates(device, tmp_path, tell, amp):
     """Nor does the loader, whose images are on the device."""
     trainer = small_run(device, tmp_path)
+    trainer.scheme.scaler = optim.GradScaler(enabled=amp)
     trainer.train.prefetch = 0  # load in this thread
     batches = trainer.train.epoch(0)
     for batch in islice(batches, 2):
@@ -239,7 +241,7 @@ def test_a_training_step_neither_synchronizes_nor_copies_nor_allocates(device, t
     assert devices.memory(device)["holds"] == held
     own = sum(n for name, n in counts.launches.items() if not name.startswith("cupy_"))
     tell(
-        f"CIFAR quick network on CUDA, per training step: {counts.launches.total() / 4:.0f} launches, {own / 4:.0f} of them our kernels, and {counts.gemms / 4:.0f} GEMMs"
+        f"CIFAR quick network on CUDA{', in half precision' * amp}, per training step: {counts.launches.total() / 4:.0f} launches, {own / 4:.0f} of them our kernels, and {counts.gemms / 4:.0f} GEMMs"
     )
 
 

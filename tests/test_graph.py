@@ -172,10 +172,20 @@ def losses(trainer):
     return found, passes
 
 
-@pytest.mark.parametrize("optimizer", [with_momentum, with_adam])
-def test_training_with_a_graph_gives_the_same_bytes(device, tmp_path, optimizer):
-    expected, _ = losses(trainer(device, tmp_path / "launches", optimizer))
-    found, passes = losses(trainer(device, tmp_path / "graph", optimizer, graph=True))
+@pytest.mark.parametrize(
+    ("optimizer", "amp"),
+    [(with_momentum, False), (with_adam, False), (with_momentum, True)],
+    ids=["SGD", "Adam", "half"],
+)
+def test_training_with_a_graph_gives_the_same_bytes(device, tmp_path, optimizer, amp):
+    def steps(name, graph):
+        run = trainer(device, tmp_path / name, optimizer, graph=graph)
+        # Skips steps, and grows later.
+        run.scheme.scaler = optim.GradScaler(init_scale=2.0**19, growth_interval=3, enabled=amp)
+        return losses(run)
+
+    expected, _ = steps("launches", False)
+    found, passes = steps("graph", True)
     assert passes == [10, 10, 4, 4, 4]  # smaller batches are not captured
     assert len(found) == 15
     assert found == expected
@@ -215,6 +225,14 @@ def test_a_replayed_step_launches_what_a_step_does(device, tmp_path, tell):
 
 class OfSeveralProcesses(training.Scheme):
     """Communicates, in `compute_gradients`."""
+
+
+def test_a_scaler_with_adam_is_refused():
+    model = nn.Linear(2, 2)
+    scheme = training.Scheme(model, "cuda")
+    scheme.scaler = optim.GradScaler()
+    with pytest.raises(ValueError, match="graph: with a GradScaler, Adam waits for the GPU"):
+        CapturedStep(scheme, with_adam(model))
 
 
 @pytest.mark.parametrize("several", ["processes", "devices"])

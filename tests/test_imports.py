@@ -14,7 +14,7 @@ PACKAGE = REPOSITORY / "tinyalex"
 
 # fmt: off
 ORDER = [
-    "installation", "device", "dtypes", "equivalents", "cuda", "function", "kernels", "ops", "methods", "tensor", "creation", "serialization", "pickles", "functional", "functions",
+    "installation", "device", "dtypes", "equivalents", "cuda", "function", "kernels", "ops", "mixed_precision", "methods", "tensor", "creation", "serialization", "pickles", "functional", "functions",
     "gradient_check", "nn", "optim", "data", "utils", "models",
     "training", "parallel", "emulator", "plots", "course", "cli", "__main__",
 ]

@@ -187,6 +187,8 @@ def test_options_of_training_scripts(name, capfd):
         ("train_cifar", ["--devices=cpu,cpu,cpu"], "--devices expects two"),
         ("train_cifar", ["--devices=cpu,gpu"], "got 'gpu'"),
         ("train_cifar", ["--devices=cpu,cpu", "--parallel=data"], "Leave out --devices"),
+        ("train_cifar", ["--devices=cpu,cpu", "--amp"], "Leave out --amp, or --devices"),
+        ("train_imagenet", ["--parallel=hybrid", "--amp"], "or --parallel hybrid"),
         ("train_imagenet", ["--resume=nothing"], "there is no file 'nothing'"),
         ("train_imagenet", ["--evaluate", "nothing"], "there is no file 'nothing'"),
         ("train_imagenet", ["--evaluate", "folder"], "--evaluate folder is not a file"),

@@ -343,3 +343,30 @@ SPECIAL = [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e4, -1e4]
 )  # fmt: skip
 def test_infinities_nan_and_large_values(ours, theirs, dtype):
     assert_equal(ours, theirs, [np.array(SPECIAL)], dtype)
+
+
+def test_autocast(rng):
+    """Values that round differently differ by 2**-10, and are rare."""
+    shapes = (6, 4, 9, 9), (8, 4, 3, 3), (8,), (5, 8 * 16), (5,)
+    arrays, labels = [rng.standard_normal(shape, np.float32) for shape in shapes], np.arange(6) % 5
+    found = []
+    for tensor, functional, context in (
+        (ta.tensor, F, ta.autocast),
+        (torch.tensor, TF, lambda: torch.autocast("cpu", dtype=torch.float16)),
+    ):
+        x, w, b, v, c = (tensor(a, requires_grad=True) for a in arrays)
+        with context():
+            y = functional.conv2d(x, w, b, padding=1)
+            z = functional.max_pool2d(functional.relu(y), 2).reshape(6, -1) * 0.125
+            logits = functional.linear(z, v, c)
+            loss = functional.cross_entropy(logits, tensor(labels))
+        assert [str(t.dtype).removeprefix("torch.") for t in (y, z, logits, loss)] == [
+            *["float16"] * 3,
+            "float32",
+        ]
+        loss.backward()
+        grads = [np.asarray(p.grad) for p in (x, w, b, v, c)]
+        found.append([logits.detach().numpy().astype("f"), *grads])
+    for mine, theirs in zip(*found, strict=True):
+        assert mine.dtype == theirs.dtype == np.float32
+        assert np.linalg.norm(mine - theirs) < 2**-11 * np.linalg.norm(theirs)

@@ -8,66 +8,11 @@ difference is rounding.
 
 import numpy as np
 import pytest
+from given_masks import Given, share_choices
 
 import tinyalex as ta
 from tinyalex import functional as F
-from tinyalex import models, nn
-from tinyalex.nn.tracing import hooked
-
-
-class MaskedBy(ta.Function):
-    """ReLU with a given mask."""
-
-    def forward(self, x, *, positive):
-        self.positive = positive
-        return x * positive
-
-    def backward(self, dy):
-        return dy * self.positive
-
-
-class PixelsAt(ta.Function):
-    """Max-pooling where the maxima are given as indices of pixels in a channel."""
-
-    def forward(self, x, *, pixels):
-        self.shape, self.pixels = x.shape, pixels
-        flat = x.reshape(*x.shape[:2], -1)
-        return np.take_along_axis(flat, pixels.reshape(*x.shape[:2], -1), 2).reshape(pixels.shape)
-
-    def backward(self, dy):
-        n, c, *_ = self.shape
-        dx = np.zeros((n * c, np.prod(self.shape[2:])))
-        where = np.arange(n * c)[:, None], self.pixels.reshape(n * c, -1)
-        np.add.at(dx, where, dy.reshape(n * c, -1))
-        return dx.reshape(self.shape)
-
-
-class Given(nn.Module):
-    def __init__(self, function, **options):
-        self.function, self.options = function, options
-
-    def forward(self, x):
-        return self.function.apply(x, **self.options)
-
-
-def maxima(pool, x, y):
-    """For each window, the first pixel, row by row, with the window's maximum."""
-    k, s, found = pool.kernel_size, pool.stride, np.full(y.shape, -1)
-    for u in reversed(range(k)):
-        for v in reversed(range(k)):
-            seen = x[
-                :, :, u : u + (y.shape[2] - 1) * s + 1 : s, v : v + (y.shape[3] - 1) * s + 1 : s
-            ]
-            rows, cols = np.indices(y.shape[2:]) * s
-            found = np.where(seen == y, (rows + u) * x.shape[3] + cols + v, found)
-    return found
-
-
-def replace(model, old, new):
-    for module in model.modules():
-        for name, value in vars(module).items():
-            if value is old:
-                setattr(module, name, new)
+from tinyalex import models
 
 
 def gradients(model, images, labels):
@@ -92,27 +37,10 @@ def test_gradients_equal_those_of_float64_with_the_same_masks_and_maxima(variant
     exact.load_state_dict(model.state_dict())
     exact.to("float64")
     images, labels = rng.standard_normal((8, 3, 224, 224)).astype("f"), rng.integers(0, 10, 8)
-    given = {}
-
-    def record(name):
-        def hook(module, inputs, output):
-            x, y = inputs[0].numpy(), output.numpy()
-            if isinstance(module, nn.ReLU):
-                given[name] = Given(MaskedBy, positive=y > 0)
-            else:
-                given[name] = Given(PixelsAt, pixels=maxima(module, x, y))
-
-        return hook
-
-    kinds = nn.ReLU, nn.MaxPool2d
-    chosen = [(name, m) for name, m in model.named_modules() if isinstance(m, kinds)]
-    with ta.fast(True), hooked([(m, record(name)) for name, m in chosen]):
-        fast = gradients(model, images, labels)
-    own = dict(exact.named_modules())
-    for name, layer in given.items():
-        replace(exact, own[name], layer)
+    with ta.fast(True):
+        fast = share_choices(model, exact, lambda net: gradients(net, images, labels))
     errors = {}
     for name, expected in gradients(exact, images.astype("d"), labels).items():
         errors[name] = np.linalg.norm(fast[name] - expected) / np.linalg.norm(expected)
     assert max(errors.values()) < 3e-5, errors
-    assert len(given) == 10
+    assert sum(isinstance(m, Given) for m in exact.modules()) == 10

@@ -32,14 +32,16 @@ from tinyalex.functional import cat, flatten, log_softmax, relu, sigmoid, softma
 from tinyalex.functions import is_tensor, max, min, stack, transpose, where
 from tinyalex.gradient_check.check import GradcheckError, gradcheck
 from tinyalex.kernels.fast_paths import fast, set_fast
+from tinyalex.mixed_precision import autocast
+from tinyalex.optim.grad_scaler import GradScaler
 from tinyalex.serialization import load, save
 from tinyalex.tensor import Tensor
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Function", "GradcheckError", "Tensor", "arange", "as_tensor", "cat", "cuda",
-    "cuda_is_available", "data", "device", "empty", "enable_grad", "eye", "fast", "flatten",
+    "Function", "GradScaler", "GradcheckError", "Tensor", "arange", "as_tensor", "autocast", "cat",
+    "cuda", "cuda_is_available", "data", "device", "empty", "enable_grad", "eye", "fast", "flatten",
     "from_numpy", "full", "full_like", "functional", "gradcheck", "inference_mode",
     "is_grad_enabled", "is_tensor", "linspace", "load", "log_softmax", "manual_seed", "max", "min",
     "models", "nn", "no_grad", "ones", "ones_like", "optim", "rand", "rand_like", "randint",

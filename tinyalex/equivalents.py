@@ -12,10 +12,7 @@ from typing import Any
 RECURRENT = "tinyalex has layers for images, and no recurrent networks"
 ATTENTION = "tinyalex has layers for images, and no attention: matmul and softmax compute it"
 ONE_AXIS = "layers are for images (N, C, H, W): insert an axis of size 1 and use {}"
-LOWER_PRECISION = (
-    "float16 needs a scaled loss, which tinyalex does not compute: train in float32. For faster "
-    "matrix products on a GPU, use tinyalex.device.allow_tf32()"
-)
+LOWER_PRECISION = "use ta.autocast() and ta.GradScaler()"
 SOFTPLUS = "use x.clamp(min=0) + (-x.abs()).exp().log1p()"
 NUMPYS = "it has no gradient here: compute it on x.numpy() with numpy.{}"
 
@@ -68,7 +65,6 @@ TENSOR = {
 TINYALEX = {
     "amp": LOWER_PRECISION,
     "addmm": "use c + a @ b",
-    "autocast": LOWER_PRECISION,
     "autograd": "use loss.backward() and .grad, or ta.Function for an operation of your own",
     "backends": "there is no cuDNN: delete the line. Results are reproducible, and for TF32 use "
     "tinyalex.device.allow_tf32()",

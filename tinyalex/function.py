@@ -6,7 +6,7 @@ derivatives are first order only.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ContextDecorator
 from typing import Any
 
@@ -15,12 +15,18 @@ import numpy as np
 from tinyalex import device
 from tinyalex.device import Array
 
+Casts = Callable[[Any, Sequence[Any]], Sequence[Any]]
+"""(operation, inputs) -> the inputs in the dtype in which it computes."""
+
 
 class _Modes(threading.local):
-    """Whether operations record a graph: a thread's setting, and those around it."""
+    """A thread's settings, each with those around it."""
 
     def __init__(self) -> None:
         self.stack = [True]
+        """Whether operations record a graph."""
+        self.casts: list[Casts | None] = [None]
+        """How operations cast their inputs; None: they do not."""
 
 
 _modes = _Modes()
@@ -60,6 +66,28 @@ class set_grad_enabled:  # noqa: N801 - as no_grad
 def is_grad_enabled() -> bool:
     """Whether operations record a graph: False within `no_grad`."""
     return _modes.stack[-1]
+
+
+class casting(ContextDecorator):  # noqa: N801 - as no_grad
+    """A context, or a decorator, in which operations cast their inputs: `autocast`."""
+
+    def __init__(self, casts: Casts | None) -> None:
+        self.casts = casts
+
+    def __enter__(self) -> None:
+        _modes.casts.append(self.casts)
+
+    def __exit__(self, *error: object) -> None:
+        _modes.casts.pop()
+
+
+def cast_inputs(operation: Any, inputs: Sequence[Any]) -> Sequence[Any]:
+    """The inputs in the dtype in which the operation computes.
+
+    operation  a Function, or the name of a function in `functional`
+    """
+    casts = _modes.casts[-1]
+    return inputs if casts is None else casts(operation, inputs)
 
 
 class _Observer(threading.local):
@@ -155,7 +183,7 @@ class Function:
 
         Returns a tensor if any input is a tensor, else the array that forward returns.
         """
-        node = cls()
+        node, inputs = cls(), tuple(cast_inputs(cls, inputs))
         finish = observer.start and observer.start(cls, inputs, options)
         tensors = [x if isinstance(x, GraphTensor) else None for x in inputs]
         recording = is_grad_enabled()
@@ -190,6 +218,7 @@ def _describe(x: Any) -> str:
     return f"{x.dtype} array of shape {x.shape}" if is_array else f"a {type(x).__name__}"
 
 
+@casting(None)
 @np.errstate(all="ignore")
 def backward(root: GraphTensor, grad: Array, retain_graph: bool) -> None:
     """Add d(sum of root*grad)/d(leaf) to the `.grad` of each leaf of the graph.

@@ -55,7 +55,7 @@ class Contender:
 
     def infer(self) -> None:
         self.model.eval()
-        with ta.no_grad():
+        with ta.no_grad(), precision.forward_context(self.precision):
             self.model(self.images)
 
     def loss(self, count: int) -> float:

@@ -57,6 +57,7 @@ PACKAGES = {
             *("tinyalex.set_grad_enabled", "tinyalex.is_grad_enabled"),
         ],
     ),
+    "autocast": ("Half precision", ["tinyalex.autocast", "tinyalex.GradScaler"]),
     "gradcheck": (
         "gradcheck",
         [

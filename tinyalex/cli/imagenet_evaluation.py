@@ -94,7 +94,9 @@ def report(
             batches = data.Loader(
                 images, size, transform=views, device=setup.device, shard=setup.shard
             )
-            prediction, labels = map(setup.concatenate, training.log_probabilities(model, batches))
+            with setup.precision():
+                own = training.log_probabilities(model, batches)
+            prediction, labels = map(setup.concatenate, own)
             read.append(images)
             predictions.append(prediction)
             results.append(training.score(prediction, labels))
@@ -203,6 +205,7 @@ def plot_answers(
     weights = f"{Path(file).name}, epoch {epoch}"
     if setup.is_main:
         model, images, centre = prepare(file, source, args, setup)
-        predicted = predict_some(model, images, centre, setup.device)
+        with setup.precision():
+            predicted = predict_some(model, images, centre, setup.device)
         plot_predictions(*predicted, Path(args.output) / "answers.png", weights)
     return f"answers.png (of {weights})"

@@ -7,13 +7,13 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
-from tinyalex import device, models, parallel
+from tinyalex import device, models, optim, parallel
 from tinyalex.cli.options import (
     file_path,
     integer_from_zero,
@@ -24,6 +24,7 @@ from tinyalex.cli.options import (
 )
 from tinyalex.cli.resuming import DEFAULTS, HOW_TO_RESUME, resume_command
 from tinyalex.data.text_files import printable_lines
+from tinyalex.mixed_precision import autocast
 from tinyalex.nn import Sequential
 from tinyalex.training import Evaluation, Trainer, guessing_advice, history
 from tinyalex.training.checkpoint import DATA_DIGEST
@@ -69,6 +70,13 @@ def add_run_options(p: argparse.ArgumentParser, output: str) -> None:
         "--tf32",
         action="store_true",
         help="on a GPU: faster matrix multiplications, with 10 bits of mantissa instead of 23",
+    )
+    p.add_argument(
+        "--amp",
+        action="store_true",
+        default=None,
+        help="half precision: matrix products in float16, added in float32, with a factor of the "
+        "loss that adapts itself; weights and their gradients stay float32 (docs/training.md)",
     )
     p.add_argument(
         "--graph",
@@ -133,7 +141,12 @@ class Setup:
         """
         if args.devices and args.parallel:
             raise ValueError("--devices is for one process. Leave out --devices or --parallel.")
-        self.scheme = args.parallel
+        if args.amp and (args.devices or args.parallel not in (None, "data")):
+            raise ValueError(
+                "--amp is for networks whose parameters are on one device. Leave out --amp, or "
+                f"{'--devices' if args.devices else f'--parallel {args.parallel}'}."
+            )
+        self.scheme, self.amp = args.parallel, bool(args.amp)
         self.devices = args.devices.split(",") if args.devices else None
         if self.devices is not None and len(self.devices) != 2:
             raise ValueError(
@@ -167,10 +180,17 @@ class Setup:
         """The scheme that computes the network here. Its parameters may be copied."""
         if self.world is not None:
             assert self.scheme is not None
-            return parallel.distribute(network, self.scheme, self.world)
-        if self.devices is not None:
-            return Scheme(models.Columns(network, self.devices), self.device)
-        return Scheme(network.to(self.device), self.device)
+            scheme: Scheme = parallel.distribute(network, self.scheme, self.world)
+        elif self.devices is not None:
+            scheme = Scheme(models.Columns(network, self.devices), self.device)
+        else:
+            scheme = Scheme(network.to(self.device), self.device)
+        scheme.scaler = optim.GradScaler(enabled=self.amp)
+        return scheme
+
+    def precision(self) -> AbstractContextManager[None]:
+        """The context for evaluations: with --amp, `autocast`."""
+        return autocast(enabled=self.amp)
 
     @property
     def shard(self) -> tuple[int, int]:

@@ -72,6 +72,14 @@ def _is_on_gpu(x: object) -> bool:
     return cupy is not None and isinstance(x, cupy.ndarray)
 
 
+def sum_dtype(dtype: Any) -> np.dtype:
+    """The dtype in which sums of elements of a floating dtype are computed.
+
+    float32 for float16, whose sums stay at 2048 when ones are added.
+    """
+    return np.promote_types(dtype, np.float32)
+
+
 def of(x: Array) -> str:
     """The device of an array."""
     return gpu_name(x.device.id) if _is_on_gpu(x) else "cpu"  # type: ignore[attr-defined]

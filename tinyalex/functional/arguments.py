@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyalex.function import cast_inputs
 from tinyalex.kernels.geometry import Pair, Shape, Window
 from tinyalex.tensor import Tensor, wrap
 
@@ -56,15 +57,14 @@ def float_tensors(
 
     integers  whether the dtype may also be one of integers or bools
     """
-    first: tuple[str, Tensor] | None = None
-    tensors: list[Tensor | None] = []
     for name, x in arguments.items():
-        if x is None:
-            if name not in optional:
-                raise TypeError(f"{op}: {name} is None. Give a tensor or an array.")
-            tensors.append(None)
+        if x is None and name not in optional:
+            raise TypeError(f"{op}: {name} is None. Give a tensor or an array.")
+    tensors = cast_inputs(op, [None if x is None else wrap(x) for x in arguments.values()])
+    first: tuple[str, Tensor] | None = None
+    for name, tensor in zip(arguments, tensors, strict=True):
+        if tensor is None:
             continue
-        tensor = wrap(x)
         if tensor.dtype.kind != "f" and not integers:
             raise TypeError(
                 f"{op}: {name} is {tensor.dtype}, but must be floating. "
@@ -78,8 +78,7 @@ def float_tensors(
                 + " As in NumPy, integers / 255 are float64; x.float() / 255 is float32."
                 * (first[1].dtype == np.float64)
             )
-        tensors.append(tensor)
-    return tensors
+    return list(tensors)
 
 
 def check_reduction(op: str, reduction: Any) -> None:

@@ -10,7 +10,7 @@ from tinyalex import device
 from tinyalex.device import Array
 from tinyalex.function import Function
 from tinyalex.functional.arguments import float_tensors
-from tinyalex.tensor import Tensor
+from tinyalex.tensor import Tensor, wrap
 
 
 def batch_norm_naive(x: np.ndarray, w: np.ndarray, b: np.ndarray, eps: float) -> np.ndarray:
@@ -147,7 +147,9 @@ def batch_norm(
     with device.on_device_of(x.data):
         new_mean, new_var = device.xp(x.data).empty((2, x.shape[1]), x.dtype)
         y = BatchNorm.apply(x, w, b, mean=new_mean, var=new_var, eps=eps, training=True)
-        for running, new in ((mean, new_mean), (var, new_var * (m / (m - 1)))):
+        # The arguments themselves: within `autocast`, `mean` and `var` may be copies.
+        for running, new in ((running_mean, new_mean), (running_var, new_var * (m / (m - 1)))):
             if running is not None:
-                running.data[...] += momentum * (new - running.data)
+                values = wrap(running).data
+                values[...] += momentum * (new - values)
     return y

@@ -94,7 +94,7 @@ class WeightedMean(Function):
     def forward(self, x: Array, counts: Array) -> Array:
         k, xp = kernels.of(x), device.xp(x)
         self.n, y = len(x), xp.empty((), x.dtype)
-        self.total = xp.empty((), np.result_type(x.dtype, np.float32))
+        self.total = xp.empty((), device.sum_dtype(x.dtype))
         k.weighted_mean(k.ready(x), counts, y, self.total)
         return y
 

@@ -104,7 +104,7 @@ class Conv2d(ConvFunction):
             k.to_columns(dy[lo:hi], dproduct, None if y is None else y[lo:hi])
             dw = db = None
             if want_dw:
-                dw = xp.empty(w.shape, w.dtype)
+                dw = xp.empty(w.shape, device.sum_dtype(w.dtype))
                 k.im2col(x[lo:hi], col, *window)
                 dwg, cg, pg = self.by_group(as_rows(dw), k.matrix(col), k.matrix(dproduct))
                 k.matmul_transposed(pg, cg, out=dwg)
@@ -117,7 +117,7 @@ class Conv2d(ConvFunction):
             return dw, db
 
         dw, db = device.for_tiles(x, self.bytes_each(), tile)
-        return dx, dw, db
+        return dx, *rounded(dy.dtype, dw, db)
 
     def workspace(self, scratch: device.Scratch, images: int) -> tuple[Array, Array]:
         """A tile's arrays: columns (C, KH, KW, T, OH, OW), product (O, T, OH, OW)."""
@@ -139,6 +139,11 @@ class Conv2d(ConvFunction):
 
 
 ConvFunction.im2col, ConvFunction.implicit = Conv2d, ImplicitConv2d
+
+
+def rounded(dtype: np.dtype, *sums: Array | None) -> Iterator[Array | None]:
+    """Sums over the tiles in `dtype`. Those of float16 have been added in float32."""
+    return (None if total is None else total.astype(dtype, copy=False) for total in sums)
 
 
 def as_rows(w: Array) -> Array:

@@ -3,6 +3,7 @@
 from tinyalex import device, kernels
 from tinyalex.device import Array
 from tinyalex.kernels.geometry import ConvFunction, ConvShape
+from tinyalex.ops.broadcasting import sum_over
 
 
 class ImplicitConv2d(ConvFunction):
@@ -50,4 +51,4 @@ class ImplicitConv2d(ConvFunction):
         if want_dw:
             dw = xp.empty(self.w.shape, self.w.dtype)
             k.conv2d_weight_grad(self.x, dz, dw, *steps, groups)
-        return dx, dw, dz.sum(axis=(0, 2, 3)) if want_db else None
+        return dx, dw, sum_over(dz, (0, 2, 3)) if want_db else None

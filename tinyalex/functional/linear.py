@@ -9,6 +9,7 @@ from tinyalex import device, kernels
 from tinyalex.device import Array
 from tinyalex.function import Function
 from tinyalex.functional.arguments import check_bias, float_tensors
+from tinyalex.ops.broadcasting import sum_over
 from tinyalex.tensor import Tensor
 
 
@@ -52,7 +53,7 @@ class Linear(Function):
             db = device.xp(dy).empty(len(self.w), dy.dtype)
             k.bias_relu_backward(upstream, self.y, dz, db)
         elif want_db:
-            db = dz.sum(axis=0)
+            db = sum_over(dz, 0)
         dx, dw = (k.like(a) if want else None for a, want in ((self.x, want_dx), (self.w, want_dw)))
         if dx is not None:
             k.matmul(dz, self.w, out=dx)

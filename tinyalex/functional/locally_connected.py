@@ -9,6 +9,7 @@ from tinyalex import device, kernels
 from tinyalex.device import Array
 from tinyalex.function import Function
 from tinyalex.functional.arguments import float_tensors, output_size, pair, with_batch
+from tinyalex.functional.convolution import rounded
 from tinyalex.kernels.geometry import Pair, Shape, Window
 from tinyalex.tensor import Tensor
 
@@ -76,7 +77,7 @@ class LocallyConnected2d(Function):
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         x, w, window = self.x, self.w, self.window
         want_dx, want_dw, want_db = self.needs_input_grad
-        k, xp = kernels.of(dy), device.xp(dy)
+        k, xp, wide = kernels.of(dy), device.xp(dy), device.sum_dtype(dy.dtype)
         dx = k.activation(x.shape, dy.dtype) if want_dx else None
 
         def tile(lo: int, hi: int, scratch: device.Scratch) -> tuple[Array | None, Array | None]:
@@ -85,17 +86,17 @@ class LocallyConnected2d(Function):
             dw = db = None
             if want_dw:
                 k.im2col(x[lo:hi], col, *window)
-                dw = xp.empty(w.shape, w.dtype)
+                dw = xp.empty(w.shape, wide)
                 k.matmul_in_tile(dproduct, by_position(col).swapaxes(2, 3), out=as_rows(dw))
             if want_db:
-                db = dproduct.sum(axis=3)
+                db = dproduct.sum(axis=3, dtype=wide)
             if dx is not None:
                 k.matmul_in_tile(as_columns(w), dproduct, out=by_position(col))
                 k.col2im(col, dx[lo:hi], *window)
             return dw, db
 
         dw, db = device.for_tiles(x, self.bytes_each(), tile)
-        return dx, dw, db
+        return dx, *rounded(dy.dtype, dw, db)
 
     def columns(self, scratch: device.Scratch, images: int) -> Array:
         """A tile's patches (C, KH, KW, T, OH, OW)."""

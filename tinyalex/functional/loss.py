@@ -134,7 +134,7 @@ def _of_probabilities(arguments: ClassArguments, smoothing: float) -> tuple[Tens
             f"cross_entropy: target has shape {t.shape}, but probabilities need the shape of "
             f"input, {x.shape}. For class indices, give integers: target.astype('int64')."
         )
-    float_tensors("cross_entropy", input=x, target=t)
+    x, t = float_tensors("cross_entropy", input=x, target=t)
     if smoothing:
         t = t * (1 - smoothing) + smoothing / len(w)
     losses = SoftCrossEntropy.apply(flat(x), flat(t), w)

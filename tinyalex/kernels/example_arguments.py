@@ -311,7 +311,7 @@ def _loss(random: Random, dtype: np.dtype) -> Iterator[Example]:
             cpu.cross_entropy(x, t, w, p, loss, weight, -100)
         dloss = random.standard_normal(n).astype(dtype)
         yield Example("cross_entropy_backward", label, (dloss, p, t, weight, dx), (4,))
-    wide = np.result_type(dtype, np.float32)
+    wide = device.sum_dtype(dtype)
     for n in (1, 700):
         x, counts = random.standard_normal(n).astype(dtype), random.uniform(1, 300, n).astype(dtype)
         outputs = _empty((), dtype), _empty((), wide)
@@ -345,7 +345,7 @@ def _dropout(random: Random, dtype: np.dtype) -> Iterator[Example]:
 
 
 def _training(random: Random, dtype: np.dtype) -> Iterator[Example]:
-    wide = np.result_type(dtype, np.float32)
+    wide = device.sum_dtype(dtype)
 
     def lists(count: int, *shapes: tuple[int, ...]) -> list[list[np.ndarray]]:
         """`count` lists of arrays of these shapes."""
@@ -364,6 +364,11 @@ def _training(random: Random, dtype: np.dtype) -> Iterator[Example]:
         rows = [(0.01, 0.9, 0.0005, 0), (0.02, 0.9, 0.0, 0), (0.3, 0.5, 0.1, 1), (0.3, 0.5, 0, 1)]
         options = np.array([rows[i % 5 % 4] for i in range(len(shapes))], wide)
         yield Example("sgd_update", label, (*lists(3, *shapes), options), (0, 1))
+    for label, scaling in (("scaled", [16.0, 0.0]), ("skipped", [16.0, 1.0])):
+        options = np.array([(0.01, 0.9, 0.0005, 0), (0.02, 0.9, 0, 1)], wide)
+        arguments = *lists(3, (7, 41), (300,)), options, np.array(scaling, wide)
+        yield Example("sgd_update", label, arguments, (0, 1))
+    yield from _loss_scale(lists)
     weights, means, squares, grads = lists(4, (7, 41), (300,))
     # lr, a1, a2, eps, l2, decay, c1, c2: decay in the gradient, then decoupled
     rates = [(0.01, 0.1, 0.05, 1e-8, *decays, 0.3, 0.1) for decays in ((0.1, 0.0), (0.0, 0.5))]
@@ -391,3 +396,27 @@ def _training(random: Random, dtype: np.dtype) -> Iterator[Example]:
     yield augment("bytes", x, mean, out, moves, None, 1.0)
     yield augment("smaller crops, colour noise", x, mean, small, moves, colour, 0.5)
     yield augment("floats, mean colour", floats, mean_colour, out, moves, colour, 0.25)
+
+
+def _loss_scale(lists: Callable[..., list[list[np.ndarray]]]) -> Iterator[Example]:
+    def state(scale: float, found: float, steps: float) -> np.ndarray:
+        return np.array([scale, found, steps], np.float32)
+
+    for label, value in (("finite", 60000.0), ("infinite", -np.inf), ("not a number", np.nan)):
+        for position in (0, -1):
+            (grads,) = lists(1, *[(7, 41)] * 33)
+            grads[position].ravel()[position] = value
+            where = "the first" if position == 0 else "the last"
+            yield Example("find_not_finite", f"{label}, {where}", (grads, state(2, 0, 3)), (1,))
+    (grads,) = lists(1, (7, 41), (300,))
+    grads[1][::2] = np.nan
+    yield Example("find_not_finite", "several", (grads, state(2, 0, 3)), (1,))
+    states = {
+        "found": state(1024, 1, 5),
+        "not found": state(1024, 0, 5),
+        "the last step of an interval": state(1024, 0, 9),
+        "found in the last step": state(1024, 1, 9),
+        "the largest factor": state(3e38, 0, 9),
+    }
+    for label, before in states.items():
+        yield Example("update_loss_scale", label, (before, 2.0, 0.5, 10), (0,))

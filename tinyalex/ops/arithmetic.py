@@ -3,7 +3,7 @@
 import operator
 from typing import Any
 
-from tinyalex import device
+from tinyalex import device, kernels
 from tinyalex.device import Array
 from tinyalex.function import Function
 from tinyalex.ops.broadcasting import broadcastable, unbroadcast
@@ -230,7 +230,7 @@ class MatMul(Function):
     def forward(self, x: Array, y: Array) -> Array:
         self.x, self.y = x, y = device.asarray(x, like=y), device.asarray(y, like=x)
         try:
-            return x @ y
+            return kernels.of(x).product(x, y)
         except ValueError:
             raise ValueError(
                 f"MatMul: shapes {x.shape} and {y.shape} do not match. Expected "
@@ -244,10 +244,13 @@ class MatMul(Function):
             y, dz = y[:, None], dz[..., None]
         if x.ndim == 1:
             x, dz = x[None, :], dz[..., None, :]
-        want_dx, want_dy = self.needs_input_grad
-        dx = unbroadcast(dz @ y.swapaxes(-1, -2), x).reshape(self.x.shape) if want_dx else None
-        dy = unbroadcast(x.swapaxes(-1, -2) @ dz, y).reshape(self.y.shape) if want_dy else None
-        return dx, dy
+        (want_dx, want_dy), product = self.needs_input_grad, kernels.of(dz).product
+        dx = unbroadcast(product(dz, y.swapaxes(-1, -2)), x) if want_dx else None
+        dy = unbroadcast(product(x.swapaxes(-1, -2), dz), y) if want_dy else None
+        return (
+            None if dx is None else dx.reshape(self.x.shape),
+            None if dy is None else dy.reshape(self.y.shape),
+        )
 
 
 def _library(x: Any, y: Any) -> Any:

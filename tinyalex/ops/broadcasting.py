@@ -1,5 +1,7 @@
 """Broadcasting and its adjoint, the sum over the axes that were repeated."""
 
+from typing import Any
+
 import numpy as np
 
 from tinyalex import device
@@ -15,8 +17,14 @@ def unbroadcast(grad: Array, like: Array) -> Array:
     added = grad.ndim - like.ndim
     stretched = [i for i in range(added, grad.ndim) if like.shape[i - added] == 1 != grad.shape[i]]
     if added or stretched:
-        grad = grad.sum(axis=(*range(added), *stretched), keepdims=True).reshape(like.shape)
+        grad = sum_over(grad, (*range(added), *stretched), keepdims=True).reshape(like.shape)
     return grad.astype(like.dtype, copy=False)
+
+
+def sum_over(x: Array, axis: Any, keepdims: bool = False) -> Array:
+    """The sum of a floating array, in its dtype; of float16, computed in float32."""
+    total = x.sum(axis=axis, keepdims=keepdims, dtype=device.sum_dtype(x.dtype))
+    return device.asarray(total).astype(x.dtype, copy=False)
 
 
 def broadcast_back(dy: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:

@@ -4,8 +4,6 @@ import math
 import operator
 from typing import Any
 
-import numpy as np
-
 from tinyalex import device
 from tinyalex.device import Array
 from tinyalex.function import Function
@@ -65,7 +63,7 @@ class Mean(Function):
         check_floating("mean", x)
         self.shape, self.axes = x.shape, axes_of("mean", axis, x.shape)
         self.count = _count(x.shape, self.axes)
-        total = x.sum(axis=self.axes, keepdims=keepdims, dtype=_sum_dtype(x))
+        total = x.sum(axis=self.axes, keepdims=keepdims, dtype=device.sum_dtype(x.dtype))
         return (device.asarray(total) / self.count).astype(x.dtype, copy=False)
 
     def backward(self, dy: Array) -> Array:
@@ -83,7 +81,7 @@ class Var(Function):
     def forward(self, x: Array, *, axis: Any, keepdims: Any, correction: float) -> Array:
         check_floating(type(self).__name__.lower(), x)
         self.shape, self.axes = x.shape, axes_of(type(self).__name__.lower(), axis, x.shape)
-        wide = _sum_dtype(x)
+        wide = device.sum_dtype(x.dtype)
         total = x.sum(axis=self.axes, keepdims=True, dtype=wide)
         self.centred = x - (total / max(1, _count(x.shape, self.axes))).astype(x.dtype, copy=False)
         self.count = max(0, _count(x.shape, self.axes) - correction)
@@ -181,11 +179,6 @@ class CumSum(Function):
             return dy
         xp = device.xp(dy)
         return xp.flip(xp.flip(dy, self.axis).cumsum(axis=self.axis), self.axis)
-
-
-def _sum_dtype(x: Array) -> np.dtype:
-    """float32 for float16, whose largest number is 65504."""
-    return np.promote_types(x.dtype, np.float32)
 
 
 def _count(shape: tuple[int, ...], axes: tuple[int, ...]) -> int:

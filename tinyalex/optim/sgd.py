@@ -32,6 +32,8 @@ class SGD(Optimizer):
 
     arrays = ("velocity",)
     velocity: list[list[Array]]
+    scaling: Array | None = None
+    """In `GradScaler.step`: the loss's factor, and whether a gradient is not finite."""
 
     def __init__(
         self,
@@ -51,7 +53,7 @@ class SGD(Optimizer):
         weights, grads = [p.data for p in params], [p.grad for p in params]
         velocities = self.stored("velocity", params, places)
         k = kernels.of(weights[0])
-        k.sgd_update(weights, velocities, grads, self.options(params))
+        k.sgd_update(weights, velocities, grads, self.options(params), self.scaling)
 
     def row(self, place: Place) -> tuple[float, ...]:
         group = self.param_groups[place.group]

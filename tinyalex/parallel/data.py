@@ -67,10 +67,11 @@ class DataParallel(Scheme):
         if total == 0:
             return None
         device.set_step(device.step(), first)
-        logits = self.model(images)
-        loss = F.cross_entropy(logits, labels, reduction="sum") * (1 / total)
+        with self.precision():
+            logits = self.model(images)
+            loss = F.cross_entropy(logits, labels, reduction="sum") * (1 / total)
         with self.buckets:
-            loss.backward()
+            self.scaler.scale(loss).backward()
         with device.on_device_of(logits.data):
             errors = count_errors(logits.data, labels)
             sums = device.xp(errors).stack([loss.data, errors.astype(loss.dtype)])
@@ -78,7 +79,8 @@ class DataParallel(Scheme):
             return StepResult(sums[0], sums[1], total, logits.shape[1])
 
     def evaluate(self, batches: Iterable[tuple[Array, Array]]) -> Evaluation:
-        own = score(*log_probabilities(self.model, batches))
+        with self.precision():
+            own = score(*log_probabilities(self.model, batches))
         return merge_evaluations(self.comm.gather_objects(own))
 
     def describe_ranks(self) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from tinyalex import device
 from tinyalex.device import Array, Graph
 from tinyalex.nn.partitioned import Partitioned
-from tinyalex.optim import Optimizer
+from tinyalex.optim import SGD, Optimizer
 from tinyalex.training.scheme import Scheme, StepResult
 
 
@@ -13,8 +13,9 @@ class CapturedStep:
     """Forward pass, loss, backward pass and update, captured in a `device.Graph`.
 
     Batches have one size. What changes from step to step is in the GPU's memory: the
-    batch, the step of `device.set_step`, which dropout reads, and the options of the
-    optimizer. It is captured again if a parameter has a new array.
+    batch, the step of `device.set_step`, which dropout reads, the options of the
+    optimizer and the state of the scheme's GradScaler. It is captured again if a
+    parameter has a new array.
 
     Raises ValueError if the steps of `scheme` cannot be captured.
     """
@@ -29,6 +30,11 @@ class CapturedStep:
             raise ValueError(
                 "graph: a graph has the work of one GPU, but the network's columns are on "
                 "several. Leave out --graph, or --devices."
+            )
+        if scheme.scaler.is_enabled() and not isinstance(optimizer, SGD):
+            raise ValueError(
+                f"graph: with a GradScaler, {type(optimizer).__name__} waits for the GPU in each "
+                "step. Use optim.SGD, or leave out --graph or --amp."
             )
         self.scheme, self.optimizer = scheme, optimizer
         self._arrays: Sequence[Array] = ()
@@ -53,5 +59,6 @@ class CapturedStep:
         assert result is not None
         if not self._is_prepared:
             self.optimizer.prepare()  # needs the gradients of this step, or of one before
-        self.optimizer.apply()
+        self.scheme.scaler.apply(self.optimizer)
+        self.scheme.scaler.update()
         return result

@@ -10,7 +10,7 @@ from tinyalex import device, serialization
 from tinyalex.kernels.geometry import Shape
 from tinyalex.nn import Module
 from tinyalex.nn.partitioned import Partitioned
-from tinyalex.optim import SGD, Optimizer
+from tinyalex.optim import SGD, GradScaler, Optimizer
 from tinyalex.optim.lr_scheduler import Scheduler
 from tinyalex.training.checkpoint_contents import ENTRIES, mismatches
 from tinyalex.training.history import CHECKPOINT
@@ -34,14 +34,21 @@ class Run:
         scheduler: Any,
         options: dict[str, Any] | None,
         defaults: dict[str, Any] | None = None,
+        scaler: GradScaler | None = None,
     ) -> None:
         if isinstance(model, Partitioned) and not isinstance(optimizer, SGD):
             raise ValueError(
                 f"Trainer: a network whose parameters are divided is trained with optim.SGD, got "
                 f"{type(optimizer).__name__}. Use SGD, or --parallel data."
             )
+        if isinstance(model, Partitioned) and scaler is not None and scaler.is_enabled():
+            raise ValueError(
+                "Trainer: a network whose parameters are divided is trained without a GradScaler: "
+                "each part has gradients of its own that may not be finite."
+            )
         self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
         self.options, self.defaults = options or {}, defaults or {}
+        self.scaler = scaler or GradScaler(enabled=False)
         self.progress = Progress()
         self.log: list[Epoch] = []
         self.best: dict[str, np.ndarray] = {}
@@ -53,6 +60,7 @@ class Run:
             "model": self.model.state_dict(),
             "best": self.best,
             "optimizer": self._optimizer_state(),
+            "scaler": self.scaler.state_dict(),
             "scheduler": self.scheduler.state_dict() if self.scheduler is not None else None,
             "progress": asdict(self.progress),
             "log": [asdict(line) for line in self.log],
@@ -85,6 +93,7 @@ class Run:
                 self.optimizer.values(),
                 # One of the user's own may have any state.
                 self.scheduler.state_dict() if isinstance(self.scheduler, Scheduler) else None,
+                self.scaler.state_dict(),
             )
         if wrong:
             lines = sorted(wrong)[:20] + [f"and {len(wrong) - 20} more"] * (len(wrong) > 20)
@@ -95,6 +104,7 @@ class Run:
         self.best = state["best"]
         self.model.load_state_dict(state["model"])
         self._load_optimizer(state["optimizer"])
+        self.scaler.load_state_dict(state.get("scaler", {}))
         if self.scheduler is not None and state["scheduler"] is not None:
             self.scheduler.load_state_dict(state["scheduler"])
         self.progress = Progress(**state["progress"])

@@ -23,6 +23,7 @@ def mismatches(
     arrays: dict[str, list[list[Shape]]],
     values: dict[str, Any],
     schedule: dict[str, Any] | None,
+    scaler: dict[str, Any],
 ) -> list[str]:
     """Each value that is missing, unknown, or of another type or shape than expected.
 
@@ -31,6 +32,7 @@ def mismatches(
     arrays    shapes of the optimizer's arrays, for each group
     values    the rest of the optimizer's state
     schedule  the state of the run's learning rate schedule, if it is to be checked
+    scaler    the state of its loss scale; {} if it has none, as in earlier versions
     """
     log = state["log"]
     expected = {
@@ -45,6 +47,8 @@ def mismatches(
         expected["scheduler"] = {name: _numbers_like(value) for name, value in schedule.items()}
         if isinstance(given := state["scheduler"], dict):  # another schedule's may have more
             state = state | {"scheduler": {k: given[k] for k in given if k in schedule}}
+    state = {"scaler": {}} | state
+    expected["scaler"] = _numbers_like(scaler)
     return [line for name in expected for line in _compare(name, expected[name], state[name])]
 
 

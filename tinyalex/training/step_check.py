@@ -39,7 +39,9 @@ class StepCheck:
         loss = float(result.loss)
         is_bad = not math.isfinite(loss)
         if self.skip:
-            is_bad = is_bad or not divergence.gradients_are_finite(self.scheme.model)
+            # A scaler skips the update itself, without counting it.
+            is_checked = not self.scheme.scaler.is_enabled()
+            is_bad |= is_checked and not divergence.gradients_are_finite(self.scheme.model)
         # What follows is collective: all processes must take the same way.
         (is_bad,) = self.scheme.any_rank(is_bad)
         if not is_bad:

@@ -99,7 +99,8 @@ class Trainer(Run):
         remedies: Mapping[str, str] = REMEDIES,
         after_epoch: Callable[[list[Epoch]], None] = lambda log: None,
     ) -> None:
-        super().__init__(model, optimizer, scheduler, options, defaults)
+        scheme = scheme or Scheme(model, train.device)
+        super().__init__(model, optimizer, scheduler, options, defaults, scheme.scaler)
         if valid is None and (patience is not None or isinstance(scheduler, ReduceLROnPlateau)):
             raise ValueError(
                 "Trainer: patience and ReduceLROnPlateau need a validation error, but valid is "
@@ -107,7 +108,7 @@ class Trainer(Run):
             )
         self.train, self.valid, self.epochs = train, valid, epochs
         self.output, self.metadata, self.patience = Path(output), metadata, patience
-        self.scheme = scheme or Scheme(model, train.device)
+        self.scheme = scheme
         for loader in (train, valid):
             if loader is not None and loader.shard != self.scheme.shard:
                 raise ValueError(
@@ -223,7 +224,8 @@ class Trainer(Run):
         result = compute()
         if result is None or not self._check.allows_update(result, self.progress, compute):
             return None
-        self.optimizer.step()
+        self.scheme.scaler.step(self.optimizer)
+        self.scheme.scaler.update()
         return result
 
     def _compute_gradients(self, images: Array, labels: Array) -> StepResult | None:

@@ -27,7 +27,7 @@ from tinyalex.kernels.cpu.convolution.implicit_gemm import (
 from tinyalex.kernels.cpu.convolution.selection import convolution_algorithm
 from tinyalex.kernels.cpu.dropout import dropout, scale_kept
 from tinyalex.kernels.cpu.error_function import error_function
-from tinyalex.kernels.cpu.gemm import matmul
+from tinyalex.kernels.cpu.gemm import matmul, product
 from tinyalex.kernels.cpu.linear import bias_relu, bias_relu_backward
 from tinyalex.kernels.cpu.loss import (
     check_labels,
@@ -36,6 +36,7 @@ from tinyalex.kernels.cpu.loss import (
     weighted_mean,
     weighted_mean_backward,
 )
+from tinyalex.kernels.cpu.loss_scale import find_not_finite, update_loss_scale
 from tinyalex.kernels.cpu.memory_pool import activation, as_activation, like, ready
 from tinyalex.kernels.cpu.normalization import (
     lrn,
@@ -56,9 +57,10 @@ __all__ = [
     "avg_pool_backward", "bias_relu", "bias_relu_backward", "check_labels", "col2im",
     "columns", "conv2d", "conv2d_input_grad", "conv2d_weight_grad",
     "convolution_algorithm", "cross_entropy", "cross_entropy_backward", "dropout",
-    "error_function", "from_columns", "im2col", "like", "lrn", "lrn_backward",
-    "matmul", "matmul_in_tile", "matmul_transposed", "matrix", "max_pool",
-    "max_pool_backward", "positions", "ready", "relu", "relu_backward", "row_sums",
-    "scale_kept", "sgd_update", "spatial_norm", "spatial_norm_backward", "to_columns",
-    "weighted_mean", "weighted_mean_backward",
+    "error_function", "find_not_finite", "from_columns", "im2col", "like", "lrn",
+    "lrn_backward", "matmul", "matmul_in_tile", "matmul_transposed", "matrix",
+    "max_pool", "max_pool_backward", "positions", "product", "ready", "relu",
+    "relu_backward", "row_sums", "scale_kept", "sgd_update", "spatial_norm",
+    "spatial_norm_backward", "to_columns", "update_loss_scale", "weighted_mean",
+    "weighted_mean_backward",
 ]  # fmt: skip

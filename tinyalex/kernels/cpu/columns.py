@@ -2,6 +2,8 @@
 
 Within a tile the images are the last axis in memory, (C, KH, KW, OH, OW, T), so that a
 shifted view of the image consists of long contiguous runs.
+
+BLAS has no float16: the columns and products of float16 images are float32.
 """
 
 import math
@@ -9,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyalex import device
 from tinyalex.device import Scratch
 from tinyalex.kernels.cpu.activation import relu_grad
 from tinyalex.kernels.geometry import Pair
@@ -19,7 +22,8 @@ def columns(
 ) -> np.ndarray:
     """An uninitialised array (*rows, T, OH, OW) in scratch memory."""
     oh, ow = out
-    return np.moveaxis(scratch.take(name, (*rows, oh, ow, images), dtype), -1, -3)
+    wide = device.sum_dtype(dtype)
+    return np.moveaxis(scratch.take(name, (*rows, oh, ow, images), wide), -1, -3)
 
 
 def positions(
@@ -27,7 +31,8 @@ def positions(
 ) -> np.ndarray:
     """An uninitialised array (channels, T, OH, OW) in an activation's memory order."""
     oh, ow = out
-    return np.moveaxis(scratch.take(name, (oh, ow, images, channels), dtype), (-1, -2), (0, 1))
+    wide = device.sum_dtype(dtype)
+    return np.moveaxis(scratch.take(name, (oh, ow, images, channels), wide), (-1, -2), (0, 1))
 
 
 def matrix(a: np.ndarray) -> np.ndarray:
@@ -67,7 +72,8 @@ def col2im(
     col: np.ndarray, x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
 ) -> None:
     """The adjoint of `im2col`: a pixel is the sum of the elements that copy it."""
-    padded, image = _padded(x, kernel, col.shape[4:], stride, padding, dilation)
+    wide = device.sum_dtype(col.dtype)
+    padded, image = _padded(x, kernel, col.shape[4:], stride, padding, dilation, wide)
     rows, cols = ((size - 1) * step + 1 for size, step in zip(col.shape[4:], stride, strict=True))
     for u in range(kernel[0]):
         for v in range(kernel[1]):
@@ -86,6 +92,7 @@ def _padded(
     stride: Pair,
     padding: Pair,
     dilation: Pair,
+    dtype: Any,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(zeros (C, N, rows, cols) that span all windows, their view with x's pixels)"""
     n, c, h, w = x.shape
@@ -93,7 +100,7 @@ def _padded(
         (count - 1) * step + (size - 1) * gap + 1
         for count, step, size, gap in zip(out, stride, kernel, dilation, strict=True)
     )
-    padded = np.moveaxis(np.zeros((c, rows, cols, n), x.dtype), -1, 1)
+    padded = np.moveaxis(np.zeros((c, rows, cols, n), dtype), -1, 1)
     return padded, padded[:, :, padding[0] : padding[0] + h, padding[1] : padding[1] + w]
 
 
@@ -106,7 +113,7 @@ def patches(
     dilation: Pair,
 ) -> np.ndarray:
     """A view (C, KH, KW, N, OH, OW) of a padded copy of x."""
-    padded, image = _padded(x, kernel, out, stride, padding, dilation)
+    padded, image = _padded(x, kernel, out, stride, padding, dilation, x.dtype)
     image[...] = x.swapaxes(0, 1)[:, :, : image.shape[2], : image.shape[3]]
     c, n, h, w = padded.strides
     steps = (c, h * dilation[0], w * dilation[1], n, h * stride[0], w * stride[1])
@@ -133,4 +140,4 @@ def to_columns(dy: np.ndarray, product: np.ndarray, y: np.ndarray | None = None)
     if y is None:
         product[...] = dy.swapaxes(0, 1)
     else:
-        relu_grad(dy, y, product.swapaxes(0, 1))
+        relu_grad(dy.astype(product.dtype, copy=False), y, product.swapaxes(0, 1))

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from tinyalex import device
+from tinyalex.kernels.cpu.half_precision import in_float32
 
 
 def dropout(
@@ -31,6 +32,7 @@ def dropout(
     scale_kept(x, mask, y, scale)
 
 
+@in_float32("y")
 def scale_kept(x: np.ndarray, mask: np.ndarray, y: np.ndarray, scale: float) -> None:
     """y = scale * x where the mask is True, else 0 * x."""
     np.multiply(x, mask, out=y)

@@ -23,6 +23,7 @@ multiplications are partitioned (M rows, K terms, N columns):
 import numpy as np
 
 from tinyalex import device
+from tinyalex.kernels.cpu.half_precision import in_float32
 
 MAX_SERIAL_MADDS = 1 << 18
 """Multiply-adds up to which BLAS does not wake its own threads."""
@@ -50,6 +51,7 @@ MIN_BLOCK_ROWS, MIN_BLOCK_TERMS = 44, 64
 is not partitioned is too large for the cache."""
 
 
+@in_float32("out")
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a @ b for matrices (M, K) and (K, N)."""
     (rows, columns), terms = out.shape, len(b)
@@ -77,6 +79,13 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
         multiply(a[lo:hi], b, out[lo:hi], scratch)
 
     device.for_tiles(out, scratch_bytes, run, single_threaded=madds <= MIN_PARALLEL_MADDS)
+
+
+def product(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """x @ y for vectors, matrices and stacks of them. float16 is added in float32."""
+    if x.dtype == y.dtype == np.float16:
+        return np.asarray(x.astype(np.float32) @ y.astype(np.float32)).astype(np.float16)
+    return x @ y
 
 
 def _outer(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.Scratch) -> None:

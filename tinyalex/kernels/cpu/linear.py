@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tinyalex import device
 from tinyalex.kernels.cpu import activation
 
 
@@ -16,4 +17,4 @@ def bias_relu(y: np.ndarray, bias: np.ndarray | None, relu: bool) -> None:
 def bias_relu_backward(dy: np.ndarray, y: np.ndarray, dz: np.ndarray, dbias: np.ndarray) -> None:
     """dz = relu_grad(dy, y) with the output y (N, O) of the ReLU; dbias = its sum."""
     activation.relu_grad(dy, y, dz)
-    dz.sum(axis=0, out=dbias)
+    dbias[...] = dz.sum(axis=0, dtype=device.sum_dtype(dz.dtype))

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from tinyalex.kernels.cpu.half_precision import in_float32
+
 
 def check_labels(op: str, labels: np.ndarray, ignore: int, classes: int) -> None:
     """Raises ValueError unless all labels but `ignore` are from 0 to classes - 1."""
@@ -14,6 +16,7 @@ def check_labels(op: str, labels: np.ndarray, ignore: int, classes: int) -> None
         )
 
 
+@in_float32("p", "loss", "weight")
 def cross_entropy(
     x: np.ndarray,
     t: np.ndarray,
@@ -50,6 +53,7 @@ def weighted_mean_backward(dy: np.ndarray, total: np.ndarray, dx: np.ndarray) ->
     dx[...] = 0 if total == 0 else dy / total
 
 
+@in_float32("dx")
 def cross_entropy_backward(
     dloss: np.ndarray, p: np.ndarray, t: np.ndarray, weight: np.ndarray, dx: np.ndarray
 ) -> None:

@@ -4,11 +4,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from tinyalex.kernels.cpu.half_precision import in_float32
 from tinyalex.kernels.cpu.layout import parallel_rows, row_blocks, to_hwnc
 from tinyalex.kernels.cpu.pooling import sum_shares, sum_windows
 from tinyalex.kernels.cpu.sliding_windows import windows_over
 
 
+@in_float32("y", "s")
 def lrn(
     x: np.ndarray,
     y: np.ndarray,
@@ -33,6 +35,7 @@ def lrn(
     parallel_rows(x, x.nbytes, run)
 
 
+@in_float32("dx")
 def lrn_backward(
     dy: np.ndarray,
     x: np.ndarray,
@@ -63,6 +66,7 @@ def lrn_backward(
     parallel_rows(x, x.nbytes, run)
 
 
+@in_float32("y", "s")
 def spatial_norm(
     x: np.ndarray, y: np.ndarray, s: np.ndarray, size: int, a: float, beta: float, k: float
 ) -> None:
@@ -82,6 +86,7 @@ def spatial_norm(
     parallel_rows(x, x.nbytes, run)
 
 
+@in_float32("dx")
 def spatial_norm_backward(
     dy: np.ndarray,
     x: np.ndarray,

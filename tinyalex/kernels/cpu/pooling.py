@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from tinyalex.kernels.cpu.half_precision import in_float32
 from tinyalex.kernels.cpu.layout import parallel_rows, row_blocks, to_hwnc
 from tinyalex.kernels.cpu.masking import zero_where
 from tinyalex.kernels.cpu.sliding_windows import offset_slices, windows_over
@@ -147,6 +148,7 @@ def _first_match(argmax: np.ndarray, candidates: Iterable[tuple], best: np.ndarr
         np.minimum(argmax[out], found, out=argmax[out])
 
 
+@in_float32("dx")
 def max_pool_backward(
     dy: np.ndarray,
     argmax: np.ndarray,
@@ -211,6 +213,7 @@ def _first_visits(
     return {u * kernel[1] + v for u in new[0] for v in new[1]}
 
 
+@in_float32("y")
 def avg_pool(
     x: np.ndarray, y: np.ndarray, divisor: np.ndarray, kernel: Pair, stride: Pair, padding: Pair
 ) -> None:
@@ -235,6 +238,7 @@ def sum_windows(x: np.ndarray, sums: np.ndarray, kernel: Pair, stride: Pair, bor
         sums[out] += seen
 
 
+@in_float32("dx")
 def avg_pool_backward(
     dy: np.ndarray, divisor: np.ndarray, dx: np.ndarray, kernel: Pair, stride: Pair, padding: Pair
 ) -> None:

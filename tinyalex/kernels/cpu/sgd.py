@@ -16,20 +16,28 @@ def sgd_update(
     velocities: list[np.ndarray],
     grads: list[np.ndarray],
     options: np.ndarray,
+    scaling: np.ndarray | None = None,
 ) -> None:
     """velocity = momentum*velocity - decay*lr*w - lr*grad, then w += velocity; for
     nesterov, w += momentum*velocity - decay*lr*w - lr*grad.
 
     options (arrays, 4)  lr, momentum, decay and nesterov (0 or 1) of each array
+    scaling (2,)         the factor of the loss, by which gradients are divided; 1 if
+                         one is not finite: then no update, else 0
     """
+    scale, is_skipped = (1.0, 0.0) if scaling is None else scaling.tolist()
+    if is_skipped:
+        return
     for *arrays, row in zip(weights, velocities, grads, options.tolist(), strict=True):
-        for_blocks(partial(_update_block, row), *arrays)
+        for_blocks(partial(_update_block, [*row, scale]), *arrays)
 
 
 def _update_block(options: list[float], parts: list[np.ndarray], scratch: device.Scratch) -> None:
-    lr, momentum, decay, nesterov = options
+    lr, momentum, decay, nesterov, scale = options
     w, v, grad = parts
     change = scratch.take("change", w.shape, w.dtype)
+    if scale != 1:
+        grad = np.divide(grad, scale, out=scratch.take("grad", w.shape, w.dtype))
     v *= momentum
     if decay:
         v -= np.multiply(w, decay * lr, out=change)

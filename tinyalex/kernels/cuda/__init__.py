@@ -9,6 +9,7 @@ neighbours in the image.
 """
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,7 @@ def matrix(a: Array) -> Array:
 
 
 def row_sums(a: Array) -> Array:
-    return a.sum(axis=1)
+    return a.sum(axis=1, dtype=device.sum_dtype(a.dtype))
 
 
 def matmul(a: Array, b: Array, out: Array) -> None:
@@ -79,6 +80,14 @@ def matmul_in_tile(a: Array, b: Array, out: Array) -> None:
     cublas.multiply(*stacks)
     if target is not out:
         out[...] = target
+
+
+def product(x: Array, y: Array) -> Array:
+    is_dot = x.size == y.size and x.shape[-1:] == (x.size,)
+    if is_dot and x.dtype == y.dtype == np.float16:
+        # CuPy computes dot products without cuBLAS, and adds in their dtype.
+        return (x.astype(np.float32) @ y.astype(np.float32)).astype(np.float16)
+    return x @ y
 
 
 def matmul_transposed(a: Array, b: Array, out: Array) -> None:
@@ -143,7 +152,7 @@ def conv2d_weight_grad(
     tiles = _tiles(groups, len(dw), math.prod(dw.shape[1:]))
     segments = max(1, min(WEIGHT_GRAD_BLOCKS // tiles, positions // MIN_SEGMENT_POSITIONS))
     length = -(-positions // segments)
-    parts = device.xp(dw).empty((segments, *dw.shape), np.result_type(dw.dtype, np.float32))
+    parts = device.xp(dw).empty((segments, *dw.shape), device.sum_dtype(dw.dtype))
     threads = segments * tiles * BLOCK_THREADS
     launch("implicit_gemm.cu", "conv2d_weight_grad", threads, x, dy, parts, *sizes, length)
     device.xp(dw).sum(parts, axis=0, dtype=parts.dtype, out=dw)
@@ -311,9 +320,17 @@ def scale_kept(x: Array, mask: Array, y: Array, scale: float) -> None:
 
 
 def sgd_update(
-    weights: list[Array], velocities: list[Array], grads: list[Array], options: Array
+    weights: list[Array],
+    velocities: list[Array],
+    grads: list[Array],
+    options: Array,
+    scaling: Array | None = None,
 ) -> None:
-    _update("sgd.cu", "sgd_update", weights, velocities, grads, options=options)
+    is_scaled = scaling is not None
+    pointer = options if scaling is None else scaling.astype(options.dtype, copy=False)
+    for i, n, parts in _parts(weights, velocities, grads):
+        rows = options[i : i + ARRAYS]
+        launch("sgd.cu", "sgd_update", n, *parts, rows, pointer, n, is_scaled)
 
 
 def adam_update(
@@ -323,15 +340,25 @@ def adam_update(
     grads: list[Array],
     options: Array,
 ) -> None:
-    _update("adam.cu", "adam_update", weights, means, squares, grads, options=options)
+    for i, n, parts in _parts(weights, means, squares, grads):
+        launch("adam.cu", "adam_update", n, *parts, options[i : i + ARRAYS], n)
 
 
-def _update(file: str, kernel: str, *lists: list[Array], options: Array) -> None:
-    """Launch a kernel once for up to ARRAYS arrays of each list."""
+def find_not_finite(grads: list[Array], state: Array) -> None:
+    for _, n, parts in _parts(grads):
+        launch("loss_scale.cu", "find_not_finite", n, *parts, state, n)
+
+
+def update_loss_scale(state: Array, growth: float, backoff: float, interval: int) -> None:
+    launch("loss_scale.cu", "update_loss_scale", 1, state, growth, backoff, interval)
+
+
+def _parts(*lists: list[Array]) -> Iterator[tuple[int, int, list[list[Array]]]]:
+    """For each launch: the index of its first arrays, their number of elements, and at
+    most ARRAYS arrays of each list."""
     for i in range(0, len(lists[0]), ARRAYS):
         parts = [[ready(a) for a in arrays[i : i + ARRAYS]] for arrays in lists]
-        n = sum(w.size for w in parts[0])
-        launch(file, kernel, n, *parts, options[i : i + ARRAYS], n)
+        yield i, sum(a.size for a in parts[0]), parts
 
 
 def augment(
