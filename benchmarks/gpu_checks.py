@@ -8,7 +8,7 @@ import precision
 
 from tinyalex import device
 from tinyalex.kernels import cpu, cuda
-from tinyalex.kernels.example_arguments import Example, examples, on_arrays
+from tinyalex.kernels.examples import Example, examples, on_arrays
 
 TOLERANCE = {"float16": 2e-3, "float32": 1e-5, "float64": 1e-12}
 """Relative, and absolute, of each dtype: as in tests/test_kernels.py."""

@@ -15,7 +15,7 @@ from tinyalex.emulator.kernels.memory_reports import MemoryUse
 from tinyalex.installation import pip_install
 from tinyalex.kernels import cpu, cuda
 from tinyalex.kernels.cuda import source_files
-from tinyalex.kernels.example_arguments import on_arrays
+from tinyalex.kernels.examples import on_arrays
 
 pytestmark = pytest.mark.cuda
 

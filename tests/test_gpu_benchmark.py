@@ -13,7 +13,7 @@ from made_cifar import PER_BATCH, make_folder
 
 from tinyalex import emulator
 from tinyalex.kernels.cuda import source_files
-from tinyalex.kernels.example_arguments import Example
+from tinyalex.kernels.examples import Example
 
 pytestmark = pytest.mark.emulated
 

@@ -10,7 +10,7 @@ from tinyalex import emulator
 from tinyalex.kernels import cpu, cuda
 from tinyalex.kernels.cuda import source_files
 from tinyalex.kernels.cuda.launching import launch
-from tinyalex.kernels.example_arguments import examples, on_arrays
+from tinyalex.kernels.examples import examples, on_arrays
 
 CALLS = {(str(e), dtype): e for dtype in ("float16", "float32", "float64") for e in examples(dtype)}
 TOLERANCE = {"float16": 2e-3, "float32": 1e-5, "float64": 1e-12}

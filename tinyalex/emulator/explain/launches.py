@@ -11,7 +11,7 @@ from tinyalex.emulator.kernels.memory_reports import MemoryUse
 from tinyalex.emulator.kernels.module import Module
 from tinyalex.kernels import cpu, cuda
 from tinyalex.kernels.cuda.launching import engine
-from tinyalex.kernels.example_arguments import examples
+from tinyalex.kernels.examples import examples
 
 
 def calls_of(name: str) -> dict[str, tuple[Any, ...]]:
