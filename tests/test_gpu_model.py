@@ -16,7 +16,7 @@ def test_the_model_counts_the_work_of_a_step_by_layer(tmp_path):
     fc1 = rows["fc1", "forward"]
     assert fc1["flop"] == 2 * 3 * 1024 * 64
     # x, w and y of the product; y, b and y of the addition.
-    assert fc1["bytes"] == 4 * (3 * 1024 + 64 * 1024 + 3 * 64) + 4 * (3 * 64 + 64 + 3 * 64)
+    assert fc1["bytes"] == 4 * (3 * 1024 + 64 * 1024 + 3 * 64) + 4 * (64 + 3 * 64)
     assert fc1["gpu_seconds"] == pytest.approx(fc1["bytes"] / 2039e9, rel=1e-4)
     assert fc1["bound"] == "launches"
     assert fc1["seconds"] == pytest.approx(fc1["launches"] * found["launch_seconds"])
