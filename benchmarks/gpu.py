@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measure a GPU in five minutes: values, ceilings, training, steps against PyTorch.
+"""Measure a GPU within --minutes: values, ceilings, training, steps against PyTorch.
 
     python benchmarks/gpu.py --out runs/gpu
 
@@ -7,14 +7,16 @@
   ceilings  the card's copy bandwidth, and FLOP/s of large matrix products
   cifar     train_cifar.py's `quick` network for --epochs epochs, and its test error
   steps     training steps of `torchvision` and `paper` at batch 128 and 256, in
-            float32, TF32 and half precision, against PyTorch eager and compiled
-            (channels_last, cudnn.benchmark, allow_tf32 as in each row); memory
+            float32, TF32 and half precision, launch by launch and captured in a CUDA
+            graph, against PyTorch eager and compiled (channels_last, cudnn.benchmark,
+            allow_tf32 as in each row); memory
   layers    tinyalex's layers in float32, with bytes, operations and share of the roof
   launches  of a step, counted on an emulated GPU; needs g++
 
-Writes gpu.json after each part, and then gpu.md with charts. Every time is measured by
-CUDA events after a warm-up; contenders alternate (gpu_steps.py). What was not measured
-has no number, but the reason. Parts that do not fit into --minutes are left out.
+Writes gpu.json after each part, and then gpu.md with charts. Times are measured by CUDA
+events after a warm-up, those of CIFAR-10's epochs by the host's clock; contenders
+alternate (gpu_steps.py). What was not measured has no number, but the reason. Parts
+that do not fit into --minutes are left out.
 
 On an emulated GPU (`tinyalex emulate`), everything runs with small sizes, and times are
 left out.
@@ -72,7 +74,8 @@ def main() -> int:
             continue
         print(f"{name} ...", flush=True)
         try:
-            part(found, remaining)
+            with device.on(args.device):  # of the events
+                part(found, remaining)
         except Exception as error:  # a part that fails leaves the others valid
             found["failed"][name] = f"{type(error).__name__}: {error}"
         report.write_json(args.out, "gpu", found)
@@ -119,7 +122,7 @@ def parts(
 
     yield "kernels", kernels
     yield "ceilings", ceilings
-    first = [gpu_steps.OURS, gpu_steps.EAGER]
+    first = [gpu_steps.OURS, gpu_steps.GRAPH, gpu_steps.EAGER]
     for variant, batch in sizes:
         contenders = [*first, gpu_steps.COMPILED] if args.smoke else first
         yield f"{variant}, batch {batch}", steps((variant, batch), contenders)

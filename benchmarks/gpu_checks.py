@@ -8,7 +8,7 @@ import precision
 
 from tinyalex import device
 from tinyalex.kernels import cpu, cuda
-from tinyalex.kernels.example_arguments import Example, examples
+from tinyalex.kernels.example_arguments import Example, examples, on_arrays
 
 TOLERANCE = {"float16": 2e-3, "float32": 1e-5, "float64": 1e-12}
 """Relative, and absolute, of each dtype: as in tests/test_kernels.py."""
@@ -25,7 +25,8 @@ CALLS = 20
 def kernels(name: str, smoke: bool) -> list[dict[str, Any]]:
     """For each primitive: {"primitive", "dtype", "examples", "error", "ok"}.
 
-    error  the largest of all outputs, as a multiple of the tolerance; at most 1 is ok
+    error  the largest of all outputs, as a multiple of the tolerance; at most 1 is ok.
+           None, with "failed", if an example could not be run
     smoke  only one example of each, in float32
     """
     rows: dict[tuple[str, str], dict[str, Any]] = {}
@@ -36,9 +37,15 @@ def kernels(name: str, smoke: bool) -> list[dict[str, Any]]:
                 continue
             row = {"primitive": key[0], "dtype": dtype, "examples": 0, "error": 0.0, "ok": True}
             row = rows.setdefault(key, row)
-            error = excess(example, name, TOLERANCE[dtype])
             row["examples"] += 1
-            row["error"] = max(row["error"], error)
+            try:
+                error = excess(example, name, TOLERANCE[dtype])
+            except Exception as reason:  # of the compiler, of the GPU
+                row |= {"error": None, "ok": False}
+                row["failed"] = f"{example.label}: {type(reason).__name__}: {reason}"
+                continue
+            if row["error"] is not None:
+                row["error"] = max(row["error"], error)
             row["ok"] = row["ok"] and error <= 1
     return list(rows.values())
 
@@ -49,19 +56,28 @@ def excess(example: Example, name: str, tolerance: float) -> float:
     expected = example.in_double().copies()
     with np.errstate(all="ignore"):
         getattr(cpu, example.primitive)(*expected)
-    given = [device.to(x, name) if isinstance(x, np.ndarray) else x for x in example.copies()]
+    given = [on_arrays(lambda x: device.to(x, name), x) for x in example.copies()]
     with device.on(name):
         getattr(cuda, example.primitive)(*given)
-    worst = 0.0
-    for i in example.written:
-        mine = np.asarray(device.to_numpy(given[i]), np.float64)
-        theirs = np.asarray(expected[i], np.float64)
-        with np.errstate(all="ignore"):
-            ratio = np.abs(mine - theirs) / (tolerance * (1 + np.abs(theirs)))
-        same = (mine == theirs) | (np.isnan(mine) & np.isnan(theirs))
-        ratio = np.where(same, 0.0, np.where(np.isfinite(ratio), ratio, np.inf))
-        worst = max(worst, float(ratio.max(initial=0.0)))
-    return worst
+    ratios = [
+        _excess(device.to_numpy(mine), theirs, tolerance)
+        for i in example.written
+        for mine, theirs in zip(_arrays(given[i]), _arrays(expected[i]), strict=True)
+    ]
+    return max(ratios)
+
+
+def _arrays(argument: Any) -> list[Any]:
+    return argument if isinstance(argument, list) else [argument]
+
+
+def _excess(mine: np.ndarray, theirs: np.ndarray, tolerance: float) -> float:
+    mine, theirs = mine.astype(np.float64), theirs.astype(np.float64)
+    with np.errstate(all="ignore"):
+        ratio = np.abs(mine - theirs) / (tolerance * (1 + np.abs(theirs)))
+    same = (mine == theirs) | (np.isnan(mine) & np.isnan(theirs))
+    ratio = np.where(same, 0.0, np.where(np.isfinite(ratio), ratio, np.inf))
+    return float(ratio.max(initial=0.0))
 
 
 def ceilings(name: str, smoke: bool) -> list[dict[str, Any]]:

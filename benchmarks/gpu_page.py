@@ -61,8 +61,8 @@ def kernel_table(found: Found) -> str:
             r["primitive"],
             r["dtype"],
             str(r["examples"]),
-            f"{r['error']:.2g}",
-            "equal" if r["ok"] else "**differs**",
+            NOT_MEASURED if r["error"] is None else f"{r['error']:.2g}",
+            "equal" if r["ok"] else f"**{r.get('failed', 'differs')}**",
         ]
         for r in found["kernels"]
     ]
@@ -106,10 +106,10 @@ def step_table(found: Found) -> str:
     failed = [f"- {'; '.join(names)}: {reason}" for reason, names in reasons.items()]
     note = (
         "A step: forward with dropout, loss, backward, SGD. Medians of rounds, in which the "
-        "frameworks of a precision alternate, and their range. PyTorch: channels_last, "
-        "cudnn.benchmark, allow_tf32 in the rows tf32 only, autocast in the rows half. No loss "
-        "scaling. torch.compile is measured in a process of its own, with tinyalex again. "
-        "Memory: what each framework reserved."
+        "frameworks of a precision alternate, and their range. A captured step (graph) also "
+        "copies the batch and counts errors. PyTorch: channels_last, cudnn.benchmark, allow_tf32 "
+        "in the rows tf32 only, autocast in the rows half. No loss scaling. torch.compile is "
+        "measured in a process of its own, with tinyalex again. Memory: what a framework reserved."
     )
     parts = [report.table(head, rows, left=4), note]
     if failed:
@@ -191,7 +191,12 @@ def panels(rows: list[dict[str, Any]]) -> list[tuple[str, list[tuple[str, float,
         text = f"{speed:.3g}"
         if ratio := r.get("ratio"):
             text += f"   tinyalex: {ratio['median']:.2f} x as fast"
-        bar = f"{r['precision']}, {r['label']}", speed, text, r["label"] == gpu_steps.OURS
+        bar = (
+            f"{r['precision']}, {r['label']}",
+            speed,
+            text,
+            r["label"] in (gpu_steps.OURS, gpu_steps.GRAPH),
+        )
         bars = found.setdefault(f"{r['variant']}, batch {r['batch']}", [])
         if bar[0] not in (name for name, *_ in bars):  # tinyalex is measured twice
             bars.append(bar)

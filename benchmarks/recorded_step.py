@@ -93,19 +93,26 @@ def record(
     if reason := precision.why_not(kind):
         raise RuntimeError(reason)
     model, image = networks.build(network["variant"])
-    with emulator.recording(execute=False) as work, _sized_kernels(work, launched):
+    with emulator.recording(execute=False) as work:
         model.to("cuda").train()
         pixels, augment = _data(batch, image)
         labels = device.to(np.zeros(batch, np.int64), "cuda")
         optimizer = optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
-        work.clear()
-        with _RecordedPasses(model, work) as rows:
-            images = rows.observe(DATA, 0, lambda: augment(pixels, epoch=0, first=0))
+
+        def compute_gradients(images: Any) -> None:
             optimizer.zero_grad()
             with precision.forward_context(kind):
                 loss = F.cross_entropy(model(images), labels)
             loss.backward()
-        rows.observe(UPDATE, 1, optimizer.step)
+
+        # The first step also copies the rates to the GPU.
+        compute_gradients(augment(pixels, epoch=0, first=0))
+        optimizer.step()
+        work.clear()
+        with _sized_kernels(work, launched), _RecordedPasses(model, work) as rows:
+            images = rows.observe(DATA, 0, lambda: augment(pixels, epoch=0, first=0))
+            compute_gradients(images)
+            rows.observe(UPDATE, 1, optimizer.step)
     found = list(rows.by_pass.values())
     of_rows = {id(w) for row in found for w in row.work}
     if rest := [w for w in work if id(w) not in of_rows]:

@@ -56,6 +56,7 @@ KERNEL = "test_kernels.py::test_a_kernel_on_the_device_equals_numpy"
 LAUNCH = "test_gpu.py::test_launch_rejects_arguments_that_cupy_would_misread"
 STEP = "test_gpu.py::test_a_training_step_neither_synchronizes_nor_copies_nor_allocates"
 RESULTS = "test_gpu.py::test_results_are_on_the_device_of_the_arguments"
+GRAPH = "test_graph.py"
 BATCHES = "test_gpu.py::test_a_loader_returns_the_same_batches_on_both_devices[at once]"
 UPLOADS = "test_gpu.py::test_uploads_arrive_in_order"
 
@@ -80,7 +81,7 @@ MUTANTS = [
         ("velocities and gradients exchanged", "_parts(weights, velocities, grads)", "_parts(weights, grads, velocities)", f"{KERNEL}[sgd_update-one array float32]", "argument 0"),
         ("the options of the first 32 arrays for all", "rows = options[i : i + ARRAYS]", "rows = options", f"{KERNEL}[sgd_update-33 arrays float32]", "argument 0"),
         ("one thread per sample, not one block", "n * BLOCK_THREADS, x, t", "n, x, t", f"{KERNEL}[cross_entropy-10 classes float32]", "argument 3"),
-        ("eight units per thread, rounded down", "blocks = -(-units // 8)", "blocks = units // 8", f"{KERNEL}[random_mask-half float32]", "argument 0"),
+        ("eight units per thread, rounded down", "octets = -(-units // 8)", "octets = units // 8", f"{KERNEL}[dropout-half float32]", "argument 1"),
         ("a size in bytes", '"relu", x.size, x, y, x.size)', '"relu", x.size, x, y, x.nbytes)', f"{KERNEL}[relu- float32]", "out of bounds", "cuda", "check"),
         ("labels checked on the host", '"""No check, which would synchronise. The loss of an invalid label is NaN."""', "assert (labels < classes).all()", STEP, "cuda/__init__.py"),
     ),
@@ -129,6 +130,15 @@ MUTANTS = [
     ),
     *_mutants("tinyalex/optim/optimizer.py",
         ("updates on the first GPU", "with device.on(name):\n                self", "if True:\n                self", "test_gpu.py::test_a_module_moves_with_its_parameters_and_its_optimizer", "sgd_update: weights[0] is on cuda:1, but the kernel runs on cuda.", "cuda:1"),
+    ),
+    *_mutants("tinyalex/device/graph.py",
+        ("a graph that does not wait for its inputs", "        self._stream.wait_event(current.record())\n", "", f"{GRAPH}::test_the_first_call_follows_the_work_before", "assert", "cuda", "lazy"),
+        ("a result used before it is computed", "        current.wait_event(self._stream.record())\n", "", f"{GRAPH}::test_a_graph_repeats_its_work_with_other_inputs", "assert", "cuda", "lazy"),
+        ("the memory of a graph given to others", "allocating = gpu_library().cuda.using_allocator(self._pool.malloc)", "allocating = suppress()", f"{GRAPH}::test_a_graph_keeps_its_memory", "is not memory of a GPU"),
+    ),
+    *_mutants("tinyalex/training/captured_step.py",
+        ("the mask of an earlier step", "        device.step_array(self.scheme.device)\n", "", f"{GRAPH}::test_training_with_a_graph_gives_the_same_bytes[with_momentum]", "H2D transfers are disallowed"),
+        ("the rate of an earlier epoch", "        if self._is_prepared:\n            self.optimizer.prepare()\n", "", f"{GRAPH}::test_training_with_a_graph_gives_the_same_bytes[with_momentum]", "At index 6"),
     ),
     *_mutants("tinyalex/device/uploads.py",
         ("pinned memory reused before its copy is done", "        self.copied.synchronize()  # of the array before\n", "", UPLOADS, "Not equal to tolerance", "cuda", "lazy"),

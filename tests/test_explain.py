@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from test_kernels import arrays_of
 
 from tinyalex import emulator
 from tinyalex.emulator import explain as explain_module
@@ -14,6 +15,7 @@ from tinyalex.emulator.kernels.memory_reports import MemoryUse
 from tinyalex.installation import pip_install
 from tinyalex.kernels import cpu, cuda
 from tinyalex.kernels.cuda import source_files
+from tinyalex.kernels.example_arguments import on_arrays
 
 pytestmark = pytest.mark.cuda
 
@@ -89,14 +91,23 @@ def test_shared_memory_is_shown_in_the_functions_that_a_kernel_calls(without_nvr
     assert "cross_entropy_backward" not in text
 
 
-def test_stores_with_a_stride_of_eight_bytes_are_not_contiguous(without_nvrtc):
-    text = explain("random_mask")
+def test_bank_conflicts_are_shown_beside_coalesced_accesses(without_nvrtc):
+    text = explain("dropout")
     assert "philox(unsigned long long c[4]" in text
-    assert notes_under(text, "threshold;") == ["> 8.0 sectors per global store (ideal 1.0)"]
-    assert "88% of the bytes in those sectors are not written" in " ".join(text.split())
+    assert notes_under(text, "0xffffffffull) < threshold;") == [
+        "> 2.0 passes per shared store (ideal 1.0)"
+    ]
+    assert "fc6: all global accesses are coalesced" in " ".join(text.split())
 
 
-@pytest.mark.parametrize("name", ["im2col", "cross_entropy", "random_mask"])
+def test_headers_are_shown_as_far_as_a_kernel_uses_them(without_nvrtc):
+    text = explain("sgd_update")
+    assert "array_lists.cuh:\n" in text
+    assert "struct Arrays" in text
+    assert "common.cuh" not in text
+
+
+@pytest.mark.parametrize("name", ["im2col", "cross_entropy", "dropout"])
 def test_explain_fits_a_terminal_of_120_columns(without_nvrtc, name):
     assert max(map(len, explain(name).splitlines())) <= 120
 
@@ -105,14 +116,12 @@ def test_explain_fits_a_terminal_of_120_columns(without_nvrtc, name):
 def test_explained_calls_equal_those_of_numpy(name):
     """Without statistics, so that the builds of other tests are reused."""
     for title, arguments in launches.calls_of(name).items():
-        actual, expected = (
-            [x.copy() if isinstance(x, np.ndarray) else x for x in arguments] for _ in range(2)
-        )
+        actual, expected = ([on_arrays(np.copy, x) for x in arguments] for _ in range(2))
         getattr(cpu, name)(*expected)
         with emulator.running():
             getattr(cuda, name)(*actual)
-        for x, y in zip(actual, expected, strict=True):
-            if isinstance(x, np.ndarray):
+        for argument in zip(actual, expected, strict=True):
+            for x, y in zip(*map(arrays_of, argument), strict=True):
                 np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-4, err_msg=title)
 
 

@@ -20,6 +20,8 @@ from tinyalex import data, emulator, kernels, models, nn, optim, training
 from tinyalex import device as devices
 from tinyalex import functional as F
 from tinyalex.device import to_numpy
+from tinyalex.functional import convolution
+from tinyalex.kernels.cuda import selection
 from tinyalex.kernels.fast_paths import fast
 
 pytestmark = pytest.mark.gpu
@@ -243,7 +245,7 @@ def test_a_training_step_neither_synchronizes_nor_copies_nor_allocates(device, t
     )
 
 
-MAX_PAPER_LAUNCHES = 84 + 32
+MAX_PAPER_LAUNCHES = 55 + 23
 """Kernels and matrix multiplications of a training step of `paper`."""
 
 
@@ -275,7 +277,7 @@ def test_train_cifar_trains_on_cuda_as_on_the_cpu(device, tmp_path):
     losses = {}
     for target in ("cpu", device):
         output = tmp_path / target.replace(":", "")
-        options_here = [*options, "--device", target, "--output", output]
+        options_here = [*options, "--device", target, "--output", output, "--graph"]
         result = subprocess.run(
             [sys.executable, root / "train_cifar.py", *options_here],
             capture_output=True,
@@ -321,6 +323,7 @@ def test_train_imagenet_runs_on_cuda(target, tmp_path):
     photos = class_folders(tmp_path / "photos", train=4, val=2)
     options = shlex.split("--image-size 67 --resize 72 --batch-size 2 --epochs 1")
     options += ["--data", photos, "--device", target, "--output", tmp_path / "out"]
+    options += ["--graph"] if target == "cuda" else []
     command = [sys.executable, root / "train_imagenet.py", *options]
     result = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
@@ -534,6 +537,70 @@ def test_uploads_arrive_in_order(device, rng):
     uploader.close()
 
 
+def test_an_empty_array_is_uploaded(device):
+    x = devices.Uploader(device).start(np.empty((0, 3), "f"))()
+    assert (devices.of(x), x.shape, x.dtype) == (device, (0, 3), "f")
+
+
 def test_an_array_on_the_device_is_not_uploaded(device):
     x = ta.Tensor([1.0]).data
     assert devices.Uploader(device).start(x)() is x
+
+
+# Convolution algorithms
+
+
+@on_the_emulator
+def test_the_fastest_convolution_is_measured_once_and_not_in_a_capture(device, rng, monkeypatch):
+    import cupy
+
+    monkeypatch.setattr(selection, "_measured", {})
+    monkeypatch.setattr(selection, "setting", "fastest")
+    x = ta.Tensor(rng.standard_normal((2, 3, 9, 8)).astype("f"))
+    w = ta.Tensor(rng.standard_normal((4, 3, 3, 3)).astype("f"), requires_grad=True)
+    with devices.on(device), cupy.cuda.Stream(non_blocking=True) as stream:
+        stream.begin_capture()
+        captured = convolution.conv_algorithm(
+            convolution.conv_shape(x.shape, w.shape), x.dtype, device, False
+        )
+        stream.end_capture()
+    assert captured is convolution.Conv2d
+    assert not selection._measured
+    y = F.conv2d(x, w)
+    assert list(selection._measured.values()) == [type(y.creator)]
+    with emulator.counting() as counts:
+        F.conv2d(x, w).sum().backward()
+    assert counts.synchronizations == {}
+
+
+@on_the_emulator
+def test_an_implicit_convolution_can_be_captured(device, rng, monkeypatch):
+    import cupy
+
+    monkeypatch.setattr(selection, "setting", "implicit")
+    x, w = (rng.standard_normal(s).astype("f") for s in ((2, 3, 9, 8), (4, 3, 3, 3)))
+    expected = F.conv2d(x, w).numpy()
+    with devices.on(device), cupy.cuda.Stream(non_blocking=True) as stream:
+        image = ta.Tensor(np.zeros_like(x))
+        weight = ta.Tensor(w)
+        F.conv2d(image, weight)
+        stream.begin_capture()
+        y = F.conv2d(image, weight)
+        graph = stream.end_capture()
+        image.data[...] = ta.Tensor(x).data
+        graph.launch()
+        stream.synchronize()
+        np.testing.assert_array_equal(y.numpy(), expected)
+
+
+@on_the_emulator
+def test_an_implicit_convolution_launches_one_kernel_for_each_product(device, rng, monkeypatch):
+    monkeypatch.setattr(selection, "setting", "implicit")
+    x = ta.Tensor(rng.standard_normal((2, 8, 20, 20)).astype("f"), requires_grad=True)
+    w = ta.Tensor(rng.standard_normal((8, 8, 5, 5)).astype("f"), requires_grad=True)
+    with emulator.counting() as counts:
+        F.conv2d(x, w, padding=2).sum().backward()
+    own = {name: n for name, n in counts.launches.items() if not name.startswith("cupy_")}
+    kernels_of_it = "conv2d", "conv2d_input_grad", "conv2d_weight_grad"
+    assert own == {f"{name}<float>": 1 for name in kernels_of_it}
+    assert counts.gemms == 0

@@ -1,6 +1,7 @@
 """benchmarks/gpu.py on emulated GPUs, whose times are left out."""
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
@@ -38,8 +39,9 @@ def test_every_part_runs_and_has_no_times(tmp_path):
     assert all(row["ok"] for row in found["kernels"])
     assert [row["seconds"] for row in found["ceilings"]] == [None] * 4
     rows = {(row["precision"], row["label"]): row for row in found["steps"]}
-    assert len(rows) == 9
-    assert np.isfinite(rows["float32", "tinyalex"]["loss"])
+    assert len(rows) == 12
+    for label in ("tinyalex", "tinyalex graph"):
+        assert np.isfinite(rows["float32", label]["loss"])
     assert not any("seconds" in row or "ratio" in row for row in found["steps"])
     for label in ("torch eager", "torch.compile"):
         assert "pip install torch" in rows["tf32", label]["failed"]
@@ -67,13 +69,18 @@ def timed(monkeypatch):
 
 @pytest.fixture(scope="module")
 def rows():
-    """The rows of two contenders, both tinyalex."""
+    """The rows of two contenders, both tinyalex; steps become longer and longer."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(BENCHMARKS))
         import gpu_steps
+        import gpu_timing
         import networks
 
         patch.setattr(emulator, "is_installed", lambda: False)
+        clock = itertools.count(1)
+        patch.setattr(
+            gpu_timing, "seconds_between", lambda events: [next(clock) for _ in events[1:]]
+        )
         build = gpu_steps.build
         patch.setattr(gpu_steps, "build", lambda label, *rest: build("tinyalex", *rest))
         return gpu_steps.compare(networks.describe("quick"), "float32", OPTIONS)
@@ -81,7 +88,8 @@ def rows():
 
 def test_contenders_alternate_and_have_ratios_within_a_round(rows):
     ours, theirs = rows
-    assert len(ours["rounds"]) == len(theirs["rounds"]) == 2
+    in_turn = [row["rounds"][i] for i in (0, 1) for row in rows]
+    assert np.diff(in_turn).tolist() == [3, 3, 3]  # of three steps each
     assert ours["loss"] == theirs["loss"]
     pairs = np.divide(theirs["rounds"], ours["rounds"])
     np.testing.assert_allclose(theirs["ratio"]["pairs"], pairs)
@@ -168,3 +176,20 @@ def test_a_wrong_kernel_differs_from_numpy(scripts, monkeypatch):
     assert gpu_checks.excess(example, "cuda", 1e-5) == pytest.approx(500, rel=1e-3)
     monkeypatch.setattr(gpu_checks.cuda, "relu", lambda x, y: None)
     assert gpu_checks.excess(example, "cuda", 1e-5) == np.inf
+
+
+def test_a_kernel_that_fails_is_reported_with_the_reason(scripts, monkeypatch):
+    import gpu_checks
+    import gpu_page
+
+    def fail(x, y):
+        raise ValueError("no such kernel")
+
+    x = np.linspace(-1, 1, 7, dtype="f")
+    example = Example("relu", "seven", (x, np.full(7, np.nan, "f")), (1,))
+    monkeypatch.setattr(gpu_checks, "examples", lambda dtype: [example])
+    monkeypatch.setattr(gpu_checks.cuda, "relu", fail)
+    rows = gpu_checks.kernels("cuda", smoke=True)
+    assert not rows[0]["ok"]
+    table = gpu_page.kernel_table({"kernels": rows})
+    assert "- | **seven: ValueError: no such kernel** |" in table

@@ -26,8 +26,11 @@ def test_the_model_counts_the_work_of_a_step_by_layer(tmp_path):
     assert rows["conv1", "backward"]["flop"] == rows["conv1", "forward"]["flop"]
     assert rows["conv2", "backward"]["flop"] == 2 * rows["conv2", "forward"]["flop"]
     im2col = {(r["layer"], r["pass"]): r["bytes"][0] for r in found["convolutions"]}
-    # conv2's bias is read, too. Backward, its ReLU reads y, and db is a sum of dy.
-    y, bias = 4 * 3 * 32 * 16 * 16, 4 * 32
+    # conv1's ReLU is applied in the pooling. db is a sum of dy.
+    y, bias = 4 * 3 * 32 * 32 * 32, 4 * 32
+    assert rows["conv1", "backward"]["bytes"] == im2col["conv1", "dw"] + (y + bias)
+    # conv2's bias is read, too. Backward, its ReLU reads y.
+    y //= 4
     assert rows["conv2", "forward"]["bytes"] == im2col["conv2", "forward"] + bias
     backward = im2col["conv2", "dw"] + im2col["conv2", "dx"] + y + (y + bias)
     assert rows["conv2", "backward"]["bytes"] == backward

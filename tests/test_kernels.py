@@ -133,9 +133,9 @@ def test_an_array_too_large_for_int_is_rejected():
     mask = np.empty(2**31, bool)  # never written, so it takes no memory
     with (
         emulator.running(),
-        pytest.raises(ValueError, match="random_mask: mask has 2147483648 elements"),
+        pytest.raises(ValueError, match="scale_kept: mask has 2147483648 elements"),
     ):
-        launch("dropout.cu", "random_mask", 1, mask, *[0] * 9)
+        launch("dropout.cu", "scale_kept", 1, x(), mask, x(), 1, 1.0)
 
 
 @pytest.mark.cuda

@@ -23,6 +23,28 @@ def test_any_leading_axes_pass_gradcheck(shape, rng):
     ).ok
 
 
+@pytest.mark.parametrize("bias", [True, False])
+def test_with_relu_it_equals_both_layers(bias, dtype, rng):
+    arrays = [rng.standard_normal(shape).astype(dtype) for shape in ((2, 7, 5), (4, 5), (4,))]
+    arrays[0][0, 0, 0] = np.nan
+    dy = rng.standard_normal((2, 7, 4)).astype(dtype)
+    results = []
+    for f in (lambda *a: F.linear(*a, relu=True), lambda *a: F.relu(F.linear(*a))):
+        leaves = [ta.Tensor(a, requires_grad=True) for a in (arrays if bias else arrays[:2])]
+        y = f(*leaves)
+        y.backward(ta.Tensor(dy).data)
+        results.append([y, *(ta.Tensor(leaf.grad) for leaf in leaves)])
+    for one, other in zip(*results, strict=True):
+        tolerance = 1e-3 if dtype == "float16" else 1e-6  # db is added in another order
+        np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("shape", [(5,), (3, 5), (2, 3, 5), (0, 5)], ids=str)
+def test_with_relu_it_passes_gradcheck(shape, rng):
+    arrays = rng.standard_normal(shape), rng.standard_normal((4, 5)), rng.standard_normal(4)
+    assert ta.gradcheck(lambda *a: F.linear(*a, relu=True), arrays).ok
+
+
 def test_it_names_shapes_that_do_not_match():
     with pytest.raises(
         ValueError, match=r"input has shape \(2, 3\), but weight \(4, 5\) expects 5 features"

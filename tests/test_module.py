@@ -537,6 +537,16 @@ def test_a_sequential_fuses_relu_and_max_pooling_with_the_same_bits(rng):
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_linear_layer_applies_its_relu():
+    layers = linear, relu, dropout = nn.Linear(3, 4), nn.ReLU(), nn.Dropout()
+    assert [(stage.layer, stage.fused) for stage in fuse(layers)] == [
+        (linear, relu),
+        (dropout, None),
+    ]
+    x = np.random.default_rng(0).standard_normal((5, 3)).astype("f")
+    np.testing.assert_array_equal(nn.Sequential(linear, relu)(x).numpy(), relu(linear(x)).numpy())
+
+
 @pytest.mark.parametrize("pool", [nn.MaxPool2d(2, dilation=2), nn.AvgPool2d(2)])
 def test_other_pooling_is_not_fused_with_relu(pool):
     stages = list(fuse([conv := nn.Conv2d(3, 4, 3), relu := nn.ReLU(), pool]))

@@ -6,6 +6,8 @@ import pytest
 import tinyalex as ta
 from tinyalex import functional as F
 from tinyalex import nn, optim
+from tinyalex.functional import convolution
+from tinyalex.functional.implicit_convolution import ImplicitConv2d
 
 torch = pytest.importorskip("torch", reason="torch is not installed: make test-peers installs it")
 TF = torch.nn.functional
@@ -40,7 +42,10 @@ def assert_equal(ours, theirs, arrays, dtype):
     ],
     ids=str,
 )
-def test_conv2d(options, dtype, rng):
+@pytest.mark.parametrize("implicit", [False, True], ids=["selected", "implicit GEMM"])
+def test_conv2d(options, implicit, dtype, rng, monkeypatch):
+    if implicit:
+        monkeypatch.setattr(convolution, "conv_algorithm", lambda *a: ImplicitConv2d)
     groups = options.get("groups", 1)
     arrays = [rng.standard_normal(shape) for shape in [(3, 8, 9, 11), (8, 8 // groups, 3, 3), (8,)]]
     assert_equal(

@@ -1,4 +1,5 @@
-"""tinyalex on NumPy or CuPy."""
+"""tinyalex on NumPy or CuPy; gpu_steps.py also asks for other precisions and for steps
+that are captured in a CUDA graph."""
 
 import importlib.metadata
 import time
@@ -14,6 +15,8 @@ from layer_times import LayerTimes, synchronizer
 import tinyalex as ta
 from tinyalex import device, optim
 from tinyalex import functional as F
+from tinyalex.training.captured_step import CapturedStep
+from tinyalex.training.scheme import Scheme
 
 
 class Contender:
@@ -22,6 +25,7 @@ class Contender:
         self.device = device.check(args.device)
         self.wait = synchronizer(self.device)
         self.precision = getattr(args, "precision", "float32")
+        self.captures = getattr(args, "graph", False)
         if self.device != "cpu":
             precision.switch(self.precision)
         self.steps = 0
@@ -33,11 +37,16 @@ class Contender:
         self.model.to(self.device)
         self.images, self.labels = device.to(images, self.device), device.to(labels, self.device)
         self.optimizer = optim.SGD(self.model.parameters(), **settings)
+        self.captured = CapturedStep(Scheme(self.model, self.device), self.optimizer)
 
     def train(self) -> None:
         self.model.train()
         self.steps += 1
         device.set_step(self.steps)  # for dropout's masks
+        if self.captures:
+            with precision.forward_context(self.precision):
+                self.captured(self.images, self.labels)
+            return
         self.optimizer.zero_grad()
         with precision.forward_context(self.precision):
             loss = F.cross_entropy(self.model(self.images), self.labels)

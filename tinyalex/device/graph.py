@@ -92,7 +92,10 @@ class Graph(Generic[T]):
 
     @contextmanager
     def _own_stream(self) -> Iterator[None]:
-        """A context with this graph's stream, memory and workspace of cuBLAS."""
+        """A context with this graph's stream, memory and workspace of cuBLAS.
+
+        CuPy's common pool would free memory without arrays if the GPU is full.
+        """
         allocating = gpu_library().cuda.using_allocator(self._pool.malloc)
         with self._stream, allocating, cublas.workspace(self._workspace):
             yield

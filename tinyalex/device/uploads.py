@@ -74,13 +74,12 @@ class _Buffer:
         event = gpu_library().cuda.Event
         self.stream = stream
         self.copied, self.taken = event(disable_timing=True), event(disable_timing=True)
-        self.pinned: Array = np.empty(0, np.uint8)
-        self.on_gpu: Any = self.pinned
+        self._allocate(1)
 
     def fill(self, x: np.ndarray) -> None:
         self.copied.synchronize()  # of the array before
         if self.pinned.size < x.nbytes:
-            self._grow(x.nbytes)
+            self._allocate(x.nbytes)
         source = self.pinned[: x.nbytes].view(x.dtype).reshape(x.shape)
         source[...] = x
         self.array = self.on_gpu[: x.nbytes].view(x.dtype).reshape(x.shape)
@@ -88,7 +87,7 @@ class _Buffer:
         self.array.set(source, self.stream)
         self.copied.record(self.stream)
 
-    def _grow(self, size: int) -> None:
+    def _allocate(self, size: int) -> None:
         cupy = gpu_library()
         self.pinned = np.frombuffer(cupy.cuda.alloc_pinned_memory(size), np.uint8, size)
         self.on_gpu = cupy.empty(size, np.uint8)

@@ -17,6 +17,7 @@ from tinyalex.functional.arguments import (
     pair,
     with_batch,
 )
+from tinyalex.functional.implicit_convolution import ImplicitConv2d
 from tinyalex.kernels.fast_paths import switch
 from tinyalex.kernels.geometry import ConvFunction, ConvShape, Pair, Shape, Window
 from tinyalex.tensor import Tensor
@@ -137,7 +138,7 @@ class Conv2d(ConvFunction):
         return (m.reshape(groups, len(m) // groups, m.shape[1]) for m in matrices)
 
 
-ConvFunction.im2col = Conv2d
+ConvFunction.im2col, ConvFunction.implicit = Conv2d, ImplicitConv2d
 
 
 def rounded(dtype: np.dtype, *sums: Array | None) -> Iterator[Array | None]:
@@ -197,7 +198,7 @@ def conv_algorithm(
     """The Function to use: `Conv2d`, or a faster one on this device."""
     if not switch.enabled:
         return Conv2d
-    return kernels.on(device).convolution_algorithm(shape, dtype, wants_dx) or Conv2d
+    return kernels.on(device).convolution_algorithm(shape, dtype, device, wants_dx) or Conv2d
 
 
 def conv_shape(

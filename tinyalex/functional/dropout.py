@@ -28,23 +28,20 @@ class Dropout(Function):
     """
 
     def forward(self, x: Array, *, p: float) -> Array:
-        mask = device.xp(x).empty(x.shape or (1,), bool)
+        k, xp = kernels.of(x), device.xp(x)
+        samples = k.ready(x).reshape(x.shape or (1,))
+        y, self.mask = k.like(samples), xp.empty(samples.shape, bool)
+        self.scale = 1 / (1 - p) if p < 1 else 0.0
         key, (_, call) = device.key("dropout"), device.draw("dropout")
         step, first = device.step_array(device.of(x)), device.first_sample()
-        kernels.of(x).random_mask(mask, 1 - p, key, step, call, first)
-        self.mask = mask.reshape(x.shape)
-        self.scale = 1 / (1 - p) if p < 1 else 0.0
-        return self._scaled(x)
+        k.dropout(samples, self.mask, y, 1 - p, self.scale, key, step, call, first)
+        return y.reshape(x.shape)
 
     def backward(self, dy: Array) -> Array:
-        return self._scaled(dy)
-
-    def _scaled(self, x: Array) -> Array:
-        k = kernels.of(x)
-        x = k.ready(x)
-        y = k.like(x)
-        k.scale_kept(x, self.mask, y, self.scale)
-        return y
+        k = kernels.of(dy)
+        dx = k.like(dy)
+        k.scale_kept(k.ready(dy), self.mask.reshape(dy.shape), dx, self.scale)
+        return dx
 
 
 def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:

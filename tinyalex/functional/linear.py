@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyalex import kernels
+from tinyalex import device, kernels
 from tinyalex.device import Array
 from tinyalex.function import Function
 from tinyalex.functional.arguments import check_bias, float_tensors
@@ -30,34 +30,45 @@ class Linear(Function):
     x (..., in), w (out, in), b (out,) -> y (..., out). With the leading axes flattened:
 
         dx = dy @ w      dw = dy.T @ x      db = sum of dy over the samples
+
+    With `relu`, the result is relu(y). It is stored, and dy is 0 where it is <= 0.
     """
 
-    def forward(self, x: Array, w: Array, b: Array | None) -> Array:
+    def forward(self, x: Array, w: Array, b: Array | None, *, relu: bool = False) -> Array:
         k = kernels.of(x)
         self.x, self.w = x.reshape(math.prod(x.shape[:-1]), w.shape[1]), w
         y = k.activation((len(self.x), len(w)), x.dtype)
         k.matmul(self.x, w.T, out=y)
-        if b is not None:
-            y += b
+        if relu or b is not None:
+            k.bias_relu(y, b, relu)
+        self.y = y if relu else None
         return y.reshape(*x.shape[:-1], len(w))
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         want_dx, want_dw, want_db = self.needs_input_grad
         k = kernels.of(dy)
-        flat = dy.reshape(len(self.x), len(self.w))
+        dz, db = dy.reshape(len(self.x), len(self.w)), None
+        if self.y is not None:
+            upstream, dz = k.ready(dz), k.like(self.y)
+            db = device.xp(dy).empty(len(self.w), dy.dtype)
+            k.bias_relu_backward(upstream, self.y, dz, db)
+        elif want_db:
+            db = sum_over(dz, 0)
         dx, dw = (k.like(a) if want else None for a, want in ((self.x, want_dx), (self.w, want_dw)))
         if dx is not None:
-            k.matmul(flat, self.w, out=dx)
+            k.matmul(dz, self.w, out=dx)
             dx = dx.reshape(*dy.shape[:-1], self.w.shape[1])
         if dw is not None:
-            k.matmul(flat.T, self.x, out=dw)
-        return dx, dw, sum_over(flat, 0) if want_db else None
+            k.matmul(dz.T, self.x, out=dw)
+        return dx, dw, db if want_db else None
 
 
-def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
+def linear(input: Any, weight: Any, bias: Any = None, *, relu: bool = False) -> Tensor:
     """input @ weight.T + bias.
 
     input (..., in) with any leading axes, weight (out, in), bias (out,) -> (..., out).
+
+    relu  the result is relu(linear(...)), computed in one pass
 
     >>> weight, bias = [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], [0.0, 0.0, 10.0]
     >>> linear([1.0, 2.0], weight, bias).numpy().tolist()
@@ -72,4 +83,4 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
             "features in its last axis."
         )
     check_bias("linear", w, b)
-    return Linear.apply(x, w, b)
+    return Linear.apply(x, w, b, relu=relu)

@@ -67,7 +67,7 @@ class LocallyConnected2d(Function):
             col = self.columns(scratch, hi - lo)
             k.im2col(x[lo:hi], col, *window)
             out = xp.moveaxis(y[lo:hi], (2, 3), (0, 1))  # a view (OH, OW, T, O)
-            xp.matmul(by_position(col).swapaxes(2, 3), as_columns(w), out=out)
+            k.matmul_in_tile(by_position(col).swapaxes(2, 3), as_columns(w), out=out)
             if b is not None:
                 out += b[:, :, None]
 
@@ -86,12 +86,12 @@ class LocallyConnected2d(Function):
             dw = db = None
             if want_dw:
                 k.im2col(x[lo:hi], col, *window)
-                dw = xp.matmul(dproduct, by_position(col).swapaxes(2, 3)).reshape(w.shape)
-                dw = dw.astype(wide, copy=False)
+                dw = xp.empty(w.shape, wide)
+                k.matmul_in_tile(dproduct, by_position(col).swapaxes(2, 3), out=as_rows(dw))
             if want_db:
                 db = dproduct.sum(axis=3, dtype=wide)
             if dx is not None:
-                xp.matmul(as_columns(w), dproduct, out=by_position(col))
+                k.matmul_in_tile(as_columns(w), dproduct, out=by_position(col))
                 k.col2im(col, dx[lo:hi], *window)
             return dw, db
 
@@ -115,9 +115,14 @@ def by_position(col: Array) -> Array:
     return device.xp(col).moveaxis(col.reshape(c * kh * kw, *rest), (2, 3), (0, 1))
 
 
+def as_rows(w: Array) -> Array:
+    """The filters of each position as rows: (OH, OW, O, C*KH*KW)."""
+    return w.reshape(*w.shape[:3], math.prod(w.shape[3:]))
+
+
 def as_columns(w: Array) -> Array:
     """The filters of each position as columns: (OH, OW, C*KH*KW, O)."""
-    return w.reshape(*w.shape[:3], math.prod(w.shape[3:])).swapaxes(2, 3)
+    return as_rows(w).swapaxes(2, 3)
 
 
 def locally_connected2d(

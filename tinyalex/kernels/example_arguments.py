@@ -81,11 +81,13 @@ def examples(dtype: Any) -> Iterator[Example]:
     """All examples with arrays of a floating dtype; reproducible."""
     for make in (
         _convolution,
+        _implicit_convolution,
         _max_pooling,
         _average_pooling,
         _normalization,
         _sums,
         _activation,
+        _linear,
         _loss,
         _dropout,
         _training,
@@ -138,6 +140,29 @@ def _convolution(random: Random, dtype: np.dtype) -> Iterator[Example]:
         with_relu = special, bias, like_y, True
         yield Example("from_columns", f"{label} with bias and ReLU", with_relu, (2,))
         yield Example("to_columns", f"{label} masked by a ReLU", (y, like_product, rectified), (1,))
+
+
+def _implicit_convolution(random: Random, dtype: np.dtype) -> Iterator[Example]:
+    windows: dict[str, Any] = {label: (6, *window) for label, window in WINDOWS.items()}
+    if dtype == np.float32:
+        large = (1, 66, 18, 17), (2, 2), (1, 1), (0, 0), (1, 1)
+        windows |= {"several tiles": (65, *large), "a long row": (4, *LONG["a long row"])}
+    for label, (filters, shape, kernel, *rest) in windows.items():
+        groups = 2 if shape[1] % 2 == filters % 2 == 0 else 1
+        out = shape[0], filters, *_out(shape[2:], kernel, *rest)
+        x, w, dy, bias = (
+            (random.standard_normal(size) / 4).astype(dtype)
+            for size in (shape, (filters, shape[1] // groups, *kernel), out, filters)
+        )
+        y, dx, dw = (_empty(a.shape, dtype) for a in (dy, x, w))
+        options = (None, False) if groups > 1 else (bias, True)  # with bias and ReLU
+        arguments = x, w, options[0], y, *rest, groups, options[1]
+        yield Example("conv2d", label, arguments, (3,))
+        # The checked build takes too long for the others.
+        if kernel != (11, 11):
+            yield Example("conv2d_input_grad", label, (dy, w, dx, *rest, groups), (2,))
+        if label not in LONG:
+            yield Example("conv2d_weight_grad", label, (x, dy, dw, *rest, groups), (2,))
 
 
 def _max_pooling(random: Random, dtype: np.dtype) -> Iterator[Example]:
@@ -254,6 +279,19 @@ def _activation(random: Random, dtype: np.dtype) -> Iterator[Example]:
         yield Example("relu_backward", label, (dy, np.maximum(x, 0), _empty(x.shape, dtype)), (2,))
 
 
+def _linear(random: Random, dtype: np.dtype) -> Iterator[Example]:
+    sizes = [(3, 70), (1, 5), (600, 3)]
+    for n, o in [*sizes, (2, 33000), (33000, 2)] if dtype == np.float32 else sizes:
+        z, dy = random.standard_normal((2, n, o)).astype(dtype)
+        bias, label = random.standard_normal(o).astype(dtype), f"{n} x {o}"
+        z[0, :2] = np.nan, -bias[-1]
+        yield Example("bias_relu", label, (z, bias, True), (0,))
+        yield Example("bias_relu", f"{label}, no ReLU", (z, bias, False), (0,))
+        yield Example("bias_relu", f"{label}, no bias", (z, None, True), (0,))
+        outputs = _empty((n, o), dtype), _empty((o,), dtype)
+        yield Example("bias_relu_backward", label, (dy, np.maximum(z, 0), *outputs), (2, 3))
+
+
 def _loss(random: Random, dtype: np.dtype) -> Iterator[Example]:
     sizes = [(5, 10, 4), (3, 257, 4), (2, 1, 4), (2, 700, 4), (6, 300, 400)]
     if dtype == np.float32:
@@ -297,8 +335,9 @@ def _dropout(random: Random, dtype: np.dtype) -> Iterator[Example]:
     if dtype == np.float32:
         cases += [("a long row", (1, 530000), 0.5, 0), ("many samples", (66000, 1), 0.5, 0)]
     for label, shape, keep, first in cases:
-        mask, step = _empty(shape, bool), np.array([7], np.uint64)
-        yield Example("random_mask", label, (mask, keep, key, step, 2, first), (0,))
+        x, mask = random.standard_normal(shape).astype(dtype), _empty(shape, bool)
+        draw = keep, 1 / 0.3, key, np.array([7], np.uint64), 2, first
+        yield Example("dropout", label, (x, mask, _empty(shape, dtype), *draw), (1, 2))
     for label, shape in (("", (3, 5, 61)), ("many", (66000, 1, 1))):
         x, mask = random.standard_normal(shape).astype(dtype), random.random(shape) < 0.5
         x.ravel()[:3] = 0, np.nan, -1

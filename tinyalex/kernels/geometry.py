@@ -49,8 +49,9 @@ class ConvFunction(Function):
 
     name = ""
     im2col: ClassVar[type["ConvFunction"]]
-    """The algorithm for all values. Set in `functional/convolution.py`, because kernels
-    do not import functions."""
+    """The algorithm for all values. It and `implicit` are set in
+    `functional/convolution.py`, because kernels do not import functions."""
+    implicit: ClassVar[type["ConvFunction"]]
 
     @classmethod
     def describe(cls, shape: ConvShape) -> str:

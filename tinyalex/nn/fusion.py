@@ -3,6 +3,7 @@
     ReLU, MaxPool2d -> max_pool2d(relu=True)  ReLU is monotonic: it may come second, and
                                               then has fewer elements.
     Conv2d, ReLU    -> conv2d(relu=True)      ReLU is applied while y is in the cache.
+    Linear, ReLU    -> linear(relu=True)      It is applied together with the bias.
 
 A ReLU between a convolution and a max-pooling is fused with the pooling. Layers are
 fused only if they are of exactly these classes (not subclasses), without forward hooks
@@ -15,7 +16,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from tinyalex.nn.activations import ReLU
-from tinyalex.nn.layers import Conv2d, MaxPool2d
+from tinyalex.nn.layers import Conv2d, Linear, MaxPool2d
 from tinyalex.nn.module import Module
 
 
@@ -37,7 +38,7 @@ def fuse(layers: Sequence[Module]) -> Iterator[Stage]:
         layer, following = layers[i], layers[i + 1 : i + 3]
         if fuses_with_pooling(layers[i : i + 2]):
             stage = Stage(following[0], partial(following[0], relu=True), fused=layer)
-        elif fuses_with_convolution(layers[i : i + 2]) and not fuses_with_pooling(following):
+        elif takes_relu(layers[i : i + 2]) and not fuses_with_pooling(following):
             stage = Stage(layer, partial(layer, relu=True), fused=following[0])
         else:
             stage = Stage(layer, layer)
@@ -45,8 +46,8 @@ def fuse(layers: Sequence[Module]) -> Iterator[Stage]:
         i += 1 if stage.fused is None else 2
 
 
-def fuses_with_convolution(pair: Sequence[Module]) -> bool:
-    return are_plain(pair, (Conv2d, ReLU))
+def takes_relu(pair: Sequence[Module]) -> bool:
+    return are_plain(pair, (Conv2d, ReLU)) or are_plain(pair, (Linear, ReLU))
 
 
 def fuses_with_pooling(pair: Sequence[Module]) -> bool:

@@ -32,6 +32,7 @@ class Optimizer:
         self.name, self.defaults = type(self).__name__, defaults
         self.param_groups: list[dict[str, Any]] = []
         self._options: dict[tuple[str, np.dtype], tuple[np.ndarray, Array]] = {}
+        self._chosen: dict[tuple[str, np.dtype], tuple[list[Tensor], list[Place]]] = {}
         for name in self.arrays:
             setattr(self, name, [])
         groups = list(params)
@@ -92,7 +93,7 @@ class Optimizer:
     def prepare(self) -> None:
         """The part of a step that a CUDA graph does not repeat: which parameters have a
         gradient, and their options, which are written to their devices."""
-        self._chosen: dict[tuple[str, np.dtype], tuple[list[Tensor], list[Place]]] = {}
+        self._chosen = {}
         for g, group in enumerate(self.param_groups):
             for i, p in enumerate(group["params"]):
                 if p.grad is not None:

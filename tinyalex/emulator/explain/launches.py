@@ -44,6 +44,13 @@ def typical_calls() -> Iterator[tuple[str, str, tuple[Any, ...]]]:
     ):
         yield "im2col", title, (normal(*image), zeros(*columns), *window)
         yield "col2im", title, (normal(*columns), zeros(*image), *window)
+        filters = normal(8, image[1], *window[0])
+        arguments = normal(*image), filters, None, zeros(1, 8, *columns[4:]), *window[1:], 1
+        yield "conv2d", f"{title}, eight filters", arguments
+    title, (image, _, (_, *steps)) = "conv3, 3 x 3, four channels, 64 filters", conv3
+    x, w, y = normal(*image), normal(64, 4, 3, 3), normal(1, 64, 13, 13)
+    yield "conv2d_input_grad", title, (y, w, zeros(*x.shape), *steps, 1)
+    yield "conv2d_weight_grad", title, (x, y, zeros(*w.shape), *steps, 1)
     for layer, size in (("conv1", 55), ("conv3", 13)):
         title = f"{layer}, two images, eight filters"
         product, y = normal(8, 2, size, size), normal(2, 8, size, size)
@@ -74,10 +81,16 @@ def typical_calls() -> Iterator[tuple[str, str, tuple[Any, ...]]]:
     x, dy = normal(1, 64, 27, 27), normal(1, 64, 27, 27)
     yield "relu", "after conv2, 64 channels", (x, zeros(*x.shape))
     yield "relu_backward", "after conv2, 64 channels", (dy, np.maximum(x, 0), zeros(*x.shape))
-    mask, step = np.zeros((8, 4096), bool), np.zeros(1, np.uint64)
-    yield "random_mask", "fc6, eight images", (mask, 0.5, (1, 2), step, 0, 0)
     x, mask = normal(8, 4096), random.random((8, 4096)) < 0.5
+    draw = 0.5, 2.0, (1, 2), np.zeros(1, np.uint64), 0, 0
+    yield "dropout", "fc6, eight images", (x, mask.copy(), zeros(*x.shape), *draw)
     yield "scale_kept", "fc6, eight images", (x, mask, zeros(*x.shape), 2.0)
+
+    # Fully connected layers
+    x, dy, bias = normal(8, 4096), normal(8, 4096), normal(4096)
+    yield "bias_relu", "fc6, eight images", (x, bias, True)
+    outputs = zeros(8, 4096), zeros(4096)
+    yield "bias_relu_backward", "fc6, eight images", (dy, np.maximum(x, 0), *outputs)
 
     # Loss
     title, x, loss = "1000 classes, eight images", normal(8, 1000), zeros(8)

@@ -42,7 +42,8 @@ def matrix(a: np.ndarray) -> np.ndarray:
 
 
 def matmul_in_tile(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """out = a @ b for stacks of matrices in a tile, of which each worker has one."""
+    """out = a @ b for stacks of matrices (..., M, K) and (..., K, N) in a tile: each
+    worker has one of the tiles."""
     np.matmul(a, b, out=out)
 
 
@@ -64,9 +65,7 @@ def im2col(
     col[c, u, v, n, i, j] = x[n, c, i', j'], or 0 outside of x, where
     i' = i*stride + u*dilation - padding, and j' likewise.
     """
-    padded, image = _padded(x, kernel, col.shape[4:], stride, padding, dilation, x.dtype)
-    image[...] = x.swapaxes(0, 1)[:, :, : image.shape[2], : image.shape[3]]
-    col[...] = _windows(padded, kernel, col.shape[4:], stride, dilation)
+    col[...] = patches(x, kernel, col.shape[4:], stride, padding, dilation)
 
 
 def col2im(
@@ -88,7 +87,7 @@ def col2im(
 
 def _padded(
     x: np.ndarray,
-    kernel: Pair,
+    kernel: tuple[int, ...],
     out: tuple[int, ...],
     stride: Pair,
     padding: Pair,
@@ -105,10 +104,17 @@ def _padded(
     return padded, padded[:, :, padding[0] : padding[0] + h, padding[1] : padding[1] + w]
 
 
-def _windows(
-    padded: np.ndarray, kernel: Pair, out: tuple[int, ...], stride: Pair, dilation: Pair
+def patches(
+    x: np.ndarray,
+    kernel: tuple[int, ...],
+    out: tuple[int, ...],
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
 ) -> np.ndarray:
-    """A view of `padded` (C, N, rows, cols) as (C, KH, KW, N, OH, OW)."""
+    """A view (C, KH, KW, N, OH, OW) of a padded copy of x."""
+    padded, image = _padded(x, kernel, out, stride, padding, dilation, x.dtype)
+    image[...] = x.swapaxes(0, 1)[:, :, : image.shape[2], : image.shape[3]]
     c, n, h, w = padded.strides
     steps = (c, h * dilation[0], w * dilation[1], n, h * stride[0], w * stride[1])
     shape = padded.shape[0], *kernel, padded.shape[1], *out

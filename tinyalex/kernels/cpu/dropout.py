@@ -8,20 +8,28 @@ from tinyalex import device
 from tinyalex.kernels.cpu.half_precision import in_float32
 
 
-def random_mask(
-    mask: np.ndarray, keep: float, key: tuple[int, int], step: np.ndarray, call: int, first: int
+def dropout(
+    x: np.ndarray,
+    mask: np.ndarray,
+    y: np.ndarray,
+    keep: float,
+    scale: float,
+    key: tuple[int, int],
+    step: np.ndarray,
+    call: int,
+    first: int,
 ) -> None:
     """mask[i] = the mask of sample first + i: units are True with probability `keep`.
+    y = scale * x where it is True, else 0 * x.
 
     step (1,), uint64: the training step, as device.step_array returns it.
     A unit uses 32 bits of its sample's uint64 word unit // 2, the lower half first.
     """
-    units = math.prod(mask.shape[1:])
-    words = device.random_words(
-        key, int(step[0]), call, range(first, first + len(mask)), -(-units // 2)
-    )
+    units, samples = math.prod(x.shape[1:]), range(first, first + len(x))
+    words = device.random_words(key, int(step[0]), call, samples, -(-units // 2))
     drawn = words.astype("<u8", copy=False).view("<u4")[:, :units]
     mask[...] = (drawn < min(round(keep * 2**32), 2**32)).reshape(mask.shape)
+    scale_kept(x, mask, y, scale)
 
 
 @in_float32("y")

@@ -16,9 +16,18 @@ import numpy as np
 
 from tinyalex import device
 from tinyalex.device import Array, Scratch, cublas
+from tinyalex.kernels.cuda import selection
 from tinyalex.kernels.cuda.launching import BLOCK_THREADS, launch
 from tinyalex.kernels.cuda.source_files import ARRAYS
-from tinyalex.kernels.geometry import ConvShape, Pair, no_offset
+from tinyalex.kernels.geometry import ConvFunction, ConvShape, Pair, no_offset
+
+TILE_ROWS, TILE_COLUMNS = BLOCK_THREADS // 4, BLOCK_THREADS
+"""ROWS and COLUMNS of implicit_gemm.cu."""
+
+WEIGHT_GRAD_BLOCKS, MIN_SEGMENT_POSITIONS = 256, 64
+"""The positions of a weight gradient are divided into segments, which have blocks of
+their own: about two blocks per multiprocessor of a large GPU. Shorter segments would
+cost more in the sum over segments."""
 
 
 def activation(shape: tuple[int, ...], dtype: Any) -> Array:
@@ -65,7 +74,12 @@ def matmul(a: Array, b: Array, out: Array) -> None:
     cublas.multiply(a, b, out)
 
 
-matmul_in_tile = matmul
+def matmul_in_tile(a: Array, b: Array, out: Array) -> None:
+    target = out if out.flags.c_contiguous else like(out)
+    stacks = (x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:]) for x in (a, b, target))
+    cublas.multiply(*stacks)
+    if target is not out:
+        out[...] = target
 
 
 def product(x: Array, y: Array) -> Array:
@@ -104,8 +118,60 @@ def to_columns(dy: Array, product: Array, y: Array | None = None) -> None:
     launch("columns.cu", "to_columns", dy.size, dy, pointer, product, *sizes, relu)
 
 
-def convolution_algorithm(shape: ConvShape, dtype: Any, wants_dx: bool) -> None:
-    """None for im2col, the only algorithm on a GPU."""
+def conv2d(
+    x: Array,
+    w: Array,
+    bias: Array | None,
+    y: Array,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+    relu: bool = False,
+) -> None:
+    sizes = *_conv_sizes(x, w, y), *stride, *padding, *dilation, groups
+    blocks = _tiles(groups, len(w), len(y) * math.prod(y.shape[2:]))
+    has_bias, pointer = bias is not None, w if bias is None else bias  # not read without a bias
+    arguments = x, w, pointer, y, *sizes, has_bias, relu
+    launch("implicit_gemm.cu", "conv2d", blocks * BLOCK_THREADS, *arguments)
+
+
+def conv2d_input_grad(
+    dy: Array, w: Array, dx: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int
+) -> None:
+    sizes = *_conv_sizes(dx, w, dy), *stride, *padding, *dilation, groups
+    blocks = _tiles(groups, dx.shape[1], len(dx) * math.prod(dx.shape[2:]))
+    launch("implicit_gemm.cu", "conv2d_input_grad", blocks * BLOCK_THREADS, dy, w, dx, *sizes)
+
+
+def conv2d_weight_grad(
+    x: Array, dy: Array, dw: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int
+) -> None:
+    sizes = *_conv_sizes(x, dw, dy), *stride, *padding, *dilation, groups
+    positions = len(dy) * math.prod(dy.shape[2:])
+    tiles = _tiles(groups, len(dw), math.prod(dw.shape[1:]))
+    segments = max(1, min(WEIGHT_GRAD_BLOCKS // tiles, positions // MIN_SEGMENT_POSITIONS))
+    length = -(-positions // segments)
+    parts = device.xp(dw).empty((segments, *dw.shape), np.result_type(dw.dtype, np.float32))
+    threads = segments * tiles * BLOCK_THREADS
+    launch("implicit_gemm.cu", "conv2d_weight_grad", threads, x, dy, parts, *sizes, length)
+    device.xp(dw).sum(parts, axis=0, dtype=parts.dtype, out=dw)
+
+
+def _conv_sizes(x: Array, w: Array, y: Array) -> tuple[int, ...]:
+    """N, C, H, W, O, KH, KW, OH, OW."""
+    return *x.shape, len(w), *w.shape[2:], *y.shape[2:]
+
+
+def _tiles(groups: int, rows: int, columns: int) -> int:
+    """The tiles of `groups` matrices, which have `rows` rows together."""
+    return groups * -(-(rows // groups) // TILE_ROWS) * -(-columns // TILE_COLUMNS)
+
+
+def convolution_algorithm(
+    shape: ConvShape, dtype: Any, name: str, wants_dx: bool
+) -> type[ConvFunction] | None:
+    return selection.convolution_algorithm(shape, dtype, name, wants_dx)
 
 
 def max_pool(
@@ -194,6 +260,16 @@ def relu_backward(dy: Array, y: Array, dx: Array) -> None:
     launch("activation.cu", "relu_backward", dy.size, dy, y, dx, dy.size)
 
 
+def bias_relu(y: Array, bias: Array | None, relu: bool) -> None:
+    pointer = y if bias is None else ready(bias)  # not read without a bias
+    launch("linear.cu", "bias_relu", y.size, y, pointer, *y.shape, bias is not None, relu)
+
+
+def bias_relu_backward(dy: Array, y: Array, dz: Array, dbias: Array) -> None:
+    threads = -(-y.shape[1] // 32) * BLOCK_THREADS
+    launch("linear.cu", "bias_relu_backward", threads, dy, y, dz, dbias, *y.shape)
+
+
 def error_function(x: Array, y: Array) -> None:
     launch("error_function.cu", "error_function", x.size, x, y, x.size)
 
@@ -221,14 +297,22 @@ def weighted_mean_backward(dy: Array, total: Array, dx: Array) -> None:
     launch("loss.cu", "weighted_mean_backward", len(dx), dy, total, dx, len(dx))
 
 
-def random_mask(
-    mask: Array, keep: float, key: tuple[int, int], step: Array, call: int, first: int
+def dropout(
+    x: Array,
+    mask: Array,
+    y: Array,
+    keep: float,
+    scale: float,
+    key: tuple[int, int],
+    step: Array,
+    call: int,
+    first: int,
 ) -> None:
-    samples, units = len(mask), math.prod(mask.shape[1:])
-    blocks = -(-units // 8)
-    threshold = min(round(keep * 2**32), 2**32)
-    counters = first, threshold, *key, step, call
-    launch("dropout.cu", "random_mask", samples * blocks, mask, samples, units, blocks, *counters)
+    samples, units = len(x), math.prod(x.shape[1:])
+    octets = -(-units // 8)
+    sizes, threshold = (samples, units, octets, first), min(round(keep * 2**32), 2**32)
+    numbers = scale, threshold, *key, step, call
+    launch("dropout.cu", "dropout", samples * octets, x, mask, y, *sizes, *numbers)
 
 
 def scale_kept(x: Array, mask: Array, y: Array, scale: float) -> None:

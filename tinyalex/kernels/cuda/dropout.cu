@@ -1,8 +1,8 @@
-// instantiate: scale_kept<T>
+// instantiate: dropout<T>, scale_kept<T>
 #include "common.cuh"
 
 // Philox4x64-10 (Salmon et al. 2011): random numbers as a function of a counter. Ten rounds turn
-// the counter (1 + block, sample, step, call) into four words of 64 bits. NumPy's Philox returns
+// the counter (1 + octet, sample, step, call) into four words of 64 bits. NumPy's Philox returns
 // the same words, so a mask depends neither on the device nor on the tiles of a batch.
 static __device__ void philox(unsigned long long c[4], unsigned long long k0,
                               unsigned long long k1) {
@@ -19,30 +19,41 @@ static __device__ void philox(unsigned long long c[4], unsigned long long k0,
   }
 }
 
-// mask[i, unit] = 32 random bits < threshold: true with probability threshold / 2^32 (section 4.2).
+// mask[i, unit] = 32 random bits < threshold: true with probability threshold / 2^32 (section 4.2);
+// y = scale * x where it is true, else 0 * x.
 //
-// mask (samples, units). A thread computes one block of a sample: four words, which are 8 units,
-// the lower half of a word first. The step is read from memory, so that a launch that is repeated
-// in a CUDA graph draws another mask in another step.
-extern "C" __global__ void random_mask(bool* __restrict__ mask, int samples, int units, int blocks,
-                                       int first, unsigned long long threshold,
-                                       unsigned long long key0, unsigned long long key1,
-                                       const unsigned long long* __restrict__ step,
-                                       unsigned long long call) {
-  int index = thread_index();
-  if (index >= samples * blocks) return;
-  const int block = index % blocks, sample = index / blocks;
-
-  unsigned long long words[4] = {1ull + block, (unsigned long long)first + sample, *step, call};
+// x, mask, y (samples, units). A thread draws the 8 units of an octet: four words, the lower half
+// of a word first; a sample has `octets` of them. Then the threads of a block exchange these bits,
+// so that neighbours write neighbouring units. The step is read from memory: a launch that is
+// repeated in a CUDA graph draws another mask in another step.
+template <typename T>
+__global__ void __launch_bounds__(BLOCK_THREADS) dropout(const T* __restrict__ x,
+                                                 bool* __restrict__ mask, T* __restrict__ y,
+                                                 int samples, int units, int octets, int first,
+                                                 Wide<T> scale, unsigned long long threshold,
+                                                 unsigned long long key0, unsigned long long key1,
+                                                 const unsigned long long* __restrict__ step,
+                                                 unsigned long long call) {
+  __shared__ bool kept[8 * BLOCK_THREADS];
+  const int t = threadIdx.x, own = thread_index();
+  unsigned long long words[4] = {1ull + own % octets, (unsigned long long)first + own / octets, *step,
+                                 call};
   philox(words, key0, key1);
-  for (int i = 0; i < 8; ++i) {
-    const int unit = 8 * block + i;
-    const unsigned long long bits = words[i / 2] >> (32 * (i % 2)) & 0xffffffffull;
-    if (unit < units) mask[sample * units + unit] = bits < threshold;
+  for (int i = 0; i < 8; ++i)
+    kept[8 * t + i] = (words[i / 2] >> (32 * (i % 2)) & 0xffffffffull) < threshold;
+  __syncthreads();
+
+  for (int i = t; i < 8 * BLOCK_THREADS; i += BLOCK_THREADS) {
+    const int octet = blockIdx.x * BLOCK_THREADS + i / 8;
+    const int sample = octet / octets, unit = 8 * (octet % octets) + i % 8;
+    if (sample >= samples || unit >= units) continue;
+    const int at = sample * units + unit;
+    mask[at] = kept[i];
+    y[at] = T(Wide<T>(x[at]) * (kept[i] ? scale : Wide<T>(0)));
   }
 }
 
-// y = scale * x where the mask is true, else 0 * x. Both directions of dropout: scale is 1 / (1 - p).
+// y = scale * x where the mask is true, else 0 * x.
 template <typename T>
 __global__ void scale_kept(const T* __restrict__ x, const bool* __restrict__ mask,
                            T* __restrict__ y, int n, Wide<T> scale) {

@@ -110,7 +110,8 @@ def _parameter(declaration: str) -> Parameter:
     c_type, is_const = " ".join(word for word in words if word != "*"), "const " in declaration
     if found := re.fullmatch(r"Arrays<(\w+)>", c_type):
         return Parameter(name, found[1], False, is_const, is_list=True)
-    return Parameter(name, c_type, "*" in words, is_const)
+    is_array = "*" in words
+    return Parameter(name, c_type, is_array, is_array and is_const)
 
 
 @cache

@@ -13,9 +13,10 @@ MAX_ROWWISE_CHANNELS = 8
 
 
 def convolution_algorithm(
-    shape: ConvShape, dtype: np.dtype, wants_dx: bool
+    shape: ConvShape, dtype: np.dtype, name: str, wants_dx: bool
 ) -> type[ConvFunction] | None:
-    """The algorithm for a convolution; None for im2col, which is `functional.Conv2d`.
+    """The algorithm for a convolution on the device `name`; None for im2col, which is
+    `functional.Conv2d`.
 
     The first algorithm whose conditions all hold is used:
 

@@ -1,0 +1,85 @@
+"""The selection of a convolution algorithm on a GPU."""
+
+import os
+import warnings
+
+import numpy as np
+
+from tinyalex import device
+from tinyalex.kernels.geometry import ConvFunction, ConvShape
+
+SETTINGS = "im2col", "implicit", "fastest"
+
+REPEATS = 3
+
+
+def _from_environment() -> str:
+    text = os.environ.get("TINYALEX_GPU_CONVOLUTION") or "im2col"
+    if text not in SETTINGS:
+        expected = ", ".join(SETTINGS)
+        warnings.warn(
+            f"TINYALEX_GPU_CONVOLUTION: expected one of {expected}, got {text!r}. It is ignored.",
+            stacklevel=1,
+        )
+        return "im2col"
+    return text
+
+
+setting = _from_environment()
+"""im2col    `functional.Conv2d`, the default: the other has not been measured on a GPU
+implicit  `functional.implicit_convolution.ImplicitConv2d`
+fastest   the faster of both for a shape, measured when it is first used. They round
+          differently, so that results may differ from one process to the next."""
+
+_measured: dict[tuple[ConvShape, np.dtype, str, bool], type[ConvFunction]] = {}
+
+
+def convolution_algorithm(
+    shape: ConvShape, dtype: np.dtype, name: str, wants_dx: bool
+) -> type[ConvFunction] | None:
+    """The algorithm for a convolution on the GPU `name`; None for im2col."""
+    if setting == "implicit":
+        return ConvFunction.implicit
+    if setting == "im2col":
+        return None
+    key = shape, dtype, name, wants_dx
+    if key not in _measured:
+        if device.why_no_cuda() or _is_capturing(name):
+            return None
+        algorithms = ConvFunction.im2col, ConvFunction.implicit
+        _measured[key] = min(algorithms, key=lambda algorithm: milliseconds(algorithm, *key))
+    return _measured[key]
+
+
+def _is_capturing(name: str) -> bool:
+    """Whether a graph records the work of the current stream: it cannot be measured."""
+    import cupy
+
+    with device.on(name):
+        return cupy.cuda.get_current_stream().is_capturing()
+
+
+def milliseconds(
+    algorithm: type[ConvFunction], shape: ConvShape, dtype: np.dtype, name: str, wants_dx: bool
+) -> float:
+    """The least time of a forward and a backward pass. The first compiles kernels, and
+    is not counted."""
+    import cupy
+
+    with device.on(name):
+        x, w = cupy.ones(shape.x, dtype), cupy.ones(shape.w, dtype)
+        bias = cupy.ones(shape.w[0], dtype)
+        dy = cupy.ones((shape.x[0], shape.w[0], *shape.out), dtype)
+
+        def run() -> float:
+            start, end = cupy.cuda.Event(), cupy.cuda.Event()
+            start.record()
+            function = algorithm()
+            function.needs_input_grad = wants_dx, True, True
+            function.forward(x, w, bias, shape=shape)
+            function.backward(dy)
+            end.record()
+            end.synchronize()
+            return cupy.cuda.get_elapsed_time(start, end)
+
+        return min([run() for _ in range(1 + REPEATS)][1:])
