@@ -54,7 +54,7 @@ def _mutants(file: str, *rows: tuple[str, ...]) -> list[Mutant]:
 
 KERNEL = "test_kernels.py::test_a_kernel_on_the_device_equals_numpy"
 LAUNCH = "test_gpu.py::test_launch_rejects_arguments_that_cupy_would_misread"
-STEP = "test_gpu.py::test_a_training_step_neither_synchronizes_nor_copies_nor_allocates"
+STEP = "test_gpu.py::test_a_training_step_neither_synchronizes_nor_copies_nor_allocates[float32]"
 RESULTS = "test_gpu.py::test_results_are_on_the_device_of_the_arguments"
 GRAPH = "test_graph.py"
 BATCHES = "test_gpu.py::test_a_loader_returns_the_same_batches_on_both_devices[at once]"

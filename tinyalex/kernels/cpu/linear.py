@@ -4,6 +4,7 @@ import numpy as np
 
 from tinyalex import device
 from tinyalex.kernels.cpu import activation
+from tinyalex.kernels.cpu.half_precision import in_float32
 
 
 def bias_relu(y: np.ndarray, bias: np.ndarray | None, relu: bool) -> None:
@@ -14,6 +15,7 @@ def bias_relu(y: np.ndarray, bias: np.ndarray | None, relu: bool) -> None:
         activation.relu(y, y)
 
 
+@in_float32("dz", "dbias")
 def bias_relu_backward(dy: np.ndarray, y: np.ndarray, dz: np.ndarray, dbias: np.ndarray) -> None:
     """dz = relu_grad(dy, y) with the output y (N, O) of the ReLU; dbias = its sum."""
     activation.relu_grad(dy, y, dz)
