@@ -32,6 +32,8 @@ import tinyalex as ta
 from tinyalex import models, nn
 from tinyalex.data import download
 from tinyalex.installation import pip_install
+from tinyalex.models.prediction import load_classifier
+from tinyalex.models.weights import INCLUDED
 
 
 def network():
@@ -441,9 +443,20 @@ def test_torchvisions_weights_are_downloaded_with_their_checksum(tmp_path, monke
 def test_a_variant_without_published_weights_is_refused(tmp_path):
     with pytest.raises(
         ValueError,
-        match="^fetch_weights: expected one of torchvision, got 'paper'. Give a weights file.$",
+        match="^fetch_weights: expected one of torchvision, cifar-18pct, got 'paper'. Give a weights file.$",
     ):
         models.fetch_weights("paper")
+
+
+@pytest.mark.parametrize("name", sorted(INCLUDED))
+def test_weights_in_the_package_name_their_network_and_its_classes(name):
+    path = models.fetch_weights(name)
+    assert path.stat().st_size < 1_000_000
+    assert models.read_weights(path).variant == name
+    model, options = load_classifier(name)
+    assert options["names"][3] == "cat"
+    size = options["preprocess"].size
+    assert model(np.zeros((1, 3, size, size), "f")).shape == (1, 10)
 
 
 def test_reading_a_file_of_torch_imports_neither_torch_nor_onnx(tmp_path):

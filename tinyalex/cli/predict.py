@@ -2,6 +2,7 @@
 
   tinyalex predict cat.jpg dog.jpg --weights torchvision    downloads them once (244 MB)
   tinyalex predict cat.jpg --weights runs/imagenet-paper/best.safetensors
+  tinyalex predict cat.png --weights cifar-18pct            the ten classes of CIFAR-10
   tinyalex predict cat.png --weights runs/cifar-quick/best.safetensors
   tinyalex predict cat.jpg --weights bvlcalexnet-12.onnx --variant caffe --views 10
 
@@ -37,7 +38,7 @@ def add_parser(commands: Commands) -> None:
         required=True,
         type=file_path,
         metavar="FILE",
-        help='weights file, or "torchvision"',
+        help='weights file, "torchvision" or "cifar-18pct"',
     )
     p.add_argument(
         "--variant",

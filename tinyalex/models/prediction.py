@@ -26,7 +26,7 @@ from tinyalex.models import (
 from tinyalex.models.alexnet_variants import AlexNet
 from tinyalex.models.cifar_weights import MeanImage
 from tinyalex.models.image_preprocessing import MAX_STORED_SIZE, read_image
-from tinyalex.models.weights import DOWNLOADS, Weights, extent, is_checkpoint
+from tinyalex.models.weights import DOWNLOADS, INCLUDED, Weights, extent, is_checkpoint
 from tinyalex.nn.module import Module
 from tinyalex.nn.tracing import run
 
@@ -145,9 +145,9 @@ def load_classifier(
 def _read(
     weights: str | os.PathLike[str], variant: str | None
 ) -> tuple[str | os.PathLike[str], Weights, str | None]:
-    """(path, contents, variant) of a file, or of a download."""
-    if weights in DOWNLOADS and not Path(weights).exists():
-        variant, weights = variant or str(weights), fetch_weights(str(weights))
+    """(path, contents, variant) of a file, or of published weights."""
+    if weights in (*DOWNLOADS, *INCLUDED) and not Path(weights).exists():
+        weights = fetch_weights(str(weights))
     found = read_weights(weights)
     if not found.arrays:
         raise ValueError(f"{weights} contains no weights. Save a model's state_dict().")

@@ -182,18 +182,24 @@ TORCHVISION_WEIGHTS = Download(
 
 DOWNLOADS = {"torchvision": TORCHVISION_WEIGHTS}
 
+INCLUDED = {path.stem: path for path in sorted(Path(__file__).parent.glob("trained/*.safetensors"))}
+"""Weights files in the package, by name: of networks that docs/cifar.md describes."""
+
 
 def fetch_weights(variant: str) -> Path:
-    """The path of a variant's published weights, which are downloaded once.
+    """The path of a variant's published weights: "torchvision", 244 MB, which are
+    downloaded once, or one of INCLUDED, such as "cifar-18pct".
 
-    Only "torchvision" has any: 244 MB. Raises ValueError for another variant,
-    ConnectionError if the download fails or does not match the checksum.
+    Raises ValueError for another variant, ConnectionError if the download fails or does
+    not match the checksum.
     """
     from tinyalex.data.download import fetch
 
+    if variant in INCLUDED:
+        return INCLUDED[variant]
     if variant not in DOWNLOADS:
         raise ValueError(
-            f"fetch_weights: expected one of {', '.join(DOWNLOADS)}, got {variant!r}. "
-            "Give a weights file."
+            f"fetch_weights: expected one of {', '.join((*DOWNLOADS, *INCLUDED))}, got "
+            f"{variant!r}. Give a weights file."
         )
     return fetch(*DOWNLOADS[variant])
