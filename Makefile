@@ -23,8 +23,10 @@ PROCESSES := -n 2
 # The tests that need neither a GPU nor another framework.
 PLAIN := -m "not peers and not gpu and not cuda and not emulated and not lessons and not parallel and not fuzz and not site" --ignore-glob='tests/test_peers*.py'
 
-# Tests of each kernel and of a whole network, for the build that checks every access:
-# without those that only launch the same kernels many times, for gradients.
+# Without the tests that only launch the same kernels many times, for gradients.
+FEW_LAUNCHES := -k "naive or not gradcheck"
+
+# Tests of each kernel and of a whole network, for the build that checks every access.
 CHECKED := $(addprefix tests/test_,activation.py convolution.py dropout.py kernels.py loss.py normalization.py optim.py pooling.py) \
   "tests/test_gpu.py::test_a_network_computes_in_each_floating_dtype[float32]"
 
@@ -81,8 +83,8 @@ test-cuda: $(VENV)/.cuda ## check the CUDA code without a GPU (needs g++; instal
 	$(BIN)/python -m pytest $(PROCESSES) -m cuda --ignore-glob='tests/test_peers*.py' --no-skips
 	$(EMULATED) -m emulated
 	TINYALEX_DEVICE=cuda $(EMULATED) -m gpu
-	TINYALEX_DEVICE=cuda:1 TINYALEX_EMULATOR_ORDER=7 TINYALEX_EMULATOR_LAZY=1 TINYALEX_EMULATOR_POOL=0 $(EMULATED) -m gpu
-	TINYALEX_DEVICE=cuda TINYALEX_EMULATOR_CHECK=1 $(EMULATED) -m gpu -k "naive or not gradcheck" $(CHECKED)
+	TINYALEX_DEVICE=cuda:1 TINYALEX_EMULATOR_ORDER=7 TINYALEX_EMULATOR_LAZY=1 TINYALEX_EMULATOR_POOL=0 $(EMULATED) -m gpu $(FEW_LAUNCHES)
+	TINYALEX_DEVICE=cuda TINYALEX_EMULATOR_CHECK=1 $(EMULATED) -m gpu $(FEW_LAUNCHES) $(CHECKED)
 
 coverage: RUN := $(BIN)/coverage run
 coverage: $(VENV)/.cuda ## measure the lines of tinyalex that tests run, also on emulated GPUs (needs g++)
