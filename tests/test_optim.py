@@ -38,6 +38,16 @@ def test_float32_parameters_stay_float32():
     assert w.dtype == optimizer.velocity[0][0].dtype == np.float32
 
 
+@pytest.mark.parametrize("make", [optim.SGD, optim.Adam])
+def test_parameters_may_have_any_strides(make):
+    w = ta.Tensor(np.ones((2, 3), "f"), requires_grad=True)
+    w.data = w.data.reshape(3, 2).T
+    optimizer = make([w], lr=0.5)
+    w.grad = gradient([1] * 3, [1] * 3, dtype="f")
+    optimizer.step()
+    np.testing.assert_allclose(w.numpy(), 0.5, rtol=1e-6)
+
+
 def test_a_parameter_without_a_gradient_is_not_updated():
     w, v = parameter(1.0), parameter(1.0)
     optimizer = optim.SGD([w, v], lr=0.1, weight_decay=0.1)
