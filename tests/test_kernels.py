@@ -120,7 +120,7 @@ def test_launch_names_the_array_of_a_list_that_does_not_match():
         emulator.running(),
         pytest.raises(TypeError, match=r"sgd_update: grads\[1\] must be float32"),
     ):
-        launch("sgd.cu", "sgd_update", 8, [x(), x()], [x(), x()], arrays, options, 8)
+        launch("sgd.cu", "sgd_update", 8, [x(), x()], [x(), x()], arrays, options, options, 8, 0)
 
 
 @pytest.mark.cuda
