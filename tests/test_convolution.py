@@ -234,6 +234,7 @@ def test_only_a_recorded_input_that_requires_a_gradient_wants_one(rng, monkeypat
     assert wanted == [False, True, False]
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_the_size_of_tiles_counts_all_bytes_of_their_workspace(dtype, rng):
     x, w, _ = (ta.Tensor(a).data for a in random_layer(rng, 2, dtype))
     layer = Conv2d()

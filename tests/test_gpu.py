@@ -574,6 +574,22 @@ def test_the_fastest_convolution_is_measured_once_and_not_in_a_capture(device, r
 
 
 @on_the_emulator
+def test_a_measurement_of_convolutions_keeps_no_memory(device):
+    import cupy
+
+    shape = convolution.conv_shape((2, 3, 9, 8), (4, 3, 3, 3))
+    with devices.on(device):
+        pool = cupy.cuda.MemoryPool()
+        key = shape, np.dtype("f"), device, True
+        selection.milliseconds(convolution.Conv2d, *key)
+        free = cupy.cuda.Device().mem_info[0]
+        with cupy.cuda.using_allocator(pool.malloc):
+            selection.milliseconds(convolution.Conv2d, *key)
+        assert pool.total_bytes() == 0
+        assert cupy.cuda.Device().mem_info[0] == free
+
+
+@on_the_emulator
 def test_an_implicit_convolution_can_be_captured(device, rng, monkeypatch):
     import cupy
 

@@ -8,6 +8,7 @@ from tinyalex import device as devices
 from tinyalex import functional as F
 from tinyalex import ops
 from tinyalex.functional.convolution import Conv2d, conv_algorithm, conv_shape
+from tinyalex.functional.locally_connected import LocallyConnected2d
 
 HALF, FLOAT = np.dtype("float16"), np.dtype("float32")
 
@@ -81,6 +82,17 @@ def test_the_gradients_of_tiles_are_added_in_float32(operation, w, b, device, mo
     dy[0] = 2048
     operation(x, weight, bias).backward(dy)
     assert weight.grad.item() == bias.grad.item() == 2112
+
+
+def test_tiles_of_locally_connected_layers_count_the_bytes_of_their_dtype(device):
+    """On the CPU, columns of float16 images are float32."""
+    layer = LocallyConnected2d()
+    layer.x, layer.w = ta.ones(1, 2, 3, 3, dtype=HALF).data, ta.ones(2, 2, 5, 2, 2, 2).data
+    layer.out = 2, 2
+    col = layer.columns(devices.Scratch(devices.xp(layer.x)), 1)
+    filters = 2 * 2 * 5 * col.itemsize
+    assert layer.bytes_each() == col.nbytes + filters
+    assert col.itemsize == (4 if device == "cpu" else 2)
 
 
 def test_float16_products_are_rounded_once(device, rng):

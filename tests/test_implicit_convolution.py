@@ -154,6 +154,20 @@ def test_fastest_measures_each_shape_dtype_and_device_once(set_to, monkeypatch, 
     ]
 
 
+def test_fastest_is_im2col_where_memory_is_too_small_to_measure(set_to, monkeypatch):
+    def milliseconds(algorithm, *key):
+        raise MemoryError("Out of memory allocating 9 bytes.")
+
+    monkeypatch.setattr(selection, "milliseconds", milliseconds)
+    monkeypatch.setattr(selection, "_is_capturing", lambda name: False)
+    monkeypatch.setattr(devices, "why_no_cuda", lambda: None)
+    set_to("fastest")
+    message = "cuda has too little free memory to measure .* Out of memory allocating 9 bytes. im2"
+    with pytest.warns(UserWarning, match=message):
+        assert selected() is Conv2d
+    assert selected() is Conv2d  # without a warning
+
+
 def test_fastest_is_im2col_without_a_gpu(set_to, monkeypatch):
     monkeypatch.setattr(devices, "why_no_cuda", lambda: "no GPU")
     set_to("fastest")

@@ -38,6 +38,45 @@ def test_float32_parameters_stay_float32():
     assert w.dtype == optimizer.velocity[0][0].dtype == np.float32
 
 
+@pytest.mark.parametrize("make", [optim.SGD, optim.Adam])
+def test_parameters_may_have_any_strides(make):
+    w = ta.Tensor(np.ones((2, 3), "f"), requires_grad=True)
+    w.data = w.data.reshape(3, 2).T
+    optimizer = make([w], lr=0.5)
+    w.grad = gradient([1] * 3, [1] * 3, dtype="f")
+    optimizer.step()
+    np.testing.assert_allclose(w.numpy(), 0.5, rtol=1e-6)
+
+
+def test_sgd_updates_float16_in_float32():
+    """The rate, and its product with the decay, are 0 in float16."""
+    w = ta.Tensor(np.ones(3, "e"), requires_grad=True)
+    optimizer = optim.SGD([w], lr=2e-8, momentum=0.5, weight_decay=0.05)
+    w.grad = gradient(60000, 60000, 0, dtype="e")
+    optimizer.step()
+    assert w.dtype == np.float16
+    assert w.numpy().tolist() == [1 - 2**-10, 1 - 2**-10, 1]
+
+
+def test_float16_gradients_of_a_scaled_loss_are_divided_in_float32():
+    """The factor, 65536, is infinite in float16."""
+    w = ta.Tensor(np.ones(2, "e"), requires_grad=True)
+    optimizer, scaler = optim.SGD([w], lr=0.25), ta.GradScaler(init_scale=65536.0)
+    scaler.scale((w.float() * 0.5).sum()).backward()
+    scaler.step(optimizer)
+    assert w.numpy().tolist() == [0.875] * 2
+
+
+@pytest.mark.parametrize("size", [2, 70000])
+def test_adam_updates_float16_in_float32(size):
+    """In float16, eps is 0, and so is the square of a small gradient."""
+    w = ta.Tensor(np.ones(size, "e"), requires_grad=True)
+    optimizer = optim.Adam([w], lr=0.25, betas=(0.0, 0.0))
+    w.grad = gradient(*[0, 2**-4] * (size // 2), dtype="e")
+    optimizer.step()
+    assert w.numpy()[:2].tolist() == w.numpy()[-2:].tolist() == [1, 0.75]
+
+
 def test_a_parameter_without_a_gradient_is_not_updated():
     w, v = parameter(1.0), parameter(1.0)
     optimizer = optim.SGD([w, v], lr=0.1, weight_decay=0.1)

@@ -43,6 +43,15 @@ def test_a_broadcast_array_counts_once_and_a_strided_one_with_its_gaps(cupy):
     assert [w.bytes for w in work] == [4 * (7000 + 1000 + 7000), (8 + 8 + 4) * 3500]
 
 
+def test_a_column_counts_a_sector_for_each_element_and_an_empty_array_nothing(cupy):
+    x, y = cupy.ones((1000, 1001), "f"), cupy.empty((1000, 1), "f")
+    nothing = cupy.empty((0, 3), "f")
+    with emulator.recording() as work:
+        cupy.add(x[:, :1], y, out=y)
+        cupy.add.reduce(nothing, axis=0)
+    assert [w.bytes for w in work] == [(32 + 4 + 4) * 1000, 4 * 3]
+
+
 def test_a_kernel_with_pointers_does_not_say_how_many_bytes_it_reads(cupy):
     kernel = cupy.RawKernel('extern "C" __global__ void one(int* x) { x[0] = 1; }', "one")
     with emulator.recording() as work:

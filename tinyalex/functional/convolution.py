@@ -130,7 +130,8 @@ class Conv2d(ConvFunction):
         """Bytes of an image's workspace."""
         (_, channels, _, _), (filters, *_), window, out, _ = self.shape
         per_position = channels * math.prod(window.kernel) + filters
-        return per_position * math.prod(out) * self.x.itemsize
+        dtype = kernels.of(self.x).column_dtype(self.x.dtype)
+        return per_position * math.prod(out) * dtype.itemsize
 
     def by_group(self, *matrices: Array) -> Iterator[Array]:
         """Each matrix (rows, columns) as a stack (G, rows / G, columns)."""

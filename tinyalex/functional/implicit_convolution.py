@@ -19,7 +19,8 @@ class ImplicitConv2d(ConvFunction):
     block copies the patches from the image to shared memory
     (kernels/cuda/implicit_gemm.cu). It needs no memory for columns, which are KH*KW
     times as large as x. With a stride, most terms of dx are products with 0, which
-    im2col's matrix product does not have.
+    im2col's matrix product does not have. Infinite weights spread to all of dx: their
+    product with 0 is NaN.
 
     Stores x and w and, with `relu`, y.
     """

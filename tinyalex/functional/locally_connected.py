@@ -106,7 +106,8 @@ class LocallyConnected2d(Function):
     def bytes_each(self) -> int:
         """Bytes of an image's workspace."""
         oh, ow, filters, *patch = self.w.shape
-        return oh * ow * (math.prod(patch) + filters) * self.x.itemsize
+        dtype = kernels.of(self.x).column_dtype(self.x.dtype)
+        return oh * ow * (math.prod(patch) + filters) * dtype.itemsize
 
 
 def by_position(col: Array) -> Array:

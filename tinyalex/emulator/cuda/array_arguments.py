@@ -6,6 +6,7 @@ from functools import partial
 
 from tinyalex.emulator.kernels.arguments import Parameter
 from tinyalex.emulator.kernels.array_lists import ArrayList
+from tinyalex.emulator.kernels.memory_reports import SECTOR_BYTES
 
 
 class PointerArgument:
@@ -42,12 +43,16 @@ class ArrayArgument:
         """Bytes of the different elements: those of a broadcast axis are the same.
 
         The size of an element is the least stride. In strided arrays it includes gaps,
-        which are transferred too. Without a stride it is at most 8 bytes.
+        which are transferred too, up to a sector. Without a stride it is at most 8
+        bytes.
         """
-        _, _, *sizes = self._words.from_address(address)
+        _, count, *sizes = self._words.from_address(address)
+        if count == 0:
+            return 0
         axes = zip(sizes[: self._ndim], sizes[self._ndim :], strict=True)
         moving = [(n, abs(stride)) for n, stride in axes if stride and n > 1]
-        return math.prod(n for n, _ in moving) * min((s for _, s in moving), default=8)
+        least = min((stride for _, stride in moving), default=8)
+        return math.prod(n for n, _ in moving) * min(least, SECTOR_BYTES)
 
 
 class ListArgument:

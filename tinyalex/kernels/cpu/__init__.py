@@ -9,6 +9,7 @@ from tinyalex.kernels.cpu.adam import adam_update
 from tinyalex.kernels.cpu.augmentation import augment
 from tinyalex.kernels.cpu.columns import (
     col2im,
+    column_dtype,
     columns,
     from_columns,
     im2col,
@@ -55,7 +56,7 @@ from tinyalex.kernels.cpu.sgd import sgd_update
 __all__ = [
     "activation", "adam_update", "as_activation", "augment", "avg_pool",
     "avg_pool_backward", "bias_relu", "bias_relu_backward", "check_labels", "col2im",
-    "columns", "conv2d", "conv2d_input_grad", "conv2d_weight_grad",
+    "column_dtype", "columns", "conv2d", "conv2d_input_grad", "conv2d_weight_grad",
     "convolution_algorithm", "cross_entropy", "cross_entropy_backward", "dropout",
     "error_function", "find_not_finite", "from_columns", "im2col", "like", "lrn",
     "lrn_backward", "matmul", "matmul_in_tile", "matmul_transposed", "matrix",

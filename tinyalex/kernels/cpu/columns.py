@@ -17,12 +17,17 @@ from tinyalex.kernels.cpu.activation import relu_grad
 from tinyalex.kernels.geometry import Pair
 
 
+def column_dtype(dtype: Any) -> np.dtype:
+    """The dtype of `columns` and `positions` for images of `dtype`."""
+    return device.sum_dtype(dtype)
+
+
 def columns(
     scratch: Scratch, name: str, rows: tuple[int, ...], images: int, out: Pair, dtype: Any
 ) -> np.ndarray:
     """An uninitialised array (*rows, T, OH, OW) in scratch memory."""
     oh, ow = out
-    wide = device.sum_dtype(dtype)
+    wide = column_dtype(dtype)
     return np.moveaxis(scratch.take(name, (*rows, oh, ow, images), wide), -1, -3)
 
 
@@ -31,7 +36,7 @@ def positions(
 ) -> np.ndarray:
     """An uninitialised array (channels, T, OH, OW) in an activation's memory order."""
     oh, ow = out
-    wide = device.sum_dtype(dtype)
+    wide = column_dtype(dtype)
     return np.moveaxis(scratch.take(name, (oh, ow, images, channels), wide), (-1, -2), (0, 1))
 
 

@@ -54,16 +54,31 @@ def _update_block(options: list[float], parts: list[np.ndarray], scratch: device
 def for_blocks(
     block: Callable[[list[np.ndarray], device.Scratch], None], *arrays: np.ndarray
 ) -> None:
-    """Call `block(parts, scratch)` with the same part of each array, in threads."""
+    """Call `block(parts, scratch)` with the same part of each array, in threads.
+
+    The block may write to all but the last part. Those of float16 are float32 copies,
+    which are rounded once at the end.
+    """
     if all(a.flags.c_contiguous for a in arrays):
         arrays = tuple(a.reshape(-1) for a in arrays)
     else:
         arrays = tuple(map(np.atleast_1d, arrays))
     first = arrays[0]
 
+    wide = device.sum_dtype(first.dtype)
+
     def body(lo: int, hi: int, scratch: device.Scratch) -> None:
-        block([a[lo:hi] for a in arrays], scratch)
+        parts = [a[lo:hi] for a in arrays]
+        if wide == first.dtype:
+            block(parts, scratch)
+            return
+        copies = [scratch.take(f"part {i}", a.shape, wide) for i, a in enumerate(parts)]
+        for a, copy in zip(parts, copies, strict=True):
+            copy[...] = a
+        block(copies, scratch)
+        for a, copy in zip(parts[:-1], copies, strict=False):
+            a[...] = copy
 
     # One tile instead of single_threaded, which would limit BLAS needlessly.
     tiles = [(0, len(first))] if first.size <= MIN_PARALLEL_ELEMENTS else None
-    device.for_tiles(first, 8 * first[:1].nbytes, body, tiles=tiles)
+    device.for_tiles(first, 8 * first[:1].size * wide.itemsize, body, tiles=tiles)

@@ -9,7 +9,6 @@ neighbours in the image.
 """
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,11 @@ import numpy as np
 from tinyalex import device
 from tinyalex.device import Array, Scratch, cublas
 from tinyalex.kernels.cuda import selection
-from tinyalex.kernels.cuda.launching import BLOCK_THREADS, launch
-from tinyalex.kernels.cuda.source_files import ARRAYS
+from tinyalex.kernels.cuda.launching import BLOCK_THREADS, launch, ready
+from tinyalex.kernels.cuda.updates import adam_update as adam_update
+from tinyalex.kernels.cuda.updates import find_not_finite as find_not_finite
+from tinyalex.kernels.cuda.updates import sgd_update as sgd_update
+from tinyalex.kernels.cuda.updates import update_loss_scale as update_loss_scale
 from tinyalex.kernels.geometry import ConvFunction, ConvShape, Pair, no_offset
 
 TILE_ROWS, TILE_COLUMNS = BLOCK_THREADS // 4, BLOCK_THREADS
@@ -44,10 +46,8 @@ def like(x: Array) -> Array:
     return activation(x.shape, x.dtype)
 
 
-def ready(x: Array) -> Array:
-    """`x` itself if it is C-contiguous, else a copy that is."""
-    # Not ascontiguousarray alone, which makes 0-d arrays 1-d.
-    return x if x.flags.c_contiguous else device.xp(x).ascontiguousarray(x)
+def column_dtype(dtype: Any) -> np.dtype:
+    return np.dtype(dtype)
 
 
 def columns(
@@ -317,48 +317,6 @@ def dropout(
 
 def scale_kept(x: Array, mask: Array, y: Array, scale: float) -> None:
     launch("dropout.cu", "scale_kept", x.size, x, mask, y, x.size, scale)
-
-
-def sgd_update(
-    weights: list[Array],
-    velocities: list[Array],
-    grads: list[Array],
-    options: Array,
-    scaling: Array | None = None,
-) -> None:
-    is_scaled = scaling is not None
-    pointer = options if scaling is None else scaling.astype(options.dtype, copy=False)
-    for i, n, parts in _parts(weights, velocities, grads):
-        rows = options[i : i + ARRAYS]
-        launch("sgd.cu", "sgd_update", n, *parts, rows, pointer, n, is_scaled)
-
-
-def adam_update(
-    weights: list[Array],
-    means: list[Array],
-    squares: list[Array],
-    grads: list[Array],
-    options: Array,
-) -> None:
-    for i, n, parts in _parts(weights, means, squares, grads):
-        launch("adam.cu", "adam_update", n, *parts, options[i : i + ARRAYS], n)
-
-
-def find_not_finite(grads: list[Array], state: Array) -> None:
-    for _, n, parts in _parts(grads):
-        launch("loss_scale.cu", "find_not_finite", n, *parts, state, n)
-
-
-def update_loss_scale(state: Array, growth: float, backoff: float, interval: int) -> None:
-    launch("loss_scale.cu", "update_loss_scale", 1, state, growth, backoff, interval)
-
-
-def _parts(*lists: list[Array]) -> Iterator[tuple[int, int, list[list[Array]]]]:
-    """For each launch: the index of its first arrays, their number of elements, and at
-    most ARRAYS arrays of each list."""
-    for i in range(0, len(lists[0]), ARRAYS):
-        parts = [[ready(a) for a in arrays[i : i + ARRAYS]] for arrays in lists]
-        yield i, sum(a.size for a in parts[0]), parts
 
 
 def augment(

@@ -46,9 +46,23 @@ def convolution_algorithm(
     if key not in _measured:
         if device.why_no_cuda() or _is_capturing(name):
             return None
-        algorithms = ConvFunction.im2col, ConvFunction.implicit
-        _measured[key] = min(algorithms, key=lambda algorithm: milliseconds(algorithm, *key))
+        _measured[key] = _fastest(*key)
     return _measured[key]
+
+
+def _fastest(shape: ConvShape, dtype: np.dtype, name: str, wants_dx: bool) -> type[ConvFunction]:
+    """The algorithm that takes less time. If the GPU's free memory is too small to
+    measure it, im2col, whose tiles are as small as necessary."""
+    algorithms = ConvFunction.im2col, ConvFunction.implicit
+    try:
+        return min(algorithms, key=lambda each: milliseconds(each, shape, dtype, name, wants_dx))
+    except MemoryError as error:
+        warnings.warn(
+            f"TINYALEX_GPU_CONVOLUTION=fastest: {name} has too little free memory to measure the "
+            f"convolution of {shape.x} with {shape.w}: {error} im2col is used.",
+            stacklevel=1,
+        )
+        return ConvFunction.im2col
 
 
 def _is_capturing(name: str) -> bool:
@@ -63,23 +77,38 @@ def milliseconds(
     algorithm: type[ConvFunction], shape: ConvShape, dtype: np.dtype, name: str, wants_dx: bool
 ) -> float:
     """The least time of a forward and a backward pass. The first compiles kernels, and
-    is not counted."""
+    is not counted.
+
+    All memory is freed at the end. A graph's pool would otherwise keep it.
+    """
     import cupy
 
-    with device.on(name):
-        x, w = cupy.ones(shape.x, dtype), cupy.ones(shape.w, dtype)
-        bias = cupy.ones(shape.w[0], dtype)
-        dy = cupy.ones((shape.x[0], shape.w[0], *shape.out), dtype)
+    pool = cupy.cuda.MemoryPool()
+    with device.on(name), cupy.cuda.using_allocator(pool.malloc):
+        try:
+            return _milliseconds(algorithm, shape, dtype, wants_dx)
+        finally:
+            pool.free_all_blocks()
 
-        def run() -> float:
-            start, end = cupy.cuda.Event(), cupy.cuda.Event()
-            start.record()
-            function = algorithm()
-            function.needs_input_grad = wants_dx, True, True
-            function.forward(x, w, bias, shape=shape)
-            function.backward(dy)
-            end.record()
-            end.synchronize()
-            return cupy.cuda.get_elapsed_time(start, end)
 
-        return min([run() for _ in range(1 + REPEATS)][1:])
+def _milliseconds(
+    algorithm: type[ConvFunction], shape: ConvShape, dtype: np.dtype, wants_dx: bool
+) -> float:
+    import cupy
+
+    x, w = cupy.ones(shape.x, dtype), cupy.ones(shape.w, dtype)
+    bias = cupy.ones(shape.w[0], dtype)
+    dy = cupy.ones((shape.x[0], shape.w[0], *shape.out), dtype)
+
+    def run() -> float:
+        start, end = cupy.cuda.Event(), cupy.cuda.Event()
+        start.record()
+        function = algorithm()
+        function.needs_input_grad = wants_dx, True, True
+        function.forward(x, w, bias, shape=shape)
+        function.backward(dy)
+        end.record()
+        end.synchronize()
+        return cupy.cuda.get_elapsed_time(start, end)
+
+    return min([run() for _ in range(1 + REPEATS)][1:])
