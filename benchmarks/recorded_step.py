@@ -90,8 +90,6 @@ def record(
     """
     from tinyalex import emulator
 
-    if reason := precision.why_not(kind):
-        raise RuntimeError(reason)
     model, image = networks.build(network["variant"])
     with emulator.recording(execute=False) as work:
         model.to("cuda").train()

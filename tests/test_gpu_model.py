@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 from benchmark_scripts import run
 
-import tinyalex as ta
-
 pytestmark = pytest.mark.cuda
 
 
@@ -36,14 +34,6 @@ def test_the_model_counts_the_work_of_a_step_by_layer(tmp_path):
     assert rows["conv2", "backward"]["bytes"] == backward
     assert "A model, not a measurement" in printed
     assert "**Work on next:** " in printed
-
-
-def test_half_precision_needs_autocast(scripts, monkeypatch):
-    import recorded_step
-
-    monkeypatch.delattr(ta, "autocast", raising=False)
-    with pytest.raises(RuntimeError, match="half: not available"):
-        recorded_step.record({"variant": "quick"}, 1, kind="half")
 
 
 def test_implicit_gemm_reads_the_image_once_per_tile_of_filters(scripts):
