@@ -7,6 +7,8 @@ half     `autocast`: matrix products of float16, accumulated in float32
 
 from contextlib import AbstractContextManager, nullcontext
 
+from failures import NotAvailableError
+
 import tinyalex as ta
 from tinyalex import device
 
@@ -16,13 +18,13 @@ PRECISIONS = ("float32", "tf32", "half")
 def switch(precision: str) -> None:
     """Set how float32 matrices are multiplied on the GPU.
 
-    Raises RuntimeError if the GPU does not have the precision.
+    Raises NotAvailableError if the GPU does not have the precision.
     """
     try:
         device.allow_tf32(precision == "tf32")
-    except RuntimeError:  # a GPU without TF32
+    except RuntimeError as error:  # a GPU without TF32
         if precision == "tf32":
-            raise
+            raise NotAvailableError(str(error)) from None
 
 
 def forward_context(precision: str) -> AbstractContextManager:
