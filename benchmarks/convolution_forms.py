@@ -1,4 +1,5 @@
-"""Convolutions by im2col and by implicit GEMM: recorded work of both, and its time.
+"""Convolutions by im2col and by implicit GEMM: recorded work of both, and its time;
+and what the columns of im2col cost.
 
 The bytes are those of the launches (recorded_step.py): each array once, so that
 implicit GEMM, whose blocks read x again for each tile of filters, is assumed to find it
@@ -7,14 +8,21 @@ products with 0 in the dx of a convolution with a stride are not counted. The ke
 use no tensor cores: their ceiling is that of float32 in every precision.
 """
 
+import math
 from dataclasses import replace
 from typing import Any
 
-from gpu_cards import Card
+from gpu_cards import LAUNCH_SECONDS, Card
 from recorded_step import Row
 
 KERNELS = ("conv2d", "conv2d_input_grad", "conv2d_weight_grad")
 """Those that multiply matrices in implicit GEMM."""
+
+COLUMN_KERNELS = ("im2col", "gemm", "col2im")
+"""Those that read or write the columns, once each."""
+
+L2_TILE_BYTES = 25_000_000
+"""Of columns that would stay in the L2 cache: half of that of an H100."""
 
 
 def compared(
@@ -43,5 +51,44 @@ def compared(
     return found
 
 
+def columns(
+    network: dict[str, Any], batch: int, im2col: list[Row], card: Card, precision: str
+) -> list[dict[str, Any]]:
+    """Of each convolution, forward and backward: {"layer", "bytes", "moved_bytes",
+    "seconds", "cached_seconds", "tiles", "host_seconds"}.
+
+    bytes           of the columns of a batch, which the kernels move several times
+    cached_seconds  those of the GPU if none of these bytes passed through its memory
+    tiles           of the batch, so that their columns stay in L2
+    host_seconds    of the launches of all tiles
+    """
+    found = []
+    for layer in network["layers"]:
+        work = [w for row in im2col if row.layer == layer["name"] for w in row.work]
+        if layer["kind"] != "conv":
+            continue
+        users = [w for w in work if _kernel(w) in COLUMN_KERNELS]
+        size = 2 if any(w.dtype == "float16" for w in users) else 4
+        size *= batch * layer["in"] * layer["kernel"] ** 2 * math.prod(layer["shape"][1:])
+        cached = [replace(w, bytes=w.bytes - size) if w in users else w for w in work]
+        tiles = -(-size // L2_TILE_BYTES)
+        found.append(
+            {
+                "layer": layer["name"],
+                "bytes": size,
+                "moved_bytes": len(users) * size,
+                "seconds": card.seconds(work, precision),
+                "cached_seconds": card.seconds(cached, precision),
+                "tiles": tiles,
+                "host_seconds": tiles * len(work) * LAUNCH_SECONDS,
+            }
+        )
+    return found
+
+
 def _is_product(work: Any) -> bool:
-    return work.name.partition("<")[0] in KERNELS
+    return _kernel(work) in KERNELS
+
+
+def _kernel(work: Any) -> str:
+    return work.name.partition("<")[0]

@@ -21,6 +21,7 @@ serves a part.
 
 Convolutions use im2col. The step is also recorded with implicit GEMM, to compare both
 forms (convolution_forms.py); its kernels are assumed to reach the FLOP/s of float32.
+For im2col, a table has the traffic of the columns, and what smaller tiles would cost.
 Writes NAME.md, NAME.json and NAME.png to --output.
 """
 
@@ -65,6 +66,7 @@ def main() -> int:
         "rows": [modelled(row, card, args.precision) for row in rows],
         "cards": [on_card(rows, key, p) for key in CARDS for p in precisions(key, args.precision)],
         "convolutions": convolution_forms.compared(rows, implicit, card, args.precision),
+        "columns": convolution_forms.columns(network, args.batch, rows, card, args.precision),
     }
     if args.requests:
         found["requests"] = requested_bytes.by_launch(network)
@@ -160,6 +162,8 @@ def as_text(found: dict[str, Any]) -> str:
         card_table(found),
         "## Convolutions by im2col and by implicit GEMM",
         form_table(found),
+        "## Columns of im2col",
+        column_table(found),
     ]
     if "requests" in found:
         parts += ["## Requests of the kernels, one image", request_table(found["requests"])]
@@ -252,6 +256,30 @@ def form_table(found: dict[str, Any]) -> str:
     note += "FLOP/s of float32. Ratio: the time with im2col over that with implicit GEMM, if both "
     note += "reach the ceilings."
     return f"{report.table(head, cells, left=2)}\n\n{note}"
+
+
+def column_table(found: dict[str, Any]) -> str:
+    head = ["layer", "columns, MB", "moved, MB", "GPU ms", "if cached", "tiles for L2"]
+    head += ["host ms of these"]
+    rows = found["columns"]
+    names = "bytes", "moved_bytes", "seconds", "cached_seconds", "tiles", "host_seconds"
+    total = {"layer": "sum", **{name: sum(r[name] for r in rows) for name in names}}
+    cells = [
+        [
+            r["layer"],
+            f"{r['bytes'] / 1e6:.4g}",
+            f"{r['moved_bytes'] / 1e6:.4g}",
+            f"{1e3 * r['seconds']:.3f}",
+            f"{1e3 * r['cached_seconds']:.3f}",
+            str(r["tiles"]),
+            f"{1e3 * r['host_seconds']:.2f}",
+        ]
+        for r in [*rows, total]
+    ]
+    megabytes = convolution_forms.L2_TILE_BYTES / 1e6
+    note = "Forward and backward. If cached: columns never pass through the GPU's memory. Tiles of "
+    note += f"{megabytes:.0f} MB of columns, each of which launches all kernels of the layer."
+    return f"{report.table(head, cells)}\n\n{note}"
 
 
 def request_table(requests: list[dict[str, Any]]) -> str:

@@ -1,10 +1,13 @@
 """The model of a training step on a GPU (benchmarks/gpu_model.py)."""
 
+import json
+
 import numpy as np
 import pytest
-from benchmark_scripts import run
+from benchmark_scripts import BENCHMARKS, run
 
 from tinyalex.emulator.cuda.work_records import Work
+from tinyalex.kernels.cuda import source_files
 
 pytestmark = pytest.mark.cuda
 
@@ -47,6 +50,10 @@ def test_the_model_counts_the_work_of_a_step_by_layer(tmp_path):
     assert [r["flop"] for r in found["convolutions"]] == [
         rows[r["layer"], r["pass"]]["flop"] for r in found["convolutions"]
     ]
+    # Columns are moved by im2col and a product, twice; for dx by a product and col2im.
+    found_columns = {r["layer"]: (r["bytes"], r["moved_bytes"]) for r in found["columns"]}
+    assert found_columns["conv2"] == (col, 6 * col)
+    assert found_columns["conv1"][1] == 4 * found_columns["conv1"][0]
     assert "A model, not a measurement" in printed
     assert "**Work on next:** " in printed
 
@@ -69,6 +76,24 @@ def test_implicit_gemm_has_the_float32_peak_in_each_precision(scripts, precision
     assert found["flop"] == 8000
     assert found["bytes"] == [6, 5010]
     assert found["seconds"] == [8000 / card.flops[precision], 5000 + 4000 + 7]
+
+
+def test_columns_cost_the_traffic_that_a_cache_would_save(scripts, monkeypatch):
+    import convolution_forms
+    from gpu_cards import LAUNCH_SECONDS, Card
+    from recorded_step import Row
+
+    layer = {"name": "conv", "kind": "conv", "in": 3, "kernel": 5, "shape": [7, 2, 2]}
+    network = {"layers": [layer, {"name": "pool", "kind": "pool"}]}
+    size = 2 * 10 * 3 * 25 * 4  # of float16
+    works = [Work("im2col<T>", size + 5), Work("gemm", size + 50, 60, "float16"), Work("sum", 9)]
+    rows = [Row("conv", "forward", works), Row("pool", "forward", [Work("pool", 1000)])]
+    card = Card("", 1.0, {"float32": 1.0, "tf32": 1.0, "half": 1.0}, "")
+    monkeypatch.setattr(convolution_forms, "L2_TILE_BYTES", size // 2 - 1)
+    (found,) = convolution_forms.columns(network, 10, rows, card, "half")
+    assert (found["bytes"], found["moved_bytes"], found["tiles"]) == (size, 2 * size, 3)
+    assert found["seconds"] - found["cached_seconds"] == 2 * size - 10
+    assert found["host_seconds"] == pytest.approx(3 * 3 * LAUNCH_SECONDS)
 
 
 def test_each_ceiling_has_a_source(scripts):
@@ -101,3 +126,12 @@ def test_a_column_of_a_matrix_requests_a_sector_per_element(scripts):
         launch = "scale", (1,), (32,), (x, y, np.int32(stride))
         found = requested_bytes.of_launch(source, "scale.cu", *launch)
         assert found == 32 * sectors
+
+
+def test_the_kernels_of_the_committed_model_exist():
+    found = json.loads((BENCHMARKS / "results" / "gpu-model-paper.json").read_text("utf-8"))
+    kernels = {name for file in source_files.files() for name in source_files.signatures(file)}
+    names = {name for row in found["rows"] for name in row["kernels"]}
+    names |= {row["kernel"] for row in found["requests"]}
+    own = {name.partition("<")[0] for name in names if not name.startswith(("cupy_", "gemm"))}
+    assert own <= kernels
