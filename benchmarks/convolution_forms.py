@@ -1,92 +1,94 @@
-"""The traffic of a convolution as im2col and a matrix product, and as implicit GEMM.
+"""Convolutions by im2col and by implicit GEMM: recorded work of both, and its time;
+and what the columns of im2col cost.
 
-Counted from shapes, each array once per kernel that reads or writes it. x (N, C, H, W),
-w (O, C/G, KH, KW), y (N, O, OH, OW); col has C*KH*KW elements per position, KH*KW times
-those of x at stride 1; dx, dw, dy are as large as x, w, y.
-
-              im2col and GEMM                                implicit GEMM
-    forward   x, 2 col, w, 3 y                               tiles(O/G) x, w, y
-    dw        x, 2 col, 3 dy, dw                             tiles(O/G) x,
-                                                             tiles(C/G*KH*KW) dy, dw
-    dx        w, dy, 2 col, dx (dy is laid out for dw)       tiles(C/G) dy, w, dx
-
-Implicit GEMM gathers a tile of columns from x where the matrix product needs it. Each
-of the tiles(n) = ceil(n / TILE) tiles of the other operand reads x again; the
-overlapping patches of one tile are assumed to be in the cache, and so is w.
+The bytes are those of the launches (recorded_step.py): each array once, so that
+implicit GEMM, whose blocks read x again for each tile of filters, is assumed to find it
+in a cache. The operations of its kernels are those of im2col's matrix products; the
+products with 0 in the dx of a convolution with a stride are not counted. The kernels
+use no tensor cores: their ceiling is that of float32 in every precision.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
-TILE = 64
-"""Rows and columns of the result that a block computes."""
+from gpu_cards import LAUNCH_SECONDS, Card
+from recorded_step import Row
 
-FLOAT_BYTES = 4
+KERNELS = ("conv2d", "conv2d_input_grad", "conv2d_weight_grad")
+"""Those that multiply matrices in implicit GEMM."""
 
+COLUMN_KERNELS = ("im2col", "gemm", "col2im")
+"""Those that read or write the columns, once each."""
 
-@dataclass(frozen=True)
-class Pass:
-    """One pass of a convolution in both forms: "forward", "dw" or "dx".
-
-    im2col  (bytes, FLOP) of each of its kernels; the matrix products of all groups are
-            one entry
-    implicit_bytes  of its one kernel, which has the FLOP of the matrix product
-    """
-
-    layer: str
-    which: str
-    im2col: tuple[tuple[int, int], ...]
-    implicit_bytes: int
-    flop: int
-
-    @property
-    def im2col_bytes(self) -> int:
-        return sum(size for size, _ in self.im2col)
-
-    def seconds(self, bandwidth: float, flops: float) -> tuple[float, float]:
-        """On these ceilings, with im2col and with implicit GEMM. The kernels of im2col
-        run one after another."""
-        im2col = sum(max(size / bandwidth, flop / flops) for size, flop in self.im2col)
-        return im2col, max(self.implicit_bytes / bandwidth, self.flop / flops)
+L2_TILE_BYTES = 25_000_000
+"""Of columns that would stay in the L2 cache: half of that of an H100."""
 
 
-def passes(network: dict[str, Any], batch: int) -> list[Pass]:
-    """Of each convolution, in order. The first has no dx: images need no gradient."""
-    found: list[Pass] = []
-    for layer in network["layers"]:
-        if layer["kind"] == "conv":
-            found += _of_layer(layer, batch, wants_dx=bool(found))
+def compared(
+    im2col: list[Row], implicit: list[Row], card: Card, precision: str
+) -> list[dict[str, Any]]:
+    """Of each pass of a convolution, from the rows of one step in both forms:
+    {"layer", "pass", "flop", "bytes": [im2col, implicit], "seconds": [...]}."""
+    by_pass = {(row.layer, row.which): row for row in im2col}
+    found = []
+    for row in implicit:
+        products = [w for w in row.work if _is_product(w)]
+        if not products:
+            continue
+        before = by_pass[row.layer, row.which]
+        flop = before.flop // len(products)
+        work = [replace(w, flop=flop) if _is_product(w) else w for w in row.work]
+        found.append(
+            {
+                "layer": row.layer,
+                "pass": row.which,
+                "flop": before.flop,
+                "bytes": [before.bytes, row.bytes],
+                "seconds": [card.seconds(before.work, precision), card.seconds(work, "float32")],
+            }
+        )
     return found
 
 
-def _of_layer(layer: dict[str, Any], batch: int, wants_dx: bool) -> list[Pass]:
-    window, groups = layer["kernel"] ** 2, layer["groups"]
-    filters, channels = layer["out"] // groups, layer["in"] // groups
-    positions = math.prod(layer["shape"][1:])
-    x, y, col, w = (
-        FLOAT_BYTES * size
-        for size in (
-            batch * math.prod(layer["seen"]),
-            batch * math.prod(layer["shape"]),
-            batch * layer["in"] * window * positions,
-            layer["out"] * channels * window,
+def columns(
+    network: dict[str, Any], batch: int, im2col: list[Row], card: Card, precision: str
+) -> list[dict[str, Any]]:
+    """Of each convolution, forward and backward: {"layer", "bytes", "moved_bytes",
+    "seconds", "cached_seconds", "tiles", "host_seconds"}.
+
+    bytes           of the columns of a batch, which the kernels move several times
+    cached_seconds  those of the GPU if none of these bytes passed through its memory
+    tiles           of the batch, so that their columns stay in L2
+    host_seconds    of the launches of all tiles
+    """
+    found = []
+    for layer in network["layers"]:
+        work = [w for row in im2col if row.layer == layer["name"] for w in row.work]
+        if layer["kind"] != "conv":
+            continue
+        users = [w for w in work if _kernel(w) in COLUMN_KERNELS]
+        size = 2 if any(w.dtype == "float16" for w in users) else 4
+        size *= batch * layer["in"] * layer["kernel"] ** 2 * math.prod(layer["shape"][1:])
+        cached = [replace(w, bytes=w.bytes - size) if w in users else w for w in work]
+        tiles = -(-size // L2_TILE_BYTES)
+        found.append(
+            {
+                "layer": layer["name"],
+                "bytes": size,
+                "moved_bytes": len(users) * size,
+                "seconds": card.seconds(work, precision),
+                "cached_seconds": card.seconds(cached, precision),
+                "tiles": tiles,
+                "host_seconds": tiles * len(work) * LAUNCH_SECONDS,
+            }
         )
-    )
-    flop = 2 * batch * layer["multiply_adds"]
-    make, product, lay_out = (x + col, 0), (col + w + y, flop), (2 * y, 0)
-    rows = [
-        ("forward", (make, product, lay_out), _tiles(filters) * x + w + y),
-        (
-            "dw",
-            (lay_out, make, product),
-            _tiles(filters) * x + _tiles(channels * window) * y + w,
-        ),
-    ]
-    if wants_dx:
-        rows.append(("dx", (product, (col + x, 0)), _tiles(channels) * y + w + x))
-    return [Pass(layer["name"], which, form, size, flop) for which, form, size in rows]
+    return found
 
 
-def _tiles(n: int) -> int:
-    return -(-n // TILE)
+def _is_product(work: Any) -> bool:
+    return _kernel(work) in KERNELS
+
+
+def _kernel(work: Any) -> str:
+    return work.name.partition("<")[0]

@@ -15,8 +15,11 @@
 
 Writes gpu.json after each part, and then gpu.md with charts. Times are measured by CUDA
 events after a warm-up, those of CIFAR-10's epochs by the host's clock; contenders
-alternate (gpu_steps.py). What was not measured has no number, but the reason. Parts
-that do not fit into --minutes are left out.
+alternate (gpu_steps.py). What was not measured has no number, but the reason. What does
+not fit into --minutes is left out.
+
+The exit status is 1 if a part failed or a value is wrong, but not for what is left out,
+such as PyTorch if it is not installed.
 
 On an emulated GPU (`tinyalex emulate`), everything runs with small sizes, and times are
 left out.
@@ -24,6 +27,7 @@ left out.
 
 import argparse
 import csv
+import itertools
 import json
 import os
 import re
@@ -35,6 +39,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import failures
 import gpu_checks
 import gpu_page
 import gpu_steps
@@ -66,22 +71,31 @@ def main() -> int:
         "card": card(args.device),
         "emulated": args.smoke,
         "failed": {},
+        "left_out": {},
     }
     for name, part in parts(args):
         remaining = deadline - time.monotonic()
         if remaining <= 0:
-            found["failed"][name] = f"left out: --minutes {args.minutes:g} were used up"
+            found["left_out"][name] = f"--minutes {args.minutes:g} were used up"
             continue
         print(f"{name} ...", flush=True)
         try:
             with device.on(args.device):  # of the events
                 part(found, remaining)
+        except TimeoutError as error:
+            found["left_out"][name] = str(error)
         except Exception as error:  # a part that fails leaves the others valid
             found["failed"][name] = f"{type(error).__name__}: {error}"
         report.write_json(args.out, "gpu", found)
     text = gpu_page.write(found, args.out)
     print(f"\n{text}\n\nwritten: {args.out / 'gpu.json'}, gpu.md and charts")
-    return 0
+    return 1 if has_failed(found) else 0
+
+
+def has_failed(found: Found) -> bool:
+    """Whether a part failed, or a value is wrong."""
+    rows = (found.get(name, []) for name in ("kernels", "ceilings", "steps"))
+    return bool(found["failed"]) or any(map(failures.is_failure, itertools.chain(*rows)))
 
 
 def arguments() -> argparse.Namespace:
@@ -108,11 +122,11 @@ def parts(
     """The parts by name, the most important first: function(found, seconds left)."""
     sizes = SMOKE_SIZES if args.smoke else SIZES
 
-    def kernels(found: Found, _: float) -> None:
-        found["kernels"] = gpu_checks.kernels(args.device, args.smoke)
+    def kernels(found: Found, remaining: float) -> None:
+        found["kernels"] = gpu_checks.kernels(args.device, args.smoke, remaining)
 
-    def ceilings(found: Found, _: float) -> None:
-        found["ceilings"] = gpu_checks.ceilings(args.device, args.smoke)
+    def ceilings(found: Found, remaining: float) -> None:
+        found["ceilings"] = gpu_checks.ceilings(args.device, args.smoke, remaining)
 
     def cifar(found: Found, remaining: float) -> None:
         found["cifar"] = train(args, remaining)
@@ -173,7 +187,7 @@ def measure_steps(
         elif row["layers"] is not None:
             found.setdefault("layers", []).append(by_layer(found, variant, batch, row["layers"]))
     if failure:
-        raise RuntimeError(failure)
+        raise failure
 
 
 def by_layer(
@@ -201,7 +215,7 @@ def train(args: argparse.Namespace, seconds: float) -> dict[str, Any]:
         command = [str(HERE.parent / "train_cifar.py"), *options]
         text, failure = run([*command, "--device", args.device, "--output", folder], seconds)
         if failure:
-            raise RuntimeError(failure)
+            raise failure
         with open(Path(folder, "log.csv"), newline="", encoding="utf-8") as file:
             log = list(csv.DictReader(file))
     (error,) = re.findall(r"^test error ([\d.]+) %$", text, re.MULTILINE)
@@ -219,15 +233,16 @@ def count_launches(found: Found, variant: str, batch: int, seconds: float) -> No
         command = [str(HERE / "gpu_model.py"), f"--variant={variant}", f"--batch={batch}"]
         _, failure = run([*command, f"--output={folder}", "--name=model"], seconds)
         if failure:
-            raise RuntimeError(failure)
+            raise failure
         rows = json.loads(Path(folder, "model.json").read_text(encoding="utf-8"))["rows"]
     row = {"variant": variant, "batch": batch}
     row |= {name: sum(r[name] for r in rows) for name in ("launches", "gemms")}
     found.setdefault("launches", []).append(row)
 
 
-def run(command: list[str], seconds: float) -> tuple[str, str]:
-    """The output of a Python program, and why it failed, or ""."""
+def run(command: list[str], seconds: float) -> tuple[str, Exception | None]:
+    """The output of a Python program, and why it failed. After `seconds` it is stopped:
+    TimeoutError."""
     paths = str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     try:
@@ -241,9 +256,12 @@ def run(command: list[str], seconds: float) -> tuple[str, str]:
     except subprocess.TimeoutExpired as error:
         printed = error.stdout or b""
         text = printed.decode() if isinstance(printed, bytes) else printed
-        return text, f"stopped after {seconds:.0f} s, which --minutes left for it"
-    failure = " ".join(done.stderr.split("\n")[-3:]).strip() or f"exit status {done.returncode}"
-    return done.stdout, failure if done.returncode else ""
+        reason = f"stopped after {seconds:.0f} s, which --minutes left for it"
+        return text, TimeoutError(reason)
+    if not done.returncode:
+        return done.stdout, None
+    reason = " ".join(done.stderr.split("\n")[-3:]).strip() or f"exit status {done.returncode}"
+    return done.stdout, RuntimeError(reason)
 
 
 if __name__ == "__main__":

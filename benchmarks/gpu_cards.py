@@ -3,7 +3,9 @@
 Peaks are those of dense matrices; data sheets also give twice as much, for sparse ones.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 LAUNCH_SECONDS = 20e-6
 """The host's time for a call of CuPy that launches a kernel: the CPU time of an
@@ -23,6 +25,16 @@ class Card:
     bandwidth: float
     flops: dict[str, float | None]
     source: str
+
+    def parts(self, work: Any, precision: str) -> tuple[float, float]:
+        """The seconds of a launch's bytes and of its operations."""
+        is_single = precision == "half" and work.dtype != "float16"
+        peak = self.flops["float32" if is_single else precision]
+        return work.bytes / self.bandwidth, work.flop / (peak or 1)
+
+    def seconds(self, works: Iterable[Any], precision: str) -> float:
+        """Of launches one after another, each bound by its bytes or its operations."""
+        return sum(max(self.parts(work, precision)) for work in works)
 
 
 def _peaks(float32: float, tf32: float | None, half: float) -> dict[str, float | None]:

@@ -1,7 +1,9 @@
 """Values of every kernel compared with NumPy, and the ceilings of a card."""
 
+import time
 from typing import Any
 
+import failures
 import gpu_timing
 import numpy as np
 import precision
@@ -22,32 +24,44 @@ SMOKE_COPIED_BYTES, SMOKE_GEMM_SIZE = 1 << 16, 64
 CALLS = 20
 
 
-def kernels(name: str, smoke: bool) -> list[dict[str, Any]]:
-    """For each primitive: {"primitive", "dtype", "examples", "error", "ok"}.
+def kernels(name: str, smoke: bool, seconds: float) -> list[dict[str, Any]]:
+    """For each primitive: {"primitive", "dtype", "examples", "error"}.
 
-    error  the largest of all outputs, as a multiple of the tolerance; at most 1 is ok.
-           None, with "failed", if an example could not be run
-    smoke  only one example of each, in float32
+    error    the largest of all outputs, as a multiple of the tolerance; None if an
+             example could not be run. If it is None or above 1, the row also has
+             "failed", and further examples of the primitive are not run
+    smoke    only one example of each, in float32
+    seconds  examples that begin later are left out
     """
+    deadline = time.monotonic() + seconds
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for dtype in ("float32",) if smoke else TOLERANCE:
         for example in examples(dtype):
             key = example.primitive, dtype
             if smoke and key in rows:
                 continue
-            row = {"primitive": key[0], "dtype": dtype, "examples": 0, "error": 0.0, "ok": True}
+            row = {"primitive": key[0], "dtype": dtype, "examples": 0, "error": 0.0}
             row = rows.setdefault(key, row)
-            row["examples"] += 1
+            if "failed" in row:
+                continue
             try:
+                check_time(deadline)
                 error = excess(example, name, TOLERANCE[dtype])
             except Exception as reason:  # of the compiler, of the GPU
-                row |= {"error": None, "ok": False}
-                row["failed"] = f"{example.label}: {type(reason).__name__}: {reason}"
+                row |= {"error": None, **failures.row_of(reason)}
+                row["failed"] = f"{example.label}: {row['failed']}"
                 continue
-            if row["error"] is not None:
-                row["error"] = max(row["error"], error)
-            row["ok"] = row["ok"] and error <= 1
+            row["examples"] += 1
+            row["error"] = max(row["error"], error)
+            if error > 1:
+                row["failed"] = f"{example.label}: differs"
     return list(rows.values())
+
+
+def check_time(deadline: float) -> None:
+    """Raises TimeoutError after the deadline, in seconds of time.monotonic()."""
+    if time.monotonic() > deadline:
+        raise TimeoutError("--minutes were used up")
 
 
 def excess(example: Example, name: str, tolerance: float) -> float:
@@ -80,24 +94,29 @@ def _excess(mine: np.ndarray, theirs: np.ndarray, tolerance: float) -> float:
     return float(ratio.max(initial=0.0))
 
 
-def ceilings(name: str, smoke: bool) -> list[dict[str, Any]]:
+def ceilings(name: str, smoke: bool, seconds: float) -> list[dict[str, Any]]:
     """{"ceiling", "unit", "count", "seconds"} of a copy and of square matrix products,
-    or {"ceiling", "failed"}. count / seconds["median"] is the rate."""
+    or {"ceiling", "failed", "left_out"}. count / seconds["median"] is the rate.
+
+    seconds  ceilings that begin later are left out
+    """
+    deadline = time.monotonic() + seconds
     size = SMOKE_GEMM_SIZE if smoke else GEMM_SIZE
-    rows = [_row("copy", lambda: _copy(SMOKE_COPIED_BYTES if smoke else COPIED_BYTES))]
+    rows = [_row("copy", deadline, lambda: _copy(SMOKE_COPIED_BYTES if smoke else COPIED_BYTES))]
     for kind in precision.PRECISIONS:
-        rows.append(_row(f"GEMM {kind}", lambda kind=kind: _gemm(kind, size)))
+        rows.append(_row(f"GEMM {kind}", deadline, lambda kind=kind: _gemm(kind, size)))
     precision.switch("float32")
     return rows
 
 
-def _row(ceiling: str, measure: Any) -> dict[str, Any]:
+def _row(ceiling: str, deadline: float, measure: Any) -> dict[str, Any]:
     import cupy
 
     try:
+        check_time(deadline)
         return {"ceiling": ceiling, **measure()}
     except Exception as error:  # of the driver, of memory, of cuBLAS
-        return {"ceiling": ceiling, "failed": f"{type(error).__name__}: {error}"}
+        return {"ceiling": ceiling, **failures.row_of(error)}
     finally:
         cupy.get_default_memory_pool().free_all_blocks()
 

@@ -12,15 +12,17 @@ and what bounds it. The step is recorded on an emulated GPU, which does not comp
   host   20 us a launch, the time of a call of CuPy; a captured graph needs less
   step   the larger of the two sums: the host runs ahead of the GPU
 
-Bytes count each array of a launch once, as if a cache served all further reads, and no
-data stayed in a cache between launches. Operations are those of matrix products; those
-of other kernels are not counted. The update counts five arrays as large as the
-parameters. With --requests, the kernels' requests are counted too: the sectors of 32
-bytes that warps ask for, of which a cache serves a part.
+Bytes count each array of a launch once, or twice if the kernel reads and writes it, as
+if a cache served all further reads, and no data stayed in a cache between launches.
+Operations are those of matrix products; those of other kernels are not counted. The
+update counts five arrays as large as the parameters. With --requests, the kernels'
+requests are counted too: the sectors of 32 bytes that warps ask for, of which a cache
+serves a part.
 
-Convolutions as im2col and as implicit GEMM are compared from shapes alone
-(convolution_forms.py). The implicit form is assumed to reach the same FLOP/s. Writes
-NAME.md, NAME.json and NAME.png to --output.
+Convolutions use im2col. The step is also recorded with implicit GEMM, to compare both
+forms (convolution_forms.py); its kernels are assumed to reach the FLOP/s of float32.
+For im2col, a table has the traffic of the columns, and what smaller tiles would cost.
+Writes NAME.md, NAME.json and NAME.png to --output.
 """
 
 import argparse
@@ -50,7 +52,10 @@ def main() -> int:
         raise ValueError(f"{card.name} has no {args.precision}. Use --precision float32 or half.")
     network = networks.describe(args.variant)
     recorded_step.install()
-    rows = recorded_step.record(network, args.batch, kind=args.precision)
+    rows, implicit = (
+        recorded_step.record(network, args.batch, kind=args.precision, convolution=form)
+        for form in ("im2col", "implicit")
+    )
     found: dict[str, Any] = {
         "variant": args.variant,
         "batch": args.batch,
@@ -60,7 +65,8 @@ def main() -> int:
         "launch_seconds": LAUNCH_SECONDS,
         "rows": [modelled(row, card, args.precision) for row in rows],
         "cards": [on_card(rows, key, p) for key in CARDS for p in precisions(key, args.precision)],
-        "convolutions": compared(network, args.batch, card, args.precision),
+        "convolutions": convolution_forms.compared(rows, implicit, card, args.precision),
+        "columns": convolution_forms.columns(network, args.batch, rows, card, args.precision),
     }
     if args.requests:
         found["requests"] = requested_bytes.by_launch(network)
@@ -104,22 +110,12 @@ def precisions(card: str, recorded: str) -> list[str]:
     return [p for p in same_bytes if CARDS[card].flops[p]]
 
 
-def parts(work: Any, card: Card, precision: str) -> tuple[float, float]:
-    """The seconds of a launch's bytes and of its operations."""
-    peak = card.flops["float32"] if precision == "half" and work.dtype != "float16" else None
-    return work.bytes / card.bandwidth, work.flop / (peak or card.flops[precision] or 1)
-
-
-def seconds(work: Any, card: Card, precision: str) -> float:
-    return max(parts(work, card, precision))
-
-
 def modelled(row: Row, card: Card, precision: str) -> dict[str, Any]:
     """A row with its times, and what bounds it."""
     bounds = {"bandwidth": 0.0, "FLOP": 0.0}
     by_name: dict[str, float] = {}
     for work in row.work:
-        moving, computing = parts(work, card, precision)
+        moving, computing = card.parts(work, precision)
         bounds["bandwidth" if moving >= computing else "FLOP"] += max(moving, computing)
         by_name[work.name] = by_name.get(work.name, 0.0) + max(moving, computing)
     gpu, host = sum(bounds.values()), LAUNCH_SECONDS * row.launches
@@ -130,7 +126,7 @@ def modelled(row: Row, card: Card, precision: str) -> dict[str, Any]:
         "gemms": row.gemms,
         "bytes": row.bytes,
         "flop": row.flop,
-        "flop_seconds": sum(parts(work, card, precision)[1] for work in row.work),
+        "flop_seconds": sum(card.parts(work, precision)[1] for work in row.work),
         "gpu_seconds": gpu,
         "host_seconds": host,
         "seconds": max(gpu, host),
@@ -141,30 +137,9 @@ def modelled(row: Row, card: Card, precision: str) -> dict[str, Any]:
 
 def on_card(rows: list[Row], key: str, precision: str) -> dict[str, Any]:
     """The step on a card."""
-    gpu = sum(seconds(work, CARDS[key], precision) for row in rows for work in row.work)
+    gpu = sum(CARDS[key].seconds(row.work, precision) for row in rows)
     host = LAUNCH_SECONDS * sum(row.launches for row in rows)
     return {"card": key, "precision": precision, "gpu_seconds": gpu, "host_seconds": host}
-
-
-def compared(
-    network: dict[str, Any], batch: int, card: Card, precision: str
-) -> list[dict[str, Any]]:
-    """Each pass of the convolutions in both forms, with the bytes of float32."""
-    peak = card.flops["float32" if precision == "half" else precision]
-    assert peak is not None
-    rows = []
-    for p in convolution_forms.passes(network, batch):
-        im2col, implicit = p.seconds(card.bandwidth, peak)
-        rows.append(
-            {
-                "layer": p.layer,
-                "pass": p.which,
-                "flop": p.flop,
-                "bytes": [p.im2col_bytes, p.implicit_bytes],
-                "seconds": [im2col, implicit],
-            }
-        )
-    return rows
 
 
 # The report
@@ -185,8 +160,10 @@ def as_text(found: dict[str, Any]) -> str:
         next_layers(rows),
         "## The same step on the ceilings of each card",
         card_table(found),
-        "## Convolutions as im2col and as implicit GEMM, from shapes",
+        "## Convolutions by im2col and by implicit GEMM",
         form_table(found),
+        "## Columns of im2col",
+        column_table(found),
     ]
     if "requests" in found:
         parts += ["## Requests of the kernels, one image", request_table(found["requests"])]
@@ -275,10 +252,34 @@ def form_table(found: dict[str, Any]) -> str:
         ]
         for r in [*rows, total]
     ]
-    precision = "float32" if found["precision"] == "half" else found["precision"]
-    note = f"In {precision}; tiles of {convolution_forms.TILE} x {convolution_forms.TILE}. Ratio: "
-    note += "the time with im2col over that with implicit GEMM, if both reach the ceilings."
+    note = f"im2col in {found['precision']}; implicit GEMM, which uses no tensor cores, with the "
+    note += "FLOP/s of float32. Ratio: the time with im2col over that with implicit GEMM, if both "
+    note += "reach the ceilings."
     return f"{report.table(head, cells, left=2)}\n\n{note}"
+
+
+def column_table(found: dict[str, Any]) -> str:
+    head = ["layer", "columns, MB", "moved, MB", "GPU ms", "if cached", "tiles for L2"]
+    head += ["host ms of these"]
+    rows = found["columns"]
+    names = "bytes", "moved_bytes", "seconds", "cached_seconds", "tiles", "host_seconds"
+    total = {"layer": "sum", **{name: sum(r[name] for r in rows) for name in names}}
+    cells = [
+        [
+            r["layer"],
+            f"{r['bytes'] / 1e6:.4g}",
+            f"{r['moved_bytes'] / 1e6:.4g}",
+            f"{1e3 * r['seconds']:.3f}",
+            f"{1e3 * r['cached_seconds']:.3f}",
+            str(r["tiles"]),
+            f"{1e3 * r['host_seconds']:.2f}",
+        ]
+        for r in [*rows, total]
+    ]
+    megabytes = convolution_forms.L2_TILE_BYTES / 1e6
+    note = "Forward and backward. If cached: columns never pass through the GPU's memory. Tiles of "
+    note += f"{megabytes:.0f} MB of columns, each of which launches all kernels of the layer."
+    return f"{report.table(head, cells)}\n\n{note}"
 
 
 def request_table(requests: list[dict[str, Any]]) -> str:

@@ -49,9 +49,13 @@ def title(found: Found) -> str:
 
 
 def failures(found: Found) -> list[str]:
-    """What was not measured, and why."""
-    lines = [f"- {name}: {reason}" for name, reason in found["failed"].items()]
-    return ["Not measured:", "\n".join(lines)] if lines else []
+    """The parts that failed or are left out, and why."""
+    parts = []
+    for key, heading in (("failed", "Failed:"), ("left_out", "Left out:")):
+        if reasons := found[key]:
+            lines = [f"- {name}: {reason}" for name, reason in reasons.items()]
+            parts += [heading, "\n".join(lines)]
+    return parts
 
 
 def kernel_table(found: Found) -> str:
@@ -62,7 +66,7 @@ def kernel_table(found: Found) -> str:
             r["dtype"],
             str(r["examples"]),
             NOT_MEASURED if r["error"] is None else f"{r['error']:.2g}",
-            "equal" if r["ok"] else f"**{r.get('failed', 'differs')}**",
+            f"**{r['failed']}**" if "failed" in r else "within tolerance",
         ]
         for r in found["kernels"]
     ]

@@ -7,24 +7,30 @@ gpu.py runs this, in a process of its own for each network and batch size: an er
 the GPU ends with the process. A line of output is one row, complete when it is printed:
 
     {"precision", "label", "seconds": {median, shortest, longest}, "rounds", "loss",
-     "peak_memory", "ratio"}, or {"precision", "label", "failed"}
+     "peak_memory", "ratio"}, or {"precision", "label", "failed", "left_out"}
     {"layers": {layer: [forward, backward]}}  of tinyalex, in float32
 
 All contenders of a precision are in this process, on the default stream. In each round
 each of them runs steps for some time, without a wait between them; CUDA events give the
 time of each step, whose median is that of the round. On an emulated GPU, steps run once
 and have no times.
+
+Values are checked: the losses before training, which must be equal, and by how much
+training steps launch by launch, and captured in a graph, change tinyalex's weights.
 """
 
 import argparse
 import gc
 import json
+import math
 import sys
 import types
+from collections.abc import Iterable
 from statistics import median
 from typing import Any
 
 import contender
+import failures
 import gpu_timing
 import machine
 import networks
@@ -39,6 +45,10 @@ OURS, GRAPH, EAGER, COMPILED = turns.OURS, "tinyalex graph", "torch eager", "tor
 
 LOSS_TOLERANCE = {"float32": 1e-3, "tf32": 1e-2, "half": 2e-2}
 """Of the losses before training, which show that the networks are the same."""
+
+CHANGE_TOLERANCE = 0.05
+"""Of the change of the weights, relative to its norm. A graph has a workspace of
+cuBLAS, which may select other algorithms."""
 
 INSTALL = "install it: pip install torch --index-url https://download.pytorch.org/whl/cu130"
 
@@ -77,19 +87,23 @@ def compare(network: dict[str, Any], kind: str, args: argparse.Namespace) -> lis
     rows: dict[str, Row] = {label: {"label": label} for label in args.contenders.split(",")}
     running: dict[str, Any] = {}
     counts: dict[str, int] = {}
+    changes: dict[str, list[np.ndarray]] = {}
 
     def attempt(label: str, work: Any) -> None:
         try:
             work()
         except Exception as error:  # of memory, of the GPU, of a compiler
-            rows[label] = {"label": label, "failed": f"{type(error).__name__}: {error}"}
+            rows[label] = {"label": label, **failures.row_of(error)}
             running.pop(label, None)
 
     def start(label: str) -> None:
         others = free_memory()
         running[label] = built = build(label, network, kind, args)
         rows[label]["loss"] = built.loss(contender.CHECKED_IMAGES)
+        before = weights(built) if label in (OURS, GRAPH) else []
         counts[label] = gpu_timing.warm_up(built.train, args.seconds)
+        if before:
+            changes[label] = [after - w for after, w in zip(weights(built), before, strict=True)]
         if label == OURS:
             rows[label]["peak_memory"] = built.peak_memory() - others
         elif label != GRAPH:  # whose memory is in a pool of its own
@@ -105,7 +119,9 @@ def compare(network: dict[str, Any], kind: str, args: argparse.Namespace) -> lis
     for _ in range(1 if emulator.is_installed() else args.rounds):
         for label in list(running):
             attempt(label, lambda label=label: turn(label))
-    finish(rows, running, kind)
+    compare_losses(rows, running, kind)
+    compare_changes(rows, changes)
+    summarize(rows)
     running.clear()
     free_memory()
     return list(rows.values())
@@ -126,7 +142,7 @@ def build(label: str, network: dict[str, Any], kind: str, args: argparse.Namespa
         from contenders.tinyalex_ import Contender
     else:
         if reason := why_no_torch():
-            raise RuntimeError(reason)
+            raise failures.NotAvailableError(reason)
         from contenders.torch_ import Contender  # type: ignore[assignment]
     built = Contender(network, options)
     rng = np.random.default_rng(0)
@@ -150,26 +166,49 @@ def why_no_torch() -> str:
     return "" if torch.cuda.is_available() else f"PyTorch {version} finds no GPU; {INSTALL}"
 
 
-def finish(rows: dict[str, Row], running: dict[str, Any], kind: str) -> None:
-    """Compare the losses, and summarize the rounds that were timed."""
-    ours = rows.get(OURS, {})
-    expected = ours.get("loss")
-    for label in running:
-        row = rows[label]
-        rounds = [median(taken) for taken in row.pop("rounds") if taken]
-        if expected is not None:
-            difference = abs(row["loss"] - expected)
-            if not difference <= LOSS_TOLERANCE[kind] * abs(expected):  # NaN fails as well
-                rows[label] = {
-                    "label": label,
-                    "failed": f"computes another network: its loss is {row['loss']}, "
-                    f"{OURS}'s {expected}",
-                }
-                continue
-        if rounds:
+def weights(built: Any) -> list[np.ndarray]:
+    """Copies of those of a contender of tinyalex."""
+    return [device.to_numpy(w).copy() for w in built.weights()]
+
+
+def compare_losses(rows: dict[str, Row], labels: Iterable[str], kind: str) -> None:
+    """Replace the rows of contenders whose loss before training is not tinyalex's."""
+    expected = rows.get(OURS, {}).get("loss")
+    if expected is None:
+        return
+    for label in labels:
+        difference = abs(rows[label]["loss"] - expected)
+        if not difference <= LOSS_TOLERANCE[kind] * abs(expected):  # NaN fails as well
+            rows[label] = {
+                "label": label,
+                "failed": f"computes another network: its loss is {rows[label]['loss']}, "
+                f"{OURS}'s {expected}",
+            }
+
+
+def compare_changes(rows: dict[str, Row], changes: dict[str, list[np.ndarray]]) -> None:
+    """Replace the graph's row if equally many steps from equal weights, with the same
+    images and dropout masks, change the weights otherwise than launch by launch."""
+    if not {OURS, GRAPH} <= changes.keys() or "failed" in rows[GRAPH]:
+        return
+    pairs = list(zip(changes[GRAPH], changes[OURS], strict=True))
+    difference = math.hypot(*(float(np.linalg.norm(a - b)) for a, b in pairs))
+    norm = math.hypot(*(float(np.linalg.norm(b)) for _, b in pairs))
+    if not difference <= CHANGE_TOLERANCE * norm:
+        rows[GRAPH] = {
+            "label": GRAPH,
+            "failed": f"trains otherwise: the changes of the weights differ from {OURS}'s by "
+            f"{difference:.3g}, whose norm is {norm:.3g}",
+        }
+
+
+def summarize(rows: dict[str, Row]) -> None:
+    """Replace the times of steps by their medians, and add the ratios to tinyalex."""
+    for row in rows.values():
+        if rounds := [median(taken) for taken in row.pop("rounds", []) if taken]:
             row["rounds"], row["seconds"] = rounds, gpu_timing.spread(rounds)
-    for label in running:
-        row = rows[label]
+    ours = rows.get(OURS, {})
+    for label, row in rows.items():
         if label != OURS and "rounds" in row and "rounds" in ours:
             row["ratio"] = turns.ratio(row["rounds"], ours["rounds"])
 

@@ -7,31 +7,24 @@ half     `autocast`: matrix products of float16, accumulated in float32
 
 from contextlib import AbstractContextManager, nullcontext
 
+from failures import NotAvailableError
+
 import tinyalex as ta
 from tinyalex import device
 
 PRECISIONS = ("float32", "tf32", "half")
 
 
-def why_not(precision: str) -> str:
-    """Why tinyalex cannot compute in a precision; "" if it can."""
-    if precision == "half" and not hasattr(ta, "autocast"):
-        return "half: not available: this tinyalex has no autocast"
-    return ""
-
-
 def switch(precision: str) -> None:
     """Set how float32 matrices are multiplied on the GPU.
 
-    Raises RuntimeError if tinyalex, or the GPU, does not have the precision.
+    Raises NotAvailableError if the GPU does not have the precision.
     """
-    if reason := why_not(precision):
-        raise RuntimeError(reason)
     try:
         device.allow_tf32(precision == "tf32")
-    except RuntimeError:  # a GPU without TF32
+    except RuntimeError as error:  # a GPU without TF32
         if precision == "tf32":
-            raise
+            raise NotAvailableError(str(error)) from None
 
 
 def forward_context(precision: str) -> AbstractContextManager:

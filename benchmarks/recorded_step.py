@@ -16,7 +16,8 @@ from layer_passes import LayerPasses
 
 from tinyalex import data, device, nn, optim
 from tinyalex import functional as F
-from tinyalex.kernels.cuda import launching, source_files
+from tinyalex.kernels.cuda import launching, selection, source_files
+from tinyalex.kernels.fast_paths import fast, switch
 
 Launched = Callable[..., None]
 """Called with the work, source, file, name, grid, block and arguments of each of our
@@ -34,6 +35,9 @@ OTHER = "other"
 
 UPDATE_PASSES = 5
 """SGD with momentum reads w, gradient and velocity, and writes w and velocity."""
+
+IN_PLACE = ("bias_relu", "update_loss_scale")
+"""Kernels that read the arrays that they write."""
 
 MEMORY_GIB = 80
 """Of the emulated GPU: that of the largest card in gpu_cards.py."""
@@ -79,21 +83,21 @@ def record(
     batch: int,
     *,
     kind: str = "float32",
+    convolution: str = "im2col",
     launched: Launched = lambda *launch: None,
 ) -> list[Row]:
     """The rows of a step: zero_grad, forward, loss, backward, SGD with momentum.
 
-    kind  one of PRECISIONS
+    kind         one of PRECISIONS
+    convolution  "im2col" or "implicit"
 
     Nothing is computed: which kernels are launched, on arrays of which sizes, does not
     depend on values.
     """
     from tinyalex import emulator
 
-    if reason := precision.why_not(kind):
-        raise RuntimeError(reason)
     model, image = networks.build(network["variant"])
-    with emulator.recording(execute=False) as work:
+    with emulator.recording(execute=False) as work, _convolution(convolution):
         model.to("cuda").train()
         pixels, augment = _data(batch, image)
         labels = device.to(np.zeros(batch, np.int64), "cuda")
@@ -127,6 +131,17 @@ def _data(batch: int, image: tuple[int, ...]) -> tuple[Any, data.Augment]:
     return device.to(np.zeros((batch, 3, stored, stored), np.uint8), "cuda"), augment
 
 
+@contextmanager
+def _convolution(setting: str) -> Iterator[None]:
+    """A context in which convolutions on the GPU use an algorithm, and no other."""
+    before, selection.setting = selection.setting, setting
+    try:
+        with fast(switch.enabled or setting == "implicit"):
+            yield
+    finally:
+        selection.setting = before
+
+
 class _RecordedPasses(LayerPasses):
     """by_pass  {(layer, pass): row}"""
 
@@ -146,7 +161,8 @@ class _RecordedPasses(LayerPasses):
 
 @contextmanager
 def _sized_kernels(work: list[Any], launched: Launched) -> Iterator[None]:
-    """A context in which the work of our kernels has the bytes of their arrays.
+    """A context in which the work of our kernels has the bytes of their arrays: each
+    once, or twice if the kernel reads and writes it.
 
     A pointer that a kernel does not use, such as that of a missing bias, has the
     address of another array: of arrays that are only read, one per address counts.
@@ -159,8 +175,9 @@ def _sized_kernels(work: list[Any], launched: Launched) -> Iterator[None]:
 
         def get_function(self, name: str) -> Callable[..., None]:
             function = self.module.get_function(name)
-            signatures = source_files.signatures(self.source[1])
-            parameters = signatures[name.partition("<")[0]].parameters
+            kernel = name.partition("<")[0]
+            parameters = source_files.signatures(self.source[1])[kernel].parameters
+            uses = 2 if kernel in IN_PLACE else 1
 
             def launch(grid: Any, block: Any, arguments: tuple[Any, ...]) -> None:
                 function(grid, block, arguments)
@@ -171,7 +188,7 @@ def _sized_kernels(work: list[Any], launched: Launched) -> Iterator[None]:
                     if parameter.is_const:
                         only_read[x.data.ptr] = x.nbytes
                     elif parameter.is_array:
-                        written += x.nbytes
+                        written += uses * x.nbytes
                 work[-1] = replace(work[-1], bytes=sum(only_read.values()) + written)
                 launched(work[-1], *self.source, name, grid, block, arguments)
 

@@ -32,11 +32,11 @@ def test_every_part_runs_and_has_no_times(tmp_path):
     found = json.loads((tmp_path / "out" / "gpu.json").read_text(encoding="utf-8"))
     page = (tmp_path / "out" / "gpu.md").read_text(encoding="utf-8")
     assert page.strip() in done.stdout
-    assert found["failed"] == {}
+    assert found["failed"] == found["left_out"] == {}
     assert found["emulated"]
     kernels = {name for file in source_files.files() for name in source_files.signatures(file)}
     assert {row["primitive"] for row in found["kernels"]} == kernels
-    assert all(row["ok"] for row in found["kernels"])
+    assert all(row["error"] <= 1 and "failed" not in row for row in found["kernels"])
     assert [row["seconds"] for row in found["ceilings"]] == [None] * 4
     rows = {(row["precision"], row["label"]): row for row in found["steps"]}
     assert len(rows) == 12
@@ -45,6 +45,7 @@ def test_every_part_runs_and_has_no_times(tmp_path):
     assert not any("seconds" in row or "ratio" in row for row in found["steps"])
     for label in ("torch eager", "torch.compile"):
         assert "pip install torch" in rows["tf32", label]["failed"]
+        assert rows["tf32", label]["left_out"]
     assert found["cifar"]["seconds"] is None
     assert found["launches"][0]["gemms"] == 14
     assert " ms " not in page.split("## Training steps")[0]
@@ -57,7 +58,7 @@ def test_parts_beyond_the_time_limit_are_left_out(scripts, monkeypatch, tmp_path
     monkeypatch.setattr(sys, "argv", ["gpu.py", "--out", str(tmp_path), "--minutes", "0"])
     assert gpu.main() == 0
     page = (tmp_path / "gpu.md").read_text(encoding="utf-8")
-    assert "- kernels: left out: --minutes 0 were used up" in page
+    assert "Left out:\n\n- kernels: --minutes 0 were used up" in page
     assert "##" not in page
 
 
@@ -105,7 +106,7 @@ def test_the_page_has_what_was_measured_and_the_reasons_of_the_rest(rows, timed,
     import machine
     import networks
 
-    ceilings = gpu_checks.ceilings("cuda", smoke=True)
+    ceilings = gpu_checks.ceilings("cuda", smoke=True, seconds=60)
     ceilings.append({"ceiling": "GEMM broken", "failed": "a reason"})
     steps = [{"variant": "quick", "batch": 2, "precision": "float32", **row} for row in rows]
     steps.append({**steps[-1], "precision": "half", "failed": "another reason", "seconds": None})
@@ -114,6 +115,7 @@ def test_the_page_has_what_was_measured_and_the_reasons_of_the_rest(rows, timed,
         "machine": machine.describe(),
         "emulated": False,
         "failed": {"cifar": "no images"},
+        "left_out": {},
         "ceilings": ceilings,
         "steps": steps,
     }
@@ -149,7 +151,33 @@ def test_a_contender_that_fails_leaves_the_others(scripts, monkeypatch, timed):
     monkeypatch.setattr(gpu_steps, "build", fail)
     ours, theirs = gpu_steps.compare(networks.describe("quick"), "float32", OPTIONS)
     assert "seconds" in ours
-    assert theirs == {"label": "torch eager", "failed": "MemoryError: none left"}
+    assert theirs.pop("failed") == "MemoryError: none left"
+    assert theirs == {"label": "torch eager", "left_out": False}
+
+
+def test_a_graph_that_trains_otherwise_is_no_measurement(scripts, monkeypatch, timed):
+    """For example one whose work does not update the weights."""
+    import gpu_steps
+    import networks
+
+    def rows():
+        options = argparse.Namespace(**vars(OPTIONS) | {"contenders": "tinyalex,tinyalex graph"})
+        return gpu_steps.compare(networks.describe("quick"), "half", options)
+
+    assert all("seconds" in row for row in rows())
+    build = gpu_steps.build
+
+    def build_without_updates(label, *rest):
+        built = build(label, *rest)
+        if label == gpu_steps.GRAPH:
+            built.optimizer.param_groups[0]["lr"] = 0.0
+        return built
+
+    monkeypatch.setattr(gpu_steps, "build", build_without_updates)
+    ours, graph = rows()
+    assert "seconds" in ours
+    assert "trains otherwise" in graph["failed"]
+    assert "seconds" not in graph
 
 
 def test_another_loss_is_no_measurement(scripts):
@@ -159,7 +187,8 @@ def test_another_loss_is_no_measurement(scripts):
         "tinyalex": {"label": "tinyalex", "loss": 2.0, "rounds": [[1.0]]},
         "torch eager": {"label": "torch eager", "loss": float("nan"), "rounds": [[1.0]]},
     }
-    gpu_steps.finish(rows, dict.fromkeys(rows), "float32")
+    gpu_steps.compare_losses(rows, rows, "float32")
+    gpu_steps.summarize(rows)
     assert rows["tinyalex"]["seconds"]["median"] == 1.0
     assert "computes another network" in rows["torch eager"]["failed"]
     assert "seconds" not in rows["torch eager"]
@@ -179,6 +208,7 @@ def test_a_wrong_kernel_differs_from_numpy(scripts, monkeypatch):
 
 
 def test_a_kernel_that_fails_is_reported_with_the_reason(scripts, monkeypatch):
+    import gpu
     import gpu_checks
     import gpu_page
 
@@ -189,7 +219,49 @@ def test_a_kernel_that_fails_is_reported_with_the_reason(scripts, monkeypatch):
     example = Example("relu", "seven", (x, np.full(7, np.nan, "f")), (1,))
     monkeypatch.setattr(gpu_checks, "examples", lambda dtype: [example])
     monkeypatch.setattr(gpu_checks.cuda, "relu", fail)
-    rows = gpu_checks.kernels("cuda", smoke=True)
-    assert not rows[0]["ok"]
+    rows = gpu_checks.kernels("cuda", smoke=True, seconds=60)
     table = gpu_page.kernel_table({"kernels": rows})
     assert "- | **seven: ValueError: no such kernel** |" in table
+    assert gpu.has_failed({"failed": {}, "kernels": rows})
+
+
+def test_kernels_and_ceilings_stop_at_the_time_limit(scripts):
+    import gpu
+    import gpu_checks
+
+    rows = gpu_checks.kernels("cuda", smoke=True, seconds=-1)
+    rows += gpu_checks.ceilings("cuda", smoke=True, seconds=-1)
+    assert all("TimeoutError: --minutes were used up" in row["failed"] for row in rows)
+    assert not gpu.has_failed({"failed": {}, "kernels": rows})
+
+
+def test_a_wrong_value_or_a_failed_part_fails_the_benchmark(scripts, monkeypatch, tmp_path):
+    import gpu
+    import gpu_checks
+
+    def main(part):
+        monkeypatch.setattr(gpu, "parts", lambda args: [("kernels", part)])
+        monkeypatch.setattr(sys, "argv", ["gpu.py", "--out", str(tmp_path)])
+        return gpu.main()
+
+    x = np.linspace(-1, 1, 7, dtype="f")
+    examples = [Example("relu", label, (x, np.full(7, np.nan, "f")), (1,)) for label in "ab"]
+    monkeypatch.setattr(gpu_checks, "examples", lambda dtype: examples)
+
+    def kernels(found, seconds):
+        found["kernels"] = gpu_checks.kernels("cuda", False, seconds)
+
+    assert main(kernels) == 0
+    assert "within tolerance" in (tmp_path / "gpu.md").read_text(encoding="utf-8")
+    monkeypatch.setattr(gpu_checks.cuda, "relu", lambda x, y: None)
+    assert main(kernels) == 1
+    assert "**a: differs**" in (tmp_path / "gpu.md").read_text(encoding="utf-8")
+
+    def fails(found, seconds):
+        raise RuntimeError("no memory")
+
+    def is_late(found, seconds):
+        raise TimeoutError("too late")
+
+    assert (main(fails), main(is_late)) == (1, 0)
+    assert "- kernels: too late" in (tmp_path / "gpu.md").read_text(encoding="utf-8")

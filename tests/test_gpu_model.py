@@ -1,12 +1,21 @@
 """The model of a training step on a GPU (benchmarks/gpu_model.py)."""
 
+import json
+
 import numpy as np
 import pytest
-from benchmark_scripts import run
+from benchmark_scripts import BENCHMARKS, run
 
-import tinyalex as ta
+from tinyalex.emulator.cuda.work_records import Work
+from tinyalex.kernels.cuda import source_files
 
 pytestmark = pytest.mark.cuda
+
+
+def layer_bytes(channels, filters, size):
+    """Of x, the columns, w, y and the bias of a 5 x 5 convolution of 3 images."""
+    x, y, w = 3 * channels * size**2, 3 * filters * size**2, filters * channels * 25
+    return [4 * n for n in (x, 25 * x, w, y, filters)]
 
 
 def test_the_model_counts_the_work_of_a_step_by_layer(tmp_path):
@@ -16,7 +25,7 @@ def test_the_model_counts_the_work_of_a_step_by_layer(tmp_path):
     fc1 = rows["fc1", "forward"]
     assert fc1["flop"] == 2 * 3 * 1024 * 64
     # x, w and y of the product; y, b and y of the addition.
-    assert fc1["bytes"] == 4 * (3 * 1024 + 64 * 1024 + 3 * 64) + 4 * (64 + 3 * 64)
+    assert fc1["bytes"] == 4 * (3 * 1024 + 64 * 1024 + 3 * 64) + 4 * (64 + 2 * 3 * 64)
     assert fc1["gpu_seconds"] == pytest.approx(fc1["bytes"] / 2039e9, rel=1e-4)
     assert fc1["bound"] == "launches"
     assert fc1["seconds"] == pytest.approx(fc1["launches"] * found["launch_seconds"])
@@ -25,56 +34,66 @@ def test_the_model_counts_the_work_of_a_step_by_layer(tmp_path):
     # The images need no gradient: half of the products of a backward pass.
     assert rows["conv1", "backward"]["flop"] == rows["conv1", "forward"]["flop"]
     assert rows["conv2", "backward"]["flop"] == 2 * rows["conv2", "forward"]["flop"]
-    im2col = {(r["layer"], r["pass"]): r["bytes"][0] for r in found["convolutions"]}
     # conv1's ReLU is applied in the pooling. db is a sum of dy.
-    y, bias = 4 * 3 * 32 * 32 * 32, 4 * 32
-    assert rows["conv1", "backward"]["bytes"] == im2col["conv1", "dw"] + (y + bias)
-    # conv2's bias is read, too. Backward, its ReLU reads y.
-    y //= 4
-    assert rows["conv2", "forward"]["bytes"] == im2col["conv2", "forward"] + bias
-    backward = im2col["conv2", "dw"] + im2col["conv2", "dx"] + y + (y + bias)
-    assert rows["conv2", "backward"]["bytes"] == backward
+    x, col, w, y, bias = layer_bytes(3, 32, 32)
+    forms = {(r["layer"], r["pass"]): r["bytes"] for r in found["convolutions"]}
+    assert forms["conv1", "forward"] == [x + 2 * col + w + 3 * y + bias, x + w + y + bias]
+    assert forms["conv1", "backward"][0] == x + 2 * col + w + 3 * y + (y + bias)
+    # conv2 has a ReLU, which reads y in the backward pass, and a dx.
+    x, col, w, y, bias = layer_bytes(32, 32, 16)
+    assert forms["conv2", "forward"] == [x + 2 * col + w + 3 * y + bias, x + w + y + bias]
+    im2col, implicit = forms["conv2", "backward"]
+    assert im2col == 2 * (x + 2 * col + w + y) + 2 * y + y + (y + bias)
+    # The ReLU, dx, db, and dw, whose parts are written and read by their sum.
+    parts, rest = divmod(implicit - 3 * y - (y + w + x) - (y + bias) - (x + y + w), 2 * w)
+    assert (parts > 1, rest) == (True, 0)
+    assert [r["flop"] for r in found["convolutions"]] == [
+        rows[r["layer"], r["pass"]]["flop"] for r in found["convolutions"]
+    ]
+    # Columns are moved by im2col and a product, twice; for dx by a product and col2im.
+    found_columns = {r["layer"]: (r["bytes"], r["moved_bytes"]) for r in found["columns"]}
+    assert found_columns["conv2"] == (col, 6 * col)
+    assert found_columns["conv1"][1] == 4 * found_columns["conv1"][0]
     assert "A model, not a measurement" in printed
     assert "**Work on next:** " in printed
 
 
-def test_half_precision_needs_autocast(scripts, monkeypatch):
-    import recorded_step
+@pytest.mark.parametrize("precision", ["float32", "tf32", "half"])
+def test_implicit_gemm_has_the_float32_peak_in_each_precision(scripts, precision):
+    from convolution_forms import compared
+    from gpu_cards import Card
+    from recorded_step import Row
 
-    monkeypatch.delattr(ta, "autocast", raising=False)
-    with pytest.raises(RuntimeError, match="half: not available"):
-        recorded_step.record({"variant": "quick"}, 1, kind="half")
+    card = Card("", 1.0, {"float32": 1.0, "tf32": 10.0, "half": 100.0}, "")
+    dtype = "float16" if precision == "half" else "float32"
+    im2col = Row("conv", "backward", [Work("gemm", 3, 4000, dtype), Work("gemm", 3, 4000, dtype)])
+    implicit = Row(
+        "conv",
+        "backward",
+        [Work("conv2d_input_grad<T>", 5000), Work("conv2d_weight_grad<T>", 3), Work("sum", 7)],
+    )
+    (found,) = compared([im2col], [implicit, Row("pool", "forward", [])], card, precision)
+    assert found["flop"] == 8000
+    assert found["bytes"] == [6, 5010]
+    assert found["seconds"] == [8000 / card.flops[precision], 5000 + 4000 + 7]
 
 
-def test_implicit_gemm_reads_the_image_once_per_tile_of_filters(scripts):
+def test_columns_cost_the_traffic_that_a_cache_would_save(scripts, monkeypatch):
     import convolution_forms
+    from gpu_cards import LAUNCH_SECONDS, Card
+    from recorded_step import Row
 
-    shapes = {"in": 96, "out": 256, "seen": [96, 27, 27], "shape": [256, 27, 27]}
-    conv2 = {"name": "conv2", "kind": "conv", "kernel": 5, "groups": 2, "multiply_adds": 7}
-    network = {"layers": [{"name": "norm1", "kind": "lrn"}, conv2 | shapes, conv2 | shapes]}
-    forward, dw, *_, dx = convolution_forms.passes(network, 2)
-    x, y, w, col = 2 * 96 * 27 * 27, 2 * 256 * 27 * 27, 256 * 48 * 25, 2 * 96 * 25 * 27 * 27
-    # Two groups: each has two tiles of its 128 filters, and reads its half of x.
-    assert forward.implicit_bytes == 4 * (2 * x + w + y)
-    assert dw.implicit_bytes == 4 * (2 * x + 19 * y + w)
-    assert dx.implicit_bytes == 4 * (y + w + x)
-    assert [p.im2col_bytes for p in (forward, dw, dx)] == [
-        4 * (x + 2 * col + w + 3 * y),
-        4 * (x + 2 * col + w + 3 * y),
-        4 * (x + 2 * col + w + y),
-    ]
-    assert forward.seconds(1.0, 1e30) == (forward.im2col_bytes, forward.implicit_bytes)
-    assert forward.seconds(1e30, 1.0) == (2 * 2 * 7, 2 * 2 * 7)
-
-
-def test_the_first_convolution_has_no_gradient_of_its_input(scripts):
-    import convolution_forms
-    import networks
-
-    found = [(p.layer, p.which) for p in convolution_forms.passes(networks.describe("quick"), 2)]
-    assert found[:5] == [("conv1", "forward"), ("conv1", "dw")] + [
-        ("conv2", which) for which in ("forward", "dw", "dx")
-    ]
+    layer = {"name": "conv", "kind": "conv", "in": 3, "kernel": 5, "shape": [7, 2, 2]}
+    network = {"layers": [layer, {"name": "pool", "kind": "pool"}]}
+    size = 2 * 10 * 3 * 25 * 4  # of float16
+    works = [Work("im2col<T>", size + 5), Work("gemm", size + 50, 60, "float16"), Work("sum", 9)]
+    rows = [Row("conv", "forward", works), Row("pool", "forward", [Work("pool", 1000)])]
+    card = Card("", 1.0, {"float32": 1.0, "tf32": 1.0, "half": 1.0}, "")
+    monkeypatch.setattr(convolution_forms, "L2_TILE_BYTES", size // 2 - 1)
+    (found,) = convolution_forms.columns(network, 10, rows, card, "half")
+    assert (found["bytes"], found["moved_bytes"], found["tiles"]) == (size, 2 * size, 3)
+    assert found["seconds"] - found["cached_seconds"] == 2 * size - 10
+    assert found["host_seconds"] == pytest.approx(3 * 3 * LAUNCH_SECONDS)
 
 
 def test_each_ceiling_has_a_source(scripts):
@@ -107,3 +126,12 @@ def test_a_column_of_a_matrix_requests_a_sector_per_element(scripts):
         launch = "scale", (1,), (32,), (x, y, np.int32(stride))
         found = requested_bytes.of_launch(source, "scale.cu", *launch)
         assert found == 32 * sectors
+
+
+def test_the_kernels_of_the_committed_model_exist():
+    found = json.loads((BENCHMARKS / "results" / "gpu-model-paper.json").read_text("utf-8"))
+    kernels = {name for file in source_files.files() for name in source_files.signatures(file)}
+    names = {name for row in found["rows"] for name in row["kernels"]}
+    names |= {row["kernel"] for row in found["requests"]}
+    other = "cupy_", "gemm", "copy "
+    assert {name.partition("<")[0] for name in names if not name.startswith(other)} <= kernels
