@@ -65,7 +65,7 @@ def training(random: Random, dtype: np.dtype) -> Iterator[Example]:
 
 def loss_scale(lists: Callable[..., list[list[np.ndarray]]]) -> Iterator[Example]:
     def state(scale: float, found: float, steps: float) -> np.ndarray:
-        return np.array([scale, found, steps], np.float32)
+        return np.array([scale, found, steps, 7], np.float32)
 
     for label, value in (("finite", 60000.0), ("infinite", -np.inf), ("not a number", np.nan)):
         for position in (0, -1):
@@ -82,6 +82,7 @@ def loss_scale(lists: Callable[..., list[list[np.ndarray]]]) -> Iterator[Example
         "the last step of an interval": state(1024, 0, 9),
         "found in the last step": state(1024, 1, 9),
         "the largest factor": state(3e38, 0, 9),
+        "the smallest factor": state(2.0**-126, 1, 9),
     }
     for label, before in states.items():
         yield Example("update_loss_scale", label, (before, 2.0, 0.5, 10), (0,))
