@@ -217,7 +217,6 @@ MUTANTS = [
         ("every thread", "if (thread_index() > 0) return;", ""),
         ("the factor grows also after a gradient that is not finite", "found ? 0 : state[2] + 1", "state[2] + 1"),
         ("the factor overflows", " && scale - scale == 0", ""),
-        ("the factor reaches 0", "scale >= 1.17549435e-38f && ", ""),
         ("skipped steps are not counted", "state[3] += found", "state[3] += 0"),
         ("the flag stays", "state[1] = 0;", ""),
         ("a step too late", "steps >= interval", "steps > interval"),

@@ -82,7 +82,6 @@ def loss_scale(lists: Callable[..., list[list[np.ndarray]]]) -> Iterator[Example
         "the last step of an interval": state(1024, 0, 9),
         "found in the last step": state(1024, 1, 9),
         "the largest factor": state(3e38, 0, 9),
-        "the smallest factor": state(2.0**-126, 1, 9),
     }
     for label, before in states.items():
         yield Example("update_loss_scale", label, (before, 2.0, 0.5, 10), (0,))
