@@ -233,7 +233,7 @@ def test_a_gradient_that_is_not_finite_is_found_in_any_of_many_arrays(name, devi
 
 def test_update_before_backward_does_not_change_the_factor_of_a_loss(device):
     w = parameter()
-    optimizer, scaler = optim.SGD([w], lr=0.25), ta.GradScaler(init_scale=8, growth_interval=1)
+    scaler = ta.GradScaler(init_scale=8, growth_interval=1)
     loss = scaler.scale((w * w).sum())
     scaler.update()
     loss.backward()

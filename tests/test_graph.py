@@ -51,6 +51,11 @@ def test_a_graph_draws_another_dropout_mask_in_each_step(device):
         np.testing.assert_array_equal(drawn, F.dropout(*ones).numpy())
 
 
+def test_a_device_has_one_array_of_the_step(device):
+    with_index = f"cuda:{device.partition(':')[2] or 0}"
+    assert devices.step_array(with_index) is devices.step_array(device)
+
+
 def test_the_first_call_follows_the_work_before(device):
     graph = Graph(lambda x: x + 1, device)
     result = graph(*[x * 2 for x in arrays(device, np.ones(1000))])

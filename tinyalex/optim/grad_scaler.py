@@ -1,7 +1,7 @@
 """GradScaler: a factor of the loss, for gradients that are too small for float16."""
 
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -49,10 +49,10 @@ class GradScaler:
     growth_interval  see above
     enabled          False: `scale` returns the loss, `step` calls optimizer.step()
 
-    The factor and the flags for gradients that are not finite, one per optimizer, are on
-    the device of the loss, as are all parameters. `scale`, `update`, and `step` with SGD
-    do not wait for a GPU. With other optimizers, and with a subclass of SGD that has an
-    `update` or `step` of its own, `step` waits for the flag.
+    The factor, and for each optimizer a flag for gradients that are not finite, are on
+    the device of the loss, as are all parameters. `scale`, `step` with SGD and `update`
+    do not wait for a GPU. With other optimizers, and a subclass of SGD with its own
+    `update` or `step`, `step` waits for the flag.
 
     >>> w = Tensor([1.0], requires_grad=True)
     >>> optimizer, scaler = SGD([w], lr=0.25), GradScaler()
@@ -81,7 +81,7 @@ class GradScaler:
             and SMALLEST <= init_scale <= LARGEST
             and growth_factor >= 1
             and 0 < backoff_factor < 1
-            and isinstance(growth_interval, Integral)
+            and isinstance(growth_interval, (int, np.integer))
             and growth_interval >= 1
         ):
             raise ValueError(
@@ -218,6 +218,7 @@ class GradScaler:
         self.growth_interval = state["growth_interval"]
         values = np.array([state["scale"], 0, state["_growth_tracker"], 0], np.float32)
         device.write(self._state, values)  # a graph reads the array
+        self._steps.clear()
 
     def _step_of(self, optimizer: Optimizer, method: str) -> _Step:
         """The state of the optimizer's step. Raises RuntimeError if it is done."""
@@ -263,9 +264,7 @@ def divides_gradients(optimizer: Optimizer) -> bool:
     """Whether its update divides gradients by the factor, and tests the flag, without
     waiting for the GPU: that of SGD, but not of a subclass with another one."""
     kind = type(optimizer)
-    return (
-        isinstance(optimizer, SGD) and kind.update is SGD.update and kind.step is Optimizer.step
-    )
+    return isinstance(optimizer, SGD) and kind.update is SGD.update and kind.step is Optimizer.step
 
 
 def _with_gradients(optimizer: Optimizer) -> list[Tensor]:
