@@ -232,12 +232,19 @@ class OfSeveralProcesses(training.Scheme):
     """Communicates, in `compute_gradients`."""
 
 
-def test_a_scaler_with_adam_is_refused():
+class OwnUpdate(optim.SGD):
+    def update(self, params, places):
+        """Does not divide gradients by the factor."""
+
+
+@pytest.mark.parametrize("optimizer", [optim.Adam, OwnUpdate])
+def test_a_scaler_with_another_update_than_that_of_sgd_is_refused(optimizer):
     model = nn.Linear(2, 2)
     scheme = training.Scheme(model, "cuda")
     scheme.scaler = optim.GradScaler()
-    with pytest.raises(ValueError, match="graph: with a GradScaler, Adam waits for the GPU"):
-        CapturedStep(scheme, with_adam(model))
+    message = f"graph: with a GradScaler, {optimizer.__name__} waits for the GPU"
+    with pytest.raises(ValueError, match=message):
+        CapturedStep(scheme, optimizer(model.parameters(), lr=0.1))
 
 
 @pytest.mark.parametrize("several", ["processes", "devices"])

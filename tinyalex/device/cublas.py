@@ -61,8 +61,8 @@ def multiply(a: Array, b: Array, out: Array) -> None:
 
 @contextmanager
 def float32_sums() -> Iterator[None]:
-    """A context in which all sums of float16 products, also CuPy's, are float32. Without
-    it, cuBLAS may divide a sum and add the parts in float16."""
+    """A context in which all sums of float16 products, also CuPy's, are float32.
+    Without it, cuBLAS may divide a sum and add the parts in float16."""
     handle, before = _handle(), ctypes.c_int()
     _call("cublasGetMathMode", handle, ctypes.byref(before))
     _call("cublasSetMathMode", handle, before.value | DISALLOW_REDUCED_PRECISION_REDUCTION)
