@@ -159,13 +159,13 @@ def test_a_device_that_is_none_is_named(value):
 class OwnUpdate(optim.SGD):
     def update(self, params, places):
         for p in params:
-            p.data -= 0.25 * p.grad
+            p.data -= 0.125 * p.grad
 
 
 class OwnStep(optim.SGD):
     def step(self):
         for p in self.param_groups[0]["params"]:
-            p.data = p.data - 0.25 * p.grad
+            p.data = p.data - 0.125 * p.grad
 
 
 @pytest.mark.parametrize("kind", [OwnUpdate, OwnStep])
@@ -175,7 +175,7 @@ def test_a_subclass_of_sgd_gets_gradients_divided_by_the_factor(kind, device):
     take_step(w, optimizer, scaler, math.inf)
     np.testing.assert_array_equal(w.numpy(), [1, 2, 3])
     take_step(w, optimizer, scaler)
-    np.testing.assert_array_equal(w.numpy(), [0.5, 1, 1.5])
+    np.testing.assert_array_equal(w.numpy(), [0.75, 1.5, 2.25])
 
 
 @pytest.mark.parametrize("factor", [1.0, math.inf])
