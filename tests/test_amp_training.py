@@ -5,16 +5,13 @@ import pytest
 from toy_run import toy
 
 from tinyalex import models, nn, optim, serialization, training
-from tinyalex.training.scheme import Scheme
 
 
-def half_precision(output, epochs, network=None, **options):
+def half_precision(output, epochs, network=None, scale=2.0**20, **options):
     """The toy run with a scaler, whose first factor overflows."""
     trainer = toy(output, epochs=epochs)
-    scheme = Scheme(network or trainer.model, trainer.train.device)
-    scheme.scaler = optim.GradScaler(init_scale=2.0**20, growth_interval=20)
     return training.Trainer(
-        scheme.model,
+        network or trainer.model,
         trainer.optimizer,
         trainer.scheduler,
         trainer.train,
@@ -22,7 +19,7 @@ def half_precision(output, epochs, network=None, **options):
         epochs=epochs,
         output=output,
         metadata={},
-        scheme=scheme,
+        scaler=optim.GradScaler(init_scale=scale, growth_interval=20),
         options={"amp": True},
         **options,
     )
@@ -66,11 +63,35 @@ def test_a_checkpoint_without_the_scaler_is_rejected(tmp_path):
             trainer.resume(tmp_path / "other")
 
 
-def test_gradients_that_overflow_are_no_bad_steps(tmp_path):
-    trainer = half_precision(tmp_path, 2, skip_bad_steps=1)
+def test_gradients_that_overflow_are_no_bad_steps(tmp_path, capsys):
+    trainer = half_precision(tmp_path, 1, skip_bad_steps=1)
     trainer.fit()
-    assert trainer.progress.skipped == 0
-    assert trainer.scaler.get_scale() < 2.0**20
+    factor = trainer.scaler.get_scale()
+    skipped = round(np.log2(2.0**20 / factor))
+    assert skipped > 1
+    line = f"skipped steps: {skipped} (loss or gradients not finite; the factor of the loss is "
+    assert f"{line}{factor:g})" in capsys.readouterr().out
+
+
+def test_skipped_steps_are_counted_in_a_resumed_epoch(tmp_path):
+    trainer = half_precision(tmp_path, 1)
+    for batch in trainer.train.epoch(0):
+        trainer.step(*batch)
+    trainer.save_checkpoint()
+    resumed = half_precision(tmp_path, 1)
+    resumed.resume(resumed.checkpoint)
+    assert resumed.progress.skipped == trainer.progress.skipped > 1
+
+
+def test_gradients_that_are_never_finite_are_an_error(tmp_path):
+    trainer = half_precision(tmp_path, 3, scale=64.0)
+    trainer.model[0].weight.register_hook(lambda grad: grad * np.nan)
+    with pytest.raises(FloatingPointError) as error:
+        trainer.fit()
+    assert trainer.progress.step == 10  # at the end of an epoch of five steps
+    assert str(error.value).startswith("A gradient is not finite at step 10: training has diverged")
+    assert "With --amp, outputs above 65504 are infinite: train without --amp." in str(error.value)
+    assert "not finite is that of 0.weight" in str(error.value)
 
 
 def test_divided_networks_are_rejected(tmp_path):

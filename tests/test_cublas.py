@@ -7,7 +7,7 @@ import pytest
 
 import tinyalex as ta
 from tinyalex import device as devices
-from tinyalex import emulator
+from tinyalex import emulator, kernels
 from tinyalex.device import cublas, to_numpy
 
 pytestmark = pytest.mark.gpu
@@ -15,6 +15,19 @@ pytestmark = pytest.mark.gpu
 
 def empty(device, shape, dtype):
     return ta.Tensor(np.full(shape, np.nan, dtype), device=device).data
+
+
+@pytest.mark.parametrize("function", ["matmul", "matmul_in_tile", "product"])
+def test_partial_sums_of_float16_are_float32(device, function):
+    """In float16, 2048 + 1 is 2048."""
+    stack = (2,) if function == "matmul_in_tile" else ()
+    a = np.broadcast_to(np.array([2048, 1, 1, 0], "e"), (*stack, 3, 4))
+    a, b = (ta.Tensor(x, device=device).data for x in (a, np.ones((*stack, 4, 2), "e")))
+    out = empty(device, (*stack, 3, 2), "e")
+    k = kernels.of(a)
+    with devices.on(device):
+        out = k.product(a, b) if function == "product" else getattr(k, function)(a, b, out) or out
+    assert (to_numpy(out) == 2050).all()
 
 
 LAYOUTS = {

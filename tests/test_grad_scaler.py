@@ -1,6 +1,7 @@
 """GradScaler: the factor of the loss, skipped steps, and its state on the device."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -132,9 +133,121 @@ def test_if_not_enabled_it_changes_nothing():
 
 
 def test_wrong_factors_are_named():
-    for name, value in (("init_scale", 0), ("growth_factor", 0.5), ("backoff_factor", 1)):
-        with pytest.raises(ValueError, match=f"GradScaler: expected a finite init_scale.*{value}"):
+    defaults = {
+        "init_scale": 65536.0,
+        "growth_factor": 2.0,
+        "backoff_factor": 0.5,
+        "growth_interval": 2000,
+    }
+    for name, value in (
+        *[("init_scale", value) for value in (0, -1, math.nan, 1e39, 1e-50, "x")],
+        *[("growth_factor", 0.5), ("backoff_factor", 0), ("backoff_factor", 1)],
+        *[("growth_interval", 0), ("growth_interval", 1.5)],
+    ):
+        got = ", ".join(map(repr, (defaults | {name: value}).values()))
+        with pytest.raises(ValueError, match=re.escape(f"of at least 1, got {got}.")):
             ta.GradScaler(**{name: value})
+
+
+@pytest.mark.parametrize("value", [1024.0, "gpu"], ids=["a factor", "a name"])
+def test_a_device_that_is_none_is_named(value):
+    message = f"GradScaler: device must be 'cpu' or 'cuda', got {value!r}. A factor is given as"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        ta.GradScaler(value)
+
+
+class OwnUpdate(optim.SGD):
+    def update(self, params, places):
+        for p in params:
+            p.data -= 0.125 * p.grad
+
+
+class OwnStep(optim.SGD):
+    def step(self):
+        for p in self.param_groups[0]["params"]:
+            p.data = p.data - 0.125 * p.grad
+
+
+@pytest.mark.parametrize("kind", [OwnUpdate, OwnStep])
+def test_a_subclass_of_sgd_gets_gradients_divided_by_the_factor(kind, device):
+    w = parameter()
+    optimizer, scaler = kind([w], lr=0.25), ta.GradScaler()
+    take_step(w, optimizer, scaler, math.inf)
+    np.testing.assert_array_equal(w.numpy(), [1, 2, 3])
+    take_step(w, optimizer, scaler)
+    np.testing.assert_array_equal(w.numpy(), [0.75, 1.5, 2.25])
+
+
+@pytest.mark.parametrize("factor", [1.0, math.inf])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_second_step_without_update_is_an_error(name, factor, device):
+    w = parameter()
+    optimizer, scaler = OPTIMIZERS[name]([w]), ta.GradScaler()
+    scaler.scale((w * w * factor).sum()).backward()
+    scaler.step(optimizer)
+    before = w.numpy().copy()
+    for method in (scaler.step, scaler.unscale_):
+        with pytest.raises(RuntimeError, match=r"step\(\) has already been .* Call update\(\)"):
+            method(optimizer)
+    np.testing.assert_array_equal(w.numpy(), before)
+    scaler.update()
+    take_step(w, optimizer, scaler)
+    assert (w.numpy() != before).all()
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_loss_that_has_not_been_scaled_is_an_error(name, device):
+    w = parameter()
+    optimizer, scaler = OPTIMIZERS[name]([w]), ta.GradScaler()
+    (w * w).sum().backward()
+    for method in (scaler.step, scaler.unscale_, lambda _: scaler.update()):
+        with pytest.raises(RuntimeError, match=r"Call scaler.scale\(loss\).backward\(\) first"):
+            method(optimizer)
+    np.testing.assert_array_equal(w.numpy(), [1, 2, 3])
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_of_two_optimizers_only_that_with_a_gradient_not_finite_is_skipped(name, order, device):
+    good, bad = parameter(), parameter()
+    optimizers, scaler = [OPTIMIZERS[name]([p]) for p in (good, bad)], ta.GradScaler()
+    scaler.scale((good * good + bad * bad * math.inf).sum()).backward()
+    for i in order:
+        scaler.step(optimizers[i])
+    scaler.update()
+    np.testing.assert_array_equal(bad.numpy(), [1, 2, 3])
+    assert (good.numpy() != [1, 2, 3]).all()
+    assert scaler.get_scale() == 32768
+    assert scaler.read_skipped() == 1
+    assert scaler.read_skipped() == 0
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_gradient_that_is_not_finite_is_found_in_any_of_many_arrays(name, device):
+    params = [parameter(1.0) for _ in range(40)]
+    optimizer, scaler = OPTIMIZERS[name](params), ta.GradScaler()
+    scaler.scale(sum((p * p for p in params[:-1]), params[-1] * math.inf).sum()).backward()
+    scaler.step(optimizer)
+    assert {p.item() for p in params} == {1.0}
+
+
+def test_update_before_backward_does_not_change_the_factor_of_a_loss(device):
+    w = parameter()
+    scaler = ta.GradScaler(init_scale=8, growth_interval=1)
+    loss = scaler.scale((w * w).sum())
+    scaler.update()
+    loss.backward()
+    np.testing.assert_array_equal(devices.to_numpy(w.grad), [16, 32, 48])
+
+
+def test_the_factor_never_reaches_0(device):
+    w = parameter()
+    optimizer, scaler = optim.SGD([w], lr=0.25), ta.GradScaler(init_scale=2.0**-125)
+    for expected in (-126, -126):
+        take_step(w, optimizer, scaler, math.inf)
+        assert scaler.get_scale() == 2.0**expected
+    take_step(w, optimizer, scaler)
+    np.testing.assert_array_equal(w.numpy(), [0.5, 1, 1.5])
 
 
 @pytest.mark.gpu
@@ -143,7 +256,8 @@ def test_parameters_are_on_the_device_of_the_loss(device):
     scaler.scale((w * w).sum()).backward()
     other = ta.tensor([1.0], requires_grad=True, device="cpu")
     (other * other).sum().backward()
-    with pytest.raises(ValueError, match=f"GradScaler: input 0 is on {device}, but input 1 is on"):
+    message = f"the loss given to scale() was on {device}, but a parameter is on cpu. Move the"
+    with pytest.raises(ValueError, match=re.escape(message)):
         scaler.step(optim.SGD([other], lr=0.1))
 
 

@@ -51,6 +51,11 @@ def test_a_graph_draws_another_dropout_mask_in_each_step(device):
         np.testing.assert_array_equal(drawn, F.dropout(*ones).numpy())
 
 
+def test_a_device_has_one_array_of_the_step(device):
+    with_index = f"cuda:{device.partition(':')[2] or 0}"
+    assert devices.step_array(with_index) is devices.step_array(device)
+
+
 def test_the_first_call_follows_the_work_before(device):
     graph = Graph(lambda x: x + 1, device)
     result = graph(*[x * 2 for x in arrays(device, np.ones(1000))])
@@ -227,12 +232,19 @@ class OfSeveralProcesses(training.Scheme):
     """Communicates, in `compute_gradients`."""
 
 
-def test_a_scaler_with_adam_is_refused():
+class OwnUpdate(optim.SGD):
+    def update(self, params, places):
+        """Does not divide gradients by the factor."""
+
+
+@pytest.mark.parametrize("optimizer", [optim.Adam, OwnUpdate])
+def test_a_scaler_with_another_update_than_that_of_sgd_is_refused(optimizer):
     model = nn.Linear(2, 2)
     scheme = training.Scheme(model, "cuda")
     scheme.scaler = optim.GradScaler()
-    with pytest.raises(ValueError, match="graph: with a GradScaler, Adam waits for the GPU"):
-        CapturedStep(scheme, with_adam(model))
+    message = f"graph: with a GradScaler, {optimizer.__name__} waits for the GPU"
+    with pytest.raises(ValueError, match=message):
+        CapturedStep(scheme, optimizer(model.parameters(), lr=0.1))
 
 
 @pytest.mark.parametrize("several", ["processes", "devices"])

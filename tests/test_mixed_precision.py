@@ -168,7 +168,7 @@ def test_torchs_arguments_are_accepted(device):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"dtype": "bfloat16"}, "dtype must be float16, got 'bfloat16'. NumPy has no bfloat16"),
+        ({"dtype": "bfloat16"}, "dtype must be float16, got 'bfloat16'. There is no bfloat16"),
         ({"dtype": ta.float32}, "dtype must be float16, got dtype('float32')"),
         ({"device_type": "float16"}, "must be 'cpu' or 'cuda', got 'float16'. Leave it out"),
     ],
@@ -183,8 +183,41 @@ def test_float64_and_integers_are_not_cast():
     with ta.autocast():
         assert (ta.ones(2, 2, dtype="float64") @ ta.ones(2, 2, dtype="float64")).dtype == "float64"
         assert ta.ones(2, 2, dtype="int64").sum().dtype == "int64"
-        with pytest.raises(TypeError, match="linear: input is float64, but weight is float16"):
+        with pytest.raises(TypeError, match="linear: input is float64, but weight is float32"):
             F.linear(ta.ones(2, 4, dtype="float64"), ones(3, 4))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "int64"])
+def test_with_another_dtype_no_operand_is_rounded(dtype, device):
+    x, y = ta.full((1, 4), 3, dtype=dtype), ta.full((4, 1), 1 / 3)
+    with ta.autocast():
+        product = x @ y
+    assert product.dtype == "float64"
+    assert product.item() == (x @ y).item()
+
+
+@pytest.mark.gpu
+def test_each_type_of_device_has_a_state_of_its_own(device):
+    def dtypes():
+        cpu = ta.ones(2, 2, device="cpu")
+        return matmul_dtype(), (cpu @ cpu).dtype
+
+    with ta.autocast("cuda"):
+        with ta.autocast("cpu", enabled=False):
+            assert dtypes() == (HALF, FLOAT)
+            with ta.autocast("cpu"):
+                assert dtypes() == (HALF, HALF)
+        with ta.autocast("cpu"):
+            assert dtypes() == (HALF, HALF)
+            with ta.autocast("cuda", enabled=False):
+                assert dtypes() == (FLOAT, HALF)
+    assert dtypes() == (FLOAT, FLOAT)
+
+
+@pytest.mark.parametrize("dtype", ["half", "f2", np.float16, np.dtype("float16"), None])
+def test_names_of_float16(dtype):
+    with ta.autocast(dtype=dtype):
+        assert matmul_dtype() == HALF
 
 
 def test_operations_of_a_backward_pass_are_not_cast():

@@ -15,8 +15,9 @@ import numpy as np
 from tinyalex import device
 from tinyalex.device import Array
 
-Casts = Callable[[Any, Sequence[Any]], Sequence[Any]]
-"""(operation, inputs) -> the inputs in the dtype in which it computes."""
+Casts = Callable[[Any, Sequence[Any]], Sequence[Any] | None]
+"""(operation, inputs) -> the inputs in the dtype in which it computes; None: as in the
+context around."""
 
 
 class _Modes(threading.local):
@@ -25,8 +26,8 @@ class _Modes(threading.local):
     def __init__(self) -> None:
         self.stack = [True]
         """Whether operations record a graph."""
-        self.casts: list[Casts | None] = [None]
-        """How operations cast their inputs; None: they do not."""
+        self.casts: list[Casts] = []
+        """How operations cast their inputs."""
 
 
 _modes = _Modes()
@@ -71,7 +72,7 @@ def is_grad_enabled() -> bool:
 class casting(ContextDecorator):  # noqa: N801 - as no_grad
     """A context, or a decorator, in which operations cast their inputs: `autocast`."""
 
-    def __init__(self, casts: Casts | None) -> None:
+    def __init__(self, casts: Casts) -> None:
         self.casts = casts
 
     def __enter__(self) -> None:
@@ -86,8 +87,10 @@ def cast_inputs(operation: Any, inputs: Sequence[Any]) -> Sequence[Any]:
 
     operation  a Function, or the name of a function in `functional`
     """
-    casts = _modes.casts[-1]
-    return inputs if casts is None else casts(operation, inputs)
+    for casts in reversed(_modes.casts):
+        if (found := casts(operation, inputs)) is not None:
+            return found
+    return inputs
 
 
 class _Observer(threading.local):
@@ -218,7 +221,7 @@ def _describe(x: Any) -> str:
     return f"{x.dtype} array of shape {x.shape}" if is_array else f"a {type(x).__name__}"
 
 
-@casting(None)
+@casting(lambda operation, inputs: inputs)
 @np.errstate(all="ignore")
 def backward(root: GraphTensor, grad: Array, retain_graph: bool) -> None:
     """Add d(sum of root*grad)/d(leaf) to the `.grad` of each leaf of the graph.

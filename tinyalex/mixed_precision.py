@@ -44,15 +44,18 @@ class autocast(casting):  # noqa: N801 - used like a keyword: `with autocast():`
     Matrix products (conv2d, linear, matmul) cast inputs to float16 and add in float32.
     Losses, softmax, sums, norms, powers and exponentials cast them to float32. Other
     operations, such as ReLU, pooling, LRN and dropout, compute in the dtype they get.
-    Parameters stay float32, and so do their gradients. float64 is not cast.
+    Parameters stay float32, and so do their gradients. An operation on a tensor of
+    float64 or of integers casts no inputs.
 
-    device_type    "cpu" or "cuda": cast only tensors there; None: everywhere
+    device_type    "cpu" or "cuda": for tensors there only, others are cast as in the
+                   context around; None: everywhere
     dtype          float16; there is no bfloat16
     enabled        False: no casts, also within another autocast
     cache_enabled  has no effect: a parameter is cast at each use
 
     It affects forward passes in this thread. A backward pass computes in the dtypes of
-    its forward pass. Gradients below 6e-8 are 0 in float16: `GradScaler` prevents that.
+    its forward pass. Gradients of at most 3e-8 (2**-25) are 0 in float16: `GradScaler`
+    prevents that.
 
     >>> import tinyalex as ta
     >>> x, w = ta.ones(2, 3), ta.ones(3, 4)
@@ -73,31 +76,36 @@ class autocast(casting):  # noqa: N801 - used like a keyword: `with autocast():`
                 f"autocast: device_type must be 'cpu' or 'cuda', got {device_type!r}. Leave it out "
                 "for all devices; a dtype is given as dtype='float16'."
             )
-        if dtype is not None and dtype not in ("float16", np.float16):
+        if not _is_half(dtype):
             raise ValueError(
-                f"autocast: dtype must be float16, got {dtype!r}. NumPy has no bfloat16; for "
+                f"autocast: dtype must be float16, got {dtype!r}. There is no bfloat16; for "
                 "float32, use enabled=False."
             )
-        self.device_type = device_type
-        super().__init__(self.cast if enabled else None)
+        self.device_type, self.enabled = device_type, enabled
+        super().__init__(self.cast)
 
-    def cast(self, operation: Any, inputs: Sequence[Any]) -> Sequence[Any]:
-        """The inputs in the dtype that DTYPES gives the operation."""
+    def cast(self, operation: Any, inputs: Sequence[Any]) -> Sequence[Any] | None:
+        """The inputs in the dtype that DTYPES gives the operation; None if a tensor is
+        on a device of another type."""
         dtype = DTYPES.get(operation)
         if dtype is None:
             return inputs
+        tensors = [x for x in inputs if isinstance(x, GraphTensor)]
+        kind = self.device_type
+        if kind and not all(device.of(x.data).startswith(kind) for x in tensors):
+            return None
+        if not self.enabled or any(x.dtype not in (np.float16, np.float32) for x in tensors):
+            return inputs
         if dtype is WIDEST:
-            widths = [x.dtype for x in inputs if self.applies_to(x)]
-            dtype = max(widths, key=lambda d: d.itemsize, default=None)
+            dtype = max((x.dtype for x in tensors), key=lambda d: d.itemsize, default=None)
         return [
-            ops.Cast.apply(x, dtype=dtype) if self.applies_to(x) and x.dtype != dtype else x
+            ops.Cast.apply(x, dtype=dtype) if isinstance(x, GraphTensor) and x.dtype != dtype else x
             for x in inputs
         ]
 
-    def applies_to(self, x: Any) -> bool:
-        """Whether `x` is a tensor of float16 or float32 on the device."""
-        return (
-            isinstance(x, GraphTensor)
-            and x.dtype in (np.float16, np.float32)
-            and (self.device_type is None or device.of(x.data).startswith(self.device_type))
-        )
+
+def _is_half(dtype: Any) -> bool:
+    try:
+        return dtype is None or np.dtype(dtype) == np.float16
+    except TypeError:  # "bfloat16" is no dtype of NumPy
+        return False

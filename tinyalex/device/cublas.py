@@ -8,7 +8,7 @@ only if it has changed.
 import ctypes
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from typing import Any
 
@@ -21,6 +21,9 @@ DATA_TYPES = {"float32": 0, "float64": 1, "float16": 2}
 
 COMPUTE_32F, COMPUTE_64F, COMPUTE_32F_FAST_TF32 = 68, 70, 77
 """cublasComputeType_t."""
+
+DISALLOW_REDUCED_PRECISION_REDUCTION = 16
+"""A flag of cublasMath_t."""
 
 DEFAULT_ALGORITHM = -1
 """cublasGemmAlgo_t."""
@@ -47,12 +50,26 @@ def multiply(a: Array, b: Array, out: Array) -> None:
     # What is C-contiguous here is the transpose to cuBLAS: out.T = b.T @ a.T.
     *stack, m, n = out.shape
     left, right, result = map(_Matrix, (b, a, out))
-    _call(
-        "cublasGemmStridedBatchedEx" if stack else "cublasGemmEx",
-        _handle(), left.operation, right.operation, n, m, a.shape[-1],
-        ctypes.byref(number(1)), *left.arguments, *right.arguments,
-        ctypes.byref(number(0)), *result.arguments, *stack, compute, DEFAULT_ALGORITHM,
-    )  # fmt: skip
+    with float32_sums() if out.dtype == np.float16 else nullcontext():
+        _call(
+            "cublasGemmStridedBatchedEx" if stack else "cublasGemmEx",
+            _handle(), left.operation, right.operation, n, m, a.shape[-1],
+            ctypes.byref(number(1)), *left.arguments, *right.arguments,
+            ctypes.byref(number(0)), *result.arguments, *stack, compute, DEFAULT_ALGORITHM,
+        )  # fmt: skip
+
+
+@contextmanager
+def float32_sums() -> Iterator[None]:
+    """A context in which all sums of float16 products, also CuPy's, are float32.
+    Without it, cuBLAS may divide a sum and add the parts in float16."""
+    handle, before = _handle(), ctypes.c_int()
+    _call("cublasGetMathMode", handle, ctypes.byref(before))
+    _call("cublasSetMathMode", handle, before.value | DISALLOW_REDUCED_PRECISION_REDUCTION)
+    try:
+        yield
+    finally:
+        _call("cublasSetMathMode", handle, before.value)
 
 
 @contextmanager
@@ -145,6 +162,8 @@ def _library() -> Any:
     library.cublasGemmStridedBatchedEx.argtypes = [
         *sizes, pointer, *stack, *stack, pointer, *stack, *[integer] * 3
     ]  # fmt: skip
+    library.cublasGetMathMode.argtypes = [pointer, pointer]
+    library.cublasSetMathMode.argtypes = [pointer, integer]
     library.cublasSetWorkspace_v2.argtypes = [pointer, pointer, ctypes.c_size_t]
     library.cublasGetStream_v2.argtypes = library.cublasSetStream_v2.argtypes = [pointer, pointer]
     return library

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyalex.device.arrays import Array, to, write
+from tinyalex.device.arrays import Array, canonical, to, write
 
 
 class _State(threading.local):
@@ -61,6 +61,7 @@ def step_array(name: str) -> Array:
     A thread has one such array for each device. This function writes the step to it if
     that has changed, in the current stream.
     """
+    name = canonical(name)
     if name not in _state.step_arrays:
         _state.step_arrays[name] = to(np.zeros(1, np.uint64), name), 0
     array, written = _state.step_arrays[name]

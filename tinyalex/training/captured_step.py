@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from tinyalex import device
 from tinyalex.device import Array, Graph
 from tinyalex.nn.partitioned import Partitioned
-from tinyalex.optim import SGD, Optimizer
+from tinyalex.optim import Optimizer
+from tinyalex.optim.grad_scaler import divides_gradients
 from tinyalex.training.scheme import Scheme, StepResult
 
 
@@ -31,7 +32,7 @@ class CapturedStep:
                 "graph: a graph has the work of one GPU, but the network's columns are on "
                 "several. Leave out --graph, or --devices."
             )
-        if scheme.scaler.is_enabled() and not isinstance(optimizer, SGD):
+        if scheme.scaler.is_enabled() and not divides_gradients(optimizer):
             raise ValueError(
                 f"graph: with a GradScaler, {type(optimizer).__name__} waits for the GPU in each "
                 "step. Use optim.SGD, or leave out --graph or --amp."

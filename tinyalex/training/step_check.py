@@ -23,6 +23,7 @@ class StepCheck:
     def __init__(self, scheme: Scheme, optimizer: Optimizer, checkpoint: Path, skip: int) -> None:
         self.scheme, self.optimizer = scheme, optimizer
         self.checkpoint, self.skip = checkpoint, skip
+        self._repeat: Callable[[], StepResult | None] | None = None
 
     def allows_update(
         self, result: StepResult, progress: Progress, repeat: Callable[[], StepResult | None]
@@ -34,12 +35,14 @@ class StepCheck:
         The same in each process. Raises FloatingPointError if the step is not finite
         and not skipped.
         """
+        if self.scheme.scaler.is_enabled():
+            self._repeat = repeat
         if not self.skip and device.of(result.loss) != "cpu":
             return True
         loss = float(result.loss)
         is_bad = not math.isfinite(loss)
         if self.skip:
-            # A scaler skips the update itself, without counting it.
+            # A scaler skips and counts the update itself.
             is_checked = not self.scheme.scaler.is_enabled()
             is_bad |= is_checked and not divergence.gradients_are_finite(self.scheme.model)
         # What follows is collective: all processes must take the same way.
@@ -54,6 +57,21 @@ class StepCheck:
         progress.skipped += 1
         return False
 
+    def end_epoch(self, progress: Progress) -> str:
+        """A line about the steps of the epoch that were skipped; "" if there are none.
+
+        Raises FloatingPointError if a scaler's factor has fallen below 1.
+        """
+        if not progress.skipped:
+            return ""
+        scaler, factor = self.scheme.scaler, ""
+        if scaler.is_enabled():
+            if scaler.get_scale() < 1:
+                found = self._repeat and divergence.find_first(self.scheme, self._repeat)
+                raise self.error(0.0, progress.step, found)
+            factor = f"; the factor of the loss is {scaler.get_scale():g}"
+        return f"skipped steps: {progress.skipped} (loss or gradients not finite{factor})"
+
     def error(
         self, loss: float, step: int, found: divergence.Finding | None = None
     ) -> FloatingPointError:
@@ -64,6 +82,8 @@ class StepCheck:
         what = found.what if found else ""
         text = f"{event} at step {step}: training has diverged. {saved}"
         text += _advice(self.optimizer, step, what)
+        if self.scheme.scaler.is_enabled() and what != "images":
+            text += " With --amp, outputs above 65504 are infinite: train without --amp."
         if found:
             text += f"\n{found.text}"
         if what == "parameter" and step > 0 and not self.skip:

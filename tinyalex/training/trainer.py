@@ -17,7 +17,7 @@ from tinyalex import device, serialization
 from tinyalex.data import Loader
 from tinyalex.device import Array
 from tinyalex.nn import Module
-from tinyalex.optim import Optimizer
+from tinyalex.optim import GradScaler, Optimizer
 from tinyalex.optim.lr_scheduler import ReduceLROnPlateau
 from tinyalex.serialization import atomic_write
 from tinyalex.training import divergence, history
@@ -37,7 +37,6 @@ SAVE_INTERVAL_SECONDS = 600
 READ_INTERVAL_SECONDS = 0.1
 """Between reads of the loss. A read after each step would leave the GPU idle while
 Python prepares the next."""
-
 
 STATUS_INTERVAL_SECONDS = 300
 """Between lines with the status, where there is no terminal for a progress bar."""
@@ -66,6 +65,7 @@ class Trainer(Run):
                   the work of a step, with the same results. No effect on the CPU
     options       settings that must be the same when a run is resumed
     defaults      other settings, which are stored in checkpoints for a resumed run
+    scaler        optim.GradScaler(), to train in half precision; None: that of `scheme`
     scheme        how a step is computed; None: in this process. With several processes
                   (tinyalex.parallel), each has a Trainer, and one writes the files
     save_interval_seconds
@@ -93,6 +93,7 @@ class Trainer(Run):
         graph: bool = False,
         options: dict[str, Any] | None = None,
         defaults: dict[str, Any] | None = None,
+        scaler: GradScaler | None = None,
         scheme: Scheme | None = None,
         save_interval_seconds: float | None = None,
         keep_checkpoints: int = history.KEEP_CHECKPOINTS,
@@ -100,6 +101,7 @@ class Trainer(Run):
         after_epoch: Callable[[list[Epoch]], None] = lambda log: None,
     ) -> None:
         scheme = scheme or Scheme(model, train.device)
+        scheme.scaler = scaler or scheme.scaler
         super().__init__(model, optimizer, scheduler, options, defaults, scheme.scaler)
         if valid is None and (patience is not None or isinstance(scheduler, ReduceLROnPlateau)):
             raise ValueError(
@@ -240,21 +242,20 @@ class Trainer(Run):
         step = self.progress.step - len(self._pending)
         for loss, wrong, images in self._pending.read():
             if not np.isfinite(loss):
-                raise self._diverged(loss, step)
+                raise self._check.error(loss, step)
             step += 1
             self.progress.images += images
             self.progress.loss += loss * images
             self.progress.wrong += wrong
             if self._plateau is not None and self._plateau.note(loss):
                 tqdm.write(self._plateau.advice())
-
-    def _diverged(self, loss: float, step: int) -> FloatingPointError:
-        return self._check.error(loss, step)
+        self.progress.skipped += self.scheme.scaler.read_skipped()
 
     def _finish_epoch(self) -> None:
         """Validate, log, update the schedule and the best weights, save."""
         progress = self.progress
         lr = self.optimizer.param_groups[0]["lr"]
+        skipped = self._check.end_epoch(progress)
         valid = self._validate()
         images = progress.images or math.nan
         self.log.append(
@@ -271,8 +272,8 @@ class Trainer(Run):
                 waited=progress.waited,
             )
         )
-        if progress.skipped:
-            self._print(f"skipped steps: {progress.skipped} (loss or gradients not finite)")
+        if skipped:
+            self._print(skipped)
         progress.start_epoch()
         if isinstance(self.scheduler, ReduceLROnPlateau):
             assert valid is not None
@@ -328,7 +329,7 @@ class Trainer(Run):
         self._read_results()
         state = self.state_dict()
         if not all(np.isfinite(array).all() for array in state["model"].values()):
-            raise self._diverged(float("nan"), self.progress.step)
+            raise self._check.error(float("nan"), self.progress.step)
         if self.scheme.is_main:
             newest = checked(self.output) / CHECKPOINT
             history.save(newest, state, self.keep_checkpoints, is_first=not self._has_checkpoint)

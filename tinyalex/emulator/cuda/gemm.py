@@ -22,6 +22,9 @@ INTERNAL_ERROR = 14
 TF32_TENSOR_OP_MATH = 3
 """cublasMath_t."""
 
+DISALLOW_REDUCED_PRECISION_REDUCTION = 16
+"""A flag of cublasMath_t. Without it, cuBLAS may add partial sums in the dtype of c."""
+
 ON_DEVICE = 1
 """cublasPointerMode_t: alpha and beta are in the GPU's memory."""
 
@@ -106,6 +109,7 @@ def gemm(
         raise Status(INVALID_VALUE, f"expected sizes of at least 0, got m={m}, n={n}, k={k}")
     factors = read_scalars(blas, scalars, alpha, beta)
     x, y, out = a.operand(m, k), b.operand(k, n), c.stored(m, n)
+    in_parts = c.dtype == np.float16 and not blas.math_mode & DISALLOW_REDUCED_PRECISION_REDUCTION
     tf32 = tf32 or (blas.math_mode == TF32_TENSOR_OP_MATH and np.dtype(a.dtype) == np.float32)
 
     def count() -> None:
@@ -114,15 +118,24 @@ def gemm(
             dtypes = a.dtype, b.dtype, c.dtype
             work_records.note(lambda: work_records.multiplications(batch, m, n, k, *dtypes))
 
-    submit(
-        blas.stream, "gemm", lambda: _multiply(x(), y(), out, *factors(), tf32=tf32), count=count
-    )
+    def multiply() -> None:
+        _multiply(x(), y(), out, *factors(), tf32=tf32, in_parts=in_parts)
+
+    submit(blas.stream, "gemm", multiply, count=count)
 
 
 def _multiply(
-    x: np.ndarray, y: np.ndarray, out: np.ndarray, alpha: Any, beta: Any, *, tf32: bool
+    x: np.ndarray,
+    y: np.ndarray,
+    out: np.ndarray,
+    alpha: Any,
+    beta: Any,
+    *,
+    tf32: bool,
+    in_parts: bool,
 ) -> None:
-    """out = alpha * x @ y + beta * out. Half precision is accumulated in float32.
+    """out = alpha * x @ y + beta * out. Half precision is accumulated in float32; if
+    in_parts, two partial sums are rounded to half precision.
 
     Matrices with a factor of 0 are not read: they may contain NaN.
     """
@@ -132,7 +145,12 @@ def _multiply(
         x, y = x.astype(wide, copy=False), y.astype(wide, copy=False)
         if tf32:
             x, y = _rounded_to_tf32(x), _rounded_to_tf32(y)
-        result = alpha * (x @ y)
+        if in_parts and x.shape[1] > 1:
+            k = x.shape[1] // 2
+            parts = (x[:, :k] @ y[:k]).astype(out.dtype), (x[:, k:] @ y[k:]).astype(out.dtype)
+            result = alpha * np.add(*parts).astype(wide)
+        else:
+            result = alpha * (x @ y)
     out[...] = result + beta * out if beta else result
 
 

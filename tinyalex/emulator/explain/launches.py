@@ -107,8 +107,8 @@ def typical_calls() -> Iterator[tuple[str, str, tuple[Any, ...]]]:
 
     options = np.array([(0.01, 0.9, 0.0005, 0), (0.02, 0.9, 0, 0)], np.float32)
     yield "sgd_update", title, (*lists(3), options)
-    yield "find_not_finite", title, (*lists(1), np.array([65536, 0, 0], np.float32))
-    yield "update_loss_scale", "one step", (np.array([65536, 0, 0], np.float32), 2.0, 0.5, 2000)
+    yield "find_not_finite", title, (*lists(1), np.array([65536, 0, 0, 0], np.float32))
+    yield "update_loss_scale", "one step", (np.array([65536, 0, 0, 0], np.float32), 2.0, 0.5, 2000)
     weights, means, squares, grads = lists(4)
     options = np.array([(1e-3, 0.1, 1e-3, 1e-8, 0, 0, 0.1, 1e-3)] * 2, np.float32)
     yield "adam_update", title, (weights, means, [s**2 for s in squares], grads, options)

@@ -83,11 +83,13 @@ def matmul_in_tile(a: Array, b: Array, out: Array) -> None:
 
 
 def product(x: Array, y: Array) -> Array:
-    is_dot = x.size == y.size and x.shape[-1:] == (x.size,)
-    if is_dot and x.dtype == y.dtype == np.float16:
+    if not x.dtype == y.dtype == np.float16:
+        return x @ y
+    if x.size == y.size and x.shape[-1:] == (x.size,):
         # CuPy computes dot products without cuBLAS, and adds in their dtype.
         return (x.astype(np.float32) @ y.astype(np.float32)).astype(np.float16)
-    return x @ y
+    with cublas.float32_sums():
+        return x @ y
 
 
 def matmul_transposed(a: Array, b: Array, out: Array) -> None:

@@ -7,6 +7,7 @@
 //     state[0]  the factor of the loss
 //     state[1]  1 if a gradient of this step is infinite or NaN, else 0
 //     state[2]  the number of steps in succession without such a gradient
+//     state[3]  the number of steps with one, which were skipped
 
 // state[1] = 1 if one of the n elements in all arrays is infinite or NaN. One thread per element.
 template <typename T>
@@ -19,7 +20,7 @@ __global__ void find_not_finite(Arrays<const T> grads, float* __restrict__ state
 }
 
 // The end of a step: the factor is multiplied by `backoff` after a gradient that is not finite, and
-// by `growth` after `interval` steps without one, unless it would overflow. One thread.
+// by `growth` after `interval` steps without one, if it stays a normal number. One thread.
 extern "C" __global__ void update_loss_scale(float* __restrict__ state, float growth, float backoff,
                                              int interval) {
   if (thread_index() > 0) return;
@@ -27,7 +28,8 @@ extern "C" __global__ void update_loss_scale(float* __restrict__ state, float gr
   const float steps = found ? 0 : state[2] + 1;
   const bool grows = steps >= interval;
   const float scale = state[0] * (found ? backoff : grows ? growth : 1.0f);
-  if (scale - scale == 0) state[0] = scale;
+  if (scale >= 1.17549435e-38f && scale - scale == 0) state[0] = scale;
   state[1] = 0;
   state[2] = grows ? 0 : steps;
+  state[3] += found;
 }

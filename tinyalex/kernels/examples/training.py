@@ -65,7 +65,7 @@ def training(random: Random, dtype: np.dtype) -> Iterator[Example]:
 
 def loss_scale(lists: Callable[..., list[list[np.ndarray]]]) -> Iterator[Example]:
     def state(scale: float, found: float, steps: float) -> np.ndarray:
-        return np.array([scale, found, steps], np.float32)
+        return np.array([scale, found, steps, 7], np.float32)
 
     for label, value in (("finite", 60000.0), ("infinite", -np.inf), ("not a number", np.nan)):
         for position in (0, -1):
