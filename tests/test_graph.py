@@ -75,6 +75,30 @@ def test_a_graph_keeps_its_memory(device, rng):
         cupy.get_default_memory_pool().free_all_blocks()
 
 
+@pytest.mark.parametrize("cached", ["divisors", "weights of classes"])
+def test_a_graph_keeps_arrays_that_are_cached(device, rng, cached):
+    import cupy
+
+    (x,) = arrays(device, rng.standard_normal((3, 4, 4)))
+    labels = ta.Tensor(np.arange(3), device=device)
+
+    def function(x):
+        if cached == "divisors":
+            return F.avg_pool2d(x, 3, padding=1).data
+        return F.cross_entropy(x.reshape(3, 16), labels).data
+
+    graph, expected = Graph(function, device), to_numpy(function(x)).copy()
+    for _ in range(2):
+        graph(x)
+    for size in range(3, 83):
+        if cached == "divisors":
+            F.avg_pool2d(*arrays(device, np.ones((1, size, 1))), 1)
+        else:
+            F.cross_entropy(*arrays(device, np.ones((3, size))), labels)
+    cupy.get_default_memory_pool().free_all_blocks()
+    np.testing.assert_array_equal(to_numpy(graph(x)), expected)
+
+
 def test_what_waits_for_the_gpu_is_not_captured(device):
     graph = Graph(lambda x: x * float(x.sum()), device)
     x = arrays(device, [2.0])
