@@ -1,8 +1,8 @@
 """Matrix multiplication by cuBLAS, called directly.
 
-CuPy sets the stream of cuBLAS before each product, which resets cuBLAS's workspace, and
-therefore refuses to multiply while a stream captures a graph. Here the stream is set
-only if it has changed.
+CuPy sets the stream of cuBLAS before each matrix multiplication, which resets cuBLAS's
+workspace, and therefore refuses to multiply while a stream captures a graph. Here the
+stream is set only if it has changed.
 """
 
 import ctypes

@@ -45,6 +45,8 @@ class Graph(Generic[T]):
     def __init__(self, function: Callable[..., T], name: str) -> None:
         self.function, self.name = function, name
         self._inputs: list[Any] | None = None
+        self._step: Array | None = None
+        self._seed = 0
         self._graph: Any = None
         self._stream: Any = None
 
@@ -112,9 +114,9 @@ class Graph(Generic[T]):
                     self._stream.end_capture()
                 if isinstance(error, RuntimeError):
                     raise RuntimeError(
-                        f"Graph: this work cannot be captured: {error} Call the function without "
-                        "a Graph (in training: graph=False, without --graph), or change what "
-                        "waits for the GPU."
+                        f"Graph: this work cannot be captured: {error}\nCall the function "
+                        "without a Graph (in training: graph=False, without --graph), or change "
+                        "what waits for the GPU."
                     ) from error
                 raise
 
@@ -130,6 +132,6 @@ class Graph(Generic[T]):
 
 
 def _free(pool: Any, name: str) -> None:
-    """Free the memory of a pool that no array uses: of arrays, when they are deleted."""
+    """Free the memory of a pool that no array uses; an array frees its own later."""
     with on(name):
         pool.free_all_blocks()
