@@ -56,6 +56,7 @@ STACKS = {
     "transposed": lambda x: devices.xp(x).ascontiguousarray(x.swapaxes(1, 2)).swapaxes(1, 2),
     "parts of matrices": lambda x: devices.xp(x).concatenate([x, x], axis=1)[:, : x.shape[1]],
     "strided": lambda x: devices.xp(x).repeat(x, 2, axis=2)[..., ::2],
+    "reversed": lambda x: devices.xp(x).ascontiguousarray(x[::-1])[::-1],
 }
 
 
@@ -98,14 +99,22 @@ def test_a_sum_of_no_terms_is_zero(device):
         (lambda x: x[:2], ValueError, r"got \(2, 3\) @ \(3, 3\) = \(3, 3\)"),
         (lambda x: x[:, :2], ValueError, r"got \(3, 2\) @ \(3, 3\) = \(3, 3\)"),
         (lambda x: x[None], ValueError, r"got \(1, 3, 3\) @ \(3, 3\) = \(3, 3\)"),
-        (lambda x: x.astype("d"), TypeError, "expected one dtype, got float64 @ float32 = float32"),
+        (lambda x: x[0], ValueError, r"got \(3,\) @ \(3, 3\) = \(3, 3\)"),
+        (lambda x: x.astype("d"), TypeError, "one dtype, .*got float64 @ float32 = float32"),
+        (to_numpy, ValueError, "arrays on the current GPU, cuda.*, got cpu @ cuda"),
     ],
-    ids=["rows", "columns", "stacks", "dtype"],
+    ids=["rows", "columns", "stacks", "1-d", "dtype", "NumPy"],
 )
 def test_operands_that_do_not_match_are_refused(device, change, error, message):
     x = empty(device, (3, 3), "f")
     with devices.on(device), pytest.raises(error, match=message):
         cublas.multiply(change(x), x, x)
+
+
+def test_integers_are_refused(device):
+    x = empty(device, (3, 3), "f").astype("i")
+    with devices.on(device), pytest.raises(TypeError, match="float16, float32 or float64, got int"):
+        cublas.multiply(x, x, x)
 
 
 def test_an_output_that_is_not_contiguous_is_refused(device):

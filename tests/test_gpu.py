@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from itertools import islice
 from pathlib import Path
@@ -540,6 +541,50 @@ def test_uploads_arrive_in_order(device, rng):
     assert {devices.of(s) for s in sums} == {device}
     np.testing.assert_allclose([float(s) for s in sums], expected, rtol=1e-5)
     uploader.close()
+
+
+@pytest.mark.parametrize("method", ["fill", "take"])
+def test_an_error_of_an_upload_leaves_its_buffer_free(device, monkeypatch, method):
+    uploader, x = devices.Uploader(device), np.ones(5, "f")
+    uploader.start(x)()
+    with monkeypatch.context() as patch:
+        patch.setattr(devices.uploads._Buffer, method, raises_memory_error)
+        for _ in range(devices.uploads.DEPTH):
+            with pytest.raises(MemoryError):
+                uploader.start(x)()
+    assert uploader._free.qsize() == devices.uploads.DEPTH
+    np.testing.assert_array_equal(to_numpy(uploader.start(x)()), x)
+
+
+def raises_memory_error(*arguments):
+    raise MemoryError
+
+
+@pytest.mark.parametrize("failing", ["fill", "take", "labels"])
+def test_an_error_of_an_upload_ends_a_loader(device, monkeypatch, failing):
+    """Which waits for its threads, and they for buffers."""
+    train, _ = data.shapes(30, 10)
+    loader = data.Loader(Rows(train), 2, device=device, prefetch=6)
+    raised = []
+
+    def iterate():
+        batches = loader.epoch(0)
+        next(batches)
+        time.sleep(0.1)  # the threads prepare the next
+        if failing == "labels":
+            monkeypatch.setattr(devices, "to", raises_memory_error)
+        else:
+            monkeypatch.setattr(devices.uploads._Buffer, failing, raises_memory_error)
+        try:
+            for _ in batches:
+                time.sleep(0.1)
+        except MemoryError:
+            raised.append(failing)
+
+    thread = threading.Thread(target=iterate, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert raised == [failing]
 
 
 def test_an_empty_array_is_uploaded(device):

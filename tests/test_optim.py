@@ -30,6 +30,13 @@ def test_three_steps_of_sgd_by_hand():
         assert w.item() == pytest.approx(value, rel=1e-14)
 
 
+def test_a_learning_rate_that_overflows_float32_is_infinite():
+    w = ta.Tensor(np.ones(3, "f"), requires_grad=True)
+    w.grad = gradient(1, 1, 1, dtype="f")
+    optim.SGD([w], lr=1e39).step()
+    assert np.isneginf(w.numpy()).all()
+
+
 def test_float32_parameters_stay_float32():
     w = ta.Tensor(np.ones(3, "f"), requires_grad=True)
     optimizer = optim.SGD([w], lr=0.1, momentum=0.9, weight_decay=0.1)

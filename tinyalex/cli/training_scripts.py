@@ -75,8 +75,9 @@ def add_run_options(p: argparse.ArgumentParser, output: str) -> None:
         "--amp",
         action="store_true",
         default=None,
-        help="half precision: matrix products in float16, added in float32, with a factor of the "
-        "loss that adapts itself; weights and their gradients stay float32 (docs/training.md)",
+        help="half precision: matrix multiplications in float16, added in float32, with a factor "
+        "of the loss that adapts itself; weights and their gradients stay float32 "
+        "(docs/training.md)",
     )
     p.add_argument(
         "--graph",
@@ -146,6 +147,13 @@ class Setup:
                 "--amp is for networks whose parameters are on one device. Leave out --amp, or "
                 f"{'--devices' if args.devices else f'--parallel {args.parallel}'}."
             )
+        if args.graph:
+            for name in ("parallel", "devices", "skip_bad_steps"):
+                if getattr(args, name):
+                    raise ValueError(
+                        "--graph is for steps of one process on one device, each with an update. "
+                        f"Leave out --graph, or --{name.replace('_', '-')}."
+                    )
         self.scheme, self.amp = args.parallel, bool(args.amp)
         self.devices = args.devices.split(",") if args.devices else None
         if self.devices is not None and len(self.devices) != 2:

@@ -175,7 +175,9 @@ class Loader:
     def _read(self, uploader: devices.Uploader, rows: np.ndarray) -> _Read:
         with devices.on(self.device):  # the current device is a property of each thread
             images, labels, *readable = self._take(rows)
-            return uploader.start(images), devices.to(labels, self.device), *readable
+            labels = devices.to(labels, self.device)
+            # The last step: `_transformed` receives all that have been started.
+            return uploader.start(images), labels, *readable
 
     def _transformed(self, epoch: int, first: int, batch: _Read) -> Batch:
         receive, labels, *readable = batch

@@ -1,4 +1,4 @@
-"""Devices, arrays, loops over tiles of a batch, worker threads, random numbers.
+"""Devices, arrays, uploads, CUDA graphs, loops over tiles, threads, random numbers.
 
 `xp = device.xp(x)` is the array library of `x`, NumPy or CuPy; `k = kernels.of(x)` its
 primitives. Only this package and `kernels/` import CuPy.

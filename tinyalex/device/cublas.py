@@ -1,8 +1,8 @@
 """Matrix multiplication by cuBLAS, called directly.
 
-CuPy sets the stream of cuBLAS before each product, which resets cuBLAS's workspace, and
-therefore refuses to multiply while a stream captures a graph. Here the stream is set
-only if it has changed.
+CuPy sets the stream of cuBLAS before each matrix multiplication, which resets cuBLAS's
+workspace, and therefore refuses to multiply while a stream captures a graph. Here the
+stream is set only if it has changed.
 """
 
 import ctypes
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyalex.device.arrays import Array, gpu_library
+from tinyalex.device.arrays import Array, current, gpu_library, of
 
 DATA_TYPES = {"float32": 0, "float64": 1, "float16": 2}
 """cudaDataType, by dtype."""
@@ -88,16 +88,26 @@ def workspace(memory: Any) -> Iterator[None]:
 
 def _check(a: Array, b: Array, out: Array) -> None:
     """cuBLAS knows addresses only, and would read or write beyond the arrays."""
-    (*stack, m, k), n = a.shape, b.shape[-1]
-    if len(stack) > 1 or b.shape != (*stack, k, n) or out.shape != (*stack, m, n):
+    names = [of(x) for x in (a, b, out)]
+    if set(names) != {current()}:
+        raise ValueError(
+            f"cublas.multiply: expected arrays on the current GPU, {current()}, got "
+            f"{names[0]} @ {names[1]} = {names[2]}. Move them with device.to(x, name), and call "
+            "it in device.on(name)."
+        )
+    match = {a.ndim, b.ndim, out.ndim} in ({2}, {3})
+    match = match and b.shape == (*a.shape[:-2], a.shape[-1], b.shape[-1])
+    if not match or out.shape != (*a.shape[:-1], b.shape[-1]):
         raise ValueError(
             "cublas.multiply: expected (M, K) @ (K, N) = (M, N), or stacks of such matrices, got "
             f"{a.shape} @ {b.shape} = {out.shape}."
         )
     is_wider = a.dtype == np.float16 and out.dtype == np.float32
-    if a.dtype != b.dtype or (out.dtype != a.dtype and not is_wider):
+    match = a.dtype == b.dtype and (out.dtype == a.dtype or is_wider)
+    if not match or a.dtype.name not in DATA_TYPES:
         raise TypeError(
-            f"cublas.multiply: expected one dtype, got {a.dtype} @ {b.dtype} = {out.dtype}."
+            "cublas.multiply: expected one dtype, float16, float32 or float64, got "
+            f"{a.dtype} @ {b.dtype} = {out.dtype}."
         )
     if not out.flags.c_contiguous:
         raise ValueError(
@@ -112,7 +122,7 @@ class _Matrix:
 
     def __init__(self, x: Any) -> None:
         flags = x.flags if x.ndim == 2 else x[0].flags
-        if not (flags.c_contiguous or flags.f_contiguous):
+        if not (flags.c_contiguous or flags.f_contiguous) or x.strides[0] < 0:
             x = x.copy()
             flags = x.flags
         self.array = x  # the copy must exist until it is used

@@ -43,17 +43,24 @@ class Uploader:
             return lambda: x
         with on(self.name):
             if self._stream is None:
-                self._stream = gpu_library().cuda.Stream(non_blocking=True)
-                for _ in range(DEPTH):
-                    self._free.put(_Buffer(self._stream))
+                stream = gpu_library().cuda.Stream(non_blocking=True)
+                buffers = [_Buffer(stream) for _ in range(DEPTH)]
+                self._stream = stream
+                for buffer in buffers:
+                    self._free.put(buffer)
             buffer = self._free.get()
-            buffer.fill(to_numpy(x))
+            try:
+                buffer.fill(to_numpy(x))
+            except BaseException:
+                self._free.put(buffer)
+                raise
 
         def receive() -> Array:
-            with on(self.name):
-                y = buffer.take()
-            self._free.put(buffer)
-            return y
+            try:
+                with on(self.name):
+                    return buffer.take()
+            finally:
+                self._free.put(buffer)
 
         return receive
 
@@ -89,8 +96,8 @@ class _Buffer:
 
     def _allocate(self, size: int) -> None:
         cupy = gpu_library()
-        self.pinned = np.frombuffer(cupy.cuda.alloc_pinned_memory(size), np.uint8, size)
-        self.on_gpu = cupy.empty(size, np.uint8)
+        pinned = np.frombuffer(cupy.cuda.alloc_pinned_memory(size), np.uint8, size)
+        self.pinned, self.on_gpu = pinned, cupy.empty(size, np.uint8)
         # The pool may return memory that the GPU still computes with.
         self.taken.record()
 

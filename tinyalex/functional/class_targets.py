@@ -1,6 +1,6 @@
 """Losses of classifications: their arguments, and the mean over the samples."""
 
-from functools import lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,7 +72,7 @@ def class_arguments(
     return ClassArguments(op, x, t, weights, positions)
 
 
-@lru_cache(16)
+@cache  # unlimited: CUDA graphs keep the addresses
 def _ones(classes: int, dtype: str, device_name: str) -> Array:
     """Weights of 1, which a training step need not compute again."""
     return device.to(np.ones(classes, dtype), device_name)

@@ -1,7 +1,7 @@
 """Max and average pooling. The paper's windows overlap (section 3.4)."""
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -151,7 +151,7 @@ def avg_pool2d(
     return y.reshape(y.shape[1:]) if unbatched else y
 
 
-@lru_cache(64)
+@cache  # unlimited: CUDA graphs keep the addresses
 def _divisor(
     image: Shape,
     window: Window,

@@ -61,7 +61,7 @@ class Adam(Optimizer):
             )
 
     def count(self, place: Place) -> None:
-        self.steps[place.group][place.number] += 1
+        self.steps[place.group][place.position] += 1
 
     def update(self, params: list[Tensor], places: list[Place]) -> None:
         weights, grads = [p.data for p in params], [p.grad for p in params]
@@ -71,7 +71,7 @@ class Adam(Optimizer):
         k.adam_update(weights, means, squares, grads, self.options(params))
 
     def row(self, place: Place) -> tuple[float, ...]:
-        group, t = self.param_groups[place.group], self.steps[place.group][place.number]
+        group, t = self.param_groups[place.group], self.steps[place.group][place.position]
         (b1, b2), decay = group["betas"], group["weight_decay"]
         decays = (0.0, decay) if self.is_decoupled else (decay, 0.0)
         return group["lr"], 1 - b1, 1 - b2, group["eps"], *decays, 1 - b1**t, 1 - b2**t

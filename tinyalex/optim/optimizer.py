@@ -11,10 +11,10 @@ from tinyalex.tensor import Tensor
 
 
 class Place(NamedTuple):
-    """Of a parameter: the index of its group, and its number in that group."""
+    """Of a parameter: the index of its group, and its position in that group."""
 
     group: int
-    number: int
+    position: int
 
 
 class Optimizer:
@@ -90,6 +90,7 @@ class Optimizer:
         self.prepare()
         self.apply()
 
+    @np.errstate(all="ignore")  # too high a rate causes overflow, which the loss shows
     def prepare(self) -> None:
         """The part of a step that a CUDA graph does not repeat: which parameters have a
         gradient, and their options, which are written to their devices."""
@@ -105,7 +106,7 @@ class Optimizer:
         for (name, dtype), (_, places) in self._chosen.items():
             self._write_options(name, dtype, places)
 
-    @np.errstate(all="ignore")  # too high a rate causes overflow, which the loss shows
+    @np.errstate(all="ignore")
     def apply(self) -> None:
         """Update the parameters that `prepare` has found."""
         for (name, _), (params, places) in self._chosen.items():
