@@ -126,8 +126,9 @@ def test_captured_steps_in_another_thread(device):
 
     def three(steps, first):
         ta.manual_seed(5)
-        for step in range(first, first + 3):
-            steps.step(step)
+        with devices.on(device):  # the current device is a property of each thread
+            for step in range(first, first + 3):
+                steps.step(step)
 
     for steps in (launched, captured):
         three(steps, 0)
