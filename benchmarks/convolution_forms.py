@@ -3,9 +3,10 @@ and what the columns of im2col cost.
 
 The bytes are those of the launches (recorded_step.py): each array once, so that
 implicit GEMM, whose blocks read x again for each tile of filters, is assumed to find it
-in a cache. The operations of its kernels are those of im2col's matrix products; the
-products with 0 in the dx of a convolution with a stride are not counted. The kernels
-use no tensor cores: their ceiling is that of float32 in every precision.
+in a cache. The operations of its kernels are those of im2col's matrix
+multiplications; the products with 0 in the dx of a convolution with a stride are not
+counted. The kernels use no tensor cores: their ceiling is that of float32 in every
+precision.
 """
 
 import math

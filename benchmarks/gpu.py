@@ -4,7 +4,7 @@
     python benchmarks/gpu.py --out runs/gpu
 
   kernels   each kernel's results on the card, compared with NumPy's in float64
-  ceilings  the card's copy bandwidth, and FLOP/s of large matrix products
+  ceilings  the card's copy bandwidth, and FLOP/s of large matrix multiplications
   cifar     train_cifar.py's `quick` network for --epochs epochs, and its test error
   steps     training steps of `torchvision` and `paper` at batch 128 and 256, in
             float32, TF32 and half precision, launch by launch and captured in a CUDA

@@ -16,8 +16,8 @@ addition of 100 x 100 elements in the comparison of https://github.com/cupy/cupy
 @dataclass(frozen=True)
 class Card:
     """bandwidth  bytes/s of the memory
-    flops         FLOP/s of matrix products, by precision. Half precision accumulates
-                  in float32. None: the card does not have it
+    flops         FLOP/s of matrix multiplications, by precision. Half precision
+                  accumulates in float32. None: the card does not have it
     source        of all numbers
     """
 

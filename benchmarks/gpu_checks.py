@@ -95,8 +95,9 @@ def _excess(mine: np.ndarray, theirs: np.ndarray, tolerance: float) -> float:
 
 
 def ceilings(name: str, smoke: bool, seconds: float) -> list[dict[str, Any]]:
-    """{"ceiling", "unit", "count", "seconds"} of a copy and of square matrix products,
-    or {"ceiling", "failed", "left_out"}. count / seconds["median"] is the rate.
+    """{"ceiling", "unit", "count", "seconds"} of a copy and of square matrix
+    multiplications, or {"ceiling", "failed", "left_out"}. count / seconds["median"] is
+    the rate.
 
     seconds  ceilings that begin later are left out
     """

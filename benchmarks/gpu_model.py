@@ -8,14 +8,14 @@ and what bounds it. The step is recorded on an emulated GPU, which does not comp
 (recorded_step.py). The times are lower bounds:
 
   GPU    for each launch, the larger of its bytes at the card's bandwidth and its
-         operations at the card's FLOP/s for matrix products (gpu_cards.py)
+         operations at the card's FLOP/s for matrix multiplications (gpu_cards.py)
   host   20 us a launch, the time of a call of CuPy; a captured graph needs less
   step   the larger of the two sums: the host runs ahead of the GPU
 
 Bytes count each array of a launch once, or twice if the kernel reads and writes it, as
 if a cache served all further reads, and no data stayed in a cache between launches.
-Operations are those of matrix products; those of other kernels are not counted. The
-update counts five arrays as large as the parameters. With --requests, the kernels'
+Operations are those of matrix multiplications; those of other kernels are not counted.
+The update counts five arrays as large as the parameters. With --requests, the kernels'
 requests are counted too: the sectors of 32 bytes that warps ask for, of which a cache
 serves a part.
 

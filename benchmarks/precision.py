@@ -1,8 +1,8 @@
 """The precisions of a training step, and how tinyalex is switched to each.
 
-float32  matrix products in full float32
-tf32     float32 storage; matrix products round their inputs to 10 bits of mantissa
-half     `autocast`: matrix products of float16, accumulated in float32
+float32  matrix multiplications in full float32
+tf32     float32 storage; matrix multiplications round inputs to 10 bits of mantissa
+half     `autocast`: matrix multiplications of float16, accumulated in float32
 """
 
 from contextlib import AbstractContextManager, nullcontext

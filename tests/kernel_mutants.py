@@ -103,7 +103,7 @@ MUTANTS = [
         ("one unit too many, the next sample's first", "unit >= units", "unit > units"),
         ("the others kept", "kept[i] ? scale", "!kept[i] ? scale"),
         ("no barrier before the bits of other threads are read", "  __syncthreads();\n\n  for (int i = t", "  for (int i = t"),
-        ("the step left out", "own / octets, *step,", "own / octets, 0,"),
+        ("the step left out", "own, *step, call", "own, 0, call"),
         ("the counter starts at 0", "1ull + own", "0ull + own"),
         ("keys swapped", "philox(words, key0, key1)", "philox(words, key1, key0)"),
         ("the upper half of a word first", "32 * (i % 2)", "32 * (1 - i % 2)"),

@@ -92,10 +92,21 @@ def a_smaller_batch(steps):
     steps.launched(steps.images[:3], steps.labels[:3])
 
 
+def a_step_of_one_parameter(steps):
+    """With another rate, which later steps have too."""
+    zero_grad(steps)
+    bias = steps.model[5].bias
+    with devices.on_device_of(bias.data):
+        bias.grad = bias.data * 0 + 1
+    steps.optimizer.param_groups[0]["lr"] = 0.003
+    steps.optimizer.step()
+
+
 @pytest.mark.parametrize(
     ("change", "options"),
     [
         (another_rate, {}),
+        (a_step_of_one_parameter, {}),
         (zero_grad, {"make_optimizer": with_adam}),
         (another_group, {"trained": slice(-2, None)}),
         (another_seed, {}),

@@ -82,7 +82,7 @@ TINYALEX = {
     "Generator": "use ta.manual_seed(n): random numbers are a function of the seed",
     "fft": NUMPYS.format("fft"),
     "hub": "use models.alexnet() and models.load_weights(model, path)",
-    "is_autocast_enabled": "the dtype of a matrix product shows it: (x @ y).dtype",
+    "is_autocast_enabled": "the dtype of a matrix multiplication shows it: (x @ y).dtype",
     "jit": "nothing to compile; to run a network elsewhere, use models.export_onnx(model, path)",
     "linalg": NUMPYS.format("linalg"),
     "load_state_dict": "use model.load_state_dict(state)",

@@ -1,9 +1,10 @@
-"""autocast: matrix products in float16, other operations where its range suffices.
+"""autocast: matrix multiplications in float16, others where its range suffices.
 
-float16 has half the bytes of float32, and GPUs have units for its matrix products. It
-has 11 significant bits, and its largest number is 65504, its smallest 6e-8: sums,
-squares, exponentials and losses need more. Which operation computes in which dtype is
-decided in `DTYPES`, and applied by `Function.apply` and `float_tensors`.
+float16 has half the bytes of float32, and GPUs have units for its matrix
+multiplications. It has 11 significant bits, and its largest number is 65504, its
+smallest 6e-8: sums, squares, exponentials and losses need more. Which operation
+computes in which dtype is decided in `DTYPES`, and applied by `Function.apply` and
+`float_tensors`.
 """
 
 from collections.abc import Sequence
@@ -41,10 +42,10 @@ and other operators take the wider one, as NumPy does."""
 class autocast(casting):  # noqa: N801 - used like a keyword: `with autocast():`
     """A context, or a decorator, in which operations choose float16 or float32.
 
-    Matrix products (conv2d, linear, matmul) cast inputs to float16 and add in float32.
-    Losses, softmax, sums, norms, powers and exponentials cast them to float32. Other
-    operations, such as ReLU, pooling, LRN and dropout, compute in the dtype they get.
-    Parameters stay float32, and so do their gradients. An operation on a tensor of
+    Matrix multiplications (conv2d, linear, matmul) cast inputs to float16 and add in
+    float32. Losses, softmax, sums, norms, powers and exponentials cast them to float32.
+    Other operations, such as ReLU, pooling, LRN and dropout, compute in the dtype they
+    get. Parameters stay float32, and so do their gradients. An operation on a tensor of
     float64 or of integers casts no inputs.
 
     device_type    "cpu" or "cuda": for tensors there only, others are cast as in the

@@ -7,7 +7,7 @@ from tinyalex.ops.broadcasting import sum_over
 
 
 class ImplicitConv2d(ConvFunction):
-    """Convolution as a matrix product whose columns are gathered, not stored.
+    """Convolution as a matrix multiplication whose columns are gathered, not stored.
 
         y[n, o, i, j] = b[o] + sum over c, u, v of w[o, c, u, v] * x[n, c, row, col]
         row, col      = i*stride + u*dilation - padding, j*stride + v*dilation - padding
@@ -15,12 +15,12 @@ class ImplicitConv2d(ConvFunction):
         dx[n, c, row, col] = sum over o, u, v of w[o, c, u, v] * dy[n, o, i, j]
 
     Arguments and results as `Conv2d`: x (N, C, H, W), w (O, C/G, KH, KW), b (O,) ->
-    y (N, O, OH, OW). On a GPU, each sum is a tiled matrix product, in whose tiles a
-    block copies the patches from the image to shared memory
+    y (N, O, OH, OW). On a GPU, each sum is a tiled matrix multiplication, in whose
+    tiles a block copies the patches from the image to shared memory
     (kernels/cuda/implicit_gemm.cu). It needs no memory for columns, which are KH*KW
     times as large as x. With a stride, most terms of dx are products with 0, which
-    im2col's matrix product does not have. Infinite weights spread to all of dx: their
-    product with 0 is NaN.
+    im2col's matrix multiplication does not have. Infinite weights spread to all of dx:
+    their product with 0 is NaN.
 
     Stores x and w and, with `relu`, y.
     """

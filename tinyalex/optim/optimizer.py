@@ -126,20 +126,22 @@ class Optimizer:
 
     def options(self, params: list[Tensor]) -> Array:
         """The rows of parameters that are updated together, on their device."""
-        return self._options[params[0].device, params[0].dtype][1]
+        rows, array = self._options[params[0].device, params[0].dtype]
+        return array[: len(rows)]
 
     def _write_options(self, name: str, dtype: np.dtype, places: list[Place]) -> None:
-        """Write the rows to the device if they have changed, to the same memory."""
+        """Write the rows to the device if they have changed: to the same memory, which
+        a CUDA graph reads, also if other steps have fewer rows."""
         rows = np.array([self.row(place) for place in places])
         before, array = self._options.get((name, dtype), (None, None))
         if before is not None and np.array_equal(rows, before):
             return
         # Half precision has too few bits for a learning rate.
         wide = rows.astype(np.result_type(dtype, np.float32))
-        if array is not None and array.shape == wide.shape:
-            device.write(array, wide)
-        else:
+        if array is None or len(array) < len(wide):
             array = device.to(wide, name)
+        else:
+            device.write(array[: len(wide)], wide)
         self._options[name, dtype] = rows, array
 
     def stored(self, name: str, params: list[Tensor], places: list[Place]) -> list[Array]:

@@ -36,8 +36,8 @@ __global__ void __launch_bounds__(BLOCK_THREADS) dropout(const T* __restrict__ x
                                                  unsigned long long call) {
   __shared__ bool kept[8 * BLOCK_THREADS];
   const int t = threadIdx.x, own = thread_index();
-  unsigned long long words[4] = {1ull + own % octets, (unsigned long long)first + own / octets, *step,
-                                 call};
+  const unsigned long long sample_of_own = (unsigned long long)first + own / octets;
+  unsigned long long words[4] = {1ull + own % octets, sample_of_own, *step, call};
   philox(words, key0, key1);
   for (int i = 0; i < 8; ++i)
     kept[8 * t + i] = (words[i / 2] >> (32 * (i % 2)) & 0xffffffffull) < threshold;

@@ -1,7 +1,7 @@
 // instantiate: conv2d<T>, conv2d_input_grad<T>, conv2d_weight_grad<T>
 #include "common.cuh"
 
-// Convolution as a matrix product without im2col's matrix (implicit GEMM).
+// Convolution as a matrix multiplication without im2col's matrix (implicit GEMM).
 //
 // im2col stores the patch of each output position as a column, and a GEMM reads the columns. Here
 // a block copies its part of the columns from the image to shared memory, DEPTH rows at a time:
