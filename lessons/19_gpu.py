@@ -177,8 +177,7 @@ print(source := kernels_on_cpu.kernel_source("columns.cu", "from_columns"))
 
 # %%
 other = source.replace("p = index % P, o = index / P % O", "o = index % O, p = index / O % P")
-other = other.replace("y[index] =", "y[(t * O + o) * P + p] =")
-other = other.replace("from_columns", "other_order")
+other = other.replace("y[index] =", "y[(t * O + o) * P + p] =").replace("from_columns", "swapped")
 
 T, O, P = 1, 64, 27 * 27
 orders = {"p fastest": (WARP % P, WARP // P % O), "o fastest": (WARP // O % P, WARP % O)}
@@ -217,7 +216,7 @@ counted, results = {}, np.zeros((2, T, O, P), "f")
 if not kernels_on_cpu.why_not_compiled():
     unchecked = relu_source.replace("relu(", "unchecked(").replace("if (index >= n) return;", "")
     more = kernels_on_cpu.kernel_source("columns.cu", "im2col") + unchecked
-    names = [f"{name}<float>" for name in ("from_columns", "other_order", "im2col", "unchecked")]
+    names = [f"{name}<float>" for name in ("from_columns", "swapped", "im2col", "unchecked")]
     kernels = kernels_on_cpu.Kernels(source + other + more, *names)
     product = rng.standard_normal((O, T, P)).astype("f")
     for order, kernel, y in zip(orders, names, results, strict=False):
@@ -324,11 +323,10 @@ def start_training(h, batch):
 
 def train(h, batch, steps=1, read_each_loss=False):
     """The counts of what the GPU is asked to do in these steps."""
-    net, optimizer, *data = start_training(h, batch)
+    net, optimizer, images, labels = start_training(h, batch)
 
     def step():
-        images, labels = (device.to(array, gpu.device) for array in data)
-        loss = F.cross_entropy(net(images), labels)
+        loss = F.cross_entropy(net(device.to(images, gpu.device)), device.to(labels, gpu.device))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -336,10 +334,8 @@ def train(h, batch, steps=1, read_each_loss=False):
 
     step()  # the first one also copies the learning rates
     with gpu.counting() as counts:
-        for i in range(steps):
-            loss = step()
-            if read_each_loss or i == steps - 1:
-                loss.item()
+        losses = [step().item() if read_each_loss else step() for _ in range(steps)]
+        float(losses[-1])
     return counts
 
 
