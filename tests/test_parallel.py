@@ -33,8 +33,10 @@ def test_a_scheme_trains_as_one_process_does(ranks, scheme):
 @needs_mpi
 @pytest.mark.parametrize("ranks", [2, 4])
 def test_data_parallelism_in_float32(ranks):
-    output, _ = run(ranks, TESTS / "parallel_steps.py", "data", "alexnet", "float32", "cpu", 7)
-    assert json.loads(output)["parameters"] < 1e-5
+    """Few steps: sooner or later two pixels of a pooling window are equal within the
+    rounding of the convolution, and then another one gets the gradient."""
+    output, _ = run(ranks, TESTS / "parallel_steps.py", "data", "alexnet", "float32", "cpu", 3)
+    assert json.loads(output)["parameters"] < 1e-6
 
 
 @needs_mpi
