@@ -26,7 +26,7 @@ class Window(NamedTuple):
 
 
 def no_offset(dtype: Any) -> int:
-    """The offset in a window that stands for none of its elements."""
+    """The argmax of a window none of whose elements gets a gradient."""
     return int(np.iinfo(dtype).max)
 
 
