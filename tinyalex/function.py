@@ -6,7 +6,7 @@ derivatives are first order only.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ContextDecorator
 from typing import Any
 
@@ -110,7 +110,7 @@ class GraphTensor:
     data: Array
     version = 0
     """How often `data` has been changed."""
-    requires_grad: bool
+    requires_grad = False
     creator: "Function | None" = None
 
     @property
@@ -130,8 +130,12 @@ class GraphTensor:
 
     @property
     def result_class(self) -> Any:
-        """The class of an operation's output."""
+        """The class of tensors of other values."""
         return type(self)
+
+    def result(self, array: Array) -> Any:
+        """`array`, computed from this tensor, as a tensor that needs no gradient."""
+        raise NotImplementedError
 
     def accumulate_grad(self, grad: Array) -> None:
         """Receive the complete gradient of this leaf."""
@@ -188,29 +192,33 @@ class Function:
         """
         node, inputs = cls(), tuple(cast_inputs(cls, inputs))
         finish = observer.start and observer.start(cls, inputs, options)
-        tensors = [x if isinstance(x, GraphTensor) else None for x in inputs]
-        recording = is_grad_enabled()
-        node.inputs = tuple(
-            t if t is not None and t.requires_grad and recording else None for t in tensors
-        )
-        node.needs_input_grad = tuple(t is not None for t in node.inputs)
-        arrays = [x if t is None else t.data for x, t in zip(inputs, tensors, strict=True)]
-        common = device.common(cls.__name__, arrays)
+        recording, first = is_grad_enabled(), None
+        arrays: list[Any] = []
+        sources: list[GraphTensor | None] = []
+        for x in inputs:
+            if isinstance(x, GraphTensor):
+                first = x if first is None else first
+                arrays.append(x.data)
+                sources.append(x if recording and x.requires_grad else None)
+            else:
+                arrays.append(x)
+                sources.append(None)
+        node.inputs = tuple(sources)
+        node.needs_input_grad = tuple([source is not None for source in sources])
         # No warnings about inf and NaN, as on a GPU.
-        with device.on(common), np.errstate(all="ignore"):
+        with device.on(device.common(cls.__name__, arrays)), np.errstate(all="ignore"):
             array = node.forward(*arrays, **options)
         if not device.is_array(array):
             raise TypeError(
                 f"{cls.__name__}.forward: expected one array to be returned, got "
                 f"{_describe(array)}."
             )
-        first = next((t for t in tensors if t is not None), None)
         if first is None:
             return array
-        output = first.result_class(array, device=device.of(array))
-        if any(node.needs_input_grad):
+        output = first.result(array)
+        if True in node.needs_input_grad:
             output.requires_grad, output.creator = True, node
-            node._versions = [0 if t is None or t.creator else t.version for t in node.inputs]
+            node._versions = [0 if t is None or t.creator else t.version for t in sources]
         if finish:
             finish(output)
         return output
@@ -221,8 +229,9 @@ def _describe(x: Any) -> str:
     return f"{x.dtype} array of shape {x.shape}" if is_array else f"a {type(x).__name__}"
 
 
-@casting(lambda operation, inputs: inputs)
-@np.errstate(all="ignore")
+_no_casts = casting(lambda operation, inputs: inputs)
+
+
 def backward(root: GraphTensor, grad: Array, retain_graph: bool) -> None:
     """Add d(sum of root*grad)/d(leaf) to the `.grad` of each leaf of the graph.
 
@@ -231,30 +240,32 @@ def backward(root: GraphTensor, grad: Array, retain_graph: bool) -> None:
     """
     uses_left = _count_uses(root)
     collected: dict[Any, Array] = {_key(root): grad}
-    ready = [root]
-    while ready:
-        tensor = ready.pop()
-        node = tensor.creator
-        total = collected.pop(_key(tensor), None)
-        if node is None:
-            if total is not None:
-                tensor.accumulate_grad(total)
-            continue
-        assert node.inputs is not None
-        for source, share in zip(node.inputs, _input_grads(node, total), strict=True):
-            if source is None:
+    ready = [_key(root)]
+    with _no_casts, np.errstate(all="ignore"):
+        while ready:
+            node = ready.pop()
+            total = collected.pop(node, None)
+            if not isinstance(node, Function):
+                if total is not None:
+                    node.accumulate_grad(total)
                 continue
-            key = _key(source)
-            if share is not None:
-                with device.on_device_of(share):
-                    collected[key] = (
-                        device.asarray(collected[key] + share) if key in collected else share
-                    )
-            uses_left[key] -= 1
-            if uses_left[key] == 0:
-                ready.append(source)
-        if not retain_graph:
-            _free(node)
+            assert node.inputs is not None
+            for source, share in zip(node.inputs, _input_grads(node, total), strict=True):
+                if source is None:
+                    continue
+                key = _key(source)
+                if share is not None:
+                    collected[key] = _add(collected[key], share) if key in collected else share
+                uses_left[key] -= 1
+                if uses_left[key] == 0:
+                    ready.append(key)
+            if not retain_graph:
+                _free(node)
+
+
+def _add(x: Array, y: Array) -> Array:
+    with device.on_device_of(y):
+        return device.asarray(x + y)
 
 
 def _key(tensor: GraphTensor) -> Any:
@@ -300,54 +311,9 @@ def _changed(tensor: GraphTensor, role: str) -> RuntimeError:
     )
 
 
-def _input_grads(node: Function, grad_output: Array | None) -> tuple[Array | None, ...]:
-    """The gradients that `node.backward` returns, checked."""
-    expected = len(node.needs_input_grad)
-    if grad_output is None:
-        return (None,) * expected
-    with device.on_device_of(grad_output):
-        grads = node.backward(grad_output)
-    grads = grads if isinstance(grads, (tuple, list)) else (grads,)
-    name = type(node).__name__
-    if len(grads) != expected:
-        raise ValueError(
-            f"{name}.backward: expected {expected} gradients, one for each input of forward, got "
-            f"{len(grads)}. Return None for an input that has none."
-        )
-    assert node.inputs is not None
-    for i, (source, grad) in enumerate(zip(node.inputs, grads, strict=True)):
-        if source is not None and grad is not None and (advice := _mismatch(grad, source)):
-            raise ValueError(
-                f"{name}.backward: gradient {i} is {_describe(grad)}, but input {i} is "
-                f"{_describe(source.data)}. {advice}"
-            )
-    return _without_aliases(node, grad_output, tuple(grads))
-
-
-def _mismatch(grad: Any, source: GraphTensor) -> str:
-    """The remedy for a gradient that does not match its input; empty if it does."""
-    if not device.is_array(grad):
-        return "Return an array."
-    here, there = device.of(source.data), device.of(grad)
-    if here != there:
-        return (
-            f"Compute it on the input's device, {here}, with xp = device.xp(grad_output); "
-            f"it is on {there}."
-        )
-    if grad.shape != source.data.shape:
-        return "If the input was broadcast, sum its gradient over the repeated axes."
-    if grad.dtype != source.data.dtype:
-        return (
-            f"Return it as {source.data.dtype}; a constant such as np.float64(1/n) turns float32 "
-            "into float64, a Python float does not."
-        )
-    return ""
-
-
-def _without_aliases(
-    node: Function, grad_output: Array, grads: tuple[Any, ...]
-) -> tuple[Array | None, ...]:
-    """The gradients, copied for leaves if they share memory with another array in use.
+def _input_grads(node: Function, grad_output: Array | None) -> Sequence[Array | None]:
+    """The gradients that `node.backward` returns, checked, and those of leaves copied
+    if they share memory with another array in use.
 
     Users may modify a leaf's `.grad` in place. The backward of `z = x + y` returns
     grad_output itself for both x and y: without a copy, `x.grad *= 2` would change
@@ -355,31 +321,70 @@ def _without_aliases(
     data.
     """
     assert node.inputs is not None
-    in_use = {id(_owner(a)) for a in (grad_output, *_arrays_of(node))}
+    if grad_output is None:
+        return (None,) * len(node.inputs)
+    with device.on_device_of(grad_output):
+        grads = node.backward(grad_output)
+    grads = grads if isinstance(grads, (tuple, list)) else (grads,)
+    if len(grads) != len(node.inputs):
+        raise ValueError(
+            f"{type(node).__name__}.backward: expected {len(node.inputs)} gradients, one for each "
+            f"input of forward, got {len(grads)}. Return None for an input that has none."
+        )
     results: list[Array | None] = []
-    for source, grad in zip(node.inputs, grads, strict=True):
+    in_use: set[int] = set()
+    for i, (source, grad) in enumerate(zip(node.inputs, grads, strict=True)):
         if source is None or grad is None:
             results.append(None)
             continue
+        if advice := _mismatch(grad, source.data):
+            raise ValueError(
+                f"{type(node).__name__}.backward: gradient {i} is {_describe(grad)}, but input {i} "
+                f"is {_describe(source.data)}. {advice}"
+            )
         grad = device.asarray(grad)
-        is_leaf = source.creator is None
-        with device.on_device_of(grad):
-            results.append(grad.copy() if is_leaf and id(_owner(grad)) in in_use else grad)
-        in_use.add(id(_owner(grad)))
-    return tuple(results)
+        if source.creator is None:
+            in_use = in_use or _memory_in_use(node, grad_output)
+            if id(_owner(grad)) in in_use:
+                with device.on_device_of(grad):
+                    grad = grad.copy()
+            in_use.add(id(_owner(grad)))
+        results.append(grad)
+    return results
 
 
-def _arrays_of(node: Function) -> Iterator[Array]:
-    """The inputs of an operation, and the arrays in its attributes."""
-    yield from (source.data for source in node.inputs or () if source is not None)
+def _mismatch(grad: Any, array: Array) -> str:
+    """The remedy for a gradient that does not match its input; empty if it does."""
+    if not device.is_array(grad):
+        return "Return an array."
+    here, there = device.of(array), device.of(grad)
+    if here != there:
+        return (
+            f"Compute it on the input's device, {here}, with xp = device.xp(grad_output); "
+            f"it is on {there}."
+        )
+    if grad.shape != array.shape:
+        return "If the input was broadcast, sum its gradient over the repeated axes."
+    if grad.dtype != array.dtype:
+        return (
+            f"Return it as {array.dtype}; a constant such as np.float64(1/n) turns float32 "
+            "into float64, a Python float does not."
+        )
+    return ""
+
+
+def _memory_in_use(node: Function, grad_output: Array) -> set[int]:
+    """The ids of the arrays that own the memory of grad_output, of the inputs, and of
+    what `forward` stored."""
+    arrays = [grad_output, *(source.data for source in node.inputs or () if source is not None)]
     for value in vars(node).values():
-        values = value if isinstance(value, (tuple, list)) else (value,)
-        yield from (array for array in values if device.is_array(array))
+        arrays += value if isinstance(value, (tuple, list)) else (value,)
+    return {id(_owner(a)) for a in arrays}
 
 
 def _owner(a: Any) -> Any:
-    """The array that owns the memory of `a`."""
-    while device.is_array(base := getattr(a, "base", None)):
+    """The array that owns the memory of `a`; other objects are returned as they are."""
+    while (base := getattr(a, "base", None)) is not None and device.is_array(base):
         a = base
     return a
 

@@ -10,7 +10,6 @@ from tinyalex import device as devices
 from tinyalex import function
 from tinyalex.device import Array
 from tinyalex.equivalents import attribute_error
-from tinyalex.function import Function
 from tinyalex.methods import Conversions, Reductions
 from tinyalex.methods.reductions import ValuesAndIndices
 
@@ -36,6 +35,10 @@ class Tensor(Reductions, Conversions):
            [6., 8.]], dtype=float32)
     """
 
+    _data: Array
+    grad: Array | None = None
+    hooks: tuple[GradHook, ...] = ()
+
     __array_ufunc__ = None  # ndarray + Tensor calls Tensor.__radd__, not once per element
 
     def __init__(self, array: Any, requires_grad: bool = False, device: str | None = None) -> None:
@@ -45,11 +48,7 @@ class Tensor(Reductions, Conversions):
             if devices.is_array(source)
             else from_python(source).astype(np.float32)
         )
-        if data.dtype.kind not in "fiub":
-            raise TypeError(
-                f"Tensor: {data.dtype} is not supported, expected a floating, integer or bool "
-                "dtype. Convert the array first; of complex numbers, give real and imaginary parts."
-            )
+        _check_dtype(data)
         if device is not None:
             if device != devices.of(data):
                 data = devices.to(data, devices.check(device))
@@ -62,12 +61,8 @@ class Tensor(Reductions, Conversions):
             )
         if requires_grad:
             _check_differentiable(data)
-        self._data: Array = data
-        self.version = 0
-        self.grad: Array | None = None
+        self._data = data
         self.requires_grad = requires_grad
-        self.creator: Function | None = None
-        self.hooks: list[GradHook] = []
 
     # Properties
 
@@ -99,8 +94,16 @@ class Tensor(Reductions, Conversions):
 
     @property
     def result_class(self) -> "type[Tensor]":
-        """The class of an operation's output, also for a subclass such as Parameter."""
+        """The class of tensors of other values; for a Parameter, Tensor too."""
         return Tensor
+
+    def result(self, array: Array) -> "Tensor":
+        """`array`, computed from this tensor, as a tensor that needs no gradient."""
+        _check_dtype(array)
+        # __init__ would take as long as an operation on a few elements.
+        tensor = Tensor.__new__(Tensor)
+        tensor._data = devices.asarray(array)
+        return tensor
 
     def __repr__(self) -> str:
         name = type(self).__name__
@@ -148,8 +151,11 @@ class Tensor(Reductions, Conversions):
 
     def accumulate_grad(self, grad: Array) -> None:
         """Pass a leaf's complete gradient through the hooks, then add it to `.grad`."""
+        if not self.hooks and self.grad is None:
+            self.grad = grad
+            return
         with devices.on_device_of(grad):
-            for hook in list(self.hooks):
+            for hook in self.hooks:
                 changed = hook(grad)
                 if changed is not None:
                     changed = devices.asarray(changed) if devices.is_array(changed) else changed
@@ -168,8 +174,12 @@ class Tensor(Reductions, Conversions):
                 "register_hook: expected a leaf with requires_grad=True; other tensors have no "
                 "gradient."
             )
-        self.hooks.append(fn)
-        return lambda: self.hooks.remove(fn)
+        self.hooks += (fn,)
+        return lambda: self._remove_hook(fn)
+
+    def _remove_hook(self, fn: GradHook) -> None:
+        i = self.hooks.index(fn)
+        self.hooks = self.hooks[:i] + self.hooks[i + 1 :]
 
     def detach(self) -> "Tensor":
         """A tensor with the same array, without the graph."""
@@ -264,6 +274,14 @@ def from_python(values: Any) -> Array:
             "Tensor: expected a number, a regular nested list of numbers, or an array, "
             f"got {values!r} ({error})."
         ) from None
+
+
+def _check_dtype(data: Array) -> None:
+    if data.dtype.kind not in "fiub":
+        raise TypeError(
+            f"Tensor: {data.dtype} is not supported, expected a floating, integer or bool dtype. "
+            "Convert the array first; of complex numbers, give real and imaginary parts."
+        )
 
 
 def _check_differentiable(data: Array) -> None:

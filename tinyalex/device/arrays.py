@@ -136,9 +136,12 @@ def _native(x: Array) -> Array:
     return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
 
 
+_NO_CONTEXT = nullcontext()
+
+
 def on(name: str) -> AbstractContextManager[Any]:
     """A context in which the GPU `name` is CuPy's current device."""
-    return nullcontext() if name == "cpu" else gpu_library().cuda.Device(gpu_index(name))
+    return _NO_CONTEXT if name == "cpu" else gpu_library().cuda.Device(gpu_index(name))
 
 
 def on_device_of(x: Array) -> AbstractContextManager[Any]:
@@ -160,6 +163,8 @@ def common(op: str, arrays: Iterable[Any]) -> str:
 
     Raises ValueError if the arrays are on different devices.
     """
+    if "cupy" not in sys.modules:
+        return "cpu"
     names = {i: of(x) for i, x in enumerate(arrays) if isinstance(x, np.ndarray) or _is_on_gpu(x)}
     first, expected = next(iter(names.items()), (0, "cpu"))
     for i, name in names.items():

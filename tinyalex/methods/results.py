@@ -14,12 +14,13 @@ from tinyalex.methods.shapes import Size
 def constant(x: GraphTensor, compute: Callable[[Array], Any]) -> Any:
     """`compute` of the array of `x`, as a tensor that needs no gradient."""
     with devices.on_device_of(x.data), np.errstate(all="ignore"):
-        array = devices.asarray(compute(x.data))
-    return x.result_class(array, device=devices.of(array))
+        return x.result(devices.asarray(compute(x.data)))
 
 
 def binary(op: type[Function], x: Any, y: Any) -> Any:
     """`op` on two operands. Python numbers do not change the dtype of the result."""
+    if isinstance(x, GraphTensor) and isinstance(y, GraphTensor):
+        return op.apply(x, y)
     for operand in (x, y):
         known = isinstance(operand, (GraphTensor, int, float, list, tuple))
         if not known and not devices.is_array(operand):
