@@ -67,6 +67,50 @@ def test_a_nested_tile_has_its_own_scratch(workers, monkeypatch):
     assert devices.for_tiles(np.zeros(2), 0, outer) == 40 * workers
 
 
+def test_workers_share_the_loops_within_an_only_tile(two_workers):
+    threads = set()
+
+    def inner(lo, hi, scratch):
+        scratch.take("same name", (8,), np.float64).fill(-1)
+        threads.add(threading.get_ident())
+        both.wait(10)
+
+    def only(lo, hi, scratch):
+        mine = scratch.take("same name", (8,), np.float64)
+        mine.fill(5)
+        devices.for_tiles(np.zeros(2), 0, inner)
+        return mine.sum(keepdims=True)
+
+    both = threading.Barrier(2)
+    assert devices.for_tiles(np.zeros(1), 0, only) == 40
+    assert len(threads) == 2
+
+
+def test_an_only_tile_within_another_has_its_own_scratch(two_workers):
+    def inner(lo, hi, scratch):
+        scratch.take("same name", (8,), np.float64).fill(-1)
+
+    def only(lo, hi, scratch):
+        mine = scratch.take("same name", (8,), np.float64)
+        mine.fill(5)
+        devices.for_tiles(np.zeros(1), 0, inner)
+        return mine.sum(keepdims=True)
+
+    assert devices.for_tiles(np.zeros(1), 0, only) == 40
+
+
+def test_the_sizes_of_tiles_are_multiples(two_workers):
+    tiles = []
+    devices.for_tiles(
+        np.zeros(1000), 1 << 16, lambda lo, hi, scratch: tiles.append((lo, hi)), multiple=64
+    )
+    tiles.sort()
+    assert [lo for lo, _ in tiles[1:]] == [hi for _, hi in tiles[:-1]]
+    assert (tiles[0][0], tiles[-1][1], len(tiles)) == (0, 1000, 8)
+    assert all(lo % 64 == 0 for lo, _ in tiles)
+    assert all(hi - lo <= 128 for lo, hi in tiles)
+
+
 def test_an_error_is_raised_after_all_workers_have_finished(two_workers):
     done = []
 

@@ -119,9 +119,9 @@ def test_only_large_multiplications_are_partitioned_among_workers(rng, monkeypat
     monkeypatch.setattr(
         devices,
         "for_tiles",
-        lambda a, *rest, single_threaded: (
+        lambda a, *rest, single_threaded, **options: (
             seen.append((a.shape, single_threaded))
-            or own(a, *rest, single_threaded=single_threaded)
+            or own(a, *rest, single_threaded=single_threaded, **options)
         ),
     )
     for rows, columns in ((64, 64), (64, 1024), (64, 8192)):

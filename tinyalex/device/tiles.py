@@ -59,6 +59,7 @@ def for_tiles(
     body: Body,
     *,
     min_tile: int = 1,
+    multiple: int = 1,
     single_threaded: bool = False,
     tiles: list[tuple[int, int]] | None = None,
 ) -> Any:
@@ -67,27 +68,31 @@ def for_tiles(
     batch            an array with the length of the batch, on the device to use
     bytes_each       scratch memory per element of the batch; determines the tile size
     min_tile         least limit of the tile size, even above MAX_TILE_BYTES
+    multiple         of this number are the sizes of all tiles but the last
     single_threaded  run in the calling thread, for small batches
     tiles            the tiles to use instead, for example those of an earlier loop
     body             returns None, a new array, or a tuple of them; may run in several
                      threads at once, on tiles that do not overlap
 
     Tiles are assigned to workers by index, and partial sums are added in a fixed order:
-    results are bitwise equal for the same number of workers. A GPU runs the tiles in
-    sequence.
+    results are bitwise equal for the same number of workers. If a batch has only one
+    tile, the workers share the loops within it. A GPU runs the tiles in sequence.
     """
     device = of(batch)
     serial = device != "cpu" or _thread.in_tile
     num_workers = 1 if serial or single_threaded else workers()
     if tiles is None:
         room = MAX_TILE_BYTES if device == "cpu" else _gpu_tile_bytes(device)
-        tiles = _cut(len(batch), max(1, min_tile, room // max(1, bytes_each)), num_workers)
+        most = max(1, min_tile, room // max(1, bytes_each))
+        tiles = _cut(len(batch), most, num_workers, multiple)
     num_workers = min(num_workers, len(tiles))
     if serial:
         return _run(tiles, body, Scratch(xp(batch)))
-    if num_workers == 1 and not single_threaded:
-        return _run_in_thread(tiles, body)  # BLAS may use all of its threads
+    if num_workers == 1 and not single_threaded and (workers() == 1 or _thread.in_only_tile):
+        return _run_in_thread(tiles, body)
     with single_threaded_blas():
+        if num_workers == 1 and not single_threaded:
+            return _run_only_tile(tiles, body)
         others = [
             _executor(workers() - 1).submit(_run_in_thread, tiles[worker::num_workers], body)
             for worker in range(1, num_workers)
@@ -107,11 +112,13 @@ def _gpu_tile_bytes(name: str) -> int:
     return min(MAX_GPU_TILE_BYTES, memory(name)["free"] // 8)
 
 
-def _cut(n: int, max_size: int, num_workers: int) -> list[tuple[int, int]]:
+def _cut(n: int, max_size: int, num_workers: int, multiple: int = 1) -> list[tuple[int, int]]:
     """Tiles of nearly equal size, at most `max_size`, the same number per worker."""
-    count = min(n, -(-n // (max_size * num_workers)) * num_workers)
+    units, most = -(-n // multiple), max(1, max_size // multiple)
+    count = min(units, -(-units // (most * num_workers)) * num_workers)
+    bounds = (section(units, i, count) for i in range(count))
     # One tile for an empty batch: a sum over no images is zero, not None.
-    return [section(n, i, count) for i in range(count)] or [(0, 0)]
+    return [(lo * multiple, min(hi * multiple, n)) for lo, hi in bounds] or [(0, 0)]
 
 
 def section(total: int, part: int, parts: int) -> tuple[int, int]:
@@ -134,14 +141,20 @@ def _run(tiles: list[tuple[int, int]], body: Body, scratch: Scratch) -> Any:
 
 
 class _Thread(threading.local):
-    """A thread's scratch memory, and whether it runs a tile."""
+    """A thread's scratch memory, and whether it runs one tile of several, or the only
+    one of a batch."""
 
     def __init__(self) -> None:
-        self.scratch = Scratch(np)
-        self.in_tile = False
+        self.scratch, self.only_tile_scratch = Scratch(np), Scratch(np)
+        self.in_tile = self.in_only_tile = False
 
 
 _thread = _Thread()
+
+
+def in_tile() -> bool:
+    """Whether this thread runs one of several tiles: a loop within it gets no workers."""
+    return _thread.in_tile
 
 
 def _run_in_thread(tiles: list[tuple[int, int]], body: Body) -> Any:
@@ -152,6 +165,15 @@ def _run_in_thread(tiles: list[tuple[int, int]], body: Body) -> Any:
         return _run(tiles, body, _thread.scratch)
     finally:
         _thread.in_tile = False
+
+
+def _run_only_tile(tiles: list[tuple[int, int]], body: Body) -> Any:
+    """Run a batch's only tile. The workers share the loops within it."""
+    _thread.in_only_tile = True
+    try:
+        return _run(tiles, body, _thread.only_tile_scratch)
+    finally:
+        _thread.in_only_tile = False
 
 
 def _add(total: Any, part: Any) -> Any:

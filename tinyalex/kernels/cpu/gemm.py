@@ -13,8 +13,9 @@ multiplications are partitioned (M rows, K terms, N columns):
 |-------------|--------------------------------|--------------------|------------------|
 | serial      | M*K*N <= MAX_SERIAL_MADDS      | none               |                  |
 | outer       | K = 1                          | rows of out        |                  |
+| vector      | N = 1, a is row-major          | rows of a          | linear: y, N = 1 |
 | short sums  | K <= MAX_THIN, M and N large   | blocks of out      | linear: dw       |
-| few columns | N <= MAX_THIN, K > BLOCK_TERMS | rows, terms of a   | linear: y, dx    |
+| few columns | N <= MAX_THIN, K > MIN_TERMS   | rows, terms of a   | linear: y, dx    |
 | small b     | MIN_BLOCK_ROWS*K*N unpacked    | rows of a          | convolutions     |
 | small out   | M*MIN_BLOCK_TERMS*N unpacked   | terms of the sum   | convolutions: dw |
 | whole       | all others, or no AVX-512      | a block per worker |                  |
@@ -28,8 +29,9 @@ from tinyalex.kernels.cpu.half_precision import in_float32
 MAX_SERIAL_MADDS = 1 << 18
 """Multiply-adds up to which BLAS does not wake its own threads."""
 
-MIN_PARALLEL_MADDS = 1 << 24
-"""Multiply-adds above which several workers are faster than one."""
+MIN_PARALLEL_MADDS, MIN_PARALLEL_BYTES = 1 << 24, 8 << 20
+"""Multiply-adds, or bytes of the larger matrix, above which several workers are faster
+than one: with few columns, reading it takes longest."""
 
 MAX_UNPACKED_MADDS = 1_000_000
 """Multiply-adds up to which OpenBLAS multiplies without packing."""
@@ -37,14 +39,20 @@ MAX_UNPACKED_MADDS = 1_000_000
 MAX_THIN = 32
 """Columns, or terms of a sum, up to which packing dominates a linear layer."""
 
-BLOCK_TERMS = 512
-"""Terms of a partial sum where columns are few."""
+MIN_TERMS = 512
+"""Terms of a sum from which few columns are partitioned."""
 
-BLOCK_MADDS = 1 << 19
-"""Multiply-adds of a block where columns are few."""
+ROW_MAJOR_TERMS, ROW_MAJOR_PRODUCTS = 512, 128
+"""Few columns, a row-major `a`: terms of a block, and elements of its product."""
 
-SHORT_SUM_BLOCK = 256, 64
+COLUMN_MAJOR_BLOCK = 64
+"""Few columns, a column-major `a`: rows and terms of a block."""
+
+SHORT_SUM_BLOCK = 16, 256
 """Rows and columns of a block where sums are short."""
+
+MIN_SHORT_SUMS = 256
+"""The least rows and columns of `out` for which short sums are partitioned."""
 
 MIN_BLOCK_ROWS, MIN_BLOCK_TERMS = 44, 64
 """The smallest blocks of `small b` and `small out`. With smaller ones, the matrix that
@@ -56,8 +64,9 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a @ b for matrices (M, K) and (K, N)."""
     (rows, columns), terms = out.shape, len(b)
     madds = rows * columns * terms
-    unpacked = madds > MIN_PARALLEL_MADDS and device.blas_multiplies_without_packing()
-    short_sums = unpacked and 1 < terms <= MAX_THIN and min(out.shape) >= SHORT_SUM_BLOCK[0]
+    large = madds > MIN_PARALLEL_MADDS or max(a.nbytes, b.nbytes) > MIN_PARALLEL_BYTES
+    unpacked = large and device.blas_multiplies_without_packing()
+    short_sums = unpacked and 1 < terms <= MAX_THIN and min(out.shape) >= MIN_SHORT_SUMS
     # The workers divide the rows of `out`: its longer side, or for short sums its
     # contiguous rows.
     if (out.strides[0] < out.strides[1]) if short_sums else (rows < columns):
@@ -65,20 +74,31 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     if madds <= MAX_SERIAL_MADDS:
         np.matmul(a, b, out=out)
         return
-    columns, scratch_bytes = b.shape[1], 0
+    columns, partial_sums, multiple = b.shape[1], 0, 1
     multiply = _row_blocks
     if terms == 1:
         multiply = _outer
+    elif columns == 1 and a.strides[0] > a.strides[1]:
+        multiply = _vector
     elif short_sums:
-        multiply = _short_sums
-    elif unpacked and terms > BLOCK_TERMS and 1 < columns <= MAX_THIN:
-        multiply, b = _few_columns, np.ascontiguousarray(b)
-        scratch_bytes = terms // (BLOCK_TERMS // 2) * columns * b.itemsize
+        multiply, multiple = _short_sums, SHORT_SUM_BLOCK[0]
+    elif unpacked and terms > MIN_TERMS and 1 < columns <= MAX_THIN:
+        multiple = COLUMN_MAJOR_BLOCK
+        if a.strides[0] > a.strides[1]:
+            multiply, partial_sums = _few_columns, terms // ROW_MAJOR_TERMS
+        else:
+            multiply, partial_sums = _few_columns_by_columns, 2
 
     def run(lo: int, hi: int, scratch: device.Scratch) -> None:
         multiply(a[lo:hi], b, out[lo:hi], scratch)
 
-    device.for_tiles(out, scratch_bytes, run, single_threaded=madds <= MIN_PARALLEL_MADDS)
+    device.for_tiles(
+        out,
+        partial_sums * columns * out.itemsize,
+        run,
+        multiple=multiple,
+        single_threaded=not large,
+    )
 
 
 def product(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -92,6 +112,11 @@ def _outer(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.Scratc
     np.multiply(a, b, out=out)  # np.matmul does not call BLAS for this, and is slow
 
 
+def _vector(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.Scratch) -> None:
+    # Unlike np.dot, np.matmul keeps the GIL if there are at most 500 rows.
+    out[:, 0] = np.dot(a, b[:, 0])
+
+
 def _row_blocks(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.Scratch) -> None:
     stacked_matmul(a, b, out)
 
@@ -99,7 +124,8 @@ def _row_blocks(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.S
 def stacked_matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a @ b for stacks (..., M, K) and (..., K, N). Regime `small b`."""
     rows, (terms, columns) = a.shape[-2], b.shape[-2:]
-    if _unpacked(rows, MIN_BLOCK_ROWS, terms * columns):
+    # BLAS does not pack the matrix of a product with a vector.
+    if columns > 1 and _unpacked(rows, MIN_BLOCK_ROWS, terms * columns):
         size = _block_size(rows, MAX_UNPACKED_MADDS // (terms * columns)) or rows
         a, out = _split_axis(a, a.ndim - 2, size), _split_axis(out, out.ndim - 2, size)
         b = b[..., None, :, :]
@@ -131,21 +157,37 @@ def _unpacked(length: int, min_block: int, madds_each: int) -> bool:
 
 
 def _few_columns(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.Scratch) -> None:
-    """out = the sum over s of a[:, s] @ b[s]. Reads `a` in memory order."""
+    """out = the sum over s of a[:, s] @ b[s], for a row-major `a`."""
     (rows, terms), columns = a.shape, b.shape[1]
-    by_rows = a.strides[0] > a.strides[1]
-    k = _block_size(terms, BLOCK_TERMS if by_rows else BLOCK_TERMS // 2)
-    r = _block_size(rows, min(128, BLOCK_MADDS // (k * columns))) if k else 0
-    if not r:
+    r = _block_size(rows, max(8, ROW_MAJOR_PRODUCTS // columns))
+    k = _block_size(terms, ROW_MAJOR_TERMS)
+    if not (r and k):
         np.matmul(a, b, out=out)
         return
-    order = (0, 1, 2, 3) if by_rows else (1, 0, 2, 3)
-    shape = rows // r, terms // k, r, columns
-    partial = scratch.take("partial sums", tuple(shape[axis] for axis in order), out.dtype)
-    partial = partial.transpose(order)
-    blocks = _split_axis(_split_axis(a, 1, k), 0, r).swapaxes(1, 2), _split_axis(b, 0, k)
-    np.matmul(*blocks, out=partial)
+    factors = np.ascontiguousarray(b).reshape(terms // k, k, columns)
+    blocks = _split_axis(_split_axis(a, 1, k), 0, r).swapaxes(1, 2)
+    partial = scratch.take("partial sums", (rows // r, terms // k, r, columns), out.dtype)
+    np.matmul(blocks, factors, out=partial)
     _split_axis(out, 0, r)[...] = partial.sum(axis=1)
+
+
+def _few_columns_by_columns(
+    a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.Scratch
+) -> None:
+    """out.T = the sum over s of b[s].T @ a[:, s].T, for a column-major `a`."""
+    (rows, terms), columns = a.shape, b.shape[1]
+    r, k = _block_size(rows, COLUMN_MAJOR_BLOCK), _block_size(terms, COLUMN_MAJOR_BLOCK)
+    if not (r and k):
+        np.matmul(a, b, out=out)
+        return
+    factors = np.ascontiguousarray(_split_axis(b.T, 1, k).swapaxes(0, 1))
+    blocks = _split_axis(_split_axis(a.T, 1, r), 0, k).swapaxes(1, 2)
+    total = np.zeros((rows // r, columns, r), out.dtype)
+    partial = scratch.take("partial sums", total.shape, out.dtype)
+    for factor, block in zip(factors, blocks, strict=True):
+        np.matmul(factor, block, out=partial)
+        total += partial
+    _split_axis(out, 0, r)[...] = total.swapaxes(1, 2)
 
 
 def _short_sums(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.Scratch) -> None:
@@ -158,7 +200,7 @@ def _short_sums(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.S
     if not (r and c):
         np.matmul(a, b, out=out)
         return
-    blocks = scratch.take("columns", (columns // c, terms, c), b.dtype)
+    blocks = scratch.take("blocks", (columns // c, terms, c), b.dtype)
     blocks[...] = _split_axis(b, 1, c).swapaxes(0, 1)
     target = _split_axis(_split_axis(out, 1, c), 0, r).swapaxes(1, 2)
     np.matmul(_split_axis(a, 0, r)[:, None], blocks, out=target)
