@@ -153,7 +153,7 @@ _thread = _Thread()
 
 
 def in_tile() -> bool:
-    """Whether this thread runs one of several tiles: a loop within it gets no workers."""
+    """Whether this thread runs one of several tiles: loops within it get no workers."""
     return _thread.in_tile
 
 
