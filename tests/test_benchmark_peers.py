@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmark_scripts import BENCHMARKS, run
+from benchmark_scripts import BENCHMARKS
 
 PYTHON = Path(sys.executable)
 
@@ -97,6 +97,30 @@ def test_the_headline_names_the_fastest_framework_and_where_it_is_ahead(scripts)
     )
     alone = alexnet_step.summary([{"tinyalex": turn["tinyalex"]}], 1e9, "infer", 1, 100)
     assert step_report.headline({"results": [alone]}) == ""
+
+
+def test_frameworks_that_only_infer_are_not_measured_in_training(quick, monkeypatch):
+    import alexnet_step
+    import step_report
+    import turns
+
+    def turn(entrant, path, **options):
+        versions = {entrant.framework: "1.0", "numpy": "2.0"}
+        timed = {"seconds": [1.0], "others": None, "peak_memory": None}
+        return {"loss": 1.0, "versions": versions, "blas": [], **timed}
+
+    monkeypatch.setattr(turns, "turn", turn)
+    monkeypatch.setattr("machine.sgemm_peak", lambda device: 1e9)
+    entrants = [turns.Entrant(name, name, "python") for name in ("tinyalex", "jax", "openvino")]
+    args = argparse.Namespace(rounds=1, device="cpu", seconds=0)
+    versions = {}
+    measured = {
+        mode: alexnet_step.compare(args, entrants, quick, "path", mode, 2, versions)["contenders"]
+        for mode in ("train", "infer")
+    }
+    assert list(measured["train"]) == ["tinyalex", "jax"]
+    assert list(measured["infer"]) == ["tinyalex", "jax", "openvino"]
+    assert step_report.measured(versions) == "jax 1.0, openvino 1.0"
 
 
 def test_a_ratio_that_is_printed_as_1_is_not_slower(scripts):
@@ -196,22 +220,12 @@ def test_torch_compile_compiles_once_the_step_that_is_timed(scripts, monkeypatch
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
     mode = "infer"
     infers = built("torch", "quick", compile=True, channels_last=True)
-    assert infers.loss(4) == pytest.approx(built("torch", "quick").loss(4), rel=1e-5)
     infers.infer()
+    assert compiled == ["infer"]
+    assert infers.loss(4) == pytest.approx(built("torch", "quick").loss(4), rel=1e-5)
     mode = "train"
     trains = built("torch", "quick", compile=True, mode=mode)
     for _ in range(2):
         trains.train()
         trains.loss(4)
     assert compiled == ["infer", "train"]
-
-
-@pytest.mark.peers
-def test_a_framework_that_only_infers_has_no_row_for_training(tmp_path):
-    options = ("--variant=quick", "--batch=1", "--rounds=1", "--seconds=0")
-    printed, found = run("alexnet_step.py", *options, "--against=onnxruntime", folder=tmp_path)
-    assert "left out: onnxruntime infers only, so it has no row for training" in printed
-    labels = [list(result["contenders"]) for result in found["results"]]
-    assert labels == [["tinyalex"], ["tinyalex", "onnxruntime"]]
-    assert "Measured: onnxruntime " in printed
-    assert "Against the fastest framework: infer 1: " in printed

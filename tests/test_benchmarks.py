@@ -245,7 +245,10 @@ def test_layer_times_restores_the_library(scripts):
 
 @pytest.mark.peers
 def test_torch_is_measured_in_two_memory_formats_and_by_layer(tmp_path):
-    printed, found = step("--against=torch", "--mode=train", "--layers", folder=tmp_path)
+    options = ("--against=torch,onnxruntime", "--mode=train", "--layers")
+    printed, found = step(*options, folder=tmp_path)
+    assert "left out: onnxruntime infers only, so it has no row for training" in printed
+    assert "Measured: torch 2" in printed
     (result,) = found["results"]
     assert list(result["contenders"]) == ["tinyalex", "torch NCHW", "torch channels_last"]
     losses = [c["loss_before"] for c in result["contenders"].values()]
