@@ -15,12 +15,12 @@ class Contender(OnnxInference):
         core = openvino.Core()
         options = {
             hint.performance_mode: hint.PerformanceMode.LATENCY,
-            # Otherwise it computes in bfloat16 where the processor has AMX.
+            # The default is bfloat16 on processors that support it.
             hint.inference_precision: openvino.Type.f32,
             properties.inference_num_threads: threads,
         }
-        self.request = core.compile_model(core.read_model(model), "CPU", options)
-        self.request = self.request.create_infer_request()
+        compiled = core.compile_model(core.read_model(model), "CPU", options)
+        self.request = compiled.create_infer_request()
 
     def run(self) -> np.ndarray:
         return self.request.infer([self.images], share_inputs=True, share_outputs=True)[0]
