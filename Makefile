@@ -76,7 +76,7 @@ test-fuzz: $(VENV)/.fuzz ## read mutated files of each format; kill, stop and re
 torture: $(VENV)/.fuzz ## the long form: 100,000 mutated files, 50 killed runs, a full disk; half an hour
 	$(BIN)/python tests/torture.py
 
-test-peers: $(VENV)/.peers ## compare with torch, keras, onnx and onnxruntime (installs them)
+test-peers: $(VENV)/.peers ## compare with torch, keras, onnxruntime, openvino and jax (installs them)
 	$(BIN)/python -m pytest $(PROCESSES) -m "peers and not gpu" --no-skips
 
 test-cuda: $(VENV)/.cuda ## check the CUDA code without a GPU (needs g++; installs CuPy and NVRTC)

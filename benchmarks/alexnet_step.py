@@ -3,6 +3,7 @@
 
     python benchmarks/alexnet_step.py --variant torchvision --batch 32,128
     python benchmarks/alexnet_step.py --variant paper --against torch --layers
+    python benchmarks/alexnet_step.py --mode infer --batch 1,2,4,8 --against openvino
     python benchmarks/alexnet_step.py --against torch --before ../the-commit-before
 
 In each round each framework runs in a process of its own (contender.py): it warms up,
@@ -19,12 +20,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import contender
 import machine
 import networks
 import report
+import step_report
 import turns
-from turns import OURS, Entrant
+from turns import BEFORE, OURS, Entrant
 
 from tinyalex import device
 
@@ -41,10 +42,12 @@ def main() -> int:
     args.device = device.check(args.device)
     network = networks.describe(args.variant)
     entrants, left_out = turns.entrants(args.against, network, args.device, args.peers_python)
+    if "train" in args.mode:
+        left_out |= {e.framework: turns.NO_TRAINING for e in entrants if not e.trains}
     for framework, reason in left_out.items():
         print(f"left out: {framework} {reason}", flush=True)
     if args.before:
-        entrants.append(Entrant("before", OURS, sys.executable, checkout=args.before.resolve()))
+        entrants.append(Entrant(BEFORE, OURS, sys.executable, checkout=args.before.resolve()))
     if len(entrants) == 1:
         print("nothing to compare with: there are no ratios", flush=True)
     found: dict[str, Any] = {
@@ -68,7 +71,7 @@ def main() -> int:
         for batch in args.batch if args.layers else ():
             found["layers"].append(compare_layers(args, entrants, network, path, batch))
             write(args, found)
-    print("\n" + as_text(found))
+    print("\n" + step_report.as_text(found))
     print(f"\nwritten: {args.output / args.name}.json, .md, .png")
     return 0
 
@@ -79,9 +82,10 @@ def arguments() -> argparse.Namespace:
     )
     p.add_argument(
         "--against",
-        type=names("torch", "chainer", "dezero"),
-        default="torch,chainer,dezero",
+        type=names(*turns.FRAMEWORKS),
+        default=",".join(turns.FRAMEWORKS),
         metavar="A,B",
+        help="default: %(default)s",
     )
     p.add_argument(
         "--before",
@@ -157,6 +161,7 @@ def compare(
     versions: dict[str, Any],
 ) -> dict[str, Any]:
     """All rounds of one mode and batch."""
+    able = [e for e in entrants if e.trains or mode == "infer"]
     rounds: list[dict[str, dict[str, Any]]] = []
     peaks = []
     for number in range(args.rounds):
@@ -165,7 +170,7 @@ def compare(
             e.label: turns.turn(
                 e, path, mode=mode, batch=batch, device=args.device, seconds=args.seconds
             )
-            for e in entrants
+            for e in able
         }
         turns.check_same_network(turn)
         rounds.append(turn)
@@ -192,13 +197,13 @@ def summary(
             "gflop_per_second": speed / 1e9,
             "peak_memory": None if None in memory else median(memory),
             "loss_before": rounds[0][label]["loss"],
-            "others_busy": busiest([turn[label]["others"] for turn in rounds]),
+            "others_busy": step_report.busiest([turn[label]["others"] for turn in rounds]),
         }
     ratios = {}
     for label, each in seconds.items():
         if label != OURS:
             ratios[label] = turns.ratio(each, seconds[OURS])  # other seconds / tinyalex's
-    torches = [label for label in ratios if label.startswith("torch")]
+    peers = [label for label in ratios if label != BEFORE]
     return {
         "mode": mode,
         "batch": batch,
@@ -207,7 +212,7 @@ def summary(
         "sgemm_peak": peak,
         "contenders": contenders,
         "ratios": ratios,
-        "faster_torch": min(torches, key=lambda label: contenders[label]["seconds"], default=None),
+        "fastest_peer": min(peers, key=lambda label: contenders[label]["seconds"], default=None),
     }
 
 
@@ -221,10 +226,6 @@ def step_statistics(seconds: list[float]) -> dict[str, float]:
     }
 
 
-def busiest(others: list[float | None]) -> float | None:
-    return max((cores for cores in others if cores is not None), default=None)
-
-
 def compare_layers(
     args: argparse.Namespace,
     entrants: list[Entrant],
@@ -233,7 +234,7 @@ def compare_layers(
     batch: int,
 ) -> dict[str, Any]:
     """Medians over rounds and steps of each layer's forward and backward seconds."""
-    able = [e for e in entrants if e.framework in (OURS, "torch")]
+    able = [e for e in entrants if e.has_layers]
     steps: dict[str, list[dict[str, list[float]]]] = {e.label: [] for e in able}
     for number in range(args.rounds):
         for e in able:
@@ -258,9 +259,6 @@ def compare_layers(
     }
 
 
-# Reports
-
-
 def write(args: argparse.Namespace, found: dict[str, Any]) -> None:
     """Write all results so far, so that an interrupted run does not lose them."""
     found["sgemm_peak"] = max((result["sgemm_peak"] for result in found["results"]), default=None)
@@ -268,113 +266,13 @@ def write(args: argparse.Namespace, found: dict[str, Any]) -> None:
         for c in result["contenders"].values():
             c["share_of_peak"] = 1e9 * c["gflop_per_second"] / found["sgemm_peak"]
     report.write_json(args.output, args.name, found)
-    report.write_text(args.output, args.name, as_text(found))
+    report.write_text(args.output, args.name, step_report.as_text(found))
     if found["results"]:
         report.draw_bars(
-            [panel(found, result) for result in found["results"]],
+            [step_report.panel(found, result) for result in found["results"]],
             "images a second",
             args.output / f"{args.name}.png",
         )
-
-
-def as_text(found: dict[str, Any]) -> str:
-    parts = [f"## {found['variant']} on {found['device']}", machine.as_text(found["machine"])]
-    parts += [step_table(found)] if found["results"] else []
-    parts += [layer_table(result) for result in found["layers"]]
-    parts += [
-        f"Left out: {framework}, which {reason}." for framework, reason in found["left_out"].items()
-    ]
-    parts.append(found["counted"])
-    return "\n\n".join(parts)
-
-
-def step_table(found: dict[str, Any]) -> str:
-    head = [
-        "step",
-        "framework",
-        "batch",
-        "images/s",
-        "s a step",
-        "tinyalex is",
-        "range",
-        "GFLOP/s",
-        "of sgemm",
-        "memory",
-    ]
-    rows = []
-    for result in found["results"]:
-        for label, c in result["contenders"].items():
-            ratio = result["ratios"].get(label)
-            memory = c["peak_memory"]
-            rows.append(
-                [
-                    result["mode"],
-                    label,
-                    str(result["batch"]),
-                    f"{c['images_per_second']:.4g}",
-                    f"{c['seconds']:.4g}",
-                    f"{ratio['median']:.2f} x" if ratio else "",
-                    f"{ratio['lowest']:.2f} to {ratio['highest']:.2f}" if ratio else "",
-                    f"{c['gflop_per_second']:.3g}",
-                    f"{100 * c['share_of_peak']:.0f} %",
-                    f"{memory / 1e9:.2f} GB" if memory else "",
-                ]
-            )
-    rounds = ", ".join(sorted({str(result["rounds"]) for result in found["results"]}))
-    notes = f"Rounds: {rounds}. Sgemm peak: {found['sgemm_peak'] / 1e9:.0f} GFLOP/s."
-    notes += headline(found)
-    others = busiest(
-        [c["others_busy"] for result in found["results"] for c in result["contenders"].values()]
-    )
-    if others is not None:
-        notes += f" While steps were timed, other programs used at most {others:.2f} cores."
-    return report.table(head, rows, left=2) + f"\n\n{notes}"
-
-
-def headline(found: dict[str, Any]) -> str:
-    """The ratios to the faster of torch's two memory formats in each comparison."""
-    best = [
-        (result, result["faster_torch"]) for result in found["results"] if result["faster_torch"]
-    ]
-    if not best:
-        return ""
-    ratios = []
-    for result, label in best:
-        ratio = result["ratios"][label]["median"]
-        memory_format = label.removeprefix("torch ")
-        ratios.append(f"{result['mode']} {result['batch']}: {ratio:.2f} x ({memory_format})")
-    return f" Against the faster of torch's two memory formats: {', '.join(ratios)}."
-
-
-def layer_table(result: dict[str, Any]) -> str:
-    labels = list(result["seconds"])
-    head = ["layer", *(f"{label} {which}" for label in labels for which in ("forward", "backward"))]
-    rows = []
-    for name in result["seconds"][OURS]:
-        cells = [f"{1e3 * t:.2f}" for label in labels for t in result["seconds"][label][name]]
-        rows.append([name, *(["-", "-"] if name in result["fused"] else cells[:2]), *cells[2:]])
-    totals = [
-        f"{1e3 * sum(t[i] for t in result['seconds'][label].values()):.2f}"
-        for label in labels
-        for i in (0, 1)
-    ]
-    title = f"Milliseconds a layer, batch {result['batch']} (-: fused with another layer)"
-    return f"{title}:\n\n{report.table(head, [*rows, ['sum', *totals]])}"
-
-
-def panel(
-    found: dict[str, Any], result: dict[str, Any]
-) -> tuple[str, list[tuple[str, float, str, bool]]]:
-    bars = []
-    for label, c in result["contenders"].items():
-        ratio = result["ratios"].get(label)
-        text = f"{c['images_per_second']:.3g}"
-        if ratio:
-            text += f"   tinyalex: {ratio['median']:.2f} x as fast"
-        bars.append((label, c["images_per_second"], text, label == OURS))
-    kind = {"train": "training", "infer": "inference"}[result["mode"]]
-    cores = f", {contender.cores()} cores" if found["device"] == "cpu" else ""
-    return f"{found['variant']}, {kind}, batch {result['batch']}, {found['device']}{cores}", bars
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import time
 
 import numpy as np
 
-FRAMEWORKS = ("tinyalex", "torch", "chainer", "dezero")
+FRAMEWORKS = ("tinyalex", "torch", "chainer", "dezero", "onnxruntime", "openvino", "jax")
 CHECKED_IMAGES = 4
 """Their loss is compared between frameworks."""
 
@@ -63,6 +63,7 @@ def main() -> None:
     if not (math.isfinite(report["loss"]) and math.isfinite(after)):
         losses = f"{report['loss']} before and {after} after training"
         sys.exit(f"contender.py: {args.framework}'s loss is {losses}, expected finite values.")
+    report["loss_after"] = after
     report["peak_memory"] = contender.peak_memory() or peak_resident()
     print(json.dumps(report))
 
@@ -78,6 +79,7 @@ def arguments() -> argparse.Namespace:
     p.add_argument("--device", default="cpu")
     p.add_argument("--threads", type=int, default=cores())
     p.add_argument("--channels-last", action="store_true", help="torch: NHWC in memory")
+    p.add_argument("--compile", action="store_true", help="torch: with torch.compile")
     p.add_argument(
         "--seconds",
         type=float,
@@ -107,11 +109,11 @@ def initialize(view: np.ndarray, rng: np.random.Generator) -> None:
 
 
 def warm_up(step, wait, least: float) -> None:
-    """Run one step, which allocates memory, and more until `least` seconds have
-    passed."""
-    began = time.perf_counter()
+    """Run one step, which allocates memory and may compile, then more for `least`
+    seconds."""
     step()
     wait()
+    began = time.perf_counter()
     while time.perf_counter() - began < least:
         step()
         wait()

@@ -136,6 +136,7 @@ def lacks(framework: str, network: dict[str, Any]) -> str | None:
         missing += ["average pooling that rounds up"] * any(
             e["kind"] == "avg_pool" and e["ceil"] for e in layers
         )
+    if framework not in ("torch", "torch-compile"):
         missing += ["adaptive pooling"] * any(
             e["kind"] == "adaptive_avg_pool" and e["seen"] != e["shape"] for e in layers
         )

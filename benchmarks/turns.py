@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,9 +20,28 @@ from tinyalex.device import processor
 HERE = Path(__file__).resolve().parent
 OURS = "tinyalex"
 
+BEFORE = "before"
+"""The label of another checkout of this repository."""
+
+FRAMEWORKS = ("torch", "torch-compile", "onnxruntime", "openvino", "jax", "chainer", "dezero")
+INFER_ONLY = ("onnxruntime", "openvino")
+CPU_ONLY = ("onnxruntime", "openvino", "jax")
+
 OLD_NUMPY = ("chainer", "dezero")
 """They use names that NumPy 1.24 removed, so they need a separate environment."""
 OLD_PYTHON = HERE.parent / ".venv" / "old-numpy" / "bin" / "python"
+
+MODULES = {
+    "torch-compile": ("torch",),
+    "onnxruntime": ("onnxruntime", "onnx"),
+    "openvino": ("openvino", "onnx"),
+}
+"""What an adapter imports, where that is not only a module of the framework's name."""
+
+NO_TRAINING = "infers only, so it has no row for training"
+
+CHANNELS_LAST, COMPILE = "--channels-last", "--compile"
+"""Options of contender.py."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +55,15 @@ class Entrant:
     kernels: str | None = None
     checkout: Path = HERE.parent
 
+    @property
+    def trains(self) -> bool:
+        return self.framework not in INFER_ONLY
+
+    @property
+    def has_layers(self) -> bool:
+        """Whether its adapter times each layer."""
+        return self.framework in (OURS, "torch") and COMPILE not in self.options
+
 
 def entrants(
     against: list[str], network: dict[str, Any], device: str, old_python: Path
@@ -47,10 +76,12 @@ def entrants(
             left_out[framework] = reason
         elif framework == "torch":
             found.append(Entrant("torch NCHW", framework, python))
-            found.append(Entrant("torch channels_last", framework, python, ("--channels-last",)))
+            found.append(Entrant("torch channels_last", framework, python, (CHANNELS_LAST,)))
+        elif framework == "torch-compile":
+            found.append(Entrant(framework, "torch", python, (CHANNELS_LAST, COMPILE)))
         else:
             found.append(Entrant(framework, framework, python))
-            if kernels := newest_kernels():
+            if framework in OLD_NUMPY and (kernels := newest_kernels()):
                 found.append(Entrant(f"{framework}, {kernels}", framework, python, kernels=kernels))
     return found, left_out
 
@@ -69,12 +100,16 @@ def newest_kernels() -> str | None:
 def _unavailable(framework: str, python: str, device: str) -> str | None:
     if framework in OLD_NUMPY and device != "cpu":
         return f"needs an old CuPy on a GPU: use --device cpu, not {device}"
-    fix = (
-        "`make benchmarks-peers` installs it"
-        if framework in OLD_NUMPY
-        else "`pip install torch==2.13.0` or `make test-peers` installs it"
-    )
-    return absent(framework, python, fix, "--peers-python")
+    if framework in CPU_ONLY and device != "cpu":
+        return f"is measured on the CPU only: use --device cpu, not {device}"
+    target = "benchmarks-peers" if framework in OLD_NUMPY else "test-peers"
+    for module in MODULES.get(framework, (framework,)):
+        if reason := absent(module, python, f"`make {target}` installs it", "--peers-python"):
+            return reason if module == framework else f"needs {module}, which is {reason}"
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    if framework == "torch-compile" and device == "cpu" and not shutil.which(compiler):
+        return f"needs a C++ compiler: there is no {compiler}; install it, or set CXX"
+    return None
 
 
 def absent(module: str, python: str, fix: str, option: str) -> str | None:

@@ -1,5 +1,5 @@
-"""PyTorch in NCHW or, with --channels-last, in NHWC; gpu_steps.py also asks for other
-precisions and for `torch.compile`."""
+"""PyTorch in NCHW or, with --channels-last, in NHWC; with --compile, `torch.compile` in
+its default mode. gpu_steps.py also asks for other precisions."""
 
 import time
 from functools import partial
@@ -47,12 +47,13 @@ class Contender:
         tf32 = precision == "tf32"
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
         torch.backends.cudnn.benchmark = True
+        self.infers = args.mode == "infer"
         self.names = [e["name"] for e in network["layers"]]
         self.model = nn.Sequential(
             *(module(e, inplace=args.mode != "layers") for e in network["layers"])
         )
         self.device, self.channels_last = args.device, args.channels_last
-        self.compiles = getattr(args, "compile", False)
+        self.compiles = args.compile
         self.autocast = partial(
             torch.autocast, "cuda", dtype=torch.float16, enabled=precision == "half"
         )
@@ -69,7 +70,7 @@ class Contender:
         if self.channels_last:
             self.model.to(memory_format=torch.channels_last)
             self.images = self.images.to(memory_format=torch.channels_last)
-        self.optimizer = torch.optim.SGD(self.model.parameters(), **settings)
+        self.optimizer = torch.optim.SGD(self.model.parameters(), **settings, fused=True)
         self.criterion = nn.CrossEntropyLoss()
         self.forward = torch.compile(self.model) if self.compiles else self.model
 
@@ -84,12 +85,17 @@ class Contender:
     def infer(self) -> None:
         self.model.eval()
         with torch.inference_mode():
-            self.model(self.images)
+            self.forward(self.images)
 
     def loss(self, count: int) -> float:
         self.model.eval()
-        with torch.no_grad(), self.autocast():
-            return self.criterion(self.model(self.images[:count]), self.labels[:count]).item()
+        with torch.inference_mode(), self.autocast():
+            if self.infers:
+                # All images, because torch.compile compiles for their number.
+                outputs = self.forward(self.images)[:count]
+            else:
+                outputs = self.model(self.images[:count])
+            return self.criterion(outputs, self.labels[:count]).item()
 
     def layers(self) -> dict[str, list[float]]:
         """A step split at layer boundaries: each output is detached and is the next
