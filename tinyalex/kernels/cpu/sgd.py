@@ -10,6 +10,9 @@ from tinyalex import device
 MIN_PARALLEL_ELEMENTS = 1 << 15
 """Up to this size a single thread is faster."""
 
+BLOCK_ELEMENTS = 1 << 15
+"""Elements of each array in a block: all of them stay in a core's L2 cache."""
+
 
 def sgd_update(
     weights: list[np.ndarray],
@@ -66,9 +69,13 @@ def for_blocks(
     first = arrays[0]
 
     wide = device.sum_dtype(first.dtype)
+    step = max(1, BLOCK_ELEMENTS // max(1, first[:1].size))
 
     def body(lo: int, hi: int, scratch: device.Scratch) -> None:
-        parts = [a[lo:hi] for a in arrays]
+        for start in range(lo, hi, step):
+            run([a[start : min(start + step, hi)] for a in arrays], scratch)
+
+    def run(parts: list[np.ndarray], scratch: device.Scratch) -> None:
         if wide == first.dtype:
             block(parts, scratch)
             return
@@ -79,6 +86,7 @@ def for_blocks(
         for a, copy in zip(parts[:-1], copies, strict=False):
             a[...] = copy
 
-    # One tile instead of single_threaded, which would limit BLAS needlessly.
-    tiles = [(0, len(first))] if first.size <= MIN_PARALLEL_ELEMENTS else None
-    device.for_tiles(first, 8 * first[:1].size * wide.itemsize, body, tiles=tiles)
+    if first.size <= MIN_PARALLEL_ELEMENTS:
+        body(0, len(first), device.Scratch(np))
+    else:
+        device.for_tiles(first, 0, body)

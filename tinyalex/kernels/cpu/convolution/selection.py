@@ -8,7 +8,7 @@ from tinyalex.kernels.cpu.convolution.winograd import Winograd
 from tinyalex.kernels.cpu.convolution.winograd_tiling import TILE_SIZES
 from tinyalex.kernels.geometry import ConvFunction, ConvShape
 
-MIN_TILES, MIN_CHANNELS = 64, 16
+MIN_TILES, MIN_CHANNELS = 48, 16
 MAX_ROWWISE_CHANNELS = 8
 
 
