@@ -239,5 +239,5 @@ def test_the_size_of_tiles_counts_all_bytes_of_their_workspace(dtype, rng):
     x, w, _ = (ta.Tensor(a).data for a in random_layer(rng, 2, dtype))
     layer = Conv2d()
     layer.x, layer.shape = x, conv_shape(x.shape, w.shape, stride=2, groups=2)
-    arrays = layer.workspace(devices.Scratch(devices.xp(x)), 1)
-    assert layer.bytes_each() == sum(a.nbytes for a in arrays)
+    scratch = devices.Scratch(devices.xp(x))
+    assert layer.bytes_each() == layer.columns(scratch, 1).nbytes + layer.product(scratch, 1).nbytes

@@ -68,9 +68,9 @@ class Conv2d(ConvFunction):
         backward   dw  += dy @ col.T      the sum over all uses of a weight
                    dcol = w.T @ dy        col2im adds each patch to its pixels of dx
 
-    Stores x and w, not the columns: they are KH*KW times as large as x, and cheap to
-    recompute. With `relu`, the result is relu(y). It is stored too, and dy is masked
-    where it is <= 0.
+    Stores x and w, and the columns if kernels.of(x).keeps(col): they are KH*KW times as
+    large as x. Otherwise they are computed again for dw. With `relu`, the result is
+    relu(y). It is stored too, and dy is masked where it is <= 0.
     """
 
     name = "im2col"
@@ -82,10 +82,13 @@ class Conv2d(ConvFunction):
         x, w, b = k.ready(x), k.ready(w), None if b is None else k.ready(b)
         y = k.activation((len(x), len(w), *shape.out), x.dtype)
         self.x, self.w, self.y, self.shape = x, w, y if relu else None, shape
+        self.kept: Array | None = None
 
         def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
-            col, product = self.workspace(scratch, hi - lo)
+            col, product = self.columns(scratch, hi - lo), self.product(scratch, hi - lo)
             k.im2col(x[lo:hi], col, *shape.window)
+            if self.needs_input_grad[1] and hi - lo == len(x) and k.keeps(col):
+                self.kept = col
             k.matmul_in_tile(*self.by_group(as_rows(w), k.matrix(col), k.matrix(product)))
             k.from_columns(product, b, y[lo:hi], relu)
 
@@ -100,34 +103,41 @@ class Conv2d(ConvFunction):
         dx = k.activation(x.shape, dy.dtype) if want_dx else None
 
         def tile(lo: int, hi: int, scratch: device.Scratch) -> tuple[Array | None, Array | None]:
-            col, dproduct = self.workspace(scratch, hi - lo)
-            k.to_columns(dy[lo:hi], dproduct, None if y is None else y[lo:hi])
-            dw = db = None
+            dproduct = self.product(scratch, hi - lo)
+            db = xp.empty(len(w), device.sum_dtype(w.dtype)) if want_db else None
+            k.to_columns(dy[lo:hi], dproduct, None if y is None else y[lo:hi], db)
+            dw = None
             if want_dw:
+                col = self.kept
+                if col is None:
+                    col = self.columns(scratch, hi - lo)
+                    k.im2col(x[lo:hi], col, *window)
                 dw = xp.empty(w.shape, device.sum_dtype(w.dtype))
-                k.im2col(x[lo:hi], col, *window)
                 dwg, cg, pg = self.by_group(as_rows(dw), k.matrix(col), k.matrix(dproduct))
                 k.matmul_transposed(pg, cg, out=dwg)
-            if want_db:
-                db = k.row_sums(k.matrix(dproduct))
             if dx is not None:
-                wg, cg, pg = self.by_group(as_rows(w), k.matrix(col), k.matrix(dproduct))
+                dcol = self.columns(scratch, hi - lo)
+                wg, cg, pg = self.by_group(as_rows(w), k.matrix(dcol), k.matrix(dproduct))
                 k.matmul_in_tile(wg.swapaxes(1, 2), pg, out=cg)
-                k.col2im(col, dx[lo:hi], *window)
+                k.col2im(dcol, dx[lo:hi], *window)
             return dw, db
 
         dw, db = device.for_tiles(x, self.bytes_each(), tile)
         return dx, *rounded(dy.dtype, dw, db)
 
-    def workspace(self, scratch: device.Scratch, images: int) -> tuple[Array, Array]:
-        """A tile's arrays: columns (C, KH, KW, T, OH, OW), product (O, T, OH, OW)."""
-        x, (_, w, window, out, _) = self.x, self.shape
-        k = kernels.of(x)
-        col = k.columns(scratch, "columns", (x.shape[1], *window.kernel), images, out, x.dtype)
-        return col, k.positions(scratch, "product", w[0], images, out, x.dtype)
+    def columns(self, scratch: device.Scratch, images: int) -> Array:
+        """A tile's columns or their gradient: (C, KH, KW, T, OH, OW)."""
+        x, (_, _, window, out, _) = self.x, self.shape
+        rows = x.shape[1], *window.kernel
+        return kernels.of(x).columns(scratch, "columns", rows, images, out, x.dtype)
+
+    def product(self, scratch: device.Scratch, images: int) -> Array:
+        """A tile's product of matrices or its gradient: (O, T, OH, OW)."""
+        x, (_, w, _, out, _) = self.x, self.shape
+        return kernels.of(x).positions(scratch, "product", w[0], images, out, x.dtype)
 
     def bytes_each(self) -> int:
-        """Bytes of an image's workspace."""
+        """Bytes of an image's columns and product."""
         (_, channels, _, _), (filters, *_), window, out, _ = self.shape
         per_position = channels * math.prod(window.kernel) + filters
         dtype = kernels.of(self.x).column_dtype(self.x.dtype)

@@ -78,8 +78,8 @@ class Linear(Module):
         self.bias = Parameter(np.empty(out_features, np.float32)) if bias else None
         init.torch_default_(self.weight, self.bias)
 
-    def forward(self, x: Any, *, relu: bool = False) -> Tensor:
-        return F.linear(x, self.weight, self.bias, relu=relu)
+    def forward(self, x: Any, *, relu: bool = False, dropout: float = 0.0) -> Tensor:
+        return F.linear(x, self.weight, self.bias, relu=relu, dropout=dropout)
 
     def multiply_adds(self, output_shape: Shape) -> int:
         return math.prod(output_shape) * self.weight.shape[1]

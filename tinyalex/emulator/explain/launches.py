@@ -55,7 +55,7 @@ def typical_calls() -> Iterator[tuple[str, str, tuple[Any, ...]]]:
         title = f"{layer}, two images, eight filters"
         product, y = normal(8, 2, size, size), normal(2, 8, size, size)
         yield "from_columns", title, (product, normal(8), zeros(*y.shape))
-        yield "to_columns", title, (y, zeros(*product.shape))
+        yield "to_columns", title, (y, zeros(*product.shape), np.maximum(y, 0), zeros(8))
 
     # Pooling
     title, pool = "3 x 3, stride 2, after conv1, four channels", ((3, 3), (2, 2), (0, 0))
@@ -88,6 +88,7 @@ def typical_calls() -> Iterator[tuple[str, str, tuple[Any, ...]]]:
 
     # Fully connected layers
     x, dy, bias = normal(8, 4096), normal(8, 4096), normal(4096)
+    yield "bias_relu_dropout", "fc6, eight images", (x.copy(), bias, *draw)
     yield "bias_relu", "fc6, eight images", (x, bias, True)
     outputs = zeros(8, 4096), zeros(4096)
     yield "bias_relu_backward", "fc6, eight images", (dy, np.maximum(x, 0), *outputs)
