@@ -1,7 +1,7 @@
 """2-D convolution (strictly, cross-correlation) as a matrix multiplication."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,9 @@ from tinyalex.functional.arguments import (
     with_batch,
 )
 from tinyalex.functional.implicit_convolution import ImplicitConv2d
+from tinyalex.functional.normalization import local_response_norm, lrn_options
 from tinyalex.kernels.fast_paths import switch
-from tinyalex.kernels.geometry import ConvFunction, ConvShape, Pair, Shape, Window
+from tinyalex.kernels.geometry import ConvFunction, ConvShape, Norm, Pair, Shape, Window
 from tinyalex.tensor import Tensor
 
 
@@ -71,18 +72,33 @@ class Conv2d(ConvFunction):
     Stores x and w, and the columns if kernels.of(x).keeps(col): they are KH*KW times as
     large as x. Otherwise they are computed again for dw. With `relu`, the result is
     relu(y). It is stored too, and dy is masked where it is <= 0.
+
+    With `relu` and `norm`, the result is z, the response normalization of relu(y), with
+    the formulas of `LocalResponseNorm`. The kernel that copies the product to y also
+    computes z and s, and the one that copies dy to columns computes dy from dz: neither
+    is read once more. Stores z and s too.
     """
 
     name = "im2col"
 
     def forward(
-        self, x: Array, w: Array, b: Array | None, *, shape: ConvShape, relu: bool = False
+        self,
+        x: Array,
+        w: Array,
+        b: Array | None,
+        *,
+        shape: ConvShape,
+        relu: bool = False,
+        norm: Norm | None = None,
     ) -> Array:
         k = kernels.of(x)
         x, w, b = k.ready(x), k.ready(w), None if b is None else k.ready(b)
         y = k.activation((len(x), len(w), *shape.out), x.dtype)
         self.x, self.w, self.y, self.shape = x, w, y if relu else None, shape
         self.kept: Array | None = None
+        self.norm = norm
+        if norm is not None:
+            self.z, self.s = k.like(y), k.like(y)
 
         def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
             col, product = self.columns(scratch, hi - lo), self.product(scratch, hi - lo)
@@ -90,13 +106,13 @@ class Conv2d(ConvFunction):
             if self.needs_input_grad[1] and hi - lo == len(x) and k.keeps(col):
                 self.kept = col
             k.matmul_in_tile(*self.by_group(as_rows(w), k.matrix(col), k.matrix(product)))
-            k.from_columns(product, b, y[lo:hi], relu)
+            self.from_columns(product, b, y, slice(lo, hi))
 
         device.for_tiles(x, self.bytes_each(), tile)
-        return y
+        return y if norm is None else self.z
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
-        x, w, y, window = self.x, self.w, self.y, self.shape.window
+        x, w, window = self.x, self.w, self.shape.window
         want_dx, want_dw, want_db = self.needs_input_grad  # a first layer needs no dx
         k, xp = kernels.of(dy), device.xp(dy)
         dy = k.ready(dy)
@@ -105,7 +121,7 @@ class Conv2d(ConvFunction):
         def tile(lo: int, hi: int, scratch: device.Scratch) -> tuple[Array | None, Array | None]:
             dproduct = self.product(scratch, hi - lo)
             db = xp.empty(len(w), device.sum_dtype(w.dtype)) if want_db else None
-            k.to_columns(dy[lo:hi], dproduct, None if y is None else y[lo:hi], db)
+            self.to_columns(dy, dproduct, db, slice(lo, hi))
             dw = None
             if want_dw:
                 col = self.kept
@@ -124,6 +140,22 @@ class Conv2d(ConvFunction):
 
         dw, db = device.for_tiles(x, self.bytes_each(), tile)
         return dx, *rounded(dy.dtype, dw, db)
+
+    def from_columns(self, product: Array, b: Array | None, y: Array, part: slice) -> None:
+        """Images `part` of y, z and s from the product."""
+        k = kernels.of(y)
+        if self.norm is None:
+            k.from_columns(product, b, y[part], self.y is not None)
+        else:
+            k.from_columns_lrn(product, b, y[part], self.z[part], self.s[part], *self.norm)
+
+    def to_columns(self, dy: Array, dproduct: Array, db: Array | None, part: slice) -> None:
+        """The gradients of the product and the bias from that of images `part`."""
+        k, y = kernels.of(dy), None if self.y is None else self.y[part]
+        if self.norm is None:
+            k.to_columns(dy[part], dproduct, y, db)
+        else:
+            k.to_columns_lrn(dy[part], y, self.z[part], self.s[part], dproduct, db, *self.norm)
 
     def columns(self, scratch: device.Scratch, images: int) -> Array:
         """A tile's columns or their gradient: (C, KH, KW, T, OH, OW)."""
@@ -173,6 +205,7 @@ def conv2d(
     *,
     ceil_mode: bool = False,
     relu: bool = False,
+    norm: Mapping[str, Any] | None = None,
 ) -> Tensor:
     """2-D convolution (section 3.5 of the paper).
 
@@ -187,6 +220,8 @@ def conv2d(
     ceil_mode                  the size rule of the 2012 code: the last window may
                                extend past the edge, and reads zeros there
     relu                       the result is relu(conv2d(...)), computed in one pass
+    norm                       with relu, the options of local_response_norm: the result
+                               is local_response_norm(relu(conv2d(...)), **norm)
 
     >>> import numpy as np
     >>> x, w = np.ones((1, 3, 224, 224), "f"), np.ones((96, 3, 11, 11), "f")
@@ -199,7 +234,16 @@ def conv2d(
     shape = conv_shape(x.shape, w.shape, stride, padding, dilation, groups, ceil_mode)
     wants_dx = x.requires_grad and is_grad_enabled()
     function = conv_algorithm(shape, x.dtype, x.device, wants_dx)
-    y = function.apply(x, w, b, shape=shape, relu=relu)
+    if norm is None:
+        y = function.apply(x, w, b, shape=shape, relu=relu)
+    elif not relu:
+        raise ValueError("conv2d: norm needs relu=True. Apply local_response_norm to the result.")
+    elif function is Conv2d:
+        options = lrn_options("conv2d", len(w), **norm)
+        y = Conv2d.apply(x, w, b, shape=shape, relu=True, norm=options)
+    else:
+        y = function.apply(x, w, b, shape=shape, relu=True)
+        y = local_response_norm(y, **norm)
     return y.reshape(y.shape[1:]) if unbatched else y
 
 

@@ -1,13 +1,15 @@
 """Fusion: adjacent layers of a Sequential are computed in one pass.
 
-    ReLU, MaxPool2d       -> max_pool2d(relu=True)       ReLU is monotonic: it may come
-                                                         second, and then has fewer
-                                                         elements.
-    Conv2d, ReLU          -> conv2d(relu=True)           ReLU is applied while y is in
-                                                         the cache.
-    Linear, ReLU          -> linear(relu=True)           It is applied together with
-                                                         the bias.
-    Linear, ReLU, Dropout -> linear(relu=True, dropout)  In training.
+    ReLU, MaxPool2d -> max_pool2d(relu=True)
+        ReLU is monotonic: it may come second, and then has fewer elements.
+    Conv2d, ReLU -> conv2d(relu=True)
+        ReLU is applied while y is in the cache.
+    Conv2d, ReLU, LocalResponseNorm -> conv2d(relu=True, norm=options)
+        On a GPU: y is not read once more.
+    Linear, ReLU -> linear(relu=True)
+        ReLU is applied together with the bias.
+    Linear, ReLU, Dropout -> linear(relu=True, dropout=p)
+        In training.
 
 A ReLU between a convolution and a max-pooling is fused with the pooling. Layers are
 fused only if they are of exactly these classes (not subclasses), without forward hooks
@@ -22,6 +24,7 @@ from typing import Any, NamedTuple
 from tinyalex.nn.activations import ReLU
 from tinyalex.nn.layers import Conv2d, Dropout, Linear, MaxPool2d
 from tinyalex.nn.module import Module
+from tinyalex.nn.normalization import LocalResponseNorm
 
 
 class Stage(NamedTuple):
@@ -42,6 +45,9 @@ def fuse(layers: Sequence[Module]) -> Iterator[Stage]:
         layer, following = layers[i], layers[i + 1 : i + 3]
         if fuses_with_pooling(layers[i : i + 2]):
             stage = Stage(following[0], partial(following[0], relu=True), (layer,))
+        elif takes_norm(layers[i : i + 3]):
+            options = following[1].options()  # type: ignore[attr-defined]
+            stage = Stage(layer, partial(layer, relu=True, norm=options), tuple(following))
         elif takes_dropout(layers[i : i + 3]):
             run = partial(layer, relu=True, dropout=layers[i + 2].p)  # type: ignore[attr-defined]
             stage = Stage(layer, run, tuple(following))
@@ -55,6 +61,12 @@ def fuse(layers: Sequence[Module]) -> Iterator[Stage]:
 
 def takes_relu(pair: Sequence[Module]) -> bool:
     return are_plain(pair, (Conv2d, ReLU)) or are_plain(pair, (Linear, ReLU))
+
+
+def takes_norm(three: Sequence[Module]) -> bool:
+    """On a GPU only: on the CPU, a pass of its own keeps all threads busy."""
+    classes = Conv2d, ReLU, LocalResponseNorm
+    return are_plain(three, classes) and three[0].weight.device != "cpu"  # type: ignore[attr-defined]
 
 
 def takes_dropout(three: Sequence[Module]) -> bool:

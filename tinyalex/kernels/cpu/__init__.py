@@ -45,6 +45,7 @@ from tinyalex.kernels.cpu.normalization import (
     spatial_norm,
     spatial_norm_backward,
 )
+from tinyalex.kernels.cpu.normalized_columns import from_columns_lrn, to_columns_lrn
 from tinyalex.kernels.cpu.pooling import (
     avg_pool,
     avg_pool_backward,
@@ -59,10 +60,10 @@ __all__ = [
     "check_labels", "col2im", "column_dtype", "columns", "conv2d",
     "conv2d_input_grad", "conv2d_weight_grad", "convolution_algorithm",
     "cross_entropy", "cross_entropy_backward", "dropout", "error_function",
-    "find_not_finite", "from_columns", "im2col", "keeps", "like", "lrn",
-    "lrn_backward", "matmul", "matmul_in_tile", "matmul_transposed", "matrix",
-    "max_pool", "max_pool_backward", "positions", "product", "ready", "relu",
-    "relu_backward", "scale_kept", "sgd_update", "spatial_norm",
-    "spatial_norm_backward", "to_columns", "update_loss_scale", "weighted_mean",
-    "weighted_mean_backward",
+    "find_not_finite", "from_columns", "from_columns_lrn", "im2col", "keeps",
+    "like", "lrn", "lrn_backward", "matmul", "matmul_in_tile", "matmul_transposed",
+    "matrix", "max_pool", "max_pool_backward", "positions", "product", "ready",
+    "relu", "relu_backward", "scale_kept", "sgd_update", "spatial_norm",
+    "spatial_norm_backward", "to_columns", "to_columns_lrn", "update_loss_scale",
+    "weighted_mean", "weighted_mean_backward",
 ]  # fmt: skip

@@ -23,6 +23,7 @@ from tinyalex.kernels.cuda.convolution import conv2d as conv2d
 from tinyalex.kernels.cuda.convolution import conv2d_input_grad as conv2d_input_grad
 from tinyalex.kernels.cuda.convolution import conv2d_weight_grad as conv2d_weight_grad
 from tinyalex.kernels.cuda.convolution import from_columns as from_columns
+from tinyalex.kernels.cuda.convolution import from_columns_lrn as from_columns_lrn
 from tinyalex.kernels.cuda.convolution import im2col as im2col
 from tinyalex.kernels.cuda.convolution import keeps as keeps
 from tinyalex.kernels.cuda.convolution import matmul_in_tile as matmul_in_tile
@@ -30,6 +31,7 @@ from tinyalex.kernels.cuda.convolution import matmul_transposed as matmul_transp
 from tinyalex.kernels.cuda.convolution import matrix as matrix
 from tinyalex.kernels.cuda.convolution import positions as positions
 from tinyalex.kernels.cuda.convolution import to_columns as to_columns
+from tinyalex.kernels.cuda.convolution import to_columns_lrn as to_columns_lrn
 from tinyalex.kernels.cuda.launching import BLOCK_THREADS, launch, ready
 from tinyalex.kernels.cuda.updates import adam_update as adam_update
 from tinyalex.kernels.cuda.updates import find_not_finite as find_not_finite
@@ -199,8 +201,14 @@ def cross_entropy(
     launch("loss.cu", "cross_entropy", n * BLOCK_THREADS, x, t, w, p, loss, weight, classes, ignore)
 
 
-def cross_entropy_backward(dloss: Array, p: Array, t: Array, weight: Array, dx: Array) -> None:
-    launch("loss.cu", "cross_entropy_backward", p.size, dloss, p, t, weight, dx, *p.shape)
+def cross_entropy_backward(
+    dloss: Array, p: Array, t: Array, weight: Array, dx: Array, total: Array | None = None
+) -> None:
+    mean = total is not None
+    if total is None:
+        total = device.xp(p).empty((), device.sum_dtype(p.dtype))  # not read
+    arguments = dloss, p, t, weight, total, dx, *p.shape, mean
+    launch("loss.cu", "cross_entropy_backward", p.size, *arguments)
 
 
 def weighted_mean(x: Array, counts: Array, y: Array, total: Array) -> None:

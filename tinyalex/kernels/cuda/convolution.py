@@ -1,6 +1,8 @@
 """Convolution on a GPU, with columns and without."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -82,19 +84,67 @@ def from_columns(product: Array, bias: Array | None, y: Array, relu: bool = Fals
     launch("columns.cu", "from_columns", y.size, product, pointer, y, *sizes, has_bias, relu)
 
 
+def from_columns_lrn(
+    product: Array,
+    bias: Array | None,
+    y: Array,
+    z: Array,
+    s: Array,
+    size: int,
+    a: float,
+    beta: float,
+    k: float,
+    groups: int,
+) -> None:
+    images, filters, *out = y.shape
+    pointer = product if bias is None else bias  # not read without a bias
+    sizes = images, filters, math.prod(out), bias is not None, filters // groups, size
+    arguments = product, pointer, y, z, s, *sizes, a, beta, k
+    launch("normalized_columns.cu", "from_columns_lrn", y.size, *arguments)
+
+
 def to_columns(
     dy: Array, product: Array, y: Array | None = None, sums: Array | None = None
 ) -> None:
+    pointer = dy if y is None else y  # not read without a ReLU
+    with _sums_of_segments(dy, sums) as (threads, parts, sizes):
+        arguments = dy, pointer, product, parts, *sizes, y is not None
+        launch("columns.cu", "to_columns", threads, *arguments)
+
+
+def to_columns_lrn(
+    dz: Array,
+    y: Array,
+    z: Array,
+    s: Array,
+    product: Array,
+    sums: Array | None,
+    size: int,
+    a: float,
+    beta: float,
+    k: float,
+    groups: int,
+) -> None:
+    width = y.shape[1] // groups
+    with _sums_of_segments(dz, sums) as (threads, parts, sizes):
+        arguments = dz, y, z, s, product, parts, *sizes, width, size, a, beta
+        launch("normalized_columns.cu", "to_columns_lrn", threads, *arguments)
+
+
+@contextmanager
+def _sums_of_segments(
+    dy: Array, sums: Array | None
+) -> Iterator[tuple[int, Array, tuple[int, ...]]]:
+    """(threads, sums of the segments, (N, O, P, length of a segment)) of a launch. The
+    sums are added after it."""
     images, filters, *out = dy.shape
     positions, xp = images * math.prod(out), device.xp(dy)
     segments = _segments(filters, positions, MIN_SUM_POSITIONS)
     parts = sums if segments == 1 else None
     if parts is None:
         parts = xp.empty((segments, filters), device.sum_dtype(dy.dtype))
-    pointer = dy if y is None else y  # not read without a ReLU
-    sizes = images, filters, math.prod(out), -(-positions // segments), y is not None
-    threads = segments * filters * BLOCK_THREADS
-    launch("columns.cu", "to_columns", threads, dy, pointer, product, parts, *sizes)
+    sizes = images, filters, math.prod(out), -(-positions // segments)
+    yield segments * filters * BLOCK_THREADS, parts, sizes
     if sums is not None and parts is not sums:
         xp.sum(parts, axis=0, out=sums)
 

@@ -55,16 +55,22 @@ __global__ void __launch_bounds__(BLOCK_THREADS) cross_entropy(const T* __restri
 }
 
 // dx[n, c] = dloss[n] * weight[n] * (p[n, c] - onehot(t[n])[c]). One thread per element.
+//
+// With `mean`, dloss () is the gradient of weighted_mean, of which a loss gets dloss / total, or 0
+// if total is 0.
 template <typename T>
 __global__ void cross_entropy_backward(const T* __restrict__ dloss, const T* __restrict__ p,
                                        const long long* __restrict__ t,
-                                       const T* __restrict__ weight, T* __restrict__ dx, int N,
-                                       int C) {
+                                       const T* __restrict__ weight,
+                                       const Wide<T>* __restrict__ total, T* __restrict__ dx,
+                                       int N, int C, bool mean) {
   int index = thread_index();
   if (index >= N * C) return;
   const int n = index / C, c = index % C;
   const Wide<T> onehot = t[n] == c ? Wide<T>(1) : Wide<T>(0);
-  dx[index] = T(Wide<T>(dloss[n]) * Wide<T>(weight[n]) * (Wide<T>(p[index]) - onehot));
+  Wide<T> upstream = Wide<T>(dloss[mean ? 0 : n]);
+  if (mean) upstream = *total == 0 ? Wide<T>(0) : upstream / *total;
+  dx[index] = T(upstream * Wide<T>(weight[n]) * (Wide<T>(p[index]) - onehot));
 }
 
 // total = sum of counts, y = (sum of x) / total. x, counts (N,), y, total (). One block.

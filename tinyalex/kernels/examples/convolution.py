@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from tinyalex import device
+from tinyalex.kernels import cpu
 from tinyalex.kernels.examples.example import LONG, Example, Random, empty, out_size, with_long
 
 WINDOWS = {
@@ -53,6 +54,34 @@ def convolution(random: Random, dtype: np.dtype) -> Iterator[Example]:
         yield Example("to_columns", label, (y, like_product), (1,))
         yield Example("to_columns", f"{label} and sums", (y, like_product, None, sums), (1, 3))
         yield Example("to_columns", f"{label} masked by a ReLU", masked, (1, 3))
+
+
+def normalized_convolution(random: Random, dtype: np.dtype) -> Iterator[Example]:
+    cases: dict[str, tuple] = {
+        # N, O, OH, OW; size, a, beta, k, groups
+        "paper's": ((2, 12, 3, 5), (5, 1e-4, 0.75, 2.0, 1)),
+        "groups": ((2, 12, 3, 5), (5, 0.5, 0.75, 2.0, 2)),
+        "even window": ((3, 9, 2, 7), (4, 0.5, 0.6, 1.0, 3)),
+        "wider than the filters": ((1, 3, 4, 4), (9, 0.5, 0.75, 1.0, 1)),
+        "several segments": ((5, 4, 31, 17), (3, 0.5, 0.75, 1.0, 1)),
+    }
+    for label, (shape, norm) in cases.items():
+        n, o, *out = shape
+        product, bias, dz = (
+            random.standard_normal(size).astype(dtype) for size in ((o, n, *out), o, shape)
+        )
+        y, z, s = (empty(shape, dtype) for _ in range(3))
+        outputs = 2, 3, 4
+        yield Example("from_columns_lrn", label, (product, bias, y, z, s, *norm), outputs)
+        if label == "groups":
+            product.flat[0] = np.nan
+            arguments = product, None, y, z, s, *norm
+            yield Example("from_columns_lrn", f"{label}, no bias, NaN", arguments, outputs)
+        y, z, s = (array.copy() for array in (y, z, s))
+        cpu.from_columns_lrn(product, bias, y, z, s, *norm)
+        sums = None if label == "even window" else empty((o,), device.sum_dtype(dtype))
+        arguments = dz, y, z, s, empty(product.shape, dtype), sums, *norm
+        yield Example("to_columns_lrn", label, arguments, (4,) if sums is None else (4, 5))
 
 
 def implicit_convolution(random: Random, dtype: np.dtype) -> Iterator[Example]:

@@ -54,6 +54,11 @@ def loss(random: Random, dtype: np.dtype) -> Iterator[Example]:
             cpu.cross_entropy(x, t, w, p, loss, weight, -100)
         dloss = random.standard_normal(n).astype(dtype)
         yield Example("cross_entropy_backward", label, (dloss, p, t, weight, dx), (4,))
+        for total in (0, weight.sum()):
+            divisor = np.array(total, device.sum_dtype(dtype))
+            arguments = dloss[:1].reshape(()), p, t, weight, dx, divisor
+            text = f"{label}, mean of weight {total:.4g}"
+            yield Example("cross_entropy_backward", text, arguments, (4,))
     wide = device.sum_dtype(dtype)
     for n in (1, 700):
         x, counts = random.standard_normal(n).astype(dtype), random.uniform(1, 300, n).astype(dtype)
