@@ -37,8 +37,8 @@ __global__ void from_columns_lrn(const T* __restrict__ product, const T* __restr
 //     product[o, t, p] = dz*s^-beta - 2*a*beta * y * sum of dz[j]*z[j]/s[j];  0 where y <= 0
 //     sums[i, o] = the sum of product[o, t, p] over the positions (t, p) of segment i
 //
-// with dz, y, z and s at [t, o, p], and at [t, j, p] for the filters j whose window contains o. As
-// lrn_backward, then to_columns. A block computes one segment of one filter.
+// with dz, y, z and s at [t, o, p], and at [t, j, p] for the filters j whose window contains o:
+// o + low to o + high. As lrn_backward, then to_columns. A block computes one segment of one filter.
 template <typename T>
 __global__ void __launch_bounds__(BLOCK_THREADS) to_columns_lrn(const T* __restrict__ dz,
                                                         const T* __restrict__ y,
@@ -50,15 +50,14 @@ __global__ void __launch_bounds__(BLOCK_THREADS) to_columns_lrn(const T* __restr
                                                         int size, Wide<T> a, Wide<T> beta) {
   __shared__ Wide<T> shared[BLOCK_THREADS];
   const int o = blockIdx.x % O, first = blockIdx.x / O * length, edge = o / width * width;
+  const int low = max(-(size - 1) / 2, edge - o), high = min(size / 2, edge + width - 1 - o);
 
   Wide<T> sum = 0;
   for (int i = first + threadIdx.x; i < min(first + length, images * P); i += BLOCK_THREADS) {
     const int p = i % P, t = i / P, index = (t * O + o) * P + p;
     Wide<T> neighbours = 0;
-    for (int j = max(o - (size - 1) / 2, edge); j <= min(o + size / 2, edge + width - 1); ++j) {
-      const int other = index + (j - o) * P;
+    for (int other = index + low * P; other <= index + high * P; other += P)
       neighbours += Wide<T>(dz[other]) * Wide<T>(z[other]) / Wide<T>(s[other]);
-    }
     const Wide<T> dy = Wide<T>(dz[index]) * inverse_power(Wide<T>(s[index]), beta) -
                        2 * a * beta * Wide<T>(y[index]) * neighbours;
     const T grad = T(Wide<T>(y[index]) <= 0 ? Wide<T>(0) : dy);
