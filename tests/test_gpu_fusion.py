@@ -17,11 +17,10 @@ on_the_emulator = pytest.mark.skipif(
 )
 
 
-def convolve(device, rng, **options):
-    """(y, x and w) of a convolution with groups."""
-    x, w = (rng.standard_normal(shape).astype("f") for shape in ((5, 4, 9, 8), (6, 2, 3, 3)))
-    leaves = [ta.Tensor(a, requires_grad=True, device=device) for a in (x, w)]
-    return F.conv2d(*leaves, padding=1, groups=2, **options), leaves
+def layer(device, rng):
+    """x and w of a convolution with two groups."""
+    arrays = (rng.standard_normal(shape).astype("f") for shape in ((5, 4, 9, 8), (6, 2, 3, 3)))
+    return [ta.Tensor(a, requires_grad=True, device=device) for a in arrays]
 
 
 def gradients(y, leaves):
@@ -32,12 +31,13 @@ def gradients(y, leaves):
 
 
 @on_the_emulator
-def test_columns_that_are_kept_are_not_computed_again(device, rng, monkeypatch):
+def test_columns_that_are_kept_are_not_computed_again(device, monkeypatch):
     found = []
     for kept in (1 << 30, 0):
         monkeypatch.setattr(convolution, "_max_kept_bytes", lambda name, kept=kept: kept)
         with emulator.counting() as counts:
-            y, leaves = convolve(device, np.random.default_rng(0), relu=True)
+            leaves = layer(device, np.random.default_rng(0))
+            y = F.conv2d(*leaves, padding=1, groups=2, relu=True)
             once = gradients(y, leaves)
         assert counts.launches["im2col<float>"] == (1 if kept else 2)
         for one, other in zip(once, gradients(y, leaves), strict=True):  # dx has overwritten none
@@ -47,15 +47,18 @@ def test_columns_that_are_kept_are_not_computed_again(device, rng, monkeypatch):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("norm", [None, {"size": 3, "alpha": 0.5}])
 def test_columns_are_kept_only_for_the_gradient_of_a_weight_and_of_one_tile(
-    device, rng, monkeypatch
+    device, rng, monkeypatch, norm
 ):
-    y, (x, w) = convolve(device, rng)
+    options = {"padding": 1, "groups": 2, "relu": norm is not None, "norm": norm}
+    x, w = layer(device, rng)
+    y = F.conv2d(x, w, **options)
     assert y.creator.kept is not None
-    assert F.conv2d(x, w.detach(), padding=1, groups=2).creator.kept is None
+    assert F.conv2d(x, w.detach(), **options).creator.kept is None
     whole = gradients(y, (x, w))
     monkeypatch.setattr(tiles, "_gpu_tile_bytes", lambda name: 1)
-    in_tiles = F.conv2d(x, w, padding=1, groups=2)
+    in_tiles = F.conv2d(x, w, **options)
     assert in_tiles.creator.kept is None
     for one, other in zip(whole, gradients(in_tiles, (x, w)), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)

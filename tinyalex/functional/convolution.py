@@ -74,9 +74,8 @@ class Conv2d(ConvFunction):
     relu(y). It is stored too, and dy is masked where it is <= 0.
 
     With `relu` and `norm`, the result is z, the response normalization of relu(y), with
-    the formulas of `LocalResponseNorm`. The kernel that copies the product to y also
-    computes z and s, and the one that copies dy to columns computes dy from dz: neither
-    is read once more. Stores z and s too.
+    the formulas of `LocalResponseNorm`: computed while the product is copied to y and
+    dy to columns, it needs no passes of its own. Stores z and s too.
     """
 
     name = "im2col"
@@ -239,7 +238,7 @@ def conv2d(
     elif not relu:
         raise ValueError("conv2d: norm needs relu=True. Apply local_response_norm to the result.")
     elif function is Conv2d:
-        options = lrn_options("conv2d", len(w), **norm)
+        options = lrn_options("conv2d", (len(x), len(w), *shape.out), **norm)
         y = Conv2d.apply(x, w, b, shape=shape, relu=True, norm=options)
     else:
         y = function.apply(x, w, b, shape=shape, relu=True)

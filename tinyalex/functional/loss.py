@@ -55,10 +55,12 @@ class SoftmaxCrossEntropy(Function):
 
 
 class MeanCrossEntropy(SoftmaxCrossEntropy):
-    """The weighted mean of these losses: (). With total = sum of counts,
+    """The weighted mean of these losses. With total = sum of counts,
 
-    loss  = (sum of loss[n]) / total
-    dx[n] = dloss / total * w[t] * (p[n] - onehot(t)), 0 if total is 0
+        loss  = (sum of loss[n]) / total
+        dx[n] = dloss / total * w[t] * (p[n] - onehot(t)), 0 if total is 0
+
+    Arguments as of `SoftmaxCrossEntropy` -> loss ().
     """
 
     def forward(self, x: Array, t: Array, w: Array, *, ignore: int, counts: Array) -> Array:
@@ -128,7 +130,7 @@ def cross_entropy(
         ignore = operator.index(ignore_index)
         losses, counts = _of_indices(function, arguments, ignore, label_smoothing)
         if is_mean:
-            return losses
+            return losses  # of shape ()
     return reduced(losses, counts, arguments.positions, reduction)
 
 

@@ -5,7 +5,7 @@
     Conv2d, ReLU -> conv2d(relu=True)
         ReLU is applied while y is in the cache.
     Conv2d, ReLU, LocalResponseNorm -> conv2d(relu=True, norm=options)
-        On a GPU: y is not read once more.
+        On a GPU: saves a pass over y.
     Linear, ReLU -> linear(relu=True)
         ReLU is applied together with the bias.
     Linear, ReLU, Dropout -> linear(relu=True, dropout=p)
