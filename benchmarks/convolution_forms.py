@@ -10,6 +10,7 @@ precision.
 """
 
 import math
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -30,10 +31,11 @@ def compared(
     im2col: list[Row], implicit: list[Row], card: Card, precision: str
 ) -> list[dict[str, Any]]:
     """Of each pass of a convolution, from the rows of one step in both forms:
-    {"layer", "pass", "flop", "bytes": [im2col, implicit], "seconds": [...]}."""
+    {"layer", "pass", "flop", "bytes": [im2col, implicit], "seconds": [...]}. Both
+    include the normalization after a convolution."""
     by_pass = {(row.layer, row.which): row for row in im2col}
     found = []
-    for row in implicit:
+    for row in _joined(implicit, by_pass):
         products = [w for w in row.work if _is_product(w)]
         if not products:
             continue
@@ -50,6 +52,22 @@ def compared(
             }
         )
     return found
+
+
+def _joined(rows: list[Row], known: Collection[tuple[str, str]]) -> list[Row]:
+    """The rows, in which layers that `known` lacks are a part of the convolution: the
+    normalization after it, which im2col's kernels compute too."""
+    joined: list[Row] = []
+    before: list[Any] = []
+    for row in rows:
+        if (row.layer, row.which) in known:
+            joined.append(Row(row.layer, row.which, [*before, *row.work]))
+            before = []
+        elif row.which == "forward":
+            joined[-1].work += row.work
+        else:
+            before = [*before, *row.work]
+    return joined
 
 
 def columns(

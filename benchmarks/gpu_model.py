@@ -254,7 +254,7 @@ def form_table(found: dict[str, Any]) -> str:
     ]
     note = f"im2col in {found['precision']}; implicit GEMM, which uses no tensor cores, with the "
     note += "FLOP/s of float32. Ratio: the time with im2col over that with implicit GEMM, if both "
-    note += "reach the ceilings."
+    note += "reach the ceilings. Both include the normalization after a convolution."
     return f"{report.table(head, cells, left=2)}\n\n{note}"
 
 

@@ -14,8 +14,9 @@ class LayerPasses:
     with the name of its layer as in `model.named_modules()`.
 
     A Function belongs to the layer whose parameters it reads, otherwise to the layer
-    that is being called, otherwise to "loss". A fused Function (convolution and ReLU,
-    ReLU and max pooling) counts for the convolution or the pooling.
+    that is being called, otherwise to "loss". A fused Function (convolution, ReLU and
+    LRN; linear, ReLU and dropout; ReLU and max pooling) counts for the convolution, the
+    linear layer or the pooling.
 
     Inside the context, `Function.apply` and `Module.__call__` are replaced for the
     whole process: use one at a time.

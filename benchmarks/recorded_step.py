@@ -36,7 +36,7 @@ OTHER = "other"
 UPDATE_PASSES = 5
 """SGD with momentum reads w, gradient and velocity, and writes w and velocity."""
 
-IN_PLACE = ("bias_relu", "update_loss_scale")
+IN_PLACE = ("bias_relu", "bias_relu_dropout", "update_loss_scale")
 """Kernels that read the arrays that they write."""
 
 MEMORY_GIB = 80

@@ -196,6 +196,47 @@ def test_conv2d_with_relu_passes_gradcheck(rng):
     ).ok
 
 
+NORM = {"size": 5, "alpha": 0.5, "k": 2.0, "alpha_mode": "sum", "groups": 2}
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(
+    "shapes", [((3, 4, 13, 13), (8, 2, 3, 3)), ((20, 32, 9, 9), (48, 16, 3, 3))]
+)
+def test_with_norm_it_equals_the_three_layers(shapes, bias, dtype, rng):
+    arrays = [rng.standard_normal(s).astype(dtype) for s in (*shapes, shapes[1][:1])][: 2 + bias]
+    results = []
+    for f in (
+        lambda *a: F.conv2d(*a, padding=1, groups=2, relu=True, norm=NORM),
+        lambda *a: F.local_response_norm(F.relu(F.conv2d(*a, padding=1, groups=2)), **NORM),
+    ):
+        leaves = [ta.Tensor(a, requires_grad=True) for a in arrays]
+        y = f(*leaves)
+        dy = np.random.default_rng(1).standard_normal(y.shape).astype(dtype)
+        y.backward(ta.Tensor(dy).data)
+        results.append([devices.to_numpy(a) for a in (y.data, *(t.grad for t in leaves))])
+    for one, other in zip(*results, strict=True):
+        tolerance = 2e-2 if dtype == "float16" else 2e-5  # sums in another order
+        scale = abs(other).max()
+        np.testing.assert_allclose(one / scale, other / scale, rtol=0, atol=tolerance)
+
+
+def test_conv2d_with_norm_passes_gradcheck(rng):
+    arrays = [rng.standard_normal(shape) for shape in ((2, 4, 6, 5), (6, 2, 3, 3), (6,))]
+    options = {"stride": 2, "padding": 1, "groups": 2, "relu": True, "norm": NORM}
+    assert ta.gradcheck(lambda *a: F.conv2d(*a, **options), arrays).ok
+
+
+def test_a_norm_that_does_not_fit_is_named(rng):
+    x, w = np.zeros((1, 2, 5, 5)), np.zeros((3, 2, 3, 3))
+    with pytest.raises(
+        ValueError, match=r"conv2d: norm needs relu=True\. Apply local_response_norm"
+    ):
+        F.conv2d(x, w, norm=NORM)
+    with pytest.raises(ValueError, match="conv2d: groups=2 does not divide the 3 channels of an"):
+        F.conv2d(x, w, relu=True, norm=NORM)
+
+
 @pytest.mark.parametrize("wants_dx", [False, True])
 @pytest.mark.parametrize("channels", [3, 16])
 def test_an_empty_batch_has_an_empty_output_and_zero_gradients(dtype, channels, wants_dx):
@@ -239,5 +280,5 @@ def test_the_size_of_tiles_counts_all_bytes_of_their_workspace(dtype, rng):
     x, w, _ = (ta.Tensor(a).data for a in random_layer(rng, 2, dtype))
     layer = Conv2d()
     layer.x, layer.shape = x, conv_shape(x.shape, w.shape, stride=2, groups=2)
-    arrays = layer.workspace(devices.Scratch(devices.xp(x)), 1)
-    assert layer.bytes_each() == sum(a.nbytes for a in arrays)
+    scratch = devices.Scratch(devices.xp(x))
+    assert layer.bytes_each() == layer.columns(scratch, 1).nbytes + layer.product(scratch, 1).nbytes

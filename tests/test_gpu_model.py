@@ -34,26 +34,27 @@ def test_the_model_counts_the_work_of_a_step_by_layer(tmp_path):
     # The images need no gradient: half of the products of a backward pass.
     assert rows["conv1", "backward"]["flop"] == rows["conv1", "forward"]["flop"]
     assert rows["conv2", "backward"]["flop"] == 2 * rows["conv2", "forward"]["flop"]
-    # conv1's ReLU is applied in the pooling. db is a sum of dy.
+    # conv1's ReLU is applied in the pooling.
     x, col, w, y, bias = layer_bytes(3, 32, 32)
     forms = {(r["layer"], r["pass"]): r["bytes"] for r in found["convolutions"]}
     assert forms["conv1", "forward"] == [x + 2 * col + w + 3 * y + bias, x + w + y + bias]
-    assert forms["conv1", "backward"][0] == x + 2 * col + w + 3 * y + (y + bias)
+    # Its columns are kept; db is a sum of three segments.
+    assert forms["conv1", "backward"][0] == col + w + 3 * y + 3 * bias + (3 * bias + bias)
     # conv2 has a ReLU, which reads y in the backward pass, and a dx.
     x, col, w, y, bias = layer_bytes(32, 32, 16)
     assert forms["conv2", "forward"] == [x + 2 * col + w + 3 * y + bias, x + w + y + bias]
     im2col, implicit = forms["conv2", "backward"]
-    assert im2col == 2 * (x + 2 * col + w + y) + 2 * y + y + (y + bias)
+    assert im2col == x + 3 * col + 2 * w + 5 * y + bias
     # The ReLU, dx, db, and dw, whose parts are written and read by their sum.
     parts, rest = divmod(implicit - 3 * y - (y + w + x) - (y + bias) - (x + y + w), 2 * w)
     assert (parts > 1, rest) == (True, 0)
     assert [r["flop"] for r in found["convolutions"]] == [
         rows[r["layer"], r["pass"]]["flop"] for r in found["convolutions"]
     ]
-    # Columns are moved by im2col and a product, twice; for dx by a product and col2im.
+    # Columns are moved by im2col and two products; for dx by a product and col2im.
     found_columns = {r["layer"]: (r["bytes"], r["moved_bytes"]) for r in found["columns"]}
-    assert found_columns["conv2"] == (col, 6 * col)
-    assert found_columns["conv1"][1] == 4 * found_columns["conv1"][0]
+    assert found_columns["conv2"] == (col, 5 * col)
+    assert found_columns["conv1"][1] == 3 * found_columns["conv1"][0]
     assert "A model, not a measurement" in printed
     assert "**Work on next:** " in printed
 
@@ -76,6 +77,25 @@ def test_implicit_gemm_has_the_float32_peak_in_each_precision(scripts, precision
     assert found["flop"] == 8000
     assert found["bytes"] == [6, 5010]
     assert found["seconds"] == [8000 / card.flops[precision], 5000 + 4000 + 7]
+
+
+def test_a_norm_that_im2col_computes_is_a_part_of_both_forms(scripts):
+    from convolution_forms import compared
+    from gpu_cards import Card
+    from recorded_step import Row
+
+    card = Card("", 1.0, {"float32": 1.0, "tf32": 1.0, "half": 1.0}, "")
+    im2col = [Row("conv", which, [Work("gemm", 3, 40)]) for which in ("forward", "backward")]
+    forward = [
+        Row("conv", "forward", [Work("conv2d<T>", 5)]),
+        Row("norm", "forward", [Work("lrn<T>", 7)]),
+    ]
+    backward = [
+        Row("norm", "backward", [Work("lrn_backward<T>", 11)]),
+        Row("conv", "backward", [Work("conv2d_weight_grad<T>", 13)]),
+    ]
+    found = compared(im2col, [*forward, *backward], card, "float32")
+    assert [r["bytes"] for r in found] == [[3, 5 + 7], [3, 11 + 13]]
 
 
 def test_columns_cost_the_traffic_that_a_cache_would_save(scripts, monkeypatch):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 import tinyalex as ta
+from tinyalex import device as devices
 from tinyalex import functional as F
 from tinyalex.functional.linear import linear_naive
 
@@ -43,6 +44,40 @@ def test_with_relu_it_equals_both_layers(bias, dtype, rng):
 def test_with_relu_it_passes_gradcheck(shape, rng):
     arrays = rng.standard_normal(shape), rng.standard_normal((4, 5)), rng.standard_normal(4)
     assert ta.gradcheck(lambda *a: F.linear(*a, relu=True), arrays).ok
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", [(5,), (3, 5), (2, 7, 5), (0, 5)], ids=str)
+def test_with_dropout_it_equals_the_three_layers(shape, bias, dtype, rng):
+    arrays = [rng.standard_normal(size).astype(dtype) for size in (shape, (9, 5), (9,))]
+    dy = rng.standard_normal((*shape[:-1], 9)).astype(dtype)
+    results = []
+    for f in (
+        lambda *a: F.linear(*a, relu=True, dropout=0.4),
+        lambda *a: F.dropout(F.relu(F.linear(*a)), 0.4),
+    ):
+        devices.set_step(3, first_sample=2)
+        leaves = [ta.Tensor(a, requires_grad=True) for a in (arrays if bias else arrays[:2])]
+        y = f(*leaves)
+        y.backward(ta.Tensor(dy).data)
+        results.append([y, *(ta.Tensor(leaf.grad) for leaf in leaves)])
+    for one, other in zip(*results, strict=True):
+        tolerance = 1e-2 if dtype == "float16" else 1e-6  # rounded at other times
+        np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("p", [0.3, 1.0])
+def test_with_dropout_it_passes_gradcheck(p, rng):
+    arrays = rng.standard_normal((3, 5)), rng.standard_normal((4, 5)), rng.standard_normal(4)
+    assert ta.gradcheck(lambda *a: F.linear(*a, relu=True, dropout=p), arrays).ok
+
+
+def test_it_names_a_dropout_that_it_cannot_apply():
+    x, w = np.zeros((2, 3)), np.zeros((4, 3))
+    with pytest.raises(ValueError, match=r"dropout=0\.5 needs relu=True\. Apply dropout to the"):
+        F.linear(x, w, dropout=0.5)
+    with pytest.raises(ValueError, match=r"linear: dropout must be a probability from 0 to 1, got"):
+        F.linear(x, w, relu=True, dropout=1.5)
 
 
 def test_it_names_shapes_that_do_not_match():

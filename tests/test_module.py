@@ -511,6 +511,25 @@ def test_hooks_that_a_hook_registers_see_the_layers_of_the_same_pass():
     assert seen == [net[1], net[2]]
 
 
+def test_a_sequential_fuses_a_linear_layer_its_relu_and_dropout(rng):
+    layers = nn.Linear(8, 40), nn.ReLU(), nn.Dropout(0.3), nn.Linear(40, 2)
+    x, results = ta.Tensor(rng.standard_normal((5, 8)).astype("f"), requires_grad=True), []
+    for enabled in (True, False):
+        device.set_step(1)
+        with ta.fast(enabled):
+            y = nn.Sequential(*layers)(x)
+        names = convolutions_in(y)
+        y.sum().backward()
+        grads = [ta.Tensor(a).numpy() for a in (x.grad, layers[0].weight.grad)]
+        results.append((names.count("Linear"), names.count("Dropout"), y.numpy(), grads))
+        x.grad = layers[0].weight.grad = None
+    (*counts, y, grads), (*counts_apart, y_apart, grads_apart) = results
+    assert (counts, counts_apart) == ([2, 0], [2, 1])
+    np.testing.assert_array_equal(y, y_apart)
+    for one, other in zip(grads, grads_apart, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
+
+
 def test_a_sequential_fuses_relu_and_max_pooling_with_the_same_bits(rng):
     def run(*parts):
         x = ta.Tensor(images, requires_grad=True)
@@ -539,9 +558,11 @@ def test_a_sequential_fuses_relu_and_max_pooling_with_the_same_bits(rng):
 
 def test_a_linear_layer_applies_its_relu():
     layers = linear, relu, dropout = nn.Linear(3, 4), nn.ReLU(), nn.Dropout()
+    assert [(stage.layer, stage.fused) for stage in fuse(layers)] == [(linear, (relu, dropout))]
+    dropout.eval()
     assert [(stage.layer, stage.fused) for stage in fuse(layers)] == [
-        (linear, relu),
-        (dropout, None),
+        (linear, (relu,)),
+        (dropout, ()),
     ]
     x = np.random.default_rng(0).standard_normal((5, 3)).astype("f")
     np.testing.assert_array_equal(nn.Sequential(linear, relu)(x).numpy(), relu(linear(x)).numpy())
@@ -550,7 +571,7 @@ def test_a_linear_layer_applies_its_relu():
 @pytest.mark.parametrize("pool", [nn.MaxPool2d(2, dilation=2), nn.AvgPool2d(2)])
 def test_other_pooling_is_not_fused_with_relu(pool):
     stages = list(fuse([conv := nn.Conv2d(3, 4, 3), relu := nn.ReLU(), pool]))
-    assert [(stage.layer, stage.fused) for stage in stages] == [(conv, relu), (pool, None)]
+    assert [(stage.layer, stage.fused) for stage in stages] == [(conv, (relu,)), (pool, ())]
 
 
 class SubclassOfReLU(nn.ReLU):

@@ -87,6 +87,12 @@ def check_reduction(op: str, reduction: Any) -> None:
         raise ValueError(f"{op}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}.")
 
 
+def check_probability(op: str, name: str, p: float) -> None:
+    """Raises ValueError unless p is from 0 to 1."""
+    if not 0 <= p <= 1:
+        raise ValueError(f"{op}: {name} must be a probability from 0 to 1, got {p!r}.")
+
+
 def check_same_shape(op: str, x: Tensor, t: Tensor) -> None:
     """Raises ValueError unless the target has the shape of the input."""
     if x.shape != t.shape:

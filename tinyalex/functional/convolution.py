@@ -1,7 +1,7 @@
 """2-D convolution (strictly, cross-correlation) as a matrix multiplication."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,9 @@ from tinyalex.functional.arguments import (
     with_batch,
 )
 from tinyalex.functional.implicit_convolution import ImplicitConv2d
+from tinyalex.functional.normalization import local_response_norm, lrn_options
 from tinyalex.kernels.fast_paths import switch
-from tinyalex.kernels.geometry import ConvFunction, ConvShape, Pair, Shape, Window
+from tinyalex.kernels.geometry import ConvFunction, ConvShape, Norm, Pair, Shape, Window
 from tinyalex.tensor import Tensor
 
 
@@ -68,66 +69,106 @@ class Conv2d(ConvFunction):
         backward   dw  += dy @ col.T      the sum over all uses of a weight
                    dcol = w.T @ dy        col2im adds each patch to its pixels of dx
 
-    Stores x and w, not the columns: they are KH*KW times as large as x, and cheap to
-    recompute. With `relu`, the result is relu(y). It is stored too, and dy is masked
-    where it is <= 0.
+    Stores x and w, and the columns if kernels.of(x).keeps(col): they are KH*KW times as
+    large as x. Otherwise they are computed again for dw. With `relu`, the result is
+    relu(y). It is stored too, and dy is masked where it is <= 0.
+
+    With `relu` and `norm`, the result is z, the response normalization of relu(y), with
+    the formulas of `LocalResponseNorm`: computed while the product is copied to y and
+    dy to columns, it needs no passes of its own. Stores z and s too.
     """
 
     name = "im2col"
 
     def forward(
-        self, x: Array, w: Array, b: Array | None, *, shape: ConvShape, relu: bool = False
+        self,
+        x: Array,
+        w: Array,
+        b: Array | None,
+        *,
+        shape: ConvShape,
+        relu: bool = False,
+        norm: Norm | None = None,
     ) -> Array:
         k = kernels.of(x)
         x, w, b = k.ready(x), k.ready(w), None if b is None else k.ready(b)
         y = k.activation((len(x), len(w), *shape.out), x.dtype)
         self.x, self.w, self.y, self.shape = x, w, y if relu else None, shape
+        self.kept: Array | None = None
+        self.norm = norm
+        if norm is not None:
+            self.z, self.s = k.like(y), k.like(y)
 
         def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
-            col, product = self.workspace(scratch, hi - lo)
+            col, product = self.columns(scratch, hi - lo), self.product(scratch, hi - lo)
             k.im2col(x[lo:hi], col, *shape.window)
+            if self.needs_input_grad[1] and hi - lo == len(x) and k.keeps(col):
+                self.kept = col
             k.matmul_in_tile(*self.by_group(as_rows(w), k.matrix(col), k.matrix(product)))
-            k.from_columns(product, b, y[lo:hi], relu)
+            self.from_columns(product, b, y, slice(lo, hi))
 
         device.for_tiles(x, self.bytes_each(), tile)
-        return y
+        return y if norm is None else self.z
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
-        x, w, y, window = self.x, self.w, self.y, self.shape.window
+        x, w, window = self.x, self.w, self.shape.window
         want_dx, want_dw, want_db = self.needs_input_grad  # a first layer needs no dx
         k, xp = kernels.of(dy), device.xp(dy)
         dy = k.ready(dy)
         dx = k.activation(x.shape, dy.dtype) if want_dx else None
 
         def tile(lo: int, hi: int, scratch: device.Scratch) -> tuple[Array | None, Array | None]:
-            col, dproduct = self.workspace(scratch, hi - lo)
-            k.to_columns(dy[lo:hi], dproduct, None if y is None else y[lo:hi])
-            dw = db = None
+            dproduct = self.product(scratch, hi - lo)
+            db = xp.empty(len(w), device.sum_dtype(w.dtype)) if want_db else None
+            self.to_columns(dy, dproduct, db, slice(lo, hi))
+            dw = None
             if want_dw:
+                col = self.kept
+                if col is None:
+                    col = self.columns(scratch, hi - lo)
+                    k.im2col(x[lo:hi], col, *window)
                 dw = xp.empty(w.shape, device.sum_dtype(w.dtype))
-                k.im2col(x[lo:hi], col, *window)
                 dwg, cg, pg = self.by_group(as_rows(dw), k.matrix(col), k.matrix(dproduct))
                 k.matmul_transposed(pg, cg, out=dwg)
-            if want_db:
-                db = k.row_sums(k.matrix(dproduct))
             if dx is not None:
-                wg, cg, pg = self.by_group(as_rows(w), k.matrix(col), k.matrix(dproduct))
+                dcol = self.columns(scratch, hi - lo)
+                wg, cg, pg = self.by_group(as_rows(w), k.matrix(dcol), k.matrix(dproduct))
                 k.matmul_in_tile(wg.swapaxes(1, 2), pg, out=cg)
-                k.col2im(col, dx[lo:hi], *window)
+                k.col2im(dcol, dx[lo:hi], *window)
             return dw, db
 
         dw, db = device.for_tiles(x, self.bytes_each(), tile)
         return dx, *rounded(dy.dtype, dw, db)
 
-    def workspace(self, scratch: device.Scratch, images: int) -> tuple[Array, Array]:
-        """A tile's arrays: columns (C, KH, KW, T, OH, OW), product (O, T, OH, OW)."""
-        x, (_, w, window, out, _) = self.x, self.shape
-        k = kernels.of(x)
-        col = k.columns(scratch, "columns", (x.shape[1], *window.kernel), images, out, x.dtype)
-        return col, k.positions(scratch, "product", w[0], images, out, x.dtype)
+    def from_columns(self, product: Array, b: Array | None, y: Array, part: slice) -> None:
+        """Images `part` of y, z and s from the product."""
+        k = kernels.of(y)
+        if self.norm is None:
+            k.from_columns(product, b, y[part], self.y is not None)
+        else:
+            k.from_columns_lrn(product, b, y[part], self.z[part], self.s[part], *self.norm)
+
+    def to_columns(self, dy: Array, dproduct: Array, db: Array | None, part: slice) -> None:
+        """The gradients of the product and the bias from that of images `part`."""
+        k, y = kernels.of(dy), None if self.y is None else self.y[part]
+        if self.norm is None:
+            k.to_columns(dy[part], dproduct, y, db)
+        else:
+            k.to_columns_lrn(dy[part], y, self.z[part], self.s[part], dproduct, db, *self.norm)
+
+    def columns(self, scratch: device.Scratch, images: int) -> Array:
+        """A tile's columns or their gradient: (C, KH, KW, T, OH, OW)."""
+        x, (_, _, window, out, _) = self.x, self.shape
+        rows = x.shape[1], *window.kernel
+        return kernels.of(x).columns(scratch, "columns", rows, images, out, x.dtype)
+
+    def product(self, scratch: device.Scratch, images: int) -> Array:
+        """A tile's product of matrices or its gradient: (O, T, OH, OW)."""
+        x, (_, w, _, out, _) = self.x, self.shape
+        return kernels.of(x).positions(scratch, "product", w[0], images, out, x.dtype)
 
     def bytes_each(self) -> int:
-        """Bytes of an image's workspace."""
+        """Bytes of an image's columns and product."""
         (_, channels, _, _), (filters, *_), window, out, _ = self.shape
         per_position = channels * math.prod(window.kernel) + filters
         dtype = kernels.of(self.x).column_dtype(self.x.dtype)
@@ -163,6 +204,7 @@ def conv2d(
     *,
     ceil_mode: bool = False,
     relu: bool = False,
+    norm: Mapping[str, Any] | None = None,
 ) -> Tensor:
     """2-D convolution (section 3.5 of the paper).
 
@@ -177,6 +219,8 @@ def conv2d(
     ceil_mode                  the size rule of the 2012 code: the last window may
                                extend past the edge, and reads zeros there
     relu                       the result is relu(conv2d(...)), computed in one pass
+    norm                       with relu, the options of local_response_norm: the result
+                               is local_response_norm(relu(conv2d(...)), **norm)
 
     >>> import numpy as np
     >>> x, w = np.ones((1, 3, 224, 224), "f"), np.ones((96, 3, 11, 11), "f")
@@ -189,7 +233,16 @@ def conv2d(
     shape = conv_shape(x.shape, w.shape, stride, padding, dilation, groups, ceil_mode)
     wants_dx = x.requires_grad and is_grad_enabled()
     function = conv_algorithm(shape, x.dtype, x.device, wants_dx)
-    y = function.apply(x, w, b, shape=shape, relu=relu)
+    if norm is None:
+        y = function.apply(x, w, b, shape=shape, relu=relu)
+    elif not relu:
+        raise ValueError("conv2d: norm needs relu=True. Apply local_response_norm to the result.")
+    elif function is Conv2d:
+        options = lrn_options("conv2d", (len(x), len(w), *shape.out), **norm)
+        y = Conv2d.apply(x, w, b, shape=shape, relu=True, norm=options)
+    else:
+        y = function.apply(x, w, b, shape=shape, relu=True)
+        y = local_response_norm(y, **norm)
     return y.reshape(y.shape[1:]) if unbatched else y
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from tinyalex import device, kernels
 from tinyalex.device import Array
 from tinyalex.function import Function
-from tinyalex.functional.arguments import float_tensors
+from tinyalex.functional.arguments import check_probability, float_tensors
 from tinyalex.tensor import Tensor
 
 
@@ -15,6 +15,17 @@ def dropout_naive(x: np.ndarray, mask: np.ndarray, p: float) -> np.ndarray:
     """x / (1 - p) where the mask is true, else 0, in a loop."""
     pairs = zip(x.ravel(), mask.ravel(), strict=True)
     return np.array([v / (1 - p) if keep else 0.0 for v, keep in pairs], x.dtype).reshape(x.shape)
+
+
+def scale_of(p: float) -> float:
+    """1 / (1 - p); if p is 1, all elements are dropped."""
+    return 1 / (1 - p) if p < 1 else 0.0
+
+
+def next_draw(x: Array) -> tuple[tuple[int, int], Array, int, int]:
+    """key, step, call and first sample: what the next mask of samples x depends on."""
+    _, call = device.draw("dropout")
+    return device.key("dropout"), device.step_array(device.of(x)), call, device.first_sample()
 
 
 class Dropout(Function):
@@ -31,10 +42,8 @@ class Dropout(Function):
         k, xp = kernels.of(x), device.xp(x)
         samples = k.ready(x).reshape(x.shape or (1,))
         y, self.mask = k.like(samples), xp.empty(samples.shape, bool)
-        self.scale = 1 / (1 - p) if p < 1 else 0.0
-        key, (_, call) = device.key("dropout"), device.draw("dropout")
-        step, first = device.step_array(device.of(x)), device.first_sample()
-        k.dropout(samples, self.mask, y, 1 - p, self.scale, key, step, call, first)
+        self.scale = scale_of(p)
+        k.dropout(samples, self.mask, y, 1 - p, self.scale, *next_draw(x))
         return y.reshape(x.shape)
 
     def backward(self, dy: Array) -> Array:
@@ -49,8 +58,7 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = F
 
     Returns `input` if not `training`. `inplace` has no effect.
     """
-    if not 0 <= p <= 1:
-        raise ValueError(f"dropout: p must be a probability from 0 to 1, got {p!r}.")
+    check_probability("dropout", "p", p)
     (x,) = float_tensors("dropout", input=input)
     return Dropout.apply(x, p=p) if training and p > 0 else x
 

@@ -8,7 +8,8 @@ import numpy as np
 from tinyalex import device, kernels
 from tinyalex.device import Array
 from tinyalex.function import Function
-from tinyalex.functional.arguments import check_bias, float_tensors
+from tinyalex.functional.arguments import check_bias, check_probability, float_tensors
+from tinyalex.functional.dropout import next_draw, scale_of
 from tinyalex.ops.broadcasting import sum_over
 from tinyalex.tensor import Tensor
 
@@ -31,18 +32,24 @@ class Linear(Function):
 
         dx = dy @ w      dw = dy.T @ x      db = sum of dy over the samples
 
-    With `relu`, the result is relu(y). It is stored, and dy is 0 where it is <= 0.
+    With `relu`, the result is relu(y). It is stored, and dy is 0 where it is <= 0. With
+    `relu` and `dropout`, that is true of dropout(relu(y)): no mask is stored.
     """
 
-    def forward(self, x: Array, w: Array, b: Array | None, *, relu: bool = False) -> Array:
+    def forward(
+        self, x: Array, w: Array, b: Array | None, *, relu: bool = False, dropout: float = 0.0
+    ) -> Array:
         k = kernels.of(x)
         self.x, self.w = x.reshape(math.prod(x.shape[:-1]), w.shape[1]), w
         y = k.activation((len(self.x), len(w)), x.dtype)
         k.matmul(self.x, w.T, out=y)
-        if relu or b is not None:
+        self.y, self.scale = y if relu else None, scale_of(dropout)
+        result = y.reshape(*x.shape[:-1], len(w))
+        if dropout:
+            k.bias_relu_dropout(result, b, 1 - dropout, self.scale, *next_draw(x))
+        elif relu or b is not None:
             k.bias_relu(y, b, relu)
-        self.y = y if relu else None
-        return y.reshape(*x.shape[:-1], len(w))
+        return result
 
     def backward(self, dy: Array) -> tuple[Array | None, ...]:
         want_dx, want_dw, want_db = self.needs_input_grad
@@ -51,7 +58,7 @@ class Linear(Function):
         if self.y is not None:
             upstream, dz = k.ready(dz), k.like(self.y)
             db = device.xp(dy).empty(len(self.w), dy.dtype)
-            k.bias_relu_backward(upstream, self.y, dz, db)
+            k.bias_relu_backward(upstream, self.y, dz, db, self.scale)
         elif want_db:
             db = sum_over(dz, 0)
         dx, dw = (k.like(a) if want else None for a, want in ((self.x, want_dx), (self.w, want_dw)))
@@ -63,12 +70,15 @@ class Linear(Function):
         return dx, dw, db if want_db else None
 
 
-def linear(input: Any, weight: Any, bias: Any = None, *, relu: bool = False) -> Tensor:
+def linear(
+    input: Any, weight: Any, bias: Any = None, *, relu: bool = False, dropout: float = 0.0
+) -> Tensor:
     """input @ weight.T + bias.
 
     input (..., in) with any leading axes, weight (out, in), bias (out,) -> (..., out).
 
-    relu  the result is relu(linear(...)), computed in one pass
+    relu     the result is relu(linear(...)), computed in one pass
+    dropout  with relu: it is dropout(relu(linear(...)), p=dropout), in one pass too
 
     >>> weight, bias = [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], [0.0, 0.0, 10.0]
     >>> linear([1.0, 2.0], weight, bias).numpy().tolist()
@@ -83,4 +93,9 @@ def linear(input: Any, weight: Any, bias: Any = None, *, relu: bool = False) -> 
             "features in its last axis."
         )
     check_bias("linear", w, b)
-    return Linear.apply(x, w, b, relu=relu)
+    check_probability("linear", "dropout", dropout)
+    if dropout and not relu:
+        raise ValueError(
+            f"linear: dropout={dropout!r} needs relu=True. Apply dropout to the result instead."
+        )
+    return Linear.apply(x, w, b, relu=relu, dropout=dropout)

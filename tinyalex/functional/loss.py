@@ -38,6 +38,8 @@ class SoftmaxCrossEntropy(Function):
     `counts` (N,) with the weight of each sample: w[t], or 0 where t is `ignore`.
     """
 
+    total: Array | None = None
+
     def forward(self, x: Array, t: Array, w: Array, *, ignore: int, counts: Array) -> Array:
         k, xp = kernels.of(x), device.xp(x)
         self.t, self.counts, self.p = k.ready(t), counts, xp.empty(x.shape, x.dtype)
@@ -48,8 +50,24 @@ class SoftmaxCrossEntropy(Function):
     def backward(self, dloss: Array) -> tuple[Array, None, None]:
         k = kernels.of(dloss)
         dx = device.xp(dloss).empty(self.p.shape, self.p.dtype)
-        k.cross_entropy_backward(k.ready(dloss), self.p, self.t, self.counts, dx)
+        k.cross_entropy_backward(k.ready(dloss), self.p, self.t, self.counts, dx, self.total)
         return dx, None, None
+
+
+class MeanCrossEntropy(SoftmaxCrossEntropy):
+    """The weighted mean of these losses. With total = sum of counts,
+
+        loss  = (sum of loss[n]) / total
+        dx[n] = dloss / total * w[t] * (p[n] - onehot(t)), 0 if total is 0
+
+    Arguments as of `SoftmaxCrossEntropy` -> loss ().
+    """
+
+    def forward(self, x: Array, t: Array, w: Array, *, ignore: int, counts: Array) -> Array:
+        xp, losses = device.xp(x), super().forward(x, t, w, ignore=ignore, counts=counts)
+        loss, self.total = xp.empty((), x.dtype), xp.empty((), device.sum_dtype(x.dtype))
+        kernels.of(x).weighted_mean(losses, counts, loss, self.total)
+        return loss
 
 
 class SoftCrossEntropy(Function):
@@ -107,17 +125,24 @@ def cross_entropy(
     if arguments.target.dtype.kind == "f":
         losses, counts = _of_probabilities(arguments, label_smoothing)
     else:
-        losses, counts = _of_indices(arguments, operator.index(ignore_index), label_smoothing)
+        is_mean = reduction == "mean" and not label_smoothing
+        function = MeanCrossEntropy if is_mean else SoftmaxCrossEntropy
+        ignore = operator.index(ignore_index)
+        losses, counts = _of_indices(function, arguments, ignore, label_smoothing)
+        if is_mean:
+            return losses  # of shape ()
     return reduced(losses, counts, arguments.positions, reduction)
 
 
-def _of_indices(arguments: ClassArguments, ignore: int, smoothing: float) -> tuple[Tensor, Array]:
-    """(losses, weights of the samples) for class indices."""
+def _of_indices(
+    function: type[SoftmaxCrossEntropy], arguments: ClassArguments, ignore: int, smoothing: float
+) -> tuple[Tensor, Array]:
+    """(losses or their mean, weights of the samples) for class indices."""
     labels, logits, w = arguments.labels(ignore), flat(arguments.x), arguments.weights
     with device.on_device_of(w):
         xp = device.xp(w)
         counts = xp.empty(len(labels), w.dtype)
-        losses = SoftmaxCrossEntropy.apply(logits, labels, w, ignore=ignore, counts=counts)
+        losses = function.apply(logits, labels, w, ignore=ignore, counts=counts)
         if smoothing:
             uniform = xp.where((labels != ignore)[:, None], w / len(w), 0)
             uniform = uniform.astype(w.dtype, copy=False)

@@ -8,6 +8,7 @@ from tinyalex import kernels
 from tinyalex.device import Array
 from tinyalex.function import Function
 from tinyalex.functional.arguments import at_least_one, check_groups, float_tensors, with_batch
+from tinyalex.kernels.geometry import Norm, Shape
 from tinyalex.tensor import Tensor
 
 
@@ -88,9 +89,25 @@ def local_response_norm(
         raise ValueError(
             f"{op}: input has shape {x.shape}, expected (N, C, ...) with at least three axes."
         )
-    a = _factor(op, alpha, alpha_mode, size, size)
-    check_groups(op, groups, x.shape[1], f"channels of input {x.shape}")
-    return LocalResponseNorm.apply(x, size=size, a=a, beta=beta, k=k, groups=groups)
+    options = size, alpha, beta, k
+    norm = lrn_options(op, x.shape, *options, alpha_mode=alpha_mode, groups=groups)
+    return LocalResponseNorm.apply(x, **norm._asdict())
+
+
+def lrn_options(
+    op: str,
+    shape: Shape,
+    size: int,
+    alpha: float = 1e-4,
+    beta: float = 0.75,
+    k: float = 1.0,
+    *,
+    alpha_mode: str = "mean",
+    groups: int = 1,
+) -> Norm:
+    """The options of `local_response_norm` of an array of this shape, checked."""
+    check_groups(op, groups, shape[1], f"channels of an array {shape}")
+    return Norm(size, _factor(op, alpha, alpha_mode, size, size), beta, k, groups)
 
 
 def spatial_response_norm_naive(

@@ -40,6 +40,16 @@ class ConvShape(NamedTuple):
     groups: int
 
 
+class Norm(NamedTuple):
+    """The options of `LocalResponseNorm`."""
+
+    size: int
+    a: float
+    beta: float
+    k: float
+    groups: int
+
+
 class ConvFunction(Function):
     """A convolution algorithm, which stores its own residuals for the backward pass:
 

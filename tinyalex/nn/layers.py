@@ -1,6 +1,7 @@
 """The layers: Modules with the parameters and options of a function in `functional`."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -48,9 +49,12 @@ class Conv2d(Module):
         self.bias = Parameter(np.empty(out_channels, np.float32)) if bias else None
         init.torch_default_(self.weight, self.bias)
 
-    def forward(self, x: Any, *, relu: bool = False) -> Tensor:
+    def forward(
+        self, x: Any, *, relu: bool = False, norm: Mapping[str, Any] | None = None
+    ) -> Tensor:
         window = self.stride, self.padding, self.dilation, self.groups
-        return F.conv2d(x, self.weight, self.bias, *window, ceil_mode=self.ceil_mode, relu=relu)
+        options: dict[str, Any] = {"ceil_mode": self.ceil_mode, "relu": relu, "norm": norm}
+        return F.conv2d(x, self.weight, self.bias, *window, **options)
 
     def algorithm(self, input_shape: Shape, dtype: np.dtype, device: str, wants_dx: bool) -> str:
         window = self.stride, self.padding, self.dilation, self.groups
@@ -78,8 +82,8 @@ class Linear(Module):
         self.bias = Parameter(np.empty(out_features, np.float32)) if bias else None
         init.torch_default_(self.weight, self.bias)
 
-    def forward(self, x: Any, *, relu: bool = False) -> Tensor:
-        return F.linear(x, self.weight, self.bias, relu=relu)
+    def forward(self, x: Any, *, relu: bool = False, dropout: float = 0.0) -> Tensor:
+        return F.linear(x, self.weight, self.bias, relu=relu, dropout=dropout)
 
     def multiply_adds(self, output_shape: Shape) -> int:
         return math.prod(output_shape) * self.weight.shape[1]

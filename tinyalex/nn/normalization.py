@@ -28,9 +28,13 @@ class LocalResponseNorm(Module):
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
         self.alpha_mode, self.groups = alpha_mode, groups
 
+    def options(self) -> dict[str, Any]:
+        """The options of `functional.local_response_norm`."""
+        names = "size", "alpha", "beta", "k", "alpha_mode", "groups"
+        return {name: getattr(self, name) for name in names}
+
     def forward(self, x: Any) -> Tensor:
-        options = self.size, self.alpha, self.beta, self.k
-        return F.local_response_norm(x, *options, alpha_mode=self.alpha_mode, groups=self.groups)
+        return F.local_response_norm(x, **self.options())
 
     def extra_repr(self) -> str:
         return f"{_norm_repr(self)}, groups={self.groups}"

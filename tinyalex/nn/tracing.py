@@ -5,7 +5,7 @@ A `model` is a Module, whose class imports this file.
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -172,9 +172,9 @@ def _recorded_stages() -> Iterator[defaultdict[Any, list[Any]]]:
         _recording.stages = None
 
 
-def note_stage(layer: Any, fused: Any) -> None:
-    """Called by Sequential: it has computed a layer, and another one with it."""
+def note_stage(layer: Any, fused: Sequence[Any]) -> None:
+    """Called by Sequential: it has computed a layer, and others with it."""
     if (stages := _recording.stages) is not None:
         stages[layer].append(None)
-        if fused is not None:
-            stages[fused].append(layer)
+        for other in fused:
+            stages[other].append(layer)

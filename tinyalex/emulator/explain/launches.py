@@ -55,7 +55,11 @@ def typical_calls() -> Iterator[tuple[str, str, tuple[Any, ...]]]:
         title = f"{layer}, two images, eight filters"
         product, y = normal(8, 2, size, size), normal(2, 8, size, size)
         yield "from_columns", title, (product, normal(8), zeros(*y.shape))
-        yield "to_columns", title, (y, zeros(*product.shape))
+        norm, maps = (5, 1e-4, 0.75, 2.0, 1), [zeros(*y.shape) for _ in range(3)]
+        yield "from_columns_lrn", title, (product, normal(8), *maps, *norm)
+        gradients = zeros(*product.shape), zeros(8)
+        yield "to_columns_lrn", title, (y, np.maximum(y, 0), y, y**2 + 2, *gradients, *norm)
+        yield "to_columns", title, (y, zeros(*product.shape), np.maximum(y, 0), zeros(8))
 
     # Pooling
     title, pool = "3 x 3, stride 2, after conv1, four channels", ((3, 3), (2, 2), (0, 0))
@@ -88,6 +92,7 @@ def typical_calls() -> Iterator[tuple[str, str, tuple[Any, ...]]]:
 
     # Fully connected layers
     x, dy, bias = normal(8, 4096), normal(8, 4096), normal(4096)
+    yield "bias_relu_dropout", "fc6, eight images", (x.copy(), bias, *draw)
     yield "bias_relu", "fc6, eight images", (x, bias, True)
     outputs = zeros(8, 4096), zeros(4096)
     yield "bias_relu_backward", "fc6, eight images", (dy, np.maximum(x, 0), *outputs)
@@ -97,7 +102,9 @@ def typical_calls() -> Iterator[tuple[str, str, tuple[Any, ...]]]:
     p, labels = np.full(x.shape, 1e-3, np.float32), np.arange(8) * 111
     weight = np.ones(1000, np.float32)
     yield "cross_entropy", title, (x, labels, weight, p, loss, loss.copy(), -100)
-    yield "cross_entropy_backward", title, (loss + 1, p, labels, loss + 1, zeros(*x.shape))
+    upstream, total = np.array(1, np.float32), np.array(8, np.float32)
+    gradient = upstream, p, labels, loss + 1, zeros(*x.shape), total
+    yield "cross_entropy_backward", title, gradient
 
     # Optimizer and augmentation
     title = "65536 weights and 256 biases"

@@ -13,11 +13,11 @@ from tinyalex.kernels.cpu.columns import (
     columns,
     from_columns,
     im2col,
+    keeps,
     matmul_in_tile,
     matmul_transposed,
     matrix,
     positions,
-    row_sums,
     to_columns,
 )
 from tinyalex.kernels.cpu.convolution.implicit_gemm import (
@@ -29,7 +29,7 @@ from tinyalex.kernels.cpu.convolution.selection import convolution_algorithm
 from tinyalex.kernels.cpu.dropout import dropout, scale_kept
 from tinyalex.kernels.cpu.error_function import error_function
 from tinyalex.kernels.cpu.gemm import matmul, product
-from tinyalex.kernels.cpu.linear import bias_relu, bias_relu_backward
+from tinyalex.kernels.cpu.linear import bias_relu, bias_relu_backward, bias_relu_dropout
 from tinyalex.kernels.cpu.loss import (
     check_labels,
     cross_entropy,
@@ -45,6 +45,7 @@ from tinyalex.kernels.cpu.normalization import (
     spatial_norm,
     spatial_norm_backward,
 )
+from tinyalex.kernels.cpu.normalized_columns import from_columns_lrn, to_columns_lrn
 from tinyalex.kernels.cpu.pooling import (
     avg_pool,
     avg_pool_backward,
@@ -55,13 +56,14 @@ from tinyalex.kernels.cpu.sgd import sgd_update
 
 __all__ = [
     "activation", "adam_update", "as_activation", "augment", "avg_pool",
-    "avg_pool_backward", "bias_relu", "bias_relu_backward", "check_labels", "col2im",
-    "column_dtype", "columns", "conv2d", "conv2d_input_grad", "conv2d_weight_grad",
-    "convolution_algorithm", "cross_entropy", "cross_entropy_backward", "dropout",
-    "error_function", "find_not_finite", "from_columns", "im2col", "like", "lrn",
-    "lrn_backward", "matmul", "matmul_in_tile", "matmul_transposed", "matrix",
-    "max_pool", "max_pool_backward", "positions", "product", "ready", "relu",
-    "relu_backward", "row_sums", "scale_kept", "sgd_update", "spatial_norm",
-    "spatial_norm_backward", "to_columns", "update_loss_scale", "weighted_mean",
-    "weighted_mean_backward",
+    "avg_pool_backward", "bias_relu", "bias_relu_backward", "bias_relu_dropout",
+    "check_labels", "col2im", "column_dtype", "columns", "conv2d",
+    "conv2d_input_grad", "conv2d_weight_grad", "convolution_algorithm",
+    "cross_entropy", "cross_entropy_backward", "dropout", "error_function",
+    "find_not_finite", "from_columns", "from_columns_lrn", "im2col", "keeps",
+    "like", "lrn", "lrn_backward", "matmul", "matmul_in_tile", "matmul_transposed",
+    "matrix", "max_pool", "max_pool_backward", "positions", "product", "ready",
+    "relu", "relu_backward", "scale_kept", "sgd_update", "spatial_norm",
+    "spatial_norm_backward", "to_columns", "to_columns_lrn", "update_loss_scale",
+    "weighted_mean", "weighted_mean_backward",
 ]  # fmt: skip

@@ -47,6 +47,14 @@ def matrix(a: np.ndarray) -> np.ndarray:
     return np.moveaxis(a, -3, -1).reshape(math.prod(rows), oh * ow * t, copy=False)
 
 
+def keeps(col: np.ndarray) -> bool:
+    """Whether the columns of a whole batch are kept for the backward pass.
+
+    Not on the CPU, where the tiles of a worker share one buffer that fits in the cache.
+    """
+    return False
+
+
 def matmul_in_tile(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a @ b for stacks of matrices (..., M, K) and (..., K, N) in a tile: each
     worker has one of the tiles. In the only tile of a batch, they share the stack, or
@@ -67,11 +75,6 @@ def matmul_in_tile(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
 def matmul_transposed(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a @ b.T for stacks, by (b @ a.T).T, twice as fast if a has few rows."""
     out[...] = (b @ a.swapaxes(-1, -2)).swapaxes(-1, -2)
-
-
-def row_sums(a: np.ndarray) -> np.ndarray:
-    """The sum of each row of a matrix, by BLAS, which is faster than NumPy's sum."""
-    return a @ np.ones(a.shape[1], a.dtype)
 
 
 def im2col(
@@ -152,9 +155,20 @@ def from_columns(
         np.maximum(y, np.zeros_like(row)[..., None, None], out=y)
 
 
-def to_columns(dy: np.ndarray, product: np.ndarray, y: np.ndarray | None = None) -> None:
-    """product[o, n, i, j] = dy[n, o, i, j]; with y, of relu_grad(dy, y)."""
+def to_columns(
+    dy: np.ndarray,
+    product: np.ndarray,
+    y: np.ndarray | None = None,
+    sums: np.ndarray | None = None,
+) -> None:
+    """product[o, n, i, j] = dy[n, o, i, j]; with y, of relu_grad(dy, y).
+
+    sums (O,): the sum of product[o], in float32 for half precision.
+    """
     if y is None:
         product[...] = dy.swapaxes(0, 1)
     else:
         relu_grad(dy.astype(product.dtype, copy=False), y, product.swapaxes(0, 1))
+    if sums is not None:
+        rows = np.moveaxis(product, 1, -1).reshape(len(product), -1)  # a view in a tile
+        np.matmul(rows, np.ones(rows.shape[1], rows.dtype), out=sums)  # faster than NumPy's sum

@@ -4,6 +4,7 @@ import numpy as np
 
 from tinyalex import device
 from tinyalex.kernels.cpu import activation
+from tinyalex.kernels.cpu.dropout import dropout
 from tinyalex.kernels.cpu.half_precision import in_float32
 
 
@@ -16,7 +17,29 @@ def bias_relu(y: np.ndarray, bias: np.ndarray | None, relu: bool) -> None:
 
 
 @in_float32("dz", "dbias")
-def bias_relu_backward(dy: np.ndarray, y: np.ndarray, dz: np.ndarray, dbias: np.ndarray) -> None:
-    """dz = relu_grad(dy, y) with the output y (N, O) of the ReLU; dbias = its sum."""
+def bias_relu_backward(
+    dy: np.ndarray, y: np.ndarray, dz: np.ndarray, dbias: np.ndarray, scale: float = 1.0
+) -> None:
+    """dz = scale * relu_grad(dy, y); dbias = its sum over the samples.
+
+    y (N, O): the output of the ReLU, or of the dropout with this scale that follows it.
+    """
     activation.relu_grad(dy, y, dz)
+    if scale != 1:
+        dz *= scale
     dbias[...] = dz.sum(axis=0, dtype=device.sum_dtype(dz.dtype))
+
+
+def bias_relu_dropout(
+    y: np.ndarray,
+    bias: np.ndarray | None,
+    keep: float,
+    scale: float,
+    key: tuple[int, int],
+    step: np.ndarray,
+    call: int,
+    first: int,
+) -> None:
+    """y (..., O) += bias (O,), its ReLU, and dropout as by `dropout`, in place."""
+    bias_relu(y, bias, relu=True)
+    dropout(y, np.empty(y.shape, bool), y, keep, scale, key, step, call, first)

@@ -55,9 +55,20 @@ def weighted_mean_backward(dy: np.ndarray, total: np.ndarray, dx: np.ndarray) ->
 
 @in_float32("dx")
 def cross_entropy_backward(
-    dloss: np.ndarray, p: np.ndarray, t: np.ndarray, weight: np.ndarray, dx: np.ndarray
+    dloss: np.ndarray,
+    p: np.ndarray,
+    t: np.ndarray,
+    weight: np.ndarray,
+    dx: np.ndarray,
+    total: np.ndarray | None = None,
 ) -> None:
-    """dx = dloss * weight * (p - onehot(t)). dx, p (N, C), the others (N,)."""
+    """dx = dloss * weight * (p - onehot(t)). dx, p (N, C), the others (N,).
+
+    total  (), of `weighted_mean`: dloss () is the gradient of the mean, of which each
+           sample gets dloss / total, or 0 if total is 0
+    """
+    if total is not None:
+        dloss = np.zeros_like(dloss) if total == 0 else dloss / total
     dx[...] = p
     dx[np.arange(len(p)), t.clip(0, p.shape[1] - 1)] -= 1  # an ignored label has weight 0
     dx *= (dloss * weight)[:, None]

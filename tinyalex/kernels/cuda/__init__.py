@@ -14,22 +14,30 @@ from typing import Any
 import numpy as np
 
 from tinyalex import device
-from tinyalex.device import Array, Scratch, cublas
+from tinyalex.device import Array, cublas
 from tinyalex.kernels.cuda import selection
+from tinyalex.kernels.cuda.convolution import col2im as col2im
+from tinyalex.kernels.cuda.convolution import column_dtype as column_dtype
+from tinyalex.kernels.cuda.convolution import columns as columns
+from tinyalex.kernels.cuda.convolution import conv2d as conv2d
+from tinyalex.kernels.cuda.convolution import conv2d_input_grad as conv2d_input_grad
+from tinyalex.kernels.cuda.convolution import conv2d_weight_grad as conv2d_weight_grad
+from tinyalex.kernels.cuda.convolution import from_columns as from_columns
+from tinyalex.kernels.cuda.convolution import from_columns_lrn as from_columns_lrn
+from tinyalex.kernels.cuda.convolution import im2col as im2col
+from tinyalex.kernels.cuda.convolution import keeps as keeps
+from tinyalex.kernels.cuda.convolution import matmul_in_tile as matmul_in_tile
+from tinyalex.kernels.cuda.convolution import matmul_transposed as matmul_transposed
+from tinyalex.kernels.cuda.convolution import matrix as matrix
+from tinyalex.kernels.cuda.convolution import positions as positions
+from tinyalex.kernels.cuda.convolution import to_columns as to_columns
+from tinyalex.kernels.cuda.convolution import to_columns_lrn as to_columns_lrn
 from tinyalex.kernels.cuda.launching import BLOCK_THREADS, launch, ready
 from tinyalex.kernels.cuda.updates import adam_update as adam_update
 from tinyalex.kernels.cuda.updates import find_not_finite as find_not_finite
 from tinyalex.kernels.cuda.updates import sgd_update as sgd_update
 from tinyalex.kernels.cuda.updates import update_loss_scale as update_loss_scale
 from tinyalex.kernels.geometry import ConvFunction, ConvShape, Pair, no_offset
-
-TILE_ROWS, TILE_COLUMNS = BLOCK_THREADS // 4, BLOCK_THREADS
-"""ROWS and COLUMNS of implicit_gemm.cu."""
-
-WEIGHT_GRAD_BLOCKS, MIN_SEGMENT_POSITIONS = 256, 64
-"""The positions of a weight gradient are divided into segments, which have blocks of
-their own: about two blocks per multiprocessor of a large GPU. Shorter segments would
-cost more in the sum over segments."""
 
 
 def activation(shape: tuple[int, ...], dtype: Any) -> Array:
@@ -46,40 +54,8 @@ def like(x: Array) -> Array:
     return activation(x.shape, x.dtype)
 
 
-def column_dtype(dtype: Any) -> np.dtype:
-    return np.dtype(dtype)
-
-
-def columns(
-    scratch: Scratch, name: str, rows: tuple[int, ...], images: int, out: Pair, dtype: Any
-) -> Array:
-    return scratch.take(name, (*rows, images, *out), dtype)
-
-
-def positions(
-    scratch: Scratch, name: str, channels: int, images: int, out: Pair, dtype: Any
-) -> Array:
-    return scratch.take(name, (channels, images, *out), dtype)
-
-
-def matrix(a: Array) -> Array:
-    return a.reshape(math.prod(a.shape[:-3]), math.prod(a.shape[-3:]))
-
-
-def row_sums(a: Array) -> Array:
-    return a.sum(axis=1, dtype=device.sum_dtype(a.dtype))
-
-
 def matmul(a: Array, b: Array, out: Array) -> None:
     cublas.multiply(a, b, out)
-
-
-def matmul_in_tile(a: Array, b: Array, out: Array) -> None:
-    target = out if out.flags.c_contiguous else like(out)
-    stacks = (x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:]) for x in (a, b, target))
-    cublas.multiply(*stacks)
-    if target is not out:
-        out[...] = target
 
 
 def product(x: Array, y: Array) -> Array:
@@ -90,84 +66,6 @@ def product(x: Array, y: Array) -> Array:
         return (x.astype(np.float32) @ y.astype(np.float32)).astype(np.float16)
     with cublas.float32_sums():
         return x @ y
-
-
-def matmul_transposed(a: Array, b: Array, out: Array) -> None:
-    matmul(a, b.swapaxes(-1, -2), out)
-
-
-def im2col(x: Array, col: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
-    sizes = *x.shape, *kernel, *col.shape[4:], *stride, *padding, *dilation
-    launch("columns.cu", "im2col", x.shape[1] * math.prod(col.shape[3:]), x, col, *sizes)
-
-
-def col2im(col: Array, x: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
-    sizes = *x.shape, *kernel, *col.shape[4:], *stride, *padding, *dilation
-    launch("columns.cu", "col2im", x.size, col, x, *sizes)
-
-
-def from_columns(product: Array, bias: Array | None, y: Array, relu: bool = False) -> None:
-    images, filters, *out = y.shape
-    sizes, has_bias = (images, filters, math.prod(out)), bias is not None
-    pointer = product if bias is None else bias  # not read without a bias
-    launch("columns.cu", "from_columns", y.size, product, pointer, y, *sizes, has_bias, relu)
-
-
-def to_columns(dy: Array, product: Array, y: Array | None = None) -> None:
-    images, filters, *out = dy.shape
-    sizes, relu = (images, filters, math.prod(out)), y is not None
-    pointer = dy if y is None else y  # not read without a ReLU
-    launch("columns.cu", "to_columns", dy.size, dy, pointer, product, *sizes, relu)
-
-
-def conv2d(
-    x: Array,
-    w: Array,
-    bias: Array | None,
-    y: Array,
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
-    groups: int,
-    relu: bool = False,
-) -> None:
-    sizes = *_conv_sizes(x, w, y), *stride, *padding, *dilation, groups
-    blocks = _tiles(groups, len(w), len(y) * math.prod(y.shape[2:]))
-    has_bias, pointer = bias is not None, w if bias is None else bias  # not read without a bias
-    arguments = x, w, pointer, y, *sizes, has_bias, relu
-    launch("implicit_gemm.cu", "conv2d", blocks * BLOCK_THREADS, *arguments)
-
-
-def conv2d_input_grad(
-    dy: Array, w: Array, dx: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> None:
-    sizes = *_conv_sizes(dx, w, dy), *stride, *padding, *dilation, groups
-    blocks = _tiles(groups, dx.shape[1], len(dx) * math.prod(dx.shape[2:]))
-    launch("implicit_gemm.cu", "conv2d_input_grad", blocks * BLOCK_THREADS, dy, w, dx, *sizes)
-
-
-def conv2d_weight_grad(
-    x: Array, dy: Array, dw: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> None:
-    sizes = *_conv_sizes(x, dw, dy), *stride, *padding, *dilation, groups
-    positions = len(dy) * math.prod(dy.shape[2:])
-    tiles = _tiles(groups, len(dw), math.prod(dw.shape[1:]))
-    segments = max(1, min(WEIGHT_GRAD_BLOCKS // tiles, positions // MIN_SEGMENT_POSITIONS))
-    length = -(-positions // segments)
-    parts = device.xp(dw).empty((segments, *dw.shape), device.sum_dtype(dw.dtype))
-    threads = segments * tiles * BLOCK_THREADS
-    launch("implicit_gemm.cu", "conv2d_weight_grad", threads, x, dy, parts, *sizes, length)
-    device.xp(dw).sum(parts, axis=0, dtype=parts.dtype, out=dw)
-
-
-def _conv_sizes(x: Array, w: Array, y: Array) -> tuple[int, ...]:
-    """N, C, H, W, O, KH, KW, OH, OW."""
-    return *x.shape, len(w), *w.shape[2:], *y.shape[2:]
-
-
-def _tiles(groups: int, rows: int, columns: int) -> int:
-    """The tiles of `groups` matrices, which have `rows` rows together."""
-    return groups * -(-(rows // groups) // TILE_ROWS) * -(-columns // TILE_COLUMNS)
 
 
 def convolution_algorithm(
@@ -267,9 +165,25 @@ def bias_relu(y: Array, bias: Array | None, relu: bool) -> None:
     launch("linear.cu", "bias_relu", y.size, y, pointer, *y.shape, bias is not None, relu)
 
 
-def bias_relu_backward(dy: Array, y: Array, dz: Array, dbias: Array) -> None:
+def bias_relu_backward(dy: Array, y: Array, dz: Array, dbias: Array, scale: float = 1.0) -> None:
     threads = -(-y.shape[1] // 32) * BLOCK_THREADS
-    launch("linear.cu", "bias_relu_backward", threads, dy, y, dz, dbias, *y.shape)
+    launch("linear.cu", "bias_relu_backward", threads, dy, y, dz, dbias, *y.shape, scale)
+
+
+def bias_relu_dropout(
+    y: Array,
+    bias: Array | None,
+    keep: float,
+    scale: float,
+    key: tuple[int, int],
+    step: Array,
+    call: int,
+    first: int,
+) -> None:
+    threads, numbers = _drawing(y, keep, scale, key, first)
+    pointer = y if bias is None else ready(bias)  # not read without a bias
+    arguments = y, pointer, y.shape[-1], bias is not None, *numbers, step, call
+    launch("dropout.cu", "bias_relu_dropout", threads, *arguments)
 
 
 def error_function(x: Array, y: Array) -> None:
@@ -287,8 +201,14 @@ def cross_entropy(
     launch("loss.cu", "cross_entropy", n * BLOCK_THREADS, x, t, w, p, loss, weight, classes, ignore)
 
 
-def cross_entropy_backward(dloss: Array, p: Array, t: Array, weight: Array, dx: Array) -> None:
-    launch("loss.cu", "cross_entropy_backward", p.size, dloss, p, t, weight, dx, *p.shape)
+def cross_entropy_backward(
+    dloss: Array, p: Array, t: Array, weight: Array, dx: Array, total: Array | None = None
+) -> None:
+    mean = total is not None
+    if total is None:
+        total = device.xp(p).empty((), device.sum_dtype(p.dtype))  # not read
+    arguments = dloss, p, t, weight, total, dx, *p.shape, mean
+    launch("loss.cu", "cross_entropy_backward", p.size, *arguments)
 
 
 def weighted_mean(x: Array, counts: Array, y: Array, total: Array) -> None:
@@ -310,11 +230,18 @@ def dropout(
     call: int,
     first: int,
 ) -> None:
+    threads, numbers = _drawing(x, keep, scale, key, first)
+    launch("dropout.cu", "dropout", threads, x, mask, y, *numbers, step, call)
+
+
+def _drawing(
+    x: Array, keep: float, scale: float, key: tuple[int, int], first: int
+) -> tuple[int, tuple[Any, ...]]:
+    """The threads that draw a mask for x, and their arguments `samples` to `key1`."""
     samples, units = len(x), math.prod(x.shape[1:])
     octets = -(-units // 8)
-    sizes, threshold = (samples, units, octets, first), min(round(keep * 2**32), 2**32)
-    numbers = scale, threshold, *key, step, call
-    launch("dropout.cu", "dropout", samples * octets, x, mask, y, *sizes, *numbers)
+    threshold = min(round(keep * 2**32), 2**32)
+    return samples * octets, (samples, units, octets, first, scale, threshold, *key)
 
 
 def scale_kept(x: Array, mask: Array, y: Array, scale: float) -> None:

@@ -1,5 +1,6 @@
 // instantiate: im2col<T>, col2im<T>, from_columns<T>, to_columns<T>
 #include "common.cuh"
+#include "block_reduce.cuh"
 
 // Patches to columns:  col[c, u, v, n, i, j] = x[n, c, i*sh + u*dh - ph, j*sw + v*dw - pw]
 //
@@ -72,13 +73,28 @@ __global__ void from_columns(const T* __restrict__ product, const T* __restrict_
   y[index] = T(relu && value <= 0 ? Wide<T>(0) : value);
 }
 
-// The adjoint:  product[o, t, p] = dy[t, o, p];  with `relu`, 0 where y <= 0.
+// The adjoint, and the bias's gradient:
+//
+//     product[o, t, p] = dy[t, o, p];  with `relu`, 0 where y <= 0
+//     sums[s, o] = the sum of product[o, t, p] over the positions (t, p) of segment s
+//
+// A block computes one segment of one filter, `length` positions. Reads and writes are contiguous.
 template <typename T>
-__global__ void to_columns(const T* __restrict__ dy, const T* __restrict__ y,
-                           T* __restrict__ product, int images, int O, int P, int relu) {
-  int index = thread_index();
-  if (index >= images * O * P) return;
-  const int p = index % P, t = index / P % images, o = index / (P * images);
-  const int source = (t * O + o) * P + p;
-  product[index] = relu && Wide<T>(y[source]) <= 0 ? T(0.0f) : dy[source];
+__global__ void __launch_bounds__(BLOCK_THREADS) to_columns(const T* __restrict__ dy,
+                                                    const T* __restrict__ y,
+                                                    T* __restrict__ product,
+                                                    Wide<T>* __restrict__ sums, int images, int O,
+                                                    int P, int length, bool relu) {
+  __shared__ Wide<T> shared[BLOCK_THREADS];
+  const int o = blockIdx.x % O, first = blockIdx.x / O * length;
+
+  Wide<T> sum = 0;
+  for (int i = first + threadIdx.x; i < min(first + length, images * P); i += BLOCK_THREADS) {
+    const int p = i % P, t = i / P, source = (t * O + o) * P + p;
+    const T grad = relu && Wide<T>(y[source]) <= 0 ? T(0.0f) : dy[source];
+    product[o * images * P + i] = grad;
+    sum += Wide<T>(grad);
+  }
+  sum = block_reduce(sum, shared, Sum());
+  if (threadIdx.x == 0) sums[blockIdx.x] = sum;
 }

@@ -12,7 +12,8 @@ __global__ void bias_relu(T* __restrict__ y, const T* __restrict__ bias, int N, 
   y[index] = T(relu && value <= 0 ? Wide<T>(0) : value);
 }
 
-// The adjoint with ReLU:  dz = dy, 0 where y <= 0;  dbias[o] = the sum of dz[n, o] over n.
+// The adjoint with ReLU:  dz = scale * dy, 0 where y <= 0;  dbias[o] = the sum of dz[n, o] over n.
+// `scale` is 1, or that of the dropout that follows the ReLU.
 //
 // A block computes 32 columns o, so that a warp reads 32 neighbours of a row n. Each of its warps
 // adds every eighth row; the first warp then adds their sums.
@@ -20,7 +21,8 @@ template <typename T>
 __global__ void __launch_bounds__(BLOCK_THREADS) bias_relu_backward(const T* __restrict__ dy,
                                                             const T* __restrict__ y,
                                                             T* __restrict__ dz,
-                                                            T* __restrict__ dbias, int N, int O) {
+                                                            T* __restrict__ dbias, int N, int O,
+                                                            Wide<T> scale) {
   __shared__ Wide<T> sums[BLOCK_THREADS];
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = BLOCK_THREADS / 32;
   const int o = blockIdx.x * 32 + lane;
@@ -28,7 +30,7 @@ __global__ void __launch_bounds__(BLOCK_THREADS) bias_relu_backward(const T* __r
   Wide<T> sum = 0;
   for (int n = warp; n < N && o < O; n += warps) {
     const int index = n * O + o;
-    const T grad = Wide<T>(y[index]) <= 0 ? T(0.0f) : dy[index];
+    const T grad = Wide<T>(y[index]) <= 0 ? T(0.0f) : T(scale * Wide<T>(dy[index]));
     dz[index] = grad;
     sum += Wide<T>(grad);
   }

@@ -1,6 +1,7 @@
 // instantiate: cross_entropy<T>, cross_entropy_backward<T>, weighted_mean<T>,
 //              weighted_mean_backward<T>
 #include "common.cuh"
+#include "block_reduce.cuh"
 
 static __device__ __forceinline__ float exponential(float x) { return expf(x); }
 static __device__ __forceinline__ double exponential(double x) { return exp(x); }
@@ -11,28 +12,6 @@ struct Larger {
   // NaN is larger than any number, as in NumPy.
   template <typename W> __device__ W operator()(W a, W b) const { return a > b || a != a ? a : b; }
 };
-struct Sum {
-  template <typename W> __device__ W operator()(W a, W b) const { return a + b; }
-};
-
-// Combines the values of all threads of a block. Each thread receives the result.
-//
-// Tree reduction: threads 0..127 combine their values with those of 128..255, then 0..63 with
-// 64..127, and so on. The barrier after each step makes its writes visible to the next; the last
-// one prevents the next call from overwriting `shared` too early.
-template <typename W, typename Combine>
-__device__ W block_reduce(W value, W* shared, Combine combine) {
-  const int t = threadIdx.x;
-  shared[t] = value;
-  __syncthreads();
-  for (int half = BLOCK_THREADS / 2; half > 0; half /= 2) {
-    if (t < half) shared[t] = combine(shared[t], shared[t + half]);
-    __syncthreads();
-  }
-  const W all = shared[0];
-  __syncthreads();
-  return all;
-}
 
 // Softmax and cross-entropy of each row x[n] of logits with the class t[n]:
 //
@@ -76,16 +55,22 @@ __global__ void __launch_bounds__(BLOCK_THREADS) cross_entropy(const T* __restri
 }
 
 // dx[n, c] = dloss[n] * weight[n] * (p[n, c] - onehot(t[n])[c]). One thread per element.
+//
+// With `mean`, dloss () is the gradient of weighted_mean, of which a loss gets dloss / total, or 0
+// if total is 0.
 template <typename T>
 __global__ void cross_entropy_backward(const T* __restrict__ dloss, const T* __restrict__ p,
                                        const long long* __restrict__ t,
-                                       const T* __restrict__ weight, T* __restrict__ dx, int N,
-                                       int C) {
+                                       const T* __restrict__ weight,
+                                       const Wide<T>* __restrict__ total, T* __restrict__ dx,
+                                       int N, int C, bool mean) {
   int index = thread_index();
   if (index >= N * C) return;
   const int n = index / C, c = index % C;
   const Wide<T> onehot = t[n] == c ? Wide<T>(1) : Wide<T>(0);
-  dx[index] = T(Wide<T>(dloss[n]) * Wide<T>(weight[n]) * (Wide<T>(p[index]) - onehot));
+  Wide<T> upstream = Wide<T>(dloss[mean ? 0 : n]);
+  if (mean) upstream = *total == 0 ? Wide<T>(0) : upstream / *total;
+  dx[index] = T(upstream * Wide<T>(weight[n]) * (Wide<T>(p[index]) - onehot));
 }
 
 // total = sum of counts, y = (sum of x) / total. x, counts (N,), y, total (). One block.

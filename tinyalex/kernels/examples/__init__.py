@@ -18,6 +18,7 @@ def examples(dtype: Any) -> Iterator[Example]:
     """All examples with arrays of a floating dtype; reproducible."""
     for make in (
         convolution.convolution,
+        convolution.normalized_convolution,
         convolution.implicit_convolution,
         pooling.max_pooling,
         pooling.average_pooling,

@@ -30,7 +30,9 @@ def linear(random: Random, dtype: np.dtype) -> Iterator[Example]:
         yield Example("bias_relu", f"{label}, no ReLU", (z, bias, False), (0,))
         yield Example("bias_relu", f"{label}, no bias", (z, None, True), (0,))
         outputs = empty((n, o), dtype), empty((o,), dtype)
-        yield Example("bias_relu_backward", label, (dy, np.maximum(z, 0), *outputs), (2, 3))
+        arguments = dy, np.maximum(z, 0), *outputs
+        yield Example("bias_relu_backward", label, arguments, (2, 3))
+        yield Example("bias_relu_backward", f"{label}, scaled", (*arguments, 1 / 0.3), (2, 3))
 
 
 def loss(random: Random, dtype: np.dtype) -> Iterator[Example]:
@@ -52,6 +54,11 @@ def loss(random: Random, dtype: np.dtype) -> Iterator[Example]:
             cpu.cross_entropy(x, t, w, p, loss, weight, -100)
         dloss = random.standard_normal(n).astype(dtype)
         yield Example("cross_entropy_backward", label, (dloss, p, t, weight, dx), (4,))
+        for total in (0, weight.sum()):
+            divisor = np.array(total, device.sum_dtype(dtype))
+            arguments = dloss[:1].reshape(()), p, t, weight, dx, divisor
+            text = f"{label}, mean of weight {total:.4g}"
+            yield Example("cross_entropy_backward", text, arguments, (4,))
     wide = device.sum_dtype(dtype)
     for n in (1, 700):
         x, counts = random.standard_normal(n).astype(dtype), random.uniform(1, 300, n).astype(dtype)
@@ -79,6 +86,10 @@ def dropout(random: Random, dtype: np.dtype) -> Iterator[Example]:
         x, mask = random.standard_normal(shape).astype(dtype), empty(shape, bool)
         draw = keep, 1 / 0.3, key, np.array([7], np.uint64), 2, first
         yield Example("dropout", label, (x, mask, empty(shape, dtype), *draw), (1, 2))
+        x, bias = x.copy(), random.standard_normal(shape[-1]).astype(dtype)
+        x.flat[:2] = np.nan, -bias[-1]
+        yield Example("bias_relu_dropout", label, (x, bias, *draw), (0,))
+        yield Example("bias_relu_dropout", f"{label}, no bias", (x, None, *draw), (0,))
     for label, shape in (("", (3, 5, 61)), ("many", (66000, 1, 1))):
         x, mask = random.standard_normal(shape).astype(dtype), random.random(shape) < 0.5
         x.ravel()[:3] = 0, np.nan, -1
