@@ -11,7 +11,7 @@ BLOCK_ELEMENTS = 1 << 18
 """Elements per step of a loop over rows: they stay in a core's cache, and the steps are
 long enough that workers do not wait for the GIL."""
 
-MIN_PARALLEL_BYTES = 4 << 20
+MIN_PARALLEL_BYTES = 3 << 20
 """Up to this size a single thread is faster: workers would wait for the GIL."""
 
 
