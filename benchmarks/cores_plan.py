@@ -44,10 +44,7 @@ def main() -> int:
     args = arguments()
     found: dict[str, Any] = {"variant": args.variant, "machine": machine.describe(), "plans": []}
     for batch in args.batch:
-        steps = {
-            workers: cores_step.run(args.variant, batch, workers, "--steps=1")
-            for workers in WORKERS
-        }
+        steps = {workers: cores_step.run(args.variant, batch, workers) for workers in WORKERS}
         found["plans"].append({"batch": batch, "passes": planned(steps)})
     text = as_text(found)
     report.write_json(args.output, args.name, found)
@@ -145,6 +142,13 @@ def step_limit(plan: list[Row], workers: int) -> float:
     )
 
 
+def step_work(plan: list[Row], workers: int) -> float:
+    """CPU seconds of the step's loops, relative to those with one worker."""
+    loops = [row["seconds"] * (1 - row["serial"]) for row in plan]
+    more = (row["workers"][workers]["work"] for row in plan)
+    return sum(a * b for a, b in zip(loops, more, strict=True)) / sum(loops)
+
+
 def excess(row: Row, workers: int) -> float:
     """Seconds of the bound beyond an equal share for each worker."""
     return row["workers"][workers]["seconds"] - row["seconds"] / workers
@@ -176,22 +180,21 @@ def as_text(found: dict[str, Any]) -> str:
             machine.as_text(found["machine"]),
             limit_table(found["plans"]),
             "At most: the speed-up over one worker, from the division of the loops (cores_plan.py "
-            "--help). Overhead: CPU time in which the calling thread starts the workers and adds "
-            f"their sums, with so many workers on {cores} cores; it is not in the bound. The "
-            "passes are those furthest from an equal share for each worker, with the milliseconds "
-            "that they exceed it by.",
+            "--help). The passes are those furthest from an equal share for each worker, with the "
+            f"milliseconds that they exceed it by. Not in the bound, with so many workers on {cores} "
+            "cores: overhead, the CPU time in which the calling thread starts the workers and adds "
+            "their sums; work, the CPU time of all tiles relative to one worker.",
             f"## By layer: {found['variant']}, batch {last['batch']}",
             plan_table(last["passes"]),
             "Serial: outside of loops, of the CPU time with one worker. Pieces and speed-up with "
             f"{', '.join(map(str, WORKERS[1:-1]))} and {WORKERS[-1]} workers; the pieces are those "
-            "of the loop with the longest share. Overhead, and work, the CPU time of all tiles "
-            f"relative to one worker, are those with {WORKERS[-1]} workers on {cores} cores.",
+            f"of the loop with the longest share. Overhead and work with {WORKERS[-1]} workers.",
         ]
     )
 
 
 def limit_table(plans: list[dict[str, Any]]) -> str:
-    head = ["batch", "workers", "at most", "overhead ms", "the passes that limit it"]
+    head = ["batch", "workers", "at most", "overhead ms", "work", "the passes that limit it"]
     cells = []
     for plan in plans:
         for workers in WORKERS[1:]:
@@ -208,6 +211,7 @@ def limit_table(plans: list[dict[str, Any]]) -> str:
                     str(workers),
                     bound,
                     f"{1e3 * overhead:.1f}",
+                    f"{step_work(plan['passes'], workers):.1f} x",
                     "; ".join(worst),
                 ]
             )

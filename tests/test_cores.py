@@ -53,6 +53,7 @@ def test_a_pass_takes_as_long_as_its_serial_part_and_its_longest_shares(scripts)
     assert plan[0]["workers"][8]["seconds"] == 1 + 26 * 2 / 13 + 8 / 8
     assert plan[0]["workers"][8]["work"] == 198 / 34
     assert cores_plan.step_limit(plan, 8) == 35 / 6
+    assert cores_plan.step_work(plan, 8) == pytest.approx(198 / 34)
     assert cores_plan.excess(plan[0], 8) == 6 - 35 / 8
     assert cores_plan.reason(plan[0], 8) == "outside of loops"
     assert cores_plan.reason(cores_plan.planned({1: one, 8: one})[0], 8) == "too small for threads"
