@@ -181,9 +181,9 @@ def as_text(found: dict[str, Any]) -> str:
             limit_table(found["plans"]),
             "At most: the speed-up over one worker, from the division of the loops (cores_plan.py "
             "--help). The passes are those furthest from an equal share for each worker, with the "
-            f"milliseconds that they exceed it by. Not in the bound, with so many workers on {cores} "
-            "cores: overhead, the CPU time in which the calling thread starts the workers and adds "
-            "their sums; work, the CPU time of all tiles relative to one worker.",
+            "milliseconds that they exceed it by. Not in the bound, with so many workers on "
+            f"{cores} cores: overhead, the CPU time in which the calling thread starts the workers "
+            "and adds their sums; work, the CPU time of all tiles relative to one worker.",
             f"## By layer: {found['variant']}, batch {last['batch']}",
             plan_table(last["passes"]),
             "Serial: outside of loops, of the CPU time with one worker. Pieces and speed-up with "
@@ -215,7 +215,7 @@ def limit_table(plans: list[dict[str, Any]]) -> str:
                     "; ".join(worst),
                 ]
             )
-    return report.table(head, cells, left=0)
+    return report.table(head, cells, left=len(head))
 
 
 def plan_table(plan: list[dict[str, Any]]) -> str:
