@@ -175,8 +175,7 @@ def as_text(found: dict[str, Any]) -> str:
 def measured_table(found: dict[str, Any]) -> str:
     head = ["layer", "pass", "ms: 1", "ms: 2", "ratio", "range", "efficiency"]
     head += [*LOSSES, "GB/s", "limited by"]
-    whole = [median(found["seconds"][threads]) for threads in THREADS]
-    ratios = [a / b for a, b in zip(*(found["seconds"][t] for t in THREADS), strict=True)]
+    whole = median(next(iter(found["seconds"].values())))
     cells = [
         [
             r["layer"],
@@ -188,11 +187,18 @@ def measured_table(found: dict[str, Any]) -> str:
             r["limit"],
         ]
         for r in found["passes"]
-        if r["seconds"][0] >= SHOWN_SHARE * whole[0]
+        if r["seconds"][0] >= SHOWN_SHARE * whole
     ]
-    total = ["step", "", *(f"{1e3 * t:.2f}" for t in whole)]
-    total += ratio_cells(median(ratios), min(ratios), max(ratios))
+    total = ["step", "", *step_cells(found)]
     return report.table(head, [*cells, total + [""] * (len(head) - len(total))], left=2)
+
+
+def step_cells(found: dict[str, Any]) -> list[str]:
+    """Milliseconds of a step with one and two threads; ratio, range and efficiency."""
+    seconds = list(found["seconds"].values())
+    ratios = [a / b for a, b in zip(*seconds, strict=True)]
+    times = [f"{1e3 * median(each):.1f}" for each in seconds]
+    return [*times, *ratio_cells(median(ratios), min(ratios), max(ratios))]
 
 
 def ratio_cells(ratio: float, lowest: float, highest: float) -> list[str]:

@@ -1,8 +1,11 @@
 """benchmarks/cores.py and cores_plan.py: loops by worker, losses and bounds."""
 
+import json
+import re
+
 import numpy as np
 import pytest
-from benchmark_scripts import run
+from benchmark_scripts import BENCHMARKS, run
 
 from tinyalex import device, models
 from tinyalex import functional as F
@@ -94,3 +97,21 @@ def test_the_shares_of_a_loop_cover_it_and_the_library_is_restored(scripts, monk
     lengths = {sum(s.length for s in loop.shares) for loop in times.passes["conv2", 1].loops}
     assert 70 in lengths
     assert all(p.serial_seconds() > 0 for p in times.passes.values())
+
+
+def test_the_tables_of_the_documentation_are_the_results(scripts):
+    import cores
+
+    page = (BENCHMARKS.parent / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    rows = {re.sub(r"\s+", " ", line) for line in page.splitlines() if line.startswith("|")}
+    measured = sorted((BENCHMARKS / "results").glob("cores-*-[0-9]*.json"))
+    assert measured
+    for path in measured:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        cells = [f"{found['variant']}, batch {found['batch']}", *cores.step_cells(found)]
+        assert f"| {' | '.join(cells)} |" in rows
+    plan = (BENCHMARKS / "results" / "cores-plan-paper.md").read_text(encoding="utf-8")
+    limits = plan.partition("## By layer")[0].splitlines()
+    bounds = [re.sub(r"\s+", " ", line) for line in limits if re.match(r"\| \d", line)]
+    assert len(bounds) == 12
+    assert set(bounds) <= rows
