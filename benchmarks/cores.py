@@ -175,7 +175,6 @@ def as_text(found: dict[str, Any]) -> str:
 def measured_table(found: dict[str, Any]) -> str:
     head = ["layer", "pass", "ms: 1", "ms: 2", "ratio", "range", "efficiency"]
     head += [*LOSSES, "GB/s", "limited by"]
-    whole = median(next(iter(found["seconds"].values())))
     cells = [
         [
             r["layer"],
@@ -186,11 +185,15 @@ def measured_table(found: dict[str, Any]) -> str:
             f"{r['rate'] / 1e9:.1f}" if r["bytes"] else "",
             r["limit"],
         ]
-        for r in found["passes"]
-        if r["seconds"][0] >= SHOWN_SHARE * whole
+        for r in shown_passes(found)
     ]
     total = ["step", "", *step_cells(found)]
     return report.table(head, [*cells, total + [""] * (len(head) - len(total))], left=2)
+
+
+def shown_passes(found: dict[str, Any]) -> list[dict[str, Any]]:
+    whole = median(next(iter(found["seconds"].values())))
+    return [r for r in found["passes"] if r["seconds"][0] >= SHOWN_SHARE * whole]
 
 
 def step_cells(found: dict[str, Any]) -> list[str]:
@@ -224,8 +227,8 @@ def draw(found: dict[str, Any], path: Path) -> None:
     for which in ("forward", "backward"):
         shown = [
             (r["layer"], r["ratio"], f"{r['ratio']:.2f} x  {r['limit']}", True)
-            for r in found["passes"]
-            if r["pass"] == which and r["bytes"]
+            for r in shown_passes(found)
+            if r["pass"] == which
         ]
         panels.append((f"{found['variant']}, batch {found['batch']}, {which}", shown))
     report.draw_bars(panels, "speed with two threads, relative to one", path)
