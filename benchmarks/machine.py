@@ -94,10 +94,11 @@ def sgemm_peak(device: str = "cpu", tries: int = 5) -> float:
     return 2 * PEAK_SIZE**3 / best(lambda: xp.matmul(a, a, out=c), wait, tries)
 
 
-def bandwidth(device: str = "cpu", tries: int = 5) -> float:
-    """Bytes/s of c = a + b on all cores, for arrays far larger than the caches."""
+def bandwidth(device: str = "cpu", tries: int = 5, threads: int | None = None) -> float:
+    """Bytes/s of c = a + b for arrays far larger than the caches; on the CPU in so many
+    threads, by default one per core."""
     xp, wait = library(device)
-    parts = contender.cores() if device == "cpu" else 1
+    parts = (threads or contender.cores()) if device == "cpu" else 1
     size = (1 << 26) // parts
     arrays = [tuple(xp.ones(size, np.float32) for _ in range(3)) for _ in range(parts)]
     with ThreadPoolExecutor(parts) as pool:

@@ -57,7 +57,7 @@ def compact_json(value: Any, indent: str = "") -> str:
         return json.dumps(value, ensure_ascii=False)
     deeper = indent + " "
     if isinstance(value, dict):
-        parts = [f"{json.dumps(k)}: {compact_json(v, deeper)}" for k, v in value.items()]
+        parts = [f"{json.dumps(str(k))}: {compact_json(v, deeper)}" for k, v in value.items()]
         left, right = "{}"
     else:
         parts = [compact_json(v, deeper) for v in value]

@@ -89,16 +89,16 @@ def for_tiles(
     if serial:
         return _run(tiles, body, Scratch(xp(batch)))
     if num_workers == 1 and not single_threaded and (workers() == 1 or _thread.in_only_tile):
-        return _run_in_thread(tiles, body)
+        return run_share(tiles, body)
     with single_threaded_blas():
         if num_workers == 1 and not single_threaded:
             return _run_only_tile(tiles, body)
         others = [
-            _executor(workers() - 1).submit(_run_in_thread, tiles[worker::num_workers], body)
+            _executor(workers() - 1).submit(run_share, tiles[worker::num_workers], body)
             for worker in range(1, num_workers)
         ]
         try:
-            total = _run_in_thread(tiles[::num_workers], body)
+            total = run_share(tiles[::num_workers], body)
         finally:
             wait(others)  # after an error too: no thread may write after the return
     for part in others:
@@ -157,7 +157,8 @@ def in_tile() -> bool:
     return _thread.in_tile
 
 
-def _run_in_thread(tiles: list[tuple[int, int]], body: Body) -> Any:
+def run_share(tiles: list[tuple[int, int]], body: Body) -> Any:
+    """The sum of a worker's tiles, in the calling thread, with its scratch memory."""
     # A nested for_tiles runs in the same thread: the other workers are busy and may
     # wait for this one.
     _thread.in_tile = True
