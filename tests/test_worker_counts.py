@@ -76,8 +76,8 @@ LAYERS = {
     "LRN in maps": (lambda x: F.spatial_response_norm(x, 3, alpha=0.5), 13, (3, 13, 6)),
     "linear": (lambda x, w, b: F.linear(x, w, b, relu=True), 8, (640,), (450, 640), (450,)),
 }  # fmt: skip
-"""A layer, what its loops divide (images, so many rows or blocks), the shape of an image,
-and those of the parameters."""
+"""A layer, what its loops divide (images, or so many rows or blocks), the shape of an
+image, and those of the parameters."""
 
 
 def gradients(layer, arrays, dtype):
