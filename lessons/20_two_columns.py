@@ -44,8 +44,10 @@ args = lesson.options(__doc__)
 # M = 3 \cdot 4\,P + B\,\Big(4\,V + \sum_l k_l\Big) \ \textrm{bytes.}
 # $$
 #
-# In tinyalex the output of each layer is kept, because it is the input of the next
-# layer: 4 bytes for each value. Some layers keep more for each value of their output:
+# We count the output of each layer, because it is the input of the next layer: 4 bytes
+# for each value. (A program can release an output that no backward pass reads, such as
+# the input of ReLU, as tinyalex does.) Some layers keep more for each value of their
+# output:
 #
 # - LRN: its denominator s, 4 bytes (lesson 9);
 # - max pooling: the position of the maximum in its window, 1 byte (lesson 8);
@@ -97,10 +99,10 @@ for name in sorted(kept, key=kept.get, reverse=True)[:6]:
 # 96 % of the parameters and keep almost nothing. The two parts are equal at a batch of
 # about 70 images.
 #
-# To check the formula, the first claim counts what a step of two images really keeps:
-# it visits the graph of lesson 2 from the output back to the input, and collects the
-# output of each operation and the arrays that the operation has stored. Arrays that
-# share memory are counted once.
+# To check the formula, the first claim counts the arrays of a step of two images. Hooks
+# collect the output of each layer. The arrays that operations have stored are found by
+# visiting the graph of lesson 2, from the output back to the input. Arrays that share
+# memory are counted once.
 
 
 # %% claims
@@ -108,25 +110,26 @@ def address(array):
     return getattr(array.data, "ptr", None) or array.__array_interface__["data"][0]
 
 
-def kept_arrays(tensor):
-    """The arrays in the graph of a tensor, by address; not the parameters."""
-    found, to_visit = {}, [tensor]
+def stored_arrays(tensor):
+    """The arrays that the operations in the graph of a tensor have stored."""
+    arrays, to_visit = [], [tensor.creator]
     while to_visit:
-        tensor = to_visit.pop()
-        operation = tensor.creator
-        arrays = [tensor.data]
-        if operation is not None:
-            arrays += filter(device.is_array, vars(operation).values())
-            to_visit += [x for x in operation.inputs if x is not None]
-        found |= {address(array): array for array in arrays}
-    for parameter in net.parameters():
-        found.pop(address(parameter.data), None)
-    return found
+        operation = to_visit.pop()
+        arrays += filter(device.is_array, vars(operation).values())
+        to_visit += [x for x in operation.inputs if isinstance(x, ta.Function)]
+    return arrays
 
 
+found = []
+remove = [m.register_forward_hook(lambda m, x, y: found.append(y.data)) for m in net.modules()]
 with ta.fast(False):  # without merging a ReLU with the layer before it (exercise 2)
     logits = net(np.zeros((2, 3, 224, 224), "f"))
-counted = sum(array.nbytes for array in kept_arrays(logits).values())
+for function in remove:
+    function()
+kept_arrays = {address(array): array for array in found + stored_arrays(logits)}
+for parameter in net.parameters():
+    kept_arrays.pop(address(parameter.data), None)
+counted = sum(array.nbytes for array in kept_arrays.values())
 F.cross_entropy(logits, [0, 1]).backward()
 optimizer = optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
 velocities = [v for group in optimizer.velocity for v in group]

@@ -320,4 +320,6 @@ def test_the_memory_report_has_all_categories(tmp_path):
     assert sizes["parameters"] == sizes["velocities"] == 4 * 145_578
     assert sizes["images"] == 4 * 64 * 3 * 32 * 32
     assert sizes["kept by MaxPool2d"] >= 64 * 32 * 16 * 16  # a byte an output
+    assert sizes["outputs that are not kept"] >= 4 * 64 * 32 * 32 * 32  # of the first layer
+    assert sizes["most in use in the memory pool"] < sizes["peak of the process"]
     assert "| peak of the process" in done.stdout

@@ -8,6 +8,7 @@ import pytest
 
 import tinyalex as ta
 from tinyalex import functional as F
+from tinyalex.function import form_of
 
 pytestmark = pytest.mark.anywhere
 
@@ -274,15 +275,28 @@ def test_every_gradient_has_the_dtype_of_its_tensor(dtype, rng):
     ]
     leaves = [ta.Tensor(a, requires_grad=True) for a in arrays]
     loss = network(*leaves)
-    inner, to_visit = [], [loss]
+    inner, to_visit = [], [loss.creator]
     while to_visit:
-        tensor = to_visit.pop()
-        inner.append(tensor)
-        to_visit += [t for t in tensor.creator.inputs if t is not None] if tensor.creator else []
+        inner.append(source := to_visit.pop())
+        if isinstance(source, ta.Function):
+            to_visit += [x for x in source.inputs if x is not None]
+    assert {form_of(source).dtype for source in inner} == {dtype}
     loss.backward()
-    assert {t.dtype for t in inner} == {dtype}
     assert {t.grad.dtype for t in leaves} == {dtype}
     assert all(t.grad.shape == t.shape for t in leaves)
+
+
+def test_a_graph_keeps_no_output_that_no_operation_stores():
+    x = leaf(2)
+    outputs = [Double.apply(x)]
+    outputs += [outputs[0].exp(), outputs[0].sum()]
+    stored = outputs[1].data
+    loss = outputs[1].sum() + outputs[2]
+    tensors = [weakref.ref(tensor) for tensor in outputs]
+    outputs.clear()
+    assert [tensor() for tensor in tensors] == [None] * 3
+    loss.backward()
+    np.testing.assert_allclose(ta.Tensor(x.grad).numpy(), 2 * ta.Tensor(stored).numpy() + 2)
 
 
 def test_a_leaf_does_not_share_its_gradient_with_an_array_that_an_operation_stores():

@@ -1,4 +1,4 @@
-"""The memory pool reuses unreferenced memory, and limits idle memory."""
+"""The memory pool reuses unreferenced memory, and wastes little of it."""
 
 import gc
 import os
@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 import tinyalex as ta
+from tinyalex import device, nn, optim
 from tinyalex import functional as F
-from tinyalex import nn, optim
-from tinyalex.kernels.cpu import memory_pool as module
-from tinyalex.kernels.cpu.memory_pool import MAX_POOL_RATIO, MIN_POOLED_BYTES, MemoryPool
+from tinyalex.device import memory_pool as module
+from tinyalex.device import tiles
+from tinyalex.device.memory_pool import MIN_POOLED_BYTES, SEGMENT_BYTES, MemoryPool
 
 
 @pytest.fixture
@@ -72,30 +73,49 @@ def test_a_view_keeps_the_memory_in_use(view, memory):
     assert bytes(seen) == before if isinstance(seen, memoryview) else (seen == before).all()
     del seen, other
     gc.collect()
-    assert where in {address(memory.empty((512, 1024), np.float32))} | {
-        address(idle) for idle in memory.idle
-    }
+    assert address(memory.empty((512, 1024), np.float32)) == where
 
 
-def test_idle_memory_is_limited_and_the_longest_idle_is_released_first(memory):
-    held = [memory.empty((MIN_POOLED_BYTES * (2**i),), np.uint8) for i in range(4)]
-    most = memory.bytes_in_use
-    assert most == memory.peak_bytes == 15 * MIN_POOLED_BYTES
-    del held
-    # In the memory of the third array.
-    assert memory.empty((3 * MIN_POOLED_BYTES,), np.uint8).size == 3 * MIN_POOLED_BYTES
-    for _ in range(5):
-        big = memory.empty((9 * MIN_POOLED_BYTES,), np.uint8)
-        idle_bytes = sum(idle.size for idle in memory.idle)
-        assert memory.bytes_in_use + idle_bytes <= MAX_POOL_RATIO * memory.peak_bytes
-        del big
-    assert memory.peak_bytes == most
+def megabytes(memory, *counts):
+    """Arrays of so many times MIN_POOLED_BYTES."""
+    return [memory.empty((count * MIN_POOLED_BYTES,), np.uint8) for count in counts]
 
 
-def test_memory_of_more_than_twice_the_size_is_not_reused(memory):
-    where = address(memory.empty((8 * MIN_POOLED_BYTES,), np.uint8))
-    small = memory.empty((3 * MIN_POOLED_BYTES,), np.uint8)
-    assert address(small) != where == address(memory.empty((5 * MIN_POOLED_BYTES,), np.uint8))
+def test_an_array_takes_the_smallest_free_block_in_which_it_fits(memory):
+    arrays = megabytes(memory, 3, 1, 2, 1)
+    first, _, third, _ = places = [address(a) for a in arrays]
+    assert places == sorted(places)
+    arrays[0] = arrays[2] = None
+    held = memory.bytes_held
+    new = megabytes(memory, 1, 1, 3)
+    assert [address(a) for a in new] == [third, third + MIN_POOLED_BYTES, first]
+    assert memory.bytes_held == held == memory.bytes_in_use == 7 * MIN_POOLED_BYTES
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (0, 2, 1), (1, 0, 2)])
+def test_free_neighbours_are_merged(order, memory):
+    arrays = megabytes(memory, 1, 1, 1, 1)
+    where = address(arrays[0])
+    for i in order:
+        arrays[i] = None
+        memory.collect_returned()
+    assert address(megabytes(memory, 3)[0]) == where
+    assert memory.bytes_held == 4 * MIN_POOLED_BYTES
+
+
+def test_a_second_segment_is_not_merged_with_the_first(memory, monkeypatch):
+    monkeypatch.setattr(module, "SEGMENT_BYTES", 4 * MIN_POOLED_BYTES)
+    arrays = megabytes(memory, 3, 3, 6, 1, 1)
+    assert [memory.size for memory in memory.segments.values()] == [
+        size * MIN_POOLED_BYTES for size in (4, 4, 6)
+    ]
+    assert memory.bytes_held == memory.bytes_in_use == 14 * MIN_POOLED_BYTES
+    for i, a in enumerate(arrays):
+        a.fill(i)
+    assert [set(a.tolist()) for a in arrays] == [{i} for i in range(5)]
+    del a, arrays
+    memory.collect_returned()
+    assert [block.size // MIN_POOLED_BYTES for block in memory.free] == [4, 4, 6]
 
 
 class AllocatesWhenCollected:
@@ -136,19 +156,36 @@ def test_a_child_process_can_allocate_although_the_lock_was_held_at_the_fork():
     assert os.waitstatus_to_exitcode(status) == 7
 
 
-def test_a_failed_allocation_is_not_counted_and_releases_idle_memory(memory, monkeypatch):
-    memory.empty((4 * MIN_POOLED_BYTES,), np.uint8)
+def test_a_failed_allocation_is_not_counted_and_releases_unused_segments(memory, monkeypatch):
+    monkeypatch.setattr(module, "SEGMENT_BYTES", 4 * MIN_POOLED_BYTES)
+    (kept,) = megabytes(memory, 2)
+    megabytes(memory, 4)
     attempts = []
 
     def out_of_memory(size):
-        attempts.append([idle.size for idle in memory.idle])
+        attempts.append((size // MIN_POOLED_BYTES, len(memory.segments)))
         raise MemoryError
 
     monkeypatch.setattr(module, "_aligned", out_of_memory)
     with pytest.raises(MemoryError):
-        memory.empty((64 * MIN_POOLED_BYTES,), np.uint8)
-    assert attempts == [[4 * MIN_POOLED_BYTES], []]
-    assert (memory.bytes_in_use, memory.peak_bytes) == (0, 4 * MIN_POOLED_BYTES)
+        megabytes(memory, 64)
+    assert attempts == [(64, 2), (64, 1)]
+    assert memory.bytes_in_use == memory.bytes_held == kept.size
+    assert memory.peak_bytes == 6 * MIN_POOLED_BYTES
+    assert megabytes(memory, 2)[0].size == kept.size
+
+
+def test_where_no_segment_can_be_reserved_as_much_as_is_needed_is(memory, monkeypatch):
+    own = module._aligned
+
+    def limited(size):
+        if size == SEGMENT_BYTES:
+            raise MemoryError
+        return own(size)
+
+    monkeypatch.setattr(module, "_aligned", limited)
+    megabytes(memory, 3, 1)
+    assert memory.bytes_held == 4 * MIN_POOLED_BYTES
 
 
 def test_arrays_that_threads_release_are_counted(memory):
@@ -195,21 +232,62 @@ def test_arrays_in_use_are_not_changed_by_later_steps(rng):
         np.testing.assert_array_equal(a, before)
 
 
-def test_later_steps_allocate_no_new_memory(rng, monkeypatch):
+@pytest.fixture
+def own_pool(memory, monkeypatch):
+    monkeypatch.setattr(module, "_pool", memory)
+    return memory
+
+
+def test_little_memory_is_held_beyond_what_is_in_use_at_once(rng, own_pool):
     model = nn.Sequential(
         nn.Conv2d(3, 64, 3, padding=1),
         nn.ReLU(),
         nn.MaxPool2d(3, 2),
-        nn.Conv2d(64, 64, 3, padding=1),
+        nn.Conv2d(64, 96, 3, padding=1),
         nn.ReLU(),
+        nn.LocalResponseNorm(5),
+        nn.MaxPool2d(3, 2),
+        nn.Flatten(),
+        nn.Linear(96 * 7 * 7, 512),
     )
-    x = rng.standard_normal((64, 3, 32, 32)).astype("f")
-    taken = []
-    own = module._aligned
-    monkeypatch.setattr(module, "_aligned", lambda size: taken.append(size) or own(size))
-    for step in range(5):
-        model.zero_grad()
-        model(x).sum().backward()
-        if step == 2:
-            taken.clear()
-    assert not taken
+    optimizer = optim.SGD(model.parameters(), lr=0.001, momentum=0.9)
+    labels = rng.integers(0, 512, 96)
+    for batch in (64, 96, 96, 80, 96):
+        x = rng.standard_normal((batch, 3, 32, 32)).astype("f")
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), labels[:batch]).backward()
+        optimizer.step()
+        held = own_pool.bytes_held if batch == 96 else 0
+    assert own_pool.peak_bytes > 50 * MIN_POOLED_BYTES
+    assert own_pool.bytes_held <= 1.25 * own_pool.peak_bytes
+    assert own_pool.bytes_held == held
+
+
+def test_the_memory_of_an_output_that_no_backward_pass_needs_is_reused(rng, own_pool):
+    """The output of a convolution is large; of it, max-pooling stores the offsets."""
+    convolution = nn.Conv2d(3, 64, 3, padding=1)
+    x = rng.standard_normal((32, 3, 32, 32)).astype("f")
+    y = convolution(x)
+    size = y.data.nbytes
+    before = own_pool.bytes_in_use
+    pooled = F.max_pool2d(y, 2)
+    del y
+    own_pool.collect_returned()
+    assert before - own_pool.bytes_in_use > 0.6 * size
+    pooled.sum().backward()
+    assert convolution.weight.grad.any()
+
+
+def test_scratch_memory_returns_to_the_pool_after_the_loop(own_pool):
+    batch, size = np.zeros(4), tiles.MAX_KEPT_BYTES + 1
+    used = []
+
+    def body(lo, hi, scratch):
+        large, small = (scratch.take(name, (size - i,), np.uint8) for i, name in enumerate("ab"))
+        assert (large.size, small.size) == (size, size - 1)
+        used.append(own_pool.bytes_in_use)
+
+    for _ in range(3):
+        device.for_tiles(batch, 0, body, single_threaded=True)
+        own_pool.collect_returned()
+    assert max(used) > 2 * size - 2 > own_pool.bytes_in_use

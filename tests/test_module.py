@@ -461,7 +461,7 @@ def convolutions_in(output):
     names, node = [], output.creator
     while node is not None:
         names.append(type(node).__name__)
-        node = next((source.creator for source in node.inputs if source is not None), None)
+        node = next((source for source in node.inputs if isinstance(source, ta.Function)), None)
     return names
 
 

@@ -124,6 +124,15 @@ def test_a_changed_result_of_an_operation_raises():
             root.backward(np.ones(root.shape, "f"))
 
 
+def test_a_change_of_a_result_is_detected_after_its_tensor_has_been_deleted():
+    y = leaves()[0].exp()
+    total = y.sum()
+    y.data *= 2
+    del y
+    with pytest.raises(RuntimeError, match=r"input 0 of Sum, a result of Exp of shape \(2,\), has"):
+        total.backward()
+
+
 def test_a_graph_that_was_kept_is_checked_again():
     w, v = leaves()
     loss = loss_of(w, v)

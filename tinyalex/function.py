@@ -1,14 +1,15 @@
 """Function: an operation with a forward and a backward pass; and the autograd graph.
 
-A Function stores its input tensors, a tensor the Function that computed it (`creator`).
-A tensor without a creator is a leaf. Forward and backward receive arrays, not tensors:
-derivatives are first order only.
+A tensor stores the Function that computed it (`creator`); without one it is a leaf. A
+Function stores its inputs as the Functions that computed them, and leaves as they are:
+a graph keeps an array only if an operation has stored it. Forward and backward receive
+arrays, not tensors: derivatives are first order only.
 """
 
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ContextDecorator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -104,14 +105,38 @@ class _Observer(threading.local):
 observer = _Observer()
 
 
+class Form(NamedTuple):
+    """What the gradient of an array has in common with it."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    device: str
+
+    @classmethod
+    def of(cls, x: Array) -> "Form":
+        return cls(x.shape, x.dtype, device.of(x))
+
+    def __str__(self) -> str:
+        return f"{self.dtype} array of shape {self.shape}"
+
+
 class GraphTensor:
     """A tensor as the graph uses it. `tinyalex.Tensor` is the only subclass."""
 
     data: Array
-    version = 0
-    """How often `data` has been changed."""
     requires_grad = False
     creator: "Function | None" = None
+    _version = 0
+    """Of a leaf. Tensors with the same creator have the same data: it has theirs."""
+
+    @property
+    def version(self) -> int:
+        """How often `data` has been changed."""
+        return (self if self.creator is None else self.creator)._version
+
+    @version.setter
+    def version(self, count: int) -> None:
+        (self if self.creator is None else self.creator)._version = count
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -166,11 +191,24 @@ class Function:
     """
 
     # Apart from __dict__, which has what `forward` stores.
-    __slots__ = ("__dict__", "__weakref__", "_versions", "inputs", "needs_input_grad")
+    __slots__ = (
+        "__dict__",
+        "__weakref__",
+        "_output",
+        "_version",
+        "_versions",
+        "inputs",
+        "needs_input_grad",
+    )
 
-    inputs: tuple[GraphTensor | None, ...] | None
-    """Each input that needs a gradient, None for the others; None once freed."""
+    inputs: "tuple[Function | GraphTensor | None, ...] | None"
+    """For each input that needs a gradient the Function that computed it, or the leaf;
+    None for the others. None once freed."""
     needs_input_grad: tuple[bool, ...]
+    _output: "Form"
+    """Of the result."""
+    _version: int
+    """How often the data of the result has been changed."""
     _versions: list[int]
     """The version of each of `inputs` in forward; 0 for the result of an operation."""
 
@@ -194,12 +232,12 @@ class Function:
         finish = observer.start and observer.start(cls, inputs, options)
         recording, first = is_grad_enabled(), None
         arrays: list[Any] = []
-        sources: list[GraphTensor | None] = []
+        sources: list[Source | None] = []
         for x in inputs:
             if isinstance(x, GraphTensor):
                 first = x if first is None else first
                 arrays.append(x.data)
-                sources.append(x if recording and x.requires_grad else None)
+                sources.append(_source(x) if recording and x.requires_grad else None)
             else:
                 arrays.append(x)
                 sources.append(None)
@@ -218,16 +256,19 @@ class Function:
         output = first.result(array)
         if True in node.needs_input_grad:
             output.requires_grad, output.creator = True, node
-            node._versions = [0 if t is None or t.creator else t.version for t in sources]
+            node._output, node._version = Form.of(array), 0
+            node._versions = [s._version if isinstance(s, GraphTensor) else 0 for s in sources]
         if finish:
             finish(output)
         return output
 
 
 def _describe(x: Any) -> str:
-    is_array = device.is_array(x)
-    return f"{x.dtype} array of shape {x.shape}" if is_array else f"a {type(x).__name__}"
+    return str(Form.of(x)) if device.is_array(x) else f"a {type(x).__name__}"
 
+
+Source = Function | GraphTensor
+"""A Function for its result, or a leaf."""
 
 _no_casts = casting(lambda operation, inputs: inputs)
 
@@ -239,8 +280,8 @@ def backward(root: GraphTensor, grad: Array, retain_graph: bool) -> None:
     counted first, so that each Function's backward runs once, with a complete gradient.
     """
     uses_left = _count_uses(root)
-    collected: dict[Any, Array] = {_key(root): grad}
-    ready = [_key(root)]
+    collected: dict[Source, Array] = {_source(root): grad}
+    ready = [_source(root)]
     with _no_casts, np.errstate(all="ignore"):
         while ready:
             node = ready.pop()
@@ -253,12 +294,12 @@ def backward(root: GraphTensor, grad: Array, retain_graph: bool) -> None:
             for source, share in zip(node.inputs, _input_grads(node, total), strict=True):
                 if source is None:
                     continue
-                key = _key(source)
                 if share is not None:
-                    collected[key] = _add(collected[key], share) if key in collected else share
-                uses_left[key] -= 1
-                if uses_left[key] == 0:
-                    ready.append(key)
+                    known = collected.get(source)
+                    collected[source] = share if known is None else _add(known, share)
+                uses_left[source] -= 1
+                if uses_left[source] == 0:
+                    ready.append(source)
             if not retain_graph:
                 _free(node)
 
@@ -268,20 +309,19 @@ def _add(x: Array, y: Array) -> Array:
         return device.asarray(x + y)
 
 
-def _key(tensor: GraphTensor) -> Any:
-    """The key of a tensor's gradient: its creator, or the leaf itself."""
+def _source(tensor: GraphTensor) -> Source:
     return tensor if tensor.creator is None else tensor.creator
 
 
-def _count_uses(root: GraphTensor) -> dict[Any, int]:
+def _count_uses(root: GraphTensor) -> dict[Source, int]:
     """The number of uses of each Function's output and of each leaf below `root`.
 
     Raises RuntimeError if the graph has been freed, or one of its tensors changed.
     """
-    uses: dict[Any, int] = {_key(root): 0}
+    uses: dict[Source, int] = {_source(root): 0}
     to_visit = [root.creator] if root.creator is not None else []
     if to_visit and root.version != 0:
-        raise _changed(root, "the tensor")
+        raise _changed(_source(root), "the tensor")
     while to_visit:
         node = to_visit.pop()
         if node.inputs is None:
@@ -293,18 +333,19 @@ def _count_uses(root: GraphTensor) -> dict[Any, int]:
         for i, (source, version) in enumerate(zip(node.inputs, node._versions, strict=True)):
             if source is None:
                 continue
-            if source.version != version:
+            if source._version != version:
                 raise _changed(source, f"input {i} of {type(node).__name__}")
-            key = _key(source)
-            if key not in uses and source.creator is not None:
-                to_visit.append(source.creator)
-            uses[key] = uses.get(key, 0) + 1
+            if source not in uses and isinstance(source, Function):
+                to_visit.append(source)
+            uses[source] = uses.get(source, 0) + 1
     return uses
 
 
-def _changed(tensor: GraphTensor, role: str) -> RuntimeError:
+def _changed(source: Source, role: str) -> RuntimeError:
+    name = type(source).__name__
+    kind = f"a {name}" if isinstance(source, GraphTensor) else f"a result of {name}"
     return RuntimeError(
-        f"backward: {role}, a {type(tensor).__name__} of shape {tensor.data.shape}, has been "
+        f"backward: {role}, {kind} of shape {form_of(source).shape}, has been "
         "changed after the forward pass computed with it, by optimizer.step() or an assignment "
         "to .data: gradients would be wrong. Call backward() before the change, or run the "
         "forward pass again."
@@ -337,13 +378,13 @@ def _input_grads(node: Function, grad_output: Array | None) -> Sequence[Array | 
         if source is None or grad is None:
             results.append(None)
             continue
-        if advice := _mismatch(grad, source.data):
+        if advice := _mismatch(grad, form := form_of(source)):
             raise ValueError(
                 f"{type(node).__name__}.backward: gradient {i} is {_describe(grad)}, but input {i} "
-                f"is {_describe(source.data)}. {advice}"
+                f"is {form}. {advice}"
             )
         grad = device.asarray(grad)
-        if source.creator is None:
+        if isinstance(source, GraphTensor):
             in_use = in_use or _memory_in_use(node, grad_output)
             if id(_owner(grad)) in in_use:
                 with device.on_device_of(grad):
@@ -353,30 +394,34 @@ def _input_grads(node: Function, grad_output: Array | None) -> Sequence[Array | 
     return results
 
 
-def _mismatch(grad: Any, array: Array) -> str:
+def form_of(source: Source) -> Form:
+    return Form.of(source.data) if isinstance(source, GraphTensor) else source._output
+
+
+def _mismatch(grad: Any, expected: Form) -> str:
     """The remedy for a gradient that does not match its input; empty if it does."""
     if not device.is_array(grad):
         return "Return an array."
-    here, there = device.of(array), device.of(grad)
-    if here != there:
+    shape, dtype, there = Form.of(grad)
+    if there != expected.device:
         return (
-            f"Compute it on the input's device, {here}, with xp = device.xp(grad_output); "
-            f"it is on {there}."
+            f"Compute it on the input's device, {expected.device}, with "
+            f"xp = device.xp(grad_output); it is on {there}."
         )
-    if grad.shape != array.shape:
+    if shape != expected.shape:
         return "If the input was broadcast, sum its gradient over the repeated axes."
-    if grad.dtype != array.dtype:
+    if dtype != expected.dtype:
         return (
-            f"Return it as {array.dtype}; a constant such as np.float64(1/n) turns float32 "
+            f"Return it as {expected.dtype}; a constant such as np.float64(1/n) turns float32 "
             "into float64, a Python float does not."
         )
     return ""
 
 
 def _memory_in_use(node: Function, grad_output: Array) -> set[int]:
-    """The ids of the arrays that own the memory of grad_output, of the inputs, and of
-    what `forward` stored."""
-    arrays = [grad_output, *(source.data for source in node.inputs or () if source is not None)]
+    """The ids of the arrays that own the memory of grad_output, of leaves, and of what
+    `forward` stored."""
+    arrays = [grad_output, *(x.data for x in node.inputs or () if isinstance(x, GraphTensor))]
     for value in vars(node).values():
         arrays += value if isinstance(value, (tuple, list)) else (value,)
     return {id(_owner(a)) for a in arrays}

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from tinyalex.course.expected import WrongShapeError, expect
-from tinyalex.function import Function, GraphTensor
+from tinyalex.function import Function, GraphTensor, Source, form_of
 from tinyalex.tensor import Tensor
 
 
@@ -43,19 +43,20 @@ def backward(node_class: Any, answer: Callable[..., Any]) -> Callable[[Tensor], 
         nodes: dict[Any, Any] = {}
         leaves: list[tuple[GraphTensor, Any]] = []
 
-        def node_of(tensor: GraphTensor) -> Any:
-            function = tensor.creator
-            key = function or tensor
-            if key not in nodes:
+        def node_of(source: Source) -> Any:
+            if source not in nodes:
+                function = source if isinstance(source, Function) else None
                 inputs = function.inputs if function else None
                 used = [(i, x) for i, x in enumerate(inputs or ()) if x is not None]
-                derivatives = [Derivative(function, i, x.data.shape) for i, x in used if function]
-                nodes[key] = node_class([node_of(x) for _, x in used], derivatives)
-                if not function:
-                    leaves.append((tensor, nodes[key]))
-            return nodes[key]
+                derivatives = [
+                    Derivative(function, i, form_of(x).shape) for i, x in used if function
+                ]
+                nodes[source] = node_class([node_of(x) for _, x in used], derivatives)
+                if isinstance(source, GraphTensor):
+                    leaves.append((source, nodes[source]))
+            return nodes[source]
 
-        answer(node_of(loss))
+        answer(node_of(loss.creator or loss))
         for leaf, node in leaves:
             leaf.accumulate_grad(expect(leaf.data.shape, node.grad, "backward", 2))
 

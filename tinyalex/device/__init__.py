@@ -1,4 +1,4 @@
-"""Devices, arrays, uploads, CUDA graphs, loops over tiles, threads, random numbers.
+"""Devices, arrays, memory, uploads, CUDA graphs, tiles, threads, random numbers.
 
 `xp = device.xp(x)` is the array library of `x`, NumPy or CuPy; `k = kernels.of(x)` its
 primitives. Only this package and `kernels/` import CuPy.

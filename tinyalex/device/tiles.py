@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyalex.device import memory_pool
 from tinyalex.device.arrays import Array, of, xp
 from tinyalex.device.selection import memory
 
@@ -34,6 +35,11 @@ others wait.
 """
 
 
+MAX_KEPT_BYTES = 4 << 20
+"""Scratch memory with a name that a thread keeps until its next loop over tiles. Larger
+buffers return to the memory pool: other layers and activations use their memory."""
+
+
 class Scratch:
     """Reusable buffers by name. Each tile overwrites those of the tile before."""
 
@@ -46,8 +52,15 @@ class Scratch:
         size = math.prod(shape) * np.dtype(dtype).itemsize
         buffer = self.buffers.get(name)
         if buffer is None or buffer.size < size:
-            buffer = self.buffers[name] = self.library.empty(size, np.uint8)
+            del buffer
+            self.buffers.pop(name, None)
+            buffer = self.buffers[name] = self.library.empty((size,), np.uint8)
         return buffer[:size].view(dtype).reshape(shape)
+
+    def release(self) -> None:
+        """Delete the buffers larger than MAX_KEPT_BYTES."""
+        for name in [name for name, b in self.buffers.items() if b.size > MAX_KEPT_BYTES]:
+            del self.buffers[name]
 
 
 Body = Callable[[int, int, Scratch], Any]
@@ -145,7 +158,7 @@ class _Thread(threading.local):
     one of a batch."""
 
     def __init__(self) -> None:
-        self.scratch, self.only_tile_scratch = Scratch(np), Scratch(np)
+        self.scratch, self.only_tile_scratch = Scratch(memory_pool), Scratch(memory_pool)
         self.in_tile = self.in_only_tile = False
 
 
@@ -166,6 +179,7 @@ def run_share(tiles: list[tuple[int, int]], body: Body) -> Any:
         return _run(tiles, body, _thread.scratch)
     finally:
         _thread.in_tile = False
+        _thread.scratch.release()
 
 
 def _run_only_tile(tiles: list[tuple[int, int]], body: Body) -> Any:
@@ -175,6 +189,7 @@ def _run_only_tile(tiles: list[tuple[int, int]], body: Body) -> Any:
         return _run(tiles, body, _thread.only_tile_scratch)
     finally:
         _thread.in_only_tile = False
+        _thread.only_tile_scratch.release()
 
 
 def _add(total: Any, part: Any) -> Any:

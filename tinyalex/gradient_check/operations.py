@@ -156,12 +156,12 @@ def _recorded(numerical: NumericalGradient) -> tuple[list[Operation], list[str],
 def _nodes(y: GraphTensor) -> list[Function]:
     """All operations in the graph of `y`."""
     found: dict[Function, None] = {}
-    to_visit = [y]
+    to_visit: list[Any] = [y.creator]
     while to_visit:
-        node = to_visit.pop().creator
-        if node is not None and node not in found:
+        node = to_visit.pop()
+        if isinstance(node, Function) and node not in found:
             found[node] = None
-            to_visit += [source for source in node.inputs or () if source is not None]
+            to_visit += node.inputs or ()
     return list(found)
 
 

@@ -6,6 +6,7 @@ normalisation and ReLU, NumPy then loops over long contiguous rows of N*C values
 
 from tinyalex.kernels.cpu.activation import relu, relu_backward
 from tinyalex.kernels.cpu.adam import adam_update
+from tinyalex.kernels.cpu.allocation import activation, as_activation, like, ready
 from tinyalex.kernels.cpu.augmentation import augment
 from tinyalex.kernels.cpu.columns import (
     col2im,
@@ -38,7 +39,6 @@ from tinyalex.kernels.cpu.loss import (
     weighted_mean_backward,
 )
 from tinyalex.kernels.cpu.loss_scale import find_not_finite, update_loss_scale
-from tinyalex.kernels.cpu.memory_pool import activation, as_activation, like, ready
 from tinyalex.kernels.cpu.normalization import (
     lrn,
     lrn_backward,

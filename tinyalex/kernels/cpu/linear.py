@@ -3,7 +3,8 @@
 import numpy as np
 
 from tinyalex import device
-from tinyalex.kernels.cpu import activation
+from tinyalex.kernels.cpu.activation import relu as apply_relu
+from tinyalex.kernels.cpu.activation import relu_grad
 from tinyalex.kernels.cpu.dropout import dropout
 from tinyalex.kernels.cpu.half_precision import in_float32
 
@@ -13,7 +14,7 @@ def bias_relu(y: np.ndarray, bias: np.ndarray | None, relu: bool) -> None:
     if bias is not None:
         y += bias
     if relu:
-        activation.relu(y, y)
+        apply_relu(y, y)
 
 
 @in_float32("dz", "dbias")
@@ -24,7 +25,7 @@ def bias_relu_backward(
 
     y (N, O): the output of the ReLU, or of the dropout with this scale that follows it.
     """
-    activation.relu_grad(dy, y, dz)
+    relu_grad(dy, y, dz)
     if scale != 1:
         dz *= scale
     dbias[...] = dz.sum(axis=0, dtype=device.sum_dtype(dz.dtype))

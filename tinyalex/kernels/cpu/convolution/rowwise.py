@@ -21,9 +21,9 @@ import numpy as np
 
 from tinyalex import device
 from tinyalex.kernels.cpu.activation import masked
+from tinyalex.kernels.cpu.allocation import activation, empty
 from tinyalex.kernels.cpu.gemm import stacked_matmul, sum_of_matmuls
 from tinyalex.kernels.cpu.layout import as_hwnc
-from tinyalex.kernels.cpu.memory_pool import activation, empty
 from tinyalex.kernels.geometry import ConvFunction, ConvShape
 
 

@@ -37,6 +37,7 @@ import numpy as np
 
 from tinyalex import device
 from tinyalex.kernels.cpu.activation import masked, relu_backward
+from tinyalex.kernels.cpu.allocation import activation, empty, like
 from tinyalex.kernels.cpu.convolution.filter_cache import cached, invalidate
 from tinyalex.kernels.cpu.convolution.winograd_range import (
     MAX_GRADIENT_RATIO,
@@ -52,7 +53,6 @@ from tinyalex.kernels.cpu.convolution.winograd_transforms import (
 )
 from tinyalex.kernels.cpu.gemm import MIN_PARALLEL_MADDS, matmul, stacked_matmul
 from tinyalex.kernels.cpu.layout import as_hwnc
-from tinyalex.kernels.cpu.memory_pool import activation, empty, like
 from tinyalex.kernels.geometry import ConvFunction, ConvShape
 
 MIN_TILE_IMAGES = 32
