@@ -10,9 +10,6 @@ from tinyalex import device
 MIN_PARALLEL_ELEMENTS = 1 << 18
 """Up to this size a single thread is as fast as two: starting a loop takes longer."""
 
-BLOCK_ELEMENTS = 1 << 15
-"""Elements of each array in a block: all of them stay in a core's L2 cache."""
-
 
 def sgd_update(
     weights: list[np.ndarray],
@@ -69,13 +66,9 @@ def for_blocks(
     first = arrays[0]
 
     wide = device.sum_dtype(first.dtype)
-    step = max(1, BLOCK_ELEMENTS // max(1, first[:1].size))
 
     def body(lo: int, hi: int, scratch: device.Scratch) -> None:
-        for start in range(lo, hi, step):
-            run([a[start : min(start + step, hi)] for a in arrays], scratch)
-
-    def run(parts: list[np.ndarray], scratch: device.Scratch) -> None:
+        parts = [a[lo:hi] for a in arrays]
         if wide == first.dtype:
             block(parts, scratch)
             return
@@ -89,4 +82,4 @@ def for_blocks(
     if first.size <= MIN_PARALLEL_ELEMENTS:
         body(0, len(first), device.Scratch(np))
     else:
-        device.for_tiles(first, 0, body)
+        device.for_tiles(first, 8 * first[:1].size * wide.itemsize, body)
