@@ -24,8 +24,9 @@ from typing import Any
 import machine
 import report
 import turns
-from alexnet_step import busiest, positive
+from alexnet_step import positive
 from file_batches import RESIZE, SIZE
+from step_report import busiest
 from turns import OURS
 
 from tinyalex import data
