@@ -116,7 +116,7 @@ MUTANTS = [
         ("the window not mirrored", "low = max(-(size - 1) / 2,", "low = max(-size / 2,"),
         ("the gradient where the ReLU is 0", "Wide<T>(y[index]) <= 0 ? Wide<T>(0) : dy", "dy"),
         ("the factor 2 left out", "2 * a * beta", "a * beta"),
-        ("neighbours along the map", "index + low * P; other <= index + high * P; other += P", "index + low; other <= index + high; ++other"),
+        ("neighbours along the map", "other = index + j * P", "other = index + j"),
         ("the sum before the ReLU", "sum += Wide<T>(grad);", "sum += dy;"),
         ("the segments overlap", "min(first + length, images * P)", "min(first + length + 1, images * P)"),
         ("summed in single precision", "Wide<T> neighbours = 0", "float neighbours = 0", "comparison", "float64"),

@@ -233,7 +233,7 @@ def test_a_norm_that_does_not_fit_is_named(rng):
         ValueError, match=r"conv2d: norm needs relu=True\. Apply local_response_norm"
     ):
         F.conv2d(x, w, norm=NORM)
-    with pytest.raises(ValueError, match="conv2d: groups=2 does not divide the 3 channels of an"):
+    with pytest.raises(ValueError, match="response_norm: groups=2 does not divide the 3 channels"):
         F.conv2d(x, w, relu=True, norm=NORM)
 
 

@@ -69,9 +69,10 @@ class Conv2d(ConvFunction):
         backward   dw  += dy @ col.T      the sum over all uses of a weight
                    dcol = w.T @ dy        col2im adds each patch to its pixels of dx
 
-    Stores x and w, and the columns if kernels.of(x).keeps(col): they are KH*KW times as
-    large as x. Otherwise they are computed again for dw. With `relu`, the result is
-    relu(y). It is stored too, and dy is masked where it is <= 0.
+    Stores x and w, and the columns if one tile is the whole batch and `keep_columns`
+    allows it: they are KH*KW times as large as x. Otherwise they are computed again for
+    dw. With `relu`, the result is relu(y). It is stored too, and dy is masked where it
+    is <= 0.
 
     With `relu` and `norm`, the result is z, the response normalization of relu(y), with
     the formulas of `LocalResponseNorm`: computed while the product is copied to y and
@@ -94,7 +95,7 @@ class Conv2d(ConvFunction):
         x, w, b = k.ready(x), k.ready(w), None if b is None else k.ready(b)
         y = k.activation((len(x), len(w), *shape.out), x.dtype)
         self.x, self.w, self.y, self.shape = x, w, y if relu else None, shape
-        self.kept: Array | None = None
+        self.kept_columns: Array | None = None
         self.norm = norm
         if norm is not None:
             self.z, self.s = k.like(y), k.like(y)
@@ -102,8 +103,8 @@ class Conv2d(ConvFunction):
         def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
             col, product = self.columns(scratch, hi - lo), self.product(scratch, hi - lo)
             k.im2col(x[lo:hi], col, *shape.window)
-            if self.needs_input_grad[1] and hi - lo == len(x) and k.keeps(col):
-                self.kept = col
+            if self.needs_input_grad[1] and hi - lo == len(x) and k.keep_columns(col):
+                self.kept_columns = col
             k.matmul_in_tile(*self.by_group(as_rows(w), k.matrix(col), k.matrix(product)))
             self.from_columns(product, b, y, slice(lo, hi))
 
@@ -123,7 +124,7 @@ class Conv2d(ConvFunction):
             self.to_columns(dy, dproduct, db, slice(lo, hi))
             dw = None
             if want_dw:
-                col = self.kept
+                col = self.kept_columns
                 if col is None:
                     col = self.columns(scratch, hi - lo)
                     k.im2col(x[lo:hi], col, *window)
@@ -238,7 +239,7 @@ def conv2d(
     elif not relu:
         raise ValueError("conv2d: norm needs relu=True. Apply local_response_norm to the result.")
     elif function is Conv2d:
-        options = lrn_options("conv2d", (len(x), len(w), *shape.out), **norm)
+        options = lrn_options((len(x), len(w), *shape.out), **norm)
         y = Conv2d.apply(x, w, b, shape=shape, relu=True, norm=options)
     else:
         y = function.apply(x, w, b, shape=shape, relu=True)

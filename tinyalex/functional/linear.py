@@ -33,7 +33,8 @@ class Linear(Function):
         dx = dy @ w      dw = dy.T @ x      db = sum of dy over the samples
 
     With `relu`, the result is relu(y). It is stored, and dy is 0 where it is <= 0. With
-    `relu` and `dropout`, that is true of dropout(relu(y)): no mask is stored.
+    `relu` and `dropout`, that is true of dropout(relu(y)): no mask is stored. Where the
+    result is NaN, dy passes.
     """
 
     def forward(

@@ -55,8 +55,9 @@ class SoftmaxCrossEntropy(Function):
 
 
 class MeanCrossEntropy(SoftmaxCrossEntropy):
-    """The weighted mean of these losses. With total = sum of counts,
+    """The weighted mean of the losses of `SoftmaxCrossEntropy`.
 
+        total = sum of counts
         loss  = (sum of loss[n]) / total
         dx[n] = dloss / total * w[t] * (p[n] - onehot(t)), 0 if total is 0
 

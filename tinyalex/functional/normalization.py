@@ -90,12 +90,11 @@ def local_response_norm(
             f"{op}: input has shape {x.shape}, expected (N, C, ...) with at least three axes."
         )
     options = size, alpha, beta, k
-    norm = lrn_options(op, x.shape, *options, alpha_mode=alpha_mode, groups=groups)
+    norm = lrn_options(x.shape, *options, alpha_mode=alpha_mode, groups=groups)
     return LocalResponseNorm.apply(x, **norm._asdict())
 
 
 def lrn_options(
-    op: str,
     shape: Shape,
     size: int,
     alpha: float = 1e-4,
@@ -106,6 +105,7 @@ def lrn_options(
     groups: int = 1,
 ) -> Norm:
     """The options of `local_response_norm` of an array of this shape, checked."""
+    op = "local_response_norm"
     check_groups(op, groups, shape[1], f"channels of an array {shape}")
     return Norm(size, _factor(op, alpha, alpha_mode, size, size), beta, k, groups)
 

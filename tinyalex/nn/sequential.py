@@ -12,7 +12,7 @@ from tinyalex.nn.tracing import note_stage
 class Sequential(Module):
     """A chain of layers, named by their indices or by the keys of a dict.
 
-    With fast paths on, some pairs of layers are computed in one pass (nn/fusion.py).
+    With fast paths on, some adjacent layers are computed in one pass (nn/fusion.py).
 
     >>> import tinyalex as ta
     >>> net = Sequential(ta.nn.Linear(4, 8), ta.nn.ReLU(), ta.nn.Linear(8, 2))

@@ -47,8 +47,8 @@ def matrix(a: np.ndarray) -> np.ndarray:
     return np.moveaxis(a, -3, -1).reshape(math.prod(rows), oh * ow * t, copy=False)
 
 
-def keeps(col: np.ndarray) -> bool:
-    """Whether the columns of a whole batch are kept for the backward pass.
+def keep_columns(col: np.ndarray) -> bool:
+    """Whether the caller shall keep the columns of a whole batch for the backward pass.
 
     Not on the CPU, where the tiles of a worker share one buffer that fits in the cache.
     """

@@ -25,7 +25,7 @@ from tinyalex.kernels.cuda.convolution import conv2d_weight_grad as conv2d_weigh
 from tinyalex.kernels.cuda.convolution import from_columns as from_columns
 from tinyalex.kernels.cuda.convolution import from_columns_lrn as from_columns_lrn
 from tinyalex.kernels.cuda.convolution import im2col as im2col
-from tinyalex.kernels.cuda.convolution import keeps as keeps
+from tinyalex.kernels.cuda.convolution import keep_columns as keep_columns
 from tinyalex.kernels.cuda.convolution import matmul_in_tile as matmul_in_tile
 from tinyalex.kernels.cuda.convolution import matmul_transposed as matmul_transposed
 from tinyalex.kernels.cuda.convolution import matrix as matrix

@@ -1,6 +1,8 @@
 """Convolution on a GPU, with columns and without."""
 
 import math
+import weakref
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -21,9 +23,12 @@ SEGMENT_BLOCKS, MIN_MATMUL_POSITIONS, MIN_SUM_POSITIONS = 256, 64, 4 * BLOCK_THR
 their own: together about two blocks per multiprocessor of a large GPU. Segments shorter
 than the minimum would cost more in the sum over segments."""
 
-MAX_KEPT_SHARE = 32
-"""Columns are kept for the backward pass if they are at most 1/32 of the GPU's memory:
-a network has many layers."""
+MAX_KEPT_SHARE, MAX_ALL_KEPT_SHARE = 32, 4
+"""Columns are kept for the backward pass if they are at most 1/32 of the GPU's memory,
+and all columns that are kept at a time at most a quarter of it."""
+
+_kept_bytes: Counter[str] = Counter()
+"""Of the columns that are kept now, by device."""
 
 
 def column_dtype(dtype: Any) -> np.dtype:
@@ -46,13 +51,20 @@ def matrix(a: Array) -> Array:
     return a.reshape(math.prod(a.shape[:-3]), math.prod(a.shape[-3:]))
 
 
-def keeps(col: Array) -> bool:
-    return col.nbytes <= _max_kept_bytes(device.of(col))
+def keep_columns(col: Array) -> bool:
+    name, size = device.of(col), col.nbytes
+    total = _memory_bytes(name)
+    kept = _kept_bytes[name] + size
+    if size > total // MAX_KEPT_SHARE or kept > total // MAX_ALL_KEPT_SHARE:
+        return False
+    _kept_bytes[name] = kept
+    weakref.finalize(col, _kept_bytes.subtract, {name: size}).atexit = False
+    return True
 
 
 @cache
-def _max_kept_bytes(name: str) -> int:
-    return device.memory(name)["total"] // MAX_KEPT_SHARE
+def _memory_bytes(name: str) -> int:
+    return device.memory(name)["total"]
 
 
 def matmul_in_tile(a: Array, b: Array, out: Array) -> None:
