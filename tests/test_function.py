@@ -327,3 +327,48 @@ def test_infinities_give_no_warnings_in_worker_threads(monkeypatch):
     monkeypatch.setattr("tinyalex.device.tiles.workers", lambda: 2)
     x = np.full((8, 4, 3, 3), 1e30, "f")
     assert not np.isnan(F.local_response_norm(x, 5, 1.0).numpy()).any()
+
+
+def test_forward_may_store_attributes_of_any_natural_name():
+    class Square(ta.Function):
+        def forward(self, x):
+            self._version = self._versions = x
+            self._output = x * x
+            return self._output
+
+        def backward(self, dy):
+            return 2 * dy * self._version
+
+    x = ta.Tensor([1.0, 2.0], requires_grad=True)
+    Square.apply(x).sum().backward()
+    assert x.grad.tolist() == [2, 4]
+
+
+@pytest.mark.parametrize("leaf_first", [False, True])
+def test_a_gradient_returned_twice_is_copied_for_a_leaf(leaf_first):
+    class Double(ta.Function):
+        def forward(self, x, y):
+            return 2 * (x + y)
+
+        def backward(self, dy):
+            g = 2 * dy
+            return g, g
+
+    x, y = (ta.Tensor([1.0], requires_grad=True) for _ in range(2))
+    y.register_hook(lambda grad: grad.__imul__(0) and None)
+    result = x * 1
+    Double.apply(*((y, result) if leaf_first else (result, y))).sum().backward()
+    assert (x.grad.tolist(), y.grad.tolist()) == ([2], [0])
+
+
+def test_a_result_in_the_other_byte_order_has_a_gradient():
+    class Swapped(ta.Function):
+        def forward(self, x):
+            return x.astype(x.dtype.newbyteorder())
+
+        def backward(self, dy):
+            return dy
+
+    x = ta.Tensor([1.0], requires_grad=True)
+    (Swapped.apply(x) * 2).sum().backward()
+    assert x.grad.tolist() == [2]

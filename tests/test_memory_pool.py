@@ -156,6 +156,13 @@ def test_a_child_process_can_allocate_although_the_lock_was_held_at_the_fork():
     assert os.waitstatus_to_exitcode(status) == 7
 
 
+def test_segments_that_are_too_small_are_released(memory, monkeypatch):
+    monkeypatch.setattr(module, "SEGMENT_BYTES", 4 * MIN_POOLED_BYTES)
+    for count in (5, 6, 7):
+        megabytes(memory, count)
+    assert memory.bytes_held == 7 * MIN_POOLED_BYTES
+
+
 def test_a_failed_allocation_is_not_counted_and_releases_unused_segments(memory, monkeypatch):
     monkeypatch.setattr(module, "SEGMENT_BYTES", 4 * MIN_POOLED_BYTES)
     (kept,) = megabytes(memory, 2)
@@ -169,7 +176,7 @@ def test_a_failed_allocation_is_not_counted_and_releases_unused_segments(memory,
     monkeypatch.setattr(module, "_aligned", out_of_memory)
     with pytest.raises(MemoryError):
         megabytes(memory, 64)
-    assert attempts == [(64, 2), (64, 1)]
+    assert attempts == [(64, 1), (64, 1)]
     assert memory.bytes_in_use == memory.bytes_held == kept.size
     assert memory.peak_bytes == 6 * MIN_POOLED_BYTES
     assert megabytes(memory, 2)[0].size == kept.size

@@ -106,7 +106,7 @@ observer = _Observer()
 
 
 class Form(NamedTuple):
-    """What the gradient of an array has in common with it."""
+    """Shape, dtype and device of an array, and of its gradient."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
@@ -126,17 +126,17 @@ class GraphTensor:
     data: Array
     requires_grad = False
     creator: "Function | None" = None
-    _version = 0
-    """Of a leaf. Tensors with the same creator have the same data: it has theirs."""
+    _data_version = 0
+    """Of a leaf. The results of an operation share that of their creator."""
 
     @property
     def version(self) -> int:
         """How often `data` has been changed."""
-        return (self if self.creator is None else self.creator)._version
+        return (self if self.creator is None else self.creator)._data_version
 
     @version.setter
     def version(self, count: int) -> None:
-        (self if self.creator is None else self.creator)._version = count
+        (self if self.creator is None else self.creator)._data_version = count
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -155,7 +155,7 @@ class GraphTensor:
 
     @property
     def result_class(self) -> Any:
-        """The class of tensors of other values."""
+        """The class of an operation's output."""
         return type(self)
 
     def result(self, array: Array) -> Any:
@@ -194,9 +194,9 @@ class Function:
     __slots__ = (
         "__dict__",
         "__weakref__",
-        "_output",
-        "_version",
-        "_versions",
+        "_data_version",
+        "_input_versions",
+        "_result_form",
         "inputs",
         "needs_input_grad",
     )
@@ -205,11 +205,10 @@ class Function:
     """For each input that needs a gradient the Function that computed it, or the leaf;
     None for the others. None once freed."""
     needs_input_grad: tuple[bool, ...]
-    _output: "Form"
-    """Of the result."""
-    _version: int
+    _result_form: Form
+    _data_version: int
     """How often the data of the result has been changed."""
-    _versions: list[int]
+    _input_versions: list[int]
     """The version of each of `inputs` in forward; 0 for the result of an operation."""
 
     def forward(self, *arrays: Any, **options: Any) -> Array:
@@ -256,8 +255,10 @@ class Function:
         output = first.result(array)
         if True in node.needs_input_grad:
             output.requires_grad, output.creator = True, node
-            node._output, node._version = Form.of(array), 0
-            node._versions = [s._version if isinstance(s, GraphTensor) else 0 for s in sources]
+            node._result_form, node._data_version = Form.of(output.data), 0
+            node._input_versions = [
+                source._data_version if isinstance(source, GraphTensor) else 0 for source in sources
+            ]
         if finish:
             finish(output)
         return output
@@ -330,10 +331,10 @@ def _count_uses(root: GraphTensor) -> dict[Source, int]:
                 "backward(). Run the forward pass again, or call the first "
                 "backward(retain_graph=True)."
             )
-        for i, (source, version) in enumerate(zip(node.inputs, node._versions, strict=True)):
+        for i, (source, version) in enumerate(zip(node.inputs, node._input_versions, strict=True)):
             if source is None:
                 continue
-            if source._version != version:
+            if source._data_version != version:
                 raise _changed(source, f"input {i} of {type(node).__name__}")
             if source not in uses and isinstance(source, Function):
                 to_visit.append(source)
@@ -386,16 +387,16 @@ def _input_grads(node: Function, grad_output: Array | None) -> Sequence[Array | 
         grad = device.asarray(grad)
         if isinstance(source, GraphTensor):
             in_use = in_use or _memory_in_use(node, grad_output)
-            if id(_owner(grad)) in in_use:
+            owner = _owner(grad)
+            if id(owner) in in_use or sum(_owner(other) is owner for other in grads) > 1:
                 with device.on_device_of(grad):
                     grad = grad.copy()
-            in_use.add(id(_owner(grad)))
         results.append(grad)
     return results
 
 
 def form_of(source: Source) -> Form:
-    return Form.of(source.data) if isinstance(source, GraphTensor) else source._output
+    return Form.of(source.data) if isinstance(source, GraphTensor) else source._result_form
 
 
 def _mismatch(grad: Any, expected: Form) -> str:

@@ -94,14 +94,14 @@ class Tensor(Reductions, Conversions):
 
     @property
     def result_class(self) -> "type[Tensor]":
-        """The class of tensors of other values; for a Parameter, Tensor too."""
+        """The class of an operation's output, also for a subclass such as Parameter."""
         return Tensor
 
     def result(self, array: Array) -> "Tensor":
         """`array`, computed from this tensor, as a tensor that needs no gradient."""
         _check_dtype(array)
         # __init__ would take as long as an operation on a few elements.
-        tensor = Tensor.__new__(Tensor)
+        tensor = self.result_class.__new__(self.result_class)
         tensor._data = devices.asarray(array)
         return tensor
 

@@ -65,7 +65,8 @@ class MemoryPool:
 
     def renew_lock(self) -> None:
         """After a fork: another thread of the parent may have held the lock."""
-        self.lock, self.holder = threading.Lock(), 0
+        # A finalizer or a signal handler may allocate while its thread holds the lock.
+        self.lock, self.holder = threading.RLock(), 0
 
     @property
     def bytes_held(self) -> int:
@@ -121,7 +122,7 @@ class MemoryPool:
         self.free[first:last] = [Block(segment, start, stop)]
 
     def _find_free(self, size: int) -> Block | None:
-        """The start of the smallest free block of at least `size`."""
+        """The start of the smallest free block that is large enough."""
         fitting = [i for i, block in enumerate(self.free) if size <= block.size]
         if not fitting:
             return None
@@ -133,10 +134,10 @@ class MemoryPool:
 
     def _add_segment(self, size: int) -> None:
         """Add SEGMENT_BYTES of free memory, at least `size`; if that fails, `size`."""
+        self._release_unused_segments()  # they are too small
         try:
             memory = _aligned(max(size, SEGMENT_BYTES))
         except MemoryError:
-            self._release_unused_segments()
             memory = _aligned(size)
         number = max(self.segments, default=0) + 1
         self.segments[number], self.touched[number] = memory, 0

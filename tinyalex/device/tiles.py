@@ -36,7 +36,7 @@ others wait.
 
 
 MAX_KEPT_BYTES = 4 << 20
-"""Scratch memory with a name that a thread keeps until its next loop over tiles. Larger
+"""Scratch memory with a name that a thread keeps for its lifetime. After a loop, larger
 buffers return to the memory pool: other layers and activations use their memory."""
 
 
@@ -81,7 +81,7 @@ def for_tiles(
     batch            an array with the length of the batch, on the device to use
     bytes_each       scratch memory per element of the batch; determines the tile size
     min_tile         least limit of the tile size, even above MAX_TILE_BYTES
-    multiple         of this number are the sizes of all tiles but the last
+    multiple         the sizes of all tiles but the last are multiples of it
     single_threaded  run in the calling thread, for small batches
     tiles            the tiles to use instead, for example those of an earlier loop
     body             returns None, a new array, or a tuple of them; may run in several

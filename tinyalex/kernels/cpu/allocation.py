@@ -24,7 +24,7 @@ def as_activation(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 def like(x: np.ndarray) -> np.ndarray:
     """An uninitialised array with the shape, dtype and memory order of `x`."""
     if x.nbytes < MIN_POOLED_BYTES:
-        return np.empty_like(x)
+        return np.empty_like(x, subok=False)
     order = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
     return empty(tuple(x.shape[axis] for axis in order), x.dtype).transpose(np.argsort(order))
 

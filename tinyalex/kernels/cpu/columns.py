@@ -74,7 +74,9 @@ def matmul_in_tile(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
 
 def matmul_transposed(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a @ b.T for stacks, by (b @ a.T).T, twice as fast if a has few rows."""
-    out[...] = (b @ a.swapaxes(-1, -2)).swapaxes(-1, -2)
+    product = np.empty((*b.shape[:-1], a.shape[-2]), a.dtype)
+    matmul_in_tile(b, a.swapaxes(-1, -2), out=product)
+    out[...] = product.swapaxes(-1, -2)
 
 
 def im2col(

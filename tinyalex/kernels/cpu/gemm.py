@@ -31,7 +31,7 @@ MAX_SERIAL_MADDS = 1 << 18
 
 MIN_PARALLEL_MADDS, MIN_PARALLEL_BYTES = 1 << 24, 8 << 20
 """Multiply-adds, or bytes of the larger matrix, above which several workers are faster
-than one: with few columns, reading it takes longest."""
+than one. With few columns, reading the matrix takes longest."""
 
 MAX_UNPACKED_MADDS = 1_000_000
 """Multiply-adds up to which OpenBLAS multiplies without packing."""
@@ -42,7 +42,7 @@ MAX_THIN = 32
 MIN_TERMS = 512
 """Terms of a sum from which few columns are partitioned."""
 
-ROW_MAJOR_TERMS, ROW_MAJOR_PRODUCTS = 512, 128
+ROW_MAJOR_TERMS, ROW_MAJOR_PRODUCT = 512, 128
 """Few columns, a row-major `a`: terms of a block, and elements of its product."""
 
 COLUMN_MAJOR_BLOCK = 64
@@ -83,11 +83,12 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     elif short_sums:
         multiply, multiple = _short_sums, SHORT_SUM_BLOCK[0]
     elif unpacked and terms > MIN_TERMS and 1 < columns <= MAX_THIN:
-        multiple = COLUMN_MAJOR_BLOCK
         if a.strides[0] > a.strides[1]:
             multiply, partial_sums = _few_columns, terms // ROW_MAJOR_TERMS
+            multiple = _row_major_rows(columns)
         else:
             multiply, partial_sums = _few_columns_by_columns, 2
+            multiple = COLUMN_MAJOR_BLOCK
 
     def run(lo: int, hi: int, scratch: device.Scratch) -> None:
         multiply(a[lo:hi], b, out[lo:hi], scratch)
@@ -159,7 +160,7 @@ def _unpacked(length: int, min_block: int, madds_each: int) -> bool:
 def _few_columns(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.Scratch) -> None:
     """out = the sum over s of a[:, s] @ b[s], for a row-major `a`."""
     (rows, terms), columns = a.shape, b.shape[1]
-    r = _block_size(rows, max(8, ROW_MAJOR_PRODUCTS // columns))
+    r = _block_size(rows, _row_major_rows(columns))
     k = _block_size(terms, ROW_MAJOR_TERMS)
     if not (r and k):
         np.matmul(a, b, out=out)
@@ -169,6 +170,11 @@ def _few_columns(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.
     partial = scratch.take("partial sums", (rows // r, terms // k, r, columns), out.dtype)
     np.matmul(blocks, factors, out=partial)
     _split_axis(out, 0, r)[...] = partial.sum(axis=1)
+
+
+def _row_major_rows(columns: int) -> int:
+    """Rows of a block: a power of two, of which many numbers of rows are multiples."""
+    return max(8, 1 << (ROW_MAJOR_PRODUCT // columns).bit_length() - 1)
 
 
 def _few_columns_by_columns(
