@@ -62,6 +62,25 @@ def test_a_framework_that_is_not_installed_is_reported_and_left_out(tmp_path):
     assert list(found["results"][0]["contenders"]) == ["tinyalex"]
 
 
+def test_each_layer_of_an_inference_has_its_floor(tmp_path):
+    printed, found = run("one_image.py", "--variant=quick", "--seconds=0", folder=tmp_path)
+    assert [layer["layer"] for layer in found["layers"]] == [
+        "conv1",
+        "conv2",
+        "conv3",
+        "fc1",
+        "fc2",
+    ]
+    first = found["layers"][0]
+    assert (first["bytes"], first["flop"]) == (4 * 32 * 76, 2 * 32 * 75 * 32 * 32)
+    for layer in found["layers"]:
+        rate = {"memory": found["bandwidth"], "sgemm": found["sgemm_peak"]}[layer["bound"]]
+        amount = layer["bytes" if layer["bound"] == "memory" else "flop"]
+        assert layer["floor"] == pytest.approx(amount / rate)
+        assert layer["floor"] >= layer["bytes"] / found["bandwidth"]
+    assert f"{1e3 * found['seconds']:.1f} ms" in printed
+
+
 def test_the_report_of_a_step_has_the_machine_and_all_timings(tmp_path):
     _, found = step("--against=", "--mode=train", folder=tmp_path)
     assert found["machine"].keys() >= MACHINE
