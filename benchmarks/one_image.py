@@ -10,7 +10,7 @@ All weights are read once for each batch: with one image, that limits the linear
 The ceilings are measured: `c = a + b` of arrays of 268 MB, and NumPy's multiplication
 of 2048 x 2048 matrices. FLOP counts two operations for each multiply-add of a direct
 convolution. A layer can be faster than its floor: Winograd's algorithm needs fewer
-operations, and weights may stay in a cache. Times are medians over runs. Writes NAME.md,
+operations, and weights may stay in a cache. Times are medians. Writes NAME.md,
 NAME.json and NAME.png to --output.
 """
 
