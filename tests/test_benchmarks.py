@@ -76,8 +76,8 @@ def test_each_layer_of_an_inference_has_its_floor(tmp_path):
     for layer in found["layers"]:
         rate = {"memory": found["bandwidth"], "sgemm": found["sgemm_peak"]}[layer["bound"]]
         amount = layer["bytes" if layer["bound"] == "memory" else "flop"]
-        assert layer["floor"] == pytest.approx(amount / rate)
-        assert layer["floor"] >= layer["bytes"] / found["bandwidth"]
+        assert layer["floor"] == pytest.approx(amount / rate, rel=1e-3)
+        assert layer["floor"] >= 0.999 * layer["bytes"] / found["bandwidth"]
     assert f"{1e3 * found['seconds']:.1f} ms" in printed
 
 
