@@ -44,9 +44,10 @@ class Contender:
         torch.set_num_threads(args.threads)
         self.on_gpu = args.device != "cpu"
         precision = getattr(args, "precision", "float32")
-        tf32 = precision == "tf32"
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
-        torch.backends.cudnn.benchmark = True
+        if self.on_gpu:
+            tf32 = precision == "tf32"
+            torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
+            torch.backends.cudnn.benchmark = True
         self.infers = args.mode == "infer"
         self.names = [e["name"] for e in network["layers"]]
         self.model = nn.Sequential(

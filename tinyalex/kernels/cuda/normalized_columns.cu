@@ -56,10 +56,9 @@ __global__ void __launch_bounds__(BLOCK_THREADS) to_columns_lrn(const T* __restr
   for (int i = first + threadIdx.x; i < min(first + length, images * P); i += BLOCK_THREADS) {
     const int p = i % P, t = i / P, index = (t * O + o) * P + p;
     Wide<T> neighbours = 0;
-    for (int j = low; j <= high; ++j) {
-      const int other = index + j * P;
+    const unsigned last = index + high * P;  // unsigned: `other` may exceed INT_MAX after it
+    for (unsigned other = index + low * P; other <= last; other += P)
       neighbours += Wide<T>(dz[other]) * Wide<T>(z[other]) / Wide<T>(s[other]);
-    }
     const Wide<T> dy = Wide<T>(dz[index]) * inverse_power(Wide<T>(s[index]), beta) -
                        2 * a * beta * Wide<T>(y[index]) * neighbours;
     const T grad = T(Wide<T>(y[index]) <= 0 ? Wide<T>(0) : dy);
