@@ -69,10 +69,10 @@ class Conv2d(ConvFunction):
         backward   dw  += dy @ col.T      the sum over all uses of a weight
                    dcol = w.T @ dy        col2im adds each patch to its pixels of dx
 
-    Stores x and w, and the columns if one tile is the whole batch and `keep_columns`
-    allows it: they are KH*KW times as large as x. Otherwise they are computed again for
-    dw. With `relu`, the result is relu(y). It is stored too, and dy is masked where it
-    is <= 0.
+    Stores x and w; with fast paths, if one tile is the whole batch and `keep_columns`
+    allows it, also the columns, which are KH*KW times as large as x. Otherwise they are
+    computed again for dw. With `relu`, the result is relu(y). It is stored too, and dy
+    is masked where it is <= 0.
 
     With `relu` and `norm`, the result is z, the response normalization of relu(y), with
     the formulas of `LocalResponseNorm`: computed while the product is copied to y and
@@ -103,7 +103,8 @@ class Conv2d(ConvFunction):
         def tile(lo: int, hi: int, scratch: device.Scratch) -> None:
             col, product = self.columns(scratch, hi - lo), self.product(scratch, hi - lo)
             k.im2col(x[lo:hi], col, *shape.window)
-            if self.needs_input_grad[1] and hi - lo == len(x) and k.keep_columns(col):
+            is_whole = hi - lo == len(x)
+            if self.needs_input_grad[1] and is_whole and switch.enabled and k.keep_columns(col):
                 self.kept_columns = col
             k.matmul_in_tile(*self.by_group(as_rows(w), k.matrix(col), k.matrix(product)))
             self.from_columns(product, b, y, slice(lo, hi))
