@@ -1,9 +1,12 @@
 """The emulator: CUDA's features, half precision, and the errors of kernels."""
 
+import gc
+
 import numpy as np
 import pytest
 
 from tinyalex.emulator import LaunchError, Module
+from tinyalex.emulator.cuda import work_queue
 from tinyalex.emulator.kernels import compiling
 
 pytestmark = pytest.mark.cuda
@@ -419,3 +422,13 @@ def test_a_failed_checked_launch_leaves_arrays_unchanged():
     ):
         kernel((1,), (8,), (np.ones(4, "f"), y, np.float32(2), np.int32(8)))
     assert not y.any()
+
+
+def test_no_garbage_is_collected_within_a_task(monkeypatch):
+    """It could destroy a stream, which waits for tasks that depend on this one."""
+    monkeypatch.setattr(work_queue.settings, "lazy", True)
+    seen = []
+    work_queue.add(work_queue.Task(lambda: seen.append(gc.isenabled()), 0, 0))
+    assert seen == []
+    work_queue.wait()
+    assert (seen, gc.isenabled()) == ([False], True)

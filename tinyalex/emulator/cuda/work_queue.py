@@ -5,7 +5,9 @@ host waits for it, which is as late as CUDA allows: a program that lacks a wait 
 computes something else. Errors also appear late, at the wait, as on a GPU.
 """
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 
@@ -68,6 +70,19 @@ _queried: set[Task] = set()
 """Pending tasks for which the program has asked whether they are done."""
 
 
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """A garbage collection may destroy a stream or free memory, which waits for tasks:
+    within a task, for those that depend on it and would be done before its end."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
 def add(task: Task) -> Task:
     if task.do is not nothing:
         _with_work.add(task.device)
@@ -75,8 +90,9 @@ def add(task: Task) -> Task:
         task.run()
         return task
     pending[next(_numbers)] = task
-    while len(pending) > CAPACITY:
-        _do(next(iter(pending)))
+    with _without_collections():
+        while len(pending) > CAPACITY:
+            _do(next(iter(pending)))
     return task
 
 
@@ -89,9 +105,10 @@ def count_wait(device: int) -> None:
 
 def wait(wanted: Callable[[Task], bool] = lambda task: True) -> None:
     """Do the tasks that are wanted, each after those that it depends on."""
-    for number, task in list(pending.items()):
-        if number in pending and wanted(task):
-            _do(number)
+    with _without_collections():
+        for number, task in list(pending.items()):
+            if number in pending and wanted(task):
+                _do(number)
 
 
 def is_done(wanted: Callable[[Task], bool]) -> bool:
@@ -99,7 +116,8 @@ def is_done(wanted: Callable[[Task], bool]) -> bool:
 
     They are done after the first call, since a GPU makes progress without waits.
     """
-    tasks = [task for task in pending.values() if wanted(task)]
+    with _without_collections():
+        tasks = [task for task in pending.values() if wanted(task)]
     if all(task in _queried for task in tasks):
         wait(wanted)
         _queried.difference_update(tasks)
