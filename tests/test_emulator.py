@@ -1,6 +1,7 @@
 """The emulator: CUDA's features, half precision, and the errors of kernels."""
 
 import gc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -426,7 +427,7 @@ def test_a_failed_checked_launch_leaves_arrays_unchanged():
 
 def test_no_garbage_is_collected_within_a_task(monkeypatch):
     """It could destroy a stream, which waits for tasks that depend on this one."""
-    monkeypatch.setattr(work_queue.settings, "lazy", True)
+    monkeypatch.setattr(work_queue, "settings", replace(work_queue.settings, lazy=True))
     seen = []
     work_queue.add(work_queue.Task(lambda: seen.append(gc.isenabled()), 0, 0))
     assert seen == []
