@@ -84,10 +84,10 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
         multiply, multiple = _short_sums, SHORT_SUM_BLOCK[0]
     elif unpacked and terms > MIN_TERMS and 1 < columns <= MAX_THIN:
         if a.strides[0] > a.strides[1]:
-            multiply, partial_sums = _few_columns, terms // ROW_MAJOR_TERMS
+            multiply, partial_sums = _few_columns_row_major, terms // ROW_MAJOR_TERMS
             multiple = _row_major_rows(columns)
         else:
-            multiply, partial_sums = _few_columns_by_columns, 2
+            multiply, partial_sums = _few_columns_column_major, 2
             multiple = COLUMN_MAJOR_BLOCK
 
     def run(lo: int, hi: int, scratch: device.Scratch) -> None:
@@ -157,7 +157,9 @@ def _unpacked(length: int, min_block: int, madds_each: int) -> bool:
     return too_large and fits and device.blas_multiplies_without_packing()
 
 
-def _few_columns(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.Scratch) -> None:
+def _few_columns_row_major(
+    a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.Scratch
+) -> None:
     """out = the sum over s of a[:, s] @ b[s], for a row-major `a`."""
     (rows, terms), columns = a.shape, b.shape[1]
     r = _block_size(rows, _row_major_rows(columns))
@@ -177,7 +179,7 @@ def _row_major_rows(columns: int) -> int:
     return max(8, 1 << (ROW_MAJOR_PRODUCT // columns).bit_length() - 1)
 
 
-def _few_columns_by_columns(
+def _few_columns_column_major(
     a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.Scratch
 ) -> None:
     """out.T = the sum over s of b[s].T @ a[:, s].T, for a column-major `a`."""
