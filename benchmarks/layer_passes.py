@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from tinyalex.function import Function, GraphTensor
+from tinyalex.function import Function
+from tinyalex.graph_tensor import GraphTensor
 from tinyalex.nn.module import Module
 
 FORWARD, BACKWARD = 0, 1

@@ -313,13 +313,15 @@ lesson.claim(f"the loss is {loss.value:.3f}, and all outputs are right", min(pro
 # operation, such as a weight, is a *leaf*: `accumulate_grad` adds the gradient to its
 # `.grad`.
 #
-# `root` is the loss, and `grad` its derivative with respect to itself: 1. (Lessons 3
-# and 4 pass another array: then the derivatives are those of the sum of root * grad.)
-# `uses_left` is our `waiting_for`, and `collected` our `grad`: the contributions so
-# far. `_input_grads` calls the operation's own `backward`; a `share` is one
-# contribution. `_free` deletes the arrays that the operation has stored, unless
-# `retain_graph` is true, for a second backward pass. You can ignore `_key`, which
-# identifies a tensor, and `device`, which selects the CPU or the GPU.
+# A *source* stands for a tensor in the graph: the Function that computed it, or the
+# leaf itself. `root` is the loss, and `grad` its derivative with respect to itself: 1.
+# (Lessons 3 and 4 pass another array: then the derivatives are those of the sum of root
+# * grad.) `uses_left` is our `waiting_for`, and `collected` our `grad`: the
+# contributions so far. `_input_grads` calls the operation's own `backward`; a `share`
+# is one contribution, and `_add` adds two. `_free` deletes the arrays that the
+# operation has stored, unless `retain_graph` is true, for a second backward pass. You
+# can ignore the first `with`: in it, nothing is cast to another dtype, and NumPy does
+# not warn about overflow.
 
 # %%
 print(inspect.getsource(function.backward))

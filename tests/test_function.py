@@ -8,7 +8,6 @@ import pytest
 
 import tinyalex as ta
 from tinyalex import functional as F
-from tinyalex.function import form_of
 
 pytestmark = pytest.mark.anywhere
 
@@ -280,7 +279,7 @@ def test_every_gradient_has_the_dtype_of_its_tensor(dtype, rng):
         inner.append(source := to_visit.pop())
         if isinstance(source, ta.Function):
             to_visit += [x for x in source.inputs if x is not None]
-    assert {form_of(source).dtype for source in inner} == {dtype}
+    assert {source.result_form.dtype for source in inner} == {dtype}
     loss.backward()
     assert {t.grad.dtype for t in leaves} == {dtype}
     assert all(t.grad.shape == t.shape for t in leaves)

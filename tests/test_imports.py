@@ -14,7 +14,7 @@ PACKAGE = REPOSITORY / "tinyalex"
 
 # fmt: off
 ORDER = [
-    "installation", "device", "dtypes", "equivalents", "cuda", "function", "kernels", "ops", "mixed_precision", "methods", "tensor", "creation", "serialization", "pickles", "functional", "functions",
+    "installation", "device", "dtypes", "equivalents", "cuda", "modes", "graph_tensor", "returned_gradients", "function", "kernels", "ops", "mixed_precision", "methods", "tensor", "creation", "serialization", "pickles", "functional", "functions",
     "gradient_check", "nn", "optim", "data", "utils", "models",
     "training", "parallel", "emulator", "plots", "course", "cli", "__main__",
 ]
@@ -26,6 +26,7 @@ NARROW = {
         "installation",
         "device",
         "function",
+        "modes",
         "kernels",
         "ops",
         "tensor",
@@ -33,7 +34,7 @@ NARROW = {
         "pickles",
     },
     "utils": {"creation", "device", "equivalents", "tensor", "data"},
-    "optim": {"device", "equivalents", "function", "kernels", "ops", "tensor"},
+    "optim": {"device", "equivalents", "function", "modes", "kernels", "ops", "tensor"},
 }
 """Packages that may import only these."""
 

@@ -9,8 +9,8 @@ from given_masks import share_choices
 
 import tinyalex as ta
 from tinyalex import device as devices
-from tinyalex import function, mixed_precision, models, nn, ops, optim
 from tinyalex import functional as F
+from tinyalex import mixed_precision, models, modes, nn, ops, optim
 
 HALF, FLOAT = np.dtype("float16"), np.dtype("float32")
 
@@ -310,4 +310,4 @@ def test_the_casts_are_recorded_in_the_graph():
     cast = y.creator.inputs[1]
     assert isinstance(cast, ops.Cast)
     assert cast.inputs == (w,)
-    assert function.cast_inputs("conv2d", [w]) == [w]
+    assert modes.cast_inputs("conv2d", [w]) == [w]

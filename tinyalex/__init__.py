@@ -26,13 +26,14 @@ from tinyalex.creation import (
 )
 from tinyalex.device import cuda_is_available, manual_seed
 from tinyalex.equivalents import module_getattr
-from tinyalex.function import Function, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
-from tinyalex.function import no_grad as inference_mode
+from tinyalex.function import Function
 from tinyalex.functional import cat, flatten, log_softmax, relu, sigmoid, softmax
 from tinyalex.functions import is_tensor, max, min, stack, transpose, where
 from tinyalex.gradient_check.check import GradcheckError, gradcheck
 from tinyalex.kernels.fast_paths import fast, set_fast
 from tinyalex.mixed_precision import autocast
+from tinyalex.modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from tinyalex.modes import no_grad as inference_mode
 from tinyalex.optim.grad_scaler import GradScaler
 from tinyalex.serialization import load, save
 from tinyalex.tensor import Tensor

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from tinyalex import device, ops
-from tinyalex.function import GraphTensor, casting
+from tinyalex.graph_tensor import GraphTensor
+from tinyalex.modes import casting
 
 WIDEST = "the widest dtype of the inputs"
 

@@ -21,7 +21,7 @@ from tinyalex.course.expected import WrongShapeError, expect, right_elsewhere
 from tinyalex.course.milestones import HIDDEN, MILESTONES, Milestone
 from tinyalex.course.parts import ANSWER_PARTS, TINYALEX_PARTS, Parts
 from tinyalex.course.verdict import check
-from tinyalex.function import no_grad
+from tinyalex.modes import no_grad
 from tinyalex.tensor import Tensor
 
 IMAGES, BATCH = 2000, 50

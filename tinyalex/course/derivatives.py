@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from tinyalex.course.expected import WrongShapeError, expect
-from tinyalex.function import Function, GraphTensor, Source, form_of
+from tinyalex.function import Function, Source
+from tinyalex.graph_tensor import GraphTensor
 from tinyalex.tensor import Tensor
 
 
@@ -49,7 +50,7 @@ def backward(node_class: Any, answer: Callable[..., Any]) -> Callable[[Tensor], 
                 inputs = function.inputs if function else None
                 used = [(i, x) for i, x in enumerate(inputs or ()) if x is not None]
                 derivatives = [
-                    Derivative(function, i, form_of(x).shape) for i, x in used if function
+                    Derivative(function, i, x.result_form.shape) for i, x in used if function
                 ]
                 nodes[source] = node_class([node_of(x) for _, x in used], derivatives)
                 if isinstance(source, GraphTensor):

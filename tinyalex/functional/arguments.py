@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from tinyalex.function import cast_inputs
 from tinyalex.kernels.geometry import Pair, Shape, Window
+from tinyalex.modes import cast_inputs
 from tinyalex.tensor import Tensor, wrap
 
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from tinyalex import device, kernels
 from tinyalex.device import Array
-from tinyalex.function import is_grad_enabled
 from tinyalex.functional.arguments import (
     check_bias,
     check_groups,
@@ -21,6 +20,7 @@ from tinyalex.functional.implicit_convolution import ImplicitConv2d
 from tinyalex.functional.normalization import local_response_norm, lrn_options
 from tinyalex.kernels.fast_paths import switch
 from tinyalex.kernels.geometry import ConvFunction, ConvShape, Norm, Pair, Shape, Window
+from tinyalex.modes import is_grad_enabled
 from tinyalex.tensor import Tensor
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from tinyalex import device
 from tinyalex.device import Array
-from tinyalex.function import no_grad
+from tinyalex.modes import no_grad
 from tinyalex.tensor import Tensor
 
 EPSILON = float(np.finfo(np.float64).eps)

@@ -14,11 +14,12 @@ import numpy as np
 
 from tinyalex import device
 from tinyalex.device import Array
-from tinyalex.function import Function, GraphTensor, observer
+from tinyalex.function import Function, observer
 from tinyalex.gradient_check import contract
 from tinyalex.gradient_check.numerical import NumericalGradient
 from tinyalex.gradient_check.report import Row
 from tinyalex.gradient_check.signature import input_names
+from tinyalex.graph_tensor import GraphTensor
 from tinyalex.tensor import Tensor
 
 

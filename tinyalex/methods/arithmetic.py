@@ -6,8 +6,10 @@ from typing import Any, Self
 
 from tinyalex import device as devices
 from tinyalex import ops
-from tinyalex.function import Function, GraphTensor, is_grad_enabled, no_grad
+from tinyalex.function import Function
+from tinyalex.graph_tensor import GraphTensor
 from tinyalex.methods.results import binary, constant
+from tinyalex.modes import is_grad_enabled, no_grad
 
 Method = Callable[[Any, Any], Any]
 

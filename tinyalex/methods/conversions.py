@@ -8,7 +8,7 @@ import numpy as np
 
 from tinyalex import device as devices
 from tinyalex import ops
-from tinyalex.function import GraphTensor
+from tinyalex.graph_tensor import GraphTensor
 from tinyalex.methods.results import constant
 
 

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, Self
 from tinyalex import device as devices
 from tinyalex import ops
 from tinyalex.device import Array
-from tinyalex.function import Function, GraphTensor
+from tinyalex.function import Function
+from tinyalex.graph_tensor import GraphTensor
 from tinyalex.methods.arithmetic import Arithmetic
 from tinyalex.methods.results import constant
 from tinyalex.methods.shapes import Shapes

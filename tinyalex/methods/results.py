@@ -7,7 +7,8 @@ import numpy as np
 
 from tinyalex import device as devices
 from tinyalex.device import Array
-from tinyalex.function import Function, GraphTensor
+from tinyalex.function import Function
+from tinyalex.graph_tensor import GraphTensor
 from tinyalex.methods.shapes import Size
 
 

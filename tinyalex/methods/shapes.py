@@ -10,7 +10,8 @@ import numpy as np
 
 from tinyalex import device as devices
 from tinyalex import ops
-from tinyalex.function import GraphTensor, is_grad_enabled
+from tinyalex.graph_tensor import GraphTensor
+from tinyalex.modes import is_grad_enabled
 from tinyalex.ops.indexing import index_for
 from tinyalex.ops.reduction import axis_of
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from tinyalex import device, nn
-from tinyalex.function import no_grad
 from tinyalex.functional.arguments import at_least_one
 from tinyalex.models.columns import Columns
 from tinyalex.models.image_preprocessing import PRESETS, Preprocessing
+from tinyalex.modes import no_grad
 from tinyalex.nn import init
 from tinyalex.nn.module import Module
 from tinyalex.tensor import Tensor

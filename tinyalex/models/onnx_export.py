@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from tinyalex import nn
-from tinyalex.function import no_grad
 from tinyalex.functional.arguments import pair
 from tinyalex.kernels.geometry import Shape
 from tinyalex.models.alexnet_variants import AlexNet, Dropout2012
 from tinyalex.models.onnx_files import load_onnx
+from tinyalex.modes import no_grad
 from tinyalex.nn.module import Module
 from tinyalex.nn.tracing import eval_mode
 from tinyalex.serialization import atomic_write

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from tinyalex import device as devices
-from tinyalex.function import no_grad
 from tinyalex.kernels.geometry import Shape
+from tinyalex.modes import no_grad
 from tinyalex.nn.parameter import Parameter
 from tinyalex.tensor import Tensor, wrap
 

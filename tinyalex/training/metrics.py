@@ -10,7 +10,7 @@ import numpy as np
 from tinyalex import device
 from tinyalex import functional as F
 from tinyalex.device import Array
-from tinyalex.function import no_grad
+from tinyalex.modes import no_grad
 from tinyalex.nn.tracing import eval_mode
 
 TOP = 5
