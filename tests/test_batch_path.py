@@ -58,7 +58,7 @@ def test_a_batch_runs_the_listed_files(device):
         forward, backward = walk(device)
     assert forward == files_under(f"Forward, {where}")
     assert backward == files_under(f"Backward, {where}")
-    assert len({*forward, *backward}) <= (16 if device == "cpu" else 17)
+    assert len({*forward, *backward}) <= 17
 
 
 def test_fast_paths_run_the_listed_files():

@@ -28,6 +28,11 @@ from tinyalex.device.arrays import (
     xp,
 )
 from tinyalex.device.availability import why_no_cuda
+from tinyalex.device.blas import (
+    blas_libraries,
+    blas_multiplies_without_packing,
+    single_threaded_blas,
+)
 from tinyalex.device.graph import Graph
 from tinyalex.device.nccl import Nccl
 from tinyalex.device.randomness import (
@@ -56,15 +61,12 @@ from tinyalex.device.selection import (
 )
 from tinyalex.device.tiles import (
     Scratch,
-    blas_libraries,
-    blas_multiplies_without_packing,
     cores,
     for_tiles,
     in_tile,
     limit_threads,
     section,
     section_sizes,
-    single_threaded_blas,
     workers,
 )
 from tinyalex.device.uploads import Uploader

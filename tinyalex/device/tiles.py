@@ -1,16 +1,14 @@
 """A loop over the tiles of a batch, with scratch memory; on the CPU, in worker threads.
 
-BLAS has threads of its own. While workers run it is limited to one thread, because
-running BLAS threads inside pool threads oversubscribes the cores.
+While workers run, BLAS is limited to one thread: its own threads inside those of the
+pool would oversubscribe the cores.
 """
 
 import math
 import os
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -19,6 +17,7 @@ import numpy as np
 
 from tinyalex.device import memory_pool
 from tinyalex.device.arrays import Array, of, xp
+from tinyalex.device.blas import blas_threads, single_threaded_blas
 from tinyalex.device.selection import memory
 
 MAX_TILE_BYTES = 8 << 20
@@ -26,14 +25,6 @@ MAX_TILE_BYTES = 8 << 20
 
 MAX_GPU_TILE_BYTES = 1 << 30
 """Scratch memory of a GPU tile: sufficient for 128 images in each layer of AlexNet."""
-
-SWITCH_INTERVAL_SECONDS = 1e-5
-"""Python's thread switch interval while workers run.
-
-With the default of 5 ms, a worker keeps the GIL between short NumPy calls, while the
-others wait.
-"""
-
 
 MAX_KEPT_BYTES = 4 << 20
 """Scratch memory with a name that a thread keeps for its lifetime. After a loop, larger
@@ -207,7 +198,7 @@ def workers() -> int:
 
     One if threadpoolctl is missing: BLAS cannot be limited then.
     """
-    if _blas() is None:
+    if blas_threads() is None:
         return 1
     if text := os.environ.get("TINYALEX_THREADS"):
         if not text.isdigit() or int(text) < 1:
@@ -229,7 +220,7 @@ def limit_threads(count: int) -> None:
     """
     os.environ.setdefault("TINYALEX_THREADS", str(count))
     workers.cache_clear()
-    if (blas := _blas()) is not None:
+    if (blas := blas_threads()) is not None:
         blas.limit(limits=workers(), user_api="blas")
 
 
@@ -238,93 +229,9 @@ def _executor(size: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(size, thread_name_prefix="tinyalex-worker")
 
 
-@cache
-def _blas() -> Any:
-    try:
-        from threadpoolctl import ThreadpoolController
-    except ImportError:
-        return None
-    return ThreadpoolController()
-
-
-def blas_libraries() -> list[dict[str, Any]]:
-    """The BLAS libraries in this process, as threadpoolctl describes them."""
-    blas = _blas()
-    return [info for info in blas.info() if info["user_api"] == "blas"] if blas else []
-
-
-@cache
-def blas_multiplies_without_packing() -> bool:
-    """Whether BLAS is an OpenBLAS whose AVX-512 kernels skip packing small matrices."""
-    kernels = ("SkylakeX", "Cooperlake", "SapphireRapids")
-    return any(info.get("architecture") in kernels for info in blas_libraries())
-
-
-class _BlasLimit:
-    """Lowers BLAS's thread count and Python's switch interval, which are process-wide.
-
-    The first thread to enter lowers them, the last one to leave restores them.
-    """
-
-    def __init__(self) -> None:
-        self.lock, self.users = threading.Lock(), 0
-        self.limit: Any = nullcontext()
-        self.interval = sys.getswitchinterval()
-
-    def __enter__(self) -> None:
-        with self.lock:
-            self.users += 1
-            if self.users == 1:
-                if (blas := _blas()) is not None:
-                    _take_control_of_openblas()
-                    self.limit = blas.limit(limits=1, user_api="blas")
-                self.limit.__enter__()
-                self.interval = sys.getswitchinterval()
-                sys.setswitchinterval(min(SWITCH_INTERVAL_SECONDS, self.interval))
-
-    def __exit__(self, *error: object) -> None:
-        with self.lock:
-            self.users -= 1
-            if self.users == 0:
-                self.restore()
-
-    def restore(self) -> None:
-        _take_control_of_openblas()
-        self.limit.__exit__(None, None, None)
-        self.limit = nullcontext()
-        _take_control_of_openblas()
-        sys.setswitchinterval(self.interval)
-
-
-def _take_control_of_openblas() -> None:
-    """Lets any thread set OpenBLAS's thread count.
-
-    From version 3.8, threadpoolctl ignores every thread but the one that set a limit
-    first, while that one is alive. Often another thread restores the count.
-    """
-    if _blas() is not None:
-        import threadpoolctl
-
-        controller = threadpoolctl.OpenBLASController
-        if hasattr(controller, "clear_controlling_thread"):
-            controller.clear_controlling_thread(force=True)
-
-
-_blas_limit = _BlasLimit()
-
-
-def single_threaded_blas() -> AbstractContextManager[None]:
-    """A context in which BLAS multiplies matrices in the calling thread only."""
-    return _blas_limit
-
-
 def _after_fork() -> None:
-    """A child has no threads of its parent, one of which may have held the lock."""
-    global _blas_limit
+    """A child has no threads of its parent."""
     _executor.cache_clear()
-    if _blas_limit.users:
-        _blas_limit.restore()
-    _blas_limit = _BlasLimit()
 
 
 if hasattr(os, "register_at_fork"):

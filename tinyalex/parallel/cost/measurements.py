@@ -20,7 +20,8 @@ import numpy as np
 
 from tinyalex import device, models, nn, optim, parallel
 from tinyalex import functional as F
-from tinyalex.device.tiles import MAX_TILE_BYTES, single_threaded_blas
+from tinyalex.device.blas import single_threaded_blas
+from tinyalex.device.tiles import MAX_TILE_BYTES
 from tinyalex.nn.module import Module
 from tinyalex.parallel.cost.layers import LayerShape, layer_shapes
 from tinyalex.parallel.cost.traffic import ELEMENT_BYTES

@@ -1,0 +1,108 @@
+"""NumPy's BLAS: the library, its threads, and how it multiplies matrices."""
+
+import os
+import sys
+import threading
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
+from typing import Any
+
+SWITCH_INTERVAL_SECONDS = 1e-5
+"""Python's thread switch interval while workers run.
+
+With the default of 5 ms, a worker keeps the GIL between short NumPy calls, while the
+others wait.
+"""
+
+
+@cache
+def blas_threads() -> Any:
+    """threadpoolctl's controller of the threads of BLAS; None without threadpoolctl."""
+    try:
+        from threadpoolctl import ThreadpoolController
+    except ImportError:
+        return None
+    return ThreadpoolController()
+
+
+def blas_libraries() -> list[dict[str, Any]]:
+    """The BLAS libraries in this process, as threadpoolctl describes them."""
+    blas = blas_threads()
+    return [info for info in blas.info() if info["user_api"] == "blas"] if blas else []
+
+
+@cache
+def blas_multiplies_without_packing() -> bool:
+    """Whether BLAS is an OpenBLAS whose AVX-512 kernels skip packing small matrices."""
+    kernels = ("SkylakeX", "Cooperlake", "SapphireRapids")
+    return any(info.get("architecture") in kernels for info in blas_libraries())
+
+
+class _BlasLimit:
+    """Lowers BLAS's thread count and Python's switch interval, which are process-wide.
+
+    The first thread to enter lowers them, the last one to leave restores them.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.users = threading.Lock(), 0
+        self.limit: Any = nullcontext()
+        self.interval = sys.getswitchinterval()
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.users += 1
+            if self.users == 1:
+                if (blas := blas_threads()) is not None:
+                    _take_control_of_openblas()
+                    self.limit = blas.limit(limits=1, user_api="blas")
+                self.limit.__enter__()
+                self.interval = sys.getswitchinterval()
+                sys.setswitchinterval(min(SWITCH_INTERVAL_SECONDS, self.interval))
+
+    def __exit__(self, *error: object) -> None:
+        with self.lock:
+            self.users -= 1
+            if self.users == 0:
+                self.restore()
+
+    def restore(self) -> None:
+        _take_control_of_openblas()
+        self.limit.__exit__(None, None, None)
+        self.limit = nullcontext()
+        _take_control_of_openblas()
+        sys.setswitchinterval(self.interval)
+
+
+def _take_control_of_openblas() -> None:
+    """Lets any thread set OpenBLAS's thread count.
+
+    From version 3.8, threadpoolctl ignores every thread but the one that set a limit
+    first, while that one is alive. Often another thread restores the count.
+    """
+    if blas_threads() is not None:
+        import threadpoolctl
+
+        controller = threadpoolctl.OpenBLASController
+        if hasattr(controller, "clear_controlling_thread"):
+            controller.clear_controlling_thread(force=True)
+
+
+_blas_limit = _BlasLimit()
+
+
+def single_threaded_blas() -> AbstractContextManager[None]:
+    """A context in which BLAS multiplies matrices in the calling thread only."""
+    return _blas_limit
+
+
+def _after_fork() -> None:
+    """In a child, no other thread can release the lock, or restore the count."""
+    global _blas_limit
+    if _blas_limit.users:
+        _blas_limit.restore()
+    _blas_limit = _BlasLimit()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
