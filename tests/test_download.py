@@ -10,8 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from requests import RequestException
 
+from tinyalex.cache import cache_folder
 from tinyalex.data import cifar, download
-from tinyalex.data.download import cache_folder, fetch
+from tinyalex.data.download import fetch
 
 GOOD = bytes(range(256)) * 1000
 SHA256 = "sha256:" + hashlib.sha256(GOOD).hexdigest()

@@ -282,10 +282,10 @@ def test_a_cached_build_needs_no_compiler(tmp_path, monkeypatch):
 def test_builds_are_cached_in_the_users_cache_folder(tmp_path, monkeypatch):
     monkeypatch.delenv("TINYALEX_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert compiling.cache_folder() == tmp_path / "tinyalex" / "emulator"
+    assert compiling.build_folder() == tmp_path / "tinyalex" / "emulator"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert compiling.cache_folder() == tmp_path / ".cache" / "tinyalex" / "emulator"
+    assert compiling.build_folder() == tmp_path / ".cache" / "tinyalex" / "emulator"
 
 
 def test_without_a_compiler_the_message_states_how_to_install_one(tmp_path, monkeypatch):

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from tinyalex import device as devices
-from tinyalex.kernels.cpu import gemm
+from tinyalex.kernels.cpu import blas_choice, gemm
+
+ALL, NONE = (blas_choice.InBlocks(*[choice] * 4) for choice in (True, False))
 
 
 @pytest.mark.parametrize(
@@ -54,7 +56,7 @@ LINEAR = [
 def test_matmul_of_linear_layers_equals_numpys_with_and_without_blocks(
     shape, orders, blocks, rng, monkeypatch
 ):
-    monkeypatch.setattr(devices, "blas_multiplies_without_packing", lambda: blocks)
+    monkeypatch.setattr(blas_choice, "in_blocks", lambda: ALL if blocks else NONE)
     monkeypatch.setattr(devices.tiles, "workers", lambda: 2)
     monkeypatch.setattr(gemm, "MIN_PARALLEL_MADDS", gemm.MAX_SERIAL_MADDS)
     rows, inner, columns = shape
@@ -73,7 +75,7 @@ def test_matmul_of_linear_layers_equals_numpys_with_and_without_blocks(
 )
 @pytest.mark.parametrize("blocks", [True, False])
 def test_stacked_matmul_equals_numpys_with_and_without_blocks(shape, blocks, rng, monkeypatch):
-    monkeypatch.setattr(devices, "blas_multiplies_without_packing", lambda: blocks)
+    monkeypatch.setattr(blas_choice, "in_blocks", lambda: ALL if blocks else NONE)
     rows, inner, columns = shape
     a, b = (
         rng.standard_normal((2, 3, inner, rows)).swapaxes(2, 3),
@@ -85,7 +87,7 @@ def test_stacked_matmul_equals_numpys_with_and_without_blocks(shape, blocks, rng
 
 
 def test_blocks_are_small_enough_for_blas_to_skip_packing(rng, monkeypatch):
-    monkeypatch.setattr(devices, "blas_multiplies_without_packing", lambda: True)
+    monkeypatch.setattr(blas_choice, "in_blocks", lambda: ALL)
     monkeypatch.setattr(devices.tiles, "workers", lambda: 2)
     sizes = []
     matmul = np.matmul

@@ -14,7 +14,7 @@ PACKAGE = REPOSITORY / "tinyalex"
 
 # fmt: off
 ORDER = [
-    "installation", "device", "dtypes", "equivalents", "cuda", "modes", "graph_tensor", "returned_gradients", "function", "kernels", "ops", "mixed_precision", "methods", "tensor", "creation", "serialization", "pickles", "functional", "functions",
+    "installation", "cache", "device", "dtypes", "equivalents", "cuda", "modes", "graph_tensor", "returned_gradients", "function", "kernels", "ops", "mixed_precision", "methods", "tensor", "creation", "serialization", "pickles", "functional", "functions",
     "gradient_check", "nn", "optim", "data", "utils", "models",
     "training", "parallel", "emulator", "plots", "course", "cli", "__main__",
 ]
@@ -24,6 +24,7 @@ ORDER = [
 NARROW = {
     "data": {
         "installation",
+        "cache",
         "device",
         "function",
         "modes",
@@ -47,6 +48,7 @@ OPTIONAL = [
     "safetensors",
     "scipy",
     "pooch",
+    "platformdirs",
     "torch",
     "mpi4py",
 ]

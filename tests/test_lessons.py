@@ -227,7 +227,7 @@ def test_a_lesson_runs_on_cuda(name, tmp_path):
     command = [sys.executable, "-W", "error", *program, LESSONS[name], "--device", "cuda"]
     env = environment(tmp_path, "synthetic")
     env["PYTHONPATH"] = os.pathsep.join([env["PYTHONPATH"], os.environ["PYTHONPATH"]])
-    env["TINYALEX_CACHE"] = str(compiling.cache_folder().parent)
+    env["TINYALEX_CACHE"] = str(compiling.build_folder().parent)
     result = subprocess.run(
         list(map(str, command)), capture_output=True, text=True, cwd=tmp_path, env=env
     )

@@ -6,7 +6,7 @@ import pytest
 import tinyalex as ta
 from tinyalex import device as devices
 from tinyalex.functional.convolution import Conv2d, conv_shape
-from tinyalex.kernels.cpu import gemm
+from tinyalex.kernels.cpu import blas_choice, gemm
 from tinyalex.kernels.cpu.convolution.rowwise import RowWise
 
 
@@ -18,7 +18,8 @@ def test_outputs_and_gradients_equal_those_of_im2col(
     dtype, relu, stride, padding, dilation, unpacked, rng, monkeypatch
 ):
     monkeypatch.setattr(devices, "workers", lambda: 2)
-    monkeypatch.setattr(devices, "blas_multiplies_without_packing", lambda: unpacked)
+    choice = blas_choice.InBlocks(*[unpacked] * 4)
+    monkeypatch.setattr(blas_choice, "in_blocks", lambda: choice)
     monkeypatch.setattr(gemm, "MAX_UNPACKED_MADDS", 65 * 24 * 70)
     shapes = (6, 3, 40, 21), (24, 3, 5, 4), (24,)
     x, w, b = (rng.standard_normal(shape).astype(dtype) for shape in shapes)

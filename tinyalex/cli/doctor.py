@@ -15,6 +15,7 @@ from tinyalex.cli.gpu_checks import gpu_findings
 from tinyalex.cli.options import Commands, add_command
 from tinyalex.data.download import data_folder
 from tinyalex.device.availability import Finding
+from tinyalex.kernels.cpu import blas_choice
 
 PACKAGES = {
     "threadpoolctl": "threads",
@@ -87,7 +88,11 @@ def _numpy() -> Finding:
 def _blas() -> Finding:
     x = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)
     if np.allclose(x @ x, x.astype(np.float64) @ x, rtol=1e-3, atol=1e-3):
-        return Finding("BLAS", True, "multiplies matrices")
+        used = [name for name, is_used in blas_choice.in_blocks()._asdict().items() if is_used]
+        file = blas_choice.measurement_file()
+        origin = f" (measured: {file})" if file.exists() else ""
+        regimes = f"regimes in blocks: {', '.join(used) or 'none'}{origin}"
+        return Finding("BLAS", True, f"multiplies matrices; {regimes}")
     return Finding(
         "BLAS",
         False,

@@ -20,8 +20,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinyalex import data, device
+from tinyalex.cache import cache_folder
 from tinyalex.course.exercise import REPOSITORY
-from tinyalex.data.download import cache_folder, data_folder
+from tinyalex.data.download import data_folder
 from tinyalex.data.folders import image_files
 from tinyalex.device import processor
 from tinyalex.models.image_preprocessing import Preprocessing

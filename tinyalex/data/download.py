@@ -6,16 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tinyalex.cache import cache_folder
+
 CHUNK_BYTES = 1 << 16
 """Per write. Pooch's default, 1 KB, would need 170,000 for CIFAR-10."""
-
-
-def cache_folder() -> Path:
-    """The folder of downloads: TINYALEX_CACHE, or the system's cache folder."""
-    import pooch
-
-    chosen = os.environ.get("TINYALEX_CACHE")
-    return Path(chosen).expanduser() if chosen else Path(pooch.os_cache("tinyalex"))
 
 
 def data_folder() -> Path | None:

@@ -6,7 +6,8 @@ Published at github.com/fastai/imagenette.
 import shutil
 from pathlib import Path
 
-from tinyalex.data.download import cache_folder, fetch
+from tinyalex.cache import cache_folder
+from tinyalex.data.download import fetch
 from tinyalex.data.tar_files import TarFile, compressed_tar_files
 from tinyalex.data.text_files import MAX_NAME_BYTES
 

@@ -30,7 +30,6 @@ from tinyalex.device.arrays import (
 from tinyalex.device.availability import why_no_cuda
 from tinyalex.device.blas import (
     blas_libraries,
-    blas_multiplies_without_packing,
     single_threaded_blas,
 )
 from tinyalex.device.graph import Graph
@@ -81,7 +80,6 @@ __all__ = [
     "allow_tf32",
     "asarray",
     "blas_libraries",
-    "blas_multiplies_without_packing",
     "check",
     "common",
     "cores",

@@ -1,4 +1,4 @@
-"""NumPy's BLAS: the library, its threads, and how it multiplies matrices."""
+"""NumPy's BLAS: the library, and its threads."""
 
 import os
 import sys
@@ -29,13 +29,6 @@ def blas_libraries() -> list[dict[str, Any]]:
     """The BLAS libraries in this process, as threadpoolctl describes them."""
     blas = blas_threads()
     return [info for info in blas.info() if info["user_api"] == "blas"] if blas else []
-
-
-@cache
-def blas_multiplies_without_packing() -> bool:
-    """Whether BLAS is an OpenBLAS whose AVX-512 kernels skip packing small matrices."""
-    kernels = ("SkylakeX", "Cooperlake", "SapphireRapids")
-    return any(info.get("architecture") in kernels for info in blas_libraries())
 
 
 class _BlasLimit:
@@ -94,6 +87,16 @@ _blas_limit = _BlasLimit()
 def single_threaded_blas() -> AbstractContextManager[None]:
     """A context in which BLAS multiplies matrices in the calling thread only."""
     return _blas_limit
+
+
+def start_worker() -> None:
+    """Called by each worker thread at its start.
+
+    MKL has a thread count for each thread: that of another is not lowered with it.
+    """
+    for library in blas_threads().lib_controllers:
+        if library.internal_api == "mkl":
+            library.set_num_threads(1)
 
 
 def _after_fork() -> None:

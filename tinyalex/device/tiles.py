@@ -17,7 +17,7 @@ import numpy as np
 
 from tinyalex.device import memory_pool
 from tinyalex.device.arrays import Array, of, xp
-from tinyalex.device.blas import blas_threads, single_threaded_blas
+from tinyalex.device.blas import blas_threads, single_threaded_blas, start_worker
 from tinyalex.device.selection import memory
 
 MAX_TILE_BYTES = 8 << 20
@@ -226,7 +226,7 @@ def limit_threads(count: int) -> None:
 
 @cache
 def _executor(size: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(size, thread_name_prefix="tinyalex-worker")
+    return ThreadPoolExecutor(size, "tinyalex-worker", initializer=start_worker)
 
 
 def _after_fork() -> None:

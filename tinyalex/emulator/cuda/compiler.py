@@ -124,7 +124,7 @@ def _precompiled(header: str, folders: tuple[str, ...], check: bool) -> Path:
     """The folder with `header` precompiled, which takes longer than a kernel."""
     flags = [*compiling.flags_of(check), *_flags(), *folders]
     folder = (
-        compiling.cache_folder() / f"headers-{compiling.digest_of([_version(), header, *flags])}"
+        compiling.build_folder() / f"headers-{compiling.digest_of([_version(), header, *flags])}"
     )
     target = folder / f"{header}.gch"
     if not target.exists():
@@ -138,7 +138,7 @@ def library_of(image: bytes) -> Path | None:
     """The library that a "cubin" names; None for another image."""
     if not image.startswith(MAGIC):
         return None
-    return compiling.cache_folder() / image[len(MAGIC) :].decode()
+    return compiling.build_folder() / image[len(MAGIC) :].decode()
 
 
 def _text(pointer: int) -> str:

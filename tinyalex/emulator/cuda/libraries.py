@@ -79,7 +79,7 @@ def load(at_exit: bool) -> None:
     """Load the libraries. `at_exit`: whether `disable` is called at the end."""
     # CuPy then reduces with kernels that are compiled when they are used, not CUB's.
     os.environ["CUPY_ACCELERATORS"] = ""
-    os.environ.setdefault("CUPY_CACHE_DIR", str(compiling.cache_folder() / "cupy"))
+    os.environ.setdefault("CUPY_CACHE_DIR", str(compiling.build_folder() / "cupy"))
 
     runtime_file = wheel.extension("cupy_backends", "cuda/api/runtime")
     linked = [

@@ -68,7 +68,7 @@ class StubLibrary:
 def _build(soname: str, names: list[str], version: str) -> Path:
     jumps = (_JUMP.format(name=name, offset=8 * i) for i, name in enumerate(names))
     source = _SOURCE.format(jumps="\n".join(jumps), bytes=8 * len(names))
-    folder = compiling.cache_folder() / f"stubs-{compiling.digest_of([soname, version, source])}"
+    folder = compiling.build_folder() / f"stubs-{compiling.digest_of([soname, version, source])}"
     library = folder / soname
     if library.exists():
         return library

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tinyalex.cache import cache_folder
 from tinyalex.emulator.errors import CompileError
 
 INCLUDE = Path(__file__).parent / "include"
@@ -44,12 +45,8 @@ CHECK_FLAGS = (
 LINK_FLAGS = ("-Wl,-Bsymbolic",) if sys.platform == "linux" else ("-undefined", "dynamic_lookup")
 
 
-def cache_folder() -> Path:
-    """TINYALEX_CACHE/emulator, or tinyalex/emulator in the user's cache folder."""
-    if chosen := os.environ.get("TINYALEX_CACHE"):
-        return Path(chosen).expanduser() / "emulator"
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return caches / "tinyalex" / "emulator"
+def build_folder() -> Path:
+    return cache_folder() / "emulator"
 
 
 def build(
@@ -75,7 +72,7 @@ def build(
     flags = [*flags_of(check, stats), *options]
     command = [*compiler(file), *flags, f"-I{INCLUDE}"]
     parts = [sys.platform, platform.machine(), *command, *LINK_FLAGS, key, source]
-    folder = cache_folder()
+    folder = build_folder()
     library = folder / f"{digest_of([*parts, *headers(INCLUDE)])}.so"
     if library.exists():
         return library
