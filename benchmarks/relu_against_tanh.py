@@ -2,6 +2,7 @@
 """How many epochs until 25 % training error, with ReLU and with tanh?
 
     python benchmarks/relu_against_tanh.py
+    python benchmarks/relu_against_tanh.py --resume    # after an interruption
 
 Figure 1 of the paper (section 3.1): a network of four layers on CIFAR-10, the best
 learning rate for each activation, no regularization. Here, three convolutions with
@@ -12,6 +13,7 @@ rate that takes longer than the best one so far is stopped.
 """
 
 import argparse
+import json
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -48,10 +50,13 @@ def main() -> int:
         "machine": machine.describe(),
         "runs": [],
     }
+    known = known_runs(args.output / f"{args.name}.json", found) if args.resume else {}
     for activation in ACTIVATIONS:
         limit = float(args.epochs)
         for lr in args.rates:
-            run = train_until(train, activation, lr, args.target, limit, args.seed)
+            run = known.get((activation, lr))
+            if run is None:
+                run = train_until(train, activation, lr, args.target, limit, args.seed)
             found["runs"].append(run)
             limit = min(limit, run["epochs"] or limit)
             print(describe(run), flush=True)
@@ -61,6 +66,20 @@ def main() -> int:
     report.write_text(args.output, args.name, text)
     draw(found, args.output / f"{args.name}.png")
     return 0
+
+
+def known_runs(file: Path, found: dict[str, Any]) -> dict[tuple[str, float], dict[str, Any]]:
+    """The runs of a measurement that was stopped, by activation and learning rate."""
+    if not file.exists():
+        return {}
+    before = json.loads(file.read_text(encoding="utf-8"))
+    for name in ("target", "images"):
+        if before[name] != found[name]:
+            raise ValueError(
+                f"--resume: {file} has {name} {before[name]}, expected {found[name]}, as in this "
+                "run. Give the same options, or another --name."
+            )
+    return {(run["activation"], run["lr"]): run for run in before["runs"]}
 
 
 def network(activation: str, classes: int) -> nn.Sequential:
@@ -209,6 +228,11 @@ def arguments() -> argparse.Namespace:
     )
     p.add_argument("--epochs", type=positive_integer, default=60, help="at most (default: 60)")
     p.add_argument("--seed", type=int, default=0)
+    p.add_argument(
+        "--resume",
+        action="store_true",
+        help="do not repeat the runs in NAME.json, of a measurement that was stopped",
+    )
     p.add_argument("--output", type=Path, default=report.RESULTS)
     p.add_argument("--name", default="relu-against-tanh")
     return p.parse_args()

@@ -1,5 +1,6 @@
 """The benchmarks that train networks for CIFAR-10, or read runs of train_cifar.py."""
 
+import json
 import subprocess
 import sys
 
@@ -24,6 +25,17 @@ def test_relu_and_tanh_train_until_the_target(tmp_path):
         assert all(error > 0.85 for error in errors[:-1])
         assert r["epochs"] is None or errors[-1] <= 0.85
     assert "epochs to 85 % training error" in printed
+    # Stopped after two runs, of which it now keeps the results.
+    file = tmp_path / "found.json"
+    kept = found["runs"][0] | {"epochs": 3.5}
+    file.write_text(json.dumps(found | {"runs": [kept, found["runs"][1]]}))
+    _, resumed = run("relu_against_tanh.py", *options, "--resume", folder=tmp_path)
+    assert resumed["runs"][0] == kept
+    assert resumed["runs"][1:] == found["runs"][1:]
+    command = [sys.executable, str(BENCHMARKS / "relu_against_tanh.py"), *options, "--subset=200"]
+    command += ["--resume", "--output", str(tmp_path), "--name=found"]
+    refused = subprocess.run(command, capture_output=True, text=True)
+    assert "has images 256, expected 200" in refused.stderr
 
 
 def test_rates_without_a_result_are_labelled(scripts, tmp_path, monkeypatch, recwarn):
