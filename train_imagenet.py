@@ -18,7 +18,7 @@
     mpirun -n 4 python train_imagenet.py --data shards/ --parallel hybrid
         several processes, each with a GPU (docs/scaling.md)
 
-Two cores train on 117 images/s, batches of 128. A run needs 2.7 GB of disk, of which
+Two cores train at 117 images/s, batches of 128. A run needs 2.7 GB of disk, of which
 checkpoints are 2.2 GB (--keep-checkpoints).
 
 The defaults are those of the paper, whose sections are in parentheses. Its learning
