@@ -12,7 +12,9 @@ How to read a lesson: run the command above in the folder of the repository, and
 the file, or its page, from top to bottom. At **Before you run this**, stop and predict
 the result; the answer follows the code. The program checks many statements of the text,
 its *claims*. For each claim that holds it prints a line with the mark ✓; if one does
-not hold, the program stops with an error. Figures are written to `runs/lessons`.
+not hold, the program stops with an error. (In the exercises your changes may make
+claims false. To see the rest of the lesson, delete these claims from your copy, or run
+the cells one by one in a notebook.) Figures are written to `runs/lessons`.
 Exercises are at the end.
 
 `--seed` is the *random seed*, the number from which all random numbers of a run are

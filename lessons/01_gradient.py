@@ -385,8 +385,8 @@ lesson.claim("all 16 numerical gradients are exactly 0", measured == 16 * [0])
 # 1. Write a numerical gradient yourself: `tinyalex learn start 1` creates the file in
 #    `my/`, `tinyalex learn check 1` checks it.
 # 2. Replace `nn.Tanh()` by `nn.ReLU()`, which computes the maximum of x and 0, and
-#    whose derivative jumps at 0. Which claim fails first, and how do the curves explain
-#    it?
+#    whose derivative jumps at 0. Which claim fails first? Delete the claims that fail,
+#    and run it again: how do the curves explain them?
 # 3. From f(w + h), f(w - h), f(w + 2h) and f(w - 2h) one can form a numerical gradient
 #    whose error is proportional to $h^4$. Derive its coefficients from the Taylor
 #    series, and add its curve to the figure. Predict its best h in float64 first.

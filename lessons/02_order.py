@@ -96,11 +96,11 @@ lesson.show(figure, "02_order")
 #
 # Each `Number` stores the Numbers that it was computed from (`inputs`), and its
 # derivative with respect to each of them (`derivatives`). `grad` is the derivative of
-# the final result, the *root*, with respect to this number. `visits` lists when the
-# traversal came by: first, second, and so on; `clock`, created in `compute` below,
-# counts the visits. The last three methods of the root traverse the graph, each in its
-# own order. An order is called *topological* if each number comes after all of its
-# uses.
+# the final result, the *root*, with respect to this number. `visits` lists the visits
+# to this number: 1 is the first visit of the traversal to any number, 2 the second, and
+# so on. `clock`, created in `compute` below, counts them. The last three methods of the
+# root traverse the graph, each in its own order. An order is called *topological* if
+# each number comes after all of its uses.
 
 
 # %%
@@ -308,20 +308,23 @@ lesson.claim(f"the loss is {loss.value:.3f}, and all outputs are right", min(pro
 #
 # Below is the source of tinyalex's traversal. In the graph of the figures the nodes
 # were numbers. Here they are operations, each a `Function`, and an arrow is a tensor
-# (`GraphTensor`), the result of one operation and an input of another. A tensor's
-# `creator` is the Function that computed it. A tensor that is not the result of an
-# operation, such as a weight, is a *leaf*: `accumulate_grad` adds the gradient to its
-# `.grad`.
+# (`GraphTensor`, the base class of `ta.Tensor`), the result of one operation and an
+# input of another. A tensor's `creator` is the Function that computed it. A tensor that
+# is not the result of an operation, such as a weight, is a *leaf*: `accumulate_grad`
+# adds the gradient to its `.grad`.
 #
 # A *source* stands for a tensor in the graph: the Function that computed it, or the
 # leaf itself. `root` is the loss, and `grad` its derivative with respect to itself: 1.
 # (Lessons 3 and 4 pass another array: then the derivatives are those of the sum of root
-# * grad.) `uses_left` is our `waiting_for`, and `collected` our `grad`: the
+# times grad.) `uses_left` is our `waiting_for`, and `collected` our `grad`: the
 # contributions so far. `_input_grads` calls the operation's own `backward`; a `share`
 # is one contribution, and `_add` adds two. `_free` deletes the arrays that the
-# operation has stored, unless `retain_graph` is true, for a second backward pass. You
-# can ignore the first `with`: in it, nothing is cast to another dtype, and NumPy does
-# not warn about overflow.
+# operation has stored, unless `retain_graph` is true, for a second backward pass.
+#
+# You can ignore three things: the `with`, in which nothing is cast to another dtype and
+# NumPy does not warn about overflow; the `assert`, which is for type checkers; and the
+# tests for `None`. (A source is None if that input needs no gradient; a share or
+# `total` is None if there is no contribution.)
 
 # %%
 print(inspect.getsource(function.backward))

@@ -90,9 +90,10 @@ lesson.claim("each element is the sum of a column of dy", np.array_equal(gradien
 # NumPy aligns shapes at their *last* axis. It repeats an array along leading axes that
 # the array does not have, and along its axes of size 1. Below is the function that
 # tinyalex calls in the backward pass of every operation on two arrays, after the
-# operation's own derivative. `like` is the input. (An input is *promoted* if it is
-# converted to the dtype of the other, such as float32 to float64; its gradient is
-# converted back.)
+# operation's own derivative. `like` is the input, and `added` the number of axes that
+# it does not have. `a == 1 != b` is Python's short form of `a == 1 and 1 != b`.
+# `sum_over` sums over the given axes. (An input is *promoted* if it is converted to the
+# dtype of the other, such as float32 to float64; its gradient is converted back.)
 #
 # Is this sum right for every shape? The contribution of b to the loss can be written in
 # two ways. In the second, each element of b is factored out of the terms in which it

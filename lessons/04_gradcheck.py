@@ -136,8 +136,10 @@ third = ta.gradcheck(ThirdDraft, rows, raise_exception=False)
 print(second, third, sep="\n")
 
 # %% [markdown]
-# Only the third draft is right, so the derivation has omitted nothing. Note that the
-# report does not say which term is missing. Only a derivation does.
+# Only the third draft is right, so the derivation has omitted nothing. The line under
+# each table is a hint: gradcheck compares the missing part with known patterns, and
+# here it recognises which terms are missing. For most mistakes there is no such
+# pattern, and only a derivation finds the term.
 
 # %% claims
 lesson.claim("the second draft is also wrong", second.worst.wrong > 0)
@@ -148,7 +150,7 @@ lesson.claim(f"the third is right in all {third.worst.checked} elements", third.
 #
 # Why random numbers u? `y.sum().backward()` is simpler, and many tests are written like
 # that. Its cotangent is 1 everywhere. Below is a check for any cotangent u, with the
-# numerical gradient of exercise 1, and one more draft, which returns zeros.
+# numerical gradient of lesson 1, and one more draft, which returns zeros.
 #
 # **Before you run this:** which of the four drafts will pass with random numbers, and
 # which with ones?
@@ -193,9 +195,9 @@ names = "standardise: zeros", "first draft", "second draft", "third draft"
 drafts = compare({name: (f.apply, rows) for name, f in zip(names, layers, strict=True)})
 
 # %% answer [markdown]
-# (Errors below 1e-6 are rounding errors.) With random numbers only the third draft
-# passes. With ones, the second draft and even the one that returns zeros pass too. The
-# reason is that each row of y has the sum 0, whatever x is. So
+# (Errors below 1e-6 are those of the numerical gradient: lesson 1.) With random numbers
+# only the third draft passes. With ones, the second draft and even the one that returns
+# zeros pass too. The reason is that each row of y has the sum 0, whatever x is. So
 #
 # $$
 # L = \sum_{ij} y_{ij} = 0, \qquad \frac{\partial L}{\partial x} = 0

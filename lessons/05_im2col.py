@@ -292,9 +292,9 @@ same = np.array_equal(mine, device.to_numpy(col))
 lesson.claim("these loops and tinyalex's im2col give the same columns", same)
 
 # %% [markdown]
-# tinyalex's own has no loop in Python: it describes the windows as a view of the image
-# with `as_strided`, and copies it once (`tinyalex/kernels/cpu/columns.py`; on a GPU,
-# `columns.cu`).
+# tinyalex's own has no loop in Python: it copies the image into an array with zeros
+# around it, describes all windows as a view of that array with `as_strided`, and copies
+# this view to the columns (`tinyalex/kernels/cpu/columns.py`; on a GPU, `columns.cu`).
 #
 # ## What it costs
 #

@@ -249,8 +249,9 @@ lesson.claim(text, counted == 3 * counted[:1])
 # Then read tinyalex's. Compare its loop with that of `my_im2col` in lesson 5: the same
 # slices, with `+=` on the side of the image. `padded` is an array of zeros with room
 # for the padding, and `image` is the part of it without the padding. Both have the axes
-# (C, N, H, W), as in `col`. `dilation` is the distance between neighbouring pixels of a
-# window, always 1 here.
+# (C, N, H, W), as in `col`. `wide` is the dtype of the sums: that of `col`, but float32
+# for float16. `dilation` is the distance between neighbouring pixels of a window,
+# always 1 here.
 
 # %%
 print(inspect.getsource(col2im_on_cpu))
@@ -297,10 +298,10 @@ print(f"  cosine of the angle between this gradient and tinyalex's: {cosine:.2f}
 # The round trip restores the image, which looks like a success, but shows the fault:
 # the right result is the image times the overlap. And the wrong gradient has roughly
 # the right direction. The cosine is 1 for equal directions and 0 for perpendicular
-# ones, and a short step along the wrong gradient decreases the loss by this fraction of
-# the decrease that a step of the same length along the right one has (lesson 1). In
-# training, a step is the gradient times the learning rate, so a gradient of the wrong
-# length makes the steps too long or too short as well.
+# ones. A short step against the wrong gradient reduces the loss by this fraction of
+# what a step of the same length against the right one would (lesson 1). In training, a
+# step is the gradient times the learning rate, so a gradient of the wrong length makes
+# the steps too long or too short as well.
 #
 # The symptom to remember: training works, but more slowly than it should; there is no
 # error, and all shapes are right. So gradients must be tested, with windows that

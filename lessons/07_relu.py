@@ -226,7 +226,7 @@ def four_layers(recipe, name):
         layers += [convolution, activation(), nn.MaxPool2d(3, 2, ceil_mode=True)]
     net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(2 * width * 4 * 4, 10)).to(args.device)
     initialize(net, name)
-    if recipe == "2012":  # as in a network of the authors' program, with one layer more
+    if recipe == "2012":  # the sigmas of a network of the authors, which has one layer more
         for p, sigma in zip(weights(net), (1e-4, 0.01, 0.01, 0.1), strict=True):
             init.normal_(p, std=sigma)
     return net
@@ -267,10 +267,10 @@ for key, rate in RATES.items():
 # %% answer [markdown]
 # ReLU has an advantage with the recipe of 2012, and has lost it with today's. Large
 # pixels saturate tanh: a small change of the weights changes the sums of the first
-# layer by a lot, and once a unit is saturated, it hardly learns. ReLU does not
-# saturate: about half of its derivatives are 0, and the others are 1. With inputs of a
-# suitable scale and only four layers, tanh is at least as fast. The factors differ from
-# seed to seed.
+# layer by a lot, and once a unit is saturated, it hardly learns. Large pixels do not
+# have this effect on ReLU: at any scale, about half of its derivatives are 0, and the
+# others are 1. With inputs of a suitable scale and only four layers, tanh is at least
+# as fast. The factors differ from seed to seed.
 #
 # This small comparison does not prove that the paper's factor of six was only a matter
 # of scale, as the recipes differ in the initial weights too. It does show that it

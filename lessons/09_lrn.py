@@ -271,7 +271,7 @@ print("  pixels / 255  divides: usual {:6.2f}, largest {:7.2f}".format(*divided_
 # $$
 #
 # The same effect would need an alpha smaller by a factor of 65,025. With pixels from 0
-# to 1 the paper's alpha does nothing at all, and nothing in the program will tell you.
+# to 1 the paper's LRN is a division by 1.68, and nothing in the program will tell you.
 
 # %% claims
 same = np.allclose(scaled, with_sum(norm.alpha / 255**2, 2), rtol=1e-5)

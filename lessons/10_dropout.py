@@ -179,20 +179,20 @@ lesson.show(figure, "10_dropout")
 
 # %% answer [markdown]
 # Without dropout the training images are memorised after a few epochs. With dropout
-# this takes several times as long: the paper reports that dropout roughly doubles the
-# number of iterations. A comparison after the same few epochs would be unfair to it.
+# this takes several times as long here. (The paper reports twice the number of
+# iterations.) A comparison after the same few epochs would be unfair to it.
 #
 # Without dropout, the test loss soon reaches its lowest value and then rises, while the
 # test error hardly changes. The loss measures how confident a prediction is (lesson
 # 11), and a network that has memorised its training images is confident even where it
 # is wrong. With dropout it rises much less, and its lowest value is lower.
 #
-# The errors at the best epochs tell less. On drawn images dropout has fewer errors. On
-# CIFAR-10 it does not: the differences are of both signs, and small. (By chance alone,
-# the error measured on 2000 images varies by about one percentage point: lesson 14.) So
-# on these real images dropout does not win by error. What it does here is to prevent
-# confident wrong predictions. The paper needed it for a network of 60 million weights;
-# lesson 17 tests it with convolutions and more images.
+# The errors at the best epochs tell less. On synthetic images dropout has fewer errors.
+# On CIFAR-10 it does not: the differences are of both signs, and small. (By chance
+# alone, the error measured on 2000 images varies by about one percentage point: lesson
+# 14.) So on these real images dropout does not win by error. What it does here is to
+# prevent confident wrong predictions. The paper needed it for a network of 60 million
+# weights; lesson 17 tests it with convolutions and more images.
 
 # %% claims
 memorised = all(log[2][1].error < 0.01 for log in logs[WITHOUT])
@@ -341,10 +341,11 @@ axes.barh(list(bars), list(bars.values()), color=colours)
 lesson.show(figure, "10_dropout_testing")
 
 # %% answer [markdown]
-# The error hardly changes, and the loss is far too large. Each of the two layers after
-# a dropout gets values that are, on average, twice as large as in training. If all
-# logits of an image grow, their order mostly stays, and so does the prediction; but the
-# network is overconfident.
+# The error hardly changes, and the loss is far too large. The layer after the first
+# dropout gets values that are, on average, twice as large as in training. Its outputs
+# are then about twice as large too, so the layer after the second dropout gets about
+# four times the values. If all logits of an image grow, their order mostly stays, and
+# so does the prediction; but the network is overconfident.
 #
 # The symptom to remember: as many correct predictions as before, and a loss that is far
 # too large. If only the error is reported, this is not noticed.

@@ -6,8 +6,8 @@
 
 The last layer of a network outputs a logit for each class. Softmax turns the logits
 into probabilities, and the cross-entropy loss is -log of the probability of the right
-class (lesson 0). So an exponential is followed by a logarithm, its inverse. All
-frameworks compute the two in one step. Why?
+class (lesson 0). So an exponential is followed by a logarithm, its inverse.
+Frameworks have a function that computes the two in one step. Why?
 """
 
 # %%
@@ -52,7 +52,8 @@ scaled = pixels / pixels.std()  # divided by their standard deviation
 # with `F.softmax`, which subtracts the largest logit, and then the logarithm; and with
 # `F.cross_entropy`, which uses the second formula with the subtraction.
 # (`F.log_softmax` returns log p of all classes in the same way.) All values are
-# float32.
+# float32. The largest float32 is 3.4e38, about $e^{88.7}$; the smallest above 0 is
+# 1.4e-45, about $e^{-103.3}$.
 #
 # **Before you run this:** for a large gap d the loss is nearly d. At which gap will
 # each of the three fail, if at all?

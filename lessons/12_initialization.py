@@ -145,7 +145,8 @@ def statistics(net, pixels):
     x, found = ta.Tensor(pixels), {}
     with ta.no_grad():
         for name, layer in net.eval().named_children():  # in order
-            x = layer(x)
+            if not name.startswith("drop"):  # in testing, that of 2012 would halve the values
+                x = layer(x)
             if name.startswith("relu") or name == "fc8":
                 values = x.numpy().reshape(len(pixels), -1)
                 found[name] = values.std(axis=0).mean(), values.std(), (values == 0).mean()
@@ -169,8 +170,10 @@ for layer in starts[HE]:
 # scale must be chosen together. This is the second thing that is missing.
 #
 # Even with large pixels the paper's weights lose most of the signal from conv3 to
-# conv5. Those of the code of 2012 keep it there, and lose some in the linear layers,
-# where the sigma is 0.01 again.
+# conv5. Those of the code of 2012 keep it there. Three sigmas that are three times as
+# large could make the last layer's spread 27 times as large. It is about half of that:
+# the sums of conv4 and conv5 now vary by more than their bias of 1, so ReLU sets more
+# of them to 0. In the linear layers, where sigma is 0.01 for both, both lose some.
 #
 # The standard deviation of *all* values of a layer, which many programs plot, does not
 # show any of this. It is mostly caused by differences between units, from the biases
@@ -334,7 +337,9 @@ lesson.claim(text, difference < 0.01 * change)
 # 1. Write He's sigma yourself: `tinyalex learn start 12` creates the file in `my/`,
 #    `tinyalex learn check 12` checks it.
 # 2. Without ReLU, or with tanh near 0, nothing halves the mean square. Derive sigma for
-#    this case (Glorot and Bengio 2010), and test it on ten linear layers in a row.
+#    this case, and test it on ten linear layers in a row. (Glorot and Bengio 2010
+#    replace the fan-in by the mean of fan-in and fan-out, so that gradients keep their
+#    size too.)
 # 3. In `run`, start the biases of all layers but the last at 1. With which seeds and
 #    scales does it still learn?
 # 4. How large must sigma be for the small network to learn with pixels to 1? Find it by

@@ -345,11 +345,11 @@ lesson.show(figure, "13_momentum_images")
 
 # %% answer [markdown]
 # The loss decreases at once when the rate drops, since a smaller rate means less noise
-# in the weights: each noisy gradient moves the weights less. On the same distance more
-# gradients are added, and their noise partly cancels. But a low rate learns slowly, so
-# it should be used late: the paper reduces it when the validation error no longer
-# improves, three times in all (section 5). `optim.lr_scheduler.ReduceLROnPlateau`
-# implements this rule.
+# in the weights: each noisy gradient moves the weights less. More gradients are then
+# added over the same distance, and their noise partly cancels. But a low rate learns
+# slowly, so it should be used late: the paper reduces it when the validation error no
+# longer improves, three times in all (section 5).
+# `optim.lr_scheduler.ReduceLROnPlateau` implements this rule.
 #
 # Plain steps of the same rate end far behind. But with ten times the rate and the drop,
 # they come close to momentum. Here, most of what momentum seems to do is to make steps

@@ -63,7 +63,8 @@ print(f", each {found[found > 0].min()} to {found.max()} times")
 # (256 - 224 + 1)^2 \cdot 2 = 33 \cdot 33 \cdot 2 = 2178
 # $$
 #
-# The paper has this off-by-one error in both directions. The code of 2012 uses all 33.
+# The paper counts 32 shifts, for rows and for columns: an off-by-one error. The code of
+# 2012 uses all 33.
 
 # %% claims
 text = f"there are {different}: {margin + 1} rows * {margin + 1} columns * 2"
@@ -265,7 +266,7 @@ print(f"standard error {100 * standard:.1f}")
 
 # %% answer [markdown]
 # Augmentation increases the training error and decreases the test error and the test
-# loss: images that differ in each epoch are harder to memorise. On drawn images the
+# loss: images that differ in each epoch are harder to memorise. On synthetic images the
 # error decreases by many standard errors. On CIFAR-10 it decreases by less, but still
 # by several standard errors: with 2000 test images the effect is clear. With 100 test
 # images the standard error would be more than four times as large, and it would not be.
@@ -342,5 +343,5 @@ lesson.claim(f"the largest shift is {largest:,.0f} of 255", largest > 255)
 # 3. A test set has 10,000 images, and two networks have errors of 40.0 and 39.2 %. How
 #    many standard errors is this difference, if the errors are independent, so that
 #    their variances are added?
-# 4. The code of 2012 shifted 32 consecutive images equally, to save time:
+# 4. The code of 2012 shifted and mirrored 32 consecutive images alike, to save time:
 #    `data.Augment(..., together=32)`. Does it make a difference?

@@ -344,7 +344,8 @@ print(f"  10. parameters without the third pooling: {total(unpooled, 'parameters
 # comparing two tables.
 #
 # 5. 227 pixels without padding fit exactly. But the code of 2012 reads 224 and rounds
-# the quotient 54.25 up, and a padding of 2 gives 55 too. All three have the same table.
+# the quotient 53.25 up, to 54, so that the size is 55; and a padding of 2 gives 55 too.
+# All three have the same table.
 #
 # 6. and 7. exchange the two kinds of layers. 8. counts poolings as layers. They have no
 # weights; the paper counts eight layers.

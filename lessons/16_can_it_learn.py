@@ -194,8 +194,8 @@ rates = [examine(f"lr {rate}", healthy, rate) for rate in (0.0001, 0.02, 1)]
 # smaller when the weights have grown.
 #
 # With a rate of 1 the first step changes the last layer by many times its size (with
-# the drawn images, by twenty times). After some such steps conv2 is dead: all of its
-# filters are 0 for all images, the gradients of everything before it are 0, and the
+# the synthetic images, by twenty times). After some such steps conv2 is dead: all of
+# its filters are 0 for all images, the gradients of everything before it are 0, and the
 # network cannot recover. Its logits are its last biases, and its loss is that of a
 # network that knows only how often each label occurs: close to log 10. This is nearly
 # the final loss of the rate that is too small, for the opposite reason. The ratio and
@@ -262,15 +262,15 @@ lesson.show(figure, "16_can_it_learn")
 # - the learning rate is much too large
 # - a softmax is applied before `F.cross_entropy`, which contains one
 # - the labels of each batch are shuffled, but not its images
-# - the output of a layer is detached from the graph, as with `ta.Tensor(x.data)`: the
-#   gradient ends there
+# - the output of a layer is detached from the graph, with `x.detach()`: the gradient
+#   ends there
 # - images are not shuffled between epochs
 #
 # **Before you run this:** which fault has A, which B, C, D, E and F? Write down the
 # six, each with the measurement that shows it. The next cell prints the code.
 
 # %%
-for fault in patients.PATIENTS.values():
+for fault in (*patients.PATIENTS.values(), patients.Detach):
     print(inspect.getsource(fault))
 
 # %% answer [markdown]
@@ -301,8 +301,8 @@ for fault in patients.PATIENTS.values():
 # 64 images are memorised, because the layers after it learn from the outputs of its
 # random filters. Only the ratios by layer show the fault.
 #
-# **F: small weights.** The spread is 0, as in B, but no unit is dead and the ratios are
-# not 0. It is the plateau of lesson 12.
+# **F: small weights.** The spread is nearly 0 (the table rounds it to 0.0000), but no
+# unit is dead and the ratios are not 0. It is the plateau of lesson 12.
 
 # %% claims
 floor = math.log(1 + 9 / math.e)
@@ -405,8 +405,8 @@ lesson.show(figure, "16_can_it_learn_offset")
 # 3. The spread of the logits is not 0. Otherwise: small weights, dead units.
 # 4. Few units are dead. Otherwise: biases, or a rate that is too large.
 # 5. The ratio of the first step is between 1e-4 and 1e-2 in all layers but the last,
-#    and in no layer 0. Otherwise: the rate, a detached layer, or vanishing gradients
-#    (lesson 7).
+#    and nowhere exactly 0. Otherwise: the rate, a detached layer, or vanishing
+#    gradients (lesson 7).
 # 6. After training on 64 images, the error on them is near 0. Otherwise: the loss
 #    function, labels that change, the rate.
 # 7. After a short training on all images, the test error is lower than that of

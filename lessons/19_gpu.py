@@ -162,7 +162,9 @@ lesson.claim("the formula is right for the strides 1 to 39", sectors(4 * WARP) =
 # the order of images, (T, O, P), and adds the bias. Each thread computes one element,
 # and must find out which: from its index it computes p, o and t. (`%` is the remainder,
 # and `/` divides integers without it, as `//` does in Python. `__restrict__` promises
-# that the arrays do not overlap. In the kernel, T is called `images`.)
+# that the arrays do not overlap. In the kernel, T is already the type of the elements,
+# so the number of images is called `images`. With `relu` it also applies ReLU;
+# `has_bias` says whether there is a bias. Below, both are 0.)
 
 # %%
 print(source := kernels_on_cpu.kernel_source("columns.cu", "from_columns"))

@@ -99,10 +99,11 @@ for name in sorted(kept, key=kept.get, reverse=True)[:6]:
 # 96 % of the parameters and keep almost nothing. The two parts are equal at a batch of
 # about 70 images.
 #
-# To check the formula, the first claim counts the arrays of a step of two images. Hooks
-# collect the output of each layer. The arrays that operations have stored are found by
-# visiting the graph of lesson 2, from the output back to the input. Arrays that share
-# memory are counted once.
+# To check the formula, the first claim counts the arrays of a step of two images. A
+# *hook* is a function that a Module calls after its forward pass, with its input and
+# output. Here hooks collect the output of each layer. The arrays that operations have
+# stored are found by visiting the graph of lesson 2, from the output back to the input.
+# Arrays that share memory are counted once.
 
 
 # %% claims

@@ -157,9 +157,10 @@ lesson.claim(text, factor > 1.2)
 # ## Ten classes in half an hour
 #
 # Imagenette is a part of ImageNet: ten classes that are easy to tell apart, from tench
-# (a fish) to parachute. The paper's network was trained on it with images of 128 x 128
-# pixels, for 30 epochs. `--full` repeats this run; its results are in
-# lessons/results/21_imagenet.json.
+# (a fish) to parachute. The paper's network was trained on 6,000 of its images, of 128
+# x 128 pixels, for 30 epochs, and tested on 1,000. The results are in
+# lessons/results/21_imagenet.json. `--full` makes such a run; it uses all 9,469 and
+# 3,925 images, unless `TINYALEX_DATA` has a folder imagenette-160.
 #
 # ImageNet's competition reports two errors (lesson 8). The *top-1 error* is the one of
 # lesson 0. For the *top-5 error*, the network names its five most probable classes, and
@@ -207,8 +208,8 @@ for k in (1, 5):
 # %% claims
 gain = one["top1_error"] - ten["top1_error"]
 largest = np.sqrt((one["top1_error"] + ten["top1_error"]) / one["images"])
-text = f"ten views: {100 * gain:.1f} % fewer errors; its standard error is at most "
-lesson.claim(f"{text}{100 * largest:.1f} %", 0 < gain < 2 * largest)
+text = f"ten views lower the error by {100 * gain:.1f} percentage points; standard error at most "
+lesson.claim(f"{text}{100 * largest:.1f}", 0 < gain < 2 * largest)
 text = f"top-5 of ten classes: {ten['top5_error']:.1%}, less than 15.3 %, but guessing has 50 %"
 lesson.claim(text, ten["top5_error"] < 0.153)
 
@@ -406,8 +407,8 @@ lesson.claim(text, found >= 7)
 # 1. Write the error of a mean prediction yourself, top-1 and top-5: `tinyalex learn
 #    start 21` creates the file in `my/`, `tinyalex learn check 21` checks it.
 # 2. How long would all seven networks of the paper take here? And the predictions for
-#    the 150,000 test images, with seven networks and ten views? (A prediction is the
-#    forward pass only: lesson 6 says which part of a step that is.)
+#    the 100,000 test images of ILSVRC-2012, with seven networks and ten views? (A
+#    prediction is the forward pass only: lesson 6 says which part of a step that is.)
 # 3. Average the logits of the five networks instead of their probabilities. Is the loss
 #    still at most the mean loss? (Is -log of a softmax curved like -log? Lesson 11.)
 # 4. Train one network that is five times as wide (80 filters), for as many epochs. Is

@@ -49,8 +49,8 @@ MISTAKES = [
     Mistake(
         "Glorot",
         {"2 / fan_in": f"2 / (fan_in + {FAN_OUT})"},
-        "This is Glorot and Bengio's rule, 2 / (fan_in + fan_out), for tanh. He's has fan_in "
-        "alone.",
+        "This is Glorot and Bengio's rule, sqrt(2 / (fan_in + fan_out)), for tanh. He's has "
+        "fan_in alone.",
     ),
     Mistake(
         "window ignored",

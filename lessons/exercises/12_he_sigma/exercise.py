@@ -1,6 +1,7 @@
 """Exercise 12: the standard deviation of a layer's initial weights.
 
-Lesson 12 measured the standard deviation of each layer's outputs.
+Lesson 12 derived it: the mean square of the values should stay the same from layer to
+layer.
 """
 
 import math
