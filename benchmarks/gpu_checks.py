@@ -133,7 +133,7 @@ def _copy(size: int) -> dict[str, Any]:
 def _gemm(kind: str, size: int) -> dict[str, Any]:
     import cupy
 
-    # A product of float16 arrays needs no autocast.
+    # A multiplication of float16 arrays needs no autocast.
     precision.switch("float32" if kind == "half" else kind)
     random = np.random.default_rng(0).standard_normal((size, size), dtype=np.float32)
     a = cupy.asarray(random).astype("e" if kind == "half" else "f")

@@ -229,7 +229,9 @@ def card_table(found: dict[str, Any]) -> str:
         bound = "launches" if host > gpu else "the GPU"
         cells.append([CARDS[r["card"]].name, r["precision"], *times, bound])
     sources = "\n".join(f"- {card.name}: {card.source}" for card in CARDS.values())
-    return f"{report.table(head, cells, left=2)}\n\nSources of the ceilings:\n\n{sources}"
+    note = "Bytes are those of a GPU of 80 GiB. Cards with less memory compute more columns again."
+    table = report.table(head, cells, left=2)
+    return f"{table}\n\n{note}\n\nSources of the ceilings:\n\n{sources}"
 
 
 def form_table(found: dict[str, Any]) -> str:

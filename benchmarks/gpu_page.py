@@ -88,8 +88,8 @@ def ceiling_table(found: Found) -> str:
 
 
 def step_table(found: Found) -> str:
-    head = ["network", "batch", "precision", "framework", "images/s", "ms a step", "range"]
-    head += ["tinyalex is", "range", "memory"]
+    head = ["network", "batch", "precision", "framework", "images/s", "ms a step", "ms, range"]
+    head += ["time / tinyalex's", "ratio, range", "memory"]
     rows = []
     reasons: dict[str, list[str]] = {}
     for r in found["steps"]:
@@ -99,7 +99,7 @@ def step_table(found: Found) -> str:
             cells[1] = f"{1e3 * seconds['median']:.4g}"
             cells[2] = f"{1e3 * seconds['shortest']:.4g} to {1e3 * seconds['longest']:.4g}"
         if ratio := r.get("ratio"):
-            cells[3] = f"{ratio['median']:.2f} x"
+            cells[3] = f"{ratio['median']:.2f}"
             cells[4] = f"{ratio['lowest']:.2f} to {ratio['highest']:.2f}"
         memory = r.get("peak_memory")
         cells.append(f"{memory / 1e9:.2f} GB" if memory else NOT_MEASURED)
@@ -113,7 +113,8 @@ def step_table(found: Found) -> str:
         "frameworks of a precision alternate, and their range. A captured step (graph) also "
         "copies the batch and counts errors. PyTorch: channels_last, cudnn.benchmark, allow_tf32 "
         "in the rows tf32 only, autocast in the rows half. No loss scaling. torch.compile is "
-        "measured in a process of its own, with tinyalex again. Memory: what a framework reserved."
+        "measured in a process of its own, with tinyalex again. PyTorch runs without CUDA graphs. "
+        "The ratio is the time divided by tinyalex's. Memory: what a framework reserved."
     )
     parts = [report.table(head, rows, left=4), note]
     if failed:

@@ -83,6 +83,12 @@ def test_a_machine_without_cupy_is_ready_on_the_cpu():
     assert line(lines, "CuPy") == "-       CuPy          not installed"
 
 
+def test_streams_by_thread_are_refused():
+    status, lines = doctor(NO_DRIVER, CUPY_CUDA_PER_THREAD_DEFAULT_STREAM="1")
+    assert status == 1
+    assert "CUPY_CUDA_PER_THREAD_DEFAULT_STREAM is set; unset it: " in line(lines, "CuPy")
+
+
 @pytest.mark.skipif(os.path.exists("/dev/nvidiactl"), reason="this machine has a driver")
 def test_cupy_without_a_driver_requires_the_driver():
     status, lines = doctor(NO_DRIVER)

@@ -87,7 +87,7 @@ class Contender:
             return None
         import cupy
 
-        return cupy.get_default_memory_pool().total_bytes()  # the peak: the pool does not shrink
+        return cupy.get_default_memory_pool().total_bytes()  # the peak, unless the GPU was full
 
     def versions(self) -> dict[str, str]:
         found = {"tinyalex": importlib.metadata.version("tinyalex"), "numpy": np.__version__}

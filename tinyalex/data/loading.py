@@ -205,7 +205,8 @@ def _row_reader(
         return dataset.take
     images, labels = dataset.images, dataset.labels
     if device != "cpu" and devices.is_array(images):
-        if images.nbytes <= devices.memory(device)["free"] // 2:
+        memory = devices.memory(device)
+        if images.nbytes <= (memory["free"] + memory["holds"] - memory["used"]) // 2:
             images, labels = devices.to(images, device), devices.to(labels, device)
 
     def take(rows: np.ndarray) -> Batch:

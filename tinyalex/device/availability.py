@@ -61,6 +61,11 @@ def findings(steps: Iterable[Check]) -> Iterator[Finding]:
 def _import_cupy() -> str:
     if sys.modules.get("cupy") is None and importlib.util.find_spec("cupy") is None:
         raise NotThere("not installed")
+    if os.environ.get("CUPY_CUDA_PER_THREAD_DEFAULT_STREAM", "0") != "0":
+        raise RuntimeError(
+            "CUPY_CUDA_PER_THREAD_DEFAULT_STREAM is set; unset it: threads exchange arrays in "
+            "the legacy default stream"
+        )
     version = gpu_library().__version__
     if int(version.split(".")[0]) < 14:
         raise RuntimeError(f"version {version}, but 14 or newer is needed")

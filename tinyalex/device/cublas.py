@@ -1,8 +1,8 @@
 """Matrix multiplication by cuBLAS, called directly.
 
-CuPy sets the stream of cuBLAS before each matrix multiplication, which resets cuBLAS's
-workspace, and therefore refuses to multiply while a stream captures a graph. Here the
-stream is set only if it has changed.
+CuPy refuses to multiply while a stream captures a graph. It also sets the stream of
+cuBLAS before each multiplication, which resets cuBLAS's workspace. Here the stream is
+set only if it has changed.
 """
 
 import ctypes
@@ -35,7 +35,7 @@ def multiply(a: Array, b: Array, out: Array) -> None:
 
     a and b have one dtype: float16, float32 or float64. The matrices, or their
     transposes, are C-contiguous; others are copied. out is C-contiguous, of the same
-    dtype, or float32 for float16, whose products are added in float32.
+    dtype, or float32 for float16. Sums of float16 are float32.
     """
     _check(a, b, out)
     if a.size == 0 or b.size == 0:
@@ -45,7 +45,7 @@ def multiply(a: Array, b: Array, out: Array) -> None:
     number: Any = ctypes.c_float
     if a.dtype.name == "float64":
         compute, number = COMPUTE_64F, ctypes.c_double
-    elif a.dtype.name == "float32" and _may_use_tf32():
+    elif a.dtype.name == "float32" and may_use_tf32():
         compute = COMPUTE_32F_FAST_TF32
     # What is C-contiguous here is the transpose to cuBLAS: out.T = b.T @ a.T.
     *stack, m, n = out.shape
@@ -61,7 +61,7 @@ def multiply(a: Array, b: Array, out: Array) -> None:
 
 @contextmanager
 def float32_sums() -> Iterator[None]:
-    """A context in which all sums of float16 products, also CuPy's, are float32.
+    """A context in which all sums of float16, also CuPy's, are float32.
     Without it, cuBLAS may divide a sum and add the parts in float16."""
     handle, before = _handle(), ctypes.c_int()
     _call("cublasGetMathMode", handle, ctypes.byref(before))
@@ -76,7 +76,8 @@ def float32_sums() -> Iterator[None]:
 def workspace(memory: Any) -> Iterator[None]:
     """A context in which cuBLAS uses `memory`, in the current stream and this thread.
 
-    Its own workspace may be allocated by a product, and belong to several streams.
+    Without it, cuBLAS may allocate a workspace at a multiplication, and share it
+    between streams.
     """
     handle = _handle()
     _call("cublasSetWorkspace_v2", handle, memory.data.ptr, memory.nbytes)
@@ -132,7 +133,7 @@ class _Matrix:
         self.arguments = x.data.ptr, DATA_TYPES[x.dtype.name], ld, *between
 
 
-def _may_use_tf32() -> bool:
+def may_use_tf32() -> bool:
     """The setting of `device.allow_tf32`, which CuPy has too."""
     from cupy._core import _routines_linalg as linalg
 

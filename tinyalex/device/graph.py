@@ -20,6 +20,10 @@ WORKSPACE_BYTES = 32 << 20
 """For cuBLAS: what NVIDIA recommends for Hopper, and more than for other GPUs."""
 
 
+ERROR_MEMORY_ALLOCATION = 2
+"""cudaErrorMemoryAllocation."""
+
+
 class Graph(Generic[T]):
     """`function(*inputs)` on the device `name`, whose work is captured and repeated.
 
@@ -91,7 +95,7 @@ class Graph(Generic[T]):
     def _warm_up(self, inputs: list[Any]) -> T:
         cuda = gpu_library().cuda
         if self._stream is None:
-            self._stream, self._pool = cuda.Stream(non_blocking=True), cuda.MemoryPool()
+            self._stream, self._pool = cuda.Stream(non_blocking=True), cuda.MemoryPool(_allocate)
             self._workspace = gpu_library().empty(WORKSPACE_BYTES, np.uint8)
             # CuPy's pools do not free their memory when they are deleted.
             finalize(self, _free, self._pool, self.name).atexit = False
@@ -124,11 +128,33 @@ class Graph(Generic[T]):
     def _own_stream(self) -> Iterator[None]:
         """A context with this graph's stream, memory and workspace of cuBLAS.
 
-        CuPy's common pool would free memory without arrays if the GPU is full.
+        If the GPU is full, CuPy's common pool would free memory without arrays, which
+        the captured work may use.
         """
         allocating = gpu_library().cuda.using_allocator(self._pool.malloc)
         with self._stream, allocating, cublas.workspace(self._workspace):
             yield
+
+
+def _allocate(size: int) -> Any:
+    """New memory for a graph's pool.
+
+    If the GPU is full, a pool frees its unused blocks and tries again. In a capture
+    these belong to the captured work.
+    """
+    cuda = gpu_library().cuda
+    try:
+        return cuda.MemoryPointer(cuda.Memory(size), 0)
+    except cuda.runtime.CUDARuntimeError as error:
+        if error.status != ERROR_MEMORY_ALLOCATION:
+            raise
+        if cuda.get_current_stream().is_capturing():
+            raise MemoryError(
+                "Graph: the GPU has too little free memory to capture this work. Use a smaller "
+                "batch, or call the function without a Graph (in training: graph=False)."
+            ) from error
+        gpu_library().get_default_memory_pool().free_all_blocks()
+        raise  # the pool tries again
 
 
 def _free(pool: Any, name: str) -> None:

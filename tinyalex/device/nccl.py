@@ -10,6 +10,9 @@ from typing import Any
 
 from tinyalex.device.arrays import Array, gpu_library, of, on
 
+MIN_VERSION = 22600
+"""2.26 is the first version that orders the operations of several communicators."""
+
 
 class Nccl:
     """Collective operations between processes, each with a GPU of its own, by NCCL.
@@ -26,8 +29,8 @@ class Nccl:
     def __init__(self, rank: int, size: int, share_id: Callable[[Any], Any], device: str):
         self._nccl, self._cuda = _library(), gpu_library().cuda
         self.rank, self.size, self.device = rank, size, device
-        # This process may have two communicators. Without it, GPUs may begin their
-        # operations in different orders, and wait for each other forever.
+        # `columns` has three communicators, in two streams. Without it, GPUs may begin
+        # their operations in different orders, and wait for each other forever.
         os.environ.setdefault("NCCL_LAUNCH_ORDER_IMPLICIT", "1")
         unique_id = share_id(self._nccl.get_unique_id() if rank == 0 else None)
         with on(device):
@@ -166,11 +169,17 @@ def _library() -> ModuleType:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of CuPy, if NCCL is missing
         from cupy.cuda import nccl
+    major = gpu_library().cuda.runtime.runtimeGetVersion() // 1000
     if not nccl.available:
-        major = gpu_library().cuda.runtime.runtimeGetVersion() // 1000
         raise RuntimeError(
             "NCCL, which connects the GPUs of several processes, cannot be loaded. Install it: "
             f"pip install nvidia-nccl-cu{major}; or use --device cpu."
+        )
+    if (version := nccl.get_version()) < MIN_VERSION:
+        raise RuntimeError(
+            f"NCCL is version {version}, expected at least {MIN_VERSION} (2.26): in older ones, "
+            "several communicators of a GPU may wait for each other forever. Update it: "
+            f"pip install --upgrade nvidia-nccl-cu{major}; or use --device cpu."
         )
     library: ModuleType = nccl
     return library

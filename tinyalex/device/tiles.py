@@ -112,8 +112,9 @@ def for_tiles(
 
 @cache
 def _gpu_tile_bytes(name: str) -> int:
-    """At most an eighth of the free memory: a tile must not fill a small GPU."""
-    return min(MAX_GPU_TILE_BYTES, memory(name)["free"] // 8)
+    """At most an eighth of the memory that is free, or unused in CuPy's pool."""
+    found = memory(name)
+    return min(MAX_GPU_TILE_BYTES, (found["free"] + found["holds"] - found["used"]) // 8)
 
 
 def _cut(n: int, max_size: int, num_workers: int, multiple: int = 1) -> list[tuple[int, int]]:

@@ -80,7 +80,8 @@ class _Buffer:
     def __init__(self, stream: Any) -> None:
         event = gpu_library().cuda.Event
         self.stream = stream
-        self.copied, self.taken = event(disable_timing=True), event(disable_timing=True)
+        self.copied = event(block=True, disable_timing=True)  # the host waits for it
+        self.taken = event(disable_timing=True)
         self._allocate(1)
 
     def fill(self, x: np.ndarray) -> None:

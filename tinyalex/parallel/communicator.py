@@ -15,7 +15,8 @@ class Communicator:
 
     The collective operations are in place, on contiguous arrays on this device: NumPy's
     by MPI, CuPy's by NCCL. Each process must call the same operations in the same
-    order. Sums are added in a fixed order: results are reproducible.
+    order. MPI adds in a fixed order: results are reproducible. NCCL's order depends on
+    its algorithm.
 
     `counts` has the number of elements of each rank's section of x. The sections are
     consecutive; `sections` computes equal ones.

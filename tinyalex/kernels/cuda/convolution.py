@@ -25,7 +25,8 @@ than the minimum would cost more in the sum over segments."""
 
 MAX_KEPT_SHARE, MAX_ALL_KEPT_SHARE = 32, 4
 """Columns are kept for the backward pass if they are at most 1/32 of the GPU's memory,
-and all columns that are kept at a time at most a quarter of it."""
+and all columns that are kept at a time at most a quarter of it. Those of a captured
+step are in the graph's memory, and do not count."""
 
 _kept_bytes: Counter[str] = Counter()
 """Of the columns that are kept now, by device."""

@@ -19,9 +19,9 @@ static __device__ void philox(unsigned long long c[4], unsigned long long k0,
   }
 }
 
-// A thread draws whether the 8 units of its octet are kept: 32 random bits < threshold. They are
-// four words, the lower half of a word first. The step is read from memory: a launch that is
-// repeated in a CUDA graph draws another mask in another step.
+// A thread draws the 8 units of its octet: each is kept if its 32 random bits are below the
+// threshold. The four 64-bit words give two units each, the lower half first. The step is read
+// from memory: a launch that is repeated in a CUDA graph draws another mask in another step.
 static __device__ void draw_octet(bool kept[8], int octets, int first,
                                   unsigned long long threshold, unsigned long long key0,
                                   unsigned long long key1, const unsigned long long* step,

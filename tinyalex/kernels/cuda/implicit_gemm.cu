@@ -21,7 +21,7 @@
 //
 // For each d a thread reads 8 + 8 elements of shared memory for 64 multiply-adds. The lanes of a
 // warp read the same element of `rows`, a broadcast, and neighbouring elements of `columns`. A warp
-// stores 4 x 8 elements to `rows`, which its padding places in 32 different banks.
+// stores 4 x 8 elements to `rows`; the padding places them in 32 different banks (for float).
 //
 // Traffic of a block's 256 positions in bytes, without w, for elements of s bytes and O filters of
 // one group. R is the number of pixels under the windows of the positions: about C * 256 if stride

@@ -12,7 +12,7 @@ __global__ void bias_relu(T* __restrict__ y, const T* __restrict__ bias, int N, 
   y[index] = T(relu && value <= 0 ? Wide<T>(0) : value);
 }
 
-// The adjoint with ReLU:  dz = scale * dy, 0 where y <= 0;  dbias[o] = the sum of dz[n, o] over n.
+// The backward pass, with ReLU:  dz = scale * dy, 0 where y <= 0;  dbias[o] = the sum of dz[n, o] over n.
 // `scale` is 1, or that of the dropout that follows the ReLU.
 //
 // A block computes 32 columns o, so that a warp reads 32 neighbours of a row n. Each of its warps

@@ -32,7 +32,7 @@ __global__ void from_columns_lrn(const T* __restrict__ product, const T* __restr
   z[index] = T(own * inverse_power(scale, beta));
 }
 
-// The adjoint, and the bias's gradient:
+// The backward pass, and the bias's gradient:
 //
 //     product[o, t, p] = dz*s^-beta - 2*a*beta * y * sum of dz[j]*z[j]/s[j];  0 where y <= 0
 //     sums[i, o] = the sum of product[o, t, p] over the positions (t, p) of segment i

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 
 from tinyalex import device
+from tinyalex.device import cublas
 from tinyalex.kernels.geometry import ConvFunction, ConvShape
 
 SETTINGS = "im2col", "implicit", "fastest"
@@ -31,7 +32,8 @@ implicit  `functional.implicit_convolution.ImplicitConv2d`
 fastest   the faster of both for a shape, measured when it is first used. They round
           differently, so that results may differ from one process to the next."""
 
-_measured: dict[tuple[ConvShape, np.dtype, str, bool], type[ConvFunction]] = {}
+_measured: dict[tuple[ConvShape, np.dtype, str, bool, bool], type[ConvFunction]] = {}
+"""By shape, dtype, device, whether there is dx, and whether TF32 is allowed."""
 
 
 def convolution_algorithm(
@@ -42,11 +44,11 @@ def convolution_algorithm(
         return ConvFunction.implicit
     if setting == "im2col":
         return None
-    key = shape, dtype, name, wants_dx
+    key = shape, dtype, name, wants_dx, cublas.may_use_tf32()
     if key not in _measured:
         if device.why_no_cuda() or _is_capturing(name):
             return None
-        _measured[key] = _fastest(*key)
+        _measured[key] = _fastest(shape, dtype, name, wants_dx)
     return _measured[key]
 
 
@@ -76,8 +78,8 @@ def _is_capturing(name: str) -> bool:
 def milliseconds(
     algorithm: type[ConvFunction], shape: ConvShape, dtype: np.dtype, name: str, wants_dx: bool
 ) -> float:
-    """The least time of a forward and a backward pass. The first compiles kernels, and
-    is not counted.
+    """The least time of a forward and a backward pass, without ReLU and normalization.
+    The first compiles kernels, and is not counted.
 
     All memory is freed at the end. A graph's pool would otherwise keep it.
     """
@@ -96,9 +98,12 @@ def _milliseconds(
 ) -> float:
     import cupy
 
-    x, w = cupy.ones(shape.x, dtype), cupy.ones(shape.w, dtype)
-    bias = cupy.ones(shape.w[0], dtype)
-    dy = cupy.ones((shape.x[0], shape.w[0], *shape.out), dtype)
+    # Not constants: a GPU's clock depends on the bits that it computes with.
+    random = np.random.default_rng(0)
+    x, w, bias, dy = (
+        cupy.asarray(random.standard_normal(size, np.float32)).astype(dtype)
+        for size in (shape.x, shape.w, shape.w[:1], (shape.x[0], shape.w[0], *shape.out))
+    )
 
     def run() -> float:
         start, end = cupy.cuda.Event(), cupy.cuda.Event()

@@ -17,7 +17,7 @@ BLOCK_THREADS = 256
 multiprocessor."""
 
 ARRAYS = 32
-"""The length of a list of arrays: four lists are a third of the 4096 bytes that the
+"""The length of a list of arrays: four lists are 1,536 of the 4,096 bytes that the
 arguments of a launch may have."""
 
 REAL = {"float16": "__half", "float32": "float", "float64": "double"}

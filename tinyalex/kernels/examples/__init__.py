@@ -1,6 +1,7 @@
 """Example calls of every primitive, with small arrays of odd sizes.
 
-Tests compare the results of both devices; `explain` and `doctor` run them too.
+Tests and benchmarks/gpu.py compare the results of both devices; `explain` runs them
+too.
 """
 
 from collections.abc import Iterator

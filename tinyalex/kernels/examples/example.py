@@ -50,7 +50,8 @@ LONG = {
     "many images": ((33000, 2, 1, 1), (1, 1), (1, 1), (0, 0), (1, 1)),
     "many channels": ((2, 33000, 1, 1), (1, 1), (1, 1), (0, 0), (1, 1)),
 }
-"""Sizes beyond a 16-bit index. Only in float32: indices do not depend on the dtype."""
+"""Sizes beyond a signed 16-bit index. Only in float32: indices do not depend on the
+dtype."""
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
