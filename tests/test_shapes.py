@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+from array import array
+from collections import deque
 
 import numpy as np
 import pytest
@@ -166,3 +168,21 @@ def test_no_slices_are_unbound_from_an_empty_axis():
         ta.tensor(1.0).split(1)
     with pytest.raises(ValueError, match=r"unsqueeze: dim=5 .* shape \(2, 3\). Use -3 to 2"):
         ta.ones(2, 3).unsqueeze(5)
+
+
+@pytest.mark.parametrize(
+    "positions", [deque([0, 0, 2]), array("q", [0, 0, 2]), [0, 0, 2]], ids=type
+)
+def test_a_sequence_of_positions_may_repeat_some(positions):
+    x = ta.Tensor([1.0, 2.0, 3.0], requires_grad=True, device="cpu")
+    x[positions].sum().backward()
+    assert x.grad.tolist() == [2, 0, 1]
+
+
+@pytest.mark.parametrize("positions", [np.array([0, 1]), [0, 1], np.array([True, True, False])])
+def test_an_index_may_be_changed_before_the_backward_pass(positions):
+    x = ta.Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    y = x[positions]
+    positions[0] = positions[1] = 0
+    y.sum().backward()
+    assert to_numpy(x.grad).tolist() == [1, 1, 0]
