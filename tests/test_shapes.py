@@ -90,6 +90,8 @@ def test_a_transpose_that_torch_understands_differently_warns():
         (lambda t: t.repeat(2), r"repeat: expected a number for each axis of shape \(2, 3, 4\)"),
         (lambda t: t.split(0), "split: split_size must be at least 1, got 0"),
         (lambda t: t.split([1, 2]), r"split: the sizes \[1, 2\] do not add up to 2 along dim=0"),
+        (lambda t: t.split([3, -1]), r"split: sizes must be at least 0, got \[3, -1\]"),
+        (lambda t: t.repeat(1, -1, 1), r"repeat: numbers must be at least 0, got \(1, -1, 1\)"),
         (lambda t: t.chunk(0), "chunk: chunks must be at least 1, got 0"),
         (lambda t: t.gather(0, ta.tensor([0])), r"gather: an index of shape \(1,\) does not match"),
         (lambda t: t.unsqueeze(4), "unsqueeze: dim=4 is out of range"),

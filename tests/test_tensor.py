@@ -318,6 +318,7 @@ def test_a_hook_must_return_a_gradient_of_the_same_shape_and_dtype_and_can_be_re
     ):
         x.sum().backward()
     remove()
+    remove()
     x.sum().backward()
     assert x.grad.tolist() == [1, 1]
 

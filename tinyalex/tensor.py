@@ -183,11 +183,14 @@ class Tensor(Reductions, Conversions):
                 "gradient."
             )
         self.hooks += (fn,)
-        return lambda: self._remove_hook(fn)
+        registered = [fn]
 
-    def _remove_hook(self, fn: GradHook) -> None:
-        i = self.hooks.index(fn)
-        self.hooks = self.hooks[:i] + self.hooks[i + 1 :]
+        def remove() -> None:
+            if registered:  # a second call has no effect
+                i = self.hooks.index(registered.pop())
+                self.hooks = self.hooks[:i] + self.hooks[i + 1 :]
+
+        return remove
 
     def detach(self) -> "Tensor":
         """A tensor with the same array, without the graph."""

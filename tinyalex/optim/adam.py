@@ -79,6 +79,17 @@ class Adam(Optimizer):
     def values(self) -> dict[str, Any]:
         return super().values() | {"steps": [list(group) for group in self.steps]}
 
+    def _check_state(self, state: dict[str, Any]) -> None:
+        super()._check_state(state)
+        expected, given = (
+            [len(group) for group in steps] for steps in (self.steps, state["steps"])
+        )
+        if expected != given:
+            raise ValueError(
+                f"{self.name}.load_state_dict: expected steps of {expected} parameters in each "
+                f"group, got {given}. The state belongs to another network."
+            )
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         self.steps = [list(group) for group in state["steps"]]

@@ -35,6 +35,8 @@ class Optimizer:
         self._chosen: dict[tuple[str, np.dtype], tuple[list[Tensor], list[Place]]] = {}
         for name in self.arrays:
             setattr(self, name, [])
+        if isinstance(params, Tensor):
+            raise TypeError(f"{self.name}: expected a list of tensors, got one tensor. Give [w].")
         groups = list(params)
         if not groups:
             raise ValueError(
@@ -179,8 +181,18 @@ class Optimizer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume from the `state_dict()` of an optimizer with the same parameters.
 
-        Raises ValueError for other names or shapes, before any change.
+        Raises ValueError for other names, groups or shapes, before any change.
         """
+        self._check_state(state)
+        for own, loaded in zip(self.param_groups, state["param_groups"], strict=True):
+            own.update(loaded)
+        for name in self.arrays:
+            for arrays, loaded in zip(getattr(self, name), state[name], strict=True):
+                for a, array in zip(arrays, loaded, strict=True):
+                    with device.on_device_of(a):
+                        a[...] = device.to(device.to_numpy(array).astype(a.dtype), device.of(a))
+
+    def _check_state(self, state: dict[str, Any]) -> None:
         if missing := [name for name in (*self.arrays, *self.values()) if name not in state]:
             raise ValueError(
                 f"{self.name}.load_state_dict: expected a state with {', '.join(missing)}, got "
@@ -196,13 +208,12 @@ class Optimizer:
                     f"{self.name}.load_state_dict: expected {name} of shapes {expected}, got "
                     f"{given}. The state belongs to another network."
                 )
-        for own, loaded in zip(self.param_groups, state["param_groups"], strict=True):
-            own.update(loaded)
-        for name in self.arrays:
-            for arrays, loaded in zip(getattr(self, name), state[name], strict=True):
-                for a, array in zip(arrays, loaded, strict=True):
-                    with device.on_device_of(a):
-                        a[...] = device.to(device.to_numpy(array).astype(a.dtype), device.of(a))
+        own, loaded = len(self.param_groups), len(state["param_groups"])
+        if own != loaded:
+            raise ValueError(
+                f"{self.name}.load_state_dict: expected {own} param_groups, got {loaded}. The "
+                "state belongs to another network."
+            )
 
 
 def _zeros_like(p: Tensor) -> Array:
