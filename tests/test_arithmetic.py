@@ -206,3 +206,31 @@ def test_methods_have_the_names_of_their_class_in_errors():
 def test_a_list_is_an_operand_of_logical_and():
     assert ta.ones(2).logical_and([0, 1]).tolist() == [False, True]
     assert ta.zeros(2).logical_or([0, 1]).tolist() == [False, True]
+
+
+def test_numpys_numbers_are_limits_and_do_not_change_the_dtype():
+    x = ta.Tensor([-1.0, 0.5, 2.0], requires_grad=True)
+    y = x.clamp(np.float64(0), np.float32(1))
+    y.sum().backward()
+    assert (y.tolist(), y.dtype, x.grad.dtype) == ([0, 0.5, 1], np.float32, np.float32)
+
+
+def test_masked_fill_of_integers_takes_integers():
+    x, mask = ta.arange(3), np.array([True, False, True])
+    for value in (7, 7.0, np.int32(7), np.float32(7)):
+        filled = x.masked_fill(mask, value)
+        assert (filled.tolist(), filled.dtype) == ([7, 1, 7], np.int64)
+    with pytest.raises(TypeError, match=r"expected an integer for a tensor of int64, got 0\.5"):
+        x.masked_fill(mask, 0.5)
+
+
+@pytest.mark.parametrize("text", ["ab", b"ab"], ids=repr)
+def test_a_text_is_not_repeated(text):
+    for f in (lambda x: x * text, lambda x: text * x, lambda x: x.mul(text)):
+        with pytest.raises(TypeError, match="Multiply: unsupported operand, expected a tensor"):
+            f(ta.tensor(3))
+
+
+def test_equal_takes_lists_and_arrays():
+    assert ta.ones(2).equal([1.0, 1.0]) is True
+    assert ta.ones(2).equal(np.ones(3)) is False

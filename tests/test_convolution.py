@@ -130,6 +130,7 @@ def test_the_memory_order_of_the_input_does_not_matter(rng):
     [
         (((1, 3, 8, 8), (64, 5, 3, 3)), {}, r"input has 3 channels, but weight \(64, 5, 3, 3\) with groups=1 expects 5\.\nGive the input 5 channels, or the weight shape \(64, 3, 3, 3\)"),
         (((1, 3, 8, 8), (4, 2, 3, 3)), {"groups": 2}, r"Give the input 4 channels\.$"),
+        (((1, 4, 8, 8), (6, 1, 3, 3)), {"groups": 0}, "groups must be at least 1, got 0"),
         (((1, 4, 8, 8), (6, 1, 3, 3)), {"groups": 4}, "groups=4 does not divide the 6 filters"),
         (((1, 4, 8, 8), (8, 4, 3)), {}, r"weight has shape \(8, 4, 3\), expected \(O, C/groups, KH, KW\)"),
         (((8, 8), (8, 4, 3, 3)), {}, r"input has shape \(8, 8\), expected \(N, C, H, W\)"),
@@ -159,6 +160,8 @@ def test_conv2d_rejects_mixed_and_integer_dtypes():
         F.conv2d(w, None)
     with pytest.raises(TypeError, match=r"stride must be an integer or a pair, got 1\.5"):
         F.conv2d(w, w, stride=1.5)
+    with pytest.raises(TypeError, match=r"groups must be an integer, got 2\.0"):
+        F.conv2d(w, w, groups=2.0)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])  # Winograd and im2col, on the CPU

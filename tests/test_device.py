@@ -19,6 +19,29 @@ def test_device_names_are_canonical():
             ValueError, match=r"device: expected 'auto', 'cpu', 'cuda' or 'cuda:1', got"
         ):
             devices.check(name)
+    with pytest.raises(ValueError, match="'auto' is not the name of a device.*Expected 'cpu', 'cu"):
+        ta.device("auto")
+
+
+def test_the_name_of_a_random_stream_has_at_most_eight_bytes():
+    assert devices.key("shuffle1") != devices.key("shuffle2")
+    with pytest.raises(ValueError, match="at most eight bytes, got 'shuffled1'"):
+        devices.key("shuffled1")
+
+
+def test_the_limit_of_threads_can_be_changed(monkeypatch):
+    monkeypatch.delenv("TINYALEX_THREADS", raising=False)
+    monkeypatch.setattr(devices.tiles, "_limit", None)
+    with devices.tiles.blas_threads().limit(limits=1, user_api="blas"):
+        for count in (1, 2):
+            devices.limit_threads(count)
+            assert devices.workers() == count
+        monkeypatch.setenv("TINYALEX_THREADS", "3")
+        devices.limit_threads(1)
+        assert devices.workers() == 3
+    with pytest.raises(ValueError, match="limit_threads: expected at least 1, got 0"):
+        devices.limit_threads(0)
+    devices.workers.cache_clear()
 
 
 def test_the_default_device_is_the_cpu_and_is_checked():

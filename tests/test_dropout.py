@@ -89,3 +89,10 @@ def test_dropout2d_returns_its_input_in_evaluation_and_refuses_other_shapes():
     assert nn.Dropout2d(0.5).eval()(x) is x
     with pytest.raises(ValueError, match=r"dropout2d: input has shape \(2, 3\), expected"):
         F.dropout2d(np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_p_of_dropout2d_must_be_a_probability(training):
+    for p in (-0.5, 1.5):
+        with pytest.raises(ValueError, match=f"dropout2d: p must be a probability .* got {p}"):
+            F.dropout2d(np.ones((1, 1, 2, 2)), p, training)

@@ -371,3 +371,68 @@ def test_a_result_in_the_other_byte_order_has_a_gradient():
     x = ta.Tensor([1.0], requires_grad=True, device="cpu")  # CuPy has no other byte order
     (Swapped.apply(x) * 2).sum().backward()
     assert x.grad.tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    "reduce", [lambda x: x.mean(), lambda x: x.var(0).sum()], ids=["mean", "var"]
+)
+def test_the_gradient_of_a_reduction_can_be_changed_in_place(reduce):
+    x = leaf(2)
+    reduce(x).backward()
+    expected = 2 * ta.Tensor(x.grad).numpy()
+    x.grad *= 2
+    x.grad[0] += 1
+    expected[0] += 1
+    assert ta.Tensor(x.grad).numpy().tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x + np.ones((3, 2)),
+        lambda x: np.ones((3, 2)) - x,
+        lambda x: ta.where(np.array([True, False]), x, 0.0),
+        lambda x: x.expand(3, 2),
+    ],
+    ids=["+", "-", "where", "expand"],
+)
+def test_a_graph_keeps_no_operand_that_the_gradient_does_not_depend_on(f):
+    x = leaf(2)
+    operand = x * 2
+    stored = weakref.ref(operand.data)
+    result = f(operand) + 0
+    del operand
+    assert stored() is None
+    result.sum().backward()
+    assert x.grad.shape == (2,)
+
+
+@pytest.mark.parametrize("mode", [ta.no_grad, ta.enable_grad, ta.autocast])
+def test_a_mode_does_not_decorate_a_generator(mode):
+    def batches():
+        yield 1
+
+    with pytest.raises(TypeError, match=rf"{mode.__name__}: a generator runs after the decorated"):
+        mode()(batches)
+
+
+def test_set_grad_enabled_is_a_decorator_of_one_function():
+    @ta.set_grad_enabled(False)
+    def off():
+        return ta.is_grad_enabled()
+
+    @ta.set_grad_enabled(True)
+    def on():
+        return ta.is_grad_enabled()
+
+    assert (ta.is_grad_enabled(), off(), on(), ta.is_grad_enabled()) == (True, False, True, True)
+    with ta.no_grad():
+        assert (off(), on(), ta.is_grad_enabled()) == (False, True, False)
+
+
+def test_set_grad_enabled_applies_its_mode_when_it_is_entered():
+    disabled = ta.set_grad_enabled(False)
+    ta.set_grad_enabled(True)
+    with disabled:
+        assert not ta.is_grad_enabled()
+    assert ta.is_grad_enabled()

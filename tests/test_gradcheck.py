@@ -141,6 +141,37 @@ def test_parameters_and_gradients_are_restored_even_after_an_exception():
     assert model.weight.grad.sum() == 6
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_buffers_are_float64_and_restored(dtype, rng):
+    x, labels = rng.standard_normal((2, 3, 2, 1)), np.array([[[0], [1]], [[2], [0]]])
+    layer = nn.BatchNorm2d(3).to(dtype)
+    before = layer.state_dict()
+    assert ta.gradcheck(layer, x).ok
+    for name, values in layer.state_dict().items():
+        np.testing.assert_array_equal(values, before[name], strict=True)
+    assert ta.gradcheck(nn.CrossEntropyLoss(weight=np.ones(3, dtype)), [x, labels]).ok
+
+
+def test_a_layer_with_a_buffer_or_a_frozen_parameter_returns_float32_for_float32(rng):
+    class Standardize(nn.Module):
+        def __init__(self):
+            self.register_buffer("mean", np.ones(3, "f"))
+            self.factor = nn.Parameter(np.ones(3, "f"), requires_grad=False)
+
+        def forward(self, x):
+            return (x - self.mean) * self.factor
+
+    assert ta.gradcheck(Standardize(), rng.standard_normal((2, 3))).ok
+
+
+def test_a_graph_of_the_checked_module_remains_valid():
+    model = nn.Linear(3, 2)
+    loss = model(ta.ones(1, 3)).sum()
+    ta.gradcheck(model, np.ones((1, 3)))
+    loss.backward()
+    assert model.bias.grad.tolist() == [1, 1]
+
+
 def test_inputs_are_copied_to_float64_and_not_changed():
     x = ta.Tensor(np.ones(3, "f"), requires_grad=True)
     labels = np.array([0])

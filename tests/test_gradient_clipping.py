@@ -45,3 +45,11 @@ def test_each_element_can_be_limited():
     p = with_gradient(3.0, -4.0, 0.5)
     nn.utils.clip_grad_value_([p], 1.0)
     assert gradients(p) == [[1, -1, 0.5]]
+
+
+def test_the_norm_of_float16_is_computed_in_float32():
+    p = ta.Tensor(np.zeros(4, np.float16), requires_grad=True)
+    p.grad = ta.Tensor(np.full(4, 300, np.float16)).data
+    assert float(nn.utils.clip_grad_norm_(p, 1.0)) == 600
+    assert p.grad.dtype == np.float16
+    np.testing.assert_allclose(gradients(p)[0], 0.5, rtol=1e-3)

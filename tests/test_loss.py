@@ -176,3 +176,26 @@ def test_a_logit_of_minus_infinity_keeps_the_other_gradients_finite():
     loss.backward()
     assert loss.item() == pytest.approx(np.log(2), rel=1e-6)
     np.testing.assert_allclose(to_numpy(x.grad), [[-0.5, 0, 0.5]], rtol=1e-6)
+
+
+def test_targets_may_be_lists():
+    assert F.cross_entropy([[0.0, 0.0]], [[0.25, 0.75]]).item() == pytest.approx(np.log(2))
+    assert F.cross_entropy([[0.0, 0.0]], [1]).item() == pytest.approx(np.log(2))
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: F.leaky_relu(x, np.float64(0.1)),
+        lambda x: F.batch_norm(x, None, None, training=True, eps=np.float64(1e-5)),
+        lambda x: F.layer_norm(x, 4, eps=np.float64(1e-5)),
+        lambda x: F.cross_entropy(x, [0, 1, 2], label_smoothing=np.float64(0.1)),
+        lambda x: F.cross_entropy(x, x.softmax(1), label_smoothing=np.float64(0.1)),
+    ],
+    ids=["leaky_relu", "batch_norm", "layer_norm", "cross_entropy", "cross_entropy, soft"],
+)
+def test_an_option_that_is_a_numpy_number_does_not_change_the_dtype(f, rng):
+    x = ta.tensor(rng.standard_normal((3, 4)), dtype=ta.float32, requires_grad=True)
+    y = f(x)
+    y.sum().backward()
+    assert (y.dtype, x.grad.dtype) == (np.float32, np.float32)

@@ -1,5 +1,6 @@
 """nn: names, states, modes, hooks, summaries, and initial values."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 
 import numpy as np
@@ -596,3 +597,61 @@ def test_layers_are_appended_inserted_and_replaced():
     layers[-1] = nn.Sigmoid()
     assert [type(layer).__name__ for layer in layers] == ["Tanh", "Linear", "Sigmoid"]
     assert [name for name, _ in layers.named_parameters()] == ["1.weight", "1.bias"]
+
+
+def test_a_layer_appended_to_a_slice_replaces_none():
+    net = nn.Sequential(nn.ReLU(), nn.Tanh(), nn.Sigmoid())[1:].append(nn.Identity())
+    assert [type(layer).__name__ for layer in net] == ["Tanh", "Sigmoid", "Identity"]
+    assert len(nn.Sequential().append(nn.ReLU()).append(nn.Tanh())) == 2
+
+
+def test_initial_values_are_skipped_in_one_thread_only():
+    with nn.init.skipped(), ThreadPoolExecutor(1) as other:
+        layer = other.submit(nn.Linear, 2, 3).result()
+        assert layer.weight.numpy().all()
+        assert not nn.Linear(2, 3).weight.numpy().any()
+
+
+def test_apply_calls_a_function_in_the_order_of_the_submodules():
+    seen = []
+    nn.Sequential(nn.ReLU(), nn.Sequential(nn.Tanh()), nn.Sigmoid()).apply(seen.append)
+    names = [type(module).__name__ for module in seen]
+    assert names == ["ReLU", "Tanh", "Sequential", "Sigmoid", "Sequential"]
+
+
+def test_a_hook_may_remove_itself_and_be_removed_again():
+    layer, seen = nn.ReLU(), []
+
+    def once(module, inputs, output):
+        seen.append("once")
+        remove()
+
+    remove = layer.register_forward_hook(once)
+    layer.register_forward_hook(lambda module, inputs, output: seen.append("always"))
+    for _ in range(2):
+        layer(ta.ones(1))
+    assert seen == ["once", "always", "always"]
+    remove()
+
+
+def test_a_hook_that_is_registered_twice_is_removed_once_by_each_remover():
+    layer, seen = nn.ReLU(), []
+
+    def hook(module, inputs, output):
+        seen.append(1)
+
+    remove, _ = layer.register_forward_hook(hook), layer.register_forward_hook(hook)
+    remove()
+    remove()
+    layer(ta.ones(1))
+    assert seen == [1]
+
+
+def test_the_widths_of_a_border_are_one_integer_or_four():
+    assert nn.ZeroPad2d(np.int64(1))(np.ones((1, 1, 2, 2))).shape == (1, 1, 4, 4)
+    assert nn.ZeroPad2d([1, 0, 0, 0])(np.ones((1, 1, 2, 2))).shape == (1, 1, 2, 3)
+    for padding in ((1, 2), 1.5, (1, 2, 3, 0.5)):
+        with pytest.raises(
+            TypeError, match=r"ZeroPad2d: padding must be an integer or four, .left"
+        ):
+            nn.ZeroPad2d(padding)

@@ -246,8 +246,30 @@ def test_a_state_of_another_network_raises():
     ):
         optim.SGD([parameter(1.0, 2.0)], lr=0.1).load_state_dict(state)
     state["param_groups"] = []
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(ValueError, match="load_state_dict: expected 1 param_groups, got 0"):
         optim.SGD([parameter(1.0)], lr=0.1).load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": [[1]]}, r"expected steps of \[2\] parameters in each group, got \[1\]"),
+        ({"param_groups": [{"lr": 9.0}] * 2}, "expected 1 param_groups, got 2"),
+    ],
+    ids=["steps", "param_groups"],
+)
+def test_a_state_that_does_not_match_changes_nothing(change, message):
+    optimizer = optim.Adam([parameter(1.0), parameter(2.0)])
+    before = optimizer.state_dict()
+    other = optim.Adam([parameter(1.0), parameter(2.0)], lr=9.0).state_dict() | change
+    with pytest.raises(ValueError, match=message):
+        optimizer.load_state_dict(other)
+    assert optimizer.values() == {name: before[name] for name in ("param_groups", "steps")}
+
+
+def test_a_single_tensor_is_refused():
+    with pytest.raises(TypeError, match=r"SGD: expected a list of tensors, got one tensor. Give"):
+        optim.SGD(parameter(1.0, 2.0), lr=0.1)
 
 
 def test_a_state_of_another_optimizer_raises():

@@ -190,3 +190,36 @@ def test_the_norm_of_a_zero_vector_has_gradients_of_zero(p, rng):
 def test_means_of_float16_do_not_overflow():
     ones = ta.ones(100_000, dtype=ta.float16)
     assert (ones.mean().item(), ones.var().item(), ones.mean().dtype) == (1, 0, np.float16)
+
+
+@pytest.mark.parametrize(
+    ("f", "expected"),
+    [
+        (lambda x: x.sum(0), 4096),
+        (lambda x: x.cumsum(0)[-1], 4096),
+        (lambda x: (300 * x[:4]).norm(dim=0), 600),
+        (lambda x: (60 * x[:8]).norm(3, dim=0), 120),
+    ],
+    ids=["sum", "cumsum", "norm", "norm(3)"],
+)
+def test_sums_of_float16_are_computed_in_float32(f, expected):
+    y = f(ta.ones(4096, 2, dtype=ta.float16))
+    assert (y.tolist(), y.dtype) == ([expected] * 2, np.float16)
+
+
+def test_the_gradient_of_a_cumulative_sum_of_float16_is_computed_in_float32():
+    x = ta.ones(4096, dtype=ta.float16, requires_grad=True)
+    x.cumsum(0).backward(np.ones(4096, np.float16))
+    assert x.grad[0] == 4096
+
+
+def test_sums_of_integers_and_bools_are_integers():
+    assert ta.tensor([True, True]).sum().dtype == ta.arange(3).cumsum(0).dtype == np.int64
+
+
+def test_norm_takes_numpys_numbers(x):
+    t = ta.tensor(x, dtype=ta.float32, requires_grad=True)
+    for p in (np.float64(3), np.int64(3)):
+        y = t.norm(p)
+        y.backward()
+        assert (y.dtype, t.grad.dtype) == (np.float32, np.float32)

@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+from array import array
+from collections import deque
 
 import numpy as np
 import pytest
@@ -88,6 +90,8 @@ def test_a_transpose_that_torch_understands_differently_warns():
         (lambda t: t.repeat(2), r"repeat: expected a number for each axis of shape \(2, 3, 4\)"),
         (lambda t: t.split(0), "split: split_size must be at least 1, got 0"),
         (lambda t: t.split([1, 2]), r"split: the sizes \[1, 2\] do not add up to 2 along dim=0"),
+        (lambda t: t.split([3, -1]), r"split: sizes must be at least 0, got \[3, -1\]"),
+        (lambda t: t.repeat(1, -1, 1), r"repeat: numbers must be at least 0, got \(1, -1, 1\)"),
         (lambda t: t.chunk(0), "chunk: chunks must be at least 1, got 0"),
         (lambda t: t.gather(0, ta.tensor([0])), r"gather: an index of shape \(1,\) does not match"),
         (lambda t: t.unsqueeze(4), "unsqueeze: dim=4 is out of range"),
@@ -166,3 +170,21 @@ def test_no_slices_are_unbound_from_an_empty_axis():
         ta.tensor(1.0).split(1)
     with pytest.raises(ValueError, match=r"unsqueeze: dim=5 .* shape \(2, 3\). Use -3 to 2"):
         ta.ones(2, 3).unsqueeze(5)
+
+
+@pytest.mark.parametrize(
+    "positions", [deque([0, 0, 2]), array("q", [0, 0, 2]), [0, 0, 2]], ids=type
+)
+def test_a_sequence_of_positions_may_repeat_some(positions):
+    x = ta.Tensor([1.0, 2.0, 3.0], requires_grad=True, device="cpu")
+    x[positions].sum().backward()
+    assert x.grad.tolist() == [2, 0, 1]
+
+
+@pytest.mark.parametrize("positions", [np.array([0, 1]), [0, 1], np.array([True, True, False])])
+def test_an_index_may_be_changed_before_the_backward_pass(positions):
+    x = ta.Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    y = x[positions]
+    positions[0] = positions[1] = 0
+    y.sum().backward()
+    assert to_numpy(x.grad).tolist() == [1, 1, 0]

@@ -318,6 +318,7 @@ def test_a_hook_must_return_a_gradient_of_the_same_shape_and_dtype_and_can_be_re
     ):
         x.sum().backward()
     remove()
+    remove()
     x.sum().backward()
     assert x.grad.tolist() == [1, 1]
 
@@ -333,3 +334,20 @@ def test_strings_none_and_complex_numbers_raise(numbers):
 def test_an_error_of_numpy_that_is_not_about_shapes_keeps_its_text():
     with pytest.raises(ValueError, match="Integers to negative integer powers"):
         ta.Tensor(np.array([2]), device="cpu") ** -1
+
+
+def test_an_integer_tensor_gets_no_gradient_by_assigning_requires_grad():
+    x = ta.Tensor(np.array([1, 2]))
+    x.requires_grad = True
+    with pytest.raises(TypeError, match="requires_grad=True needs a floating dtype, got int64"):
+        (x * 0.5).sum().backward()
+
+
+def test_data_may_be_assigned_an_array_or_a_tensor():
+    x = ta.Tensor([1.0])
+    x.data = ta.Tensor([2.0, 3.0])
+    assert (x * 2).tolist() == [4, 6]
+    x.data = np.float32(3)
+    assert (x * 2).item() == 6
+    with pytest.raises(TypeError, match="data: expected an array or a tensor, got a list. Use np"):
+        x.data = [1.0]

@@ -20,7 +20,7 @@ from tinyalex.returned_gradients import checked
 
 
 class _Observer(threading.local):
-    """Of this thread's operations, to which gradcheck subscribes."""
+    """The observer of this thread's operations; gradcheck sets `start`."""
 
     start: Callable[..., Callable[[Any], None]] | None = None
     """Called with the class, the inputs and the options before each forward pass. What
@@ -54,7 +54,7 @@ class Function:
     array([2., 4., 6.], dtype=float32)
     """
 
-    # Apart from __dict__, which has what `forward` stores.
+    # `__dict__` holds what `forward` stores; these are the engine's own attributes.
     __slots__ = (
         "__dict__",
         "__weakref__",

@@ -36,7 +36,8 @@ class GraphTensor:
     creator: Any = None
     """The Function that computed this tensor; None: it is a leaf."""
     _data_version = 0
-    """Of a leaf. The results of an operation share that of their creator."""
+    """The version of a leaf. A result of an operation has that of its creator (see
+    `version`)."""
 
     @property
     def version(self) -> int:
@@ -49,7 +50,8 @@ class GraphTensor:
 
     @property
     def result_form(self) -> Form:
-        """Named as that of a Function, which can stand for its result."""
+        """The shape, dtype and device. A Function has an attribute of the same name for
+        its result."""
         return Form.of(self.data)
 
     @property

@@ -14,8 +14,9 @@ def checked(node: Any, grads: Any, grad_output: Array) -> Sequence[Array | None]
     The gradients of leaves are copied if they share memory with another array in use:
     users may modify a leaf's `.grad` in place. The backward of `z = x + y` returns
     grad_output itself for both x and y: without a copy, `x.grad *= 2` would change
-    `y.grad` as well. If `backward` returned a stored input, it would change the input's
-    data.
+    `y.grad` as well. If `backward` returned a stored input, `x.grad *= 2` would change
+    that input's data. They are also copied if elements share memory, as in the result
+    of broadcast_to.
 
     node  the Function
 
@@ -42,7 +43,8 @@ def checked(node: Any, grads: Any, grad_output: Array) -> Sequence[Array | None]
         if isinstance(source, GraphTensor):
             in_use = in_use or _memory_in_use(node, grad_output)
             owner = _owner(grad)
-            if id(owner) in in_use or sum(_owner(other) is owner for other in grads) > 1:
+            is_shared = id(owner) in in_use or sum(_owner(other) is owner for other in grads) > 1
+            if is_shared or _repeats_elements(grad):
                 with device.on_device_of(grad):
                     grad = grad.copy()
         results.append(grad)
@@ -76,6 +78,10 @@ def _memory_in_use(node: Any, grad_output: Array) -> set[int]:
     for value in vars(node).values():
         arrays += value if isinstance(value, (tuple, list)) else (value,)
     return {id(_owner(a)) for a in arrays}
+
+
+def _repeats_elements(a: Array) -> bool:
+    return any(step == 0 and n > 1 for step, n in zip(a.strides, a.shape, strict=True))
 
 
 def _owner(a: Any) -> Any:

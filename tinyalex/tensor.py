@@ -68,11 +68,11 @@ class Tensor(Reductions, Conversions):
 
     @property
     def data(self) -> Array:
-        """The array.
+        """The array. An assigned tensor is replaced by its array.
 
         Assignments, also `x.data -= 1`, increment `.version`, as do optimizers.
         `backward` raises RuntimeError if the version of a tensor that needs a gradient
-        is another than in the forward pass: operations may have stored the array.
+        differs from that in the forward pass: operations may have stored the array.
 
         Not detected are changes of elements: `x.data[0] = 1`, `np.add(x.data, 1,
         out=x.data)`, or through other arrays and tensors that share memory, such as
@@ -82,7 +82,14 @@ class Tensor(Reductions, Conversions):
         return self._data
 
     @data.setter
-    def data(self, array: Array) -> None:
+    def data(self, value: "Array | Tensor") -> None:
+        array = value._data if isinstance(value, Tensor) else value
+        if not devices.is_array(array):
+            raise TypeError(
+                f"data: expected an array or a tensor, got a {type(array).__name__}. "
+                "Use np.asarray."
+            )
+        array = devices.asarray(array)
         # Replacing the array of a result does no harm: the graph keeps its own.
         if self.creator is None or array is self._data:
             self.version += 1
@@ -151,6 +158,7 @@ class Tensor(Reductions, Conversions):
 
     def accumulate_grad(self, grad: Array) -> None:
         """Pass a leaf's complete gradient through the hooks, then add it to `.grad`."""
+        _check_differentiable(self._data)  # requires_grad may have been assigned
         if not self.hooks and self.grad is None:
             self.grad = grad
             return
@@ -175,11 +183,14 @@ class Tensor(Reductions, Conversions):
                 "gradient."
             )
         self.hooks += (fn,)
-        return lambda: self._remove_hook(fn)
+        registered = [fn]
 
-    def _remove_hook(self, fn: GradHook) -> None:
-        i = self.hooks.index(fn)
-        self.hooks = self.hooks[:i] + self.hooks[i + 1 :]
+        def remove() -> None:
+            if registered:  # a second call has no effect
+                i = self.hooks.index(registered.pop())
+                self.hooks = self.hooks[:i] + self.hooks[i + 1 :]
+
+        return remove
 
     def detach(self) -> "Tensor":
         """A tensor with the same array, without the graph."""

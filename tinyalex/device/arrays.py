@@ -57,6 +57,11 @@ def canonical(name: str) -> str:
     kind, _, number = name.partition(":") if isinstance(name, str) else ("", "", "")
     if name == "cpu":
         return "cpu"
+    if name == "auto":
+        raise ValueError(
+            "device: 'auto' is not the name of a device, but chooses one, as in x.to('auto'). "
+            "Expected 'cpu', 'cuda' or 'cuda:1'."
+        )
     if kind != "cuda" or not (name == "cuda" or number.isdigit()):
         raise ValueError(f"device: expected 'auto', 'cpu', 'cuda' or 'cuda:1', got {name!r}.")
     return gpu_name(int(number or 0))

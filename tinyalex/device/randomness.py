@@ -16,7 +16,8 @@ from tinyalex.device.arrays import Array, canonical, to, write
 
 
 class _State(threading.local):
-    """A thread's streams: two threads can train at once, each as it does alone."""
+    """A thread's streams: two threads can train at once, each with the results that it
+    has when it is the only one."""
 
     main_seed = 0
     """The seed of the main thread, with which other threads begin."""
@@ -98,8 +99,11 @@ def same_draws() -> Iterator[None]:
 
 
 def key(stream: str, seed: int | None = None) -> tuple[int, int]:
-    """A stream's Philox key: the seed, and eight bytes of the name as an integer."""
-    word = int.from_bytes(stream.encode().ljust(8)[:8])
+    """A stream's Philox key: the seed, and the name, of at most eight bytes."""
+    name = stream.encode()
+    if len(name) > 8:
+        raise ValueError(f"random stream: expected a name of at most eight bytes, got {stream!r}.")
+    word = int.from_bytes(name.ljust(8))
     return _state.seed if seed is None else seed, word
 
 

@@ -71,7 +71,8 @@ def for_tiles(
 
     batch            an array with the length of the batch, on the device to use
     bytes_each       scratch memory per element of the batch; determines the tile size
-    min_tile         least limit of the tile size, even above MAX_TILE_BYTES
+    min_tile         tiles may have this many elements even if their scratch memory
+                     exceeds MAX_TILE_BYTES
     multiple         the sizes of all tiles but the last are multiples of it
     single_threaded  run in the calling thread, for small batches
     tiles            the tiles to use instead, for example those of an earlier loop
@@ -195,7 +196,8 @@ def _add(total: Any, part: Any) -> Any:
 
 @cache
 def workers() -> int:
-    """The number of worker threads: TINYALEX_THREADS, or the cores available.
+    """The number of worker threads: TINYALEX_THREADS, that of `limit_threads`, or the
+    cores available.
 
     One if threadpoolctl is missing: BLAS cannot be limited then.
     """
@@ -205,7 +207,7 @@ def workers() -> int:
         if not text.isdigit() or int(text) < 1:
             raise ValueError(f"TINYALEX_THREADS: expected an integer of at least 1, got {text!r}.")
         return int(text)
-    return len(cores())
+    return _limit or len(cores())
 
 
 def cores() -> set[int]:
@@ -214,12 +216,18 @@ def cores() -> set[int]:
     return affinity(0) if affinity else set(range(os.cpu_count() or 1))
 
 
+_limit: int | None = None
+
+
 def limit_threads(count: int) -> None:
     """Use at most `count` threads, for several processes on the same cores.
 
     Before the first computation. TINYALEX_THREADS, if set, has priority.
     """
-    os.environ.setdefault("TINYALEX_THREADS", str(count))
+    global _limit
+    if count < 1:
+        raise ValueError(f"limit_threads: expected at least 1, got {count}.")
+    _limit = count
     workers.cache_clear()
     if (blas := blas_threads()) is not None:
         blas.limit(limits=workers(), user_api="blas")

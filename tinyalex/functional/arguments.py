@@ -34,8 +34,9 @@ def at_least_one(op: str, name: str, value: Any) -> None:
 
 
 def check_groups(op: str, groups: Any, count: int, what: str) -> None:
-    """Raises ValueError unless `groups` is an integer that divides `count`."""
-    if not isinstance(groups, (int, np.integer)) or groups < 1 or count % groups:
+    """Raises TypeError or ValueError unless `groups` is a divisor of `count`."""
+    at_least_one(op, "groups", groups)
+    if count % groups:
         raise ValueError(
             f"{op}: groups={groups!r} does not divide the {count} {what}. Use a divisor."
         )

@@ -10,6 +10,7 @@ from tinyalex import device
 from tinyalex.device import Array
 from tinyalex.function import Function
 from tinyalex.functional.arguments import float_tensors
+from tinyalex.methods.results import python_number
 from tinyalex.tensor import Tensor, wrap
 
 
@@ -131,6 +132,7 @@ def batch_norm(
                 f"Give it the shape ({x.shape[1]},)."
             )
     w, b, mean, var = channels
+    eps = python_number(eps)
     m = x.size // max(1, x.shape[1])
     if training and m < 2:
         raise ValueError(

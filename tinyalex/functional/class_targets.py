@@ -49,7 +49,9 @@ def class_arguments(
     """The arguments as tensors; raises TypeError or ValueError if they do not match."""
     x, w = float_tensors(op, optional=("weight",), input=input, weight=weight)
     if isinstance(target, (list, tuple, int)):
-        target = Tensor(np.asarray(target), device=x.device)  # integers stay integers
+        values = np.asarray(target)  # integers stay integers
+        values = values.astype(x.dtype) if values.dtype.kind == "f" else values
+        target = Tensor(values, device=x.device)
     t = wrap(target)
     device.common(op, [x.data, t.data, None if w is None else w.data])
     check_reduction(op, reduction)

@@ -71,6 +71,7 @@ def dropout2d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
 
     Returns `input` if not `training`. `inplace` has no effect.
     """
+    check_probability("dropout2d", "p", p)
     (x,) = float_tensors("dropout2d", input=input)
     if x.ndim != 4:
         raise ValueError(f"dropout2d: input has shape {x.shape}, expected (N, C, H, W).")

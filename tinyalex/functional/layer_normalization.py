@@ -9,6 +9,7 @@ from tinyalex import device
 from tinyalex.device import Array
 from tinyalex.function import Function
 from tinyalex.functional.arguments import float_tensors
+from tinyalex.methods.results import python_number
 from tinyalex.ops.broadcasting import unbroadcast
 from tinyalex.tensor import Tensor
 
@@ -75,4 +76,4 @@ def layer_norm(
     for name, t in (("weight", w), ("bias", b)):
         if t is not None and t.shape != shape:
             raise ValueError(f"{op}: {name} has shape {t.shape}, expected {shape}.")
-    return LayerNorm.apply(x, w, b, axes=tuple(range(-len(shape), 0)), eps=eps)
+    return LayerNorm.apply(x, w, b, axes=tuple(range(-len(shape), 0)), eps=python_number(eps))

@@ -8,6 +8,7 @@ from tinyalex import device
 from tinyalex.device import Array
 from tinyalex.function import Function
 from tinyalex.functional.arguments import float_tensors
+from tinyalex.methods.results import python_number
 from tinyalex.tensor import Tensor
 
 
@@ -36,4 +37,5 @@ def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) 
     >>> leaky_relu([-1.0, 0.0, 2.0], 0.5).numpy().tolist()
     [-0.5, 0.0, 2.0]
     """
-    return LeakyReLU.apply(*float_tensors("leaky_relu", input=input), a=negative_slope)
+    (x,) = float_tensors("leaky_relu", input=input)
+    return LeakyReLU.apply(x, a=python_number(negative_slope))

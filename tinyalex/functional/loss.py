@@ -16,6 +16,7 @@ from tinyalex.function import Function
 from tinyalex.functional.arguments import float_tensors
 from tinyalex.functional.class_targets import ClassArguments, class_arguments, flat, reduced
 from tinyalex.functional.softmax import log_probabilities
+from tinyalex.methods.results import python_number
 from tinyalex.tensor import Tensor
 
 
@@ -121,6 +122,7 @@ def cross_entropy(
     """
     op = "cross_entropy"
     arguments = class_arguments(op, input, target, weight, reduction)
+    label_smoothing = python_number(label_smoothing)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"{op}: label_smoothing must be from 0 to 1, got {label_smoothing!r}.")
     if arguments.target.dtype.kind == "f":

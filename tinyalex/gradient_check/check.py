@@ -35,6 +35,8 @@ class HasParameters(Protocol):
 
     def named_parameters(self) -> Iterable[tuple[str, Tensor]]: ...
 
+    def named_buffers(self) -> Iterable[tuple[str, Tensor]]: ...
+
 
 def gradcheck(
     f: Callable[..., Tensor],
@@ -62,11 +64,12 @@ def gradcheck(
             only of inputs that fail
 
     Returns a Report. Raises GradcheckError, whose text is the report, if it is not ok,
-    unless `raise_exception` is false. Dropout masks are constant; parameters, gradients
-    and inputs are restored. The report also states if forward or backward changes an
-    array in place, if two forward passes differ, and if non-contiguous or float32
-    inputs cause errors. If a gradient of a network is wrong, each of its operations is
-    checked in isolation, and those whose own backward pass is wrong are named.
+    unless `raise_exception` is false. Dropout masks are constant; parameters, buffers,
+    gradients and inputs are restored. The report also states if forward or backward
+    changes an array in place, if two forward passes differ, and if non-contiguous or
+    float32 inputs cause errors. If a gradient of a network is wrong, each of its
+    operations is checked in isolation, and those whose own backward pass is wrong are
+    named.
 
     >>> import tinyalex as ta
     >>> gradcheck(lambda x, y: x * y, [np.ones(3), np.arange(3.0)]).ok
@@ -75,7 +78,7 @@ def gradcheck(
     f = f.apply if isinstance(f, type) and issubclass(f, Function) else f  # type: ignore[assignment]
     arguments = [_double(x) for x in (inputs if isinstance(inputs, (tuple, list)) else [inputs])]
     report = Report(function_name(f), f"float64, h={h:g}, rtol={rtol:g}, seed={seed}")
-    with _double_parameters(f) as parameters:
+    with _in_double(f) as (parameters, constants):
         named = dict(zip(input_names(f, len(arguments)), arguments, strict=True))
         named |= {f"parameter {name}": p for name, p in parameters.items()}
         leaves = {name: t for name, t in named.items() if isinstance(t, Tensor) and t.requires_grad}
@@ -91,7 +94,10 @@ def gradcheck(
         else:
             report.rows = _rows(numerical, fast)
             is_layer = owner(f) is not None or isinstance(f, HasParameters)
-            found = contract.order_dependence(numerical), contract.dtype_change(numerical, is_layer)
+            found = (
+                contract.order_dependence(numerical),
+                contract.dtype_change(numerical, constants, is_layer),
+            )
             report.problems += filter(None, found)
             if any(row.wrong for row in report.rows):
                 report.operations = find_wrong_operations(numerical, lambda n: _rows(n, fast=True))
@@ -248,15 +254,19 @@ def _double(x: Any) -> Any:
 
 
 @contextmanager
-def _double_parameters(f: Any) -> Iterator[dict[str, Tensor]]:
-    """A context in which a Module's parameters, by name, are float64."""
-    parameters = dict(f.named_parameters()) if isinstance(f, HasParameters) else {}
-    before = {name: (p.data, p.grad) for name, p in parameters.items()}
+def _in_double(f: Any) -> Iterator[tuple[dict[str, Tensor], list[Tensor]]]:
+    """A context in which the floating parameters and buffers of a Module are float64:
+    the parameters by name, and the floating tensors without a gradient."""
+    is_module = isinstance(f, HasParameters)
+    parameters = dict(f.named_parameters()) if is_module else {}
+    tensors = [*parameters.values(), *(b for _, b in f.named_buffers())] if is_module else []
+    before = [(t.data, t.grad, t.version) for t in tensors]
     try:
-        for p in parameters.values():
-            with device.on_device_of(p.data):
-                p.data = p.data.astype(np.float64)
-        yield parameters
+        for t in tensors:
+            with device.on_device_of(t.data):
+                t.data = t.data.astype(np.float64 if t.dtype.kind == "f" else t.dtype)
+        yield parameters, [t for t in tensors if t.dtype.kind == "f" and not t.requires_grad]
     finally:
-        for name, p in parameters.items():
-            p.data, p.grad = before[name]
+        for t, (data, grad, version) in zip(tensors, before, strict=True):
+            t.data, t.grad = data, grad
+            t.version = version  # graphs that existed before remain valid

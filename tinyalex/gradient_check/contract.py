@@ -5,6 +5,7 @@ import numpy as np
 from tinyalex import device
 from tinyalex.device import Array
 from tinyalex.gradient_check.numerical import NumericalGradient
+from tinyalex.tensor import Tensor
 
 
 def in_place_changes(numerical: NumericalGradient) -> list[str]:
@@ -61,13 +62,17 @@ def order_dependence(numerical: NumericalGradient) -> str | None:
     return None
 
 
-def dtype_change(numerical: NumericalGradient, is_layer: bool) -> str | None:
+def dtype_change(
+    numerical: NumericalGradient, constants: list[Tensor], is_layer: bool
+) -> str | None:
     """The problem, if float32 inputs result in another dtype.
+
+    constants  the floating tensors of a Module that get no gradient
 
     Only a layer must return float32: other functions may contain float64 arrays.
     """
     with numerical.replaced(
-        lambda a: device.to(device.to_numpy(a).astype(np.float32), device.of(a))
+        lambda a: device.to(device.to_numpy(a).astype(np.float32), device.of(a)), constants
     ):
         try:
             y = numerical.call()

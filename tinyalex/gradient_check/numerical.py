@@ -12,7 +12,7 @@ at a kink it is not. An element whose gradients differ is evaluated again with h
 h/100, and from each side.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -129,16 +129,20 @@ class NumericalGradient:
         }
 
     @contextmanager
-    def replaced(self, change: Callable[[Array], Array]) -> Iterator[None]:
-        """A context in which `change` is applied to the array of each leaf."""
-        before = {name: t.data for name, t in self.leaves.items()}
+    def replaced(
+        self, change: Callable[[Array], Array], others: Sequence[Tensor] = ()
+    ) -> Iterator[None]:
+        """A context in which `change` is applied to the array of each leaf, and of
+        other tensors."""
+        tensors = [*self.leaves.values(), *others]
+        before = [t.data for t in tensors]
         try:
-            for t in self.leaves.values():
+            for t in tensors:
                 t.data, t.grad = change(t.data), None
             yield
         finally:
-            for name, t in self.leaves.items():
-                t.data, t.grad = before[name], None
+            for t, data in zip(tensors, before, strict=True):
+                t.data, t.grad = data, None
 
     @contextmanager
     def perturbed(self, random: np.random.Generator) -> Iterator[None]:

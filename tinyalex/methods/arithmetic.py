@@ -8,7 +8,7 @@ from tinyalex import device as devices
 from tinyalex import ops
 from tinyalex.function import Function
 from tinyalex.graph_tensor import GraphTensor
-from tinyalex.methods.results import binary, constant
+from tinyalex.methods.results import binary, constant, python_number
 from tinyalex.modes import is_grad_enabled, no_grad
 
 Method = Callable[[Any, Any], Any]
@@ -18,12 +18,22 @@ def _operators(op: type[Function]) -> tuple[Method, Method]:
     """The methods that compute `self op other` and `other op self`."""
 
     def method(self: GraphTensor, other: Any) -> Any:
+        _check_not_text(op, other)
         return binary(op, self, other)
 
     def reflected(self: GraphTensor, other: Any) -> Any:
+        _check_not_text(op, other)
         return binary(op, other, self)
 
     return method, reflected
+
+
+def _check_not_text(op: type[Function], other: Any) -> None:
+    if isinstance(other, (str, bytes)):  # Python would repeat a text x times
+        raise TypeError(
+            f"{op.__name__}: unsupported operand, expected a tensor, an array or a number, got a "
+            f"{type(other).__name__}."
+        )
 
 
 def _comparison(symbol: str, op: type[Function]) -> Method:
@@ -177,6 +187,7 @@ class Arithmetic(GraphTensor):
 
     def clamp(self, min: Any = None, max: Any = None) -> Any:
         """The elements, limited to min ... max: numbers, or None for no limit."""
+        min, max = python_number(min), python_number(max)
         for name, limit in (("min", min), ("max", max)):
             if not isinstance(limit, (int, float, type(None))):
                 raise TypeError(
@@ -191,6 +202,12 @@ class Arithmetic(GraphTensor):
 
     def masked_fill(self, mask: Any, value: Any) -> Any:
         """`value`, a number, where the mask is True, the tensor elsewhere."""
+        value = python_number(value)
+        if isinstance(value, float) and self.dtype.kind != "f" and not value.is_integer():
+            raise TypeError(
+                f"masked_fill: expected an integer for a tensor of {self.dtype}, got {value}. "
+                "Convert the tensor: x.float()."
+            )
         if isinstance(value, (int, float)):
             value = constant(self, lambda x: devices.xp(x).full((), value, x.dtype))
         elif not isinstance(value, GraphTensor) or value.data.ndim:
@@ -226,6 +243,8 @@ class Arithmetic(GraphTensor):
 
     def equal(self, other: Any) -> bool:
         """Whether shapes and all elements are equal."""
+        if not isinstance(other, GraphTensor):
+            other = self.result_class(other, device=devices.of(self.data))
         return self.shape == other.data.shape and bool((self == other).data.all())
 
 

@@ -11,7 +11,7 @@ from tinyalex.device import Array
 from tinyalex.function import Function
 from tinyalex.graph_tensor import GraphTensor
 from tinyalex.methods.arithmetic import Arithmetic
-from tinyalex.methods.results import constant
+from tinyalex.methods.results import constant, python_number
 from tinyalex.methods.shapes import Shapes
 from tinyalex.ops.reduction import axes_of, axis_of
 
@@ -87,6 +87,7 @@ class Reductions(Arithmetic, Shapes):
     @_torchs_keywords
     def norm(self, p: Any = 2, axis: Any = None, keepdims: bool = False) -> Self:
         """(sum of |x|**p)**(1/p); the largest |x| if p is infinite."""
+        p = python_number(p)
         if p in (2, "fro"):
             return ops.Norm.apply(self, axis=axis, keepdims=keepdims)
         if p == math.inf:

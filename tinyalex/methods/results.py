@@ -30,6 +30,11 @@ def binary(op: type[Function], x: Any, y: Any) -> Any:
     return op.apply(_operand(x, tensor), _operand(y, tensor))
 
 
+def python_number(x: Any) -> Any:
+    """A NumPy scalar as a Python number, which does not change dtypes."""
+    return x.item() if isinstance(x, np.generic) else x
+
+
 def _operand(x: Any, like: GraphTensor) -> Any:
     """Lists and arrays as tensors; lists are placed on the other operand's device."""
     if isinstance(x, Size):

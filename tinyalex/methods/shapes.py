@@ -150,6 +150,8 @@ class Shapes(GraphTensor):
             raise ValueError(
                 f"repeat: expected a number for each axis of shape {self.shape}, got {times}."
             )
+        if min(times, default=0) < 0:
+            raise ValueError(f"repeat: numbers must be at least 0, got {times}.")
         shape = (1,) * added + self.shape
         single = self.reshape([n for size in shape for n in (1, size)])
         tiled = single.expand([n for pair in zip(times, shape, strict=True) for n in pair])
@@ -170,6 +172,8 @@ class Shapes(GraphTensor):
         total = self.shape[axis]
         if isinstance(split_size, (list, tuple)):
             sizes = list(split_size)
+            if min(sizes, default=0) < 0:
+                raise ValueError(f"split: sizes must be at least 0, got {sizes}.")
         elif split_size < 1:
             raise ValueError(f"split: split_size must be at least 1, got {split_size}.")
         else:

@@ -6,6 +6,7 @@ filled always gets the same values.
 
 import math
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,7 +19,13 @@ from tinyalex.tensor import Tensor
 
 __getattr__ = module_getattr(sys.modules[__name__])
 
-_skipping = False
+
+class _State(threading.local):
+    skipping = False
+    """Whether this thread replaces random values by zeros."""
+
+
+_state = _State()
 
 
 @contextmanager
@@ -27,12 +34,11 @@ def skipped() -> Iterator[None]:
 
     For networks whose weights are then loaded, or whose layers are only listed.
     """
-    global _skipping
-    before, _skipping = _skipping, True
+    before, _state.skipping = _state.skipping, True
     try:
         yield
     finally:
-        _skipping = before
+        _state.skipping = before
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
@@ -139,7 +145,7 @@ def fan_out(weight: Tensor) -> int:
 
 
 def _fill_random(tensor: Tensor, draw: Callable[[np.random.Generator], np.ndarray]) -> Tensor:
-    if _skipping:
+    if _state.skipping:
         return zeros_(tensor)
     _, call = device.draw("init")
     return _fill(tensor, draw(device.generator("init", step=0, sample=call)))

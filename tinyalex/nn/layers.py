@@ -165,7 +165,13 @@ class ZeroPad2d(Module):
     """`functional.pad` with zeros: a width, or (left, right, top, bottom)."""
 
     def __init__(self, padding: Any) -> None:
-        self.padding = (padding,) * 4 if isinstance(padding, int) else tuple(padding)
+        widths = tuple(padding) if isinstance(padding, (tuple, list)) else (padding,) * 4
+        if len(widths) != 4 or not all(isinstance(n, (int, np.integer)) for n in widths):
+            raise TypeError(
+                "ZeroPad2d: padding must be an integer or four, (left, right, top, bottom), got "
+                f"{padding!r}."
+            )
+        self.padding = widths
 
     def forward(self, x: Any) -> Tensor:
         return F.pad(x, self.padding)

@@ -48,7 +48,7 @@ class Module:
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         output = self.forward(*inputs, **options)
-        for hook in vars(self).get("_forward_hooks", ()):
+        for hook in tuple(vars(self).get("_forward_hooks", ())):  # a hook may remove itself
             hook(self, inputs, output)
         return output
 
@@ -94,9 +94,18 @@ class Module:
     def apply(self, fn: Callable[["Module"], Any]) -> Self:
         """Call `fn` with each submodule, and after its submodules with a Module itself:
         to set initial values."""
-        for module in reversed(list(self.modules())):
+        for module in self._submodules_first(set()):
             fn(module)
         return self
+
+    def _submodules_first(self, seen: "set[Module]") -> Iterator["Module"]:
+        """As `modules`, but a Module follows its submodules."""
+        if self in seen:
+            return
+        seen.add(self)
+        for child in self.children():
+            yield from child._submodules_first(seen)
+        yield self
 
     # Parameters and buffers
 
@@ -270,7 +279,13 @@ class Module:
         """
         hooks = vars(self).setdefault("_forward_hooks", [])
         hooks.append(hook)
-        return lambda: hooks.remove(hook)
+        registered = [hook]
+
+        def remove() -> None:
+            if registered:  # a second call has no effect
+                hooks.remove(registered.pop())
+
+        return remove
 
     def multiply_adds(self, output_shape: Shape) -> int:
         """Multiply-adds for an output of this shape, excluding submodules."""

@@ -1,6 +1,7 @@
 """Sequential: a chain of layers."""
 
 from collections.abc import Iterator
+from itertools import count
 from typing import Any, Self
 
 from tinyalex.kernels.fast_paths import switch
@@ -29,8 +30,9 @@ class Sequential(Module):
             self.add_module(name, layer)
 
     def append(self, layer: Any) -> Self:
-        """Add a last layer, named by its index."""
-        self.add_module(str(len(self)), layer)
+        """Add a last layer, named by its index, or by the next number that is free."""
+        names = map(str, count(len(self)))  # the layers of a slice keep their names
+        self.add_module(next(name for name in names if name not in vars(self)), layer)
         return self
 
     def forward(self, x: Any) -> Any:

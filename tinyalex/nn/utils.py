@@ -25,7 +25,8 @@ def clip_grad_norm_(
     norms = []
     for p in with_grad:
         with device.on_device_of(p.data):
-            norm = device.xp(p.grad).linalg.norm(p.grad.reshape(-1), norm_type)
+            grad = p.grad.reshape(-1).astype(device.sum_dtype(p.dtype), copy=False)
+            norm = device.xp(grad).linalg.norm(grad, norm_type)
             norms.append(device.to(device.asarray(norm), first))
     with device.on(first):
         xp = device.xp(norms[0])

@@ -6,6 +6,7 @@ from typing import Any
 from tinyalex import device, kernels
 from tinyalex.device import Array
 from tinyalex.function import Function
+from tinyalex.graph_tensor import Form
 from tinyalex.ops.broadcasting import broadcastable, unbroadcast
 
 
@@ -16,9 +17,11 @@ class Binary(Function):
     value: Any
     dx: Any
     dy: Any
+    is_linear = False
+    """Whether the gradients do not depend on x and y, which are then not stored."""
 
     def forward(self, x: Any, y: Any) -> Array:
-        self.x, self.y = x, y
+        self.x, self.y = (_form(x), _form(y)) if self.is_linear else (x, y)
         try:
             return self.value(x, y)
         except ValueError:
@@ -43,6 +46,7 @@ class Add(Binary):
     """z = x + y"""
 
     value = staticmethod(operator.add)
+    is_linear = True
 
     def dx(self, dz: Array, x: Any, y: Any) -> Array:
         return dz
@@ -55,6 +59,7 @@ class Subtract(Binary):
     """z = x - y"""
 
     value = staticmethod(operator.sub)
+    is_linear = True
 
     def dx(self, dz: Array, x: Any, y: Any) -> Array:
         return dz
@@ -184,7 +189,7 @@ class Where(Function):
     """
 
     def forward(self, condition: Array, x: Any, y: Any) -> Array:
-        self.condition, self.x, self.y = condition, x, y
+        self.condition, self.x, self.y = condition, _form(x), _form(y)
         shapes = [device.asarray(a).shape for a in (condition, x, y)]
         if not broadcastable(*shapes):
             raise ValueError(
@@ -251,6 +256,11 @@ class MatMul(Function):
             None if dx is None else dx.reshape(self.x.shape),
             None if dy is None else dy.reshape(self.y.shape),
         )
+
+
+def _form(x: Any) -> Any:
+    """The form of an array; of a number None, which needs no gradient."""
+    return Form.of(x) if device.is_array(x) else None
 
 
 def _library(x: Any, y: Any) -> Any:

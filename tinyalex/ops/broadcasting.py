@@ -6,15 +6,16 @@ import numpy as np
 
 from tinyalex import device
 from tinyalex.device import Array
+from tinyalex.graph_tensor import Form
 
 
-def unbroadcast(grad: Array, like: Array) -> Array:
+def unbroadcast(grad: Array, like: Array | Form) -> Array:
     """`grad` in the shape and dtype of an input that was broadcast or promoted.
 
     The gradients of all uses of an element are added: `grad` is summed over the axes
     that broadcasting has prepended, or stretched from 1.
     """
-    added = grad.ndim - like.ndim
+    added = grad.ndim - len(like.shape)
     stretched = [i for i in range(added, grad.ndim) if like.shape[i - added] == 1 != grad.shape[i]]
     if added or stretched:
         grad = sum_over(grad, (*range(added), *stretched), keepdims=True).reshape(like.shape)

@@ -1,5 +1,6 @@
 """x[index]: slices, integers, arrays of them, masks, None and ..., as in NumPy."""
 
+import copy
 from typing import Any
 
 from tinyalex import device
@@ -11,8 +12,11 @@ class Index(Function):
     """y = x[index]. The gradients of an element selected several times are added."""
 
     def forward(self, x: Array, *, index: Any) -> Array:
-        self.like, self.index = x, index_for(x, index)
-        return x[self.index]
+        index = index_for(x, index)
+        if self.needs_input_grad[0]:
+            # The caller may change the index before the backward pass.
+            self.like, self.index = x, _copied(index)
+        return x[index]
 
     def backward(self, dy: Array) -> Array:
         xp = device.xp(dy)
@@ -34,7 +38,16 @@ def index_for(x: Array, index: Any) -> Any:
 def _may_repeat(index: Any) -> bool:
     """Whether the index may repeat an element, as sequences and integer arrays may."""
     parts = index if isinstance(index, tuple) else (index,)
-    return any(
-        isinstance(p, (list, tuple)) or (device.is_array(p) and p.ndim > 0 and p.dtype != bool)
-        for p in parts
+    return not all(
+        _is_basic(p) or (device.is_array(p) and (p.ndim == 0 or p.dtype == bool)) for p in parts
     )
+
+
+def _copied(index: Any) -> Any:
+    if isinstance(index, tuple):
+        return tuple(map(_copied, index))
+    return index if _is_basic(index) else copy.deepcopy(index)
+
+
+def _is_basic(part: Any) -> bool:
+    return part is None or part is Ellipsis or isinstance(part, (int, slice))

@@ -7,7 +7,7 @@ from typing import Any
 from tinyalex import device
 from tinyalex.device import Array
 from tinyalex.function import Function
-from tinyalex.ops.broadcasting import broadcast_back
+from tinyalex.ops.broadcasting import broadcast_back, sum_over
 
 
 def axis_of(op: str, name: str, axis: Any, shape: tuple[int, ...]) -> int:
@@ -50,7 +50,9 @@ class Sum(Function):
 
     def forward(self, x: Array, *, axis: Any, keepdims: Any) -> Array:
         self.shape, self.axes = x.shape, axes_of("sum", axis, x.shape)
-        return x.sum(axis=self.axes, keepdims=keepdims)
+        if x.dtype.kind != "f":
+            return x.sum(axis=self.axes, keepdims=keepdims)
+        return sum_over(x, self.axes, keepdims)
 
     def backward(self, dy: Array) -> Array:
         return broadcast_back(dy, self.shape, self.axes)
@@ -110,7 +112,9 @@ class Norm(Function):
     def forward(self, x: Array, *, axis: Any, keepdims: Any) -> Array:
         check_floating("norm", x)
         self.x, self.axes = x, axes_of("norm", axis, x.shape)
-        self.y = device.xp(x).sqrt((x * x).sum(axis=self.axes, keepdims=keepdims))
+        wide = x.astype(device.sum_dtype(x.dtype), copy=False)
+        y = device.xp(x).sqrt((wide * wide).sum(axis=self.axes, keepdims=keepdims))
+        self.y = device.asarray(y).astype(x.dtype, copy=False)
         return self.y
 
     def backward(self, dy: Array) -> Array:
@@ -124,7 +128,9 @@ class PNorm(Function):
     def forward(self, x: Array, *, axis: Any, keepdims: Any, p: float) -> Array:
         check_floating("norm", x)
         self.x, self.axes, self.p = x, axes_of("norm", axis, x.shape), p
-        self.y = (abs(x) ** p).sum(axis=self.axes, keepdims=keepdims) ** (1 / p)
+        wide = x.astype(device.sum_dtype(x.dtype), copy=False)
+        y = (abs(wide) ** p).sum(axis=self.axes, keepdims=keepdims) ** (1 / p)
+        self.y = device.asarray(y).astype(x.dtype, copy=False)
         return self.y
 
     def backward(self, dy: Array) -> Array:
@@ -162,7 +168,7 @@ class Max(Function):
 
 
 class Min(Max):
-    """y = min of x along `axis`. The gradient is as that of Max."""
+    """y = min of x along `axis`. The gradient is that of Max, at the minima."""
 
     name = "min"
 
@@ -172,13 +178,20 @@ class CumSum(Function):
 
     def forward(self, x: Array, *, axis: int) -> Array:
         self.axis = axis
-        return x.cumsum(axis=axis).reshape(x.shape)
+        return _cumulative_sum(x, axis).reshape(x.shape)
 
     def backward(self, dy: Array) -> Array:
         if dy.ndim == 0:
             return dy
         xp = device.xp(dy)
-        return xp.flip(xp.flip(dy, self.axis).cumsum(axis=self.axis), self.axis)
+        return xp.flip(_cumulative_sum(xp.flip(dy, self.axis), self.axis), self.axis)
+
+
+def _cumulative_sum(x: Array, axis: int) -> Array:
+    """Of float16, computed in float32."""
+    if x.dtype.kind != "f":
+        return x.cumsum(axis=axis)
+    return x.cumsum(axis=axis, dtype=device.sum_dtype(x.dtype)).astype(x.dtype, copy=False)
 
 
 def _count(shape: tuple[int, ...], axes: tuple[int, ...]) -> int:

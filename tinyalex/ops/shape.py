@@ -5,6 +5,7 @@ from typing import Any
 from tinyalex import device as devices
 from tinyalex.device import Array
 from tinyalex.function import Function
+from tinyalex.graph_tensor import Form
 from tinyalex.ops.broadcasting import unbroadcast
 
 
@@ -46,7 +47,7 @@ class Expand(Function):
     """x, repeated along new axes and those of size 1. The gradients are added."""
 
     def forward(self, x: Array, *, shape: tuple[int, ...]) -> Array:
-        self.like = x
+        self.form = Form.of(x)
         try:
             return devices.xp(x).broadcast_to(x, shape)
         except ValueError:
@@ -56,7 +57,7 @@ class Expand(Function):
             ) from None
 
     def backward(self, dy: Array) -> Array:
-        return unbroadcast(dy, self.like)
+        return unbroadcast(dy, self.form)
 
 
 class Cast(Function):

@@ -10,7 +10,7 @@ from tinyalex.device import Array
 from tinyalex.tensor import Tensor
 
 
-class Place(NamedTuple):
+class ParameterIndex(NamedTuple):
     """Of a parameter: the index of its group, and its position in that group."""
 
     group: int
@@ -32,9 +32,11 @@ class Optimizer:
         self.name, self.defaults = type(self).__name__, defaults
         self.param_groups: list[dict[str, Any]] = []
         self._options: dict[tuple[str, np.dtype], tuple[np.ndarray, Array]] = {}
-        self._chosen: dict[tuple[str, np.dtype], tuple[list[Tensor], list[Place]]] = {}
+        self._chosen: dict[tuple[str, np.dtype], tuple[list[Tensor], list[ParameterIndex]]] = {}
         for name in self.arrays:
             setattr(self, name, [])
+        if isinstance(params, Tensor):
+            raise TypeError(f"{self.name}: expected a list of tensors, got one tensor. Give [w].")
         groups = list(params)
         if not groups:
             raise ValueError(
@@ -98,29 +100,29 @@ class Optimizer:
         for g, group in enumerate(self.param_groups):
             for i, p in enumerate(group["params"]):
                 if p.grad is not None:
-                    params, places = self._chosen.setdefault((p.device, p.dtype), ([], []))
+                    params, indices = self._chosen.setdefault((p.device, p.dtype), ([], []))
                     params.append(p)
-                    places.append(Place(g, i))
-                    self.count(places[-1])
+                    indices.append(ParameterIndex(g, i))
+                    self.count(indices[-1])
                     p.version += 1
-        for (name, dtype), (_, places) in self._chosen.items():
-            self._write_options(name, dtype, places)
+        for (name, dtype), (_, indices) in self._chosen.items():
+            self._write_options(name, dtype, indices)
 
     @np.errstate(all="ignore")
     def apply(self) -> None:
         """Update the parameters that `prepare` has found."""
-        for (name, _), (params, places) in self._chosen.items():
+        for (name, _), (params, indices) in self._chosen.items():
             with device.on(name):
-                self.update(params, places)
+                self.update(params, indices)
 
-    def count(self, place: Place) -> None:
+    def count(self, index: ParameterIndex) -> None:
         """Called once per update of a parameter, before `row`."""
 
-    def update(self, params: list[Tensor], places: list[Place]) -> None:
+    def update(self, params: list[Tensor], indices: list[ParameterIndex]) -> None:
         """Change the parameters, which have one device and dtype."""
         raise NotImplementedError
 
-    def row(self, place: Place) -> tuple[float, ...]:
+    def row(self, index: ParameterIndex) -> tuple[float, ...]:
         """The options of a parameter as numbers, for `update`."""
         raise NotImplementedError
 
@@ -129,10 +131,10 @@ class Optimizer:
         rows, array = self._options[params[0].device, params[0].dtype]
         return array[: len(rows)]
 
-    def _write_options(self, name: str, dtype: np.dtype, places: list[Place]) -> None:
+    def _write_options(self, name: str, dtype: np.dtype, indices: list[ParameterIndex]) -> None:
         """Write the rows to the device if they have changed: to the same memory, which
         a CUDA graph reads, also if other steps have fewer rows."""
-        rows = np.array([self.row(place) for place in places])
+        rows = np.array([self.row(index) for index in indices])
         before, array = self._options.get((name, dtype), (None, None))
         if before is not None and np.array_equal(rows, before):
             return
@@ -144,11 +146,11 @@ class Optimizer:
             device.write(array[: len(wide)], wide)
         self._options[name, dtype] = rows, array
 
-    def stored(self, name: str, params: list[Tensor], places: list[Place]) -> list[Array]:
+    def stored(self, name: str, params: list[Tensor], indices: list[ParameterIndex]) -> list[Array]:
         """The arrays `name` of parameters, on their device and in their dtype, which
         model.to() may have changed."""
         arrays = []
-        for p, (group, i) in zip(params, places, strict=True):
+        for p, (group, i) in zip(params, indices, strict=True):
             arrays.append(device.to(getattr(self, name)[group][i], p.device))
             getattr(self, name)[group][i] = arrays[-1] = arrays[-1].astype(p.dtype, copy=False)
         return arrays
@@ -179,8 +181,18 @@ class Optimizer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume from the `state_dict()` of an optimizer with the same parameters.
 
-        Raises ValueError for other names or shapes, before any change.
+        Raises ValueError for other names, groups or shapes, before any change.
         """
+        self._check_state(state)
+        for own, loaded in zip(self.param_groups, state["param_groups"], strict=True):
+            own.update(loaded)
+        for name in self.arrays:
+            for arrays, loaded in zip(getattr(self, name), state[name], strict=True):
+                for a, array in zip(arrays, loaded, strict=True):
+                    with device.on_device_of(a):
+                        a[...] = device.to(device.to_numpy(array).astype(a.dtype), device.of(a))
+
+    def _check_state(self, state: dict[str, Any]) -> None:
         if missing := [name for name in (*self.arrays, *self.values()) if name not in state]:
             raise ValueError(
                 f"{self.name}.load_state_dict: expected a state with {', '.join(missing)}, got "
@@ -196,13 +208,12 @@ class Optimizer:
                     f"{self.name}.load_state_dict: expected {name} of shapes {expected}, got "
                     f"{given}. The state belongs to another network."
                 )
-        for own, loaded in zip(self.param_groups, state["param_groups"], strict=True):
-            own.update(loaded)
-        for name in self.arrays:
-            for arrays, loaded in zip(getattr(self, name), state[name], strict=True):
-                for a, array in zip(arrays, loaded, strict=True):
-                    with device.on_device_of(a):
-                        a[...] = device.to(device.to_numpy(array).astype(a.dtype), device.of(a))
+        own, loaded = len(self.param_groups), len(state["param_groups"])
+        if own != loaded:
+            raise ValueError(
+                f"{self.name}.load_state_dict: expected {own} param_groups, got {loaded}. The "
+                "state belongs to another network."
+            )
 
 
 def _zeros_like(p: Tensor) -> Array:
