@@ -22,8 +22,9 @@ Two cores train at 117 images/s, batches of 128. A run needs 2.7 GB of disk, of 
 checkpoints are 2.2 GB (--keep-checkpoints).
 
 The defaults are those of the paper, whose sections are in parentheses. Its learning
-rates and initial weights are for pixels from 0 to 255 minus their mean. --init he
-divides them by their standard deviation, and learns faster from few images.
+rates and initial weights are for pixels from 0 to 255 minus their mean. With --init
+he, these pixels are also divided by their standard deviation, and the network learns
+faster from few images.
 """
 
 import argparse

@@ -145,8 +145,8 @@ def statistics(net, pixels):
     x, found = ta.Tensor(pixels), {}
     with ta.no_grad():
         for name, layer in net.eval().named_children():  # in order
-            if not name.startswith("drop"):  # in testing, that of 2012 would halve the values
-                x = layer(x)
+            # In testing, the dropout of 2012 would halve the values.
+            x = x if name.startswith("drop") else layer(x)
             if name.startswith("relu") or name == "fc8":
                 values = x.numpy().reshape(len(pixels), -1)
                 found[name] = values.std(axis=0).mean(), values.std(), (values == 0).mean()

@@ -143,6 +143,8 @@ def test_fastest_measures_each_shape_dtype_and_device_once(set_to, monkeypatch, 
     monkeypatch.setattr(selection, "milliseconds", milliseconds)
     monkeypatch.setattr(selection, "_is_capturing", lambda name: False)
     monkeypatch.setattr(devices, "why_no_cuda", lambda: None)
+    allowed = [False]
+    monkeypatch.setattr(selection.cublas, "may_use_tf32", lambda: allowed[0])
     set_to("fastest")
     keys = [("cuda", "float32"), ("cuda", "float64"), ("cuda:1", "float32")]
     for _ in range(2):
@@ -152,6 +154,9 @@ def test_fastest_measures_each_shape_dtype_and_device_once(set_to, monkeypatch, 
         for name, dtype in keys
         for algorithm in (Conv2d, ImplicitConv2d)
     ]
+    allowed[0] = True  # TF32 makes im2col faster
+    assert selected(*keys[0]) is faster
+    assert len(measured) == 2 * len(keys) + 2
 
 
 def test_fastest_is_im2col_where_memory_is_too_small_to_measure(set_to, monkeypatch):
@@ -161,6 +166,7 @@ def test_fastest_is_im2col_where_memory_is_too_small_to_measure(set_to, monkeypa
     monkeypatch.setattr(selection, "milliseconds", milliseconds)
     monkeypatch.setattr(selection, "_is_capturing", lambda name: False)
     monkeypatch.setattr(devices, "why_no_cuda", lambda: None)
+    monkeypatch.setattr(selection.cublas, "may_use_tf32", lambda: False)
     set_to("fastest")
     message = "cuda has too little free memory to measure .* Out of memory allocating 9 bytes. im2"
     with pytest.warns(UserWarning, match=message):

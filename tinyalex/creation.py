@@ -185,10 +185,14 @@ def randn_like(input: Any, **options: Any) -> Tensor:
     return randn(x.shape, **{"dtype": x.dtype, "device": x.device} | options)
 
 
-def randint(low: int, high: Any, size: Any = None, **options: Any) -> Tensor:
+def randint(low: int, high: Any = None, size: Any = None, **options: Any) -> Tensor:
     """Random integers from low (or 0) to high - 1: randint(low, high, size)."""
+    if size is None and isinstance(high, (tuple, list)):
+        high, size = None, high
+    if high is None:
+        low, high = 0, low
     if size is None:
-        low, high, size = 0, low, high
+        raise TypeError("randint: expected a size, such as randint(0, 10, (3,)).")
     options = {"dtype": np.int64} | options
     shape = _shape((size,))
     return _random(shape, lambda random, shape: random.integers(low, high, shape), **options)

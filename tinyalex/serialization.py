@@ -22,6 +22,9 @@ PathLike = str | os.PathLike[str]
 STRUCTURE = "tinyalex.structure"
 """The header's entry for the structure of a state and its values other than arrays."""
 
+MAX_STRUCTURE_CHARACTERS = 16 << 20
+"""Of that entry. Parsed, it takes twenty times as much memory."""
+
 CHECKSUM = "tinyalex.checksum"
 """The header's entry for a hash of the structure, the metadata and all arrays."""
 
@@ -107,6 +110,8 @@ def _structure(
     path: PathLike, header: dict[str, str], tensors: dict[str, np.ndarray] | None
 ) -> Any:
     try:
+        if len(header[STRUCTURE]) > MAX_STRUCTURE_CHARACTERS:
+            raise ValueError(f"more than {MAX_STRUCTURE_CHARACTERS:,} characters")
         return _unflatten(json.loads(header[STRUCTURE]), tensors)
     except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise DamagedFileError(
@@ -188,6 +193,10 @@ def _flatten(value: Any, name: str, tensors: dict[str, np.ndarray]) -> Any:
             raise TypeError(
                 f"save: {where} is an array of {array.dtype}. Expected real numbers or bools."
             )
+        if name == "__metadata__":
+            raise ValueError(
+                "save: the name '__metadata__' is reserved by safetensors. Rename the array."
+            )
         # The format is little-endian, and `load` returns the byte order of the machine.
         tensors[name] = array.astype(array.dtype.newbyteorder("="), copy=False)
         return {"tensor": name}
@@ -236,12 +245,12 @@ def atomic_write(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch()
-        mode = temporary.stat().st_mode
+        mode = (path if path.exists() else temporary).stat().st_mode
         yield temporary
-        # Some libraries make files that only the user can read.
-        temporary.chmod(mode)
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
+        # Some libraries make files that only the user can read.
+        temporary.chmod(mode)
         if before_replace is not None:
             before_replace()
         os.replace(temporary, path)

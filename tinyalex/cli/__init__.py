@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from tinyalex.cli import doctor, emulate, explain, gradcheck, learn, models, predict, prepare, scale
+from tinyalex.cli.options import STOPPED
 from tinyalex.data.text_files import printable_lines
 
 COMMANDS = doctor, emulate, explain, gradcheck, learn, models, predict, prepare, scale
@@ -28,6 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Python flushes stdout again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except KeyboardInterrupt:
+        print(f"\ntinyalex {args.command}: stopped.", file=sys.stderr)
+        return STOPPED
     except (ValueError, OSError, ImportError, RuntimeError, MemoryError) as error:
         message = printable_lines(str(error).removeprefix(f"{args.command}: "))
         cause = "out of memory: " if isinstance(error, MemoryError) else ""

@@ -24,6 +24,7 @@ PACKAGES = {
     "tqdm": "progress bars",
     "safetensors": "saved weights",
     "pooch": "downloads",
+    "platformdirs": "the cache folder",
 }
 """The packages that tinyalex requires, and their purpose."""
 

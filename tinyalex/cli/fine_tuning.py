@@ -149,7 +149,10 @@ def replace_last_layer(pretrained: models.AlexNet, classes: tuple[str, ...]) -> 
 def freeze(network: models.AlexNet, setup: Setup) -> None:
     """Exclude the convolutional layers from training."""
     if setup.world is not None or setup.has_columns:
-        raise ValueError("--freeze: train in one process and on one device.")
+        raise ValueError(
+            "--freeze needs one process and one device. Leave out --freeze, or --devices and "
+            "--parallel."
+        )
     for layer in network.children():
         if isinstance(layer, nn.Linear):
             return

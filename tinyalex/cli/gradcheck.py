@@ -11,12 +11,13 @@ and 2 if they could not be checked.
 
 import argparse
 import ast
-import importlib
+import importlib.util
 import math
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -163,11 +164,22 @@ def _find(layer: str) -> Any:
     if is_file and not path.is_file():
         raise ValueError(f"there is no file {source}")
     sys.path.insert(0, str(path.resolve().parent if is_file else Path.cwd()))
-    module = importlib.import_module(path.stem if is_file else source)
+    module = _module(path) if is_file else importlib.import_module(source)
     if not hasattr(module, name):
         names = ", ".join(n for n in vars(module) if not n.startswith("_"))
         raise ValueError(f"{source} has no {name}; it has {names}")
     return getattr(module, name)
+
+
+def _module(file: Path) -> ModuleType:
+    """Under a name of its own: `signal.py` is not the standard library's `signal`."""
+    spec = importlib.util.spec_from_file_location(f"_gradcheck_{file.stem}", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 def _with_options(layer: Any, options: dict[str, Any]) -> Any:

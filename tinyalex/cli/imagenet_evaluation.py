@@ -68,8 +68,9 @@ def read_mean(model: models.AlexNet, weights: Path) -> np.ndarray | None:
     if model.mean_image is None:
         return None
     file = weights.with_name(MEAN)
-    mean = serialization.load(file)["mean"] if file.exists() else None
-    if mean is None or digest(mean) != model.mean_image:
+    state = serialization.load(file) if file.exists() else None
+    mean = state.get("mean") if isinstance(state, dict) else None
+    if not isinstance(mean, np.ndarray) or digest(mean) != model.mean_image:
         raise ValueError(
             f"{weights} was trained with a mean image, which {file} does not contain.\n"
             f"Copy {MEAN} from the folder of its run."
@@ -147,7 +148,7 @@ def print_unreadable(
 ) -> None:
     """Print a line for each image that was left out, and their number.
 
-    With several processes, of all, each of which has read other images.
+    With several processes, those of all processes: each has read different images.
     """
     reasons = {
         dataset.records[row].name: reason

@@ -13,7 +13,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from tinyalex import nn
-from tinyalex.cli.options import Commands, add_command, file_path, positive_integer
+from tinyalex.cli.options import (
+    Commands,
+    add_command,
+    check_figure,
+    file_path,
+    positive_integer,
+)
 from tinyalex.kernels.fast_paths import switch
 from tinyalex.models import VARIANTS, alexnet, outline
 from tinyalex.models.alexnet_variants import AlexNet
@@ -70,6 +76,8 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     variant, size = "paper" if args.variant is None else args.variant, args.image_size
+    if args.draw:
+        check_figure(args.draw, "--draw")
     if args.plan:
         print(plan(variant, size, args.batch_size, args.dtype, args.device))
     else:

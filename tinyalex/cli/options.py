@@ -2,11 +2,18 @@
 
 import argparse
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+STOPPED = 130
+"""The exit status after Ctrl-C, as of a shell."""
+
+PNG = b"\x89PNG\r\n\x1a\n"
+"""The first bytes of a figure."""
 
 
 def add_command(
@@ -102,7 +109,20 @@ def file_path(text: str) -> str:
         raise argparse.ArgumentTypeError(
             f"there is no home folder for {quoted(text)}; begin the name of a file with ./"
         ) from None
-    return text
+    return os.path.expanduser(text)  # a shell does not expand ~ after =
+
+
+def check_figure(path: str, option: str) -> None:
+    """Raises ValueError if a figure at this path would replace something else."""
+    if not os.path.exists(path):
+        return
+    if not os.path.isfile(path):
+        raise ValueError(f"{option} {path} is not a regular file. Give another path.")
+    with open(path, "rb") as file:
+        if file.read(len(PNG)) != PNG:
+            raise ValueError(
+                f"{option} {path} exists and is not a figure (PNG). Give another path."
+            )
 
 
 def quoted(text: str) -> str:

@@ -18,7 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from tinyalex import device
-from tinyalex.cli.options import Commands, add_command, file_path, positive_integer
+from tinyalex.cli.options import (
+    Commands,
+    add_command,
+    check_figure,
+    file_path,
+    positive_integer,
+)
 from tinyalex.data.text_files import printable_lines
 from tinyalex.models import VARIANTS, names_by_wnid
 from tinyalex.models.prediction import Prediction, load_classifier, predict, read_names
@@ -84,8 +90,10 @@ def add_parser(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     where = device.check(args.device)
     names = read_names(args.classes) if args.classes else None
-    if args.save and os.path.exists(args.save) and not os.path.isfile(args.save):
-        raise ValueError(f"--save {args.save} is not a regular file. Give another path.")
+    if args.save:
+        check_figure(args.save, "--save")
+        if any(os.path.realpath(image) == os.path.realpath(args.save) for image in args.images):
+            raise ValueError(f"--save {args.save} is one of the images. Give another path.")
     model, options = load_classifier(args.weights, args.variant, args.image_size)
     if names is not None:
         options["names"] = names

@@ -20,7 +20,7 @@ def add_parser(commands: Commands) -> None:
         "source",
         type=file_path,
         metavar="SOURCE",
-        help="the folder with the images or the official tar files",
+        help="the folder with the images or the official tar files, or a tar file of class folders",
     )
     p.add_argument("out", type=file_path, metavar="OUT", help="the folder for the shards")
     for option, default, metavar, text in (

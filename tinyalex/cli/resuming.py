@@ -1,4 +1,5 @@
-"""--resume: options from the checkpoint, the newest intact one, where it goes on."""
+"""--resume: finds the newest intact checkpoint, restores its options, and prints where
+training resumes."""
 
 import argparse
 import shlex

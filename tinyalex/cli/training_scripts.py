@@ -15,6 +15,7 @@ import numpy as np
 
 from tinyalex import device, models, optim, parallel
 from tinyalex.cli.options import (
+    STOPPED,
     file_path,
     integer_from_zero,
     positive_integer,
@@ -32,7 +33,6 @@ from tinyalex.training.output_folder import locked
 from tinyalex.training.scheme import Scheme
 from tinyalex.training.trainer import SAVE_INTERVAL_SECONDS
 
-STOPPED = 130
 """The exit status after Ctrl-C or SIGTERM."""
 
 
@@ -230,10 +230,17 @@ def output_folder(args: argparse.Namespace, setup: Setup) -> Iterator[Path]:
 
 def make_output_folder(output: Path, resume: str | None) -> None:
     """Raises FileExistsError if a new run would overwrite an earlier one."""
-    if resume is None and history.existing(output / history.CHECKPOINT):
+    has_checkpoint = bool(history.existing(output / history.CHECKPOINT))
+    if has_checkpoint and resume is None:
         raise FileExistsError(
             f"{output} already contains a run. Resume it (--resume auto), or choose another "
             "folder (--output)."
+        )
+    weights = [output / f"{name}.safetensors" for name in ("best", "model")]
+    if not has_checkpoint and resume in (None, "auto") and any(map(Path.exists, weights)):
+        raise FileExistsError(
+            f"{output} contains trained weights, but no checkpoint to resume. Move them, or choose "
+            "another folder (--output)."
         )
     output.mkdir(parents=True, exist_ok=True)
 
@@ -302,7 +309,7 @@ def run(main: Callable[[], int]) -> NoReturn:
     except MemoryError as error:
         message, status = f"{name}: out of memory ({error}). Use a smaller --batch-size.", 1
     except KeyboardInterrupt:
-        message = f"\nStopped. Finished epochs are saved. {HOW_TO_RESUME}"
+        message = f"\nStopped. If an epoch had finished, it is saved. {HOW_TO_RESUME}"
         status = STOPPED
     except Exception:
         message, status = traceback.format_exc(), 1

@@ -2,10 +2,12 @@
 
 import json
 import shutil
+from pathlib import Path
 
 from tinyalex.course.exercise import Exercise, exercises, load
 from tinyalex.course.formatting import wrapped
 from tinyalex.course.verdict import check
+from tinyalex.serialization import atomic_write
 
 SHOWN_HINTS_FILE = ".hints.json"
 
@@ -45,17 +47,27 @@ def hint(exercise: Exercise, level: int | None = None) -> str:
     """The hint of that level; by default the next, after the last one shown."""
     hints = load(exercise.checks).HINTS
     file = exercise.file.parent / SHOWN_HINTS_FILE
-    shown = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    shown = _shown_hints(file)
     if level is None:
         level = min(shown.get(exercise.name, 0) + 1, len(hints))
         file.parent.mkdir(exist_ok=True)
-        file.write_text(json.dumps({**shown, exercise.name: level}), encoding="utf-8")
+        with atomic_write(file) as unfinished:
+            unfinished.write_text(json.dumps({**shown, exercise.name: level}), encoding="utf-8")
     after = (
         f"Next hint: tinyalex learn hint {exercise.number}"
         if level < len(hints)
         else f"That was the last hint. A solution: tinyalex learn solution {exercise.number}"
     )
     return f"{wrapped(f'Hint {level} of {len(hints)}: {hints[level - 1]}')}\n\n{after}"
+
+
+def _shown_hints(file: Path) -> dict[str, int]:
+    """The level of the last hint shown, by exercise; none if the file is damaged."""
+    try:
+        shown = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return shown if isinstance(shown, dict) else {}
 
 
 def status() -> str:

@@ -14,6 +14,7 @@ from tinyalex import data
 from tinyalex.course import lesson
 from tinyalex.course.exercise import REPOSITORY
 from tinyalex.data.download import data_folder
+from tinyalex.training import history
 
 FOLDER = "imagenette-160"
 """In TINYALEX_DATA; otherwise imagenette is downloaded (341 MB)."""
@@ -46,7 +47,7 @@ def experiment(
     script = REPOSITORY / "train_imagenet.py"
     arguments = [*options, "--device", device_name]
     output = Path(options[options.index("--output") + 1])
-    is_resumed = (output / "log.csv").exists()
+    is_resumed = bool(history.existing(output / history.CHECKPOINT))
     text = _run(
         [sys.executable, str(script), "--data", str(images), *arguments, "--resume", "auto"]
     )

@@ -34,6 +34,9 @@ MAX_SCANS = 100
 """Of a JPEG file. Encoders write about 10, and each takes time in proportion to the
 image's pixels."""
 
+MAX_SEGMENTS = 10_000
+"""Of a JPEG file. Encoders write some dozens; in Python, each takes a microsecond."""
+
 JPEG_SEGMENT = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)
 """A marker with a length, which it includes, or the end of the image."""
 
@@ -145,9 +148,14 @@ def _check_scans(data: bytes) -> None:
     A scan of a hundred bytes can change all pixels. What follows the end of the image,
     such as a video, is not searched.
     """
-    position = scans = 0
+    position = scans = segments = 0
     while (marker := JPEG_SEGMENT.search(data, position)) and marker[1] != JPEG_END:
         scans += marker[1] == JPEG_SCAN
+        segments += 1
+        if segments > MAX_SEGMENTS:
+            raise ValueError(
+                f"expected a JPEG image of at most {MAX_SEGMENTS:,} segments; save it again"
+            )
         position = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2])
     if scans > MAX_SCANS:
         raise ValueError(

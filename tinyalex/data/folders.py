@@ -141,7 +141,7 @@ def image_files(folder: Path) -> list[Path]:
     """The image files in a folder and its subfolders, sorted by path."""
     return [
         file
-        for file in sorted(folder.rglob("*"))
+        for file in sorted(folder.rglob("*"), key=lambda file: file.parts)
         if file.suffix.lower() in SUFFIXES
         and not any(part.startswith(".") for part in file.relative_to(folder).parts)
         and file.is_file()

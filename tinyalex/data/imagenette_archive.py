@@ -3,6 +3,7 @@
 Published at github.com/fastai/imagenette.
 """
 
+import os
 import shutil
 from pathlib import Path
 
@@ -50,13 +51,16 @@ def unpack(archive: Path, folder: Path) -> None:
     Only regular files are unpacked. Raises ValueError for a path that leads out of the
     folder, and for a damaged or very large archive.
     """
-    unfinished = folder.with_name(f".{folder.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.unfinished")
     try:
         for file in compressed_tar_files(archive, MAX_BYTES, MAX_IMAGE_BYTES):
             _write(file, unfinished)
         (inside,) = (path for path in unfinished.iterdir() if path.is_dir())
-        inside.rename(folder)
+        try:
+            inside.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # another process was first
+                raise
     except ValueError as error:
         raise ValueError(
             f"{archive} is not a complete archive of one folder: {error}.\n"
@@ -69,7 +73,8 @@ def unpack(archive: Path, folder: Path) -> None:
 def _write(file: TarFile, folder: Path) -> None:
     """Write a file of an archive into a folder, unless its path leads elsewhere."""
     parts = file.name.removeprefix("./").split("/")
-    if not set(parts).isdisjoint(("", ".", "..")) or "\\" in file.name:
+    # On Windows, "\\" separates folders, and "D:" is another drive.
+    if not set(parts).isdisjoint(("", ".", "..")) or not set(file.name).isdisjoint("\\:"):
         raise ValueError(f"the path {file.name!r} leads out of it")
     if any(len(part.encode("utf-8", "surrogateescape")) > MAX_NAME_BYTES for part in parts):
         raise ValueError(f"the name {file.name[:100]!r}... is too long")

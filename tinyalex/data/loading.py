@@ -30,7 +30,8 @@ class Loader:
     batch_size  n; the last batch of an epoch may be smaller
     shuffle     use a new random order in each epoch; otherwise the dataset's own. If
                 the dataset has `files` with several images each, as StoredImages of
-                archives, a batch has one image from each part of them (data/order.py)
+                archives, the files in random order are cut into batch_size parts, and
+                each batch takes one image from each part (data/order.py)
     transform   `transform(images, epoch=e, first=i)` returns the network's input, as
                 data.Augment and data.Normalize do; None: pixels from 0 to 255
     drop_last   omit a last batch that is smaller

@@ -108,7 +108,9 @@ def _start(folder: Path, found: Source, options: Options) -> None:
     if (folder / PLAN).exists():
         before = _read_plan(folder)
         changed = [
-            f"{name} {str(before.get(name))[:100]}, not {value}"
+            "other image files (a hash of their names and sizes)"
+            if name == "pictures"
+            else f"{name} {str(before.get(name))[:100]}, not {value}"
             for name, value in plan.items()
             if before.get(name) != value
         ]

@@ -1,6 +1,7 @@
 """find_images: the images in class folders, in ILSVRC2012's tars or in shards."""
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +26,9 @@ COMPRESSED = {
     b"7z\xbc\xaf": "7-Zip",
 }  # fmt: skip
 """The first bytes of compressed files."""
+
+SPLIT_WORD = re.compile(r"(?<![a-z])(train|val)(?:ing|id|idation)?(?![a-z])")
+"""A word of the name of a shard, in small letters, that says which images it has."""
 
 
 class Source(NamedTuple):
@@ -107,7 +111,7 @@ def find_images(path: str | Path, *, val_fraction: float | None = None) -> Sourc
     elif root.is_dir():
         source = _find_images(root, val_fraction)
     else:
-        raise FileNotFoundError(f"there is no folder {root}.\nCheck the path.")
+        raise FileNotFoundError(f"there is no folder or file {root}.\nCheck the path.")
     if val_fraction is not None and not source.is_split:
         raise ValueError(
             f"{root} has validation images of its own.\nLeave out --val-fraction (val_fraction= in "
@@ -172,7 +176,7 @@ def _held_out(images: list[ilsvrc.Labelled], val_fraction: float | None) -> Sour
 
 def _from_shards(classes: tuple[str, ...] | None, shards: list[Path]) -> Source:
     train, val = (
-        list(read_shards(shard for shard in shards if split in shard.name))
+        list(read_shards(shard for shard in shards if _split_of(shard) == split))
         for split in ("train", "val")
     )
     largest = max((record.label for record in (*train, *val)), default=0)
@@ -186,9 +190,18 @@ def _from_shards(classes: tuple[str, ...] | None, shards: list[Path]) -> Source:
     return _not_empty(Source(classes, train, val))
 
 
+def _split_of(shard: Path) -> str | None:
+    """The last word in the name of a shard that names a split: not in "medieval"."""
+    words = SPLIT_WORD.findall(shard.name.lower())
+    return words[-1] if words else None
+
+
 def _read_names(file: Path) -> tuple[str, ...] | None:
     """The lines of a file, None if there is none."""
-    return tuple(read_text(file).split("\n")[:-1]) if file.exists() else None
+    if not file.exists():
+        return None
+    text = read_text(file).replace("\r\n", "\n").removesuffix("\n")
+    return tuple(text.split("\n")) if text else ()
 
 
 def _with_labels(train: list[ilsvrc.Labelled], val: list[ilsvrc.Labelled]) -> Source:

@@ -243,6 +243,8 @@ def read_image(image: Any) -> Any:
     try:
         with open_image(ByteRange(path).read()) as opened:
             return upright_rgb(opened)
+    except MemoryError:
+        raise
     # Pillow's decoders also raise SyntaxError, struct.error and others for damaged
     # files.
     except Exception as error:

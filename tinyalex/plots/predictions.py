@@ -172,8 +172,8 @@ def draw_confusion(
         if value:
             colour = "white" if value > 55 else INK
             axes.text(column, row, f"{value}", ha="center", va="center", fontsize=8, color=colour)
-    axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
-    axes.set_yticks(range(len(classes)), classes)
+    axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right", **TEXT)
+    axes.set_yticks(range(len(classes)), classes, **TEXT)
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     axes.set_title("predictions, % of each true class", loc="left", fontsize=11)

@@ -14,7 +14,7 @@ fcntl: Any = None if os.name == "nt" else importlib.import_module("fcntl")
 LOCK = ".tinyalex.lock"
 
 TEMPORARY_FILES = re.compile(
-    r"\.((checkpoint|best|model|preprocessing|mean)\.safetensors|log\.csv|validation\.txt"
+    r"\.((checkpoint|best|model|mean)\.safetensors|log\.csv|validation\.txt"
     r"|(curves|filters|confusion|answers)\.png)\.\d+"
 )
 """Of `serialization.atomic_write`, left by a run that was killed."""

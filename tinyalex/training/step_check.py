@@ -45,7 +45,7 @@ class StepCheck:
             # A scaler skips and counts the update itself.
             is_checked = not self.scheme.scaler.is_enabled()
             is_bad |= is_checked and not divergence.gradients_are_finite(self.scheme.model)
-        # What follows is collective: all processes must take the same way.
+        # What follows is collective: all processes must take the same branch.
         (is_bad,) = self.scheme.any_rank(is_bad)
         if not is_bad:
             progress.skipped_in_succession = 0
@@ -78,8 +78,9 @@ class StepCheck:
         """The error for a step. If nothing has been found, parameters are searched."""
         found = found or divergence.find_parameter(self.scheme.model)
         saved = "The last checkpoint was saved before. " if self.checkpoint.exists() else ""
-        event = f"The loss is {loss}" if not math.isfinite(loss) else "A gradient is not finite"
         what = found.what if found else ""
+        event = f"A {'parameter' if what == 'parameter' else 'gradient'} is not finite"
+        event = event if math.isfinite(loss) else f"The loss is {loss}"
         text = f"{event} at step {step}: training has diverged. {saved}"
         text += _advice(self.optimizer, step, what)
         if self.scheme.scaler.is_enabled() and what != "images":

@@ -329,7 +329,7 @@ class Trainer(Run):
         self._read_results()
         state = self.state_dict()
         if not all(np.isfinite(array).all() for array in state["model"].values()):
-            raise self._check.error(float("nan"), self.progress.step)
+            raise self._check.error(0.0, self.progress.step)
         if self.scheme.is_main:
             newest = checked(self.output) / CHECKPOINT
             history.save(newest, state, self.keep_checkpoints, is_first=not self._has_checkpoint)

@@ -80,9 +80,9 @@ def random_split(dataset: Any, lengths: Sequence[float]) -> list[Subset]:
         sizes = [math.floor(n * part) for part in lengths]
         for i in range(n - sum(sizes)):  # what rounding leaves, one by one, as in torch
             sizes[i % len(sizes)] += 1
-    if sum(sizes) != n or not all(map(is_integer, sizes)):
+    if sum(sizes) != n or not all(is_integer(size) and size >= 0 for size in sizes):
         raise ValueError(
-            f"random_split: expected lengths whose sum is {n}, the size of the dataset, or "
+            f"random_split: expected lengths of at least 0 whose sum is {n}, the size of the dataset, or "
             f"fractions whose sum is 1, got {list(lengths)}."
         )
     _, call = device.draw("split")
@@ -159,7 +159,8 @@ def collate(samples: list[Any]) -> Any:
     if isinstance(first, (tuple, list)):
         return tuple(map(collate, map(list, zip(*samples, strict=True))))
     if isinstance(first, (bool, int, float)):
-        return Tensor(np.array(samples, np.float32 if isinstance(first, float) else None))
+        is_float = any(isinstance(sample, float) for sample in samples)
+        return Tensor(np.array(samples, np.float32 if is_float else None))
     if not isinstance(first, Tensor) and not device.is_array(first):
         return samples
     arrays = [as_tensor(sample).data for sample in samples]

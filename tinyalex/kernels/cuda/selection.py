@@ -44,9 +44,11 @@ def convolution_algorithm(
         return ConvFunction.implicit
     if setting == "im2col":
         return None
+    if device.why_no_cuda():
+        return None
     key = shape, dtype, name, wants_dx, cublas.may_use_tf32()
     if key not in _measured:
-        if device.why_no_cuda() or _is_capturing(name):
+        if _is_capturing(name):
             return None
         _measured[key] = _fastest(shape, dtype, name, wants_dx)
     return _measured[key]
