@@ -165,7 +165,7 @@ for lr, path in paths.items():
 # - The weights start from zero. This is possible for a single layer only (lesson 12
 #   shows what happens otherwise). With several layers they start from random numbers,
 #   usually of the size that keeps the values similar from layer to layer: *He
-#   initialisation* (named after K. He), lesson 12.
+#   initialization* (named after K. He), lesson 12.
 #
 # ## The loss
 #

@@ -106,7 +106,7 @@ lesson.claim("that of ReLU is the same for 10x as for x", same)
 #
 # We stack twenty layers of n = 100 *units* (a unit is one output of a layer).
 # $\sigma^2$ is 1/n for sigmoid and tanh. For ReLU, which sets half of the elements to
-# 0, it is 2/n: He's initialisation (lesson 0), derived in lesson 12. With 2/n, ReLU
+# 0, it is 2/n: He's initialization (lesson 0), derived in lesson 12. With 2/n, ReLU
 # multiplies the gradient by about $\sqrt{2 \cdot 1/2} = 1$ in each layer.
 #
 # **Before you run this:** the mean of $f'^2$ is at most 1/16 for sigmoid. How large is
@@ -200,7 +200,7 @@ lesson.show(figure, "07_relu")
 # repeats 0.9 of the step before (lesson 13). There are two recipes. "2012" is close to
 # the authors' own programs for CIFAR-10: pixels from 0 to 255, minus the *mean image*
 # (at each pixel, the mean over all training images), and very small initial weights.
-# "today" also scales the pixels to a standard deviation of 1, and initialises the
+# "today" also scales the pixels to a standard deviation of 1, and initializes the
 # weights as above. Images are synthetic shapes; `--full` uses CIFAR-10.
 #
 # As in the paper, each network is trained with several learning rates, and the best
@@ -397,7 +397,7 @@ lesson.claim(text, tanh < relu - 0.01 and relu > 0.87)
 #
 # 1. Write ReLU's backward pass yourself: `tinyalex learn start 7` creates the file in
 #    `my/`, `tinyalex learn check 7` checks it.
-# 2. The derivative of sigmoid is a quarter at most. Initialise its weights four times
+# 2. The derivative of sigmoid is a quarter at most. Initialize its weights four times
 #    as large: do the gradients of the twenty layers recover? Why not fully?
 # 3. Add sigmoid to the comparison. Which changes does it need before it learns
 #    anything?

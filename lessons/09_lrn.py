@@ -5,7 +5,7 @@ r"""
     python lessons/09_lrn.py [--seed 1] [--device cuda]
 
 After its first two convolutions AlexNet has a layer that later networks left out:
-*local response normalisation*, LRN (section 3.3). At one position of the image there is
+*local response normalization*, LRN (section 3.3). At one position of the image there is
 one value for each channel (feature map): the responses of the filters. LRN makes
 neighbouring channels compete. Each response is divided by a number that is large where
 the responses of the channels around it are large:
@@ -153,10 +153,10 @@ lesson.show(figure, "09_lrn")
 #
 # - The paper: 1.4 % and 1.2 % less with LRN.
 # - The code: 40.66 % and 18.21 % with LRN (#145), 42.03 % and 19.36 % without (#148).
-#   That confirms the paper, but #148 also omits a second kind of normalisation, over a
+#   That confirms the paper, but #148 also omits a second kind of normalization, over a
 #   window of pixels, that the paper does not mention.
 # - The code, with another sequence of learning rates during the training: 40.53 % and
-#   18.05 % with all normalisations (#170), 40.49 % and 18.12 % without those of the
+#   18.05 % with all normalizations (#170), 40.49 % and 18.12 % without those of the
 #   second layer (#167), which therefore gain nothing.
 # - The authors of VGG, a network of 2014 with up to 19 layers (section 2.1 of their
 #   paper): LRN "does not improve the performance".
@@ -212,7 +212,7 @@ for variant in models.VARIANTS:
 # The LRN of the Keras version divides by far more, and differently for usual and large
 # responses. torchvision's AlexNet has none. In the code of 2012 the two *groups* are
 # the two halves of the network, one on each graphics card (lesson 20). And note the
-# order: some networks normalise before ReLU, where negative responses still exist and
+# order: some networks normalize before ReLU, where negative responses still exist and
 # their squares count.
 
 # %% claims
@@ -420,7 +420,7 @@ lesson.claim(text, deviation < 0.01)
 #    dy[j].
 # 2. Run `ta.gradcheck` on `ConstantS` with small responses and with large ones. It is
 #    more accurate than our comparison: what does it report?
-# 3. CaffeNet pools *before* it normalises, so LRN takes a quarter of the work. Is the
+# 3. CaffeNet pools *before* it normalizes, so LRN takes a quarter of the work. Is the
 #    result the same? Try both orders on `x`.
 # 4. If LRN comes before ReLU, are the outputs next to a negative response smaller or
 #    larger than with ReLU first? Try it with `alexnet.conv1(pixels)`.

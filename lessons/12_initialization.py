@@ -59,7 +59,7 @@ print(f"16 images; the standard deviation of their pixels is {deviation:.0f}")
 # \sigma = \sqrt{2 / n}
 # $$
 #
-# This is *He's initialisation* (He et al. 2015); `init.kaiming_` computes it. The code
+# This is *He's initialization* (He et al. 2015); `init.kaiming_` computes it. The code
 # below first tests the formula on ten layers in a row. Then it computes the standard
 # deviations of the initial weights of three AlexNets: with the paper's sigma, with that
 # of the code of 2012 (`models.alexnet("original")`), and with He's.
@@ -164,7 +164,7 @@ for layer in starts[HE]:
 # The pixels differ by a factor of 255, and the spread of the last layer differs by
 # nearly as much. (Most of the rest is lost because of the biases of 1 in conv2: with
 # large pixels, some sums are negative nevertheless, and ReLU sets them to 0; with small
-# pixels, none is. A little is lost in the normalisation of lesson 9, which divides
+# pixels, none is. A little is lost in the normalization of lesson 9, which divides
 # large values by more.) The sigma of 0.01 only works with large pixels: sigma and pixel
 # scale must be chosen together. This is the second thing that is missing.
 #

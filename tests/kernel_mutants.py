@@ -175,7 +175,7 @@ MUTANTS = [
         ("the barrier in a branch", "if (t < half) shared[t] = combine(shared[t], shared[t + half]);\n    __syncthreads();", "if (t < half) {\n shared[t] = combine(shared[t], shared[t + half]);\n __syncthreads();\n }", "launch"),
         ("no barrier between halvings", "+ half]);\n    __syncthreads();", "+ half]);"),
         ("no barrier before shared memory is used again", "all = shared[0];\n  __syncthreads();", "all = shared[0];"),
-        ("uninitialised shared memory", "shared[t] = value;", "if (t != 200) shared[t] = value;"),
+        ("uninitialized shared memory", "shared[t] = value;", "if (t != 200) shared[t] = value;"),
         ("the reduction starts with half of the threads", "half = BLOCK_THREADS / 2", "half = BLOCK_THREADS / 4"),
         ("shared memory for half of the threads", "shared[BLOCK_THREADS];\n  const int n", "shared[BLOCK_THREADS / 2];\n  const int n", "checks"),
         ("the logit of an ignored label", "if (counts && valid) log_p", "if (true) log_p", "checks"),

@@ -189,7 +189,7 @@ class OfSeveralProcesses(training.Scheme):
 
 
 class OwnUpdate(optim.SGD):
-    def update(self, params, places):
+    def update(self, params, indices):
         """Does not divide gradients by the factor."""
 
 

@@ -157,7 +157,7 @@ def test_a_device_that_is_none_is_named(value):
 
 
 class OwnUpdate(optim.SGD):
-    def update(self, params, places):
+    def update(self, params, indices):
         for p in params:
             p.data -= 0.125 * p.grad
 

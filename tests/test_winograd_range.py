@@ -185,7 +185,7 @@ def test_weights_out_of_range_are_noticed_in_inference(fallbacks):
 
 
 def natural_images(n, size, rng):
-    """Normalised images whose amplitudes fall with the frequency, as in photographs."""
+    """Normalized images whose amplitudes fall with the frequency, as in photographs."""
     frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size))
     noise = np.fft.rfft2(rng.standard_normal((n, 3, size, size)))
     images = np.fft.irfft2(noise / np.maximum(frequency, 1 / size), s=(size, size))

@@ -80,15 +80,15 @@ def where(condition: Any, input: Any, other: Any) -> Tensor:
     [1.0, 0.0]
     """
     mask = wrap(condition)
-    x, y = _beside(input, other, mask), _beside(other, input, mask)
+    x, y = _as_operand(input, other, mask), _as_operand(other, input, mask)
     if isinstance(input, float) or isinstance(other, float):
         x, y = (t if t.dtype.kind == "f" else t.float() for t in (x, y))
     return ops.Where.apply(mask.bool(), x, y)
 
 
-def _beside(x: Any, other: Any, mask: Tensor) -> Tensor:
+def _as_operand(x: Any, other: Any, mask: Tensor) -> Tensor:
     """`x` as a tensor. A Python number has the dtype of `other` if that can hold it,
-    else, or beside another number, the dtype of `ta.tensor`."""
+    else, or if `other` is a number too, the dtype of `ta.tensor`."""
     if not isinstance(x, (int, float)):
         return wrap(x)
     dtype = None if isinstance(other, (int, float)) else wrap(other).dtype

@@ -639,7 +639,7 @@ def softmax_cross_entropy(logits, target):
 )
 add(
     11,
-    "The sum over the classes lacks keepdims=True, so its shape (N,) is aligned with the classes instead of the rows: an error, or for N = K each column is normalised with the sum of another row.",
+    "The sum over the classes lacks keepdims=True, so its shape (N,) is aligned with the classes instead of the rows: an error, or for N = K each column is normalized with the sum of another row.",
     "keepdims=True",
     """
 import numpy as np

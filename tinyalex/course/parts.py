@@ -103,7 +103,7 @@ def max_pool2d(max_pool_backward: Answer) -> Operation:
 
 def lrn(lrn_backward: Answer) -> Operation:
     class LRN(Function):
-        """Local response normalisation, with the backward pass of exercise 9."""
+        """Local response normalization, with the backward pass of exercise 9."""
 
         def forward(self, x: np.ndarray, **constants: Any) -> np.ndarray:
             self.x, self.constants = x, constants

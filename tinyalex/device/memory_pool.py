@@ -43,7 +43,7 @@ class Block(NamedTuple):
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """An uninitialised C-contiguous array from the memory pool."""
+    """An uninitialized C-contiguous array from the memory pool."""
     return _pool.empty(shape, dtype)
 
 
@@ -74,7 +74,7 @@ class MemoryPool:
         return sum(self.touched.values())
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-        """An uninitialised C-contiguous array."""
+        """An uninitialized C-contiguous array."""
         size = math.prod(shape) * np.dtype(dtype).itemsize
         # A finalizer may interrupt this thread while it holds the lock, and allocate.
         if size < MIN_POOLED_BYTES or self.holder == threading.get_ident():

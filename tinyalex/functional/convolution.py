@@ -75,8 +75,9 @@ class Conv2d(ConvFunction):
     is masked where it is <= 0.
 
     With `relu` and `norm`, the result is z, the response normalization of relu(y), with
-    the formulas of `LocalResponseNorm`: computed while the product is copied to y and
-    dy to columns, it needs no passes of its own. Stores z and s too.
+    the formulas of `LocalResponseNorm`. z is computed while the result of the matrix
+    multiplication is copied to y, and its gradient while dy is copied to columns: no
+    separate pass over y is needed. Stores z and s too.
     """
 
     name = "im2col"
@@ -165,7 +166,8 @@ class Conv2d(ConvFunction):
         return kernels.of(x).columns(scratch, "columns", rows, images, out, x.dtype)
 
     def product(self, scratch: device.Scratch, images: int) -> Array:
-        """A tile's product of matrices or its gradient: (O, T, OH, OW)."""
+        """A tile's result of the matrix multiplication, or the gradient of that:
+        (O, T, OH, OW)."""
         x, (_, w, _, out, _) = self.x, self.shape
         return kernels.of(x).positions(scratch, "product", w[0], images, out, x.dtype)
 

@@ -1,4 +1,4 @@
-"""The switch for fast paths: convolution algorithms but im2col, and fused layers."""
+"""The switch for fast paths: convolution algorithms other than im2col, fused layers."""
 
 import os
 import threading

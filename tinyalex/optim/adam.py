@@ -5,7 +5,7 @@ from typing import Any
 
 from tinyalex import kernels
 from tinyalex.device import Array
-from tinyalex.optim.optimizer import Optimizer, Place
+from tinyalex.optim.optimizer import Optimizer, ParameterIndex
 from tinyalex.tensor import Tensor
 
 
@@ -60,18 +60,18 @@ class Adam(Optimizer):
                 f"{group['betas']!r}. Give for example (0.9, 0.999)."
             )
 
-    def count(self, place: Place) -> None:
-        self.steps[place.group][place.position] += 1
+    def count(self, index: ParameterIndex) -> None:
+        self.steps[index.group][index.position] += 1
 
-    def update(self, params: list[Tensor], places: list[Place]) -> None:
+    def update(self, params: list[Tensor], indices: list[ParameterIndex]) -> None:
         weights, grads = [p.data for p in params], [p.grad for p in params]
-        means = self.stored("mean", params, places)
-        squares = self.stored("square", params, places)
+        means = self.stored("mean", params, indices)
+        squares = self.stored("square", params, indices)
         k = kernels.of(weights[0])
         k.adam_update(weights, means, squares, grads, self.options(params))
 
-    def row(self, place: Place) -> tuple[float, ...]:
-        group, t = self.param_groups[place.group], self.steps[place.group][place.position]
+    def row(self, index: ParameterIndex) -> tuple[float, ...]:
+        group, t = self.param_groups[index.group], self.steps[index.group][index.position]
         (b1, b2), decay = group["betas"], group["weight_decay"]
         decays = (0.0, decay) if self.is_decoupled else (decay, 0.0)
         return group["lr"], 1 - b1, 1 - b2, group["eps"], *decays, 1 - b1**t, 1 - b2**t

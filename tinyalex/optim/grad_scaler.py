@@ -18,7 +18,7 @@ SMALLEST, LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32)
 
 @dataclass
 class _Step:
-    """Of one optimizer, until `GradScaler.update`."""
+    """The state of one optimizer's step, until `GradScaler.update`."""
 
     optimizer: Optimizer
     state: Array

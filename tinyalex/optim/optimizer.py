@@ -10,7 +10,7 @@ from tinyalex.device import Array
 from tinyalex.tensor import Tensor
 
 
-class Place(NamedTuple):
+class ParameterIndex(NamedTuple):
     """Of a parameter: the index of its group, and its position in that group."""
 
     group: int
@@ -32,7 +32,7 @@ class Optimizer:
         self.name, self.defaults = type(self).__name__, defaults
         self.param_groups: list[dict[str, Any]] = []
         self._options: dict[tuple[str, np.dtype], tuple[np.ndarray, Array]] = {}
-        self._chosen: dict[tuple[str, np.dtype], tuple[list[Tensor], list[Place]]] = {}
+        self._chosen: dict[tuple[str, np.dtype], tuple[list[Tensor], list[ParameterIndex]]] = {}
         for name in self.arrays:
             setattr(self, name, [])
         if isinstance(params, Tensor):
@@ -100,29 +100,29 @@ class Optimizer:
         for g, group in enumerate(self.param_groups):
             for i, p in enumerate(group["params"]):
                 if p.grad is not None:
-                    params, places = self._chosen.setdefault((p.device, p.dtype), ([], []))
+                    params, indices = self._chosen.setdefault((p.device, p.dtype), ([], []))
                     params.append(p)
-                    places.append(Place(g, i))
-                    self.count(places[-1])
+                    indices.append(ParameterIndex(g, i))
+                    self.count(indices[-1])
                     p.version += 1
-        for (name, dtype), (_, places) in self._chosen.items():
-            self._write_options(name, dtype, places)
+        for (name, dtype), (_, indices) in self._chosen.items():
+            self._write_options(name, dtype, indices)
 
     @np.errstate(all="ignore")
     def apply(self) -> None:
         """Update the parameters that `prepare` has found."""
-        for (name, _), (params, places) in self._chosen.items():
+        for (name, _), (params, indices) in self._chosen.items():
             with device.on(name):
-                self.update(params, places)
+                self.update(params, indices)
 
-    def count(self, place: Place) -> None:
+    def count(self, index: ParameterIndex) -> None:
         """Called once per update of a parameter, before `row`."""
 
-    def update(self, params: list[Tensor], places: list[Place]) -> None:
+    def update(self, params: list[Tensor], indices: list[ParameterIndex]) -> None:
         """Change the parameters, which have one device and dtype."""
         raise NotImplementedError
 
-    def row(self, place: Place) -> tuple[float, ...]:
+    def row(self, index: ParameterIndex) -> tuple[float, ...]:
         """The options of a parameter as numbers, for `update`."""
         raise NotImplementedError
 
@@ -131,10 +131,10 @@ class Optimizer:
         rows, array = self._options[params[0].device, params[0].dtype]
         return array[: len(rows)]
 
-    def _write_options(self, name: str, dtype: np.dtype, places: list[Place]) -> None:
+    def _write_options(self, name: str, dtype: np.dtype, indices: list[ParameterIndex]) -> None:
         """Write the rows to the device if they have changed: to the same memory, which
         a CUDA graph reads, also if other steps have fewer rows."""
-        rows = np.array([self.row(place) for place in places])
+        rows = np.array([self.row(index) for index in indices])
         before, array = self._options.get((name, dtype), (None, None))
         if before is not None and np.array_equal(rows, before):
             return
@@ -146,11 +146,11 @@ class Optimizer:
             device.write(array[: len(wide)], wide)
         self._options[name, dtype] = rows, array
 
-    def stored(self, name: str, params: list[Tensor], places: list[Place]) -> list[Array]:
+    def stored(self, name: str, params: list[Tensor], indices: list[ParameterIndex]) -> list[Array]:
         """The arrays `name` of parameters, on their device and in their dtype, which
         model.to() may have changed."""
         arrays = []
-        for p, (group, i) in zip(params, places, strict=True):
+        for p, (group, i) in zip(params, indices, strict=True):
             arrays.append(device.to(getattr(self, name)[group][i], p.device))
             getattr(self, name)[group][i] = arrays[-1] = arrays[-1].astype(p.dtype, copy=False)
         return arrays

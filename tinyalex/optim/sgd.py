@@ -5,7 +5,7 @@ from typing import Any
 
 from tinyalex import kernels
 from tinyalex.device import Array
-from tinyalex.optim.optimizer import Optimizer, Place
+from tinyalex.optim.optimizer import Optimizer, ParameterIndex
 from tinyalex.tensor import Tensor
 
 
@@ -49,14 +49,14 @@ class SGD(Optimizer):
         options = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
         super().__init__(params, options | {"nesterov": nesterov})
 
-    def update(self, params: list[Tensor], places: list[Place]) -> None:
+    def update(self, params: list[Tensor], indices: list[ParameterIndex]) -> None:
         weights, grads = [p.data for p in params], [p.grad for p in params]
-        velocities = self.stored("velocity", params, places)
+        velocities = self.stored("velocity", params, indices)
         k = kernels.of(weights[0])
         k.sgd_update(weights, velocities, grads, self.options(params), self.scaling)
 
-    def row(self, place: Place) -> tuple[float, ...]:
-        group = self.param_groups[place.group]
+    def row(self, index: ParameterIndex) -> tuple[float, ...]:
+        group = self.param_groups[index.group]
         return group["lr"], group["momentum"], group["weight_decay"], group["nesterov"]
 
 

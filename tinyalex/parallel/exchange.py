@@ -51,7 +51,7 @@ class Gather(Function):
         return sections[rank]
 
     def _buffer(self, like: Array) -> Array:
-        """Flat, uninitialised; from the memory pool, as activations are."""
+        """Flat, uninitialized; from the memory pool, as activations are."""
         return kernels.of(like).activation((sum(self.counts), 1), like.dtype).reshape(-1)
 
     def _sections(self, buffer: Array, shape: tuple[int, ...]) -> list[Array]:

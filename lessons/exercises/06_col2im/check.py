@@ -246,7 +246,7 @@ MISTAKES = [
         "sum not started at 0",
         {"np.zeros((n": "np.ones((n"},
         "All elements are 1 too large: the sums start at 1. Start with np.zeros (np.empty is not "
-        "initialised).",
+        "initialized).",
     ),
     Mistake(
         "height and width exchanged",

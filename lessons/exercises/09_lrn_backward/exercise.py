@@ -1,4 +1,4 @@
-"""Exercise 9: the backward pass of local response normalisation.
+"""Exercise 9: the backward pass of local response normalization.
 
 Its forward pass is in section 3.3 of the paper. Lesson 9 showed that large neighbouring
 channels reduce a channel's output. Here the formula of dx is not given: derive it.

@@ -1,7 +1,7 @@
 """The primitives on the CPU, as in `kernels/cuda`. They accept any strides.
 
 An activation is indexed (N, C, H, W) and stored as (H, W, N, C): in pooling,
-normalisation and ReLU, NumPy then loops over long contiguous rows of N*C values.
+normalization and ReLU, NumPy then loops over long contiguous rows of N*C values.
 """
 
 from tinyalex.kernels.cpu.activation import relu, relu_backward

@@ -1,4 +1,4 @@
-"""Uninitialised arrays from the memory pool, and the memory order of activations."""
+"""Uninitialized arrays from the memory pool, and the memory order of activations."""
 
 import math
 from typing import Any
@@ -9,7 +9,7 @@ from tinyalex.device.memory_pool import MIN_POOLED_BYTES, empty
 
 
 def activation(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """An uninitialised array (N, C, ...), stored as (..., N, C); (N, C) as (C, N)."""
+    """An uninitialized array (N, C, ...), stored as (..., N, C); (N, C) as (C, N)."""
     return as_activation(empty((math.prod(shape),), dtype), shape)
 
 
@@ -22,7 +22,7 @@ def as_activation(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def like(x: np.ndarray) -> np.ndarray:
-    """An uninitialised array with the shape, dtype and memory order of `x`."""
+    """An uninitialized array with the shape, dtype and memory order of `x`."""
     if x.nbytes < MIN_POOLED_BYTES:
         return np.empty_like(x, subok=False)
     order = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))

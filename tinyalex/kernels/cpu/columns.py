@@ -26,7 +26,7 @@ def column_dtype(dtype: Any) -> np.dtype:
 def columns(
     scratch: Scratch, name: str, rows: tuple[int, ...], images: int, out: Pair, dtype: Any
 ) -> np.ndarray:
-    """An uninitialised array (*rows, T, OH, OW) in scratch memory."""
+    """An uninitialized array (*rows, T, OH, OW) in scratch memory."""
     oh, ow = out
     wide = column_dtype(dtype)
     return np.moveaxis(scratch.take(name, (*rows, oh, ow, images), wide), -1, -3)
@@ -35,7 +35,7 @@ def columns(
 def positions(
     scratch: Scratch, name: str, channels: int, images: int, out: Pair, dtype: Any
 ) -> np.ndarray:
-    """An uninitialised array (channels, T, OH, OW) in an activation's memory order."""
+    """An uninitialized array (channels, T, OH, OW) in an activation's memory order."""
     oh, ow = out
     wide = column_dtype(dtype)
     return np.moveaxis(scratch.take(name, (oh, ow, images, channels), wide), (-1, -2), (0, 1))
@@ -48,7 +48,7 @@ def matrix(a: np.ndarray) -> np.ndarray:
 
 
 def keep_columns(col: np.ndarray) -> bool:
-    """Whether the caller shall keep the columns of a whole batch for the backward pass.
+    """Whether the caller should keep a whole batch's columns for the backward pass.
 
     Not on the CPU, where the tiles of a worker share one buffer that fits in the cache.
     """

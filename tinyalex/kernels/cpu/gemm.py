@@ -42,7 +42,7 @@ from tinyalex.kernels.cpu.matrix_blocks import (
 MAX_SERIAL_MADDS = 1 << 18
 """Multiply-adds up to which BLAS does not wake its own threads."""
 
-MIN_PARALLEL_MADDS, MIN_PARALLEL_BYTES = 1 << 24, 8 << 20
+MIN_PARALLEL_MADDS, MIN_PARALLEL_MATRIX_BYTES = 1 << 24, 8 << 20
 """Multiply-adds, or bytes of the larger matrix, above which several workers are faster
 than one. With few columns, reading the matrix takes longest."""
 
@@ -68,7 +68,8 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a @ b for matrices (M, K) and (K, N)."""
     (rows, columns), terms = out.shape, len(b)
     madds = rows * columns * terms
-    large = madds > MIN_PARALLEL_MADDS or max(a.nbytes, b.nbytes) > MIN_PARALLEL_BYTES
+    size = max(a.nbytes, b.nbytes)
+    large = madds > MIN_PARALLEL_MADDS or size > MIN_PARALLEL_MATRIX_BYTES
     thin_sums = large and 1 < terms <= MAX_THIN and min(out.shape) >= MIN_SHORT_SUMS
     in_short_sums = thin_sums and blas_choice.in_blocks().short_sums
     # The workers divide the rows of `out`: its longer side, or for short sums its

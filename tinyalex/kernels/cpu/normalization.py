@@ -1,4 +1,4 @@
-"""Response normalisation in NumPy: across channels, and within a map."""
+"""Response normalization in NumPy: across channels, and within a map."""
 
 from collections.abc import Iterator
 

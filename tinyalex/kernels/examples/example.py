@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-UNINITIALISED = {"f": np.nan, "u": 113, "i": -113, "b": True}
+UNINITIALIZED = {"f": np.nan, "u": 113, "i": -113, "b": True}
 """The initial values of outputs, by kind of dtype: no primitive may rely on them."""
 
 Random = np.random.Generator
@@ -54,7 +54,7 @@ LONG = {
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    return np.full(shape, UNINITIALISED[np.dtype(dtype).kind], dtype)
+    return np.full(shape, UNINITIALIZED[np.dtype(dtype).kind], dtype)
 
 
 def out_size(image: tuple[int, ...], *window: tuple[int, int]) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Response normalisation; sums that cancel or overflow."""
+"""Response normalization; sums that cancel or overflow."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +12,7 @@ from tinyalex.kernels.examples.example import Example, Random, empty
 def _norm(
     primitive: str, label: str, x: np.ndarray, dy: np.ndarray, size: int, beta: float, *rest: Any
 ) -> Iterator[Example]:
-    """A normalisation and its backward pass. `rest` is k, and for lrn also groups."""
+    """A normalization and its backward pass. `rest` is k, and for lrn also groups."""
     y, s, unset = np.empty_like(x), np.empty_like(x), empty(x.shape, x.dtype)
     getattr(cpu, primitive)(x, y, s, size, 0.1, beta, *rest)
     yield Example(primitive, label, (x, unset, unset, size, 0.1, beta, *rest), (1, 2))

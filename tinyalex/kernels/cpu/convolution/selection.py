@@ -39,7 +39,8 @@ def convolution_algorithm(
     |           | two rows of output per worker     | workers partition the rows    |
     | im2col    | all others                        |                               |
 
-    Winograd leaves values for which it is inaccurate to im2col (winograd_range.py).
+    Winograd falls back to im2col for values for which it is inaccurate
+    (winograd_range.py).
     """
     if dtype != np.float32:
         return None

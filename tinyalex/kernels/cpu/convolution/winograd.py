@@ -26,9 +26,9 @@ are memory-bound: some rows of tiles are transformed, multiplied and transformed
 while in the cache.
 
 Rounding errors grow with m: y has a relative l2 error of at most 5e-6 against float64
-(tests/test_winograd.py). They are relative to the largest value of a tile: images,
-filters and gradients with a few values far larger than the others, infinite or NaN are
-left to im2col (winograd_range.py).
+(tests/test_winograd.py). They are relative to the largest value of a tile: for images,
+filters and gradients with a few values far larger than the others, infinite or NaN,
+im2col is used instead (winograd_range.py).
 """
 
 import math

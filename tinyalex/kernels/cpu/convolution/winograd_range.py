@@ -11,9 +11,9 @@ the error of an output is at most
     error_constant(m, r) * (C/G + 4*(m + r) + r*r) * eps * X * W
 
 and in practice a thousandth of that, while im2col's is proportional to the sum of
-|x||w| over the window. Winograd is thus as accurate as its tile is even: windows of
-small values next to a large one are not accurate. The same holds for dx, which is a
-convolution of dy, and for dw, whose tiles are those of x and dy.
+|x||w| over the window. Winograd is accurate only if the values of a tile have similar
+magnitudes: outputs of small values next to a large one are not. The same holds for dx,
+which is a convolution of dy, and for dw, whose tiles are those of x and dy.
 
 Therefore the largest norm of an image is compared with a mean of its norms that a few
 outliers hardly change. The constants leave room for trained and untrained networks
