@@ -216,7 +216,7 @@ def test_numpys_numbers_are_limits_and_do_not_change_the_dtype():
 
 
 def test_masked_fill_of_integers_takes_integers():
-    x, mask = ta.arange(3), np.array([True, False, True])
+    x, mask = ta.arange(3), ta.tensor([True, False, True])
     for value in (7, 7.0, np.int32(7), np.float32(7)):
         filled = x.masked_fill(mask, value)
         assert (filled.tolist(), filled.dtype) == ([7, 1, 7], np.int64)

@@ -101,8 +101,8 @@ def _from_images(root: Path) -> tuple[Dataset, Dataset]:
         height, width = train.images.shape[2:]
         raise ValueError(
             f"cifar10: expected images of 32 x 32 in {root}, got {height} x {width}.\n"
-            "Resize the files, read them with image_folders(path, size=32) in Python, or train with "
-            "train_imagenet.py."
+            "Resize the files, read them with image_folders(path, size=32) in Python, or train "
+            "with train_imagenet.py."
         )
     return train, test
 

@@ -171,7 +171,7 @@ class ZeroPad2d(Module):
                 "ZeroPad2d: padding must be an integer or four, (left, right, top, bottom), got "
                 f"{padding!r}."
             )
-        self.padding = widths
+        self.padding = tuple(map(int, widths))
 
     def forward(self, x: Any) -> Tensor:
         return F.pad(x, self.padding)

@@ -82,8 +82,8 @@ def random_split(dataset: Any, lengths: Sequence[float]) -> list[Subset]:
             sizes[i % len(sizes)] += 1
     if sum(sizes) != n or not all(is_integer(size) and size >= 0 for size in sizes):
         raise ValueError(
-            f"random_split: expected lengths of at least 0 whose sum is {n}, the size of the dataset, or "
-            f"fractions whose sum is 1, got {list(lengths)}."
+            f"random_split: expected lengths of at least 0 whose sum is {n}, the size of the "
+            f"dataset, or fractions whose sum is 1, got {list(lengths)}."
         )
     _, call = device.draw("split")
     order = device.generator("split", step=0, sample=call).permutation(n).tolist()
