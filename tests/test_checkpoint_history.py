@@ -176,6 +176,14 @@ def test_a_run_with_only_an_earlier_checkpoint_is_not_overwritten(run):
         training_scripts.make_output_folder(run, None)
 
 
+@pytest.mark.parametrize("resume", [None, "auto"])
+@pytest.mark.parametrize("file", ["best.safetensors", "model.safetensors"])
+def test_weights_without_a_checkpoint_are_not_overwritten(tmp_path, file, resume):
+    (tmp_path / file).write_bytes(b"trained")
+    with pytest.raises(FileExistsError, match="contains trained weights, but no checkpoint"):
+        training_scripts.make_output_folder(tmp_path, resume)
+
+
 @pytest.mark.parametrize("file", ["best.safetensors", "model.safetensors"])
 def test_damaged_weights_are_refused(run, file):
     model = toy(run, epochs=2).model

@@ -11,7 +11,7 @@ import pytest
 import tinyalex as ta
 from tinyalex import cli, models
 from tinyalex.cli import main
-from tinyalex.cli.options import positive_number
+from tinyalex.cli.options import file_path, positive_number
 
 LAYERS = """
 import numpy as np
@@ -110,6 +110,10 @@ class TestGradcheck:
         (tmp_path / "careless.py").write_text("def f(x):\n    x.data *= 2\n    return x * 1\n")
         assert gradcheck("careless.py:f", "--input", "3") == 2
         assert "forward changes input x in place" in capsys.readouterr().out
+
+    def test_a_file_may_have_the_name_of_another_module(self, tmp_path):
+        (tmp_path / "signal.py").write_text("def double(x):\n    return x * 2\n")
+        assert gradcheck(f"{tmp_path}/signal.py:double", "--input", "3") == 0
 
     def test_a_wrong_layer_ends_with_status_1_and_the_table(self, capsys):
         assert gradcheck("mylayers:Wrong", "--input", "2x4x3", "--input", "3") == 1
@@ -356,3 +360,35 @@ def test_an_empty_path_for_the_figure_is_refused(capsys):
     with pytest.raises(SystemExit):
         main(["predict", "x.jpg", "--weights", "w", "--save="])
     assert "argument --save: expected a path, got nothing" in capsys.readouterr().err
+
+
+def test_a_figure_replaces_figures_only(tmp_path, capsys):
+    photo = tmp_path / "cat.jpg"
+    photo.write_bytes(b"\xff\xd8 a photo")
+    for arguments in (
+        ["predict", "x.png", "--weights", "cifar-18pct", "--save"],
+        ["models", "--draw"],
+    ):
+        assert main([*arguments, str(photo)]) == (2 if arguments[0] == "predict" else 1)
+        assert f"{photo} exists and is not a figure (PNG)" in capsys.readouterr().err
+    own = tmp_path / "own.png"
+    own.write_bytes(b"\x89PNG\r\n\x1a\n")
+    assert main(["predict", str(own), "--weights", "cifar-18pct", "--save", str(own)]) == 2
+    assert "is one of the images" in capsys.readouterr().err
+    assert photo.read_bytes() == b"\xff\xd8 a photo"
+
+
+def test_ctrl_c_ends_a_command_without_a_traceback(monkeypatch, capsys):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.models, "models_table", interrupted)
+    assert main(["models"]) == 130
+    assert capsys.readouterr().err == "\ntinyalex models: stopped.\n"
+
+
+def test_a_path_may_begin_with_the_home_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert file_path("~/runs") == os.path.join(str(tmp_path), "runs")
+    assert file_path("./torchvision") == "./torchvision"

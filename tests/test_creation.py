@@ -95,6 +95,7 @@ def draws():
         ta.rand_like(x),
         ta.randint(0, 100, (2, 3)),
         ta.randint(100, (2, 3)),
+        ta.randint(100, size=(2, 3)),
         ta.randperm(50),
     ]
 

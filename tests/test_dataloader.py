@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tinyalex as ta
-from tinyalex.utils.data import DataLoader, Dataset, TensorDataset, random_split
+from tinyalex.utils.data import DataLoader, Dataset, TensorDataset, collate, random_split
 
 pytestmark = pytest.mark.anywhere
 
@@ -69,6 +69,10 @@ def test_dicts_and_floats_are_stacked_by_their_keys():
     assert (batch["weight"].dtype, batch["weight"].numpy().tolist()) == (np.float32, [0.5, 1])
 
 
+def test_numbers_of_which_one_is_a_float_become_float32():
+    assert collate([1, 2.5]).dtype == np.float32
+
+
 def test_a_collate_fn_replaces_the_stacking():
     assert list(DataLoader([1, 2, 3], 2, collate_fn=sum)) == [3, 3]
     loader = DataLoader(five(), 2, collate_fn=len)
@@ -92,7 +96,8 @@ def test_a_random_split_has_each_sample_once():
         (lambda: TensorDataset(np.ones(3), np.ones(2)), ValueError, r"one entry for each sample, got the lengths \[3, 2\]"),
         (lambda: DataLoader(iter([1]), 2), TypeError, "expected a dataset with __len__ and __getitem__, got a list_iterator"),
         (lambda: DataLoader([1], 0), ValueError, "expected batch_size to be an integer of at least 1, got 0"),
-        (lambda: random_split(range(5), [3, 3]), ValueError, r"lengths whose sum is 5, .* got \[3, 3\]"),
+        (lambda: random_split(range(5), [3, 3]), ValueError, r"lengths of at least 0 whose sum is 5, .* got \[3, 3\]"),
+        (lambda: random_split(range(5), [-1, 6]), ValueError, r"at least 0 whose sum is 5, .* got \[-1, 6\]"),
         (lambda: list(DataLoader([np.ones(2), np.ones(3)], 2)), ValueError, r"samples of one shape, got \(2,\), \(3,\)"),
         (lambda: len(Dataset()), TypeError, "Dataset has no __len__"),
         (lambda: Dataset()[0], TypeError, "Dataset has no __getitem__"),

@@ -1,6 +1,7 @@
 """imagenette: downloaded once, unpacked completely or not at all."""
 
 import hashlib
+import os
 
 import pytest
 from made_images import image_bytes, tar_of
@@ -55,6 +56,24 @@ def test_it_is_downloaded_and_unpacked_once(mirror, tmp_path):
     source = data.find_images(folder)
     assert (source.classes, len(source.train), len(source.val)) == (("n01440", "n01441"), 4, 4)
     assert [file.name for file in folder.parent.iterdir()] == ["imagenette2-160"]
+
+
+def test_another_process_may_unpack_it_too(tmp_path, monkeypatch):
+    (tmp_path / "x.tgz").write_bytes(archive(IMAGES))
+    write = imagenette_archive._write
+    pid, written = os.getpid(), []
+
+    def interleaved(file, folder):
+        write(file, folder)
+        written.append(file.name)
+        if len(written) == 3:
+            monkeypatch.setattr(os, "getpid", lambda: pid + 1)
+            unpack(tmp_path / "x.tgz", tmp_path / "images")
+
+    monkeypatch.setattr(imagenette_archive, "_write", interleaved)
+    unpack(tmp_path / "x.tgz", tmp_path / "images")
+    assert len(list((tmp_path / "images").rglob("*.JPEG"))) == len(IMAGES)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["images", "x.tgz"]
 
 
 def test_an_archive_that_would_write_elsewhere_is_refused(mirror, tmp_path):

@@ -11,6 +11,7 @@ import pytest
 from learner import EXERCISES, solution_of, unwrapped, verdict_on
 
 from tinyalex import cli, course
+from tinyalex.course.commands import SHOWN_HINTS_FILE
 from tinyalex.gradient_check import hints
 
 
@@ -402,6 +403,16 @@ def test_hint_shows_one_hint_after_the_other(capsys):
     out = capsys.readouterr().out
     assert out.count("Hint 1 of 3: ") == 2
     assert "Next hint: tinyalex learn hint 6" in out
+
+
+@pytest.mark.parametrize("content", ["{", "[]", ""])
+def test_a_damaged_record_of_hints_begins_again(content, capsys):
+    learn("hint", "5")
+    file = Path("my") / SHOWN_HINTS_FILE
+    assert file.exists()
+    file.write_text(content)
+    learn("hint", "5")
+    assert capsys.readouterr().out.count("Hint 1 of 3: ") == 2
 
 
 def test_solution_prints_the_solution(capsys):

@@ -191,7 +191,8 @@ def test_filters_of_other_than_three_channels_are_refused(tmp_path):
 
 
 def test_a_confusion_matrix_is_drawn_even_if_a_class_is_missing(tmp_path):
-    plots.draw_confusion(np.array([[9, 1], [0, 0]]), ["a", "b"], tmp_path / "confusion.png")
+    names = ["a", "$\\no math$"]
+    plots.draw_confusion(np.array([[9, 1], [0, 0]]), names, tmp_path / "confusion.png")
     assert pixels(tmp_path / "confusion.png").min() < 100
 
 

@@ -18,7 +18,7 @@ from made_images import WNIDS, class_folders, image_bytes, official_files, tar_o
 from PIL import Image, ImageOps
 
 from tinyalex import cli, data
-from tinyalex.data import ilsvrc, preparing, shards
+from tinyalex.data import ilsvrc, preparing, shards, sources
 from tinyalex.data.dataset import StoredImages
 from tinyalex.data.decoding import decode, decode_square
 from tinyalex.data.preparing import Options, prepare
@@ -393,7 +393,8 @@ def test_a_folder_with_other_files_is_refused_and_unchanged(tmp_path):
         prepare(source, out, SMALL._replace(size=32), progress=False)
     (source / "train" / "cat" / "new.jpg").write_bytes(image_bytes(7))
     with pytest.raises(
-        ValueError, match="was started with other images or options: train 12, not 13; pictures "
+        ValueError,
+        match="was started with other images or options: train 12, not 13; other image files ",
     ):
         prepare(source, out, SMALL, progress=False)
     (source / "train" / "cat" / "new.jpg").unlink()
@@ -401,7 +402,7 @@ def test_a_folder_with_other_files_is_refused_and_unchanged(tmp_path):
     (source / "train" / "cat" / "0.jpg").write_bytes(image_bytes(8, (60, 40)))
     with pytest.raises(
         ValueError,
-        match="was started with other images or options: pictures [0-9a-f]+, not [0-9a-f]+\\.",
+        match="was started with other images or options: other image files \\(a hash",
     ):
         prepare(source, out, SMALL, progress=False)
     (source / "train" / "cat" / "0.jpg").write_bytes(own)
@@ -610,3 +611,25 @@ def test_tar_readers_ignore_the_note_of_a_shard(tmp_path):
 def test_the_earlier_names_can_be_imported():
     assert data.StoredPictures is data.StoredImages
     assert data.find_pictures is data.find_images
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("train-00000.tar", "train"),
+        ("val-00000.tar", "val"),
+        ("validation_1.tar", "val"),
+        ("Training-1.tar", "train"),
+        ("medieval-train-00000.tar", "train"),
+        ("carnival-train-00000.tar", "train"),
+        ("interval.tar", None),
+    ],
+)
+def test_the_split_of_a_shard_is_a_word_of_its_name(name, split):
+    assert sources._split_of(Path(name)) == split
+
+
+@pytest.mark.parametrize("content", ["cat\ndog", "cat\ndog\n", "cat\r\ndog\r\n"])
+def test_names_of_classes_end_with_any_line_break(tmp_path, content):
+    (tmp_path / "classes.txt").write_bytes(content.encode())
+    assert sources._read_names(tmp_path / "classes.txt") == ("cat", "dog")

@@ -206,6 +206,22 @@ def test_files_have_the_usual_permissions(tmp_path):
     (tmp_path / "plain").write_text("")
     ta.save(tmp_path / "x", {"w": np.ones(2)})
     assert (tmp_path / "x").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    (tmp_path / "x").chmod(0o400)
+    ta.save(tmp_path / "x", {"w": np.ones(3)})  # private files remain private
+    assert (tmp_path / "x").stat().st_mode & 0o777 == 0o400
+
+
+def test_the_name_of_the_metadata_is_reserved(tmp_path):
+    with pytest.raises(ValueError, match="the name '__metadata__' is reserved"):
+        ta.save(tmp_path / "x", {"__metadata__": np.ones(2)})
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_structure_that_would_exhaust_the_memory_is_refused(tmp_path, monkeypatch):
+    ta.save(tmp_path / "x", {"numbers": list(range(100))})
+    monkeypatch.setattr(serialization, "MAX_STRUCTURE_CHARACTERS", 500)
+    with pytest.raises(ta.serialization.DamagedFileError, match="more than 500 characters"):
+        ta.load(tmp_path / "x")
 
 
 def test_a_symbolic_link_stays_one(tmp_path):

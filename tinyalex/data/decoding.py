@@ -143,7 +143,7 @@ def check_pixels(size: Sequence[int], of: str = "image") -> None:
 
 
 def _check_scans(data: bytes) -> None:
-    """Raises ValueError for a JPEG file with more than MAX_SCANS.
+    """Raises ValueError for a JPEG file with more than MAX_SCANS or MAX_SEGMENTS.
 
     A scan of a hundred bytes can change all pixels. What follows the end of the image,
     such as a video, is not searched.
@@ -152,15 +152,13 @@ def _check_scans(data: bytes) -> None:
     while (marker := JPEG_SEGMENT.search(data, position)) and marker[1] != JPEG_END:
         scans += marker[1] == JPEG_SCAN
         segments += 1
+        if scans > MAX_SCANS:
+            raise ValueError(f"expected a JPEG image of at most {MAX_SCANS} scans; save it again")
         if segments > MAX_SEGMENTS:
             raise ValueError(
                 f"expected a JPEG image of at most {MAX_SEGMENTS:,} segments; save it again"
             )
         position = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2])
-    if scans > MAX_SCANS:
-        raise ValueError(
-            f"expected a JPEG image of at most {MAX_SCANS} scans, got {scans}; save it again"
-        )
 
 
 def _check_tiles(image: Any) -> None:
