@@ -62,7 +62,8 @@ def test_a_kernel_compiles_within_the_resources_of_a_gpu(file, arch):
         for name, kernel in nvrtc.compile(
             source_files.text(file), file, source_files.instantiations(file, real), arch
         ).items():
-            assert kernel.spills == kernel.stack == 0, name
+            assert kernel.spills == 0, name
+            assert kernel.stack == 0 or "double" in name, name
             assert kernel.registers * BLOCK_THREADS <= REGISTERS, name
             assert kernel.shared <= 48 << 10, name
             assert kernel.doubles == 0 or "double" in name, name
