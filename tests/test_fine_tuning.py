@@ -181,7 +181,9 @@ def test_frozen_layers_get_neither_gradients_nor_updates():
     class Columns(OneProcess):
         has_columns = True
 
-    with pytest.raises(ValueError, match="--freeze: train in one process and on one device"):
+    with pytest.raises(
+        ValueError, match="--freeze needs one process and one device. Leave out --freeze"
+    ):
         fine_tuning.freeze(model, Columns)
 
 

@@ -111,7 +111,7 @@ def find_images(path: str | Path, *, val_fraction: float | None = None) -> Sourc
     elif root.is_dir():
         source = _find_images(root, val_fraction)
     else:
-        raise FileNotFoundError(f"there is no folder or file {root}.\nCheck the path.")
+        raise FileNotFoundError(f"there is no folder {root}.\nCheck the path.")
     if val_fraction is not None and not source.is_split:
         raise ValueError(
             f"{root} has validation images of its own.\nLeave out --val-fraction (val_fraction= in "
