@@ -164,6 +164,17 @@ def test_the_last_layer_has_its_own_rate():
     assert rates["fc8.bias"] == (pytest.approx(0.06), 0.0)
 
 
+@pytest.mark.parametrize("variant", models.VARIANTS)
+def test_all_linear_layers_remain_trainable(variant):
+    with nn.init.skipped():
+        model = models.alexnet(variant, 2, SIZE)
+    fine_tuning.freeze(model, OneProcess)
+    for layer in model.modules():
+        if not list(layer.children()):
+            expected = isinstance(layer, nn.Linear)
+            assert all(p.requires_grad == expected for p in layer.parameters()), layer
+
+
 def test_frozen_layers_get_neither_gradients_nor_updates():
     model = network(("cat", "dog"))
 

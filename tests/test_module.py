@@ -8,6 +8,7 @@ import pytest
 
 import tinyalex as ta
 from tinyalex import device, nn
+from tinyalex import functional as F
 from tinyalex.nn.fusion import fuse
 
 pytestmark = pytest.mark.anywhere
@@ -655,3 +656,28 @@ def test_the_widths_of_a_border_are_one_integer_or_four():
             TypeError, match=r"ZeroPad2d: padding must be an integer or four, .left"
         ):
             nn.ZeroPad2d(padding)
+
+
+def test_a_layer_of_a_sequential_can_be_replaced():
+    net = nn.Sequential({"hidden": nn.Linear(4, 8), "relu": nn.ReLU(), "head": nn.Linear(8, 5)})
+    net[-1] = nn.Linear(net[-1].in_features, 2)
+    net[0] = nn.Linear(3, net[0].out_features)
+    assert [name for name, _ in net.named_children()] == ["hidden", "relu", "head"]
+    assert net(np.ones((1, 3), np.float32)).shape == (1, 2)
+    with pytest.raises(IndexError):
+        net[3] = nn.ReLU()
+    with pytest.raises(TypeError, match="expected a Module"):
+        net[0] = F.relu
+
+
+def test_layers_have_the_sizes_of_torchs():
+    conv = nn.Conv2d(4, 6, (3, 5), groups=2)
+    assert (conv.in_channels, conv.out_channels, conv.kernel_size) == (4, 6, (3, 5))
+    linear = nn.Linear(3, 7)
+    assert (linear.in_features, linear.out_features) == (3, 7)
+
+
+def test_functional_can_be_imported_as_torchs():
+    import tinyalex.nn.functional as imported
+
+    assert imported is F

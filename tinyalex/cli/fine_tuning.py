@@ -147,16 +147,17 @@ def replace_last_layer(pretrained: models.AlexNet, classes: tuple[str, ...]) -> 
 
 
 def freeze(network: models.AlexNet, setup: Setup) -> None:
-    """Exclude the convolutional layers from training."""
+    """Exclude the layers before the first linear one from training."""
     if setup.world is not None or setup.has_columns:
         raise ValueError(
             "--freeze needs one process and one device. Leave out --freeze, or --devices and "
             "--parallel."
         )
-    for layer in network.children():
+    for layer in network.modules():
         if isinstance(layer, nn.Linear):
             return
-        layer.requires_grad_(False)
+        if not list(layer.children()):
+            layer.requires_grad_(False)
 
 
 def groups(model: Any, lr: float, head_lr: float, weight_decay: float) -> list[dict[str, Any]]:

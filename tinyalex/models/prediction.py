@@ -247,6 +247,10 @@ def _variant(file: str | os.PathLike[str], weights: Weights, requested: str | No
     """The variant named in the weights file, otherwise the requested one."""
     torch_names = any(name.endswith("classifier.6.weight") for name in weights.arrays)
     stored = weights.variant or ("torchvision" if torch_names else None)
+    if is_checkpoint(file):  # without classes and preprocessing
+        raise ValueError(
+            f"{file} is a checkpoint. Give best.safetensors or model.safetensors in its folder."
+        )
     known = ", ".join(VARIANTS)
     if stored is not None and stored not in VARIANTS:
         raise ValueError(
@@ -259,10 +263,6 @@ def _variant(file: str | os.PathLike[str], weights: Weights, requested: str | No
             f"{stored!r}. Omit it."
         )
     variant = stored or requested
-    if variant is None and is_checkpoint(file):
-        raise ValueError(
-            f"{file} is a checkpoint. Give best.safetensors or model.safetensors in its folder."
-        )
     if variant is None:
         raise ValueError(f"{file} does not name its variant. Give one of {known}.")
     return variant

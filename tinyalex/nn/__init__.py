@@ -75,4 +75,5 @@ __all__ = [
     "utils",
 ]
 
+sys.modules[f"{__name__}.functional"] = functional  # import tinyalex.nn.functional as F
 __getattr__ = module_getattr(sys.modules[__name__])

@@ -56,6 +56,18 @@ class Conv2d(Module):
         options: dict[str, Any] = {"ceil_mode": self.ceil_mode, "relu": relu, "norm": norm}
         return F.conv2d(x, self.weight, self.bias, *window, **options)
 
+    @property
+    def in_channels(self) -> int:
+        return self.weight.shape[1] * self.groups
+
+    @property
+    def out_channels(self) -> int:
+        return self.weight.shape[0]
+
+    @property
+    def kernel_size(self) -> tuple[int, ...]:
+        return self.weight.shape[2:]
+
     def algorithm(self, input_shape: Shape, dtype: np.dtype, device: str, wants_dx: bool) -> str:
         window = self.stride, self.padding, self.dilation, self.groups
         shape = conv_shape(input_shape, self.weight.shape, *window, self.ceil_mode)
@@ -84,6 +96,14 @@ class Linear(Module):
 
     def forward(self, x: Any, *, relu: bool = False, dropout: float = 0.0) -> Tensor:
         return F.linear(x, self.weight, self.bias, relu=relu, dropout=dropout)
+
+    @property
+    def in_features(self) -> int:
+        return self.weight.shape[1]
+
+    @property
+    def out_features(self) -> int:
+        return self.weight.shape[0]
 
     def multiply_adds(self, output_shape: Shape) -> int:
         return math.prod(output_shape) * self.weight.shape[1]

@@ -55,3 +55,8 @@ class Sequential(Module):
         """A layer; for a slice, a Sequential of layers that keep their names."""
         layers = list(self.named_children())[index]
         return Sequential(dict(layers)) if isinstance(layers, list) else layers[1]
+
+    def __setitem__(self, index: int, layer: Any) -> None:
+        """Replace a layer: `classifier[-1] = nn.Linear(4096, 10)`."""
+        name, _ = list(self.named_children())[index]
+        self.add_module(name, layer)

@@ -84,7 +84,13 @@ class Optimizer:
             )
 
     def _not_trainable(self, p: Any = None) -> TypeError:
-        return TypeError(f"{self.name}: expected leaf tensors with requires_grad=True, got {p!r}.")
+        what = type(p).__name__
+        if isinstance(p, Tensor):
+            reason = "does not require gradients" if p.is_leaf else "is the result of an operation"
+            what = f"{what} of shape {p.shape} that {reason}"
+        return TypeError(
+            f"{self.name}: expected leaf tensors with requires_grad=True, got a {what}."
+        )
 
     def step(self) -> None:
         """Update every parameter that has a gradient: on a GPU, in one launch for each
