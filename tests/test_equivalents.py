@@ -5,7 +5,7 @@ import importlib
 import pytest
 
 import tinyalex as ta
-from tinyalex.equivalents import TABLES
+from tinyalex.equivalents import TABLES, TENSOR
 
 
 def owner(name):
@@ -20,6 +20,22 @@ def test_each_entry_is_an_error_with_its_text(table):
         with pytest.raises(AttributeError) as error:
             getattr(obj, name)
         assert str(error.value) == f"{table} has no `{name}`: {advice}"
+
+
+@pytest.mark.parametrize("table", [table for table in TABLES if table != "Tensor"])
+def test_an_imported_name_is_answered_too(table):
+    for name, advice in TABLES[table].items():
+        with pytest.raises(ImportError) as error:
+            exec(f"from {table} import {name}")
+        assert str(error.value) == f"{table} has no `{name}`: {advice}"
+
+
+def test_a_function_is_answered_as_the_tensors_method():
+    for name, advice in TENSOR.items():
+        if name not in TABLES["tinyalex"] and not hasattr(ta, name):
+            with pytest.raises(AttributeError) as error:
+                getattr(ta, name)
+            assert str(error.value) == f"tinyalex has no `{name}`: {advice}"
 
 
 def test_an_operation_in_place_names_the_one_that_returns_a_tensor():

@@ -5,8 +5,10 @@ names with torch's.
 """
 
 import difflib
+import dis
+import sys
 from collections.abc import Callable
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 RECURRENT = "tinyalex has layers for images, and no recurrent networks"
@@ -39,6 +41,7 @@ TENSOR = {
     "new_zeros": "use ta.zeros(shape, dtype=x.dtype, device=x.device)",
     "new_ones": "use ta.ones(shape, dtype=x.dtype, device=x.device)",
     "new_tensor": "use ta.tensor(values, dtype=x.dtype, device=x.device)",
+    "nan": "use float('nan')",
     "nonzero": NUMPYS.format("argwhere"),
     "normal_": "use ta.randn(shape), or ta.nn.init.normal_(x, mean, std)",
     "pin_memory": "use x.to('cuda'): copies to a GPU are synchronous",
@@ -74,6 +77,7 @@ TINYALEX = {
     "cdist": "use ((a[:, None] - b[None]) ** 2).sum(-1).sqrt()",
     "compile": "nothing to compile: delete it. ta.set_fast selects fast layers, as it does by "
     "default",
+    "concat": "use ta.cat(tensors, dim)",
     "complex64": "only real numbers: give real and imaginary parts",
     "complex128": "only real numbers: give real and imaginary parts",
     "diag": "use x[range(n), range(n)]; for a diagonal matrix, ta.eye(n) * x",
@@ -81,7 +85,9 @@ TINYALEX = {
     "einsum": "use matmul (@), transposed and with sums: x @ w for 'ij,jk->ik'",
     "Generator": "use ta.manual_seed(n): random numbers are a function of the seed",
     "fft": NUMPYS.format("fft"),
+    "hstack": "use ta.cat(tensors, dim=1)",
     "hub": "use models.alexnet() and models.load_weights(model, path)",
+    "inf": "use float('inf')",
     "is_autocast_enabled": "the dtype of a matrix multiplication shows it: (x @ y).dtype",
     "jit": "nothing to compile; to run a network elsewhere, use models.export_onnx(model, path)",
     "linalg": NUMPYS.format("linalg"),
@@ -109,6 +115,7 @@ TINYALEX = {
     "unique": NUMPYS.format("unique"),
     "use_deterministic_algorithms": "results are reproducible: delete the line",
     "version": "use tinyalex.__version__",
+    "vstack": "use ta.cat(tensors, dim=0)",
     "vmap": "write the function for a batch",
     **dict.fromkeys(
         ("FloatTensor", "DoubleTensor", "HalfTensor", "LongTensor", "IntTensor", "BoolTensor"),
@@ -225,9 +232,15 @@ TABLES = {
 """The equivalents, by the class or the module that does not have the name."""
 
 
+MIN_SIMILARITY = 0.8
+"""Of a name to the one that it is taken for: `median` is not `min`."""
+
+
 def attribute_error(owner: str, name: str, obj: Any) -> AttributeError:
     """The error for an attribute that `owner` (a key of TABLES) does not have."""
     advice = TABLES[owner].get(name)
+    if advice is None and owner == "tinyalex":  # torch.median(x) is x.median()
+        advice = TENSOR.get(name)
     if advice is None and owner == "Tensor" and name[-1] == "_" != name[0]:
         plain = name[:-1]
         known = hasattr(type(obj), plain)
@@ -238,7 +251,7 @@ def attribute_error(owner: str, name: str, obj: Any) -> AttributeError:
         )
     if advice is None:
         names = [] if name[0] == "_" else getattr(obj, "__all__", dir(obj))
-        close = difflib.get_close_matches(name, names, 1)
+        close = difflib.get_close_matches(name, names, 1, MIN_SIMILARITY)
         advice = f"did you mean `{close[0]}`?" if close else f"see help({owner})"
     return AttributeError(f"{owner} has no `{name}`: {advice}", name=name)
 
@@ -247,6 +260,15 @@ def module_getattr(module: ModuleType) -> Callable[[str], Any]:
     """The `__getattr__` of a module that is one of TABLES."""
 
     def __getattr__(name: str) -> Any:  # noqa: N807 - it becomes one
-        raise attribute_error(module.__name__, name, module)
+        error = attribute_error(module.__name__, name, module)
+        if _imports_a_name(sys._getframe(1)):
+            raise ImportError(str(error), name=name)
+        raise error
 
     return __getattr__
+
+
+def _imports_a_name(frame: FrameType) -> bool:
+    """Whether a frame executes `from module import name`, for which Python replaces the
+    text of an AttributeError by its own."""
+    return dis.opname[frame.f_code.co_code[frame.f_lasti]] == "IMPORT_FROM"
