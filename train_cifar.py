@@ -1,12 +1,17 @@
 #!/usr/bin/env python3
 """Train a convolutional network on 32 x 32 images.
 
-    python train_cifar.py --data shapes      synthetic images, no files; a minute
-    python train_cifar.py                    CIFAR-10 and cuda-convnet's quick net;
-                                             three minutes on two cores
-    python train_cifar.py --model alexnet    AlexNet for 32 x 32
-    python train_cifar.py --model 18pct      a recipe of cuda-convnet (docs/cifar.md)
-    python train_cifar.py --resume auto      resume the run in runs/cifar-quick
+    python train_cifar.py --data shapes --output runs/shapes
+        synthetic images, no files; a minute
+    python train_cifar.py
+        CIFAR-10 and cuda-convnet's quick net, in runs/cifar-quick; three minutes on two
+        cores
+    python train_cifar.py --model alexnet
+        AlexNet for 32 x 32 pixels, in runs/cifar-alexnet
+    python train_cifar.py --model 18pct
+        a recipe of cuda-convnet (docs/cifar.md)
+    python train_cifar.py --resume auto
+        resume the run in runs/cifar-quick
     mpirun -n 2 python train_cifar.py --parallel data
         two processes, each with half of each batch (docs/scaling.md)
 

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Train AlexNet on ImageNet, a subset of it, or your own photos in folders.
 
-    python train_imagenet.py --data imagenette --epochs 30
+    python train_imagenet.py --data imagenette --epochs 30 --output runs/imagenette
         ten classes, downloaded once (341 MB)
     python train_imagenet.py --data shards/
         the paper's run, on the output of `tinyalex prepare ILSVRC2012/ shards/`
-    python train_imagenet.py --data photos/
+    python train_imagenet.py --data photos/ --output runs/photos
         photos/cat/1.jpg, photos/dog/2.jpg, ...; or so in photos/train/ and photos/val/
-    python train_imagenet.py --data photos/ --weights torchvision --epochs 10
+    python train_imagenet.py --data photos/ --weights torchvision --output runs/tuned
         fine-tune trained weights (downloaded once, 244 MB) for your own classes
     python train_imagenet.py --resume auto
         resume the run in runs/imagenet-paper, with its options
