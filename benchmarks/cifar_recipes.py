@@ -10,6 +10,7 @@ weights, rounded to files of less than 1 MB, which `tinyalex predict` accepts.
 
 import argparse
 import csv
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,10 @@ def main() -> int:
             f"expected folders with different names, which the small files have, got {names}."
         )
     runs = [measure(folder, test, args.weights) for folder in folders]
+    if args.add:
+        file = args.output / f"{args.name}.json"
+        before = json.loads(file.read_text(encoding="utf-8"))["runs"]
+        runs = [run for run in before if run["run"] not in names] + runs
     found = {"images": len(test), "machine": machine.describe(), "runs": runs}
     text = as_text(found)
     print(text)
@@ -183,6 +188,7 @@ def arguments() -> argparse.Namespace:
     p.add_argument("runs", nargs="+", metavar="RUN", help="output folders of train_cifar.py")
     p.add_argument("--data", type=file_path, help="as in train_cifar.py")
     p.add_argument("--subset", type=int, help="use the first N test images only")
+    p.add_argument("--add", action="store_true", help="keep the other runs of NAME.json")
     p.add_argument("--weights", type=Path, metavar="DIR", help="write the small files here")
     p.add_argument("--output", type=Path, default=report.RESULTS)
     p.add_argument("--name", default="cifar-recipes")

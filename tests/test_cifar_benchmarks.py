@@ -91,6 +91,12 @@ def test_recipes_are_tested_as_trained_and_rounded(tmp_path):
     assert (two["epochs"], two["hours"], two["train_error"]) == (2, 1, 0.5)
     assert one["small_bytes"] < two["small_bytes"] < 1_000_000
     assert "| two" in printed
+    printed, again = run(
+        "cifar_recipes.py", "two", "--data=shapes", "--subset=30", "--add", folder=tmp_path
+    )
+    assert [each["run"] for each in again["runs"]] == ["one", "two"]
+    assert again["runs"][0] == one
+    assert "| one" in printed
     with nn.init.skipped():
         other = models.cifar("11pct")
     models.load_weights(other, tmp_path / "small" / "two" / "best.safetensors")
