@@ -247,7 +247,7 @@ def _variant(file: str | os.PathLike[str], weights: Weights, requested: str | No
     """The variant named in the weights file, otherwise the requested one."""
     torch_names = any(name.endswith("classifier.6.weight") for name in weights.arrays)
     stored = weights.variant or ("torchvision" if torch_names else None)
-    if is_checkpoint(file):  # without classes and preprocessing
+    if weights.variant is None and Path(file).exists() and is_checkpoint(file):
         raise ValueError(
             f"{file} is a checkpoint. Give best.safetensors or model.safetensors in its folder."
         )
