@@ -12,6 +12,7 @@ precision.
 import math
 from collections.abc import Collection
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 from gpu_cards import LAUNCH_SECONDS, Card
@@ -100,6 +101,34 @@ def columns(
                 "cached_seconds": card.seconds(cached, precision),
                 "tiles": tiles,
                 "host_seconds": tiles * len(work) * LAUNCH_SECONDS,
+            }
+        )
+    return found
+
+
+def norm_with_pooling(
+    network: dict[str, Any], batch: int, rows: list[Row], card: Card
+) -> list[dict[str, Any]]:
+    """What a kernel of a normalization and the pooling after it would save, at most, of
+    each: {"layer", "bytes", "seconds", "uses"}.
+
+    bytes  of the normalized maps and their gradient, each of which is written by one
+           kernel and read by the other
+    uses   the windows to which an element belongs, each of which would normalize it
+    """
+    found = []
+    for norm, pool in pairwise(network["layers"]):
+        if norm["kind"] != "lrn" or pool["kind"] != "max_pool":
+            continue
+        work = [w for row in rows if row.layer == pool["name"] for w in row.work]
+        size = 2 if any("__half" in w.name for w in work) else 4
+        size *= 4 * batch * math.prod(norm["shape"])
+        found.append(
+            {
+                "layer": f"{norm['name']} + {pool['name']}",
+                "bytes": size,
+                "seconds": size / card.bandwidth,
+                "uses": (pool["kernel"] / pool["stride"]) ** 2,
             }
         )
     return found

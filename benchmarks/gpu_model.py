@@ -15,7 +15,8 @@ and what bounds it. The step is recorded on an emulated GPU, which does not comp
 Bytes count each array of a launch once, or twice if the kernel reads and writes it, as
 if a cache served all further reads, and no data stayed in a cache between launches.
 Operations are those of matrix multiplications; those of other kernels are not counted.
-The update counts five arrays as large as the parameters. With --requests, the kernels'
+The update counts five arrays as large as the parameters, and the search for gradients
+that are not finite, in half precision, one. With --requests, the kernels'
 requests are counted too: the sectors of 32 bytes that warps ask for, of which a cache
 serves a part.
 
@@ -67,6 +68,7 @@ def main() -> int:
         "cards": [on_card(rows, key, p) for key in CARDS for p in precisions(key, args.precision)],
         "convolutions": convolution_forms.compared(rows, implicit, card, args.precision),
         "columns": convolution_forms.columns(network, args.batch, rows, card, args.precision),
+        "norms": convolution_forms.norm_with_pooling(network, args.batch, rows, card),
     }
     if args.requests:
         found["requests"] = requested_bytes.by_launch(network)
@@ -165,6 +167,8 @@ def as_text(found: dict[str, Any]) -> str:
         "## Columns of im2col",
         column_table(found),
     ]
+    if found["norms"]:
+        parts += ["## Normalization and pooling in one kernel", norm_table(found)]
     if "requests" in found:
         parts += ["## Requests of the kernels, one image", request_table(found["requests"])]
     return "\n\n".join(parts)
@@ -282,6 +286,21 @@ def column_table(found: dict[str, Any]) -> str:
     note = "Forward and backward. If cached: columns never pass through the GPU's memory. Tiles of "
     note += f"{megabytes:.0f} MB of columns, each of which launches all kernels of the layer."
     return f"{report.table(head, cells)}\n\n{note}"
+
+
+def norm_table(found: dict[str, Any]) -> str:
+    step = sum(r["gpu_seconds"] for r in found["rows"])
+    rows, seconds = found["norms"], sum(r["seconds"] for r in found["norms"])
+    cells = [
+        [r["layer"], f"{r['bytes'] / 1e6:.4g}", f"{1e3 * r['seconds']:.3f}", f"{r['uses']:.3g}"]
+        for r in rows
+    ]
+    note = (
+        f"Saved, at most: {1e3 * seconds:.2f} ms of {1e3 * step:.2f} ms of the step "
+        f"({100 * seconds / step:.1f} %), and {2 * len(rows)} launches. An element belongs to "
+        "several windows, and would be normalized as often, from its neighbouring channels."
+    )
+    return f"{report.table(['layers', 'MB', 'ms', 'windows'], cells)}\n\n{note}"
 
 
 def request_table(requests: list[dict[str, Any]]) -> str:

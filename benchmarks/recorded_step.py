@@ -11,11 +11,9 @@ from typing import Any
 
 import networks
 import numpy as np
-import precision
 from layer_passes import LayerPasses
 
-from tinyalex import data, device, nn, optim
-from tinyalex import functional as F
+from tinyalex import data, device, nn, optim, training
 from tinyalex.kernels.cuda import launching, selection, source_files
 from tinyalex.kernels.fast_paths import fast, switch
 
@@ -31,10 +29,12 @@ or of 32 x 32 with a padding."""
 
 UPDATE = "update"
 OTHER = "other"
-"""The work between Functions: sums of gradients where a tensor is used twice."""
+"""The work besides: the errors of the batch, and sums of gradients where a tensor is
+used twice."""
 
-UPDATE_PASSES = 5
-"""SGD with momentum reads w, gradient and velocity, and writes w and velocity."""
+UPDATE_PASSES = {"sgd_update": 5, "find_not_finite": 1}
+"""The arrays as large as the parameters that a kernel of the update reads or writes:
+SGD with momentum reads w, gradient and velocity, and writes w and velocity."""
 
 IN_PLACE = ("bias_relu", "bias_relu_dropout", "update_loss_scale")
 """Kernels that read the arrays that they write."""
@@ -86,7 +86,7 @@ def record(
     convolution: str = "im2col",
     launched: Launched = lambda *launch: None,
 ) -> list[Row]:
-    """The rows of a step: zero_grad, forward, loss, backward, SGD with momentum.
+    """The rows of a step of `training.Trainer` with SGD with momentum.
 
     kind         one of PRECISIONS
     convolution  "im2col" or "implicit"
@@ -102,21 +102,22 @@ def record(
         pixels, augment = _data(batch, image)
         labels = device.to(np.zeros(batch, np.int64), "cuda")
         optimizer = optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+        scheme = training.Scheme(model, "cuda")
+        scheme.scaler = optim.GradScaler(enabled=kind == "half")
 
-        def compute_gradients(images: Any) -> None:
-            optimizer.zero_grad()
-            with precision.forward_context(kind):
-                loss = F.cross_entropy(model(images), labels)
-            loss.backward()
+        def update() -> None:
+            scheme.scaler.step(optimizer)
+            scheme.scaler.update()
 
         # The first step also copies the rates to the GPU.
-        compute_gradients(augment(pixels, epoch=0, first=0))
-        optimizer.step()
+        scheme.compute_gradients(augment(pixels, epoch=0, first=0), labels)
+        update()
         work.clear()
         with _sized_kernels(work, launched), _RecordedPasses(model, work) as rows:
             images = rows.observe(DATA, 0, lambda: augment(pixels, epoch=0, first=0))
-            compute_gradients(images)
-            rows.observe(UPDATE, 1, optimizer.step)
+            optimizer.zero_grad()
+            scheme.compute_gradients(images, labels)
+            rows.observe(UPDATE, 1, update)
     found = list(rows.by_pass.values())
     of_rows = {id(w) for row in found for w in row.work}
     if rest := [w for w in work if id(w) not in of_rows]:
@@ -202,6 +203,8 @@ def _sized_kernels(work: list[Any], launched: Launched) -> Iterator[None]:
 def _set_update_bytes(rows: list[Row], model: nn.Module) -> None:
     """Those of the update, from the shapes: its kernel gets lists of arrays."""
     row = next(row for row in rows if row.layer == UPDATE)
-    sizes = [p.data.nbytes for p in model.parameters()]
-    whole = UPDATE_PASSES * sum(sizes)
-    row.work = [replace(w, bytes=whole // len(row.work)) for w in row.work]
+    size = sum(p.data.nbytes for p in model.parameters())
+    for kernel, passes in UPDATE_PASSES.items():
+        of_kernel = [i for i, w in enumerate(row.work) if w.name.startswith(kernel)]
+        for i in of_kernel:
+            row.work[i] = replace(row.work[i], bytes=passes * size // len(of_kernel))

@@ -29,7 +29,7 @@ from tinyalex import data, nn, optim
 from tinyalex import functional as F
 from tinyalex.cli.options import file_path, positive_integer, positive_number
 from tinyalex.plots.figures import INK, new_figure
-from tinyalex.training import count_errors
+from tinyalex.training.metrics import find_errors
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh}
 
@@ -116,7 +116,8 @@ def train_until(
             loss = F.cross_entropy(logits, labels)
             loss.backward()
             optimizer.step()
-            wrong, images = wrong + int(count_errors(logits.data, labels)), images + len(labels)
+            wrong += int(find_errors(logits.data, labels).sum())
+            images += len(labels)
             finite = bool(np.isfinite(loss.item()))
             if step in ends:
                 curve.append([epoch + step / len(loader), wrong / images])

@@ -59,6 +59,48 @@ def test_the_model_counts_the_work_of_a_step_by_layer(tmp_path):
     assert "**Work on next:** " in printed
 
 
+PAPER_MEGABYTES = {
+    "data": (103,),
+    "conv1": (1950, 1460),
+    "pool1": (194, 194),
+    "conv2": (2310, 3400),
+    "pool2": (124, 124),
+    "conv3": (525, 794),
+    "conv4": (734, 1110),
+    "conv5": (700, 1030),
+    "pool5": (29, 29),
+    "fc6": (163, 322),
+    "fc7": (76, 149),
+    "fc8": (21, 39),
+    "loss": (1.1, 1.1),
+}
+"""Bounds of the traffic of `paper` with 128 images, forward and backward."""
+
+
+def test_the_traffic_of_the_paper_network_is_bounded_by_layer(tmp_path, tell):
+    options = "--variant=paper", "--batch=128", "--card=h100"
+    printed, found = run("gpu_model.py", *options, folder=tmp_path)
+    bounds = {
+        (layer, which): 1e6 * size
+        for layer, sizes in PAPER_MEGABYTES.items()
+        for which, size in zip(("forward", "backward"), sizes, strict=False)
+    } | {("update", "backward"): 1.22e9, ("other", "backward"): 0.52e6}
+    rows = {(r["layer"], r["pass"]): r["bytes"] for r in found["rows"]}
+    assert rows.keys() == bounds.keys()
+    beyond = {key: size for key, size in rows.items() if not 0 < size <= bounds[key]}
+    assert not beyond
+    tell(
+        "paper, batch 128, MB per step by layer: "
+        + ", ".join(f"{layer} {which} {size / 1e6:.4g}" for (layer, which), size in rows.items())
+    )
+    # z of norm1 is written and read, as is its gradient.
+    first = found["norms"][0]
+    assert (first["layer"], first["uses"]) == ("norm1 + pool1", 1.5**2)
+    assert first["bytes"] == 4 * 4 * 128 * 96 * 55 * 55
+    assert first["seconds"] == pytest.approx(first["bytes"] / 3.35e12, rel=1e-3)
+    assert "Saved, at most: " in printed
+
+
 @pytest.mark.parametrize("precision", ["float32", "tf32", "half"])
 def test_implicit_gemm_has_the_float32_peak_in_each_precision(scripts, precision):
     from convolution_forms import compared

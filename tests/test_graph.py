@@ -334,13 +334,16 @@ def test_a_replayed_step_launches_what_a_step_does(device, tmp_path, tell):
         assert devices.memory(device)["holds"] == held
         counted.append(counts)
     launched, replayed = counted
-    assert (replayed.launches, replayed.gemms) == (launched.launches, launched.gemms)
+    copies = {"cupy_copy__float32_float32": 1, "cupy_copy__bool_bool": 1}  # of loss and errors
+    assert replayed.launches - launched.launches == copies
+    assert launched.launches <= replayed.launches
+    assert replayed.gemms == launched.gemms
     batch = x.nbytes + labels.nbytes
     assert replayed.copied_bytes - launched.copied_bytes == {"on a GPU": batch}
     with devices.on(device), emulator.counting() as inside:
         steps._captured._graph._graph.launch()
     results = replayed.launches.total() - inside.launches.total()
-    assert (results, inside.gemms) == (4, replayed.gemms)  # copies of the loss and the errors
+    assert (results, inside.gemms) == (2, replayed.gemms)
     tell(
         f"A captured step of a small network: {inside.launches.total()} kernels and {inside.gemms} "
         f"GEMMs in one launch, and {results} launches after it"

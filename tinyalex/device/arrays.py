@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -115,6 +116,12 @@ def to(x: Array, name: str) -> Array:
         return to_numpy(x)
     with on(name):
         return gpu_library().asarray(x, order="C")
+
+
+@cache  # unlimited: CUDA graphs keep the addresses
+def shared_ones(shape: tuple[int, ...], dtype: np.dtype, name: str) -> Array:
+    """An array of ones that each training step uses. Callers must not modify it."""
+    return to(np.ones(shape, dtype), name)
 
 
 def write(array: Any, values: np.ndarray) -> None:

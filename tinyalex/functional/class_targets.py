@@ -1,6 +1,5 @@
 """Losses of classifications: their arguments, and the mean over the samples."""
 
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,16 +67,10 @@ def class_arguments(
         )
     with device.on(x.device):
         if w is None:
-            weights = _ones(classes, x.dtype.name, x.device)
+            weights = device.shared_ones((classes,), x.dtype, x.device)
         else:
             weights = kernels.of(w.data).ready(w.data)
     return ClassArguments(op, x, t, weights, positions)
-
-
-@cache  # unlimited: CUDA graphs keep the addresses
-def _ones(classes: int, dtype: str, device_name: str) -> Array:
-    """Weights of 1, which a training step need not compute again."""
-    return device.to(np.ones(classes, dtype), device_name)
 
 
 def flat(x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from tinyalex.parallel.buckets import GradientBuckets
 from tinyalex.parallel.communicator import Communicator
 from tinyalex.training.metrics import (
     Evaluation,
-    count_errors,
+    find_errors,
     log_probabilities,
     merge_evaluations,
     score,
@@ -73,7 +73,7 @@ class DataParallel(Scheme):
         with self.buckets:
             self.scaler.scale(loss).backward()
         with device.on_device_of(logits.data):
-            errors = count_errors(logits.data, labels)
+            errors = find_errors(logits.data, labels).sum()
             sums = device.xp(errors).stack([loss.data, errors.astype(loss.dtype)])
             self.comm.all_reduce(sums)
             return StepResult(sums[0], sums[1], total, logits.shape[1])

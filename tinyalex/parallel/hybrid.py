@@ -18,7 +18,7 @@ from tinyalex.parallel.data import DataParallel
 from tinyalex.parallel.distributed import DistributedNetwork
 from tinyalex.parallel.exchange import with_exchanges
 from tinyalex.tensor import Tensor, wrap
-from tinyalex.training.metrics import count_errors
+from tinyalex.training.metrics import find_errors
 from tinyalex.training.scheme import StepResult
 
 
@@ -111,7 +111,7 @@ class HybridParallel(DataParallel):
             waits.append(comm.start("reduce", grads[-1], rank))
             losses.append(part_loss.data)
             with device.on(comm.device):
-                errors.append(count_errors(logits.data, t))
+                errors.append(find_errors(logits.data, t).sum())
         for wait in waits:
             wait()
         if features.requires_grad:

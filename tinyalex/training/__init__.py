@@ -2,7 +2,6 @@
 
 from tinyalex.training.metrics import (
     Evaluation,
-    count_errors,
     evaluate,
     log_probabilities,
     mean_log_probabilities,
@@ -22,7 +21,6 @@ __all__ = [
     "Scheme",
     "StepResult",
     "Trainer",
-    "count_errors",
     "evaluate",
     "guessing_advice",
     "log_probabilities",

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tinyalex import device
 from tinyalex.device import Array, Graph
 from tinyalex.nn.partitioned import Partitioned
 from tinyalex.optim import Optimizer
@@ -45,7 +46,7 @@ class CapturedStep:
         self._gradients: list[tuple[Tensor, Array | None]] = []
 
     def __call__(self, images: Array, labels: Array) -> StepResult:
-        """The result of the step, pending on the GPU: the next step overwrites it."""
+        """The result of the step, pending on the GPU."""
         arrays, key = self._dependencies()
         self._is_prepared = key == self._key
         if self._is_prepared:
@@ -57,7 +58,8 @@ class CapturedStep:
         self._key = None  # after an error, all of it is done again
         result = self._graph(images, labels)
         self._arrays, self._key = arrays, key
-        return result
+        with device.on(self.scheme.device):  # copies: the next step overwrites the arrays
+            return result._replace(loss=result.loss.copy(), errors=result.errors.copy())
 
     def _dependencies(self) -> tuple[list[Array], Any]:
         """The arrays with which the GPU computes, and a value that changes with what is

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyalex import device
+from tinyalex import device, kernels
 from tinyalex import functional as F
 from tinyalex.device import Array
 from tinyalex.modes import no_grad
@@ -46,12 +46,17 @@ class Evaluation:
         return ", ".join([f"loss {self.loss:.4f}", *parts, f"{self.confusion.sum()} images"])
 
 
-def count_errors(logits: Array, labels: Array) -> Array:
-    """The number of rows of logits (N, C) whose argmax is not their label.
+def find_errors(logits: Array, labels: Array) -> Array:
+    """Whether the argmax of each row of logits (N, C) is not its label: (N,), bool.
 
-    Returns an array of shape (), without waiting for the GPU.
+    Does not wait for the GPU.
     """
-    return (logits.argmax(axis=1) != labels).sum()
+    k = kernels.of(logits)
+    with device.on_device_of(logits):
+        wrong = device.xp(logits).empty(len(logits), bool)
+        labels = labels.astype(np.int64, copy=False)
+        k.find_errors(k.ready(logits), k.ready(labels), wrong)
+    return wrong
 
 
 def log_probabilities(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinyalex import device
-from tinyalex.device import Array
+from tinyalex.training.scheme import StepResult
 
 BAR_FORMAT = "{desc} {percentage:3.0f}%|{bar}|{remaining}{postfix}"
 """Of tqdm, whose own format has too few columns for the status, its postfix, in 80."""
@@ -90,30 +90,27 @@ class PendingResults:
     """Results of steps, not yet read back: reading synchronises with the GPU."""
 
     def __init__(self) -> None:
-        self._arrays: list[Array] = []
-        self._images: list[int] = []
+        self._results: list[StepResult] = []
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self._results)
 
-    def add(self, loss: Array, wrong: Array, images: int) -> None:
-        xp = device.xp(loss)
-        with device.on_device_of(loss):
-            self._arrays.append(xp.stack([loss.astype(np.float64), wrong.astype(np.float64)]))
-        self._images.append(images)
+    def add(self, result: StepResult) -> None:
+        self._results.append(result)
 
     def read(self) -> list[tuple[float, int, int]]:
-        """Pop (mean loss, errors, images) of each step, with one synchronisation."""
-        if not self._images:
+        """Pop (mean loss, errors, images) of each step. Waits for the GPU."""
+        if not self._results:
             return []
-        with device.on_device_of(self._arrays[0]):
-            results = device.to_numpy(device.xp(self._arrays[0]).stack(self._arrays)).tolist()
-        steps = [
-            (loss, int(wrong), images)
-            for (loss, wrong), images in zip(results, self._images, strict=True)
-        ]
-        self._arrays, self._images = [], []
-        return steps
+        losses, errors, images, _ = zip(*self._results, strict=True)
+        self._results = []
+        with device.on_device_of(losses[0]):
+            xp = device.xp(losses[0])
+            all_losses = device.to_numpy(xp.stack(losses))
+            all_errors = device.to_numpy(xp.concatenate([e.reshape(-1) for e in errors]))
+        ends = np.cumsum([e.size for e in errors])[:-1]
+        counts = [int(flags.sum()) for flags in np.split(all_errors, ends)]
+        return list(zip(all_losses.tolist(), counts, images, strict=True))
 
 
 def progress_bar(*iterable: Any, **options: Any) -> Any:

@@ -10,12 +10,17 @@ from tinyalex.device import Array
 from tinyalex.mixed_precision import autocast
 from tinyalex.nn import Module
 from tinyalex.optim import GradScaler
-from tinyalex.training.metrics import Evaluation, count_errors, evaluate
+from tinyalex.training.metrics import Evaluation, evaluate, find_errors
 
 
 class StepResult(NamedTuple):
-    """Of the whole batch: the mean loss and the number of errors, arrays of shape ()
-    that may be pending on a device; the numbers of images and of classes."""
+    """Of the whole batch. The arrays may be pending on a device.
+
+    loss     (), the mean
+    errors   an array whose sum is the number of errors: a flag for each image, or ()
+    images   the number of images
+    classes  the number of classes
+    """
 
     loss: Array
     errors: Array
@@ -49,9 +54,8 @@ class Scheme:
         with self.precision():
             logits = self.model(images)
             loss = F.cross_entropy(logits, labels)
-        self.scaler.scale(loss).backward()
-        with device.on_device_of(logits.data):
-            return StepResult(loss.data, count_errors(logits.data, labels), *logits.shape)
+        self.scaler.scale(loss).backward(device.shared_ones((), loss.dtype, loss.device))
+        return StepResult(loss.data, find_errors(logits.data, labels), *logits.shape)
 
     def evaluate(self, batches: Iterable[tuple[Array, Array]]) -> Evaluation:
         """Evaluate the model on all images, of which `batches` has this process's."""

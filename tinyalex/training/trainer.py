@@ -215,7 +215,7 @@ class Trainer(Run):
         else:
             result = self._launched(images, labels)
         if result is not None:
-            self._pending.add(result.loss, result.errors, result.images)
+            self._pending.add(result)
             if self._plateau is None:
                 self._plateau = Plateau(result.classes, self.remedies)
         self.progress.step += 1

@@ -35,6 +35,7 @@ from tinyalex.kernels.cpu.loss import (
     check_labels,
     cross_entropy,
     cross_entropy_backward,
+    find_errors,
     weighted_mean,
     weighted_mean_backward,
 )
@@ -60,7 +61,7 @@ __all__ = [
     "check_labels", "col2im", "column_dtype", "columns", "conv2d",
     "conv2d_input_grad", "conv2d_weight_grad", "convolution_algorithm",
     "cross_entropy", "cross_entropy_backward", "dropout", "error_function",
-    "find_not_finite", "from_columns", "from_columns_lrn", "im2col", "keep_columns",
+    "find_errors", "find_not_finite", "from_columns", "from_columns_lrn", "im2col", "keep_columns",
     "like", "lrn", "lrn_backward", "matmul", "matmul_in_tile", "matmul_transposed",
     "matrix", "max_pool", "max_pool_backward", "positions", "product", "ready",
     "relu", "relu_backward", "scale_kept", "sgd_update", "spatial_norm",

@@ -39,6 +39,14 @@ def cross_entropy(
     loss[...] = np.where(counted, -weight * log_p[np.arange(len(x)), t], 0)
 
 
+def find_errors(x: np.ndarray, t: np.ndarray, wrong: np.ndarray) -> None:
+    """wrong = whether the argmax of a row of logits is not its class.
+
+    x (N, C), t (N,), wrong (N,) bool.
+    """
+    np.not_equal(x.argmax(axis=1), t, out=wrong)
+
+
 def weighted_mean(x: np.ndarray, counts: np.ndarray, y: np.ndarray, total: np.ndarray) -> None:
     """total = sum of counts, y = (sum of x) / total. x, counts (N,), y, total ().
 

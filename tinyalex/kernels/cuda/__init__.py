@@ -211,6 +211,11 @@ def cross_entropy_backward(
     launch("loss.cu", "cross_entropy_backward", p.size, *arguments)
 
 
+def find_errors(x: Array, t: Array, wrong: Array) -> None:
+    n, classes = x.shape
+    launch("loss.cu", "find_errors", n * BLOCK_THREADS, x, t, wrong, classes)
+
+
 def weighted_mean(x: Array, counts: Array, y: Array, total: Array) -> None:
     launch("loss.cu", "weighted_mean", BLOCK_THREADS, x, counts, y, total, len(x))
 

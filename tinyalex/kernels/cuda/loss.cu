@@ -1,4 +1,4 @@
-// instantiate: cross_entropy<T>, cross_entropy_backward<T>, weighted_mean<T>,
+// instantiate: cross_entropy<T>, cross_entropy_backward<T>, find_errors<T>, weighted_mean<T>,
 //              weighted_mean_backward<T>
 #include "common.cuh"
 #include "block_reduce.cuh"
@@ -71,6 +71,30 @@ __global__ void cross_entropy_backward(const T* __restrict__ dloss, const T* __r
   Wide<T> upstream = Wide<T>(dloss[mean ? 0 : n]);
   if (mean) upstream = *total == 0 ? Wide<T>(0) : upstream / *total;
   dx[index] = T(upstream * Wide<T>(weight[n]) * (Wide<T>(p[index]) - onehot));
+}
+
+// wrong[n] = whether the argmax of row x[n] of logits is not class t[n]. x (N, C), t, wrong (N,).
+//
+// A block compares a row's logits with that of its class. As in argmax, NaN is larger than any
+// number, and of equal logits the first is the largest.
+template <typename T>
+__global__ void __launch_bounds__(BLOCK_THREADS) find_errors(const T* __restrict__ x,
+                                                     const long long* __restrict__ t,
+                                                     bool* __restrict__ wrong, int C) {
+  const int n = blockIdx.x;
+  const T* row = x + n * C;
+  const long long label = t[n];
+  const bool valid = label >= 0 && label < C;
+  const Wide<T> own = Wide<T>(row[valid ? label : 0]);
+
+  bool is_larger = false;
+  for (int c = threadIdx.x; c < C; c += BLOCK_THREADS) {
+    const Wide<T> other = Wide<T>(row[c]);
+    const bool equal = other == own || (other != other && own != own);
+    is_larger |= equal ? c < label : other > own || other != other;
+  }
+  const bool any_is_larger = __syncthreads_or(is_larger);
+  if (threadIdx.x == 0) wrong[n] = !valid || any_is_larger;
 }
 
 // total = sum of counts, y = (sum of x) / total. x, counts (N,), y, total (). One block.

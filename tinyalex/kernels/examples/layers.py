@@ -49,6 +49,7 @@ def loss(random: Random, dtype: np.dtype) -> Iterator[Example]:
         w = random.uniform(0.5, 2, classes).astype(dtype)
         p, loss, weight = empty(x.shape, dtype), empty((n,), dtype), empty((n,), dtype)
         yield Example("cross_entropy", label, (x, t, w, p, loss, weight, -100), (3, 4, 5))
+        yield Example("find_errors", label, (x, t, empty((n,), bool)), (2,))
         dx, p, loss, weight = p, p.copy(), loss.copy(), weight.copy()
         with np.errstate(invalid="ignore"):
             cpu.cross_entropy(x, t, w, p, loss, weight, -100)
@@ -59,6 +60,12 @@ def loss(random: Random, dtype: np.dtype) -> Iterator[Example]:
             arguments = dloss[:1].reshape(()), p, t, weight, dx, divisor
             text = f"{label}, mean of weight {total:.4g}"
             yield Example("cross_entropy_backward", text, arguments, (4,))
+    x = np.zeros((12, 300), dtype)
+    x[:4, [7, 280]] = 1
+    x[4:9, 8], x[4:7, 290] = np.nan, np.nan
+    x[10, 1], x[10, 100] = 1, np.nan
+    t = np.array([7, 280, 8, 299, 8, 290, 7, 8, 299, 0, 1, 300])
+    yield Example("find_errors", "equal logits and NaN", (x, t, empty((12,), bool)), (2,))
     wide = device.sum_dtype(dtype)
     for n in (1, 700):
         x, counts = random.standard_normal(n).astype(dtype), random.uniform(1, 300, n).astype(dtype)
