@@ -190,7 +190,9 @@ def load_data(args: argparse.Namespace) -> tuple[data.Dataset, data.Dataset, dat
     if args.data == "shapes":
         train, test = data.shapes()
     else:
-        train, test = data.cifar10(None if args.data == "cifar10" else args.data)
+        source = data.cifar10_source(None if args.data == "cifar10" else args.data)
+        print(f"reading the images in {source}", flush=True)
+        train, test = data.cifar10(source)
     train = train[: args.subset]
     if args.no_validation:
         return train, train[:0], test

@@ -120,6 +120,7 @@ def test_without_a_path_cifar10_reads_the_data_folder(tmp_path, monkeypatch, mak
     monkeypatch.setenv("TINYALEX_DATA", str(tmp_path))
     monkeypatch.setattr(cifar, "fetch", lambda *anything: pytest.fail("it downloads"))
     assert_read(cifar10(), expected)
+    assert cifar.cifar10_source().parent == tmp_path
 
 
 @pytest.mark.parametrize("data", [None, "empty", "not there"])

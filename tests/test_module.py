@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tinyalex as ta
-from tinyalex import device, nn
+from tinyalex import device, models, nn
 from tinyalex import functional as F
 from tinyalex.nn.fusion import fuse
 
@@ -83,6 +83,16 @@ def test_a_state_of_another_network_raises_with_every_mismatch_and_changes_nothi
     ):
         net.load_state_dict(state)
     assert all(np.array_equal(before[name], value) for name, value in net.state_dict().items())
+
+
+def test_a_state_with_another_number_of_classes_raises_with_the_remedy():
+    state = models.cifar("quick", 7).state_dict()
+    with pytest.raises(ValueError, match="build the network with num_classes=7"):
+        models.cifar("quick", 10).load_state_dict(state)
+    state["fc1.bias"] = state["fc1.bias"][:3]
+    with pytest.raises(ValueError, match=r"fc1.bias has shape \(3,\)") as raised:
+        models.cifar("quick", 10).load_state_dict(state)
+    assert "num_classes" not in str(raised.value)
 
 
 def test_train_and_eval_set_the_mode_of_every_submodule():

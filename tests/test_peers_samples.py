@@ -94,6 +94,7 @@ OURS = {
             *("unbind", "unsqueeze", "var", "zeros_like", "full_like"),
         )
     },
+    **{name: getattr(ta, name) for name in ("arange", "eye", "full", "linspace", "ones", "zeros")},
     "where": lambda x, mask, y: ta.where(mask, x, y),
     "__rmod__": lambda x, y: y % x,
     "__rand__": lambda x, y: y & x,
@@ -139,6 +140,7 @@ OURS = {
     "nn_functional_linear": F.linear,
     "nn_functional_cross_entropy": F.cross_entropy,
     "nn_functional_normalize": F.normalize,
+    "nn_functional_one_hot": F.one_hot,
     "nn_functional_nll_loss": F.nll_loss,
     "nn_functional_mse_loss": F.mse_loss,
     "nn_functional_l1_loss": F.l1_loss,
@@ -199,7 +201,9 @@ def test_samples_have_torchs_values_gradients_and_errors(name, tell):
 
 def samples(op):
     dtype = torch.float64 if torch.float64 in op.dtypes else torch.int64
-    return op.sample_inputs("cpu", dtype, requires_grad=op.supports_autograd)
+    return op.sample_inputs(
+        "cpu", dtype, requires_grad=op.supports_autograd and dtype.is_floating_point
+    )
 
 
 def run(name, sample):

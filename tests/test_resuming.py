@@ -80,6 +80,8 @@ def test_the_path_of_a_checkpoint_determines_the_folder_too(finished, tmp_path):
     assert parse("--resume", path, output=tmp_path).output == str(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"there is no file 'nothing'. Check --resume"):
         parse("--resume", "nothing")
+    with pytest.raises(ValueError, match=f"got the folder {tmp_path}. Give --resume auto --output"):
+        parse("--resume", tmp_path)
 
 
 def test_without_a_run_options_are_the_defaults(tmp_path):

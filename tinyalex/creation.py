@@ -123,6 +123,8 @@ def arange(
     start, end = (0, start) if end is None else (start, end)
     if step == 0:
         raise ValueError("arange: step must not be 0.")
+    if not all(map(math.isfinite, (start, end, step))):
+        raise ValueError(f"arange: expected finite numbers, got {start}, {end} and step {step}.")
     if dtype is None:
         is_integral = all(isinstance(n, (int, np.integer)) for n in (start, end, step))
         dtype = np.int64 if is_integral else np.float32
@@ -141,6 +143,10 @@ def linspace(
     requires_grad: bool = False,
 ) -> Tensor:
     """`steps` numbers at equal distances, the first `start`, the last `end`."""
+    if np.ndim(start) or np.ndim(end):
+        raise ValueError(
+            f"linspace: start and end must be numbers, got {start!r} and {end!r}. Call it for each."
+        )
     values = np.linspace(start, end, steps, dtype=dtype or np.float32)
     return Tensor(values, requires_grad, device)
 

@@ -35,11 +35,16 @@ def parse_arguments(
     fixed           options that a resumed run may not change: the trainer compares them
     default_output  the folder of a run with these options
 
-    Raises FileNotFoundError if --resume is the path of no file.
+    Raises FileNotFoundError or ValueError if --resume is the path of no file.
     """
     given = sys.argv[1:]
     args = p.parse_args(given)
     path = None if args.resume in (None, "auto") else Path(args.resume)
+    if path is not None and path.is_dir():
+        raise ValueError(
+            f"--resume expected a checkpoint, got the folder {args.resume}. Give --resume auto "
+            f"--output {shlex.quote(args.resume)}."
+        )
     if path is not None and not path.is_file():
         raise FileNotFoundError(f"there is no file {args.resume!r}. Check --resume.")
     args.output = args.output or (str(path.parent) if path else default_output(args))

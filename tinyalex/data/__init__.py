@@ -14,7 +14,7 @@ folders, ImageNet's tars or shards, are found by `find_images` and decoded on de
 (500, 3, 32, 32) (500,)
 """
 
-from tinyalex.data.cifar import cifar10
+from tinyalex.data.cifar import cifar10, cifar10_source
 from tinyalex.data.dataset import Dataset, StoredImages
 from tinyalex.data.folders import image_folder, image_folders
 from tinyalex.data.imagenette_archive import imagenette
@@ -38,6 +38,7 @@ __all__ = [
     "StoredPictures",
     "TenViews",
     "cifar10",
+    "cifar10_source",
     "colour_axes",
     "find_images",
     "find_pictures",

@@ -66,13 +66,17 @@ def cifar10(path: str | Path | None = None) -> tuple[Dataset, Dataset]:
     Nothing in a file is executed (tinyalex/pickles.py). Raises FileNotFoundError for a
     missing file, ValueError for other contents, ConnectionError for a failed download.
     """
-    if path is None:
-        folder = data_folder()
-        source = _official(folder) if folder else None
-        return _from_batches(source or fetch(ARCHIVE, MIRRORS, SHA256))
-    root = Path(path).expanduser()
-    source = _official(root)
-    return _from_batches(source) if source else _from_images(root)
+    source = cifar10_source(path)
+    return _from_batches(source) if source == _official(source) else _from_images(source)
+
+
+def cifar10_source(path: str | Path | None = None) -> Path:
+    """The folder or archive that `cifar10(path)` reads, after a download if needed."""
+    if path is not None:
+        root = Path(path).expanduser()
+        return _official(root) or root
+    folder = data_folder()
+    return (_official(folder) if folder else None) or fetch(ARCHIVE, MIRRORS, SHA256)
 
 
 def _official(path: Path) -> Path | None:

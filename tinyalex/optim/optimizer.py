@@ -1,6 +1,7 @@
 """What optimizers share: groups of parameters with their options, and saved states."""
 
 from collections.abc import Iterable
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,6 +72,10 @@ class Optimizer:
             )
         for name in expected:
             values = group[name] if isinstance(group[name], (tuple, list)) else [group[name]]
+            if not all(
+                isinstance(value, (Real, Tensor)) or device.is_array(value) for value in values
+            ):
+                raise TypeError(f"{self.name}: {name} must be a number, got {group[name]!r}.")
             if not all(value >= 0 for value in values):
                 raise ValueError(f"{self.name}: {name} must be at least 0, got {group[name]!r}.")
         for p in group["params"]:
