@@ -86,7 +86,8 @@ def test_a_machine_without_cupy_is_ready_on_the_cpu():
 def test_streams_by_thread_are_refused():
     status, lines = doctor(NO_DRIVER, CUPY_CUDA_PER_THREAD_DEFAULT_STREAM="1")
     assert status == 1
-    assert "CUPY_CUDA_PER_THREAD_DEFAULT_STREAM is set; unset it: " in line(lines, "CuPy")
+    assert "CUPY_CUDA_PER_THREAD_DEFAULT_STREAM is set: each " in line(lines, "stream")
+    assert lines[-1] == "Unset CUPY_CUDA_PER_THREAD_DEFAULT_STREAM. Until then, use the CPU."
 
 
 @pytest.mark.skipif(os.path.exists("/dev/nvidiactl"), reason="this machine has a driver")

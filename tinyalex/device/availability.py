@@ -61,11 +61,6 @@ def findings(steps: Iterable[Check]) -> Iterator[Finding]:
 def _import_cupy() -> str:
     if sys.modules.get("cupy") is None and importlib.util.find_spec("cupy") is None:
         raise NotThere("not installed")
-    if os.environ.get("CUPY_CUDA_PER_THREAD_DEFAULT_STREAM", "0") != "0":
-        raise RuntimeError(
-            "CUPY_CUDA_PER_THREAD_DEFAULT_STREAM is set; unset it: threads exchange arrays in "
-            "the legacy default stream"
-        )
     version = gpu_library().__version__
     if int(version.split(".")[0]) < 14:
         raise RuntimeError(f"version {version}, but 14 or newer is needed")
@@ -78,6 +73,12 @@ def _is_installed(package: str) -> bool:
         return bool(importlib.metadata.version(package))
     except importlib.metadata.PackageNotFoundError:
         return False
+
+
+def _find_stream() -> str:
+    if os.environ.get(STREAMS, "0") != "0":
+        raise RuntimeError(f"{STREAMS} is set: each thread has a stream of its own")
+    return "one, in which all threads compute"
 
 
 def _find_driver() -> str:
@@ -109,6 +110,9 @@ def _compute() -> str:
     return "1*1 + 1*1 = 2"
 
 
+STREAMS = "CUPY_CUDA_PER_THREAD_DEFAULT_STREAM"
+"""Of CuPy. If set, a thread may read an array before another has computed it."""
+
 TOOLKIT = f"Install CUDA's libraries: {pip_install('cuda13')} (or cuda12)"
 
 CHECKS: list[Check] = [
@@ -117,6 +121,7 @@ CHECKS: list[Check] = [
         _import_cupy,
         f"Install it: {pip_install('cuda13')} (for a CUDA 12 driver: cuda12)",
     ),
+    ("stream", _find_stream, f"Unset {STREAMS}"),
     (
         "driver",
         _find_driver,
