@@ -28,6 +28,7 @@ from tinyalex.cli.options import (
 from tinyalex.data.text_files import printable_lines
 from tinyalex.models import VARIANTS, names_by_wnid
 from tinyalex.models.prediction import Prediction, load_classifier, predict, read_names
+from tinyalex.models.weights import DOWNLOADS, INCLUDED
 from tinyalex.nn.module import Module
 
 BLOCKS = " ▏▎▍▌▋▊▉█"
@@ -44,7 +45,7 @@ def add_parser(commands: Commands) -> None:
         required=True,
         type=file_path,
         metavar="FILE",
-        help='weights file, "torchvision" or "cifar-18pct"',
+        help=f"weights file, {', '.join((*DOWNLOADS, *INCLUDED))}",
     )
     p.add_argument(
         "--variant",

@@ -146,8 +146,15 @@ def _read(
     weights: str | os.PathLike[str], variant: str | None
 ) -> tuple[str | os.PathLike[str], Weights, str | None]:
     """(path, contents, variant) of a file, or of published weights."""
-    if weights in (*DOWNLOADS, *INCLUDED) and not Path(weights).exists():
-        weights = fetch_weights(str(weights))
+    published = (*DOWNLOADS, *INCLUDED)
+    if not Path(weights).exists():
+        if weights in published:
+            weights = fetch_weights(str(weights))
+        elif Path(weights).name == str(weights) and not Path(weights).suffix:
+            raise FileNotFoundError(
+                f"there is no weights file {str(weights)!r}. Give the path of one, or "
+                f"{', '.join(published[:-1])} or {published[-1]}."
+            )
     found = read_weights(weights)
     if not found.arrays:
         raise ValueError(f"{weights} contains no weights. Save a model's state_dict().")
