@@ -191,8 +191,8 @@ def load_data(args: argparse.Namespace) -> tuple[data.Dataset, data.Dataset, dat
         train, test = data.shapes()
     else:
         source = data.cifar10_source(None if args.data == "cifar10" else args.data)
-        print(f"reading the images in {source}", flush=True)
         train, test = data.cifar10(source)
+        print(f"images: {source}")
     train = train[: args.subset]
     if args.no_validation:
         return train, train[:0], test

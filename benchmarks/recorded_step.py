@@ -29,8 +29,8 @@ or of 32 x 32 with a padding."""
 
 UPDATE = "update"
 OTHER = "other"
-"""The work besides: the errors of the batch, and sums of gradients where a tensor is
-used twice."""
+"""The work besides: the errors of the batch, sums of gradients where a tensor is used
+twice, and a copy of the factor of the loss in half precision."""
 
 UPDATE_PASSES = {"sgd_update": 5, "find_not_finite": 1}
 """The arrays as large as the parameters that a kernel of the update reads or writes:

@@ -4,12 +4,11 @@ import os
 import subprocess
 import sys
 
+import kernel_mutants
 import pytest
 from host_mutants import MUTANTS, REPOSITORY, VARIABLE
 
 from tinyalex.emulator import Settings
-
-pytestmark = pytest.mark.cuda
 
 SETTINGS = {
     "": Settings(),
@@ -43,6 +42,12 @@ def run(checks, device, setting, index=None):
     return result.returncode, result.stdout + result.stderr
 
 
+@pytest.mark.parametrize("mutant", [*MUTANTS, *kernel_mutants.MUTANTS], ids=lambda m: m.what)
+def test_a_mutant_changes_the_code_as_it_is(mutant):
+    assert mutant.text()
+
+
+@pytest.mark.cuda
 @pytest.mark.parametrize("index", range(len(MUTANTS)), ids=lambda i: MUTANTS[i].what)
 def test_a_mutant_is_detected(index):
     mutant = MUTANTS[index]
@@ -55,6 +60,7 @@ def test_a_mutant_is_detected(index):
 RUNS = sorted({(mutant.device, mutant.setting) for mutant in MUTANTS})
 
 
+@pytest.mark.cuda
 @pytest.mark.parametrize(("device", "setting"), RUNS, ids=lambda part: part or "default")
 def test_the_checks_pass_without_a_mutant(device, setting):
     checks = {m.check for m in MUTANTS if (m.device, m.setting) == (device, setting)}

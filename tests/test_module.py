@@ -87,7 +87,7 @@ def test_a_state_of_another_network_raises_with_every_mismatch_and_changes_nothi
 
 def test_a_state_with_another_number_of_classes_raises_with_the_remedy():
     state = models.cifar("quick", 7).state_dict()
-    with pytest.raises(ValueError, match="build the network with num_classes=7"):
+    with pytest.raises(ValueError, match="Only the number of classes differs. Give num_classes=7."):
         models.cifar("quick", 10).load_state_dict(state)
     state["fc1.bias"] = state["fc1.bias"][:3]
     with pytest.raises(ValueError, match=r"fc1.bias has shape \(3,\)") as raised:

@@ -293,7 +293,7 @@ def test_adam_names_invalid_arguments():
 def test_sgd_names_invalid_arguments():
     with pytest.raises(ValueError, match=r"got no parameters. Pass model.parameters\(\)"):
         optim.SGD([], lr=0.1)
-    with pytest.raises(TypeError, match="SGD: lr must be a number, got '0.1'"):
+    with pytest.raises(TypeError, match="SGD: lr must be numeric, got '0.1'"):
         optim.SGD([parameter(1.0)], lr="0.1")
     with pytest.raises(ValueError, match="lr must be at least 0, got -1"):
         optim.SGD([parameter(1.0)], lr=-1)

@@ -258,14 +258,14 @@ def test_published_weights_are_downloaded(tmp_path, monkeypatch):
     assert requested == ["torchvision"]
 
 
-# The table
-
-
 def test_a_name_of_no_published_weights_is_answered_with_the_names():
     with pytest.raises(
         FileNotFoundError, match="no weights file 'cifar-9pct'.*torchvision.*cifar-18pct"
     ):
         load_network("cifar-9pct")
+
+
+# The table
 
 
 def test_the_table_compares_networks_side_by_side(trained):

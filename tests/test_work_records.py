@@ -72,6 +72,14 @@ def test_without_execution_memory_stays_as_it_is(cupy):
     assert len(work) == 3
 
 
+def test_without_execution_the_host_copies(cupy):
+    with emulator.recording(execute=False):
+        x = cupy.asarray(np.arange(3.0))
+        y = x + 1
+    assert (x + 1).tolist() == [1.0, 2.0, 3.0]
+    assert y.shape == (3,)
+
+
 def test_recordings_are_not_nested():
     message = "no other recording"
     with emulator.recording(), pytest.raises(RuntimeError, match=message), emulator.recording():

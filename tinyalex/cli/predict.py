@@ -45,7 +45,7 @@ def add_parser(commands: Commands) -> None:
         required=True,
         type=file_path,
         metavar="FILE",
-        help=f"weights file, {', '.join((*DOWNLOADS, *INCLUDED))}",
+        help=f"weights file, or one of {', '.join((*DOWNLOADS, *INCLUDED))}",
     )
     p.add_argument(
         "--variant",

@@ -35,7 +35,7 @@ def parse_arguments(
     fixed           options that a resumed run may not change: the trainer compares them
     default_output  the folder of a run with these options
 
-    Raises FileNotFoundError or ValueError if --resume is the path of no file.
+    Raises FileNotFoundError if there is no file --resume, ValueError if it is a folder.
     """
     given = sys.argv[1:]
     args = p.parse_args(given)

@@ -76,8 +76,8 @@ def _is_installed(package: str) -> bool:
 
 
 def _find_stream() -> str:
-    if os.environ.get(STREAMS, "0") != "0":
-        raise RuntimeError(f"{STREAMS} is set: each thread has a stream of its own")
+    if os.environ.get(STREAMS_SETTING, "0") != "0":
+        raise RuntimeError(f"{STREAMS_SETTING} is set: each thread has a stream of its own")
     return "one, in which all threads compute"
 
 
@@ -110,8 +110,9 @@ def _compute() -> str:
     return "1*1 + 1*1 = 2"
 
 
-STREAMS = "CUPY_CUDA_PER_THREAD_DEFAULT_STREAM"
-"""Of CuPy. If set, a thread may read an array before another has computed it."""
+STREAMS_SETTING = "CUPY_CUDA_PER_THREAD_DEFAULT_STREAM"
+"""CuPy's environment variable. If it is set, a thread may read an array before another
+has computed it."""
 
 TOOLKIT = f"Install CUDA's libraries: {pip_install('cuda13')} (or cuda12)"
 
@@ -121,7 +122,7 @@ CHECKS: list[Check] = [
         _import_cupy,
         f"Install it: {pip_install('cuda13')} (for a CUDA 12 driver: cuda12)",
     ),
-    ("stream", _find_stream, f"Unset {STREAMS}"),
+    ("stream", _find_stream, f"Unset {STREAMS_SETTING}"),
     (
         "driver",
         _find_driver,

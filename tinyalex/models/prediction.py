@@ -148,7 +148,7 @@ def _read(
     """(path, contents, variant) of a file, or of published weights."""
     published = (*DOWNLOADS, *INCLUDED)
     if not Path(weights).exists():
-        if weights in published:
+        if str(weights) in published:
             weights = fetch_weights(str(weights))
         elif Path(weights).name == str(weights) and not Path(weights).suffix:
             raise FileNotFoundError(

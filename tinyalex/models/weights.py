@@ -11,12 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinyalex import nn, serialization
+from tinyalex import serialization
 from tinyalex.data.text_files import printable
 from tinyalex.models.alexnet_variants import AlexNet
 from tinyalex.models.onnx_files import read_onnx
 from tinyalex.models.quantized_weights import QUANTIZED, dequantize
 from tinyalex.models.torch_files import read_pth, state_dict_in
+from tinyalex.nn import class_count
 from tinyalex.nn.module import Module
 
 MAX_LINES = 50
@@ -70,26 +71,10 @@ def load_weights(model: Module, path: str | os.PathLike[str]) -> None:
             lines.append(f"  and {len(wrong) - MAX_LINES} more")
         if weights.variant not in (None, model.variant if isinstance(model, AlexNet) else None):
             lines.append(f"The file is for variant {printable(repr(weights.variant))}.")
-        classes = _other_classes(model, arrays, wrong)
-        if classes is not None:
-            lines.append(f"Only the number of classes differs. Give num_classes={classes}.")
+        shapes = {name: array.shape for name, (_, array) in arrays.items()}
+        lines += class_count.advice(model, shapes, len(wrong))
         raise ValueError("\n".join(lines))
     model.load_state_dict({name: array for name, (_, array) in arrays.items()})
-
-
-def _other_classes(
-    model: Module, arrays: dict[str, tuple[str, np.ndarray]], wrong: list[str]
-) -> int | None:
-    """The number of classes in a file, if nothing else differs from the network."""
-    layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
-    last = {id(p) for p in layers[-1].parameters()} if layers else set()
-    own = {name: p.shape for name, p in model.named_parameters() if id(p) in last}
-    given = {name: arrays[name][1].shape for name in own if name in arrays}
-    fits = all(shape and shape[1:] == own[name][1:] for name, shape in given.items())
-    if not fits or not len(given) == len(wrong) == len(last):
-        return None
-    counts = {shape[0] for shape in given.values()} - {shape[0] for shape in own.values()}
-    return counts.pop() if len(counts) == 1 else None
 
 
 def read_weights(path: str | os.PathLike[str]) -> Weights:

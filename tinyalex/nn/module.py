@@ -8,7 +8,7 @@ import numpy as np
 from tinyalex import device as devices
 from tinyalex.device import Array
 from tinyalex.kernels.geometry import Shape
-from tinyalex.nn import tracing
+from tinyalex.nn import class_count, tracing
 from tinyalex.nn.parameter import Parameter
 from tinyalex.nn.tracing import ForwardHook
 from tinyalex.tensor import Tensor, wrap
@@ -259,9 +259,11 @@ class Module:
             elif array.shape != own[name]:
                 wrong.append(f"{name} has shape {array.shape}, expected {own[name]}")
         if wrong:
+            shapes = {name: array.shape for name, array in arrays.items()}
+            lines = [*wrong, *class_count.advice(self, shapes, len(wrong))]
             raise ValueError(
                 f"{type(self).__name__}.load_state_dict: this state belongs to another network:\n  "
-                + "\n  ".join([*wrong, *_other_classes(own, arrays)])
+                + "\n  ".join(lines)
             )
         self._set_state(arrays if not missing else self.state_dict() | arrays)
         return IncompatibleKeys(missing, unexpected)
@@ -329,17 +331,3 @@ def _buffers(module: Module) -> dict[str, Tensor]:
     """The buffers of a Module, excluding submodules and those that are None."""
     names = vars(module).get("_buffers", {})
     return {name: getattr(module, name) for name in names if getattr(module, name) is not None}
-
-
-def _other_classes(
-    expected: dict[str, tuple[int, ...]], arrays: dict[str, np.ndarray]
-) -> list[str]:
-    """The remedy if the arrays are of this network with another number of classes."""
-    if expected.keys() != arrays.keys():
-        return []
-    pairs = {(x.shape, expected[name]) for name, x in arrays.items() if x.shape != expected[name]}
-    outputs = {(found[:1], own[:1]) for found, own in pairs}
-    if len(outputs) != 1 or any(found[1:] != own[1:] or not found for found, own in pairs):
-        return []
-    (((classes,), _),) = outputs
-    return [f"Only the last layer differs: build the network with num_classes={classes}."]

@@ -75,7 +75,7 @@ class Optimizer:
             if not all(
                 isinstance(value, (Real, Tensor)) or device.is_array(value) for value in values
             ):
-                raise TypeError(f"{self.name}: {name} must be a number, got {group[name]!r}.")
+                raise TypeError(f"{self.name}: {name} must be numeric, got {group[name]!r}.")
             if not all(value >= 0 for value in values):
                 raise ValueError(f"{self.name}: {name} must be at least 0, got {group[name]!r}.")
         for p in group["params"]:

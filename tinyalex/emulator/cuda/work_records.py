@@ -4,7 +4,8 @@
         step()
     sum(w.flop for w in work)
 
-With `execute=False` nothing is computed, and memory keeps what it had. A program whose
+With `execute=False` nothing is computed, and memory keeps what it had, except where the
+host copies to it. A program whose
 launches do not depend on values makes the same ones, so that the work of a network that
 is too large for a CPU can be recorded.
 """
@@ -54,8 +55,8 @@ def recording(execute: bool = True) -> Iterator[list[Work]]:
     """A context that yields the list to which the process's work is added, in order of
     submission.
 
-    execute  False: do not compute it. Results are then undefined, those that the host
-             reads as well
+    execute  False: do not compute it, only copy from the host. Results are then
+             undefined, those that the host reads as well
 
     Raises RuntimeError inside another recording.
     """

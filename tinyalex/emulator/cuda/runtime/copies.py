@@ -92,7 +92,11 @@ def copy(target: int, source: int, size: int, kind: int, stream: int | None) -> 
         statistics.copied_bytes[direction] += size
         work_records.note(lambda: work_records.Work(f"copy {direction}", 2 * size))
 
-    task = streams.submit(handle, f"copy {direction}", do, count=count, devices=devices)
+    # Programs keep some arrays, such as constants: they must be right after a recording.
+    always = direction == "to the GPU"
+    task = streams.submit(
+        handle, f"copy {direction}", do, count=count, devices=devices, always=always
+    )
     waits = target_block is None or (
         stream is None and direction not in ("on a GPU", "between GPUs")
     )

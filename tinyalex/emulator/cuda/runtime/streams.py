@@ -97,8 +97,12 @@ def submit(
     count: Callable[[], None] = nothing,
     after: Task | None = None,
     devices: frozenset[int] = frozenset(),
+    always: bool = False,
 ) -> Task | None:
-    """Do the work in the stream's turn; None if it was captured."""
+    """Do the work in the stream's turn; None if it was captured.
+
+    always  also within `recording(execute=False)`
+    """
     stream = stream_of(handle)
     if stream.graph:
         stream.graph.work.append(Work(name, do, count))
@@ -113,7 +117,7 @@ def submit(
                     "a Stream(non_blocking=True), and submit all work to it",
                 )
     count()
-    if not work_records.recorder.executes:
+    if not (always or work_records.recorder.executes):
         do = nothing
     number = LEGACY_STREAM if is_legacy else handle
     return work_queue.add(Task(do, stream.device, number, stream.is_blocking, after, devices))
