@@ -24,8 +24,8 @@ KERNELS = ("conv2d", "conv2d_input_grad", "conv2d_weight_grad")
 COLUMN_KERNELS = ("im2col", "gemm", "col2im")
 """Those that read or write the columns, once each."""
 
-L2_TILE_BYTES = 25_000_000
-"""Of columns that would stay in the L2 cache: half of that of an H100."""
+L2_SHARE = 0.5
+"""Of the L2 cache, for columns that are to stay in it."""
 
 
 def compared(
@@ -91,7 +91,7 @@ def columns(
         size = 2 if any(w.dtype == "float16" for w in users) else 4
         size *= batch * layer["in"] * layer["kernel"] ** 2 * math.prod(layer["shape"][1:])
         cached = [replace(w, bytes=w.bytes - size) if w in users else w for w in work]
-        tiles = -(-size // L2_TILE_BYTES)
+        tiles = math.ceil(size / (L2_SHARE * card.l2))
         found.append(
             {
                 "layer": layer["name"],

@@ -9,7 +9,10 @@
   steps     training steps of `torchvision` and `paper` at batch 128 and 256, in
             float32, TF32 and half precision, launch by launch and captured in a CUDA
             graph, against PyTorch eager and compiled (channels_last, cudnn.benchmark,
-            allow_tf32 as in each row); memory
+            allow_tf32 as in each row); memory. At batch 128, also a graph with the
+            tiles of convolutions in L2
+  convolutions
+            each by im2col and by implicit GEMM, in float32 and half precision
   layers    tinyalex's layers in float32, with bytes, operations and share of the roof
   launches  of a step, counted on an emulated GPU; needs g++
 
@@ -41,6 +44,7 @@ from typing import Any
 
 import failures
 import gpu_checks
+import gpu_convolutions
 import gpu_page
 import gpu_steps
 import machine
@@ -132,15 +136,26 @@ def parts(
         found["cifar"] = train(args, remaining)
 
     def steps(size: tuple[str, int], contenders: list[str]) -> Callable[[Found, float], None]:
-        return lambda found, remaining: measure_steps(args, found, *size, contenders, remaining)
+        layers = gpu_steps.EAGER in contenders and size[1] == sizes[0][1]
+        return lambda found, remaining: measure_steps(
+            args, found, *size, contenders, layers, remaining
+        )
 
     yield "kernels", kernels
     yield "ceilings", ceilings
     first = [gpu_steps.OURS, gpu_steps.GRAPH, gpu_steps.EAGER]
     for variant, batch in sizes:
-        contenders = [*first, gpu_steps.COMPILED] if args.smoke else first
+        contenders = [*first, gpu_steps.TILED] if batch == sizes[0][1] else [*first]
+        contenders += [gpu_steps.COMPILED] if args.smoke else []
         yield f"{variant}, batch {batch}", steps((variant, batch), contenders)
     yield "cifar", cifar
+    for variant, batch in sizes[:2]:
+        yield (
+            f"convolutions of {variant}",
+            lambda found, left, of=(variant, batch): found.setdefault("convolutions", []).extend(
+                gpu_convolutions.measured(*of, args.device, args.smoke, left)
+            ),
+        )
     for variant, batch in sizes[:2]:
         yield (
             f"launches of {variant}",
@@ -173,13 +188,14 @@ def measure_steps(
     variant: str,
     batch: int,
     contenders: list[str],
+    layers: bool,
     seconds: float,
 ) -> None:
-    """Add the rows of gpu_steps.py to found["steps"], and its layers."""
+    """Add the rows of gpu_steps.py to found["steps"], and `layers` to those of the
+    layers."""
     command = [str(HERE / "gpu_steps.py"), f"--variant={variant}", f"--batch={batch}"]
     command += [f"--device={args.device}", f"--contenders={','.join(contenders)}"]
-    if gpu_steps.EAGER in contenders and batch == SIZES[0][1]:
-        command.append("--layers")
+    command += ["--layers"] * layers
     text, failure = run(command, seconds)
     for row in map(json.loads, re.findall(r"^{.*}$", text, re.MULTILINE)):
         if "layers" not in row:

@@ -16,13 +16,16 @@ addition of 100 x 100 elements in the comparison of https://github.com/cupy/cupy
 @dataclass(frozen=True)
 class Card:
     """bandwidth  bytes/s of the memory
+    l2            bytes of the L2 cache
     flops         FLOP/s of matrix multiplications, by precision. Half precision
                   accumulates in float32. None: the card does not have it
-    source        of all numbers
+    source        of all numbers; of L2, the whitepaper of the architecture (Hopper,
+                  Ampere, Turing, Ada)
     """
 
     name: str
     bandwidth: float
+    l2: float
     flops: dict[str, float | None]
     source: str
 
@@ -46,6 +49,7 @@ CARDS = {
     "h100": Card(
         "NVIDIA H100 SXM5, 80 GB",
         3350e9,
+        50e6,
         _peaks(66.9, 494.7, 989.4),
         "NVIDIA H100 Tensor Core GPU Architecture, whitepaper, and H100 data sheet (bandwidth); "
         "read at https://glennklockwood.com/garden/processors/h100",
@@ -53,6 +57,7 @@ CARDS = {
     "a100": Card(
         "NVIDIA A100 SXM4, 80 GB",
         2039e9,
+        40e6,
         _peaks(19.5, 156, 312),
         "NVIDIA A100 data sheet, https://www.nvidia.com/content/dam/en-zz/Solutions/Data-Center/"
         "a100/pdf/nvidia-a100-datasheet-us-nvidia-1758950-r4-web.pdf; "
@@ -61,12 +66,14 @@ CARDS = {
     "t4": Card(
         "NVIDIA T4",
         320e9,
+        4e6,
         _peaks(8.1, None, 65),
         "NVIDIA T4 data sheet; read at https://sysrqmts.com/en/gpus/nvidia/tesla/t4",
     ),
     "rtx4090": Card(
         "NVIDIA GeForce RTX 4090",
         1008e9,
+        72e6,
         _peaks(82.6, 82.6, 165.2),
         "NVIDIA Ada GPU Architecture, whitepaper, appendix A; "
         "read at https://waredb.com/processor/nvidia-geforce-rtx-4090",

@@ -71,7 +71,11 @@ def main() -> int:
         "norms": convolution_forms.norm_with_pooling(network, args.batch, rows, card),
     }
     if args.requests:
-        found["requests"] = requested_bytes.by_launch(network)
+        requests = requested_bytes.by_launch(network)
+        found["requests"] = requests
+        found["uncached_seconds"] = requested_bytes.uncached_seconds(
+            rows, requests, card, args.precision
+        )
     text = as_text(found)
     report.write_json(args.output, args.name, found)
     report.write_text(args.output, args.name, text)
@@ -100,9 +104,10 @@ def arguments() -> argparse.Namespace:
         metavar="FOLDER",
         help="default: benchmarks/results",
     )
-    p.add_argument("--name", help="name of the files; default: gpu-model-VARIANT")
+    p.add_argument("--name", help="name of the files; default: gpu-model-VARIANT[-PRECISION]")
     args = p.parse_args()
-    args.name = args.name or f"gpu-model-{args.variant}"
+    suffix = "" if args.precision == "float32" else f"-{args.precision}"
+    args.name = args.name or f"gpu-model-{args.variant}{suffix}"
     return args
 
 
@@ -157,7 +162,8 @@ def as_text(found: dict[str, Any]) -> str:
         f"`{made['command']}` on {made['date']}, commit {made['commit'] or 'unknown'}. No GPU was "
         "used. gpu_model.py --help says how launches, bytes and operations are counted.",
         f"Ceilings: {card.bandwidth / 1e9:.0f} GB/s, {peak / 1e12:.1f} TFLOP/s "
-        f"({card.source}); {1e6 * found['launch_seconds']:.0f} us a launch.",
+        f"({card.source}); {1e6 * found['launch_seconds']:.0f} us a launch, "
+        "as measured in https://github.com/cupy/cupy/pull/8457.",
         layer_table(rows),
         next_layers(rows),
         "## The same step on the ceilings of each card",
@@ -170,7 +176,7 @@ def as_text(found: dict[str, Any]) -> str:
     if found["norms"]:
         parts += ["## Normalization and pooling in one kernel", norm_table(found)]
     if "requests" in found:
-        parts += ["## Requests of the kernels, one image", request_table(found["requests"])]
+        parts += ["## Requests of the kernels, one image", request_table(found)]
     return "\n\n".join(parts)
 
 
@@ -282,9 +288,10 @@ def column_table(found: dict[str, Any]) -> str:
         ]
         for r in [*rows, total]
     ]
-    megabytes = convolution_forms.L2_TILE_BYTES / 1e6
+    megabytes = convolution_forms.L2_SHARE * CARDS[found["card"]].l2 / 1e6
     note = "Forward and backward. If cached: columns never pass through the GPU's memory. Tiles of "
-    note += f"{megabytes:.0f} MB of columns, each of which launches all kernels of the layer."
+    note += f"{megabytes:.0f} MB of columns, half of L2, each of which launches all kernels of the "
+    note += "layer. In a captured graph, the host's time does not count."
     return f"{report.table(head, cells)}\n\n{note}"
 
 
@@ -303,7 +310,7 @@ def norm_table(found: dict[str, Any]) -> str:
     return f"{report.table(['layers', 'MB', 'ms', 'windows'], cells)}\n\n{note}"
 
 
-def request_table(requests: list[dict[str, Any]]) -> str:
+def request_table(found: dict[str, Any]) -> str:
     head = ["layer", "pass", "kernel", "arrays, KB", "requested, KB", "ratio"]
     cells = [
         [
@@ -314,11 +321,13 @@ def request_table(requests: list[dict[str, Any]]) -> str:
             f"{r['requested'] / 1e3:.4g}",
             f"{r['requested'] / r['bytes']:.2f}",
         ]
-        for r in requests
+        for r in found["requests"]
     ]
+    cached, uncached = sum(r["gpu_seconds"] for r in found["rows"]), found["uncached_seconds"]
     note = (
         "Counted by the emulator's checked build, 32 bytes a sector, on arrays of ones. Ratios of "
-        "larger batches differ where rows begin within a sector."
+        "larger batches differ where rows begin within a sector. If no cache served a request, the "
+        f"GPU would take {1e3 * uncached:.2f} ms instead of {1e3 * cached:.2f}."
     )
     return f"{report.table(head, cells, left=3)}\n\n{note}"
 

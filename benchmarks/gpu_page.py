@@ -22,6 +22,7 @@ def write(found: Found, folder: Path) -> str:
         "kernels": ("Kernels, compared with NumPy", kernel_table),
         "ceilings": ("Ceilings", ceiling_table),
         "steps": ("Training steps", step_table),
+        "convolutions": ("Convolutions", convolution_table),
         "layers": ("Layers", layer_tables),
         "cifar": ("CIFAR-10", cifar_text),
         "launches": ("Launches", launch_table),
@@ -111,15 +112,34 @@ def step_table(found: Found) -> str:
     note = (
         "A step: forward with dropout, loss, backward, SGD. Medians of rounds, in which the "
         "frameworks of a precision alternate, and their range. A captured step (graph) also "
-        "copies the batch and counts errors. PyTorch: channels_last, cudnn.benchmark, allow_tf32 "
-        "in the rows tf32 only, autocast in the rows half. No loss scaling. torch.compile is "
-        "measured in a process of its own, with tinyalex again. PyTorch runs without CUDA graphs. "
-        "The ratio is the time divided by tinyalex's. Memory: what a framework reserved."
+        "copies the batch and finds errors; with L2 tiles, columns of convolutions are computed "
+        "in parts of half the GPU's L2 cache (TINYALEX_GPU_TILE_MIB), and not kept. PyTorch: "
+        "channels_last, cudnn.benchmark, allow_tf32 in the rows tf32 only, autocast with float32 "
+        "sums in the rows half. No loss scaling. torch.compile is measured in a process of its "
+        "own, with tinyalex again. PyTorch runs without CUDA graphs. The ratio is the time divided "
+        "by tinyalex's. Memory: what a framework reserved; of graphs, what the GPU lost."
     )
     parts = [report.table(head, rows, left=4), note]
     if failed:
         parts += ["Not measured:", "\n".join(failed)]
     return "\n\n".join(parts)
+
+
+def convolution_table(found: Found) -> str:
+    head = ["network", "batch", "layer", "dtype", "im2col, ms", "implicit GEMM, ms", "ratio"]
+    rows = []
+    for r in found["convolutions"]:
+        cells = [NOT_MEASURED] * 3
+        if r["im2col"]:
+            cells = [f"{1e3 * r['im2col']:.3f}", f"{1e3 * r['implicit']:.3f}"]
+            cells.append(f"{r['im2col'] / r['implicit']:.2f}")
+        rows.append([r["variant"], str(r["batch"]), r["layer"], r["dtype"], *cells])
+    note = (
+        "Forward and backward, without ReLU and normalization: the least of some repetitions, as "
+        "`TINYALEX_GPU_CONVOLUTION=fastest` measures them. The ratio is above 1 where implicit "
+        "GEMM is faster."
+    )
+    return f"{report.table(head, rows, left=4)}\n\n{note}"
 
 
 def layer_tables(found: Found) -> str:
@@ -200,7 +220,7 @@ def panels(rows: list[dict[str, Any]]) -> list[tuple[str, list[tuple[str, float,
             f"{r['precision']}, {r['label']}",
             speed,
             text,
-            r["label"] in (gpu_steps.OURS, gpu_steps.GRAPH),
+            r["label"] in (gpu_steps.OURS, *gpu_steps.GRAPHS),
         )
         bars = found.setdefault(f"{r['variant']}, batch {r['batch']}", [])
         if bar[0] not in (name for name, *_ in bars):  # tinyalex is measured twice

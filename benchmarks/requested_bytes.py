@@ -1,10 +1,13 @@
 """The bytes that kernels request, counted by the emulator's checked build."""
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import numpy as np
 import recorded_step
+from gpu_cards import Card
+from recorded_step import Row
 
 LEFT_OUT = ("sgd.cu", "adam.cu")
 """The update: too many elements to count, and each is requested once."""
@@ -35,6 +38,24 @@ def by_launch(network: dict[str, Any], batch: int = 1) -> list[dict[str, Any]]:
         for work in row.work
         if id(work) in requested
     ]
+
+
+def uncached_seconds(
+    rows: list[Row], requests: list[dict[str, Any]], card: Card, precision: str
+) -> float:
+    """Of the launches of a step, if no cache served a request: the bytes of a kernel
+    have the ratio of requested bytes to those of its arrays as in `requests`."""
+    sums: dict[tuple[str, str, str], list[int]] = {}
+    for r in requests:
+        total = sums.setdefault((r["layer"], r["pass"], r["kernel"]), [0, 0])
+        total[0], total[1] = total[0] + r["requested"], total[1] + r["bytes"]
+    seconds = 0.0
+    for row in rows:
+        for work in row.work:
+            requested, size = sums.get((row.layer, row.which, work.name), (1, 1))
+            moved = replace(work, bytes=work.bytes * requested / size)
+            seconds += card.seconds([moved], precision)
+    return seconds
 
 
 def of_launch(

@@ -57,6 +57,7 @@ LAUNCH = "test_gpu.py::test_launch_rejects_arguments_that_cupy_would_misread"
 STEP = "test_gpu.py::test_a_training_step_neither_synchronizes_nor_copies_nor_allocates[float32]"
 RESULTS = "test_gpu.py::test_results_are_on_the_device_of_the_arguments"
 GRAPH = "test_graph.py"
+ALONE = "test_gpu.py::test_uploads_leave_the_computations_alone"
 BATCHES = "test_gpu.py::test_a_loader_returns_the_same_batches_on_both_devices[at once]"
 UPLOADS = "test_gpu.py::test_uploads_arrive_in_order"
 
@@ -153,6 +154,8 @@ MUTANTS = [
         ("pinned memory reused before its copy is done", "        self.copied.synchronize()  # of the array before\n", "", UPLOADS, "Not equal to tolerance", "cuda", "lazy"),
         ("an array used before it is copied", "        current.wait_event(self.copied)\n", "", UPLOADS, "Not equal to tolerance", "cuda", "lazy"),
         ("an array overwritten while it is used", "        self.stream.wait_event(self.taken)\n", "", UPLOADS, "Not equal to tolerance", "cuda", "lazy"),
+        ("memory that is not pinned", "np.frombuffer(cupy.cuda.alloc_pinned_memory(size), np.uint8, size)", "np.empty(size, np.uint8)", ALONE, "assert 0 == 1"),
+        ("copies in the stream of the computations", "stream = gpu_library().cuda.Stream(non_blocking=True)", "stream = gpu_library().cuda.get_current_stream()", ALONE, "assert 0 not in (0, 0)"),
         ("an event recorded in the other stream", "self.copied.record(self.stream)", "self.copied.record()", UPLOADS, "Not equal to tolerance", "cuda", "lazy"),
     ),
 ]

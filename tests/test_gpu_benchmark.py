@@ -39,9 +39,14 @@ def test_every_part_runs_and_has_no_times(tmp_path):
     assert all(row["error"] <= 1 and "failed" not in row for row in found["kernels"])
     assert [row["seconds"] for row in found["ceilings"]] == [None] * 4
     rows = {(row["precision"], row["label"]): row for row in found["steps"]}
-    assert len(rows) == 12
-    for label in ("tinyalex", "tinyalex graph"):
+    assert len(rows) == 15
+    for label in ("tinyalex", "tinyalex graph", "tinyalex graph with L2 tiles"):
         assert np.isfinite(rows["float32", label]["loss"])
+        assert rows["half", label]["peak_memory"] > 0
+    convolutions = [(r["layer"], r["dtype"]) for r in found["convolutions"]]
+    layers = ("conv1", "conv2", "conv3")
+    assert convolutions == [(layer, f"float{bits}") for layer in layers for bits in (32, 16)]
+    assert {r[form] for r in found["convolutions"] for form in ("im2col", "implicit")} == {None}
     assert not any("seconds" in row or "ratio" in row for row in found["steps"])
     for label in ("torch eager", "torch.compile"):
         assert "pip install torch" in rows["tf32", label]["failed"]
@@ -49,6 +54,7 @@ def test_every_part_runs_and_has_no_times(tmp_path):
     assert found["cifar"]["seconds"] is None
     assert found["launches"][0]["gemms"] == 14
     assert " ms " not in page.split("## Training steps")[0]
+    assert "## Convolutions" in page
     assert "An emulated GPU, small sizes: times are left out." in page
 
 
@@ -123,6 +129,8 @@ def test_the_page_has_what_was_measured_and_the_reasons_of_the_rest(rows, timed,
     assert min(taken["conv2"]) > 0
     assert taken["update"][1] > 0
     found["layers"] = [gpu.by_layer(found, "quick", 2, taken)]
+    row = {"variant": "quick", "batch": 2, "layer": "conv1", "dtype": "float32"}
+    found["convolutions"] = [row | {"im2col": 0.002, "implicit": 0.001}]
     page = gpu_page.write(found, tmp_path)
     for name in ("gpu-steps.png", "gpu-layers-quick.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
@@ -132,6 +140,7 @@ def test_the_page_has_what_was_measured_and_the_reasons_of_the_rest(rows, timed,
     assert "| GEMM broken" in page
     assert "GB/s" in page
     assert "| conv2 " in page
+    assert "| float32 |      2.000 |             1.000 |  2.00 |" in page
     del ceilings[0]["seconds"]
     with pytest.raises(RuntimeError, match="no shares of the ceilings: copy not measured"):
         gpu.by_layer(found, "quick", 2, taken)

@@ -107,7 +107,7 @@ def test_implicit_gemm_has_the_float32_peak_in_each_precision(scripts, precision
     from gpu_cards import Card
     from recorded_step import Row
 
-    card = Card("", 1.0, {"float32": 1.0, "tf32": 10.0, "half": 100.0}, "")
+    card = Card("", 1.0, 1.0, {"float32": 1.0, "tf32": 10.0, "half": 100.0}, "")
     dtype = "float16" if precision == "half" else "float32"
     im2col = Row("conv", "backward", [Work("gemm", 3, 4000, dtype), Work("gemm", 3, 4000, dtype)])
     implicit = Row(
@@ -126,7 +126,7 @@ def test_a_norm_that_im2col_computes_is_a_part_of_both_forms(scripts):
     from gpu_cards import Card
     from recorded_step import Row
 
-    card = Card("", 1.0, {"float32": 1.0, "tf32": 1.0, "half": 1.0}, "")
+    card = Card("", 1.0, 1.0, {"float32": 1.0, "tf32": 1.0, "half": 1.0}, "")
     im2col = [Row("conv", which, [Work("gemm", 3, 40)]) for which in ("forward", "backward")]
     forward = [
         Row("conv", "forward", [Work("conv2d<T>", 5)]),
@@ -140,7 +140,7 @@ def test_a_norm_that_im2col_computes_is_a_part_of_both_forms(scripts):
     assert [r["bytes"] for r in found] == [[3, 5 + 7], [3, 11 + 13]]
 
 
-def test_columns_cost_the_traffic_that_a_cache_would_save(scripts, monkeypatch):
+def test_columns_cost_the_traffic_that_a_cache_would_save(scripts):
     import convolution_forms
     from gpu_cards import LAUNCH_SECONDS, Card
     from recorded_step import Row
@@ -150,12 +150,25 @@ def test_columns_cost_the_traffic_that_a_cache_would_save(scripts, monkeypatch):
     size = 2 * 10 * 3 * 25 * 4  # of float16
     works = [Work("im2col<T>", size + 5), Work("gemm", size + 50, 60, "float16"), Work("sum", 9)]
     rows = [Row("conv", "forward", works), Row("pool", "forward", [Work("pool", 1000)])]
-    card = Card("", 1.0, {"float32": 1.0, "tf32": 1.0, "half": 1.0}, "")
-    monkeypatch.setattr(convolution_forms, "L2_TILE_BYTES", size // 2 - 1)
+    card = Card("", 1.0, size - 2, {"float32": 1.0, "tf32": 1.0, "half": 1.0}, "")
     (found,) = convolution_forms.columns(network, 10, rows, card, "half")
     assert (found["bytes"], found["moved_bytes"], found["tiles"]) == (size, 2 * size, 3)
     assert found["seconds"] - found["cached_seconds"] == 2 * size - 10
     assert found["host_seconds"] == pytest.approx(3 * 3 * LAUNCH_SECONDS)
+
+
+def test_requests_that_no_cache_serves_take_longer(scripts):
+    from gpu_cards import Card
+    from recorded_step import Row
+    from requested_bytes import uncached_seconds
+
+    card = Card("", 1.0, 1.0, {"float32": 1.0, "tf32": 1.0, "half": 1.0}, "")
+    rows = [Row("conv", "forward", [Work("im2col<T>", 10), Work("gemm", 3, 40)])]
+    requests = [
+        {"layer": "conv", "pass": "forward", "kernel": "im2col<T>", "bytes": 2, "requested": 7},
+        {"layer": "conv", "pass": "backward", "kernel": "im2col<T>", "bytes": 2, "requested": 9},
+    ]
+    assert uncached_seconds(rows, requests, card, "float32") == 35 + 40
 
 
 def test_each_ceiling_has_a_source(scripts):

@@ -64,7 +64,7 @@ def test_gradients_of_a_large_batch_are_sums_over_its_tiles(rng, monkeypatch):
         return [ta.Tensor(t.grad).numpy() for t in tensors]
 
     expected = gradients()
-    for limit in ("MAX_TILE_BYTES", "MAX_GPU_TILE_BYTES"):
+    for limit in ("MAX_TILE_BYTES", "max_gpu_tile_bytes"):
         monkeypatch.setattr(f"tinyalex.device.tiles.{limit}", 20_000)
     for found, wanted in zip(gradients(), expected, strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-10)

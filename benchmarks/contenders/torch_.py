@@ -47,6 +47,7 @@ class Contender:
         if self.on_gpu:
             tf32 = precision == "tf32"
             torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
+            torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
             torch.backends.cudnn.benchmark = True
         self.infers = args.mode == "infer"
         self.names = [e["name"] for e in network["layers"]]

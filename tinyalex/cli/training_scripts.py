@@ -69,7 +69,7 @@ def add_run_options(p: argparse.ArgumentParser, output: str) -> None:
     p.add_argument(
         "--tf32",
         action="store_true",
-        help="on a GPU: faster matrix multiplications, with 10 bits of mantissa instead of 23",
+        help="on a GPU: matrix multiplications with 10 bits of mantissa instead of 23",
     )
     p.add_argument(
         "--amp",

@@ -7,6 +7,7 @@ pool would oversubscribe the cores.
 import math
 import os
 import threading
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
@@ -23,8 +24,25 @@ from tinyalex.device.selection import memory
 MAX_TILE_BYTES = 8 << 20
 """Scratch memory of a CPU tile: a core's share of the cache. Less slows BLAS down."""
 
-MAX_GPU_TILE_BYTES = 1 << 30
+GPU_TILE_MIB = 1024
 """Scratch memory of a GPU tile: sufficient for 128 images in each layer of AlexNet."""
+
+
+def _from_environment() -> int:
+    text = os.environ.get("TINYALEX_GPU_TILE_MIB") or str(GPU_TILE_MIB)
+    if not text.isdecimal() or int(text) < 1:
+        warnings.warn(
+            f"TINYALEX_GPU_TILE_MIB: expected an integer of at least 1, got {text!r}. It is "
+            "ignored.",
+            stacklevel=1,
+        )
+        return GPU_TILE_MIB << 20
+    return int(text) << 20
+
+
+max_gpu_tile_bytes = _from_environment()
+"""With half of a GPU's L2 cache, the columns of a convolution stay in it, but need more
+launches. Whether that pays has not been measured (benchmarks/gpu.py does)."""
 
 MAX_KEPT_BYTES = 4 << 20
 """Scratch memory with a name that a thread keeps for its lifetime. After a loop, larger
@@ -111,11 +129,15 @@ def for_tiles(
     return total
 
 
-@cache
 def _gpu_tile_bytes(name: str) -> int:
-    """At most an eighth of the memory that is free, or unused in CuPy's pool."""
+    return min(max_gpu_tile_bytes, _memory_share(name))
+
+
+@cache
+def _memory_share(name: str) -> int:
+    """An eighth of the memory that is free, or unused in CuPy's pool."""
     found = memory(name)
-    return min(MAX_GPU_TILE_BYTES, (found["free"] + found["holds"] - found["used"]) // 8)
+    return (found["free"] + found["holds"] - found["used"]) // 8
 
 
 def _cut(n: int, max_size: int, num_workers: int, multiple: int = 1) -> list[tuple[int, int]]:

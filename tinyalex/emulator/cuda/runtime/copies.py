@@ -92,7 +92,7 @@ def copy(target: int, source: int, size: int, kind: int, stream: int | None) -> 
         statistics.copied_bytes[direction] += size
         work_records.note(lambda: work_records.Work(f"copy {direction}", 2 * size))
 
-    # Programs keep some arrays, such as constants: they must be right after a recording.
+    # Programs keep some arrays, such as constants, which a recording must not spoil.
     always = direction == "to the GPU"
     task = streams.submit(
         handle, f"copy {direction}", do, count=count, devices=devices, always=always
