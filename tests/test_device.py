@@ -122,6 +122,15 @@ def test_an_only_tile_within_another_has_its_own_scratch(two_workers):
     assert devices.for_tiles(np.zeros(1), 0, only) == 40
 
 
+def test_the_memory_of_gpu_tiles_is_a_setting(monkeypatch):
+    monkeypatch.setenv("TINYALEX_GPU_TILE_MIB", "24")
+    assert devices.tiles._from_environment() == 24 << 20
+    for text in ("0", "-1", "1.5", "much"):
+        monkeypatch.setenv("TINYALEX_GPU_TILE_MIB", text)
+        with pytest.warns(UserWarning, match=f"an integer of at least 1, got '{text}'. It is ign"):
+            assert devices.tiles._from_environment() == 1 << 30
+
+
 def test_the_sizes_of_tiles_are_multiples(two_workers):
     tiles = []
     devices.for_tiles(
