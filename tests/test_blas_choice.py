@@ -1,5 +1,8 @@
 """Multiplication in blocks: known for OpenBLAS, measured for other libraries."""
 
+import itertools
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -94,16 +97,16 @@ def test_the_measurement_takes_each_product_of_a_linear_layer():
     assert not found.small
 
 
-def test_blocks_must_be_faster_than_numpys_matmul(rng):
-    a, b = (rng.standard_normal((512, 512)).astype(np.float32) for _ in range(2))
-    out = np.empty_like(a)
-
-    def three_times(a, b, out, scratch):
-        for _ in range(3):
-            np.matmul(a, b, out=out)
-
-    assert not blas_choice._is_faster(three_times, a, b, out)
-    assert blas_choice._is_faster(lambda a, b, out, scratch: None, a, b, out)
+@pytest.mark.parametrize(("best", "is_faster"), [(1.9, True), (1.95, False), (3.0, False)])
+def test_blocks_must_be_faster_than_numpys_matmul(monkeypatch, best, is_faster):
+    """By the best rounds, of which NumPy's takes 2 seconds by this clock."""
+    rounds = zip((4.0, 2.0, 9.0, 3.0), (7.0, 8.0, best, 9.0), strict=True)
+    steps = [step for whole, blocks in rounds for step in (0.0, whole, blocks)]
+    clock = itertools.accumulate(steps)
+    monkeypatch.setattr(blas_choice, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    a, multiplied = np.ones((2, 2), np.float32), []
+    assert blas_choice._is_faster(lambda *args: multiplied.append(args), a, a, a * 0) is is_faster
+    assert len(multiplied) == blas_choice.ROUNDS
 
 
 def test_doctor_prints_the_choice_and_where_it_is_kept(measured):
