@@ -29,8 +29,8 @@ def test_the_plan_has_a_bound_for_each_number_of_workers(tmp_path):
     printed, found = run("cores_plan.py", "--variant=quick", "--batch=40", folder=tmp_path)
     (plan,) = found["plans"]
     rows = {(row["layer"], row["pass"]): row for row in plan["passes"]}
-    # Of the loop that took longest, which may be any: on one worker, two tiles of at most 32
-    # images; on 64, a tile for each image.
+    # Of the loop that took longest, which may be any: on one worker, two tiles of at
+    # most 32 images; on 64, a tile for each image.
     for workers, most in (("1", 2), ("2", 2), ("8", 8), ("64", 40)):
         assert 1 <= rows["conv2", "backward"]["workers"][workers]["pieces"] <= most
     for row in rows.values():
