@@ -2,7 +2,7 @@
 
   tinyalex predict cat.jpg dog.jpg --weights torchvision    downloads them once (244 MB)
   tinyalex predict cat.jpg --weights runs/imagenet-paper/best.safetensors
-  tinyalex predict cat.png --weights cifar-18pct            the ten classes of CIFAR-10
+  tinyalex predict cat.png --weights cifar-13pct            the ten classes of CIFAR-10
   tinyalex predict cat.png --weights runs/cifar-quick/best.safetensors
   tinyalex predict cat.jpg --weights bvlcalexnet-12.onnx --variant caffe --views 10
 
