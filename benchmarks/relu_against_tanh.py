@@ -33,6 +33,9 @@ from tinyalex.training.metrics import find_errors
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh}
 
+RATES = {"relu": [0.001, 0.0005, 0.002], "tanh": [0.001, 0.002, 0.004]}
+"""Learning rates to choose from."""
+
 SIGMAS = 0.0001, 0.01, 0.01, 0.01
 """Of the initial weights of each layer: cuda-convnet's."""
 
@@ -53,7 +56,7 @@ def main() -> int:
     known = known_runs(args.output / f"{args.name}.json", found) if args.resume else {}
     for activation in ACTIVATIONS:
         limit = float(args.epochs)
-        for lr in args.rates:
+        for lr in args.rates or RATES[activation]:
             run = known.get((activation, lr))
             if run is None:
                 run = train_until(train, activation, lr, args.target, limit, args.seed)
@@ -222,9 +225,10 @@ def arguments() -> argparse.Namespace:
     p.add_argument(
         "--rates",
         type=lambda text: [positive_number(rate) for rate in text.split(",")],
-        default=[0.001, 0.0005, 0.002, 0.004],
         metavar="A,B,...",
-        help="learning rates to choose from (default: 0.001,0.0005,0.002,0.004)",
+        help="learning rates to choose from, for both (default: "
+        + "; ".join(f"{','.join(map(str, rates))} for {name}" for name, rates in RATES.items())
+        + ")",
     )
     p.add_argument("--epochs", type=positive_integer, default=60, help="at most (default: 60)")
     p.add_argument("--seed", type=int, default=0)
