@@ -33,7 +33,7 @@ from tinyalex.training.metrics import find_errors
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh}
 
-RATES = {"relu": [0.001, 0.0005, 0.002], "tanh": [0.001, 0.002, 0.004]}
+RATES = {"relu": [0.001, 0.0005, 0.002, 0.004], "tanh": [0.001, 0.002, 0.004, 0.008]}
 """Learning rates to choose from."""
 
 SIGMAS = 0.0001, 0.01, 0.01, 0.01
