@@ -104,8 +104,6 @@ class LoopTimes(LayerPasses):
         result = self.for_tiles(*arguments, **options)
         loop.seconds = time.perf_counter() - began
         loop.cpu_seconds = time.thread_time() - cpu_began
-        if not loop.shares:  # a batch's only tile: what is divided are the loops within it
-            self.current.loops.remove(loop)
         return result
 
     def _run_share(self, share: list[tuple[int, int]], body: tiles.Body) -> Any:

@@ -114,7 +114,7 @@ def test_gradients_equal_those_of_float64_and_of_a_second_run(layer, workers, rn
         with ta.fast(True):
             first, second = (gradients(layer, arrays, "float32") for _ in range(2))
         divided = images if LAYERS[layer][1] == "images" else LAYERS[layer][1]
-        if divided > 1:  # the only tile of a batch is not one worker's share
+        if (layer, images) != ("linear", 1):  # BLAS's own threads multiply vectors
             assert len(shares) >= 2 * 2 * min(workers, divided)
         for value, again, expected in zip(first, second, exact, strict=True):
             error = np.linalg.norm(value - expected) / np.linalg.norm(expected)

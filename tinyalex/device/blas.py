@@ -3,7 +3,7 @@
 import os
 import sys
 import threading
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
 
@@ -25,10 +25,16 @@ def blas_threads() -> Any:
     return ThreadpoolController()
 
 
+@cache
+def _controllers() -> list[Any]:
+    """threadpoolctl's controllers of the BLAS libraries in this process."""
+    libraries = getattr(blas_threads(), "lib_controllers", [])
+    return [library for library in libraries if library.user_api == "blas"]
+
+
 def blas_libraries() -> list[dict[str, Any]]:
     """The BLAS libraries in this process, as threadpoolctl describes them."""
-    blas = blas_threads()
-    return [info for info in blas.info() if info["user_api"] == "blas"] if blas else []
+    return [library.info() for library in _controllers()]
 
 
 class _BlasLimit:
@@ -39,17 +45,19 @@ class _BlasLimit:
 
     def __init__(self) -> None:
         self.lock, self.users = threading.Lock(), 0
-        self.limit: Any = nullcontext()
+        self.counts: list[int] = []
+        """Of `_controllers`, to be restored."""
         self.interval = sys.getswitchinterval()
 
     def __enter__(self) -> None:
         with self.lock:
             self.users += 1
             if self.users == 1:
-                if (blas := blas_threads()) is not None:
-                    _take_control_of_openblas()
-                    self.limit = blas.limit(limits=1, user_api="blas")
-                self.limit.__enter__()
+                # threadpoolctl's own context takes 20 us, as long as a small layer.
+                _take_control_of_openblas()
+                self.counts = [library.num_threads for library in _controllers()]
+                for library in _controllers():
+                    library.set_num_threads(1)
                 self.interval = sys.getswitchinterval()
                 sys.setswitchinterval(min(SWITCH_INTERVAL_SECONDS, self.interval))
 
@@ -61,8 +69,8 @@ class _BlasLimit:
 
     def restore(self) -> None:
         _take_control_of_openblas()
-        self.limit.__exit__(None, None, None)
-        self.limit = nullcontext()
+        for library, count in zip(_controllers(), self.counts, strict=True):
+            library.set_num_threads(count)
         _take_control_of_openblas()
         sys.setswitchinterval(self.interval)
 
@@ -94,7 +102,7 @@ def start_worker() -> None:
 
     MKL has a thread count for each thread: that of another is not lowered with it.
     """
-    for library in blas_threads().lib_controllers:
+    for library in _controllers():
         if library.internal_api == "mkl":
             library.set_num_threads(1)
 

@@ -1,7 +1,8 @@
 """A loop over the tiles of a batch, with scratch memory; on the CPU, in worker threads.
 
 While workers run, BLAS is limited to one thread: its own threads inside those of the
-pool would oversubscribe the cores.
+pool would oversubscribe the cores. A batch of one image is one tile, which BLAS's own
+threads multiply.
 """
 
 import math
@@ -9,7 +10,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -98,8 +99,8 @@ def for_tiles(
                      threads at once, on tiles that do not overlap
 
     Tiles are assigned to workers by index, and partial sums are added in a fixed order:
-    results are bitwise equal for the same number of workers. If a batch has only one
-    tile, the workers share the loops within it. A GPU runs the tiles in sequence.
+    results are bitwise equal for the same number of workers. A GPU runs the tiles in
+    sequence.
     """
     device = of(batch)
     serial = device != "cpu" or _thread.in_tile
@@ -111,11 +112,9 @@ def for_tiles(
     num_workers = min(num_workers, len(tiles))
     if serial:
         return _run(tiles, body, Scratch(xp(batch)))
-    if num_workers == 1 and not single_threaded and (workers() == 1 or _thread.in_only_tile):
+    if num_workers == 1 and not single_threaded:
         return run_share(tiles, body)
     with single_threaded_blas():
-        if num_workers == 1 and not single_threaded:
-            return _run_only_tile(tiles, body)
         others = [
             _executor(workers() - 1).submit(run_share, tiles[worker::num_workers], body)
             for worker in range(1, num_workers)
@@ -123,7 +122,8 @@ def for_tiles(
         try:
             total = run_share(tiles[::num_workers], body)
         finally:
-            wait(others)  # after an error too: no thread may write after the return
+            for other in others:  # after an error too: no thread may write after the return
+                other.exception()
     for part in others:
         total = _add(total, part.result())
     return total
@@ -169,20 +169,13 @@ def _run(tiles: list[tuple[int, int]], body: Body, scratch: Scratch) -> Any:
 
 
 class _Thread(threading.local):
-    """A thread's scratch memory, and whether it runs one tile of several, or the only
-    one of a batch."""
+    """A thread's scratch memory, and whether it runs a tile."""
 
     def __init__(self) -> None:
-        self.scratch, self.only_tile_scratch = Scratch(memory_pool), Scratch(memory_pool)
-        self.in_tile = self.in_only_tile = False
+        self.scratch, self.in_tile = Scratch(memory_pool), False
 
 
 _thread = _Thread()
-
-
-def in_tile() -> bool:
-    """Whether this thread runs one of several tiles: loops within it get no workers."""
-    return _thread.in_tile
 
 
 def run_share(tiles: list[tuple[int, int]], body: Body) -> Any:
@@ -195,16 +188,6 @@ def run_share(tiles: list[tuple[int, int]], body: Body) -> Any:
     finally:
         _thread.in_tile = False
         _thread.scratch.release()
-
-
-def _run_only_tile(tiles: list[tuple[int, int]], body: Body) -> Any:
-    """Run a batch's only tile. The workers share the loops within it."""
-    _thread.in_only_tile = True
-    try:
-        return _run(tiles, body, _thread.only_tile_scratch)
-    finally:
-        _thread.in_only_tile = False
-        _thread.only_tile_scratch.release()
 
 
 def _add(total: Any, part: Any) -> Any:

@@ -14,7 +14,6 @@ import numpy as np
 from tinyalex import device
 from tinyalex.device import Scratch
 from tinyalex.kernels.cpu.activation import relu_grad
-from tinyalex.kernels.cpu.gemm import matmul
 from tinyalex.kernels.geometry import Pair
 
 
@@ -56,20 +55,8 @@ def keep_columns(col: np.ndarray) -> bool:
 
 
 def matmul_in_tile(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """out = a @ b for stacks of matrices (..., M, K) and (..., K, N) in a tile: each
-    worker has one of the tiles. In the only tile of a batch, they share the stack, or
-    the rows of its matrices."""
-
-    def run(lo: int, hi: int, scratch: Scratch) -> None:
-        np.matmul(a[lo:hi], b[lo:hi], out=out[lo:hi])
-
-    if device.in_tile():
-        np.matmul(a, b, out=out)
-    elif a.ndim == 3 and len(a) < device.workers():
-        for each in zip(a, b, out, strict=True):
-            matmul(*each)
-    else:
-        device.for_tiles(out, 0, run)
+    """out = a @ b for stacks of matrices (..., M, K) and (..., K, N)."""
+    np.matmul(a, b, out=out)
 
 
 def matmul_transposed(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:

@@ -1,7 +1,8 @@
 """Matrix multiplication in parallel, in blocks that BLAS does not pack.
 
 Workers partition the matrices, instead of BLAS's own threads: those spin for about
-20 ms after each call, waiting for the next one, and would contend with the workers.
+20 ms after each call, waiting for the next one, and would contend with the workers. A
+batch of one image has no workers: BLAS's threads multiply, vectors among others.
 
 Before it multiplies, BLAS packs both matrices into a layout of its own. That is cheap
 where each element is used often, but a linear layer uses each weight once per sample:
@@ -14,7 +15,7 @@ is done elsewhere:
 |-------------|--------------------------------|--------------------|------------------|
 | serial      | M*K*N <= MAX_SERIAL_MADDS      | none               |                  |
 | outer       | K = 1                          | rows of out        |                  |
-| vector      | N = 1, a is row-major          | rows of a          | linear: y, N = 1 |
+| vector      | N = 1                          | none: BLAS's own   | linear, N = 1    |
 | short sums  | K <= MAX_THIN, M and N large   | blocks of out      | linear: dw       |
 | few columns | N <= MAX_THIN, K > MIN_TERMS   | rows, terms of a   | linear: y, dx    |
 | small b     | MIN_BLOCK_ROWS*K*N unpacked    | rows of a          | convolutions     |
@@ -80,14 +81,16 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
         np.matmul(a, b, out=out)
         return
     columns, partial_sums, multiple = b.shape[1], 0, 1
+    if columns == 1:
+        # Unlike np.dot, np.matmul keeps the GIL if there are at most 500 rows.
+        out[:, 0] = np.dot(a, b[:, 0])
+        return
     multiply = _row_blocks
     if terms == 1:
         multiply = _outer
-    elif columns == 1 and a.strides[0] > a.strides[1]:
-        multiply = _vector
     elif in_short_sums:
         multiply, multiple = short_sums, SHORT_SUM_BLOCK[0]
-    elif large and terms > MIN_TERMS and 1 < columns <= MAX_THIN:
+    elif large and terms > MIN_TERMS and columns <= MAX_THIN:
         row_major = a.strides[0] > a.strides[1]
         if row_major and blas_choice.in_blocks().row_major:
             multiply, partial_sums = few_columns_row_major, terms // ROW_MAJOR_TERMS
@@ -117,11 +120,6 @@ def product(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def _outer(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.Scratch) -> None:
     np.multiply(a, b, out=out)  # np.matmul does not call BLAS for this, and is slow
-
-
-def _vector(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.Scratch) -> None:
-    # Unlike np.dot, np.matmul keeps the GIL if there are at most 500 rows.
-    out[:, 0] = np.dot(a, b[:, 0])
 
 
 def _row_blocks(a: np.ndarray, b: np.ndarray, out: np.ndarray, scratch: device.Scratch) -> None:

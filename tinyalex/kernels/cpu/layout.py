@@ -24,10 +24,8 @@ def to_hwnc(x: np.ndarray) -> np.ndarray:
 
 def as_hwnc(x: np.ndarray) -> np.ndarray:
     """Images (N, C, H, W) as (H, W, N*C): a view if in HWNC layout, else a copy."""
-    x = to_hwnc(x)
     n, c, h, w = x.shape
-    strides = x.strides[2], x.strides[3], x.itemsize
-    return np.lib.stride_tricks.as_strided(x, (h, w, n * c), strides, writeable=True)
+    return to_hwnc(x).transpose(2, 3, 0, 1).reshape((h, w, n * c), copy=False)
 
 
 def parallel_rows(a: np.ndarray, size: int, body: Callable[[slice], None]) -> None:

@@ -219,7 +219,7 @@ def convolve(
             here = v[:, :, first : first + count]
         tiles_to_points(x, bt, tiling.m, tiling.offset(), here, scratch, first)
         m = scratch.take("products", (*square, count, across, y.shape[2]), x.dtype)
-        multiply_points(tiling.by_group(here, n), u, tiling.by_group(m, n))
+        stacked_matmul(tiling.by_group(here, n), u, tiling.by_group(m, n))  # M[p] = V[p] @ U[p]
         if b is not None:
             # The column of `at` for the point 1 is all ones: this adds to each output.
             bias = m[ONE, ONE].reshape(-1, len(b))
@@ -228,15 +228,6 @@ def convolve(
         points_to_tiles(m, at, rows, scratch)
         if relu:
             np.maximum(rows, zeros, out=rows)
-
-
-def multiply_points(v: np.ndarray, u: np.ndarray, m: np.ndarray) -> None:
-    """M[p] = V[p] @ U[p]. In the only tile of a batch, all workers multiply."""
-
-    def run(lo: int, hi: int, scratch: device.Scratch) -> None:
-        stacked_matmul(v[lo:hi], u[lo:hi], m[lo:hi])
-
-    device.for_tiles(u, 0, run)
 
 
 def forward_filters(tiling: Tiling, w: np.ndarray, training: bool) -> np.ndarray | None:

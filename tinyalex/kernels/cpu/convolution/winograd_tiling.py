@@ -79,7 +79,7 @@ class Tiling(NamedTuple):
         """A view of (A, A, rows, columns, n*C) as (A*A, G, rows*columns*n, C/G)."""
         _, _, rows, columns, count = v.shape
         shape = self.size**2, rows * columns * n, self.groups, count // (n * self.groups)
-        return _merge_points(v).reshape(shape).swapaxes(1, 2)
+        return v.reshape(shape, copy=False).swapaxes(1, 2)
 
     # Filters
 
@@ -128,9 +128,3 @@ class Tiling(NamedTuple):
         seen = whole.reshape(n, c, h * s, w * s)[:, :, first : first + rows, first : first + cols]
         x.fill(0)
         x[:, :, : seen.shape[2], : seen.shape[3]] = seen
-
-
-def _merge_points(v: np.ndarray) -> np.ndarray:
-    """A view of (A, A, ...) as (A*A, ...), where reshape() might copy."""
-    shape, strides = (v.shape[0] * v.shape[1], *v.shape[2:]), v.strides[1:]
-    return np.lib.stride_tricks.as_strided(v, shape, strides, writeable=True)
