@@ -126,14 +126,14 @@ def test_only_large_multiplications_are_partitioned_among_workers(rng, monkeypat
             or own(a, *rest, single_threaded=single_threaded, **options)
         ),
     )
-    for rows, columns in ((64, 64), (64, 1024), (64, 8192)):
+    for rows, columns in ((64, 64), (64, 1024), (64, 16384)):
         gemm.matmul(
             rng.standard_normal((rows, 64)),
             rng.standard_normal((64, columns)),
             out=np.empty((rows, columns)),
         )
     # The longer side of the output is partitioned, after a transpose if necessary.
-    assert seen == [((1024, 64), True), ((8192, 64), False)]
+    assert seen == [((1024, 64), True), ((16384, 64), False)]
 
 
 @pytest.mark.parametrize("shape", [(4096, 1, 300), (300, 1, 4096), (1, 300, 4096), (4096, 300, 1)])

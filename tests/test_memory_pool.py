@@ -242,6 +242,7 @@ def test_arrays_in_use_are_not_changed_by_later_steps(rng):
 @pytest.fixture
 def own_pool(memory, monkeypatch):
     monkeypatch.setattr(module, "_pool", memory)
+    monkeypatch.setattr(tiles, "_thread", tiles._Thread())  # whose scratch is of another pool
     return memory
 
 

@@ -27,6 +27,8 @@ def use(monkeypatch):
         ("layout", "MIN_PARALLEL_BYTES"),
         ("gemm", "MIN_PARALLEL_MADDS"),
         ("convolution.winograd", "MIN_PARALLEL_MADDS"),
+        ("convolution.rowwise", "MIN_PARALLEL_MADDS"),
+        ("convolution.rowwise", "MIN_PARALLEL_BYTES"),
         ("sgd", "MIN_PARALLEL_ELEMENTS"),
     ):
         monkeypatch.setattr(f"{CPU}.{module}.{threshold}", 0)

@@ -18,7 +18,8 @@ def as_activation(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     n, c, *space = shape
     if not space:
         return x.reshape(c, n).T
-    return np.moveaxis(x.reshape(*space, n, c), (-2, -1), (0, 1))
+    k = len(space)
+    return x.reshape(*space, n, c).transpose(k, k + 1, *range(k))
 
 
 def like(x: np.ndarray) -> np.ndarray:

@@ -43,7 +43,7 @@ from tinyalex.kernels.cpu.matrix_blocks import (
 MAX_SERIAL_MADDS = 1 << 18
 """Multiply-adds up to which BLAS does not wake its own threads."""
 
-MIN_PARALLEL_MADDS, MIN_PARALLEL_MATRIX_BYTES = 1 << 24, 8 << 20
+MIN_PARALLEL_MADDS, MIN_PARALLEL_MATRIX_BYTES = 1 << 25, 8 << 20
 """Multiply-adds, or bytes of the larger matrix, above which several workers are faster
 than one. With few columns, reading the matrix takes longest."""
 

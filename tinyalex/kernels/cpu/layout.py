@@ -38,7 +38,7 @@ def parallel_rows(a: np.ndarray, size: int, body: Callable[[slice], None]) -> No
     def run(lo: int, hi: int, scratch: device.Scratch) -> None:
         body(slice(lo, hi))
 
-    device.for_tiles(np.moveaxis(a, 2, 0), 0, run, single_threaded=size <= MIN_PARALLEL_BYTES)
+    device.for_tiles(a.swapaxes(0, 2), 0, run, single_threaded=size <= MIN_PARALLEL_BYTES)
 
 
 def row_blocks(a: np.ndarray, rows: slice) -> Iterator[slice]:

@@ -22,8 +22,8 @@ import numpy as np
 from tinyalex import device
 from tinyalex.kernels.cpu.activation import masked
 from tinyalex.kernels.cpu.allocation import activation, empty
-from tinyalex.kernels.cpu.gemm import stacked_matmul, sum_of_matmuls
-from tinyalex.kernels.cpu.layout import as_hwnc
+from tinyalex.kernels.cpu.gemm import MIN_PARALLEL_MADDS, stacked_matmul, sum_of_matmuls
+from tinyalex.kernels.cpu.layout import MIN_PARALLEL_BYTES, as_hwnc
 from tinyalex.kernels.geometry import ConvFunction, ConvShape
 
 
@@ -62,7 +62,8 @@ class RowWise(ConvFunction):
             if relu:
                 np.maximum(here, zeros, out=here)
 
-        device.for_tiles(rows, rows[0].nbytes, tile)
+        small = y.size * w[0].size <= MIN_PARALLEL_MADDS
+        device.for_tiles(rows, rows[0].nbytes, tile, single_threaded=small)
         return y
 
     def backward(self, dy: np.ndarray) -> tuple[np.ndarray | None, ...]:
@@ -109,7 +110,8 @@ def make_strips(x: np.ndarray, shape: ConvShape) -> np.ndarray:
         strips[lo:hi, :-1].reshape(seen.shape, copy=False)[...] = seen
         strips[lo:hi, -1] = 1
 
-    device.for_tiles(strips, width * c * n * x.itemsize, tile)
+    small = strips.nbytes <= MIN_PARALLEL_BYTES
+    device.for_tiles(strips, width * c * n * x.itemsize, tile, single_threaded=small)
     return strips
 
 

@@ -47,6 +47,7 @@ from tinyalex.kernels.cpu.convolution.winograd_range import (
 from tinyalex.kernels.cpu.convolution.winograd_tiling import Tiling
 from tinyalex.kernels.cpu.convolution.winograd_transforms import (
     ONE,
+    filter_matrix,
     matrices,
     points_to_tiles,
     tiles_to_points,
@@ -117,8 +118,9 @@ class Winograd(ConvFunction):
             return self.fallback.backward(dy)
         want_dx, want_dw, want_db = self.needs_input_grad
         tiling, w, y, tiles = self.tiling, self.w, self.y, self.v
-        at, g, _ = matrices(tiling.m, tiling.r)
-        a, gg = np.ascontiguousarray(at.T).astype(w.dtype), np.kron(g, g).astype(w.dtype)
+        at, _, _ = matrices(tiling.m, tiling.r)
+        a = np.ascontiguousarray(at.T).astype(w.dtype)
+        gg = filter_matrix(tiling.m, tiling.r).astype(w.dtype)
         filters, channels = dy.shape[1], w.shape[1] * tiling.stride**2
         adjoint = tiling.transposed()
         dx = activation(self.shape.x, dy.dtype) if want_dx else None
@@ -251,11 +253,9 @@ def forward_filters(tiling: Tiling, w: np.ndarray, training: bool) -> np.ndarray
 
 def transform_filters(tiling: Tiling, w: np.ndarray, mirrored: bool = False) -> np.ndarray:
     """G w GT (points, G, A, B) of filters (G, A, B, r*r)."""
-    _, g, _ = matrices(tiling.m, tiling.r)
-    gg = np.kron(g, g).astype(w.dtype)
+    gg = filter_matrix(tiling.m, tiling.r)
+    gg = np.ascontiguousarray(gg[:, ::-1] if mirrored else gg, w.dtype)
     u = empty((len(gg), *w.shape[:3]), w.dtype)
-    if mirrored:
-        gg = np.ascontiguousarray(gg[:, ::-1])
     matmul(gg, w.reshape(-1, w.shape[3]).T, out=u.reshape(len(gg), -1))
     return u
 

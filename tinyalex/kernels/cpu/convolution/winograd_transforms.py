@@ -36,6 +36,13 @@ def matrices(m: int, r: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return evaluated, weights / balance, tiles * balance
 
 
+@cache
+def filter_matrix(m: int, r: int) -> np.ndarray:
+    """G kron G (points, r*r): G w GT is its product with the r*r elements of w."""
+    _, g, _ = matrices(m, r)
+    return np.kron(g, g)
+
+
 def _powers(points: list[Fraction], count: int) -> list[list[Fraction]]:
     """A row 1, p, p**2, ... for each point; at infinity only the highest power."""
     finite = [[p**k for k in range(count)] for p in points]
