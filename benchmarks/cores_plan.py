@@ -13,9 +13,9 @@ as in one thread (Amdahl's law):
 
 Times are CPU seconds of a step with one worker. This assumes that the elements of a
 loop take equally long, cores that do not slow each other down, and workers that start
-at once. A matrix multiplication outside of the loops counts as one piece, although BLAS
-may divide it; of a loop with a single tile, the loops within it count. Writes NAME.md,
-NAME.json and NAME.png to --output.
+at once. A matrix multiplication outside of the loops, or of a batch of one image,
+counts as one piece, although BLAS may divide it. Writes NAME.md, NAME.json and NAME.png
+to --output.
 """
 
 import argparse
