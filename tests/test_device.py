@@ -217,6 +217,13 @@ def test_a_forked_child_creates_its_own_threads(two_workers):
     assert os.waitstatus_to_exitcode(status) == 0
 
 
+def test_a_fork_before_the_thread_counts_are_read_leaves_them():
+    before, limit = blas_threads(), devices.blas._BlasLimit()
+    limit.users = 1
+    limit.restore()  # as in the child
+    assert blas_threads() == before
+
+
 def test_scratch_is_reused_and_grows(two_workers):
     scratch = devices.Scratch(np)
     first = scratch.take("a", (2, 3), np.float32)

@@ -69,7 +69,8 @@ class _BlasLimit:
 
     def restore(self) -> None:
         _take_control_of_openblas()
-        for library, count in zip(_controllers(), self.counts, strict=True):
+        # Empty in a child, if another thread of its parent was about to read them.
+        for library, count in zip(_controllers(), self.counts, strict=False):
             library.set_num_threads(count)
         _take_control_of_openblas()
         sys.setswitchinterval(self.interval)
