@@ -9,11 +9,9 @@ docs/, the lessons with their outputs and exercises, and the reference.
 """
 
 import argparse
-import filecmp
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import lesson_pages
@@ -73,18 +71,20 @@ def main() -> None:
     p.add_argument("--notebooks", metavar="FOLDER", type=Path, default=runs / "notebooks/executed")
     p.add_argument("--output", metavar="FOLDER", type=Path, default=runs / "site")
     args = p.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        write_sources(Path(folder), args.notebooks)
-        update(args.output / "source", Path(folder))
-    # No page of an earlier build remains. Parsed sources do: only new ones are read.
-    shutil.rmtree(args.output / "html", ignore_errors=True)
+    source, html = args.output / "source", args.output / "html"
+    # Nothing of an earlier build remains: viewcode would omit the modules of pages that
+    # are not read again.
+    for folder in (source, html):
+        shutil.rmtree(folder, ignore_errors=True)
+    write_sources(source, args.notebooks)
     # -W: a warning is an error, after all pages are built.
-    options = ["-c", HERE, "-b", "html", "-d", args.output / "cache", "-j", "auto", "-W", "-q"]
-    command = ["-m", "sphinx", *options, args.output / "source", args.output / "html"]
+    options = ["-b", "html", "-E", "-j", "auto", "-W", "-q"]
+    folders = ["-c", HERE, "-d", args.output / "cache", source, html]
+    command = ["-m", "sphinx", *options, *folders]
     failed = subprocess.run([sys.executable, *map(str, command)]).returncode
     if failed:
         sys.exit(failed)
-    print(f"site: {args.output / 'html' / 'index.html'}")
+    print(f"site: {html / 'index.html'}")
 
 
 def write_sources(folder: Path, notebooks: Path) -> None:
@@ -147,19 +147,6 @@ def contents(caption: str, names: list[str]) -> str:
 def write(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
-
-
-def update(folder: Path, new: Path) -> None:
-    """Make `folder` equal to `new`. Equal files are not touched: Sphinx skips them."""
-    wanted = {file.relative_to(new) for file in new.rglob("*") if file.is_file()}
-    for file in [file for file in folder.rglob("*") if file.is_file()]:
-        if file.relative_to(folder) not in wanted:
-            file.unlink()
-    for name in wanted:
-        target = folder / name
-        if not target.exists() or not filecmp.cmp(new / name, target, shallow=False):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(new / name, target)
 
 
 if __name__ == "__main__":
